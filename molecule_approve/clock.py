@@ -1,0 +1,53 @@
+"""The clocks: one for how long we wait, one for what we write down. The first never jumps, the second decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+Clock = Callable[[], float]
+"""Seconds since some fixed moment; only differences mean anything."""
+
+# CLOCK_BOOTTIME goes on while the machine sleeps (clock_gettime(2)); elsewhere the monotonic clock is the nearest.
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def boottime() -> float:
+    """Seconds on a clock that never jumps and goes on while the machine sleeps."""
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
+
+def utc_now() -> str:
+    """The wall clock as RFC 3339 in UTC with microseconds, for records and people."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on a clock; a value, so that one deadline can be passed through all that must obey it."""
+
+    at: float
+    clock: Clock = boottime
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock = boottime) -> Deadline:
+        """The moment that many seconds from now."""
+        return cls(clock() + seconds, clock)
+
+    def left(self) -> float:
+        """Seconds until then; never negative."""
+        return max(0.0, self.at - self.clock())
+
+    def overdue(self) -> float:
+        """Seconds since then; negative before."""
+        return self.clock() - self.at
+
+    def passed(self) -> bool:
+        """Whether the moment has come."""
+        return self.clock() >= self.at
+
+    def capped(self, seconds: float) -> Deadline:
+        """This deadline, or that many seconds from now if that is sooner."""
+        return Deadline(min(self.at, self.clock() + seconds), self.clock)

@@ -1,0 +1,67 @@
+"""Pure: text from elsewhere made visible, so that it can move no cursor, hide nothing and give no order to a log reader.
+
+All that did not come from this program passes here before a terminal, a log or a page shows it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+# Invisible although their category is no Cc, Cf, Zl or Zp (Unicode's Default_Ignorable_Code_Point, and two blanks).
+_BLANK = frozenset({0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0})
+_VARIATION = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_PLAIN = re.compile(r"[ -~]*\Z")
+
+# Orders to log readers: GitHub Actions reads `::` at the start of a line and `##[` anywhere, Azure Pipelines `##vso[`
+# and `##[` anywhere, GitLab `section_start:` and `section_end:` anywhere.
+_ORDER_AT_START = re.compile(r"\A(\s*):(?=:)")
+_ORDER_ANYWHERE = re.compile(r"#(?=#(?:vso)?\[)|(?<=section_start):|(?<=section_end):", re.IGNORECASE)
+
+
+def is_hidden(character: str) -> bool:
+    """Whether a person looking at a screen could miss or be misled by this character."""
+    code = ord(character)
+    if 0x20 <= code < 0x7F:
+        return False
+    if code in _BLANK or any(code in span for span in _VARIATION):
+        return True
+    category = unicodedata.category(character)
+    # A space that is none of ours (no-break, thin, ideographic) makes two texts look alike.
+    return category in _HIDDEN or category == "Zs"
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    named = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character)
+    if named is not None:
+        return named
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _mark(match: re.Match[str]) -> str:
+    lead = match.group(1) if match.re is _ORDER_AT_START else ""
+    return lead + _escape(match.group(0)[-1])
+
+
+def visible(text: str) -> str:
+    """The text on one line, with every hidden character written as an escape and no order for a log reader left."""
+    if not _PLAIN.match(text):
+        text = "".join(_escape(c) if is_hidden(c) else c for c in text)
+    return _ORDER_ANYWHERE.sub(_mark, _ORDER_AT_START.sub(_mark, text))
+
+
+def visible_lines(text: str) -> list[str]:
+    """The text line by line as it was written, each line made visible: for a place that shows long texts whole."""
+    return [visible(line) for line in text.split("\n")]
+
+
+def json_line(value: Any) -> str:  # noqa: ANN401 - whatever json can write
+    """The value as one line of ASCII JSON that no terminal and no log reader obeys, and that means the same."""
+    text = json.dumps(value, ensure_ascii=True, separators=(", ", ": "), allow_nan=False).replace("\x7f", "\\u007f")
+    return _ORDER_ANYWHERE.sub(lambda match: f"\\u{ord(match.group(0)):04x}", text)

@@ -1,0 +1,365 @@
+"""Pure: JSON <-> model. Every dialect of the protocol is written and read here, for the client and the embedded server.
+
+Facts are from the recordings of the real platform (tests/recordings).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from .errors import ProtocolError
+from .model import Approval, ApprovalRequest, JsonValue, Status
+
+LIST_LENGTH = 50
+"""How many of a workspace's newest requests the platform lists."""
+
+PLATFORM_EXPIRY = 600.0
+"""Seconds after which the platform denies an open request by ``auto-expired``, once ``/approvals/pending`` is read."""
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z", re.IGNORECASE)
+_DEPTH = 64
+
+
+def is_uuid(text: str) -> bool:
+    """Whether the text is a UUID in its usual writing."""
+    return _UUID.match(text) is not None
+
+
+def is_id(text: object) -> bool:
+    """Whether this can be an approval's id: safe as one segment of an address, and printable."""
+    return isinstance(text, str) and re.match(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\Z", text) is not None
+
+
+def key_task_id(workspace_id: str, key: str) -> str:
+    """The task id that an idempotency key stands for: uuid5 with the workspace as namespace.
+
+    A workspace id that is no UUID is first made one with uuid5 under the URL namespace.
+    """
+    namespace = uuid.UUID(workspace_id) if is_uuid(workspace_id) else uuid.uuid5(uuid.NAMESPACE_URL, workspace_id)
+    return str(uuid.uuid5(namespace, key))
+
+
+def instant(text: str | None) -> datetime | None:
+    """A moment from RFC 3339 text, up to nanoseconds (read to microseconds); None where it is none."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+# --- reading -----------------------------------------------------------------------------------------------------------
+
+
+def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ProtocolError("the answer names one key twice", hint="what answers there may not be the platform")
+    return found
+
+
+def _no_constant(name: str) -> Any:  # noqa: ANN401 - it never returns
+    raise ProtocolError(f"the answer holds {name}, which is no JSON", hint="what answers there may not be the platform")
+
+
+def loads(data: bytes | str) -> JsonValue:
+    """Strict JSON: no doubled keys, no NaN, no more than 64 levels, UTF-8.
+
+    Raises:
+        ProtocolError: anything else; the message says what came instead.
+
+    """
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        value = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
+        start = data[:60] if isinstance(data, str) else data[:60].decode("utf-8", "replace")
+        raise ProtocolError(
+            f"the answer is not JSON; it begins with {start!r}", hint="what answers there may not be the platform"
+        ) from exc
+    _check_depth(value, _DEPTH)
+    return cast("JsonValue", value)
+
+
+def _check_depth(value: object, left: int) -> None:
+    if left == 0:
+        raise ProtocolError("the answer is nested too deeply", hint="what answers there may not be the platform")
+    if isinstance(value, dict):
+        for item in value.values():
+            _check_depth(item, left - 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_depth(item, left - 1)
+
+
+def _object(value: JsonValue, what: str) -> dict[str, JsonValue]:
+    if not isinstance(value, dict):
+        raise ProtocolError(f"{what} is not an object", hint="what answers there may not be the platform")
+    return value
+
+
+def _text(row: Mapping[str, JsonValue], key: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str):
+        raise ProtocolError(
+            f"the answer has no text in its field {key!r}", hint="what answers there may not be the platform"
+        )
+    return value
+
+
+def _optional(row: Mapping[str, JsonValue], key: str) -> str | None:
+    value = row.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ProtocolError(
+            f"the answer has no text in its field {key!r}", hint="what answers there may not be the platform"
+        )
+    return value
+
+
+def read_status(text: str) -> Status:
+    """The status that the platform wrote; one that is not known is UNKNOWN."""
+    try:
+        return Status(text)
+    except ValueError:
+        return Status.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The answer to a POST: the request's id, and whether the server announced an address for it (an embedded server)."""
+
+    approval_id: str
+    addressable: bool
+
+
+def approval_path(workspace_id: str, approval_id: str) -> str:
+    """The address of one approval on the embedded server."""
+    return f"/workspaces/{workspace_id}/approvals/{approval_id}"
+
+
+def read_submitted(data: bytes, workspace_id: str, location: str | None) -> Submitted:
+    """The id from a 201 (or from the 200 of a request that was taken up again).
+
+    ``Location`` counts only if it is exactly the address of this approval and the ids look like UUIDs.
+
+    Raises:
+        ProtocolError: there is no usable id in it.
+
+    """
+    row = _object(loads(data), "the answer")
+    approval_id = _text(row, "approval_id")
+    if not is_id(approval_id):
+        raise ProtocolError("the answer's approval_id is no id", hint="what answers there may not be the platform")
+    exact = location == approval_path(workspace_id, approval_id)
+    return Submitted(approval_id, addressable=exact and is_uuid(approval_id) and is_uuid(workspace_id))
+
+
+def read_row(value: JsonValue, workspace_id: str) -> Approval:
+    """One approval from a list or from the embedded server's answer for one.
+
+    Raises:
+        ProtocolError: a field is missing or of another type.
+
+    """
+    row = _object(value, "an approval")
+    approval_id = _text(row, "id")
+    if not is_id(approval_id):
+        raise ProtocolError("an approval's id is no id", hint="what answers there may not be the platform")
+    context = row.get("context")
+    verified = row.get("decided_by_verified", False)
+    return Approval(
+        id=approval_id,
+        workspace_id=str(row.get("workspace_id", workspace_id)),
+        action=_text(row, "action"),
+        status=read_status(_text(row, "status")),
+        reason=_optional(row, "reason") or "",
+        task_id=_optional(row, "task_id") or "",
+        decided_by=_optional(row, "decided_by"),
+        decided_at=_optional(row, "decided_at"),
+        created_at=_optional(row, "created_at"),
+        comment=_optional(row, "comment"),
+        context=context if isinstance(context, dict) else None,
+        expires_at=_optional(row, "expires_at"),
+        decided_by_verified=verified is True,
+    )
+
+
+def read_list(data: bytes, workspace_id: str) -> list[Approval]:
+    """A workspace's list, newest first as it came. ``null`` is an empty one.
+
+    Raises:
+        ProtocolError: it is no list, or a row in it cannot be understood.
+
+    """
+    value = loads(data)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ProtocolError("the answer is not a list", hint="what answers there may not be the platform")
+    return [read_row(row, workspace_id) for row in value]
+
+
+def read_one(data: bytes, workspace_id: str) -> Approval:
+    """One approval from the embedded server's answer.
+
+    Raises:
+        ProtocolError: it cannot be understood.
+
+    """
+    return read_row(loads(data), workspace_id)
+
+
+def read_error(data: bytes) -> dict[str, JsonValue]:
+    """The object in an error's body; empty where there is none. Never raises: a status says enough."""
+    try:
+        value = loads(data)
+    except ProtocolError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A message of the event stream that concerns one approval. A hint: the client reads before it believes it.
+
+    Attributes:
+        name: ``APPROVAL_APPROVED`` and so on.
+        status: what the event claims; UNKNOWN where it claims none.
+        native: in the platform's own dialect (nested payload), not in the earlier flat one.
+
+    """
+
+    name: str
+    approval_id: str
+    workspace_id: str | None
+    status: Status
+    decided_by: str | None
+    timestamp: str | None
+    native: bool
+
+
+_CLAIMS = {
+    "APPROVAL_REQUESTED": Status.PENDING,
+    "APPROVAL_ESCALATED": Status.ESCALATED,
+    "APPROVAL_APPROVED": Status.APPROVED,
+    "APPROVAL_DENIED": Status.DENIED,
+    "APPROVAL_EXPIRED": Status.DENIED,
+    "APPROVAL_WITHDRAWN": Status.DENIED,
+}
+
+
+def read_event(data: str | bytes) -> Event | None:
+    """An approval's event from one message of the stream, in either dialect; None for everything else.
+
+    A malformed message is None as well: the socket is a hint, and a bad hint is no reason to stop waiting.
+    """
+    try:
+        row = loads(data)
+    except ProtocolError:
+        return None
+    if not isinstance(row, dict) or not isinstance(row.get("event"), str):
+        return None
+    name = str(row["event"])
+    native = isinstance(row.get("payload"), dict)
+    body = cast("dict[str, JsonValue]", row["payload"]) if native else row
+    if not is_id(body.get("approval_id")):
+        return None
+    if name == "APPROVAL_DECIDED" and not native:
+        claim = read_status(str(body.get("status")))
+    elif name in _CLAIMS and native:
+        claim = _CLAIMS[name]
+    else:
+        return None
+    # A decision whose word and whose name differ claims nothing.
+    if native and name in {"APPROVAL_APPROVED", "APPROVAL_DENIED"} and body.get("decision", claim.value) != claim.value:
+        claim = Status.UNKNOWN
+    workspace, by, at = row.get("workspace_id"), body.get("decided_by"), row.get("timestamp")
+    return Event(
+        name=name,
+        approval_id=str(body["approval_id"]),
+        workspace_id=workspace if isinstance(workspace, str) else None,
+        status=claim,
+        decided_by=by if isinstance(by, str) else None,
+        timestamp=at if isinstance(at, str) else None,
+        native=native,
+    )
+
+
+# --- writing: the client's side ----------------------------------------------------------------------------------------
+
+
+def submit_body(request: ApprovalRequest) -> bytes:
+    """The body of the POST. ``task_id`` carries our own id; ``expires_in`` is ignored by the platform."""
+    body: dict[str, JsonValue] = {"action": request.action, "reason": request.reason, "task_id": request.task_id}
+    if request.context:
+        body["context"] = dict(request.context)
+    if request.expires_in is not None:
+        body["expires_in"] = request.expires_in
+    return dump(body)
+
+
+def decide_body(decision: Status, decided_by: str | None, comment: str | None = None) -> bytes:
+    """The body of a decision; ``comment`` is the embedded server's addition."""
+    body: dict[str, JsonValue] = {"decision": decision.value}
+    if decided_by is not None:
+        body["decided_by"] = decided_by
+    if comment is not None:
+        body["comment"] = comment
+    return dump(body)
+
+
+def dump(value: JsonValue) -> bytes:
+    """Compact JSON in UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+
+
+# --- writing: the embedded server's side -------------------------------------------------------------------------------
+
+
+def row_body(approval: Approval) -> dict[str, JsonValue]:
+    """A row of a workspace's list, with the platform's fields and no others."""
+    return {
+        "action": approval.action,
+        "created_at": approval.created_at,
+        "decided_at": approval.decided_at,
+        "decided_by": approval.decided_by,
+        "id": approval.id,
+        "reason": approval.reason,
+        "status": approval.status.value,
+        "task_id": approval.task_id,
+    }
+
+
+def one_body(approval: Approval) -> dict[str, JsonValue]:
+    """One approval as the embedded server tells it: the list's fields and its additions."""
+    return {
+        **row_body(approval),
+        "workspace_id": approval.workspace_id,
+        "comment": approval.comment,
+        "context": None if approval.context is None else dict(approval.context),
+        "expires_at": approval.expires_at,
+        "decided_by_verified": approval.decided_by_verified,
+    }
+
+
+def event_frame(name: str, workspace_id: str, timestamp: str, payload: Mapping[str, JsonValue]) -> str:
+    """An event in the platform's own dialect."""
+    body: JsonValue = {"event": name, "workspace_id": workspace_id, "timestamp": timestamp, "payload": dict(payload)}
+    return dump(body).decode("utf-8")
+
+
+def flat_frame(approval: Approval) -> str:
+    """A decision in the earlier, flat dialect, for clients that were written for it."""
+    body: JsonValue = {
+        "event": "APPROVAL_DECIDED",
+        "approval_id": approval.id,
+        "status": approval.status.value,
+        "decided_by": approval.decided_by,
+    }
+    return dump(body).decode("utf-8")

@@ -182,6 +182,25 @@ class KeyUsedError(PlatformError):
         super().__init__(message, hint=hint)
         self.approval_id = approval_id
 
+    @classmethod
+    def ended(cls, approval_id: str | None) -> KeyUsedError:
+        """The key's request has ended; that may be our own whose answer was lost."""
+        take = f", or take that answer: molecule-approve wait {approval_id}" if approval_id else ""
+        return cls(
+            "the idempotency key belongs to a request that has ended",
+            approval_id=approval_id,
+            hint=f"use a fresh key for a fresh question{take}",
+        )
+
+    @classmethod
+    def conflict(cls, approval_id: str | None) -> KeyUsedError:
+        """The key's request asks something else."""
+        return cls(
+            "the idempotency key belongs to a request with another action or reason",
+            approval_id=approval_id,
+            hint="use one key for one question",
+        )
+
 
 class AuditError(ApprovalError):
     """The audit log cannot be written or read."""

@@ -138,8 +138,8 @@ class Question:
     Attributes:
         action: the text that was asked; None where it is not known, and then nothing can be approved by it.
         task_id: our id in the request; None where it is not known.
-        addressable: the server announced the address of this one approval (an embedded server).
         own: the id comes from the answer to our own POST.
+        created_at: when the platform created it, as far as it was seen.
         invocation: the UUID under which an approval is used up when it is read; None to use nothing up.
 
     """
@@ -148,8 +148,8 @@ class Question:
     workspace_id: str
     action: str | None = None
     task_id: str | None = None
-    addressable: bool = False
     own: bool = False
+    created_at: str | None = None
     invocation: str | None = None
 
 

@@ -86,7 +86,7 @@ class Platform(Protocol):
         """
         ...
 
-    def watch(self, question: Question, deadline: Deadline) -> Subscription:
+    def watch(self, deadline: Deadline) -> Subscription:
         """Subscribe to the workspace's events.
 
         Raises:

@@ -1,0 +1,274 @@
+"""The contract over REST: the platform's routes, the embedded server's additions, and what each answer means."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from molecule_approve import wire
+from molecule_approve.errors import (
+    ApprovalError,
+    CredentialError,
+    EndedError,
+    KeyUsedError,
+    ProtocolError,
+    RejectedError,
+    UnavailableError,
+    UsedError,
+)
+from molecule_approve.lifecycle import Ruling, answers, rule
+from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Question, Status
+
+from .http import Answer, Http, retry_after
+from .platform import Sighting, Subscription, Withdrawal
+
+if TYPE_CHECKING:
+    from molecule_approve.clock import Deadline
+
+ANSWER_LIMIT = 1024 * 1024
+"""Bytes that one answer may have."""
+
+LIST_LIMIT = 32 * 1024 * 1024
+"""Bytes that a list may have: a request of a megabyte is accepted, and then stands in each list of fifty."""
+
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+def judge(answer: Answer) -> ApprovalError:
+    """What an answer that is no success means, as an error of ours."""
+    said = wire.read_error(answer.body).get("error")
+    text = f": {said[:300]}" if isinstance(said, str) and said else ""
+    status = answer.status
+    if status in _TRANSIENT or status > 504:
+        wait = retry_after(answer.headers.get("retry-after"), time.time())
+        return UnavailableError(f"the platform answered {status}{text}", status=status, retry_after=wait)
+    if status in {401, 403}:
+        return CredentialError(
+            f"the platform does not take our token ({status}){text}",
+            status=status,
+            hint="check MOLECULE_TOKEN (or .auth_token) and WORKSPACE_ID; the token must be this workspace's",
+        )
+    if 300 <= status < 400:
+        return RejectedError(
+            f"the platform answered with a redirect ({status}), which is never followed",
+            status=status,
+            hint="set PLATFORM_URL to the address that it redirects to, if you trust that",
+        )
+    if status == 404 and not answer.body:
+        hint = "the platform may want an X-Molecule-Org-Id header: set approve.headers in config.yaml"
+        return RejectedError("the platform answered 404 without a word", status=status, hint=hint)
+    if status >= 400:
+        return RejectedError(f"the platform refused the request ({status}){text}", status=status)
+    return ProtocolError(f"the platform answered {status}, which is no answer to this", hint="is PLATFORM_URL right?")
+
+
+class RestPlatform:
+    """A platform behind an endpoint; the same class for the real one and for the embedded server.
+
+    The embedded server shows itself by ``Location`` in a 201, or by its answer to a read of one approval, which the
+    platform answers with 404 in plain text.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, actor: str = "human") -> None:
+        self._endpoint = endpoint
+        self._actor = actor
+        self._http = Http(endpoint)
+        self._stream: Subscription | None = None
+        self._embedded: bool | None = None
+
+    @property
+    def _requests(self) -> str:
+        return f"/workspaces/{self._endpoint.workspace_id}/approvals"
+
+    def _one(self, approval_id: str) -> str:
+        return wire.approval_path(self._endpoint.workspace_id, approval_id)
+
+    def _get(self, path: str, deadline: Deadline, limit: int = ANSWER_LIMIT) -> Answer:
+        return self._again("GET", path, deadline, None, limit)
+
+    def _again(self, method: str, path: str, deadline: Deadline, body: bytes | None, limit: int = ANSWER_LIMIT) -> Answer:
+        """An exchange that may be repeated: once more at once where a kept connection had gone stale."""
+        fresh = self._http.is_fresh
+        try:
+            return self._http.exchange(method, path, deadline, body=body, limit=limit)
+        except UnavailableError:
+            if fresh or deadline.passed():
+                raise
+        return self._http.exchange(method, path, deadline, body=body, limit=limit)
+
+    # --- asking --------------------------------------------------------------------------------------------------------
+
+    def submit(self, request: ApprovalRequest, deadline: Deadline) -> Question:
+        """Ask once; see the contract."""
+        headers = {} if request.idempotency_key is None else {"Idempotency-Key": request.idempotency_key}
+        body = wire.submit_body(request)
+        answer = self._http.exchange("POST", self._requests, deadline, body=body, headers=headers, limit=ANSWER_LIMIT)
+        if answer.status in {409, 422}:
+            self._refuse_key(answer)
+        # A 200 stands for a request that our key had asked before, and only then.
+        if answer.status != 201 and not (answer.status == 200 and headers):
+            raise judge(answer)
+        found = wire.read_submitted(answer.body, request.workspace_id, answer.headers.get("location"))
+        self._embedded = found.addressable
+        return Question(
+            approval_id=found.approval_id,
+            workspace_id=request.workspace_id,
+            action=request.action,
+            task_id=request.task_id,
+            own=answer.status == 201,
+        )
+
+    def _refuse_key(self, answer: Answer) -> None:
+        said = wire.read_error(answer.body)
+        held = said.get("approval_id")
+        if said.get("code") == "key_used":
+            raise KeyUsedError.ended(held if isinstance(held, str) else None)
+        if said.get("code") == "key_conflict":
+            raise KeyUsedError.conflict(held if isinstance(held, str) else None)
+
+    def find(self, request: ApprovalRequest, deadline: Deadline) -> Approval | None:
+        """The oldest request with our task id, by the list; see the contract."""
+        rows = [row for row in self._list(deadline) if row.task_id == request.task_id]
+        return _oldest(rows)
+
+    def _list(self, deadline: Deadline) -> list[Approval]:
+        answer = self._get(self._requests, deadline, LIST_LIMIT)
+        if answer.status != 200:
+            raise judge(answer)
+        return wire.read_list(answer.body, self._endpoint.workspace_id)
+
+    def list_requests(self, deadline: Deadline) -> list[Approval]:
+        """The workspace's newest requests, oldest first."""
+        return list(reversed(self._list(deadline)))
+
+    # --- reading -------------------------------------------------------------------------------------------------------
+
+    def fetch(self, question: Question, deadline: Deadline) -> Sighting:
+        """Read how it stands; see the contract."""
+        if self._embedded is not False:
+            sighting = self._fetch_one(question, deadline)
+            if sighting is not None:
+                return sighting
+        return _sight(self._list(deadline), question)
+
+    def _fetch_one(self, question: Question, deadline: Deadline) -> Sighting | None:
+        """By the embedded server's own route; None where it turns out to be the platform."""
+        path = self._one(question.approval_id)
+        if question.invocation is None:
+            answer = self._get(path, deadline)
+        else:
+            answer = self._again("POST", f"{path}/redeem", deadline, wire.dump({"invocation": question.invocation}))
+        if self._is_platform(answer):
+            return None
+        said = wire.read_error(answer.body)
+        if answer.status == 404 and answer.is_json:
+            return Sighting(None)
+        if answer.status == 409 and said.get("code") == "already_used":
+            raise UsedError(
+                f"this approval was already used up ({said.get('used_at') or 'earlier'}): one yes, one 0",
+                hint="ask again for each run: a fresh request needs a fresh yes",
+            )
+        if answer.status != 200:
+            raise judge(answer)
+        row = wire.read_one(answer.body, self._endpoint.workspace_id)
+        if not answers(row, question) or row.id != question.approval_id:
+            return Sighting(None, strange=True)
+        return Sighting(row)
+
+    def _is_platform(self, answer: Answer) -> bool:
+        """Learn from an answer to one of the additions who answers; the platform says 404 in plain text."""
+        if answer.status == 404 and answer.body and not answer.is_json:
+            self._embedded = False
+        elif answer.status in {200, 404, 409} and answer.is_json:
+            self._embedded = True
+        return self._embedded is False
+
+    def verifies_approvers(self, deadline: Deadline) -> bool:
+        """Whether the name on a decision comes from the approver's own credential: only the embedded server's does."""
+        if self._embedded is None:
+            answer = self._get(self._one(_NOBODY), deadline)
+            if not self._is_platform(answer) and answer.status != 404:
+                raise judge(answer)
+        return self._embedded is True
+
+    # --- ending --------------------------------------------------------------------------------------------------------
+
+    def withdraw(self, question: Question, deadline: Deadline) -> Withdrawal:
+        """Take it back; see the contract. On the platform that is a denial by ``withdrawn``."""
+        path = self._one(question.approval_id)
+        answer = None
+        if self._embedded is not False:
+            answer = self._again("POST", f"{path}/withdraw", deadline, b"{}")
+            if self._is_platform(answer):
+                answer = None
+        if answer is None:
+            answer = self._again("POST", f"{path}/decide", deadline, wire.decide_body(Status.DENIED, WITHDRAWN_BY))
+        if answer.status == 200:
+            return Withdrawal(taken_back=True, settled=False)
+        if answer.status in {404, 409} and answer.is_json:
+            return Withdrawal(taken_back=False, settled=True)
+        raise judge(answer)
+
+    def decide(self, question: Question, decision: Status, comment: str | None, deadline: Deadline) -> None:
+        """Approve or deny; see the contract."""
+        if comment is not None and not self.verifies_approvers(deadline):
+            raise RejectedError(
+                "this platform cannot keep a comment", status=422, hint="decide without --comment, and tell the requester"
+            )
+        path = f"{self._one(question.approval_id)}/decide"
+        answer = self._http.exchange(
+            "POST", path, deadline, body=wire.decide_body(decision, self._actor, comment), limit=ANSWER_LIMIT
+        )
+        if answer.status == 200:
+            return
+        if answer.status in {404, 409} and answer.is_json:
+            raise EndedError(self._how_it_ended(question, wire.read_error(answer.body), deadline))
+        raise judge(answer)
+
+    def _how_it_ended(self, question: Question, said: dict[str, JsonValue], deadline: Deadline) -> str:
+        status, by = said.get("status"), said.get("decided_by")
+        if not isinstance(status, str):
+            row = self.fetch(question, deadline).approval
+            if row is None:
+                return "the platform knows no such open request"
+            status, by = row.status.value, row.decided_by
+        return f"the request had already ended: {status} by {by or 'nobody'}"
+
+    # --- the stream ----------------------------------------------------------------------------------------------------
+
+    def watch(self, deadline: Deadline) -> Subscription:
+        """Subscribe; see the contract."""
+        from .stream import open_stream  # noqa: PLC0415 - the POST goes out before anything that only the wait needs
+
+        self._stream = open_stream(self._endpoint, deadline)
+        return self._stream
+
+    def interrupt(self) -> None:
+        """Make the call in progress fail at once; for another thread."""
+        self._http.interrupt()
+        if self._stream is not None:
+            self._stream.close()
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._http.close()
+
+
+def _oldest(rows: list[Approval]) -> Approval | None:
+    # The list is newest first; where creation times tie or are missing, the order of the list decides.
+    return min(reversed(rows), key=lambda row: row.created_at or "", default=None)
+
+
+def _sight(rows: list[Approval], question: Question) -> Sighting:
+    """What a list shows of a question: the oldest of its rows counts, and any person's denial among them denies."""
+    ours = [row for row in rows if answers(row, question)]
+    denied = [row for row in ours if rule(row) is Ruling.DENIED]
+    chosen = _oldest(denied) or _oldest(ours)
+    return Sighting(
+        approval=chosen,
+        extras=tuple(row for row in ours if row is not chosen and rule(row) is Ruling.OPEN),
+        crowded=len(rows) >= wire.LIST_LENGTH,
+        oldest=min((row.created_at or "" for row in rows), default=None),
+        strange=any(row.id == question.approval_id and not answers(row, question) for row in rows),
+    )

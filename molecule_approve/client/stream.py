@@ -1,0 +1,118 @@
+"""The event stream over a WebSocket. The only file that imports websockets; its events are hints, never verdicts.
+
+The library's own ``connect`` follows redirects with our headers and has its own rules for proxies, and its reconnecting
+iterator gives up on 401 and does not pause after a clean close; so the socket is ours, and reconnecting is the wait's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.sync.client import ClientConnection
+from websockets.uri import parse_uri
+
+from molecule_approve.clock import Deadline
+from molecule_approve.errors import ApprovalError, CredentialError, DisconnectedError, RejectedError, UnavailableError
+from molecule_approve.wire import Event, read_event
+
+from . import dial
+from .http import retry_after
+
+if TYPE_CHECKING:
+    from websockets.http11 import Response
+
+    from molecule_approve.model import Endpoint
+
+MESSAGE_LIMIT = 1024 * 1024
+"""Bytes that one message may have; a longer one ends the stream, and the wait goes on by reading."""
+
+PING = 20.0
+"""Seconds between our pings, and for an answer to one: how a half-open connection is found. The platform never pings."""
+
+
+class Stream:
+    """An open stream; see the contract's Subscription."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    def next(self, timeout: float) -> Event | None:
+        """The next approval's event, or None after that many seconds; see the contract."""
+        end = Deadline.after(timeout)
+        while True:
+            try:
+                message = self._connection.recv(timeout=end.left())
+            except TimeoutError:
+                return None
+            except (ConnectionClosed, WebSocketException) as exc:
+                # A clean close ends it like any other: it is no news about the request.
+                raise DisconnectedError("the event stream ended", hint="the wait goes on by reading") from exc
+            event = read_event(message)
+            if event is not None:
+                return event
+            if end.passed():
+                return None
+
+    def close(self) -> None:
+        """Let go of the socket at once; the platform needs no farewell."""
+        self._connection.close_socket()
+        self._connection.recv_events_thread.join(1.0)
+
+
+def open_stream(endpoint: Endpoint, deadline: Deadline) -> Stream:
+    """Connect and shake hands.
+
+    Raises:
+        CredentialError: the stream does not take our token (it takes only the workspace's own); REST may.
+        RejectedError: there is no stream here.
+        UnavailableError: it is away, overloaded or too slow.
+
+    """
+    secure = endpoint.url.startswith("https://")
+    uri = parse_uri("ws" + endpoint.url.removeprefix("http") + "/ws")
+    sock = dial.dial(endpoint, deadline)
+    if secure:
+        sock = dial.start_tls(sock, dial.tls_context(), uri.host, deadline)
+    sock.settimeout(None)
+    # No extensions: compression costs memory and hides the size of a message. No Origin: a foreign one gets 403.
+    connection = ClientConnection(
+        sock, ClientProtocol(uri, max_size=MESSAGE_LIMIT), ping_interval=PING, ping_timeout=PING, close_timeout=0.2
+    )
+    try:
+        with contextlib.suppress(WebSocketException):
+            connection.__enter__()  # tells the library that this is no use in the old style; it does nothing else
+        _shake_hands(connection, endpoint, deadline)
+        connection.start_keepalive()
+    except BaseException:
+        connection.close_socket()
+        connection.recv_events_thread.join(1.0)
+        raise
+    return Stream(connection)
+
+
+def _shake_hands(connection: ClientConnection, endpoint: Endpoint, deadline: Deadline) -> None:
+    headers = {**endpoint.headers, "X-Workspace-ID": endpoint.workspace_id}
+    if endpoint.token is not None:
+        headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
+    try:
+        connection.handshake(headers, timeout=max(deadline.left(), 0.001))
+    except TimeoutError as exc:
+        raise UnavailableError("the event stream did not answer in time") from exc
+    except InvalidStatus as exc:
+        raise _refused(exc.response) from exc
+    except (WebSocketException, OSError, EOFError) as exc:
+        raise UnavailableError(f"the event stream could not be opened: {exc}") from exc
+
+
+def _refused(response: Response) -> ApprovalError:
+    status = response.status_code
+    if status in {401, 403}:
+        return CredentialError(f"the event stream does not take our token ({status})", status=status)
+    if status == 429 or status >= 500:
+        wait = retry_after(response.headers.get("Retry-After"), time.time())
+        return UnavailableError(f"the event stream answered {status}", status=status, retry_after=wait)
+    return RejectedError(f"there is no event stream here ({status})", status=status)

@@ -1,0 +1,305 @@
+"""The wait: stream, reads and one deadline become a decision. It knows the contract only.
+
+The socket is a hint and REST is the truth: an event makes us read; we read once after every connect; and we read on a slow
+timer for as long as we wait. Where there is no stream we read on a faster one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from molecule_approve.errors import (
+    ApprovalError,
+    CredentialError,
+    DisconnectedError,
+    ProtocolError,
+    UnavailableError,
+    UsedError,
+)
+from molecule_approve.lifecycle import Ruling, rule
+from molecule_approve.model import Approval, Decision, Evidence, Question, Status
+from molecule_approve.wire import instant
+
+from .retry import Random, WaitPolicy, backoff, wait_window
+
+if TYPE_CHECKING:
+    from molecule_approve.clock import Deadline
+    from molecule_approve.wire import Event
+
+    from .platform import Platform, Sighting, Subscription
+    from .submit import Stop
+
+OVERSLEPT = 5.0
+"""Seconds after the deadline from which nothing that was said meanwhile counts: the machine slept, the process was stopped."""
+
+
+class Link(Enum):
+    """How the answer will come."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    POLLING = "polling"
+    RECONNECTING = "reconnecting"
+
+
+class WaitObserver(Protocol):
+    """Who wants to know how the wait goes; it can change nothing."""
+
+    def link(self, link: Link, why: str) -> None:
+        """The way in which the answer will come has changed."""
+        ...
+
+    def trouble(self, failure: ApprovalError) -> None:
+        """Something failed, and the wait goes on."""
+        ...
+
+
+class Wait:
+    """One wait for one question.
+
+    Attributes:
+        question: what is waited for; another row's id once the platform shows an older request with our task id.
+
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        question: Question,
+        deadline: Deadline,
+        stop: Stop,
+        observer: WaitObserver,
+        *,
+        stream: bool,
+        random: Random,
+        policy: WaitPolicy,
+    ) -> None:
+        self.question = question
+        self._platform = platform
+        self._deadline = deadline
+        self._now = deadline.clock
+        self._stop = stop
+        self._observer = observer
+        self._random = random
+        self._policy = policy
+        self._started = self._refilled = self._next_read = self._opened = self._now()
+        self._next_connect = self._started if stream else float("inf")
+        self._tokens = float(policy.burst)
+        self._stream: Subscription | None = None
+        self._reconnects = self._fresh_pauses()
+        self._rereads = self._fresh_pauses()
+        self._accepted = question.own
+        self._hints: list[Event] = []
+
+    def _fresh_pauses(self) -> Iterator[float]:
+        return backoff(self._policy.first, self._policy.most, self._random)
+
+    def run(self) -> Decision | None:
+        """Wait for the decision; None when the deadline has passed without one.
+
+        Raises:
+            UsedError: the approval was used up by another invocation.
+            ApprovalError: the platform answers what no wait can mend.
+            Interrupted: somebody stopped us.
+
+        """
+        self._observer.link(Link.CONNECTING if self._next_connect <= self._started else Link.POLLING, "")
+        try:
+            while not self._deadline.passed():
+                self._stop.check()
+                decision = self._step()
+                if decision is not None:
+                    # Whatever was said while we slept far beyond the deadline: it is a timeout.
+                    return decision if self._deadline.overdue() <= OVERSLEPT else None
+        finally:
+            self._drop_stream()
+        return None
+
+    def _step(self) -> Decision | None:
+        if self._stream is None and self._now() >= self._next_connect:
+            self._connect()
+        if self._now() >= self._next_read and self._may_read():
+            decision = self._read()
+            if decision is not None:
+                return decision
+        self._listen()
+        return None
+
+    # --- the stream ----------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        try:
+            with self._stop.open():
+                self._stream = self._platform.watch(self.question, self._deadline.capped(self._policy.open))
+        except UnavailableError as exc:
+            self._reconnect_later(exc)
+        except ApprovalError as exc:
+            # A stream that refuses the token which REST takes, or that is not there: poll, and say so.
+            self._next_connect = float("inf")
+            self._observer.link(Link.POLLING, exc.message)
+        else:
+            self._opened = self._now()
+            self._observer.link(Link.LIVE, "")
+        self._next_read = self._now()
+
+    def _reconnect_later(self, failure: UnavailableError) -> None:
+        pause = max(1.0, next(self._reconnects), failure.retry_after or 0.0)
+        self._next_connect = self._now() + pause
+        self._observer.link(Link.RECONNECTING, failure.message)
+
+    def _drop_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def _listen(self) -> None:
+        """Wait for an event, or until something is due."""
+        now = self._now()
+        due = min(self._next_read, self._deadline.at, now + self._policy.tick)
+        if self._stream is None:
+            self._stop.sleep(max(0.0, min(due, self._next_connect) - now))
+            return
+        try:
+            with self._stop.open():
+                event = self._stream.next(max(0.0, due - now))
+        except DisconnectedError as exc:
+            self._drop_stream()
+            if self._now() - self._opened > self._policy.settled:
+                self._reconnects = self._fresh_pauses()
+            self._reconnect_later(exc)
+            self._next_read = self._now()
+        else:
+            if event is not None:
+                self._hear(event)
+
+    def _hear(self, event: Event) -> None:
+        """An event of our own request makes us read; nobody else's does."""
+        ours = event.approval_id == self.question.approval_id
+        if not ours or event.workspace_id not in {None, self.question.workspace_id}:
+            return
+        if event.status is Status.PENDING:
+            self._saw_creation(event.timestamp)
+            return
+        self._hints.append(event)
+        del self._hints[:-8]  # a stream that repeats itself must not fill our memory
+        self._next_read = self._now()
+
+    # --- reading -------------------------------------------------------------------------------------------------------
+
+    def _may_read(self) -> bool:
+        """One read a second, a few in a burst: so many events cost the platform no more than that."""
+        now = self._now()
+        self._tokens = min(float(self._policy.burst), self._tokens + now - self._refilled)
+        self._refilled = now
+        if self._tokens < 1.0:
+            self._next_read = now + (1.0 - self._tokens)
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def _read(self) -> Decision | None:
+        try:
+            with self._stop.open():
+                sighting = self._platform.fetch(self.question, self._deadline.capped(self._policy.read))
+            decision = self._weigh(sighting)
+        except UsedError:
+            raise
+        except ApprovalError as exc:
+            self._read_again_later(exc)
+            return None
+        self._accepted = True
+        self._rereads = self._fresh_pauses()
+        if self._next_read <= self._now():
+            self._next_read = self._now() + self._interval()
+        return decision
+
+    def _interval(self) -> float:
+        return self._policy.poll_interval if self._stream is None else self._policy.slow_read
+
+    def _read_again_later(self, failure: ApprovalError) -> None:
+        window = wait_window(failure, self._policy, accepted=self._accepted)
+        if window is not None and self._now() - self._started >= window:
+            raise failure
+        asked = failure.retry_after if isinstance(failure, UnavailableError) else None
+        pause = min(self._policy.poll_interval, next(self._rereads))
+        self._next_read = self._now() + max(1.0, pause, asked or 0.0)
+        self._observer.trouble(failure)
+
+    def _weigh(self, sighting: Sighting) -> Decision | None:
+        """What a read shows: a decision, or a reason to go on waiting."""
+        if sighting.strange:
+            self._observer.trouble(
+                ProtocolError("under our id the platform shows a request with other text; it is not ours")
+            )
+        row = sighting.approval
+        if row is None:
+            return self._by_event(sighting)
+        self._saw_creation(row.created_at)
+        self.question = replace(self.question, approval_id=row.id)
+        for extra in sighting.extras:
+            self._take_back(extra)
+        match rule(row):
+            case Ruling.OPEN:
+                return None
+            case Ruling.UNCLEAR:
+                self._observer.trouble(
+                    ProtocolError("the platform shows a status that is no decision; waiting for a clear one")
+                )
+                return None
+            case _:
+                return Decision(row)
+
+    def _take_back(self, extra: Approval) -> None:
+        """One question: the same one asked twice, because an answer was lost, is taken back."""
+        try:
+            with self._stop.open():
+                self._platform.withdraw(replace(self.question, approval_id=extra.id), self._deadline.capped(2.0))
+        except ApprovalError as exc:
+            self._observer.trouble(exc)
+
+    # --- the one exception: a row that was pushed out of the list ------------------------------------------------------
+
+    def _saw_creation(self, moment: str | None) -> None:
+        if self.question.created_at is None and moment is not None:
+            self.question = replace(self.question, created_at=moment)
+
+    def _by_event(self, sighting: Sighting) -> Decision | None:
+        """A decision by event, where no read can show it any more (protocol.md, Events).
+
+        Our own id, a full list of which every row is newer, an event in the platform's own dialect, and the platform's
+        own word that the request is not open: taking it back finds it decided.
+        """
+        event = self._undisputed_hint()
+        if event is None or not (self.question.own and sighting.crowded and self._all_newer(sighting)):
+            return None
+        with self._stop.open():
+            withdrawal = self._platform.withdraw(self.question, self._deadline.capped(self._policy.read))
+        self._hints.clear()
+        if withdrawal.taken_back:
+            raise ProtocolError(
+                "the platform announced a decision that it did not hold; the request was taken back",
+                hint="somebody may be sending events in the platform's name",
+            )
+        row = Approval(
+            id=self.question.approval_id,
+            workspace_id=self.question.workspace_id,
+            action=self.question.action or "",
+            task_id=self.question.task_id or "",
+            status=event.status,
+            decided_by=event.decided_by,
+            decided_at=event.timestamp,
+            created_at=self.question.created_at,
+        )
+        return Decision(row, Evidence.EVENT) if rule(row) is not Ruling.UNCLEAR else None
+
+    def _undisputed_hint(self) -> Event | None:
+        claims = [event for event in self._hints if event.native and event.workspace_id == self.question.workspace_id]
+        said = {(event.status, event.decided_by) for event in claims}
+        return claims[0] if len(said) == 1 and claims[0].status in {Status.APPROVED, Status.DENIED} else None
+
+    def _all_newer(self, sighting: Sighting) -> bool:
+        ours, oldest = instant(self.question.created_at), instant(sighting.oldest)
+        return ours is not None and oldest is not None and oldest > ours

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import (
     ApprovalError,
-    CredentialError,
     DisconnectedError,
     ProtocolError,
     UnavailableError,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from .submit import Stop
 
 OVERSLEPT = 5.0
-"""Seconds after the deadline from which nothing that was said meanwhile counts: the machine slept, the process was stopped."""
+"""Seconds after the deadline from which nothing that was said meanwhile counts: we slept, or were stopped."""
 
 
 class Link(Enum):
@@ -133,7 +132,7 @@ class Wait:
     def _connect(self) -> None:
         try:
             with self._stop.open():
-                self._stream = self._platform.watch(self.question, self._deadline.capped(self._policy.open))
+                self._stream = self._platform.watch(self._deadline.capped(self._policy.open))
         except UnavailableError as exc:
             self._reconnect_later(exc)
         except ApprovalError as exc:

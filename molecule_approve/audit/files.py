@@ -1,0 +1,248 @@
+"""The files of one log: the log itself, its lock and its remembered head, opened only if they are what they should be.
+
+What stands in them is another module's business, but for the remembered head, which is one small JSON object.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from molecule_approve.clock import Clock, Deadline
+from molecule_approve.errors import AuditError
+
+from .chain import Head
+
+MOUNTS = Path("/proc/self/mountinfo")
+"""Linux's table of mounted file systems (proc(5))."""
+
+_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, opening a FIFO waits for its other end
+_ELSEWHERE = "name another one with --audit-log or AUDIT_LOG_PATH"
+_HINTS = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "your disk quota is used up: free some space",
+    errno.EFBIG: "the file is as large as it may be: see `ulimit -f`",
+    errno.EROFS: f"the file system is read-only: {_ELSEWHERE}",
+    errno.ELOOP: f"a link is not followed: {_ELSEWHERE}",
+    errno.EISDIR: f"it is a folder: {_ELSEWHERE}",
+    errno.ENOENT: "there is no audit log yet, or it stands elsewhere: see --audit-log and AUDIT_LOG_PATH",
+}
+
+
+def lock_path(log: Path) -> Path:
+    """The lock file beside a log. It is never deleted: whoever waits for it waits on this very file."""
+    return log.with_name(f"{log.name}.lock")
+
+
+def head_path(log: Path) -> Path:
+    """The file beside a log that remembers its head."""
+    return log.with_name(f"{log.name}.head")
+
+
+def explained(error: OSError, doing: str, path: Path) -> AuditError:
+    """The system's refusal as a sentence with a hint."""
+    number = error.errno or 0
+    reason = os.strerror(number)
+    return AuditError(f"the audit log {path} cannot be {doing}: {reason}", hint=_HINTS.get(number, _ELSEWHERE))
+
+
+def open_for_writing(path: Path) -> int:
+    """A handle of the file, opened for reading and appending; made 0600, in a 0700 folder, where it is missing.
+
+    Raises:
+        AuditError: it is a link, no regular file, of another owner (root aside), writable by others, or not to be had.
+
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _SAFE
+    try:
+        try:
+            handle = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            _make_folder(path.parent)
+            handle = os.open(path, flags, 0o600)
+    except OSError as exc:
+        raise explained(exc, "written", path) from exc
+    return _checked(handle, path, owned=True)
+
+
+def open_for_reading(path: Path) -> int:
+    """A handle of the file, whoever owns it: reading harms nobody.
+
+    Raises:
+        AuditError: it is missing, a link, no regular file, or not to be read.
+
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | _SAFE)
+    except OSError as exc:
+        raise explained(exc, "read", path) from exc
+    return _checked(handle, path, owned=False)
+
+
+def is_named(handle: int, path: Path) -> bool:
+    """Whether the name still means the file behind the handle."""
+    try:
+        named = path.lstat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(named, os.fstat(handle))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable.
+
+    Raises:
+        OSError: the disk refused.
+
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: Clock) -> Iterator[None]:
+    """Hold the log's lock, alone among all processes and threads.
+
+    Raises:
+        AuditError: the lock was not free within ``patience`` seconds, or cannot be had.
+        Interrupted: whatever ``pause`` raises; nothing is open then.
+
+    """
+    deadline = Deadline.after(patience, clock)
+    for seconds in _growing_pauses():
+        handle = open_for_writing(lock_path(log))
+        try:
+            if _locked(handle, lock_path(log)):
+                yield
+                return
+        finally:
+            os.close(handle)  # frees the lock, too
+        if deadline.passed():
+            raise AuditError(
+                f"the lock of the audit log {log} was not free within {patience:g} s",
+                hint="another process holds it: it writes, or it is stopped or hangs",
+            )
+        pause(min(seconds, deadline.left()))
+
+
+def recall(log: Path) -> Head | None:
+    """The remembered head; None where none is, or where a power cut left something else than a head.
+
+    Raises:
+        AuditError: the file is not what it should be, or cannot be read.
+
+    """
+    path = head_path(log)
+    try:
+        handle = open_for_reading(path)
+    except AuditError as exc:
+        if isinstance(exc.__cause__, FileNotFoundError):
+            return None
+        raise
+    with os.fdopen(handle, "rb") as file:
+        data = file.read(4_096)
+    try:
+        found = json.loads(data)
+        return Head(str(found["log_id"]), int(found["seq"]), str(found["hash"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def remember(log: Path, head: Head) -> None:
+    """Remember the head, whole or not at all. Not durably: a log that is ahead of it is normal. Call it under the lock.
+
+    Raises:
+        AuditError: it cannot be written.
+
+    """
+    path = head_path(log)
+    fresh = path.with_name(f"{path.name}.new")
+    data = json.dumps({"log_id": head.log_id, "seq": head.seq, "hash": head.hash}).encode() + b"\n"
+    try:
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _SAFE, 0o600)
+        try:
+            os.write(handle, data)
+        finally:
+            os.close(handle)
+        fresh.replace(path)
+    except OSError as exc:
+        raise explained(exc, "remembered", path) from exc
+
+
+def on_network_filesystem(path: Path, *, mounts: Path = MOUNTS) -> str | None:
+    """The type of the network file system that the path is or would be on, where neither lock nor append can be trusted.
+
+    None on a local one, and where the system does not tell (only Linux does).
+    """
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        table = mounts.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return None
+    for line in table.splitlines():
+        mount, _, system = line.partition(" - ")
+        if mount.split(" ")[2:3] == [wanted]:
+            kind = system.split(" ")[0]
+            return kind if kind in _NETWORK or kind.startswith("fuse.") else None
+    return None
+
+
+_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs", "gpfs", "fuse"})
+
+
+def _checked(handle: int, path: Path, *, owned: bool) -> int:
+    """The handle, if its file is what it should be; otherwise it is closed."""
+    try:
+        _refuse(os.fstat(handle), path, owned=owned)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _refuse(found: os.stat_result, path: Path, *, owned: bool) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise AuditError(f"the audit log {path} is not a regular file", hint=_ELSEWHERE)
+    if owned and found.st_uid not in {os.geteuid(), 0}:
+        raise AuditError(f"the audit log {path} belongs to another user", hint=_ELSEWHERE)
+    if owned and found.st_mode & stat.S_IWOTH:
+        raise AuditError(f"the audit log {path} can be written by everybody", hint=f"chmod o-w {path}")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder 0700, with all above it, each of them durably."""
+    if folder.exists():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def _locked(handle: int, path: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as exc:
+        raise explained(exc, "locked", path) from exc
+    # Somebody may have deleted the lock file against all advice: then others lock another file of that name.
+    return is_named(handle, path)
+
+
+def _growing_pauses() -> Iterator[float]:
+    seconds = 0.001
+    while True:
+        yield seconds
+        seconds = min(0.05, seconds * 1.5)

@@ -1,0 +1,236 @@
+"""One record of the audit log: its fields, its words, and how it becomes one line. No file is touched here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from molecule_approve.errors import AuditError
+
+if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue, Secret
+
+LINE_LIMIT = 65_536
+"""Bytes that a line of ours may have, its newline included."""
+
+SECRET_MARK = "[secret removed]"  # noqa: S105 - what stands in a secret's place
+"""What a record holds where a secret stood."""
+
+CHAIN_FIELDS = ("log_id", "seq", "prev")
+"""The fields that tie a line to the one before; they stand last in a line of ours."""
+
+FIELDS = ("timestamp", "event_type", "workspace_id", "actor", "action", "resource", "outcome", "trace_id")
+"""The fields that every record has, in the order in which they are written."""
+
+
+class EventType(StrEnum):
+    """What a record is about."""
+
+    APPROVAL = "approval"
+    RBAC = "rbac"
+    AUDIT = "audit"
+
+
+class RecordAction(StrEnum):
+    """What was done, in the words of the platform's own tools."""
+
+    APPROVE = "approve"
+    DELIVER = "deliver"
+    RBAC_DENY = "rbac.deny"
+    EXECUTE = "execute"
+    RECOVER = "recover"
+
+
+class RecordOutcome(StrEnum):
+    """How it went. Which outcome goes with which action is a table of the audit log's design page."""
+
+    INITIATED = "initiated"
+    REQUESTED = "requested"
+    RESUMED = "resumed"
+    GRANTED = "granted"
+    DENIED = "denied"
+    TIMEOUT = "timeout"
+    WITHDRAWN = "withdrawn"
+    FAILURE = "failure"
+    FAILED = "failed"
+    STARTED = "started"
+    FINISHED = "finished"
+    SUCCESS = "success"
+
+
+ENDINGS = frozenset(
+    {
+        RecordOutcome.GRANTED,
+        RecordOutcome.DENIED,
+        RecordOutcome.TIMEOUT,
+        RecordOutcome.WITHDRAWN,
+        RecordOutcome.FAILURE,
+    }
+)
+"""Exactly one of these, with ``approval / approve``, ends what ``initiated`` or ``resumed`` began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the log is told; the journal adds the chain.
+
+    Attributes:
+        timestamp: RFC 3339, UTC, microseconds.
+        event_type: see :class:`EventType`.
+        workspace_id: the workspace that asks.
+        actor: who caused it: the workspace, or the person who decided.
+        action: see :class:`RecordAction`.
+        resource: the requested action's text.
+        outcome: see :class:`RecordOutcome`.
+        trace_id: one UUID for all records of one request.
+        extras: further fields; none may have the name of a field above or of the chain's.
+
+    Raises:
+        ValueError: an extra has a name that is taken.
+
+    """
+
+    timestamp: str
+    event_type: str
+    workspace_id: str
+    actor: str
+    action: str
+    resource: str
+    outcome: str
+    trace_id: str
+    extras: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        taken = sorted(set(self.extras) & {*FIELDS, *CHAIN_FIELDS})
+        if taken:
+            raise ValueError(f"an extra cannot be called {taken[0]}")
+
+
+def encode(record: Record, *, log_id: str, seq: int, prev: str, secrets: Sequence[Secret] = ()) -> bytes:
+    """The record as one line without its newline: pure ASCII JSON without spaces, shorter than :data:`LINE_LIMIT`.
+
+    Raises:
+        AuditError: the record has so many or so deeply nested fields that no cutting makes it fit.
+
+    """
+    fields: dict[str, JsonValue] = {name: getattr(record, name) for name in FIELDS}
+    chain: dict[str, JsonValue] = {"log_id": log_id, "seq": seq, "prev": prev}
+    try:
+        fields = _masked(fields, secrets, spare=_OUR_WORDS)
+        extras = _masked(record.extras, secrets)
+        return _fit(fields, extras, chain)
+    except RecursionError:
+        raise AuditError("a record for the audit log is nested too deeply") from None
+
+
+def decode(line: bytes) -> dict[str, JsonValue] | None:
+    """The fields of a line, ours or another tool's; None where the line is no JSON object."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def is_as_asked(text: str) -> bool:
+    """Whether a text read from a record is the whole of what was asked: nothing was cut off or masked in it."""
+    return SECRET_MARK not in text and not _CUT_MARK.search(text)
+
+
+def mask(text: str, secrets: Sequence[Secret]) -> str:
+    """The text with each secret in it replaced by :data:`SECRET_MARK`; an empty secret hides nothing."""
+    # The longest first: where one secret contains another, nothing of the longer one may stay behind.
+    for word in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
+        if word:
+            text = text.replace(word, SECRET_MARK)
+    return text
+
+
+def needle(text: str) -> bytes:
+    """The bytes by which a line of ours that holds this text is known before it is parsed."""
+    return _dump(text)[1:-1].encode("ascii")
+
+
+# These are words of this program, and hold nothing from elsewhere. A token that happens to be one of them must not
+# make a `granted` unfindable.
+_OUR_WORDS = frozenset({"timestamp", "event_type", "action", "outcome"})
+
+_CUT_MARK = re.compile(r"\.\.\.\[cut: \d+ characters, SHA-256 [0-9a-f]{64}\]\Z")
+
+# A log is shown in CI jobs, where `##[`, `##vso[`, `section_start:` and `section_end:` are orders to the log's reader.
+# In JSON text these characters can only stand inside a string, so an escape means the same and is obeyed by nobody.
+_ORDER = re.compile(r"#(?=#(?:vso)?\[)|(?<=section_start):|(?<=section_end):", re.IGNORECASE)
+
+# What is cut, and how hard: the extras first, since what was asked (at most 4,096 characters of at most 12 bytes) must
+# stay comparable; then lists and objects become text; then everything.
+_EXTRAS_LIMITS = (16_384, 8_192, 4_096, 2_048, 1_024, 512, 256, 128)
+_LAST_LIMITS = (1_024, 256)
+
+
+def _fit(fields: Mapping[str, JsonValue], extras: Mapping[str, JsonValue], chain: Mapping[str, JsonValue]) -> bytes:
+    for kept, added in _ever_shorter(fields, extras):
+        line = _dump({**kept, **added, **chain}).encode("ascii")
+        if len(line) < LINE_LIMIT:
+            return line
+    raise AuditError("a record for the audit log has too many fields to fit into one line")
+
+
+def _ever_shorter(
+    fields: Mapping[str, JsonValue], extras: Mapping[str, JsonValue]
+) -> Iterator[tuple[Mapping[str, JsonValue], Mapping[str, JsonValue]]]:
+    yield fields, extras
+    for limit in _EXTRAS_LIMITS:
+        yield fields, _cut(extras, limit)
+    flat: dict[str, JsonValue] = {
+        name: _dump(value) if isinstance(value, list | dict) else value for name, value in extras.items()
+    }
+    yield fields, _cut(flat, _EXTRAS_LIMITS[-1])
+    for limit in _LAST_LIMITS:
+        yield _cut(fields, limit), _cut(flat, _EXTRAS_LIMITS[-1])
+
+
+def _cut(values: Mapping[str, JsonValue], limit: int) -> dict[str, JsonValue]:
+    return {name: _each_string(value, lambda text: _cut_text(text, limit)) for name, value in values.items()}
+
+
+def _cut_text(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{text[:limit]}...[cut: {len(text)} characters, SHA-256 {digest}]"
+
+
+def _masked(
+    values: Mapping[str, JsonValue], secrets: Sequence[Secret], *, spare: frozenset[str] = frozenset()
+) -> dict[str, JsonValue]:
+    return {
+        name: value if name in spare else _each_string(value, lambda text: mask(text, secrets))
+        for name, value in values.items()
+    }
+
+
+def _each_string(value: JsonValue, change: Callable[[str], str]) -> JsonValue:
+    """The value with each string in it changed, keys included; what JSON cannot say (NaN, infinity) becomes a string."""
+    match value:
+        case str():
+            return change(value)
+        case list():
+            return [_each_string(item, change) for item in value]
+        case dict():
+            return {change(name): _each_string(item, change) for name, item in value.items()}
+        case float() if not math.isfinite(value):
+            return str(value)
+        case _:
+            return value
+
+
+def _dump(value: JsonValue) -> str:
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    # JSON lets DEL stand as it is; a terminal does not.
+    return _ORDER.sub(lambda match: f"\\u{ord(match.group(0)):04x}", text.replace("\x7f", "\\u007f"))

@@ -1,0 +1,118 @@
+"""A TCP proxy that stands between the program and a server and cuts, stalls, delays or half-closes what passes."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from typing import Self
+
+_PIECE = 65_536
+
+
+class Proxy:
+    """Forwards to a port of this machine, and misbehaves when told to. Use it as a context manager.
+
+    Attributes:
+        delay: seconds that each piece waits before it is passed on.
+        connections: how many connections were accepted.
+
+    """
+
+    def __init__(self, target: int) -> None:
+        self.delay = 0.0
+        self.connections = 0
+        self._target = target
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._pause = threading.Event()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._port: int = self._listener.getsockname()[1]
+
+    @property
+    def port(self) -> int:
+        """Where it listens, or listened."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """The base address to give to the program."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._spawn(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._pause.set()
+        self.cut()
+        for thread in self._threads:
+            thread.join(2)
+
+    def stall(self) -> None:
+        """Pass nothing on any more, in either direction, and close nothing: a black hole."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """Pass everything on again, what was held included."""
+        self._flowing.set()
+
+    def cut(self) -> None:
+        """End every connection that is open now; later ones are served."""
+        pairs, self._pairs = self._pairs, []
+        self._flowing.set()
+        for near, far in pairs:
+            _shut(near, socket.SHUT_RDWR)
+            _shut(far, socket.SHUT_RDWR)
+
+    def half_close(self) -> None:
+        """Say to the program that nothing more will come, and go on taking what it sends."""
+        for near, _ in self._pairs:
+            _shut(near, socket.SHUT_WR)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                near.close()
+                continue
+            self._pairs.append((near, far))
+            self._spawn(self._serve, near, far)
+
+    def _spawn(self, work: Callable[..., None], *arguments: socket.socket) -> threading.Thread:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _serve(self, near: socket.socket, far: socket.socket) -> None:
+        with near, far:
+            back = self._spawn(self._pump, far, near)
+            self._pump(near, far)
+            back.join()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(_PIECE):
+                self._flowing.wait()
+                if self.delay:
+                    self._pause.wait(self.delay)
+                sink.sendall(data)
+        _shut(sink, socket.SHUT_WR)
+
+
+def _shut(sock: socket.socket, how: int) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(how)

@@ -1,0 +1,159 @@
+"""A value that knows its source, and the readers that turn one text into one value. Which text counts, says config.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from .durations import parse_duration
+from .errors import ApprovalError, ConfigError, UsageError
+from .model import Secret
+
+T = TypeVar("T")
+Result = TypeVar("Result")
+
+
+class Transport(StrEnum):
+    """How the answer comes: the event stream where there is one, or reads only."""
+
+    AUTO = "auto"
+    WEBSOCKET = "websocket"
+    POLL = "poll"
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced(Generic[T]):
+    """A value and where it came from: ``--timeout``, ``APPROVAL_TIMEOUT``, a file with line and key, or ``default``.
+
+    Attributes:
+        from_file: it came from a file, so that what is wrong with it is a ConfigError and no UsageError.
+
+    """
+
+    value: T
+    source: str = "default"
+    from_file: bool = False
+
+    def refuse(self, message: str, hint: str = "") -> ApprovalError:
+        """The error that says what is wrong with the value, naming its source."""
+        kind = ConfigError if self.from_file else UsageError
+        return kind(f"{self.source}: {message}", hint=hint)
+
+    def swap(self, value: Result) -> Sourced[Result]:
+        """Another value from the same source."""
+        return Sourced(value, self.source, self.from_file)
+
+
+def read(given: Sourced[str], reader: Callable[[str], T]) -> Sourced[T]:
+    """The value that a text means; what the reader refuses is refused with its source."""
+    if not given.value:
+        raise given.refuse("is empty", "give it a value, or remove it")
+    try:
+        return given.swap(reader(given.value))
+    except UsageError as exc:
+        raise given.refuse(exc.message, exc.hint) from None
+
+
+# --- readers: one text -> one value, or a UsageError that does not know its source -------------------------------------
+
+
+def boolean(text: str) -> bool:
+    """True or False, in the usual spellings."""
+    word = text.lower()
+    if word in {"true", "1", "yes", "on"}:
+        return True
+    if word in {"false", "0", "no", "off"}:
+        return False
+    raise UsageError(f"{text[:40]!r} is neither true nor false", hint="write true or false")
+
+
+def span(least: float, most: float) -> Callable[[str], float]:
+    """A reader of durations between two bounds, both in seconds and both allowed."""
+
+    def reader(text: str) -> float:
+        seconds = parse_duration(text)
+        if not least <= seconds <= most:
+            raise UsageError(f"{text[:40]!r} is out of range", hint=f"it must lie between {least:g} s and {most / 3600:g} h")
+        return seconds
+
+    return reader
+
+
+def workspace(text: str) -> str:
+    """A workspace's id."""
+    # It becomes a segment of an address: "." and ".." would name another one.
+    if not re.match(r"[A-Za-z0-9._~-]{1,128}\Z", text) or text in {".", ".."}:
+        raise UsageError(
+            f"{text[:40]!r} is no workspace id",
+            hint="an id has 1 to 128 letters, digits, dots, dashes, underscores or tildes",
+        )
+    return text
+
+
+def token(text: str) -> Secret:
+    """A bearer token: what a header can carry. The error does not repeat it."""
+    if not re.match(r"[!-~]+\Z", text):
+        raise UsageError(
+            "this is no token: it holds a blank, a line break, a control character or one beyond ASCII",
+            hint="a token is one word; look at its end for a line break",
+        )
+    return Secret(text)
+
+
+def path(text: str) -> Path:
+    """A path that a message can show."""
+    if not text.isprintable():
+        raise UsageError("the path holds a control character or an invisible one", hint="name another path")
+    return Path(text)
+
+
+def choice(text: str) -> Transport:
+    """A transport by its name."""
+    try:
+        return Transport(text)
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} is no transport", hint="write auto, websocket or poll") from None
+
+
+def switch(text: str) -> Transport:
+    """A transport as ``APPROVAL_USE_WEBSOCKET`` names it."""
+    if text.lower() == Transport.AUTO:
+        return Transport.AUTO
+    try:
+        return Transport.WEBSOCKET if boolean(text) else Transport.POLL
+    except UsageError:
+        raise UsageError(f"{text[:40]!r} is neither auto nor true nor false", hint="write auto, true or false") from None
+
+
+def audit_is_optional(text: str) -> bool:
+    """Whether ``approve.audit`` says ``optional``."""
+    if text not in {"optional", "required"}:
+        raise UsageError(f"{text[:40]!r} is neither required nor optional", hint="write required or optional")
+    return text == "optional"
+
+
+_RESERVED_HEADERS = frozenset({
+    "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie",
+    "expect", "host", "idempotency-key", "keep-alive", "origin", "proxy-authorization", "proxy-connection", "te",
+    "trailer", "transfer-encoding", "upgrade", "x-workspace-id",
+})  # fmt: skip
+"""Headers that carry the credential, the length or the meaning of a request: ours to send, nobody's to configure."""
+
+
+def check_header(source: Sourced[None], name: str, value: str) -> None:
+    """Return if the header can be sent and is nobody else's to send.
+
+    Raises:
+        ConfigError: it cannot, or it is. The error does not repeat the value.
+
+    """
+    if not re.match(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z", name):
+        raise source.refuse("this is no header's name", "a name has letters, digits and dashes")
+    if name.lower() in _RESERVED_HEADERS or name.lower().startswith("sec-"):
+        raise source.refuse("this header cannot be configured", "remove it: the program sends it itself where it is wanted")
+    if not re.match(r"[!-~]([ -~]*[!-~])?\Z", value):
+        raise source.refuse("the header's value is empty, or holds more than printable ASCII", "write printable ASCII")

@@ -86,6 +86,10 @@ class Platform(Protocol):
         """
         ...
 
+    def verifies_approvers(self, deadline: Deadline) -> bool:
+        """Whether the name on a decision comes from the approver's own credential."""
+        ...
+
     def watch(self, deadline: Deadline) -> Subscription:
         """Subscribe to the workspace's events.
 

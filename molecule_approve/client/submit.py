@@ -75,7 +75,7 @@ def submit(
         asked = failure.retry_after if isinstance(failure, UnavailableError) else None
         wait = max(next(pauses), asked or 0.0)
         if end.clock() + wait > min(end.at, started + submit_window(failure, policy)):
-            raise _explained(failure)
+            raise _explained(failure, maybe_sent=look)
         on_trouble(failure)
         stop.sleep(wait)
 
@@ -110,8 +110,10 @@ def _adopt(row: Approval, request: ApprovalRequest) -> Question:
     )
 
 
-def _explained(failure: ApprovalError) -> ApprovalError:
-    """The failure with the hint that its place suggests."""
+def _explained(failure: ApprovalError, *, maybe_sent: bool) -> ApprovalError:
+    """The failure with the hint that its place suggests, and whether any of our tries may have arrived."""
+    if isinstance(failure, UnavailableError):
+        failure.maybe_sent = maybe_sent
     if isinstance(failure, UnavailableError) and failure.status == 500:
         failure.hint = "the platform says this for a workspace that it does not know: check WORKSPACE_ID"
     elif isinstance(failure, CredentialError) and not failure.hint:

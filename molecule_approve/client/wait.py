@@ -16,6 +16,7 @@ from molecule_approve.errors import (
     DisconnectedError,
     ProtocolError,
     UnavailableError,
+    UnknownApprovalError,
     UsedError,
 )
 from molecule_approve.lifecycle import Ruling, rule
@@ -235,6 +236,7 @@ class Wait:
             )
         row = sighting.approval
         if row is None:
+            self._must_be_known(sighting)
             return self._by_event(sighting)
         self._saw_creation(row.created_at)
         self.question = replace(self.question, approval_id=row.id)
@@ -250,6 +252,17 @@ class Wait:
                 return None
             case _:
                 return Decision(row)
+
+    def _must_be_known(self, sighting: Sighting) -> None:
+        """A request that we neither asked nor ever saw must show itself at the first read."""
+        if self.question.own or self.question.created_at is not None:
+            return
+        if sighting.strange:
+            raise UnknownApprovalError("the platform's request of this id asks something else", hint="is it the right id?")
+        raise UnknownApprovalError(
+            "the platform shows no such request",
+            hint="it lists a workspace's fifty newest: is it the right id, WORKSPACE_ID and PLATFORM_URL?",
+        )
 
     def _take_back(self, extra: Approval) -> None:
         """One question: the same one asked twice, because an answer was lost, is taken back."""

@@ -1,0 +1,361 @@
+"""The gate: may I ask? -> record -> ask -> wait -> record -> verdict. A reader of this file knows the product.
+
+It starts at "no". One path leads to an approval: our own question, answered by a person, recorded, once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from .client.retry import WaitPolicy
+from .client.submit import Stop, submit
+from .client.wait import OVERSLEPT, Link, Wait, WaitObserver
+from .clock import Deadline, boottime, utc_now
+from .errors import (
+    ApprovalError,
+    AuditError,
+    Interrupted,
+    KeyUsedError,
+    NotPermittedError,
+    PlatformError,
+    UnavailableError,
+    UsedError,
+)
+from .lifecycle import Ruling, rule
+from .model import Approval, ApprovalRequest, Decision, Failure, JsonValue, Outcome, Question, Verdict
+from .trail import Log, Trail
+
+if TYPE_CHECKING:
+    from .client.platform import Platform
+
+EFFORT = 2.0
+"""Seconds that taking a request back may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How an invocation asks and waits.
+
+    Attributes:
+        timeout: seconds from now until this invocation gives up, all of it.
+        wait: False to leave as soon as the platform has the question (``--no-wait``).
+        stream: whether the event stream is tried before polling.
+        withdraw: whether the question is taken back when we give up or are stopped.
+        verified: whether only a name from the approver's own credential counts.
+        policy: the pace of the wait.
+
+    """
+
+    timeout: float
+    wait: bool = True
+    stream: bool = True
+    withdraw: bool = True
+    verified: bool = False
+    policy: WaitPolicy = WaitPolicy()  # noqa: RUF009 - a frozen value
+
+
+class Observer(WaitObserver, Protocol):
+    """Who is told how it goes; the spinner is one. It can change nothing."""
+
+    def asked(self, question: Question) -> None:
+        """The platform has the question."""
+        ...
+
+    def withdrawing(self, why: str) -> None:
+        """The question is being taken back; that takes two seconds at most."""
+        ...
+
+
+class Gate:
+    """The use case, over a platform to ask, a log to write, and whoever may stop us or look on."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        log: Log,
+        stop: Stop,
+        observer: Observer,
+        *,
+        invocation: str,
+        audit_optional: bool = False,
+    ) -> None:
+        self._platform = platform
+        self._log = log
+        self._stop = stop
+        self._observer = observer
+        self._invocation = invocation
+        self._audit_optional = audit_optional
+
+    def request(self, request: ApprovalRequest, terms: Terms, permit: Callable[[], None]) -> Verdict:
+        """Ask, wait, and say what came of it. Never raises an ApprovalError: every failure is a verdict, and none is a yes.
+
+        Args:
+            request: what to ask.
+            terms: how.
+            permit: raises NotPermittedError where the workspace's roles do not let it ask.
+
+        """
+        return self._run(request, terms).ask(permit)
+
+    def resume(self, request: ApprovalRequest, question: Question, terms: Terms) -> Verdict:
+        """Take up the wait for an earlier request, and use its approval up."""
+        return self._run(request, terms).resume(question)
+
+    def undelivered(self, request: ApprovalRequest, verdict: Verdict, failure: ApprovalError) -> Verdict:
+        """The approval could not be told, so it is none; the log says so."""
+        run = self._run(request, Terms(0.0))
+        run.trail.undelivered(verdict.approval_id, failure.message)
+        return replace(verdict, outcome=Outcome.FAILED, error=_shown(failure), recorded=run.trail.recorded)
+
+    def _run(self, request: ApprovalRequest, terms: Terms) -> _Run:
+        trail = Trail(
+            self._log,
+            request,
+            self._invocation,
+            optional=self._audit_optional,
+            now=utc_now,
+            warn=self._observer.trouble,
+        )
+        return _Run(self._platform, self._stop, self._observer, request, terms, trail, self._invocation)
+
+
+class _Run:
+    """One invocation, from the question to the verdict."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        stop: Stop,
+        observer: Observer,
+        request: ApprovalRequest,
+        terms: Terms,
+        trail: Trail,
+        invocation: str,
+    ) -> None:
+        self.trail = trail
+        self._platform = platform
+        self._stop = stop
+        self._observer = observer
+        self._request = request
+        self._terms = terms
+        self._invocation = invocation
+        self._deadline = Deadline.after(terms.timeout)
+        self._started = boottime()
+        self._requested_at = utc_now()
+        self._question: Question | None = None
+        self._sent = False
+        self._link = Link.CONNECTING
+
+    # --- the main path -------------------------------------------------------------------------------------------------
+
+    def ask(self, permit: Callable[[], None]) -> Verdict:
+        try:
+            permit()
+            head = self.trail.initiated(self._deadline, self._terms.timeout, self._stop.sleep)
+            if head is not None:
+                # Where the writer of the log cannot reach it: the platform keeps the context.
+                note: JsonValue = {"log_id": head.log_id, "seq": head.seq, "hash": head.hash}
+                self._request = replace(self._request, context={**self._request.context, "audit_head": note})
+            self._demand_verification()
+            self._sent = True
+            question = submit(
+                self._platform,
+                self._request,
+                self._deadline,
+                self._stop,
+                random=random.random,
+                on_trouble=self._observer.trouble,
+            )
+            self._question = replace(question, invocation=self._invocation)
+            self.trail.requested(question)
+            self._observer.asked(question)
+            return self._wait(self._question) if self._terms.wait else self._verdict(Outcome.PENDING)
+        except NotPermittedError as exc:
+            return self._not_permitted(exc)
+        except Interrupted as exc:
+            return self._interrupted(exc)
+        except ApprovalError as exc:
+            return self._failed(exc)
+
+    def resume(self, question: Question) -> Verdict:
+        try:
+            self.trail.resumed(question.approval_id, self._deadline, self._terms.timeout, self._stop.sleep)
+            self._question = replace(question, invocation=self._invocation)
+            self._demand_verification()
+            self._observer.asked(self._question)
+            return self._wait(self._question)
+        except Interrupted as exc:
+            return self._interrupted(exc)
+        except ApprovalError as exc:
+            return self._failed(exc)
+
+    def _demand_verification(self) -> None:
+        if not self._terms.verified:
+            return
+        with self._stop.open():
+            verifies = self._platform.verifies_approvers(self._deadline.capped(self._terms.policy.read))
+        if not verifies:
+            raise PlatformError(
+                "this platform cannot prove who approves: the name on a decision is text that anybody may send",
+                hint="use the embedded server, or go without --require-verified-approver",
+            )
+
+    def _wait(self, question: Question) -> Verdict:
+        wait = Wait(
+            self._platform,
+            question,
+            self._deadline,
+            self._stop,
+            self,
+            stream=self._terms.stream,
+            random=random.random,
+            policy=self._terms.policy,
+        )
+        try:
+            decision = wait.run()
+        finally:
+            self._question = wait.question
+        if decision is None:
+            return self._timed_out()
+        self._stop.check()
+        return self._conclude(decision)
+
+    def _conclude(self, decision: Decision) -> Verdict:
+        """A decision stands: record it, then say it."""
+        row, waited = decision.approval, self._waited()
+        match rule(row):
+            case Ruling.APPROVED:
+                if self._terms.verified and not row.decided_by_verified:
+                    raise PlatformError("the approver's name is not verified", hint="only the embedded server can verify it")
+                self.trail.granted(decision, waited, self._link.value)
+                return self._verdict(Outcome.APPROVED, decision)
+            case Ruling.DENIED:
+                self.trail.denied(decision, waited, self._link.value)
+                return self._verdict(Outcome.DENIED, decision)
+            case Ruling.EXPIRED:
+                self.trail.timeout(row.id, waited, "expired", withdrawn=False)
+                return self._verdict(Outcome.EXPIRED)
+            case _:
+                self.trail.withdrawn(row.id, "by somebody else", taken_back=False, stood=None)
+                return self._verdict(Outcome.WITHDRAWN)
+
+    # --- the other ways out --------------------------------------------------------------------------------------------
+
+    def _timed_out(self) -> Verdict:
+        if not self._terms.withdraw:
+            return self._verdict(Outcome.PENDING)
+        self._observer.withdrawing("nobody decided in time")
+        taken_back, stood = self._take_back()
+        if stood is not None and rule(stood) not in {Ruling.OPEN, Ruling.UNCLEAR, Ruling.WITHDRAWN}:
+            return self._conclude(Decision(stood))
+        approval_id = self._question.approval_id if self._question else None
+        self.trail.timeout(approval_id, self._waited(), "nobody_decided", withdrawn=taken_back)
+        return self._verdict(Outcome.TIMEOUT)
+
+    def _interrupted(self, stop: Interrupted) -> Verdict:
+        if not self.trail.begun or self.trail.ended:
+            return self._verdict(Outcome.INTERRUPTED, error=Failure("interrupted", stop.why), signum=stop.signum)
+        if not self._terms.withdraw:
+            self.trail.failure(self._question.approval_id if self._question else None, "interrupted", stop.why)
+        else:
+            self._observer.withdrawing(stop.why)
+            taken_back, stood = self._take_back()
+            approval_id = self._question.approval_id if self._question else None
+            try:
+                self.trail.withdrawn(approval_id, stop.why, taken_back=taken_back, stood=stood)
+            except AuditError as exc:
+                self._observer.trouble(exc)
+        return self._verdict(Outcome.INTERRUPTED, error=Failure("interrupted", stop.why), signum=stop.signum)
+
+    def _failed(self, failure: ApprovalError) -> Verdict:
+        reason = failure.kind if self._question is not None or not isinstance(failure, PlatformError) else "submit_failed"
+        settled = isinstance(failure, KeyUsedError | UsedError)
+        arrived = self._question is not None or (isinstance(failure, UnavailableError) and failure.maybe_sent)
+        if self._terms.withdraw and arrived and not settled:
+            self._take_back()
+        if self.trail.begun and not self.trail.ended:
+            self.trail.failure(self._question.approval_id if self._question else None, reason, failure.message)
+        return self._verdict(Outcome.FAILED, error=_shown(failure))
+
+    def _not_permitted(self, refusal: NotPermittedError) -> Verdict:
+        try:
+            self.trail.not_permitted(refusal)
+        except AuditError as exc:
+            return self._verdict(Outcome.FAILED, error=_shown(exc))
+        return self._verdict(Outcome.NOT_PERMITTED, error=_shown(refusal))
+
+    def _take_back(self) -> tuple[bool, Approval | None]:
+        """Take the question back within two seconds; whether that ended it, and the decision that stood before, if any.
+
+        What was said more than five seconds after our deadline does not stand: the machine slept.
+        """
+        effort = Deadline.after(EFFORT)
+        try:
+            question = self._question or self._unseen(effort)
+            if question is None:
+                return False, None
+            self._question = question
+            withdrawal = self._platform.withdraw(question, effort)
+            if withdrawal.taken_back or self._deadline.overdue() > OVERSLEPT:
+                return withdrawal.taken_back, None
+            return False, self._platform.fetch(question, effort).approval
+        except ApprovalError as exc:
+            self._observer.trouble(exc)
+            return False, None
+
+    def _unseen(self, effort: Deadline) -> Question | None:
+        """The question whose answer never came: it may be there, and is found by its task id."""
+        row = self._platform.find(self._request, effort) if self._sent else None
+        if row is None:
+            return None
+        return Question(row.id, self._request.workspace_id, self._request.action, self._request.task_id)
+
+    # --- telling -------------------------------------------------------------------------------------------------------
+
+    def link(self, link: Link, why: str) -> None:
+        """Remember how the answer comes, for the record, and pass it on."""
+        self._link = link
+        self._observer.link(link, why)
+
+    def trouble(self, failure: ApprovalError) -> None:
+        """Pass it on."""
+        self._observer.trouble(failure)
+
+    def _waited(self) -> float:
+        return boottime() - self._started
+
+    def _verdict(
+        self, outcome: Outcome, decision: Decision | None = None, *, error: Failure | None = None, signum: int | None = None
+    ) -> Verdict:
+        question = self._question
+        verdict = Verdict(
+            outcome=outcome,
+            action=self._request.action,
+            approval_id=question.approval_id if question else None,
+            requested_at=(question.created_at if question else None) or self._requested_at,
+            waited_seconds=self._waited(),
+            trace_id=self._request.trace_id,
+            recorded=self.trail.recorded,
+            error=error,
+            signum=signum,
+        )
+        if decision is None:
+            return verdict
+        row = decision.approval
+        return replace(
+            verdict,
+            approval_id=row.id,
+            decided_by=row.decided_by,
+            decided_by_verified=row.decided_by_verified,
+            comment=row.comment,
+            decided_at=row.decided_at,
+            expires_at=row.expires_at,
+            evidence=decision.evidence,
+        )
+
+
+def _shown(failure: ApprovalError) -> Failure:
+    return Failure(failure.kind, failure.message, failure.hint)

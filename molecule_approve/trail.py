@@ -1,0 +1,211 @@
+"""What one invocation writes into the audit log: which record when, with which fields, and how long it may take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from .audit.record import EventType, Record, RecordAction, RecordOutcome
+from .errors import ApprovalError, AuditError, NotPermittedError
+
+if TYPE_CHECKING:
+    from .audit.journal import Head
+    from .clock import Deadline
+    from .model import Approval, ApprovalRequest, Decision, JsonValue, Question
+
+BEFORE = 10.0
+"""Seconds that the log's lock may be waited for before the question is asked."""
+
+AFTER = 2.0
+"""Seconds afterwards: a person has spoken, and somebody waits for the answer."""
+
+Pause = Callable[[float], None]
+
+
+class Log(Protocol):
+    """The audit log as the gate knows it; audit/journal.py is it."""
+
+    def append(self, record: Record, *, patience: float, pause: Pause = ...) -> Head:
+        """Write one record durably."""
+        ...
+
+    def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = ...) -> Head:
+        """The same, unless this log holds a grant of the same approval already.
+
+        Raises:
+            UsedError: it does.
+
+        """
+        ...
+
+
+class Trail:
+    """The records of one invocation, in their order; one ending and no more.
+
+    Attributes:
+        recorded: whether the last record that was wanted stands in the log.
+        ended: whether an ending was wanted already.
+
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        request: ApprovalRequest,
+        invocation: str,
+        *,
+        optional: bool,
+        now: Callable[[], str],
+        warn: Callable[[ApprovalError], None],
+    ) -> None:
+        self.recorded = False
+        self.begun = False
+        self.ended = False
+        self._log = log
+        self._request = request
+        self._invocation = invocation
+        self._optional = optional
+        self._now = now
+        self._warn = warn
+
+    def _record(
+        self, outcome: str, extras: dict[str, JsonValue], *, actor: str = "", action: str = RecordAction.APPROVE
+    ) -> Record:
+        kind = EventType.RBAC if action == RecordAction.RBAC_DENY else EventType.APPROVAL
+        shown = {key: value for key, value in extras.items() if value is not None and value != ""}
+        return Record(
+            timestamp=self._now(),
+            event_type=kind,
+            workspace_id=self._request.workspace_id,
+            actor=actor or self._request.workspace_id,
+            action=action,
+            resource=self._request.action,
+            outcome=outcome,
+            trace_id=self._request.trace_id,
+            extras={"invocation": self._invocation, **shown},
+        )
+
+    def _append(self, record: Record, patience: float, pause: Pause = time.sleep) -> Head | None:
+        try:
+            head = self._log.append(record, patience=patience, pause=pause)
+        except AuditError as exc:
+            self.recorded = False
+            if not self._optional:
+                raise
+            self._warn(exc)
+            return None
+        self.recorded = True
+        return head
+
+    def _end(self, outcome: str, extras: dict[str, JsonValue], actor: str = "") -> None:
+        self.ended = True
+        self._append(self._record(outcome, extras, actor=actor), AFTER)
+
+    # --- beginnings ----------------------------------------------------------------------------------------------------
+
+    def initiated(self, deadline: Deadline, timeout: float, pause: Pause) -> Head | None:
+        """Before the request leaves this machine."""
+        extras: dict[str, JsonValue] = {
+            "reason_text": self._request.reason,
+            "timeout_seconds": timeout,
+            "task_id": self._request.task_id,
+        }
+        head = self._append(self._record(RecordOutcome.INITIATED, extras), min(BEFORE, deadline.left()), pause)
+        self.begun = True
+        return head
+
+    def resumed(self, approval_id: str, deadline: Deadline, timeout: float, pause: Pause) -> None:
+        """``wait`` takes up an earlier request."""
+        extras: dict[str, JsonValue] = {"approval_id": approval_id, "timeout_seconds": timeout}
+        self._append(self._record(RecordOutcome.RESUMED, extras), min(BEFORE, deadline.left()), pause)
+        self.begun = True
+
+    def requested(self, question: Question) -> None:
+        """The platform has it."""
+        extras: dict[str, JsonValue] = {"approval_id": question.approval_id, "task_id": question.task_id}
+        self._append(self._record(RecordOutcome.REQUESTED, extras), AFTER)
+
+    def not_permitted(self, refusal: NotPermittedError) -> None:
+        """The roles do not let this workspace ask; nothing was asked."""
+        extras: dict[str, JsonValue] = {"attempted_action": refusal.attempted_action, "roles": list(refusal.roles)}
+        self._append(self._record(RecordOutcome.DENIED, extras, action=RecordAction.RBAC_DENY), BEFORE)
+
+    # --- endings -------------------------------------------------------------------------------------------------------
+
+    def granted(self, decision: Decision, waited: float, transport: str) -> None:
+        """A person approved; raises UsedError where this log holds that approval already."""
+        row = decision.approval
+        self.ended = True
+        extras = {
+            **_decided(row),
+            "waited_seconds": round(waited, 3),
+            "transport": transport,
+            "evidence": decision.evidence.value,
+        }
+        record = self._record(RecordOutcome.GRANTED, extras, actor=row.decided_by or "")
+        try:
+            self._log.grant(record, approval_id=row.id, patience=AFTER)
+        except AuditError as exc:
+            self.recorded = False
+            if not self._optional:
+                self.ended = False
+                raise
+            self._warn(exc)
+        except ApprovalError:
+            self.ended = False
+            raise
+        else:
+            self.recorded = True
+
+    def denied(self, decision: Decision, waited: float, transport: str) -> None:
+        """A person said no."""
+        row = decision.approval
+        extras = {
+            **_decided(row),
+            "waited_seconds": round(waited, 3),
+            "transport": transport,
+            "evidence": decision.evidence.value,
+        }
+        self._end(RecordOutcome.DENIED, extras, actor=row.decided_by or "")
+
+    def timeout(self, approval_id: str | None, waited: float, reason: str, *, withdrawn: bool) -> None:
+        """Nobody decided in time; no person is named."""
+        self._end(
+            RecordOutcome.TIMEOUT,
+            {"approval_id": approval_id, "waited_seconds": round(waited, 3), "reason": reason, "withdrawn": withdrawn},
+        )
+
+    def withdrawn(self, approval_id: str | None, why: str, *, taken_back: bool, stood: Approval | None) -> None:
+        """Taken back, on a signal or by somebody else's command; names a decision that stood already."""
+        decision: dict[str, JsonValue] = (
+            {} if stood is None else {**_decided(stood), "decision_that_stood": stood.status.value}
+        )
+        self._end(RecordOutcome.WITHDRAWN, {"approval_id": approval_id, "reason": why, "taken_back": taken_back, **decision})
+
+    def failure(self, approval_id: str | None, reason: str, error: str) -> None:
+        """No verdict could be had. A log that cannot be written either is no further news to the caller."""
+        self.ended = True
+        record = self._record(RecordOutcome.FAILURE, {"approval_id": approval_id, "reason": reason, "error": error})
+        try:
+            self._append(record, AFTER)
+        except AuditError as exc:
+            self._warn(exc)
+
+    def undelivered(self, approval_id: str | None, error: str) -> None:
+        """The approval stands in the log, and could not be told."""
+        extras: dict[str, JsonValue] = {"approval_id": approval_id, "error": error}
+        try:
+            self._append(self._record(RecordOutcome.FAILED, extras, action=RecordAction.DELIVER), AFTER)
+        except AuditError as exc:
+            self._warn(exc)
+
+
+def _decided(row: Approval) -> dict[str, JsonValue]:
+    return {
+        "approval_id": row.id,
+        "decided_by": row.decided_by,
+        "decided_by_verified": row.decided_by_verified,
+        "decided_at": row.decided_at,
+        "comment": row.comment,
+    }

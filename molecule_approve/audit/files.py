@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import stat
@@ -52,14 +53,14 @@ def explained(error: OSError, doing: str, path: Path) -> AuditError:
     return AuditError(f"the audit log {path} cannot be {doing}: {reason}", hint=_HINTS.get(number, _ELSEWHERE))
 
 
-def open_for_writing(path: Path) -> int:
-    """A handle of the file, opened for reading and appending; made 0600, in a 0700 folder, where it is missing.
+def open_for_writing(path: Path, *, appending: bool = True) -> int:
+    """A handle of the file, opened for reading and writing; made 0600, in a 0700 folder, where it is missing.
 
     Raises:
         AuditError: it is a link, no regular file, of another owner (root aside), writable by others, or not to be had.
 
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _SAFE
+    flags = os.O_RDWR | os.O_CREAT | _SAFE | (os.O_APPEND if appending else 0)
     try:
         try:
             handle = os.open(path, flags, 0o600)
@@ -148,34 +149,47 @@ def recall(log: Path) -> Head | None:
         if isinstance(exc.__cause__, FileNotFoundError):
             return None
         raise
-    with os.fdopen(handle, "rb") as file:
-        data = file.read(4_096)
     try:
-        found = json.loads(data)
-        return Head(str(found["log_id"]), int(found["seq"]), str(found["hash"]))
-    except (ValueError, KeyError, TypeError):
-        return None
+        # A reader without the lock can meet a writer in the middle; a second look does not meet it again.
+        return _head_in(os.pread(handle, _HEAD_SIZE, 0)) or _head_in(os.pread(handle, _HEAD_SIZE, 0))
+    finally:
+        os.close(handle)
 
 
 def remember(log: Path, head: Head) -> None:
-    """Remember the head, whole or not at all. Not durably: a log that is ahead of it is normal. Call it under the lock.
+    """Remember the head, but not durably: a log that is ahead of it is normal. Call it under the lock.
 
     Raises:
         AuditError: it cannot be written.
 
     """
     path = head_path(log)
-    fresh = path.with_name(f"{path.name}.new")
-    data = json.dumps({"log_id": head.log_id, "seq": head.seq, "hash": head.hash}).encode() + b"\n"
+    text = json.dumps({"log_id": head.log_id, "seq": head.seq, "hash": head.hash, "check": _check(head)})
+    handle = open_for_writing(path, appending=False)
     try:
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _SAFE, 0o600)
-        try:
-            os.write(handle, data)
-        finally:
-            os.close(handle)
-        fresh.replace(path)
+        # One call of one sector, in place: no kill leaves half of it. A new file and a rename each time would cost more
+        # than all the rest of an append; `check` names what a power cut may still do.
+        os.pwrite(handle, text.ljust(_HEAD_SIZE - 1).encode() + b"\n", 0)
     except OSError as exc:
         raise explained(exc, "remembered", path) from exc
+    finally:
+        os.close(handle)
+
+
+_HEAD_SIZE = 512
+
+
+def _check(head: Head) -> str:
+    return hashlib.sha256(f"{head.log_id} {head.seq} {head.hash}".encode()).hexdigest()[:16]
+
+
+def _head_in(data: bytes) -> Head | None:
+    try:
+        found = json.loads(data)
+        head = Head(str(found["log_id"]), int(found["seq"]), str(found["hash"]))
+        return head if found["check"] == _check(head) else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def on_network_filesystem(path: Path, *, mounts: Path = MOUNTS) -> str | None:

@@ -10,31 +10,17 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
-from . import files, lines
+from . import files, lines, search
 from .chain import START, Head, Link, link_of
 from .files import on_network_filesystem
-from .record import (
-    CHAIN_FIELDS,
-    ENDINGS,
-    FIELDS,
-    LINE_LIMIT,
-    EventType,
-    Record,
-    RecordAction,
-    RecordOutcome,
-    decode,
-    encode,
-    is_as_asked,
-    mask,
-    needle,
-)
+from .record import LINE_LIMIT, EventType, Record, RecordAction, RecordOutcome, encode, mask
+from .search import FoundRequest
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
@@ -45,33 +31,6 @@ Pause = Callable[[float], None]
 
 ATTEMPTS = 20
 """How often a record is written again because somebody renamed the file, or wrote half a line, in that very moment."""
-
-RECENT_BYTES = 1_048_576
-"""How far back :meth:`Journal.recent_ids` looks: completion has a budget."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRequest:
-    """What our log says was asked under an approval's id.
-
-    Attributes:
-        approval_id: the id.
-        action: the text that was asked; None where the log holds it only cut or with a secret removed, so that nothing
-            can be compared with it.
-        workspace_id, trace_id: as in the record.
-        task_id: our id in the request; None where the record does not say.
-        timestamp: when the record was made.
-        extras: all further fields of the record.
-
-    """
-
-    approval_id: str
-    action: str | None
-    workspace_id: str
-    trace_id: str
-    task_id: str | None
-    timestamp: str
-    extras: Mapping[str, JsonValue]
 
 
 class Journal:
@@ -145,13 +104,8 @@ class Journal:
         """
         if not self.path.exists():
             return None
-        wanted = mask(approval_id, self._secrets)
         with self._opened() as (handle, end):
-            for _, line in lines.backwards(handle, end):
-                fields = _approval(line, {needle(wanted)})
-                if fields is not None and _is_request(fields, wanted) and link_of(line) is not None:
-                    return _found(approval_id, fields)
-        return None
+            return search.request(handle, end, mask(approval_id, self._secrets))
 
     def recent_ids(self, limit: int, *, ended: bool = False) -> list[str]:
         """Ids of approvals that were requested lately, the newest first, each once; text as it stands in the log.
@@ -167,7 +121,7 @@ class Journal:
         if not self.path.exists():
             return []
         with self._opened() as (handle, end):
-            return _recent(handle, end, limit, ended=ended)
+            return search.recent_ids(handle, end, limit, ended=ended)
 
     @contextmanager
     def _held(self, patience: float, pause: Pause) -> Iterator[None]:
@@ -189,32 +143,10 @@ class Journal:
             os.close(handle)
 
     def _earlier_grant(self, approval_id: str) -> Mapping[str, JsonValue] | None:
-        """An earlier record of an approval with this id, ours or another tool's.
-
-        The search stops at the `initiated` of a request that the platform then held as pending: no grant is older. Its
-        `requested` alone would not do: an idempotency key takes a pending request up, and between the platform's answer
-        and our record of it another invocation can have been granted.
-        """
         if not self.path.exists():
             return None
-        wanted = mask(approval_id, self._secrets)
-        traces: set[JsonValue] = set()
-        needles = {needle(wanted)}
         with self._opened() as (handle, end):
-            for _, line in lines.backwards(handle, end):
-                fields = _approval(line, needles)
-                if fields is None:
-                    continue
-                outcome, trace = fields.get("outcome"), fields.get("trace_id")
-                if fields.get("approval_id") == wanted:
-                    if outcome == RecordOutcome.GRANTED:
-                        return fields
-                    if outcome == RecordOutcome.REQUESTED and isinstance(trace, str) and link_of(line) is not None:
-                        traces.add(trace)
-                        needles.add(needle(trace))
-                elif outcome == RecordOutcome.INITIATED and trace in traces and link_of(line) is not None:
-                    return None
-        return None
+            return search.earlier_grant(handle, end, mask(approval_id, self._secrets))
 
     def _write(self, record: Record) -> Head:
         if self._lost:
@@ -362,50 +294,6 @@ def _damage(remembered: Head | None, contradiction: Link | None) -> dict[str, Js
         "found_seq": contradiction.seq,
         "found_hash": contradiction.hash,
     }
-
-
-def _approval(line: bytes, needles: set[bytes]) -> dict[str, JsonValue] | None:
-    """The fields of an `approval / approve` line that holds one of the needles; the test of the bytes is the cheap one."""
-    if not any(word in line for word in needles):
-        return None
-    fields = decode(line)
-    if fields is None or fields.get("event_type") != EventType.APPROVAL or fields.get("action") != RecordAction.APPROVE:
-        return None
-    return fields
-
-
-def _is_request(fields: Mapping[str, JsonValue], approval_id: str) -> bool:
-    return fields.get("outcome") == RecordOutcome.REQUESTED and fields.get("approval_id") == approval_id
-
-
-def _found(approval_id: str, fields: Mapping[str, JsonValue]) -> FoundRequest:
-    action, task_id = str(fields.get("resource")), fields.get("task_id")
-    return FoundRequest(
-        approval_id=approval_id,
-        action=action if is_as_asked(action) else None,
-        workspace_id=str(fields.get("workspace_id")),
-        trace_id=str(fields.get("trace_id")),
-        task_id=task_id if isinstance(task_id, str) else None,
-        timestamp=str(fields.get("timestamp")),
-        extras={name: value for name, value in fields.items() if name not in {*FIELDS, *CHAIN_FIELDS}},
-    )
-
-
-def _recent(handle: int, end: int, limit: int, *, ended: bool) -> list[str]:
-    found: dict[str, None] = {}
-    over: set[JsonValue] = set()
-    for offset, line in lines.backwards(handle, end):
-        if len(found) >= limit or end - offset > RECENT_BYTES:
-            break
-        fields = _approval(line, {b'"approval_id"'})
-        approval_id = None if fields is None else fields.get("approval_id")
-        if fields is None or not isinstance(approval_id, str):
-            continue
-        if fields.get("outcome") in ENDINGS:
-            over.add(approval_id)
-        elif fields.get("outcome") == RecordOutcome.REQUESTED and (ended or approval_id not in over):
-            found.setdefault(approval_id)
-    return list(found)
 
 
 def _new_log_id() -> str:

@@ -1,0 +1,121 @@
+"""What a log says about one approval, searched for from its end. It reads lines; it opens nothing and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .chain import link_of
+from .lines import backwards
+from .record import CHAIN_FIELDS, ENDINGS, FIELDS, EventType, RecordAction, RecordOutcome, decode, is_as_asked, needle
+
+if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue
+
+RECENT_BYTES = 1_048_576
+"""How far back :func:`recent_ids` looks: completion has a budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRequest:
+    """What our log says was asked under an approval's id.
+
+    Attributes:
+        approval_id: the id.
+        action: the text that was asked; None where the log holds it only cut or with a secret removed, so that nothing
+            can be compared with it.
+        workspace_id, trace_id: as in the record.
+        task_id: our id in the request; None where the record does not say.
+        timestamp: when the record was made.
+        extras: all further fields of the record.
+
+    """
+
+    approval_id: str
+    action: str | None
+    workspace_id: str
+    trace_id: str
+    task_id: str | None
+    timestamp: str
+    extras: Mapping[str, JsonValue]
+
+
+def earlier_grant(handle: int, end: int, approval_id: str) -> dict[str, JsonValue] | None:
+    """An earlier record of an approval with this id, ours or another tool's.
+
+    The search stops at the `initiated` of a request that the platform then held as pending: no grant is older. Its
+    `requested` alone would not do: an idempotency key takes a pending request up, and between the platform's answer
+    and our record of it another invocation can have been granted.
+    """
+    traces: set[str] = set()
+    needles = {needle(approval_id)}
+    for _, line in backwards(handle, end):
+        fields = _approval(line, needles)
+        if fields is None:
+            continue
+        outcome, trace = fields.get("outcome"), str(fields.get("trace_id"))
+        if fields.get("approval_id") != approval_id:
+            if outcome == RecordOutcome.INITIATED and trace in traces and link_of(line) is not None:
+                return None
+        elif outcome == RecordOutcome.GRANTED:
+            return fields
+        elif outcome == RecordOutcome.REQUESTED and link_of(line) is not None:
+            traces.add(trace)
+            needles.add(needle(trace))
+    return None
+
+
+def request(handle: int, end: int, approval_id: str) -> FoundRequest | None:
+    """What was asked under this id, by the newest chained record that says so."""
+    needles = {needle(approval_id)}
+    for _, line in backwards(handle, end):
+        fields = _approval(line, needles)
+        if fields is not None and _asks(fields, approval_id) and link_of(line) is not None:
+            return _found(approval_id, fields)
+    return None
+
+
+def recent_ids(handle: int, end: int, limit: int, *, ended: bool) -> list[str]:
+    """Ids that were requested lately, the newest first; with ``ended`` also those whose ending stands here."""
+    found: dict[str, None] = {}
+    over: set[str] = set()
+    for offset, line in backwards(handle, end):
+        if len(found) >= limit or end - offset > RECENT_BYTES:
+            break
+        fields = _approval(line, {b'"approval_id"'})
+        approval_id = None if fields is None else fields.get("approval_id")
+        if fields is None or not isinstance(approval_id, str):
+            continue
+        if fields.get("outcome") in ENDINGS:
+            over.add(approval_id)
+        elif _asks(fields, approval_id) and (ended or approval_id not in over):
+            found.setdefault(approval_id)
+    return list(found)
+
+
+def _approval(line: bytes, needles: set[bytes]) -> dict[str, JsonValue] | None:
+    """The fields of an `approval / approve` line that holds one of the needles; the test of the bytes is the cheap one."""
+    if not any(word in line for word in needles):
+        return None
+    fields = decode(line)
+    if fields is None or fields.get("event_type") != EventType.APPROVAL or fields.get("action") != RecordAction.APPROVE:
+        return None
+    return fields
+
+
+def _asks(fields: Mapping[str, JsonValue], approval_id: str) -> bool:
+    return fields.get("outcome") == RecordOutcome.REQUESTED and fields.get("approval_id") == approval_id
+
+
+def _found(approval_id: str, fields: Mapping[str, JsonValue]) -> FoundRequest:
+    action, task_id = str(fields.get("resource")), fields.get("task_id")
+    return FoundRequest(
+        approval_id=approval_id,
+        action=action if is_as_asked(action) else None,
+        workspace_id=str(fields.get("workspace_id")),
+        trace_id=str(fields.get("trace_id")),
+        task_id=task_id if isinstance(task_id, str) else None,
+        timestamp=str(fields.get("timestamp")),
+        extras={name: value for name, value in fields.items() if name not in {*FIELDS, *CHAIN_FIELDS}},
+    )

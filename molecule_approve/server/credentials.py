@@ -1,0 +1,139 @@
+"""Who may ask and who may decide: made and taken away, for ``serve`` and ``approvers``. No call is checked here."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from molecule_approve.clock import utc_now
+from molecule_approve.errors import ServerError, UsageError
+from molecule_approve.lifecycle import RESERVED_NAMES
+from molecule_approve.places import Places, Requester, make_private, read_requester, write_private
+from molecule_approve.safe_text import is_hidden
+
+from .access import hash_token
+from .store import NameTakenError, Store, StoreError
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+WORKSPACE_NAME = "local"
+"""What the embedded server's own workspace is called in ``/approvals/pending``."""
+
+NAME_LENGTH = 64
+
+HINT = "it is the file server.db in the state folder; look at its mode, its owner and the disk"
+
+
+def new_token() -> str:
+    """256 random bits, as text that needs no quoting anywhere."""
+    return secrets.token_urlsafe(32)
+
+
+@contextmanager
+def opened(places: Places, settings: Settings) -> Iterator[Store]:
+    """The database of this user's embedded server, made if it is missing.
+
+    Raises:
+        ConfigError: the state folder is open to others, or cannot be made.
+        ServerError: the database cannot be used.
+
+    """
+    make_private(places.state)
+    try:
+        store = Store(places.database, settings.database_patience)
+        try:
+            yield store
+        finally:
+            store.close()
+    except StoreError as exc:
+        raise ServerError(f"the server's database cannot be used: {exc}", hint=HINT) from exc
+
+
+def own_workspace(places: Places, store: Store) -> Requester:
+    """The server's workspace and its requester's token: from the file, or made new where that is missing.
+
+    Raises:
+        ConfigError: the file is open to others, or cannot be understood.
+        ServerError: the file cannot be written.
+        StoreError: the database cannot answer.
+
+    """
+    found = read_requester(places)
+    if found is None:
+        with store.read() as transaction:
+            known = transaction.workspace_named(WORKSPACE_NAME)
+        found = Requester(known or str(uuid.uuid4()), new_token())
+        text = json.dumps({"workspace_id": found.workspace_id, "token": found.token})
+        try:
+            write_private(places.requester, text.encode())
+        except OSError as exc:
+            raise ServerError(f"{places.requester} cannot be written: {exc.strerror}", hint="look at the disk") from exc
+    # The file first, then its hash: after a crash in between the next start finds the file and finishes.
+    with store.write() as transaction:
+        transaction.put_workspace(found.workspace_id, WORKSPACE_NAME, hash_token(found.token), utc_now())
+    return found
+
+
+def check_name(name: str) -> None:
+    """Whether an approver may be called this.
+
+    Raises:
+        UsageError: it is empty, long, reserved, or would deceive who reads it.
+
+    """
+    hint = "a name has 1 to 64 visible characters, such as alice"
+    if not 1 <= len(name) <= NAME_LENGTH:
+        raise UsageError(f"an approver's name has 1 to {NAME_LENGTH} characters", hint=hint)
+    if name != name.strip() or any(is_hidden(character) for character in name):
+        raise UsageError("the name holds characters that cannot be seen", hint=hint)
+    if name.casefold() in RESERVED_NAMES:
+        raise UsageError(f"the name {name} is reserved: on a request it means that no person decided", hint=hint)
+
+
+def add_approver(store: Store, name: str) -> str:
+    """Let somebody decide; the token, which nobody can show again.
+
+    Raises:
+        UsageError: the name cannot be used, or is taken.
+        StoreError: the database cannot answer.
+
+    """
+    check_name(name)
+    token = new_token()
+    try:
+        with store.write() as transaction:
+            transaction.add_approver(name, hash_token(token), utc_now())
+    except NameTakenError:
+        hint = f"for a new token: molecule-approve approvers revoke {name}, then add it again"
+        raise UsageError(f"there is an approver called {name} already", hint=hint) from None
+    return token
+
+
+def approvers(store: Store) -> list[tuple[str, str]]:
+    """Who may decide, and since when.
+
+    Raises:
+        StoreError: the database cannot answer.
+
+    """
+    with store.read() as transaction:
+        return transaction.approvers()
+
+
+def revoke(store: Store, name: str) -> None:
+    """Take the right to decide away, at once, also in a running server.
+
+    Raises:
+        UsageError: there is nobody of that name.
+        StoreError: the database cannot answer.
+
+    """
+    with store.write() as transaction:
+        gone = transaction.revoke(name)
+    if not gone:
+        raise UsageError(f"there is no approver called {name}", hint="molecule-approve approvers list shows who there is")

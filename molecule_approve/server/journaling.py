@@ -1,0 +1,123 @@
+"""Endings on their way from the database into the server's audit log: in order, none lost, never in a decision's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from molecule_approve.errors import AuditError
+
+from .refusals import RefusedError
+from .store import Entry
+
+if TYPE_CHECKING:
+    from .lanes import Lanes
+    from .settings import Settings
+
+Append = Callable[[Sequence[Entry]], None]
+"""Writes these entries to the audit log, durably, in order, skipping what it holds already. Blocking.
+
+Raises AuditError where it cannot; then nothing is known of how many it wrote.
+"""
+
+
+class Journaler:
+    """Appends what ended to the audit log, in a thread of its own.
+
+    The rows were written by the endings' own transactions, so whatever happens here they can be appended later: after a
+    while, or at the next start.
+
+    Args:
+        append: the audit log.
+        lanes: the database, where appended rows are marked.
+        settings: the limits.
+        complain: is told, in one sentence, what goes wrong.
+
+    """
+
+    def __init__(self, append: Append, lanes: Lanes, settings: Settings, complain: Callable[[str], None]) -> None:
+        self._append = append
+        self._lanes = lanes
+        self._settings = settings
+        self._complain = complain
+        self._thread = ThreadPoolExecutor(1, "server-journal")
+        self._entries: deque[tuple[Entry, asyncio.Future[None]]] = deque()
+        self._unmarked: list[int] = []
+        self._awake = asyncio.Event()
+        self._failing = False
+
+    async def catch_up(self, held: Callable[[], set[str]]) -> None:
+        """Hand over what was committed before this start and may not stand in the log: a crash between the two loses none.
+
+        Raises:
+            RefusedError: the database cannot answer.
+
+        """
+        entries = await self._lanes.read(lambda transaction: transaction.waiting())
+        if not entries:
+            return
+        there = await asyncio.get_running_loop().run_in_executor(self._thread, held)
+        self._unmarked.extend(entry.number for entry in entries if entry.approval.id in there)
+        await self.record([entry for entry in entries if entry.approval.id not in there])
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Append what waits, for ever; ends by being cancelled."""
+        while True:
+            await self._awake.wait()
+            self._awake.clear()
+            worked = await self._drain() and await self._mark()
+            if not worked:
+                await self._pause()
+
+    async def record(self, entries: Sequence[Entry]) -> None:
+        """Hand the entries over, and wait a bounded time until they stand in the log; not at all while it fails."""
+        loop = asyncio.get_running_loop()
+        waiting = [(entry, loop.create_future()) for entry in entries]
+        self._entries.extend(waiting)
+        self._awake.set()
+        if waiting and not self._failing:
+            await asyncio.wait([future for _, future in waiting], timeout=self._settings.journal_patience)
+
+    async def _drain(self) -> bool:
+        while self._entries:
+            batch = list(self._entries)
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._append, [entry for entry, _ in batch])
+            except AuditError as exc:
+                self._fail(exc)
+                return False
+            self._failing = False
+            for entry, future in batch:
+                self._entries.popleft()
+                self._unmarked.append(entry.number)
+                if not future.done():
+                    future.set_result(None)
+        return True
+
+    def _fail(self, exc: AuditError) -> None:
+        if not self._failing:
+            self._complain(f"decisions cannot be journaled just now, and are kept until they can: {exc.message}")
+        self._failing = True
+
+    async def _mark(self) -> bool:
+        # After the waiting futures, so that no event waits for this: a crash in between costs a look into the log.
+        numbers = list(self._unmarked)
+        try:
+            if numbers:
+                await self._lanes.write(lambda transaction: transaction.mark(numbers))
+        except RefusedError:
+            return False
+        del self._unmarked[: len(numbers)]
+        return True
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._settings.journal_retry)
+        self._awake.set()
+
+    def close(self) -> None:
+        """Wait for the append that is under way, and end the thread."""
+        self._thread.shutdown(cancel_futures=True)

@@ -1,0 +1,56 @@
+"""Every limit of the embedded server, in one frozen value: what a test or a later option may change, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The limits. Times are seconds, sizes bytes unless they say characters.
+
+    Attributes:
+        rate: calls a minute for one credential, or for one address without a valid one (the platform's 600).
+        failed_logins: calls a minute with a wrong token from one address; then 429, until the minute is over.
+        pending: requests of one workspace that may stand open at once.
+        body: size of one request's body.
+        action: characters of an action; ``reason``, ``task_id``, ``key``, ``name`` and ``comment`` likewise.
+        context: size of a context as JSON.
+        expiry: how long a request stands that names no time of its own.
+        longest_expiry: the longest time that a request may name.
+        longest_hold: how long ``?wait=`` holds an answer at most.
+        socket_queue: events that wait for one slow socket before it is dropped.
+        socket_message: the largest message that a socket may send us.
+        connections: connections open at once.
+        database_patience: how long a statement waits for the database's lock.
+        journal_patience: how long a decision waits for the audit log before it is told all the same.
+        journal_retry: how long after a failure the audit log is tried again.
+        recheck: how often open sockets' tokens are looked up again.
+        stop: how long a clean stop waits for what is open.
+
+    """
+
+    rate: int = 600
+    failed_logins: int = 60
+    pending: int = 1_000
+    body: int = 1_048_576
+    action: int = 4_096
+    reason: int = 16_384
+    task_id: int = 256
+    key: int = 1_024
+    name: int = 256
+    comment: int = 4_096
+    context: int = 65_536
+    expiry: float = 3_600.0
+    longest_expiry: float = 30 * 86_400.0
+    longest_hold: float = 60.0
+    socket_queue: int = 256
+    socket_message: int = 65_536
+    connections: int = 900
+    database_patience: float = 3.0
+    journal_patience: float = 1.0
+    journal_retry: float = 2.0
+    recheck: float = 2.0
+    stop: float = 1.0

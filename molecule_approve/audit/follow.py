@@ -1,4 +1,4 @@
-"""Following a log: its last lines, then what is added, each line once and in order. What is shown, and how, is not known here."""
+"""Following a log: its last lines, then what is added, each line once and in order. How they look is not known here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from molecule_approve.errors import AuditError
 
 from . import files, lines
 from .chain import Link, link_of
@@ -126,9 +128,9 @@ class _Reader:
             yield Notice(f"the audit log {self._path} was cut from {self._at} bytes; it is shown from its beginning")
             self._begin(self._handle)
         yield from self.rest()
-        if files.is_named(self._handle, self._path) or not os.path.lexists(self._path):
+        following = None if files.is_named(self._handle, self._path) else self._successor()
+        if following is None:
             return
-        following = files.open_for_reading(self._path)
         # A writer may have added to the old file until a moment ago; from now on all of them write to the new one.
         yield from self.rest()
         if self._length:
@@ -136,6 +138,15 @@ class _Reader:
         os.close(self._handle)
         self._begin(following)
         yield from self.rest()
+
+    def _successor(self) -> int | None:
+        """The file that has the name now; None as long as none has it."""
+        try:
+            return files.open_for_reading(self._path)
+        except AuditError as exc:
+            if isinstance(exc.__cause__, FileNotFoundError):
+                return None
+            raise
 
     def _begin(self, handle: int) -> None:
         self._handle, self._at, self._begun, self._length, self._fresh = handle, 0, b"", 0, True

@@ -18,7 +18,7 @@ from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
 from . import files, lines, search
-from .chain import START, Head, Link, link_of
+from .chain import START, Head, Link, Report, link_of, verify
 from .files import on_network_filesystem
 from .record import LINE_LIMIT, EventType, Record, RecordAction, RecordOutcome, encode, mask
 from .search import FoundRequest
@@ -123,6 +123,23 @@ class Journal:
             return []
         with self._opened() as (handle, end):
             return search.recent_ids(handle, end, limit, ended=ended)
+
+    def verify(self) -> Report:
+        """Check the whole log against its chain and against the head that is remembered beside it.
+
+        Raises:
+            AuditError: there is no log and never was one, or it cannot be read.
+
+        """
+        remembered = files.recall(self.path)  # first: the log may grow meanwhile, and must not seem to be behind
+        if remembered is not None and not self.path.exists():
+            return verify((), remembered)
+        handle = files.open_for_reading(self.path)
+        try:
+            with os.fdopen(handle, "rb") as file:
+                return verify(lines.forwards(file), remembered)
+        except OSError as exc:
+            raise files.explained(exc, "read", self.path) from exc
 
     @contextmanager
     def _held(self, patience: float, pause: Pause) -> Iterator[None]:

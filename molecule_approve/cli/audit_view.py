@@ -43,8 +43,8 @@ class Filters:
             return False
         return all(
             (
-                self.outcome in {None, fields.get("outcome")},
-                self.event_type in {None, fields.get("event_type")},
+                self.outcome in (None, fields.get("outcome")),
+                self.event_type in (None, fields.get("event_type")),
                 str(fields.get("trace_id")).startswith(self.trace or ""),
                 self.since is None or _not_before(fields.get("timestamp"), self.since),
             )
@@ -113,7 +113,7 @@ def proof(report: Report) -> list[str]:
 
 
 # The colours say what came of it: green a yes, red a no, yellow nobody's decision, magenta a fault.
-_STYLES = {
+_STYLES: dict[str, str] = {
     RecordOutcome.GRANTED: "bold green",
     RecordOutcome.DENIED: "bold red",
     RecordOutcome.TIMEOUT: "yellow",
@@ -163,7 +163,7 @@ def _details(fields: Mapping[str, JsonValue]) -> str:
     if fields.get("actor") != fields.get("workspace_id"):
         verified = "" if fields.get("decided_by_verified") is not False else " (name not verified)"
         parts.append(f"by {_word(fields, 'actor')}{verified}")
-    parts.extend(_word(fields, name) for name in ("reason_text", "reason", "error") if fields.get(name) not in {None, ""})
+    parts.extend(_word(fields, name) for name in ("reason_text", "reason", "error") if fields.get(name) not in (None, ""))
     parts.extend(
         f"{label} {_word(fields, name)[:8]}"
         for label, name in (("approval", "approval_id"), ("trace", "trace_id"))

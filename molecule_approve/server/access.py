@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .refusals import (
     RefusedError,
+    forbidden,
     missing_admin_token,
     missing_token,
     rate_exceeded,
@@ -24,8 +26,8 @@ from .settings import MINUTE, Settings
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-    from .lanes import Lanes
-    from .store import Holder, Transaction
+    from .rows import Holder
+    from .store import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Allowance:
 class RateLimiter:
     """Calls a minute, counted from a key's first call on; ``clock`` gives seconds and never jumps."""
 
-    _SWEEP = 1_000
+    _MANY = 1_000
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -84,7 +86,7 @@ class RateLimiter:
     def charge(self, key: str, limit: int) -> tuple[Allowance, bool]:
         """Count one call; what is left, and whether this one was within the limit."""
         now = self._clock()
-        self._forget(now)
+        self._sweep(now)
         start, count = self._windows.get(key, (now, 0))
         if now - start >= MINUTE:
             start, count = now, 0
@@ -93,9 +95,13 @@ class RateLimiter:
         reset = max(1, math.ceil(start + MINUTE - now))
         return Allowance(limit, max(0, limit - count), reset), count <= limit
 
-    def _forget(self, now: float) -> None:
+    def forget(self, key: str) -> None:
+        """Count from nothing again."""
+        self._windows.pop(key, None)
+
+    def _sweep(self, now: float) -> None:
         # Otherwise a caller with many addresses or tokens would fill the memory.
-        if len(self._windows) >= self._SWEEP:
+        if len(self._windows) >= self._MANY:
             self._windows = {key: window for key, window in self._windows.items() if now - window[0] < MINUTE}
 
 
@@ -135,24 +141,140 @@ def _over_tcp(connection: HTTPConnection) -> bool:
     return server is None or server[1] is not None
 
 
-class Doorkeeper:
-    """Says whose call it is, and counts it.
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who calls, as far as the call itself shows.
 
-    Args:
-        lanes: the database.
-        settings: the limits.
-        clock: seconds that never jump.
-        anonymous: the workspace that callers without a token ask for, or None where there is no such leave.
+    The database is asked inside the transaction that does the work: a token that is revoked in this moment either did
+    all of it or nothing.
+
+    Attributes:
+        token_hash: the hash of the call's token, or None where it has none.
+        anonymous: the workspace for which a call without a token may ask, or None where there is no such leave.
 
     """
 
-    def __init__(self, lanes: Lanes, settings: Settings, clock: Callable[[], float], anonymous: str | None) -> None:
-        self._lanes = lanes
+    token_hash: str | None
+    anonymous: str | None
+
+    def member(self, transaction: Transaction, workspace_id: str, *, open_house: bool = False) -> Caller:
+        """An approver, or the workspace itself; with ``open_house`` also a call without a token, where that has leave.
+
+        Raises:
+            RefusedError: 401, 404 (no such workspace).
+
+        """
+        if self.token_hash is None:
+            if open_house and self.anonymous is not None and self.anonymous == workspace_id:
+                return Requester(workspace_id, None)
+            raise missing_token()
+        holder = self._holder(transaction, self.token_hash)
+        if holder is None:
+            raise wrong_token()
+        if holder.workspace_id == workspace_id:
+            return Requester(workspace_id, self.token_hash)
+        if not transaction.has_workspace(workspace_id):
+            raise unknown_workspace()
+        if holder.name is None:
+            raise wrong_token()
+        return Approver(holder.name, self.token_hash)
+
+    def requester(self, transaction: Transaction, workspace_id: str) -> Requester:
+        """The workspace itself.
+
+        Raises:
+            RefusedError: as for :meth:`member`; 403 for an approver.
+
+        """
+        caller = self.member(transaction, workspace_id)
+        if isinstance(caller, Approver):
+            raise forbidden("only the workspace that asked can do this; an approver's token cannot")
+        return caller
+
+    def approver(self, transaction: Transaction, workspace_id: str) -> Approver:
+        """Somebody who may decide for the workspace.
+
+        Raises:
+            RefusedError: as for :meth:`member`; 403 for the workspace itself.
+
+        """
+        caller = self.member(transaction, workspace_id)
+        if isinstance(caller, Requester):
+            raise forbidden("a requester's token can never decide; an approver's token is needed")
+        return caller
+
+    def administrator(self, transaction: Transaction) -> Approver:
+        """An approver, on a route that belongs to no workspace.
+
+        Raises:
+            RefusedError: 401.
+
+        """
+        if self.token_hash is None:
+            raise missing_admin_token()
+        holder = self._holder(transaction, self.token_hash)
+        if holder is None or holder.name is None:
+            raise wrong_admin_token()
+        return Approver(holder.name, self.token_hash)
+
+    def listener(self, transaction: Transaction, workspace_id: str) -> Caller:
+        """Who may hear this workspace's events; an empty id stands for everybody's, which an approver alone may hear.
+
+        Raises:
+            RefusedError: 400 (a workspace must say which one it is), 401, 404.
+
+        """
+        if workspace_id:
+            return self.member(transaction, workspace_id, open_house=True)
+        try:
+            return self.administrator(transaction)
+        except RefusedError as exc:
+            sentence = "X-Workspace-ID is missing; only an approver hears every workspace"
+            raise refused(400, sentence, "missing_workspace") from exc
+
+    @staticmethod
+    def _holder(transaction: Transaction, token_hash: str) -> Holder | None:
+        holder = transaction.holder(token_hash)
+        return holder if holder is not None and hmac.compare_digest(holder.token_hash, token_hash) else None
+
+
+class Doorkeeper:
+    """Counts the calls, and lets in what is within the limits.
+
+    Args:
+        settings: the limits.
+        clock: seconds that never jump.
+        anonymous: the workspace for which calls without a token may ask, or None where there is no such leave.
+
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float], anonymous: str | None) -> None:
         self._settings = settings
         self._rates = RateLimiter(clock)
         self._anonymous = anonymous
 
-    async def public(self, connection: HTTPConnection) -> None:
+    @contextmanager
+    def visit(self, connection: HTTPConnection) -> Iterator[Visitor]:
+        """One call, from its being counted to its answer; a wrong token found in between is counted harder.
+
+        Raises:
+            RefusedError: 429.
+
+        """
+        token = bearer(connection.headers)
+        token_hash = None if token is None else hash_token(token)
+        key = token_hash or _address(connection)
+        self._charge(connection, key, self._settings.rate)
+        try:
+            yield Visitor(token_hash, self._anonymous)
+        except RefusedError as exc:
+            if token_hash is not None and exc.status == 401:
+                # Else one caller with ever other tokens would have no limit, and fill the memory.
+                self._rates.forget(key)
+                self._charge(connection, f"failed {_address(connection)}", self._settings.failed_logins)
+            raise
+
+    def public(self, connection: HTTPConnection) -> None:
         """Anybody, at the rate of one address.
 
         Raises:
@@ -160,79 +282,6 @@ class Doorkeeper:
 
         """
         self._charge(connection, _address(connection), self._settings.rate)
-
-    async def administrator(self, connection: HTTPConnection) -> Approver:
-        """An approver, on a route that belongs to no workspace.
-
-        Raises:
-            RefusedError: 401, 429, 503.
-
-        """
-        token = bearer(connection.headers)
-        if token is None:
-            await self.public(connection)
-            raise missing_admin_token()
-        holder, _ = await self._look_up(connection, token, None)
-        if holder is None or holder.name is None:
-            raise wrong_admin_token()
-        return Approver(holder.name, holder.token_hash)
-
-    async def member(self, connection: HTTPConnection, workspace_id: str, *, open_house: bool = False) -> Caller:
-        """An approver, or the workspace itself; with ``open_house`` also callers without a token, where they have leave.
-
-        Raises:
-            RefusedError: 401, 404 (no such workspace), 429, 503.
-
-        """
-        token = bearer(connection.headers)
-        if token is None:
-            await self.public(connection)
-            if open_house and self._anonymous is not None and self._anonymous == workspace_id:
-                return Requester(workspace_id, None)
-            raise missing_token()
-        holder, known = await self._look_up(connection, token, workspace_id)
-        if holder is None:
-            raise wrong_token()
-        if not known:
-            raise unknown_workspace()
-        if holder.name is not None:
-            return Approver(holder.name, holder.token_hash)
-        if holder.workspace_id != workspace_id:
-            raise wrong_token()
-        return Requester(workspace_id, holder.token_hash)
-
-    async def listener(self, connection: HTTPConnection) -> tuple[Caller, str | None]:
-        """Who opens a socket, and whose events it wants; None for everybody's, which an approver alone may hear.
-
-        Raises:
-            RefusedError: 400 (a workspace must say which one it is), 401, 404, 429, 503.
-
-        """
-        workspace_id = connection.headers.get("x-workspace-id", "")
-        if workspace_id:
-            return await self.member(connection, workspace_id, open_house=True), workspace_id
-        try:
-            return await self.administrator(connection), None
-        except RefusedError as exc:
-            if exc.status != 401:
-                raise
-            raise refused(
-                400, "X-Workspace-ID is missing; only an approver hears every workspace", "missing_workspace"
-            ) from exc
-
-    async def _look_up(self, connection: HTTPConnection, token: str, workspace_id: str | None) -> tuple[Holder | None, bool]:
-        wanted = hash_token(token)
-
-        def job(transaction: Transaction) -> tuple[Holder | None, bool]:
-            known = workspace_id is not None and transaction.has_workspace(workspace_id)
-            return transaction.holder(wanted), known
-
-        holder, known = await self._lanes.read(job)
-        if holder is None or not hmac.compare_digest(holder.token_hash, wanted):
-            self._charge(connection, f"failed {_address(connection)}", self._settings.failed_logins)
-            return None, known
-        self._charge(connection, wanted, self._settings.rate)
-        return holder, known
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
         allowance, within = self._rates.charge(key, limit)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route, Router, WebSocketRoute
+from starlette.websockets import WebSocketDisconnect
 
 from .api import Api, Handler, answer
 from .refusals import RefusedError
@@ -85,11 +86,11 @@ def create_app(api: Api, live: Live, doors: Doorkeeper, addresses: Addresses) ->
     description = describe(routes)
 
     async def openapi(request: Request) -> Response:
-        await doors.public(request)
+        doors.public(request)
         return answer(description)
 
     async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-        await doors.public(HTTPConnection(scope))
+        doors.public(HTTPConnection(scope))
         await PlainTextResponse("404 page not found", 404)(scope, receive, send)
 
     listed = [_Exact(route.path, route.handler, methods=[route.method]) for route in routes]
@@ -122,7 +123,7 @@ class Front:
             await self._inner(scope, receive, sending)
         except RefusedError as exc:
             await answer(exc.body, exc.status, exc.headers)(scope, receive, sending)
-        except (ClientDisconnect, ConnectionError):
+        except (ClientDisconnect, WebSocketDisconnect, ConnectionError):
             return  # nobody is there to be answered
         except Exception:
             logger.exception("a call failed inside the server")

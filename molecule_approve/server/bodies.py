@@ -26,13 +26,14 @@ CONTEXT_DEPTH = 32
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A request as it was sent; ``expires_in`` is None where it named no time."""
+    """A request as it was sent; ``expires_in`` is None where it named no time, ``key`` where it has no idempotency key."""
 
     action: str
     reason: str
     task_id: str
     context: dict[str, JsonValue] | None
     expires_in: float | None
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,14 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def read_submission(body: Mapping[str, JsonValue], settings: Settings) -> Submission:
-    """What is asked.
+def read_submission(data: bytes, key: str | None, settings: Settings) -> Submission:
+    """What is asked, from the body and the header ``Idempotency-Key``.
 
     Raises:
         RefusedError: 400 where a type is wrong or the action is missing, 422 for what the server will not keep.
 
     """
+    body = read_object(data)
     action = _text(body, "action", settings.action)
     if not action:
         raise bad_body()
@@ -104,16 +106,18 @@ def read_submission(body: Mapping[str, JsonValue], settings: Settings) -> Submis
         task_id=_text(body, "task_id", settings.task_id),
         context=_context(body, settings.context),
         expires_in=_expires_in(body, settings.longest_expiry),
+        key=_key(key, settings.key),
     )
 
 
-def read_decision(body: Mapping[str, JsonValue], settings: Settings) -> Decided:
+def read_decision(data: bytes, settings: Settings) -> Decided:
     """What was decided.
 
     Raises:
         RefusedError: 400 where it is neither yes nor no, 422 for text that the server will not keep.
 
     """
+    body = read_object(data)
     word = _text(body, "decision", settings.name)
     if not word:
         raise bad_body()
@@ -123,36 +127,17 @@ def read_decision(body: Mapping[str, JsonValue], settings: Settings) -> Decided:
     return Decided(Status(word), claimed or None, comment or None)
 
 
-def read_invocation(body: Mapping[str, JsonValue]) -> str:
+def read_invocation(data: bytes) -> str:
     """The UUID under which an approval is used up.
 
     Raises:
-        RefusedError: 422, it is none.
+        RefusedError: 400 for no JSON object, 422 where it is no UUID.
 
     """
-    value = body.get("invocation")
+    value = read_object(data).get("invocation")
     if not isinstance(value, str) or not is_uuid(value):
         raise unacceptable("the invocation must be a UUID")
     return str(uuid.UUID(value))
-
-
-def read_key(raw: str | None, limit: int) -> str | None:
-    """The idempotency key; None where there is none.
-
-    Raises:
-        RefusedError: 422 where it is empty, too long, or no text.
-
-    """
-    if raw is None:
-        return None
-    try:
-        # Headers arrive as if they were Latin-1; what was sent is UTF-8.
-        key = raw.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise unacceptable("the idempotency key is not UTF-8") from exc
-    if not 0 < len(key) <= limit:
-        raise unacceptable(f"an idempotency key has 1 to {limit} characters")
-    return key
 
 
 def read_hold(raw: str | None, longest: float) -> float:
@@ -222,3 +207,16 @@ def _expires_in(body: Mapping[str, JsonValue], longest: float) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= longest:
         raise unacceptable(f"expires_in must be a number of seconds, more than 0 and at most {longest:.0f}")
     return float(value)
+
+
+def _key(raw: str | None, limit: int) -> str | None:
+    if raw is None:
+        return None
+    try:
+        # Headers arrive as if they were Latin-1; what was sent is UTF-8.
+        key = raw.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise unacceptable("the idempotency key is not UTF-8") from exc
+    if not 0 < len(key) <= limit:
+        raise unacceptable(f"an idempotency key has 1 to {limit} characters")
+    return key

@@ -16,7 +16,8 @@ from molecule_approve.places import Places, Requester, make_private, read_reques
 from molecule_approve.safe_text import is_hidden
 
 from .access import hash_token
-from .store import NameTakenError, Store, StoreError
+from .rows import NameTakenError, StoreError
+from .store import Store
 
 if TYPE_CHECKING:
     from .settings import Settings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from molecule_approve.errors import AuditError
 
 from .refusals import RefusedError
-from .store import Entry
+from .rows import Entry
 
 if TYPE_CHECKING:
     from .lanes import Lanes

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .refusals import unavailable
-from .store import Store, StoreError, Transaction
+from .rows import StoreError
+
+if TYPE_CHECKING:
+    from .store import Store, Transaction
 
 T = TypeVar("T")
 

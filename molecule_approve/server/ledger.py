@@ -12,7 +12,7 @@ from molecule_approve.audit.record import EventType, Record, RecordAction, Recor
 from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, JsonValue, Status
 
 if TYPE_CHECKING:
-    from .store import Entry
+    from .rows import Entry
 
 
 def record_of(entry: Entry) -> Record:

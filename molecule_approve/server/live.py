@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from .access import Doorkeeper
+    from .lanes import Lanes
     from .notify import Hub, Subscription
 
 _DROPPED = 1013
@@ -23,12 +25,15 @@ class Live:
 
     hub: Hub
     doors: Doorkeeper
+    lanes: Lanes
 
     async def listen(self, socket: WebSocket) -> None:
         """Accept the socket, and pass events on until one side is gone."""
-        caller, workspace_id = await self.doors.listener(socket)
+        workspace_id = socket.headers.get("x-workspace-id", "")
+        with self.doors.visit(socket) as visitor:
+            caller = await self.lanes.read(partial(visitor.listener, workspace_id=workspace_id))
         # Heard from before the handshake is answered, so that the read after it misses nothing.
-        with self.hub.subscribe(workspace_id, caller.token_hash) as subscription:
+        with self.hub.subscribe(workspace_id or None, caller.token_hash) as subscription:
             await socket.accept()
             await _first_of(_send(socket, subscription), _drain(socket), subscription.ended())
             if subscription.over:

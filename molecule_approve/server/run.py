@@ -227,8 +227,10 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     journaler = Journaler(ledger.append, lanes, settings, plan.complain)
     service = Service(lanes, hub, journaler, settings, time.time)
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
-    doors = Doorkeeper(lanes, settings, boottime, anonymous)
-    app = create_app(Api(service, doors, settings, plan.anonymous), Live(hub, doors), doors, Addresses.of(*prepared.address))
+    doors = Doorkeeper(settings, boottime, anonymous)
+    app = create_app(
+        Api(service, doors, settings, plan.anonymous), Live(hub, doors, lanes), doors, Addresses.of(*prepared.address)
+    )
     config = uvicorn.Config(
         app,
         loop="asyncio",

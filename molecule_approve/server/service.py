@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,11 +22,12 @@ from .refusals import (
     not_here_to_decide,
     too_many_pending,
     unknown_approval,
-    unknown_workspace,
 )
-from .store import Draft, Ending, Entry, Transaction
+from .rows import Draft, Ending, Entry
+from .store import Transaction, epoch_text
 
 if TYPE_CHECKING:
+    from .access import Approver
     from .bodies import Decided, Submission
     from .journaling import Journaler
     from .lanes import Lanes
@@ -34,8 +36,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+OPEN_STATUSES = frozenset({Status.PENDING, Status.ESCALATED})
+"""The statuses of a request that has not ended."""
+
 _IDLE = 60.0
 """Seconds after which the expiry timer looks at the wall clock again, in case that jumped."""
+
+
+Enter = Callable[[Transaction], object]
+"""Says inside the transaction whether the caller may do this; raises RefusedError where not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Which request: the workspace's id, and its own."""
+
+    workspace_id: str
+    approval_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +89,32 @@ class Service:
 
     # --- asking
 
-    async def submit(self, workspace_id: str, asked: Submission, key: str | None) -> tuple[Approval, bool]:
-        """Keep the request, or take up the one that the idempotency key stands for; whether it is new.
+    async def submit(self, enter: Enter, workspace_id: str, reading: Callable[[], Submission]) -> tuple[Approval, bool]:
+        """Keep the request, or take up the one that its idempotency key stands for; whether it is new.
 
         Raises:
-            RefusedError: 404 (no such workspace), 409 and 422 (the key), 429 (too many open), 503.
+            RefusedError: the caller's; 400 and 422 (what ``reading`` raises), 409 and 422 (the key), 429 (too many), 503.
 
         """
-        draft = self._draft(workspace_id, asked, key)
-        approval, created = await self._lanes.write(lambda transaction: self._keep(transaction, draft))
+
+        def job(transaction: Transaction) -> tuple[Approval, bool, float]:
+            enter(transaction)
+            draft = self._draft(workspace_id, reading())
+            return *self._keep(transaction, draft), draft.expires
+
+        approval, created, expires = await self._lanes.write(job)
         if created:
-            self._watch(draft.expires)
+            self._watch(expires)
             self._announce(approval, "APPROVAL_REQUESTED", approval.created_at or "")
         return approval, created
 
-    def _draft(self, workspace_id: str, asked: Submission, key: str | None) -> Draft:
+    def _draft(self, workspace_id: str, asked: Submission) -> Draft:
         seconds = self._settings.expiry if asked.expires_in is None else asked.expires_in
         return Draft(
             id=str(uuid.uuid4()),
             workspace_id=workspace_id,
-            task_id=asked.task_id if key is None else key_task_id(workspace_id, key),
-            keyed=key is not None,
+            task_id=asked.task_id if asked.key is None else key_task_id(workspace_id, asked.key),
+            keyed=asked.key is not None,
             action=asked.action,
             reason=asked.reason,
             context=asked.context,
@@ -101,8 +123,6 @@ class Service:
         )
 
     def _keep(self, transaction: Transaction, draft: Draft) -> tuple[Approval, bool]:
-        if not transaction.has_workspace(draft.workspace_id):
-            raise unknown_workspace()
         if draft.keyed:
             found = transaction.keyed(draft.workspace_id, draft.task_id)
             if found is not None:
@@ -115,96 +135,113 @@ class Service:
     def _take_up(found: Approval, draft: Draft) -> Approval:
         if (found.action, found.reason) != (draft.action, draft.reason):
             raise key_conflict(found)
-        if found.status not in {Status.PENDING, Status.ESCALATED}:
+        if found.status not in OPEN_STATUSES:
             raise key_used(found)
         return found
 
     # --- reading
 
-    async def newest(self, workspace_id: str) -> list[Approval]:
+    async def newest(self, enter: Enter, workspace_id: str) -> list[Approval]:
         """The workspace's fifty newest requests, newest first.
 
         Raises:
-            RefusedError: 503.
+            RefusedError: the caller's; 503.
 
         """
-        return await self._read(lambda transaction: transaction.newest(workspace_id, LIST_LENGTH))
+        return await self._read(enter, lambda transaction: transaction.newest(workspace_id, LIST_LENGTH), _same)
 
-    async def pending(self) -> list[tuple[Approval, str]]:
-        """The newest pending requests of every workspace, with its name.
+    async def pending(self, enter: Enter) -> list[tuple[Approval, str]]:
+        """The newest pending requests of every workspace, each with the workspace's name.
 
         Raises:
-            RefusedError: 503.
+            RefusedError: the caller's; 503.
 
         """
-        return await self._read(lambda transaction: transaction.pending(LIST_LENGTH))
+        return await self._read(enter, lambda transaction: transaction.pending(LIST_LENGTH), _firsts)
 
-    async def _one(self, workspace_id: str, approval_id: str) -> Approval:
-        held = await self._read(lambda transaction: transaction.one(workspace_id, approval_id))
-        if held is None:
-            raise unknown_approval()
-        return held.approval
-
-    async def one(self, workspace_id: str, approval_id: str, seconds: float) -> Approval:
+    async def one(self, enter: Enter, name: Name, seconds: float) -> Approval:
         """One request: as soon as it has ended, or as it is after so many seconds (0 for at once).
 
         Raises:
-            RefusedError: 404, 503.
+            RefusedError: the caller's; 404, 503.
 
         """
-        with self._hub.waiting_for(approval_id) as event:
-            approval = await self._one(workspace_id, approval_id)
-            if seconds == 0 or approval.status not in {Status.PENDING, Status.ESCALATED}:
+        if seconds == 0:
+            return await self._one(enter, name)
+        with self._hub.waiting_for(name.approval_id) as event:
+            approval = await self._one(enter, name)
+            if approval.status not in OPEN_STATUSES:
                 return approval
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), seconds)
-            except TimeoutError:
-                return await self._one(workspace_id, approval_id)
-        return await self._one(workspace_id, approval_id)
+        return await self._one(enter, name)
 
-    async def _read(self, job: Callable[[Transaction], T]) -> T:
-        def dated(transaction: Transaction) -> tuple[T, float | None]:
-            return job(transaction), transaction.next_expiry()
+    async def _one(self, enter: Enter, name: Name) -> Approval:
+        def job(transaction: Transaction) -> Approval:
+            held = transaction.one(name.workspace_id, name.approval_id)
+            if held is None:
+                raise unknown_approval()
+            return held.approval
 
-        found, expiry = await self._lanes.read(dated)
-        if expiry is None or expiry > self._now():
+        return await self._read(enter, job, _alone)
+
+    async def _read(self, enter: Enter, job: Callable[[Transaction], T], rows: Callable[[T], Iterable[Approval]]) -> T:
+        def entered(transaction: Transaction) -> T:
+            enter(transaction)
+            return job(transaction)
+
+        found = await self._lanes.read(entered)
+        now = epoch_text(self._now())
+        if not any(row.status in OPEN_STATUSES and (row.expires_at or now) <= now for row in rows(found)):
             return found
         # The timer is late (the machine slept, or is busy): nobody may see an expired request as pending.
         await self.expire()
-        return await self._lanes.read(job)
+        return await self._lanes.read(entered)
 
     # --- ending
 
-    async def decide(self, workspace_id: str, approval_id: str, name: str, decided: Decided) -> Approval:
-        """End the request by an approver's word.
+    async def decide(self, enter: Callable[[Transaction], Approver], name: Name, reading: Callable[[], Decided]) -> Approval:
+        """End the request by an approver's word, under the name of the approver's credential.
 
         Raises:
-            RefusedError: 404, 409 (it has ended: how), 503.
+            RefusedError: the caller's; 400 and 422 (what ``reading`` raises), 404, 409 (it has ended: how), 503.
 
         """
-        ending = Ending(decided.status, name, utc_now(), True, decided.claimed_by, decided.comment)
-        return await self._end(workspace_id, approval_id, ending, not_here_to_decide())
 
-    async def withdraw(self, workspace_id: str, approval_id: str) -> Approval:
+        def job(transaction: Transaction) -> Entry | Approval | RefusedError:
+            by, decided = enter(transaction).name, reading()
+            ending = Ending(decided.status, by, utc_now(), True, decided.claimed_by, decided.comment)
+            return _end(transaction, name, ending, not_here_to_decide())
+
+        return await self._write(job)
+
+    async def withdraw(self, enter: Enter, name: Name) -> Approval:
         """Take the request back.
 
         Raises:
-            RefusedError: 404, 409 (it has ended: how), 503.
+            RefusedError: the caller's; 404, 409 (it has ended: how), 503.
 
         """
-        return await self._end(workspace_id, approval_id, Ending(Status.DENIED, WITHDRAWN_BY, utc_now()), unknown_approval())
 
-    async def redeem(self, workspace_id: str, approval_id: str, invocation: str) -> Approval:
+        def job(transaction: Transaction) -> Entry | Approval | RefusedError:
+            enter(transaction)
+            return _end(transaction, name, Ending(Status.DENIED, WITHDRAWN_BY, utc_now()), unknown_approval())
+
+        return await self._write(job)
+
+    async def redeem(self, enter: Enter, name: Name, reading: Callable[[], str]) -> Approval:
         """Show the request, and use it up if it is approved.
 
         Raises:
-            RefusedError: 404, 409 (another invocation used it), 503.
+            RefusedError: the caller's; 400 and 422 (what ``reading`` raises), 404, 409 (another invocation used it), 503.
 
         """
 
-        def job(transaction: Transaction) -> Approval | RefusedError:
-            transaction.use(workspace_id, approval_id, invocation, utc_now())
-            held = transaction.one(workspace_id, approval_id)
+        def job(transaction: Transaction) -> Entry | Approval | RefusedError:
+            enter(transaction)
+            invocation = reading()
+            transaction.use(name.workspace_id, name.approval_id, invocation, utc_now())
+            held = transaction.one(name.workspace_id, name.approval_id)
             if held is None:
                 return unknown_approval()
             if held.used_by not in {None, invocation}:
@@ -222,16 +259,6 @@ class Service:
         """
         now = self._now()
         await self._told(await self._lanes.write(lambda transaction: transaction.expire_due(now, utc_now())))
-
-    async def _end(self, workspace_id: str, approval_id: str, ending: Ending, missing: RefusedError) -> Approval:
-        def job(transaction: Transaction) -> Entry | Approval | RefusedError:
-            entry = transaction.end(workspace_id, approval_id, ending)
-            if entry is not None:
-                return entry
-            held = transaction.one(workspace_id, approval_id)
-            return missing if held is None else ended(held.approval)
-
-        return await self._write(job)
 
     async def _write(self, job: Callable[[Transaction], Entry | Approval | RefusedError]) -> Approval:
         now = self._now()
@@ -286,6 +313,26 @@ class Service:
     def _watch(self, expires: float) -> None:
         if self._next is None or expires < self._next:
             self._sooner.set()
+
+
+def _same(rows: list[Approval]) -> list[Approval]:
+    return rows
+
+
+def _firsts(rows: list[tuple[Approval, str]]) -> list[Approval]:
+    return [approval for approval, _ in rows]
+
+
+def _alone(row: Approval) -> list[Approval]:
+    return [row]
+
+
+def _end(transaction: Transaction, name: Name, ending: Ending, missing: RefusedError) -> Entry | RefusedError:
+    entry = transaction.end(name.workspace_id, name.approval_id, ending)
+    if entry is not None:
+        return entry
+    held = transaction.one(name.workspace_id, name.approval_id)
+    return missing if held is None else ended(held.approval)
 
 
 def _event_name(approval: Approval) -> str:

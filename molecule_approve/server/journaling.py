@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import AuditError
@@ -17,11 +18,8 @@ if TYPE_CHECKING:
     from .lanes import Lanes
     from .settings import Settings
 
-Append = Callable[[Sequence[Entry]], None]
-"""Writes these entries to the audit log, durably, in order, skipping what it holds already. Blocking.
-
-Raises AuditError where it cannot; then nothing is known of how many it wrote.
-"""
+Append = Callable[[Entry], None]
+"""Writes the entry to the audit log, durably. Blocking; raises AuditError where it cannot."""
 
 
 class Journaler:
@@ -65,13 +63,22 @@ class Journaler:
         self._awake.set()
 
     async def run(self) -> None:
-        """Append what waits, for ever; ends by being cancelled."""
+        """Append what waits, and mark it once nothing waits; for ever, ends by being cancelled."""
         while True:
-            await self._awake.wait()
-            self._awake.clear()
-            worked = await self._drain() and await self._mark()
-            if not worked:
-                await self._pause()
+            if await self._called() and not await self._drain():
+                await asyncio.sleep(self._settings.journal_retry)
+                self._awake.set()
+            elif not self._awake.is_set() and self._unmarked:
+                await self._mark()
+
+    async def _called(self) -> bool:
+        # The marks come a little later, in one go: their transaction would compete with the events for the processor.
+        try:
+            await asyncio.wait_for(self._awake.wait(), self._settings.journal_mark if self._unmarked else None)
+        except TimeoutError:
+            return False
+        self._awake.clear()
+        return True
 
     async def record(self, entries: Sequence[Entry]) -> None:
         """Hand the entries over, and wait a bounded time until they stand in the log; not at all while it fails."""
@@ -84,18 +91,17 @@ class Journaler:
 
     async def _drain(self) -> bool:
         while self._entries:
-            batch = list(self._entries)
+            entry, told = self._entries[0]
             try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._append, [entry for entry, _ in batch])
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._append, entry)
             except AuditError as exc:
                 self._fail(exc)
                 return False
             self._failing = False
-            for entry, future in batch:
-                self._entries.popleft()
-                self._unmarked.append(entry.number)
-                if not future.done():
-                    future.set_result(None)
+            self._entries.popleft()
+            self._unmarked.append(entry.number)
+            if not told.done():
+                told.set_result(None)
         return True
 
     def _fail(self, exc: AuditError) -> None:
@@ -103,20 +109,12 @@ class Journaler:
             self._complain(f"decisions cannot be journaled just now, and are kept until they can: {exc.message}")
         self._failing = True
 
-    async def _mark(self) -> bool:
-        # After the waiting futures, so that no event waits for this: a crash in between costs a look into the log.
+    async def _mark(self) -> None:
         numbers = list(self._unmarked)
-        try:
-            if numbers:
-                await self._lanes.write(lambda transaction: transaction.mark(numbers))
-        except RefusedError:
-            return False
-        del self._unmarked[: len(numbers)]
-        return True
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(self._settings.journal_retry)
-        self._awake.set()
+        # If the database is away, the next round tries again; after a crash the log itself says what it holds.
+        with suppress(RefusedError):
+            await self._lanes.write(lambda transaction: transaction.mark(numbers))
+            del self._unmarked[: len(numbers)]
 
     def close(self) -> None:
         """Wait for the append that is under way, and end the thread."""

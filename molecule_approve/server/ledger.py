@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,15 +62,14 @@ class Ledger:
         self._journal = Journal(path)
         self._patience = patience
 
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Write the entries in order, each durably.
+    def append(self, entry: Entry) -> None:
+        """Write the entry, durably.
 
         Raises:
-            AuditError: the log cannot be written; those before the failure stand in it.
+            AuditError: the log cannot be written, or is held by somebody else for too long.
 
         """
-        for entry in entries:
-            self._journal.append(record_of(entry), patience=self._patience)
+        self._journal.append(record_of(entry), patience=self._patience)
 
     def held(self) -> set[str]:
         """The ids of the approvals that the log holds. For the start after a crash: it reads the whole file."""

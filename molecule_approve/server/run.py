@@ -248,7 +248,8 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         limit_concurrency=settings.connections,
         timeout_graceful_shutdown=settings.stop,  # type: ignore[arg-type]  # it is given to asyncio.wait_for
     )
-    background = [asyncio.create_task(job) for job in (journaler.run(), service.run_timer(), _recheck(lanes, hub, settings))]
+    jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, settings))
+    background = [asyncio.create_task(job) for job in jobs]
     try:
         await journaler.catch_up(ledger.held)
         await _Uvicorn(config, stop, ready, hub.stop).serve([*prepared.sockets])

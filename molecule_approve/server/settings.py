@@ -27,6 +27,7 @@ class Settings:
         database_patience: how long a statement waits for the database's lock.
         journal_patience: how long a decision waits for the audit log before it is told all the same.
         journal_retry: how long after a failure the audit log is tried again.
+        journal_mark: how long after the last decision the database notes what the audit log holds.
         recheck: how often open sockets' tokens are looked up again.
         stop: how long a clean stop waits for what is open.
 
@@ -49,8 +50,9 @@ class Settings:
     socket_queue: int = 256
     socket_message: int = 65_536
     connections: int = 900
-    database_patience: float = 3.0
+    database_patience: float = 2.0
     journal_patience: float = 1.0
     journal_retry: float = 2.0
+    journal_mark: float = 0.05
     recheck: float = 2.0
     stop: float = 1.0

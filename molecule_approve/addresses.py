@@ -81,7 +81,7 @@ def _is_exempt(url: str, environ: Mapping[str, str]) -> bool:
 def _covers(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
-    bracketed = re.match(r"\[(.*)\](?::([0-9]+))?\Z", entry) or re.match(r"([^:]*):([0-9]+)\Z", entry)
+    bracketed = re.match(r"\[(.*)\](?::([0-9]{1,5}))?\Z", entry) or re.match(r"([^:]*):([0-9]{1,5})\Z", entry)
     if bracketed:
         entry = bracketed.group(1)
         if bracketed.group(2) and int(bracketed.group(2)) != port:

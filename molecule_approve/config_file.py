@@ -76,26 +76,38 @@ def read_trusted(path: Path, *, wanted: bool) -> Trusted | None:
         ConfigError: it is wanted and missing, cannot be read, is no regular file or too large, or others may write it.
 
     """
-    try:
-        # O_NONBLOCK: opening a pipe that nobody writes to would hang for ever.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError) as exc:
-        if wanted or os.path.lexists(path):
-            raise ConfigError(f"{path} does not exist", hint="create it, or name another one") from exc
+    handle = _open(path, wanted=wanted)
+    if handle is None:
         return None
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"{path} cannot be read: {_reason(exc)}", hint="make it readable for this user") from exc
-    with os.fdopen(handle, "rb") as file:
+    try:
         found = os.fstat(handle)
         _refuse_untrusted(path, found)
-        data = file.read(LIMIT + 1)
+        with open(handle, "rb", closefd=False) as file:
+            data = file.read(LIMIT + 1)
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
+    finally:
+        os.close(handle)
     if len(data) > LIMIT:
         raise ConfigError(f"{path} is larger than {LIMIT:,} bytes", hint="is it the file that you meant?")
     return Trusted(data, readable_by_all=bool(found.st_mode & stat.S_IROTH))
 
 
-def _reason(exc: OSError | ValueError) -> str:
-    return getattr(exc, "strerror", None) or str(exc)
+def _open(path: Path, *, wanted: bool) -> int | None:
+    try:
+        # O_NONBLOCK: opening a pipe that nobody writes to would hang for ever.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        # A link that leads nowhere is there, and says that something should be.
+        if wanted or os.path.lexists(path):
+            raise ConfigError(f"{path} does not exist", hint="create it, or name another one") from exc
+        return None
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
+
+
+def _unreadable(path: Path, exc: OSError) -> ConfigError:
+    return ConfigError(f"{path} cannot be read: {exc.strerror}", hint="make it readable for this user")
 
 
 def _refuse_untrusted(path: Path, found: os.stat_result) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,19 +146,24 @@ def read_private(path: Path) -> bytes | None:
         return None
     except OSError as exc:
         raise ConfigError(f"{path} cannot be read: {exc.strerror}", hint="it must be a file of your own") from exc
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in {os.geteuid(), 0}:
-            raise ConfigError(f"{path} is not a file of your own", hint="remove it and start the server again")
-        if found.st_mode & 0o077:
-            raise ConfigError(
-                f"{path} is open to other users", hint=f"chmod 600 {path}, and treat what stands in it as known"
-            )
-        return file.read(65_536)
+    try:
+        _refuse_open(path, os.fstat(handle))
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(65_536)
+    finally:
+        os.close(handle)
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write the file 0600, whole or not at all, and durably.
+def _refuse_open(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode) or found.st_uid not in {os.geteuid(), 0}:
+        raise ConfigError(f"{path} is not a file of your own", hint="remove it and start the server again")
+    if found.st_mode & 0o077:
+        raise ConfigError(f"{path} is open to other users", hint=f"chmod 600 {path}, and treat what stands in it as known")
+
+
+@contextlib.contextmanager
+def staged_private(path: Path, data: bytes) -> Iterator[None]:
+    """Write a file 0600 durably beside its place, and put it there when the block ends well; else it never was.
 
     Raises:
         OSError: the disk refused.
@@ -169,6 +175,7 @@ def write_private(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(handle)
+        yield
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink()
@@ -178,6 +185,17 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write the file 0600, whole or not at all, and durably.
+
+    Raises:
+        OSError: the disk refused.
+
+    """
+    with staged_private(path, data):
+        pass
 
 
 def read_requester(places: Places) -> Requester | None:

@@ -324,6 +324,10 @@ class _Run:
         """Pass it on."""
         self._observer.trouble(failure)
 
+    def tick(self) -> None:
+        """Pass it on."""
+        self._observer.tick()
+
     def _waited(self) -> float:
         return boottime() - self._started
 

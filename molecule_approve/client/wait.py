@@ -56,6 +56,10 @@ class WaitObserver(Protocol):
         """Something failed, and the wait goes on."""
         ...
 
+    def tick(self) -> None:
+        """The wait goes on: called every few seconds at least."""
+        ...
+
 
 class Wait:
     """One wait for one question.
@@ -110,6 +114,7 @@ class Wait:
         try:
             while not self._deadline.passed():
                 self._stop.check()
+                self._observer.tick()
                 decision = self._step()
                 if decision is not None:
                     # Whatever was said while we slept far beyond the deadline: it is a timeout.

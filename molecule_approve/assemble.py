@@ -1,0 +1,109 @@
+"""Puts a gate together from settings: the platform, the log, and who is asking. For the command line and the Python API."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import rbac
+from .asking import Origin
+
+if TYPE_CHECKING:
+    from .audit.journal import Journal
+    from .client.rest import RestPlatform
+    from .client.submit import Stop
+    from .config import Settings
+    from .gate import Gate, Observer, Terms
+    from .model import Secret
+
+
+def origin() -> Origin:
+    """Who runs this process, and where."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.geteuid())
+    try:
+        folder = os.getcwd()  # noqa: PTH109 - text is what is sent
+    except OSError:  # the folder was removed under us
+        folder = ""
+    return Origin(user, socket.gethostname(), folder)
+
+
+def journal(settings: Settings) -> Journal:
+    """The audit log, which never shows the secrets that we know."""
+    from .audit.journal import Journal  # noqa: PLC0415 - help needs no journal
+
+    known = (settings.token.value, settings.proxy.value)
+    return Journal(settings.audit_log.value, secrets=[secret for secret in known if secret is not None])
+
+
+def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatform:
+    """The platform as the workspace, or as an approver.
+
+    Raises:
+        UsageError, ConfigError: it is not known whom to ask, or the token must not travel there.
+
+    """
+    endpoint = settings.endpoint(approver)
+    from .client.rest import RestPlatform  # noqa: PLC0415 - httpx is most of our start-up, and a refusal needs none
+
+    return RestPlatform(endpoint, actor=origin().user)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A gate and what it was made of."""
+
+    gate: Gate
+    platform: RestPlatform
+    journal: Journal
+    settings: Settings
+
+    def permit(self) -> None:
+        """Raise NotPermittedError where the workspace's roles do not let it ask."""
+        rbac.permit(self.settings.roles.value, self.settings.allowed_actions.value)
+
+
+def gate(settings: Settings, stop: Stop, observer: Observer) -> Assembled:
+    """A gate for one invocation."""
+    asked = platform(settings)
+    from .gate import Gate  # noqa: PLC0415
+
+    log = journal(settings)
+    invocation = str(uuid.uuid4())
+    made = Gate(asked, log, stop, observer, invocation=invocation, audit_optional=settings.audit_optional.value)
+    return Assembled(made, asked, log, settings)
+
+
+def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True, tick: float = 2.0) -> Terms:
+    """How the settings say to ask and wait.
+
+    Args:
+        settings: the settings.
+        wait: False for ``--no-wait``.
+        withdraw: whether to take the question back when giving up.
+        tick: the longest sleep, in seconds.
+
+    """
+    from .client.retry import WaitPolicy  # noqa: PLC0415
+    from .gate import Terms  # noqa: PLC0415
+
+    return Terms(
+        timeout=settings.timeout.value,
+        wait=wait,
+        stream=settings.transport.value != "poll",
+        withdraw=withdraw,
+        verified=settings.require_verified_approver.value,
+        policy=WaitPolicy(poll_interval=settings.poll_interval.value, tick=tick),
+    )
+
+
+def environment() -> Mapping[str, str]:
+    """The environment as it is now; everything below takes it as a parameter."""
+    return dict(os.environ)

@@ -1,0 +1,129 @@
+"""``approve`` and ``deny``: the approver's side. Both show the whole request first, and ask."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molecule_approve.clock import Deadline
+from molecule_approve.errors import EndedError, UsageError
+from molecule_approve.lifecycle import Ruling, rule
+from molecule_approve.model import Approval, Question, Secret, Status
+from molecule_approve.safe_text import json_line, visible, visible_lines
+
+from . import options, output
+from .exits import Exit
+
+if TYPE_CHECKING:
+    from molecule_approve.config import Flags
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id, or at least six characters of its beginning.")]
+Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why; the requester is told.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; wanted where there is no terminal.")]
+
+
+def _token() -> Secret:
+    """The approver's token, from the environment or typed at the terminal, where it does not show.
+
+    Raises:
+        UsageError: there is neither.
+
+    """
+    from molecule_approve.config import approver_token  # noqa: PLC0415
+
+    found = approver_token(os.environ)
+    if found is not None:
+        return found
+    if not output.at_terminal():
+        raise UsageError(
+            "no approver's token is given",
+            hint="set MOLECULE_APPROVER_TOKEN; `molecule-approve approvers add NAME` makes one on the server's machine",
+        )
+    typed = typer.prompt("approver's token", hide_input=True, err=True)
+    token = approver_token({"MOLECULE_APPROVER_TOKEN": str(typed)})
+    if token is None:
+        raise UsageError("no approver's token is given")
+    return token
+
+
+def show(row: Approval) -> None:
+    """The whole request on stderr, nothing cut off, nothing hidden."""
+    output.talk(f"request   {visible(row.id)}")
+    output.talk(f"status    {visible(row.status.value)}")
+    output.talk(f"asked at  {visible(row.created_at or 'unknown')}")
+    if row.expires_at:
+        output.talk(f"expires   {visible(row.expires_at)}")
+    for label, text in (("action", row.action), ("reason", row.reason)):
+        first, *rest = visible_lines(text)
+        output.talk(f"{label:<9} {first}")
+        for line in rest:
+            output.talk(f"{'':<9} {line}")
+    for key, value in (row.context or {}).items():
+        shown = visible(value) if isinstance(value, str) else json_line(value)
+        output.talk(f"{visible(key):<9} {shown}")
+
+
+def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, *, yes: bool) -> int:
+    from molecule_approve import assemble  # noqa: PLC0415
+    from molecule_approve.asking import check_text  # noqa: PLC0415
+
+    from .requests import find_id  # noqa: PLC0415
+    from .status import read_one  # noqa: PLC0415
+
+    if comment is not None:
+        check_text(comment, "comment", 4_096)
+    if not yes and not output.at_terminal():
+        raise UsageError("there is no terminal to ask at", hint="read the request with `status`, then decide with --yes")
+    settings = options.settings(flags)
+    platform = assemble.platform(settings, approver=_token())
+    approval_id = find_id(platform, approval)
+    question = Question(approval_id, settings.workspace_id.value)
+    row = read_one(platform, question.workspace_id, approval_id)
+    show(row)
+    if rule(row) is not Ruling.OPEN:
+        raise EndedError(f"the request had already ended: {row.status.value} by {row.decided_by or 'nobody'}")
+    word = "approve" if decision is Status.APPROVED else "deny"
+    if not yes and not typer.confirm(f"{word} this request?", default=False, err=True):
+        output.talk(f"{output.PROGRAM}: nothing was decided")
+        return Exit.FAILED
+    platform.decide(question, decision, comment, Deadline.after(10.0))
+    output.answer(f"{decision.value} {visible(approval_id)}")
+    return Exit.OK
+
+
+@app.command("approve")
+def approve(
+    approval: Id,
+    comment: Comment = None,
+    yes: Yes = False,
+    config: options.Config = None,
+    platform_url: options.PlatformUrl = None,
+    workspace_id: options.WorkspaceId = None,
+    audit_log: options.AuditLog = None,
+) -> int:
+    """Approve a request, as the person whose token is given."""
+    from molecule_approve.config import Flags  # noqa: PLC0415
+
+    flags = Flags(config=config, platform_url=platform_url, workspace_id=workspace_id, audit_log=audit_log)
+    return _decide(Status.APPROVED, approval, comment, flags, yes=yes)
+
+
+@app.command("deny")
+def deny(
+    approval: Id,
+    comment: Comment = None,
+    yes: Yes = False,
+    config: options.Config = None,
+    platform_url: options.PlatformUrl = None,
+    workspace_id: options.WorkspaceId = None,
+    audit_log: options.AuditLog = None,
+) -> int:
+    """Deny a request, as the person whose token is given."""
+    from molecule_approve.config import Flags  # noqa: PLC0415
+
+    flags = Flags(config=config, platform_url=platform_url, workspace_id=workspace_id, audit_log=audit_log)
+    return _decide(Status.DENIED, approval, comment, flags, yes=yes)

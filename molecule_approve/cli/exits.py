@@ -1,0 +1,65 @@
+"""The exit codes, and the two tables that lead to them: from an outcome, and from an error. Scripts rely on this page."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from molecule_approve import errors
+from molecule_approve.model import Outcome, Verdict
+
+
+class Exit(IntEnum):
+    """What the process leaves with. 0 is a verified approval of this very request, or (elsewhere) "done".
+
+    A code that a failure to start can produce is never a verdict: not 1 (a Python crash), not 126 and 127 (the shell).
+    """
+
+    OK = 0
+    """A person approved this request; for commands that gate nothing: done."""
+    USAGE = 2
+    """Wrong options or arguments, nothing was asked; also ``--help`` on the commands that gate."""
+    ENDED = 3
+    """``approve``, ``deny``, ``withdraw``: the request had already ended otherwise."""
+    PENDING = 8
+    """Asked, not decided yet."""
+    NOT_WHOLE = 65
+    """``audit verify``: the log is not whole (EX_DATAERR in sysexits.h)."""
+    DENIED = 77
+    """A person said no, or the roles do not let the workspace ask (EX_NOPERM in sysexits.h)."""
+    TIMED_OUT = 124
+    """Nobody decided in time, as timeout(1) says it."""
+    FAILED = 125
+    """No verdict could be had, or the command could not be done, as env(1) and docker say it."""
+
+
+_OF_OUTCOME = {
+    Outcome.APPROVED: Exit.OK,
+    Outcome.DENIED: Exit.DENIED,
+    Outcome.TIMEOUT: Exit.TIMED_OUT,
+    Outcome.EXPIRED: Exit.TIMED_OUT,
+    Outcome.WITHDRAWN: Exit.TIMED_OUT,
+    Outcome.PENDING: Exit.PENDING,
+    Outcome.NOT_PERMITTED: Exit.DENIED,
+    Outcome.FAILED: Exit.FAILED,
+}
+
+_OF_ERROR: dict[type[errors.ApprovalError], Exit] = {
+    errors.UsageError: Exit.USAGE,
+    errors.NotPermittedError: Exit.DENIED,
+    errors.EndedError: Exit.ENDED,
+    errors.ApprovalError: Exit.FAILED,
+}
+
+
+def of_verdict(verdict: Verdict) -> int:
+    """The exit code of a verdict; an interrupted one leaves with 128 + the signal."""
+    if verdict.outcome is Outcome.INTERRUPTED:
+        return 128 + (verdict.signum or 0)
+    if verdict.error is not None and verdict.error.kind == errors.UsageError.kind:
+        return Exit.USAGE
+    return _OF_OUTCOME[verdict.outcome]
+
+
+def of_error(error: errors.ApprovalError) -> int:
+    """The exit code of an error, by the nearest of its classes that the table names."""
+    return next(_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _OF_ERROR)

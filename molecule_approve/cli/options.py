@@ -1,0 +1,52 @@
+"""The options that commands share, and how they become settings."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from molecule_approve.config import Flags, Settings
+
+Config = Annotated[
+    str | None, typer.Option("--config", metavar="PATH", help="config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]")
+]
+PlatformUrl = Annotated[
+    str | None,
+    typer.Option("--platform-url", metavar="URL", help="Base address of the platform, or 'local'. [PLATFORM_URL]"),
+]
+WorkspaceId = Annotated[
+    str | None, typer.Option("--workspace-id", metavar="ID", help="The workspace that asks. [WORKSPACE_ID]")
+]
+AuditLog = Annotated[str | None, typer.Option("--audit-log", metavar="PATH", help="The audit log. [AUDIT_LOG_PATH]")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+
+
+class GateCommand(TyperCommand):
+    """A command whose 0 means yes: its help ends with 2, so that ``request "$X"`` never says yes to a hostile word."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer names its copy
+        """Parse, and turn the end after ``--help`` into a usage error."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.Exit as exc:
+            raise typer.Exit(2) from exc
+
+
+def settings(flags: Flags) -> Settings:
+    """All settings, with a warning on stderr for each that needs one.
+
+    Raises:
+        UsageError, ConfigError: see ``config.resolve``.
+
+    """
+    from molecule_approve import config, places  # noqa: PLC0415 - help needs neither
+
+    from . import output  # noqa: PLC0415
+
+    environ = dict(os.environ)
+    return config.resolve(flags, environ, places.locate(environ), at_terminal=output.at_terminal())

@@ -1,0 +1,64 @@
+"""Finding an earlier request: from the beginning of its id, and from what our audit log says was asked."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from molecule_approve.asking import check_action
+from molecule_approve.clock import Deadline
+from molecule_approve.errors import UsageError
+from molecule_approve.model import ApprovalRequest, Question
+from molecule_approve.wire import is_id, is_uuid
+
+if TYPE_CHECKING:
+    from molecule_approve.audit.journal import Journal
+    from molecule_approve.client.platform import Platform
+
+READ = 10.0
+"""Seconds that one read for a person may take."""
+
+SHORTEST = 6
+
+
+def find_id(platform: Platform, text: str) -> str:
+    """The whole id of a request, from a unique beginning of at least six characters.
+
+    Raises:
+        UsageError: it is no id, or no or several requests begin with it.
+        PlatformError: the platform's list cannot be read.
+
+    """
+    if is_uuid(text):
+        return text
+    if not is_id(text) or len(text) < SHORTEST:
+        raise UsageError(
+            f"{text[:80]!r} is no id", hint=f"give the request's id, or at least {SHORTEST} characters of its beginning"
+        )
+    found = {row.id for row in platform.list_requests(Deadline.after(READ)) if row.id.startswith(text)}
+    if len(found) != 1:
+        how_many = "no request" if not found else f"{len(found)} requests"
+        raise UsageError(f"{how_many} among the newest begin with {text!r}", hint="give more of the id")
+    return found.pop()
+
+
+def earlier(log: Journal, workspace_id: str, approval_id: str, action: str | None) -> tuple[ApprovalRequest, Question]:
+    """An earlier request as our audit log holds it, or as the caller says; the platform must show just that.
+
+    Raises:
+        UsageError: the log does not hold its text and ``--action`` does not give it, or the two differ.
+
+    """
+    found = log.find(approval_id)
+    text = (None if found is None else found.action) or action
+    if text is None:
+        raise UsageError(
+            "our audit log does not hold this request, so it cannot be known what a yes to it means",
+            hint="say what was asked: --action TEXT",
+        )
+    if action is not None and action != text:
+        raise UsageError("--action differs from what our audit log says was asked", hint="leave --action away")
+    trace_id = str(uuid.uuid4()) if found is None else found.trace_id
+    task_id = None if found is None else found.task_id
+    request = ApprovalRequest(workspace_id, check_action(text), "", task_id or trace_id, trace_id)
+    return request, Question(approval_id, workspace_id, text, task_id)

@@ -1,0 +1,221 @@
+"""``status``, ``pending`` and ``withdraw``: looking at requests, and taking one back. They use nothing up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molecule_approve.clock import Deadline, utc_now
+from molecule_approve.errors import ApprovalError, EndedError, UnknownApprovalError, UsageError
+from molecule_approve.lifecycle import Ruling, rule
+from molecule_approve.model import Approval, Failure, Outcome, Question, Verdict
+from molecule_approve.safe_text import visible
+from molecule_approve.wire import instant
+
+from . import exits, options, output
+from .exits import Exit
+
+if TYPE_CHECKING:
+    from molecule_approve.client.platform import Platform
+    from molecule_approve.config import Settings
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+_OUTCOMES = {
+    Ruling.OPEN: Outcome.PENDING,
+    Ruling.APPROVED: Outcome.APPROVED,
+    Ruling.DENIED: Outcome.DENIED,
+    Ruling.EXPIRED: Outcome.EXPIRED,
+    Ruling.WITHDRAWN: Outcome.WITHDRAWN,
+    Ruling.UNCLEAR: Outcome.FAILED,
+}
+
+
+def verdict_of(row: Approval) -> Verdict:
+    """How a request stands, as a verdict that nothing was waited for and nothing was recorded of."""
+    outcome = _OUTCOMES[rule(row)]
+    requested, now = instant(row.created_at), instant(utc_now())
+    until = instant(row.decided_at) or now
+    error = Failure("protocol", "the platform shows a status that is no decision") if outcome is Outcome.FAILED else None
+    return Verdict(
+        outcome=outcome,
+        action=row.action,
+        approval_id=row.id,
+        decided_by=row.decided_by,
+        decided_by_verified=row.decided_by_verified,
+        comment=row.comment,
+        decided_at=row.decided_at,
+        requested_at=row.created_at,
+        expires_at=row.expires_at,
+        waited_seconds=max(0.0, (until - requested).total_seconds()) if requested and until else 0.0,
+        trace_id=row.task_id or None,
+        error=error,
+    )
+
+
+def line_of(row: Approval) -> str:
+    """One request on one line, for people."""
+    verdict = verdict_of(row)
+    by = f" by {row.decided_by}" if verdict.outcome in {Outcome.APPROVED, Outcome.DENIED} else ""
+    return f"{visible(row.id)}  {visible(row.created_at or '')}  {verdict.outcome.value}{visible(by)}  {visible(row.action)}"
+
+
+def read_one(platform: Platform, workspace_id: str, approval_id: str) -> Approval:
+    """One request, by its id.
+
+    Raises:
+        UnknownApprovalError: the platform does not show it.
+
+    """
+    row = platform.fetch(Question(approval_id, workspace_id), Deadline.after(10.0)).approval
+    if row is None:
+        raise UnknownApprovalError(
+            f"the platform shows no request {approval_id}",
+            hint="it lists a workspace's fifty newest: is it the right id, WORKSPACE_ID and PLATFORM_URL?",
+        )
+    return row
+
+
+def _show_list(rows: list[Approval], *, json: bool, nothing: str) -> None:
+    if json:
+        output.answer_json([verdict_of(row).as_json() for row in rows])
+    elif not rows:
+        output.talk(f"{output.PROGRAM}: {nothing}")
+    for row in () if json else rows:
+        output.answer(line_of(row))
+
+
+def _settings(config: str | None, platform_url: str | None, workspace_id: str | None, audit_log: str | None) -> Settings:
+    from molecule_approve.config import Flags  # noqa: PLC0415
+
+    return options.settings(Flags(config=config, platform_url=platform_url, workspace_id=workspace_id, audit_log=audit_log))
+
+
+@app.command("status", cls=options.GateCommand)
+def status(
+    approval: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="One request: its id, or at least six characters of its beginning.")
+    ] = None,
+    json: options.Json = False,
+    config: options.Config = None,
+    platform_url: options.PlatformUrl = None,
+    workspace_id: options.WorkspaceId = None,
+    audit_log: options.AuditLog = None,
+) -> int:
+    """Show how one request stands, or the workspace's newest; a script that acts on a yes uses wait."""
+    try:
+        settings = _settings(config, platform_url, workspace_id, audit_log)
+        return _status(settings, approval, json=json)
+    except UsageError:
+        raise
+    except ApprovalError as exc:
+        if json:
+            output.answer_json(Verdict(Outcome.FAILED, error=Failure(exc.kind, exc.message, exc.hint)).as_json())
+        raise
+
+
+def _status(settings: Settings, approval: str | None, *, json: bool) -> int:
+    from molecule_approve import assemble  # noqa: PLC0415
+
+    from .requests import find_id  # noqa: PLC0415
+
+    platform = assemble.platform(settings)
+    if approval is None:
+        _show_list(platform.list_requests(Deadline.after(10.0)), json=json, nothing="no requests")
+        return Exit.OK
+    row = read_one(platform, settings.workspace_id.value, find_id(platform, approval))
+    verdict = verdict_of(row)
+    if json:
+        output.answer_json(verdict.as_json())
+    else:
+        output.answer(f"{visible(verdict.message)}  ({visible(row.action)})")
+    return exits.of_verdict(verdict)
+
+
+@app.command("pending")
+def pending(
+    json: options.Json = False,
+    config: options.Config = None,
+    platform_url: options.PlatformUrl = None,
+    workspace_id: options.WorkspaceId = None,
+    audit_log: options.AuditLog = None,
+) -> int:
+    """Show what waits for a decision, oldest first."""
+    import os  # noqa: PLC0415
+
+    from molecule_approve import assemble  # noqa: PLC0415
+    from molecule_approve.config import approver_token  # noqa: PLC0415
+
+    settings = _settings(config, platform_url, workspace_id, audit_log)
+    # The workspace's own list: reading /approvals/pending would expire what is older than ten minutes.
+    rows = assemble.platform(settings, approver=approver_token(os.environ)).list_requests(Deadline.after(10.0))
+    waiting = [row for row in rows if rule(row) is Ruling.OPEN]
+    _show_list(waiting, json=json, nothing="nothing waits for a decision")
+    return Exit.OK
+
+
+@app.command("withdraw")
+def withdraw(
+    approval: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The request's id, or at least six characters of its beginning.")
+    ] = None,
+    id_file: Annotated[
+        str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file instead.")
+    ] = None,
+    config: options.Config = None,
+    platform_url: options.PlatformUrl = None,
+    workspace_id: options.WorkspaceId = None,
+    audit_log: options.AuditLog = None,
+) -> int:
+    """Take a pending request back."""
+    from molecule_approve import assemble  # noqa: PLC0415
+
+    from .requests import find_id  # noqa: PLC0415
+
+    wanted = _wanted_id(approval, id_file)
+    settings = _settings(config, platform_url, workspace_id, audit_log)
+    platform = assemble.platform(settings)
+    approval_id = find_id(platform, wanted)
+    question = Question(approval_id, settings.workspace_id.value)
+    if not platform.withdraw(question, Deadline.after(10.0)).taken_back:
+        row = read_one(platform, question.workspace_id, approval_id)
+        if rule(row) is not Ruling.WITHDRAWN:
+            raise EndedError(f"the request had already ended: {row.status.value} by {row.decided_by or 'nobody'}")
+    _record(settings, approval_id)
+    output.answer(f"withdrawn {visible(approval_id)}")
+    return Exit.OK
+
+
+def _wanted_id(approval: str | None, id_file: str | None) -> str:
+    if (approval is None) == (id_file is None):
+        raise UsageError("withdraw wants an ID, or --id-file", hint="one of the two")
+    if id_file is None:
+        return approval or ""
+    try:
+        with open(id_file, encoding="ascii") as file:  # noqa: PTH123 - as the user wrote it
+            return file.read(200).strip()
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"--id-file cannot be read: {id_file!r}", hint="`request --id-file` writes it") from exc
+
+
+def _record(settings: Settings, approval_id: str) -> None:
+    """The audit log says who took it back; an approval can no longer come of it, so a log that fails is told, not undone."""
+    from molecule_approve import assemble  # noqa: PLC0415
+    from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome  # noqa: PLC0415
+
+    log = assemble.journal(settings)
+    found = log.find(approval_id)
+    workspace = settings.workspace_id.value
+    record = Record(
+        timestamp=utc_now(),
+        event_type=EventType.APPROVAL,
+        workspace_id=workspace,
+        actor=workspace,
+        action=RecordAction.APPROVE,
+        resource="" if found is None else found.action or "",
+        outcome=RecordOutcome.WITHDRAWN,
+        trace_id=approval_id if found is None else found.trace_id,
+        extras={"approval_id": approval_id, "reason": "by command", "taken_back": True},
+    )
+    log.append(record, patience=2.0)

@@ -1,0 +1,125 @@
+"""What stops an invocation from outside: signals, and nobody left to tell. The gate knows it as its Stop."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from molecule_approve.clock import boottime
+from molecule_approve.errors import Interrupted
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+LOOK = 2.0
+"""Seconds between looks at whether anybody is left to tell."""
+
+_WORDS = {signal.SIGINT: "interrupted by SIGINT", signal.SIGTERM: "stopped by SIGTERM", signal.SIGHUP: "hung up by SIGHUP"}
+
+
+class Audience:
+    """Who will read the verdict: the reader of stdout and stderr, and the process that started us."""
+
+    def __init__(self, descriptors: tuple[int, ...] = (1, 2)) -> None:
+        self._parent = os.getppid()
+        self._descriptors = tuple(fd for fd in descriptors if _is_open(fd))
+
+    def gone(self) -> str | None:
+        """Why nobody will read the verdict, or None while somebody may."""
+        if os.getppid() != self._parent:
+            return "the process that started this one is gone"
+        poller = select.poll()
+        for descriptor in self._descriptors:
+            poller.register(descriptor, 0)  # POLLERR and POLLHUP are told whether asked for or not
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0)):
+            return "the reader of the output is gone"
+        return None
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+class SignalStop:
+    """Signals as an exception, but only where it may be raised; elsewhere it waits for the next check.
+
+    The first signal counts. While the question is taken back no further one is raised: that takes two seconds at most.
+    """
+
+    def __init__(self, audience: Audience | None) -> None:
+        self._audience = audience
+        self._stopped: Interrupted | None = None
+        self._raised = False
+        self._open = False
+        self._deserted = False
+        self._next_look = boottime() + LOOK
+
+    def install(self) -> None:
+        """Take the signals over; one that was ignored at the start stays ignored."""
+        for signum in _WORDS:
+            if signal.getsignal(signum) is not signal.SIG_IGN:
+                signal.signal(signum, self._on_signal)
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        del frame
+        if self._stopped is None:
+            self._stopped = Interrupted(signum, _WORDS[signal.Signals(signum)])
+        if self._open and not self._raised:
+            self._raise()
+
+    def _raise(self) -> None:
+        self._open = False
+        self._raised = True
+        if self._stopped is not None:
+            raise self._stopped
+
+    @property
+    def signalled(self) -> Interrupted | None:
+        """The signal that stopped us, if one did; that nobody is left to tell is none."""
+        return None if self._deserted else self._stopped
+
+    @property
+    def stopped(self) -> Interrupted | None:
+        """What stopped us, if anything did, raised or not."""
+        return self._stopped
+
+    def check(self) -> None:
+        """Raise Interrupted if a signal came, or if nobody is left to tell; see the gate's Stop."""
+        if self._stopped is None and boottime() >= self._next_look:
+            self._next_look = boottime() + LOOK
+            self.look()
+        if self._stopped is not None and not self._raised:
+            self._raise()
+
+    def look(self) -> None:
+        """Look now whether anybody is left to tell; nobody counts as SIGHUP."""
+        gone = self._audience.gone() if self._audience is not None else None
+        if gone is not None and self._stopped is None:
+            self._deserted = True
+            self._stopped = Interrupted(signal.SIGHUP, f"nobody is left to tell: {gone}")
+
+    def open(self) -> SignalStop:
+        """A region in which Interrupted may be raised at any point."""
+        return self
+
+    def __enter__(self) -> None:
+        # In this order: a signal between the two lines is seen by the second.
+        self._open = True
+        if self._stopped is not None and not self._raised:
+            self._raise()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._open = False
+
+    def sleep(self, seconds: float) -> None:
+        """Pause; a signal ends it at once."""
+        self.check()
+        with self:
+            time.sleep(seconds)

@@ -7,7 +7,6 @@ import secrets
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
 from molecule_approve.errors import ServerError, UsageError
@@ -17,10 +16,10 @@ from molecule_approve.safe_text import is_hidden
 
 from .access import hash_token
 from .rows import NameTakenError, StoreError
+from .settings import Settings
 from .store import Store
 
-if TYPE_CHECKING:
-    from .settings import Settings
+DEFAULTS = Settings()
 
 WORKSPACE_NAME = "local"
 """What the embedded server's own workspace is called in ``/approvals/pending``."""
@@ -36,7 +35,7 @@ def new_token() -> str:
 
 
 @contextmanager
-def opened(places: Places, settings: Settings) -> Iterator[Store]:
+def opened(places: Places, settings: Settings = DEFAULTS) -> Iterator[Store]:
     """The database of this user's embedded server, made if it is missing.
 
     Raises:

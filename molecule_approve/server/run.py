@@ -286,7 +286,9 @@ def serve(plan: Plan, ready: Callable[[Prepared], None]) -> None:
 async def _until_signal(server: Prepared, ready: Callable[[Prepared], None]) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+        # A background job has SIGINT ignored: that stays.
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
 
     def announce() -> None:
         _say_who(server)

@@ -1,0 +1,64 @@
+"""``approvers add``, ``list`` and ``revoke``: who may decide on this machine's embedded server, whether it runs or not."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from molecule_approve.places import locate
+from molecule_approve.safe_text import visible
+
+from . import output
+from .exits import Exit
+from .serve import server_extra
+
+app = typer.Typer(
+    name="approvers",
+    help="Say who may decide on the embedded server.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The approver, as shown beside a decision.")]
+
+
+@app.command()
+def add(name: Name) -> int:
+    """Let somebody decide, and print the new token, once and alone, on stdout."""
+    with server_extra():
+        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+
+    with credentials.opened(locate(os.environ)) as store:
+        token = credentials.add_approver(store, name)
+    output.answer(token)
+    return Exit.OK
+
+
+@app.command("list")
+def list_approvers() -> int:
+    """Show who may decide, and since when."""
+    with server_extra():
+        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+
+    with credentials.opened(locate(os.environ)) as store:
+        found = credentials.approvers(store)
+    for name, since in found:
+        output.answer(f"{visible(name)}  since {visible(since)}")
+    if not found:
+        output.talk("nobody may decide yet: molecule-approve approvers add NAME")
+    return Exit.OK
+
+
+@app.command()
+def revoke(name: Name) -> int:
+    """Take the right to decide away, at once, also in a running server."""
+    with server_extra():
+        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+
+    with credentials.opened(locate(os.environ)) as store:
+        credentials.revoke(store, name)
+    output.talk(f"{visible(name)} may not decide any more")
+    return Exit.OK

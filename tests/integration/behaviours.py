@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import io
 import json
@@ -109,17 +110,23 @@ def endless(exchange: Exchange) -> None:
             exchange.channel.send(chunk)
 
 
-def bomb(size: int = 512 * _MEBIBYTE) -> Behaviour:
-    """Do it, and answer with a few bytes that unpack to very many."""
+@functools.cache
+def _packed(size: int) -> bytes:
+    """That many zeros, packed."""
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=9) as file:
         for _ in range(size // _MEBIBYTE):
             file.write(bytes(_MEBIBYTE))
+    return packed.getvalue()
+
+
+def bomb(size: int = 256 * _MEBIBYTE) -> Behaviour:
+    """Do it, and answer with a few bytes that unpack to very many."""
 
     def behave(exchange: Exchange) -> Reply:
         exchange.default()
         code = 201 if exchange.route == "submit" else 200
-        return Reply(code, packed.getvalue(), (_JSON, ("Content-Encoding", "gzip")))
+        return Reply(code, _packed(size), (_JSON, ("Content-Encoding", "gzip")))
 
     return behave
 

@@ -276,6 +276,12 @@ class FakePlatform(Ledger):
             self.publish(row.workspace, json.dumps(flat))
         return True
 
+    def say_goodbye(self) -> None:
+        """Close every socket cleanly, with a close frame."""
+        for _, channel in list(self._sockets):
+            with contextlib.suppress(PeerGoneError):
+                channel.send(frame((1000).to_bytes(2, "big"), CLOSE))
+
     def publish(self, workspace: str, text: str) -> None:
         """Send one event to every socket of the workspace (and to those that named none)."""
         if self.mute:

@@ -272,7 +272,8 @@ def _platform_agrees(facts: Facts) -> Iterator[str]:
     if facts.code == DENIED and facts.answer["outcome"] == "denied" and (row["status"] != "denied" or nobody):
         yield "denied, and on the platform nobody said no"
     late = facts.stopped > 0
-    if facts.answer["outcome"] == "timeout" and row["decided_by"] not in {*NOBODY, None} and not late and not facts.cut_off:
+    decided = (row["decided_by"] or "").strip() and not nobody
+    if facts.answer["outcome"] == "timeout" and decided and not late and not facts.cut_off:
         yield f"timed out, and on the platform it is {row['status']} by {row['decided_by']}"
     names = {r.get("decided_by") for r in facts.ending if r["outcome"] in {"granted", "denied"}}
     if names and names != {row["decided_by"]}:

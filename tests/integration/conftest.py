@@ -1,0 +1,42 @@
+"""Fixtures of the integration tests: a world for each test, and the checker that looks at every program afterwards."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.integration.fake_platform import FakePlatform
+from tests.integration.invariants import violations
+from tests.integration.program import World, new_world
+
+NewWorld = Callable[[FakePlatform | None], World]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def default_signals() -> None:
+    """A suite that runs under nohup or in the background must not hand ignored signals on to the programs."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def worlds() -> Iterator[NewWorld]:
+    """Makes worlds; after the test the invariants are checked on every program that ran in one."""
+    made: list[World] = []
+
+    def make(platform: FakePlatform | None = None) -> World:
+        made.append(new_world(platform))
+        return made[-1]
+
+    yield make
+    wrong = [(facts.argv, found) for world in made for facts in world.end() for found in violations(facts)]
+    assert wrong == []
+
+
+@pytest.fixture
+def world(worlds: NewWorld) -> World:
+    """A world with a faithful platform that runs."""
+    return worlds(None)

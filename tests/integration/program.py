@@ -1,0 +1,316 @@
+"""Real processes of the program: started in a clean environment, signalled, waited for, and turned into facts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.integration.fake_platform import FakePlatform
+from tests.integration.invariants import Facts
+
+ACTION = "drop the staging database"
+PATHS = ("websocket", "poll")
+PROGRAM = (sys.executable, "-m", "molecule_approve")
+PATIENCE = 20.0
+
+
+def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait for something that tells nobody when it comes true (a file's text, a process's state).
+
+    Raises:
+        AssertionError: it did not become true in time.
+
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        select.select([], [], [], 0.005)
+
+
+def let_pass(seconds: float) -> None:
+    """Let time pass, where its passing is the very thing that a test is about."""
+    select.select([], [], [], seconds)
+
+
+class Program:
+    """One process of the program."""
+
+    def __init__(
+        self,
+        world: World,
+        arguments: Sequence[str],
+        *,
+        command: Sequence[str] = PROGRAM,
+        timeout: float | None = None,
+        action: str = ACTION,
+        terminal: bool = False,
+        **streams: Any,  # noqa: ANN401 - handed on to Popen
+    ) -> None:
+        self.arguments = tuple(arguments)
+        self.peak_kib = 0
+        self.stopped = 0.0
+        self._world = world
+        self._timeout = timeout
+        self._action = action
+        self._terminal = terminal
+        self._screen = bytearray()
+        self._out, self._err = world.scratch("out"), world.scratch("err")
+        self._before = len(world.log_lines())
+        self._facts: Facts | None = None
+        self._drainer: threading.Thread | None = None
+        self._ended = 0.0
+        self.started = time.monotonic()
+        self.process = self._start([*command, *arguments], streams)
+
+    def _start(self, argv: list[str], streams: dict[str, Any]) -> subprocess.Popen[bytes]:
+        common: dict[str, Any] = {"env": self._world.env, "cwd": self._world.folder, "stdin": subprocess.DEVNULL}
+        if self._terminal:
+            near, far = pty.openpty()
+            process = subprocess.Popen(argv, **{**common, "stdin": far, "stdout": far, "stderr": far, **streams})
+            os.close(far)
+            self._drainer = threading.Thread(target=self._drain, args=(near,), daemon=True)
+            self._drainer.start()
+            return process
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            return subprocess.Popen(argv, **{**common, "stdout": out, "stderr": err, **streams})
+
+    def _drain(self, terminal: int) -> None:
+        # EIO is how a terminal says that its last user has gone.
+        with contextlib.suppress(OSError):
+            while data := os.read(terminal, 65_536):
+                self._screen += data
+        os.close(terminal)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self.process.pid
+
+    @property
+    def stdout(self) -> bytes:
+        """What it wrote so far; all of it for a terminal."""
+        return bytes(self._screen) if self._terminal else self._out.read_bytes()
+
+    @property
+    def stderr(self) -> bytes:
+        """What it wrote so far."""
+        return b"" if self._terminal else self._err.read_bytes()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def freeze(self, seconds: float) -> None:
+        """Stop it for that long, as a suspended machine or Ctrl-Z does."""
+        self.signal(signal.SIGSTOP)
+        let_pass(seconds)
+        self.signal(signal.SIGCONT)
+        self.stopped += seconds
+
+    def become(self, pid: int) -> None:
+        """Stand for another process from now on: our child, whose parent this one was and has ended."""
+        self.process.wait(PATIENCE)
+        self.process.pid, self.process.returncode = pid, None
+
+    def wait(self, seconds: float = PATIENCE) -> Facts:
+        """Wait for its end, and say what it was.
+
+        Raises:
+            AssertionError: it did not end in time; it is killed.
+
+        """
+        if self._facts is None:
+            ended = self._await_end(seconds)
+            if not ended:
+                self.process.kill()
+                self._await_end(PATIENCE)
+            self._facts = self._gather()
+            assert ended, f"it did not end within {seconds} s; it said {self.stderr!r}"
+        return self._facts
+
+    def _await_end(self, seconds: float) -> bool:
+        if self.process.returncode is not None:
+            return True
+        handle = os.pidfd_open(self.pid)
+        try:
+            if not select.select([handle], [], [], seconds)[0]:
+                return False
+        finally:
+            os.close(handle)
+        self._ended = time.monotonic()
+        _, status, usage = os.wait4(self.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.peak_kib = int(usage.ru_maxrss)
+        if self._drainer is not None:
+            self._drainer.join(PATIENCE)
+        return True
+
+    def _gather(self) -> Facts:
+        code = self.process.returncode
+        seen = self._world.seen_between(self.started, self._ended)
+        text = self._world.log_text()
+        return Facts(
+            argv=self.arguments,
+            code=128 - code if code < 0 else code,
+            stdout=self.stdout,
+            stderr=self.stderr,
+            result=self._world.result.read_bytes() if self._world.result.is_file() else b"",
+            seconds=self._ended - self.started,
+            stopped=self.stopped,
+            timeout=self._timeout,
+            action=self._action,
+            terminal=self._terminal,
+            lines=tuple(text.splitlines()),
+            before=self._before,
+            torn=bool(text) and not text.endswith(b"\n"),
+            **seen,
+        )
+
+
+class World:
+    """One test's world: folders, a platform, an environment, and the programs that run in it.
+
+    Attributes:
+        env: what the programs get; a test changes it before it starts one.
+        log: the audit log's path.
+        cut_off: the platform cannot be reached at the end, so that the checker does not look for an open question.
+        elsewhere: a platform that was never configured: nothing may reach it.
+        closing: what is to be done at the end, after the programs have ended.
+
+    """
+
+    def __init__(self, folder: Path, platform: FakePlatform) -> None:
+        self.folder = folder
+        self.platform = platform
+        self.log = folder / "audit.jsonl"
+        self.result = folder / "result.json"
+        self.cut_off = False
+        self.audit_optional = False
+        self.programs: list[Program] = []
+        self.elsewhere = FakePlatform().start()
+        self.closing: list[Callable[[], object]] = []
+        self._scratch = 0
+        for name in ("home", "state", "run"):
+            (folder / name).mkdir(mode=0o700)
+        self.env = {
+            **{key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")},
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(folder / "home"),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "PLATFORM_URL": platform.url,
+            "WORKSPACE_ID": platform.workspace,
+            "MOLECULE_TOKEN": platform.token,
+            "AUDIT_LOG_PATH": str(self.log),
+        }
+
+    def scratch(self, name: str) -> Path:
+        """A path that nothing has used yet."""
+        self._scratch += 1
+        return self.folder / f"{name}.{self._scratch}"
+
+    def start(self, *arguments: str, **options: Any) -> Program:  # noqa: ANN401 - handed on to Program
+        """Start the program with these arguments."""
+        program = Program(self, arguments, **options)
+        self.programs.append(program)
+        return program
+
+    def run(self, *arguments: str, **options: Any) -> Facts:  # noqa: ANN401 - handed on to Program
+        """Start the program and wait for its end."""
+        return self.start(*arguments, **options).wait()
+
+    def request(
+        self,
+        path: str = "poll",
+        *options: str,
+        timeout: float = 10.0,
+        action: str = ACTION,
+        answer: str = "--json",
+        **more: Any,  # noqa: ANN401 - handed on to Program
+    ) -> Program:
+        """Start ``request`` on one of the two paths."""
+        pace = ("--transport", path, "--timeout", f"{timeout:g}", "--poll-interval", "1")
+        arguments = ("request", *pace, *((answer,) if answer else ()), *options, "--", action)
+        return self.start(*arguments, timeout=timeout, action=action, **more)
+
+    def await_waiting(self, path: str) -> None:
+        """Wait until the program waits: it listens on the socket (if it means to), and has read the list once."""
+        if path == "websocket":
+            self.platform.await_socket()
+        self.platform.await_count("list", 1)
+
+    def log_text(self) -> bytes:
+        """The audit log's bytes; none where there is no regular file."""
+        return self.log.read_bytes() if self.log.is_file() else b""
+
+    def log_lines(self) -> list[bytes]:
+        """Its lines."""
+        return self.log_text().splitlines()
+
+    def seen_between(self, start: float, end: float) -> dict[str, Any]:
+        """What the platform knows of a program that ran in this time."""
+        platform = self.platform
+        with platform.changed:
+            seen = [entry for entry in platform.seen if start <= entry.request.at <= end]
+            given_up = [s.request.at for s in seen if s.route == "decide" or s.request.path.endswith("/withdraw")]
+            asked = max((s.request.at for s in seen if s.route == "submit"), default=end)
+            return {
+                "workspace": self.env["WORKSPACE_ID"],
+                "secrets": (platform.token, platform.admin),
+                "rows": tuple(platform.snapshot()),
+                "history": tuple(platform.history),
+                "live_peak": dict(platform.live_peak),
+                "reads": tuple(s.request.at for s in seen if s.route == "list" and s.request.at > asked),
+                "attempts": tuple(s.request.at for s in seen if s.route == "socket"),
+                "given_up": min(given_up, default=None),
+                "strays": len(self.elsewhere.seen),
+                "cut_off": self.cut_off,
+                "audit_optional": self.audit_optional,
+            }
+
+    def end(self) -> list[Facts]:
+        """End what still runs, and hand over the facts of all programs."""
+        for program in self.programs:
+            if program.process.poll() is None and program.process.returncode is None:
+                program.process.kill()
+        facts = [program.wait() for program in self.programs]
+        for close in self.closing:
+            close()
+        self.platform.stop()
+        self.elsewhere.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return facts
+
+
+def new_world(platform: FakePlatform | None = None) -> World:
+    """A world in a short folder, as a Unix socket's path wants it."""
+    return World(Path(tempfile.mkdtemp(prefix="ma.")), platform or FakePlatform().start())
+
+
+def limit_file_size(size: int) -> Callable[[], None]:
+    """For a child's ``preexec_fn``: no file of it grows beyond that many bytes, as on a full disk."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    return limit
+
+
+def merged(env: Mapping[str, str], **more: str) -> dict[str, str]:
+    """An environment with further variables."""
+    return {**env, **more}

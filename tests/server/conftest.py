@@ -1,0 +1,42 @@
+"""Fixtures of the server's tests: a desk at a server, and servers with other limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from molecule_approve.server.run import Plan, Running
+from molecule_approve.server.settings import Settings
+from tests.server.desk import Desk, desk_of
+
+if TYPE_CHECKING:
+    from molecule_approve.places import Places
+
+OpenDesk = Callable[..., Desk]
+
+
+@pytest.fixture
+def desk(live_server: Running) -> Iterator[Desk]:
+    """A desk at a server with the usual limits."""
+    with desk_of(live_server) as found:
+        yield found
+
+
+@pytest.fixture
+def open_desk(server_places: Places) -> Iterator[OpenDesk]:
+    """Opens a desk at a server with the limits that are named, and ``anonymous`` or ``complain`` where wanted."""
+    with ExitStack() as stack:
+
+        def opened(**limits: object) -> Desk:
+            plan = Plan(server_places)
+            for name in ("anonymous", "complain", "host"):
+                if name in limits:
+                    plan = replace(plan, **{name: limits.pop(name)})  # type: ignore[arg-type]  # the tests name them rightly
+            plan = replace(plan, settings=replace(Settings(), **limits))  # type: ignore[arg-type]  # so do these
+            return stack.enter_context(desk_of(stack.enter_context(Running(plan))))
+
+        yield opened

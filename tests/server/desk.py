@@ -1,0 +1,137 @@
+"""A served workspace at hand for a test: its requester's and an approver's clients, and the words to ask and decide."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from websockets.sync.client import connect
+
+from molecule_approve.clock import utc_now
+from molecule_approve.server import credentials
+from molecule_approve.server.access import hash_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from websockets.sync.client import ClientConnection
+
+    from molecule_approve.places import Places
+    from molecule_approve.server.run import Running
+
+PATIENCE = 10.0
+"""Seconds after which a test stops waiting for what should have come at once."""
+
+
+@dataclass(frozen=True)
+class Socket:
+    """An open event stream."""
+
+    connection: ClientConnection
+
+    def event(self) -> dict[str, Any]:
+        """The next event."""
+        found: dict[str, Any] = json.loads(self.connection.recv(PATIENCE))
+        return found
+
+    def events(self, count: int) -> list[str]:
+        """The names of so many events."""
+        return [self.event()["event"] for _ in range(count)]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A server, its own workspace, and an approver called alice."""
+
+    server: Running
+    asker: httpx.Client
+    decider: httpx.Client
+
+    @property
+    def workspace_id(self) -> str:
+        """The server's own workspace."""
+        return self.server.requester.workspace_id
+
+    @property
+    def path(self) -> str:
+        """The address of the workspace's requests."""
+        return f"/workspaces/{self.workspace_id}/approvals"
+
+    def client(self, token: str | None) -> httpx.Client:
+        """A client with this token; the server's end closes it."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.server.url, headers=headers, timeout=PATIENCE)
+
+    def ask(self, action: str = "deploy", **more: Any) -> str:  # noqa: ANN401 - JSON
+        """Ask, and give the request's id."""
+        answer = self.asker.post(self.path, json={"action": action, **more})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["approval_id"])
+
+    def decide(self, approval_id: str, decision: str = "approved", **more: Any) -> httpx.Response:  # noqa: ANN401 - JSON
+        """Decide as alice."""
+        return self.decider.post(f"{self.path}/{approval_id}/decide", json={"decision": decision, **more})
+
+    def withdraw(self, approval_id: str) -> httpx.Response:
+        """Take back."""
+        return self.asker.post(f"{self.path}/{approval_id}/withdraw")
+
+    def redeem(self, approval_id: str, invocation: str | None = None) -> httpx.Response:
+        """Use up."""
+        return self.asker.post(f"{self.path}/{approval_id}/redeem", json={"invocation": invocation or str(uuid.uuid4())})
+
+    def one(self, approval_id: str, wait: float = 0) -> dict[str, Any]:
+        """One request."""
+        query = {"wait": str(wait)} if wait else {}
+        found: dict[str, Any] = self.asker.get(f"{self.path}/{approval_id}", params=query).json()
+        return found
+
+    @contextmanager
+    def listening(self, token: str | None = None, workspace_id: str | None = None, **headers: str) -> Iterator[Socket]:
+        """An event stream: the requester's, unless another token is named; an empty workspace names none."""
+        workspace = self.workspace_id if workspace_id is None else workspace_id
+        sent = {"Authorization": f"Bearer {token or self.server.requester.token}", **headers}
+        if workspace:
+            sent["X-Workspace-ID"] = workspace
+        url = self.server.url.replace("http://", "ws://") + "/ws"
+        with connect(url, additional_headers=sent, compression=None, open_timeout=PATIENCE) as connection:
+            yield Socket(connection)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """The server's own audit log."""
+        return read_log(self.server.places)
+
+    def change(self, statement: str, *values: object) -> None:
+        """Change the database by hand, as an administrator might."""
+        with closing(sqlite3.connect(self.server.places.database, timeout=PATIENCE)) as database, database:
+            database.execute(statement, values)
+
+    def add_workspace(self, workspace_id: str, name: str, token: str) -> None:
+        """Another workspace, as a later `serve` may have."""
+        with credentials.opened(self.server.places) as store, store.write() as transaction:
+            transaction.put_workspace(workspace_id, name, hash_token(token), utc_now())
+
+
+def read_log(places: Places) -> list[dict[str, Any]]:
+    """The records of a server's own audit log."""
+    if not places.server_log.exists():
+        return []
+    return [json.loads(line) for line in places.server_log.read_bytes().splitlines()]
+
+
+@contextmanager
+def desk_of(server: Running) -> Iterator[Desk]:
+    """The desk of a running server."""
+    token = server.add_approver("alice")
+    timeout = httpx.Timeout(PATIENCE)
+    asker_headers = {"Authorization": f"Bearer {server.requester.token}"}
+    with (
+        httpx.Client(base_url=server.url, headers=asker_headers, timeout=timeout) as asker,
+        httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout) as decider,
+    ):
+        yield Desk(server, asker, decider)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,7 +129,7 @@ ENVIRON = {
     "APPROVAL_ALLOW_HTTP": "false",
 }
 
-FLAGS = {
+FLAGS: dict[str, Any] = {
     "platform_url": "https://flag",
     "workspace_id": "flag-w",
     "timeout": "10s",
@@ -233,8 +234,9 @@ def test_a_bad_variable_is_a_usage_error_that_names_it(resolve: Resolve, variabl
 )
 def test_a_bad_flag_is_a_usage_error_that_names_it(resolve: Resolve, flag: str, text: str) -> None:
     """As it is typed."""
+    given: dict[str, Any] = {flag: text}
     with pytest.raises(UsageError, match=f"^--{flag.replace('_', '-')}: "):
-        resolve(dataclasses.replace(Flags(), **{flag: text}))
+        resolve(Flags(**given))
 
 
 @pytest.mark.parametrize(

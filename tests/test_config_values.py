@@ -98,7 +98,7 @@ def test_another_transport_is_refused(text: str) -> None:
     [("auto", Transport.AUTO), ("AUTO", Transport.AUTO), ("true", Transport.WEBSOCKET), ("0", Transport.POLL)],
 )
 def test_the_environment_s_switch_means_a_transport(text: str, transport: Transport) -> None:
-    """true forces the event stream, false polling."""
+    """True forces the event stream, false polling."""
     assert values.switch(text) is transport
 
 
@@ -131,7 +131,7 @@ def test_an_empty_text_is_no_value() -> None:
 
 def test_a_value_keeps_its_source() -> None:
     """Reading changes the value only."""
-    assert values.read(Sourced("on", "SOURCE", from_file=True), values.boolean) == Sourced(True, "SOURCE", from_file=True)  # noqa: FBT003 - the value
+    assert values.read(Sourced("on", "SOURCE", from_file=True), values.boolean) == Sourced(True, "SOURCE", from_file=True)
 
 
 HEADER: Sourced[None] = Sourced(None, "FILE, line 3: approve.headers.X", from_file=True)

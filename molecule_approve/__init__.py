@@ -1,3 +1,70 @@
-"""molecule-approve: ask a person first, and let the exit code answer."""
+"""molecule-approve: ask a person first, and let the exit code answer.
+
+The public names are loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import request_approval, request_approval_sync
+    from .errors import (
+        ApprovalError,
+        AuditDamagedError,
+        AuditError,
+        ConfigError,
+        CredentialError,
+        DeliveryError,
+        DisconnectedError,
+        EndedError,
+        Interrupted,
+        KeyUsedError,
+        NotPermittedError,
+        PlatformError,
+        ProtocolError,
+        RejectedError,
+        ServerError,
+        UnavailableError,
+        UnknownApprovalError,
+        UsageError,
+        UsedError,
+    )
+    from .model import Outcome, Verdict
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ApprovalError",
+    "AuditDamagedError",
+    "AuditError",
+    "ConfigError",
+    "CredentialError",
+    "DeliveryError",
+    "DisconnectedError",
+    "EndedError",
+    "Interrupted",
+    "KeyUsedError",
+    "NotPermittedError",
+    "Outcome",
+    "PlatformError",
+    "ProtocolError",
+    "RejectedError",
+    "ServerError",
+    "UnavailableError",
+    "UnknownApprovalError",
+    "UsageError",
+    "UsedError",
+    "Verdict",
+    "request_approval",
+    "request_approval_sync",
+]
+
+_HOMES = {"request_approval": "api", "request_approval_sync": "api", "Outcome": "model", "Verdict": "model"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the public name stands for
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)

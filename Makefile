@@ -1,0 +1,55 @@
+# Everything is done from here; CI only calls these targets. Each does its own set-up.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+JOBS ?= 2
+
+.PHONY: help demo test lint types bench soak completions completions-check docs docs-check package check clean
+
+help: ## Show what there is to make.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+# The stamps: an environment is made once, and again when what it is made of changes.
+$(VENV)/server: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server]'
+	touch $@
+
+$(VENV)/dev: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/server
+
+demo: $(VENV)/server ## The main job, for real: a server, a question, a verdict.
+	@PATH="$(BIN):$$PATH" bash .ci/demo
+
+test: $(VENV)/dev ## Every test, with branch coverage.
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q -n $(JOBS) -m 'not soak' $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+soak: $(VENV)/dev ## Storms that take minutes.
+	$(BIN)/python -m pytest -q -m soak --timeout 1800 || test $$? -eq 5
+
+lint: $(VENV)/dev ## ruff: rules and format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev ## mypy, strict, over package, tests and benchmarks.
+	$(BIN)/mypy
+
+bench: $(VENV)/dev ## Measured figures, as ratios of one interleaved run.
+	$(BIN)/python benchmarks/gate.py
+
+package: $(VENV)/dev ## A wheel and an sdist in dist/.
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+check: lint types completions-check docs-check test ## All that CI runs.
+
+clean: ## Remove what these targets made.
+	rm -rf $(VENV) dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache

@@ -77,11 +77,15 @@ class Allowance:
 class RateLimiter:
     """Calls a minute, counted from a key's first call on; ``clock`` gives seconds and never jumps."""
 
-    _MANY = 1_000
+    MANY = 1_000
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._windows: dict[str, tuple[float, int]] = {}
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._windows)
 
     def charge(self, key: str, limit: int) -> tuple[Allowance, bool]:
         """Count one call; what is left, and whether this one was within the limit."""
@@ -101,7 +105,7 @@ class RateLimiter:
 
     def _sweep(self, now: float) -> None:
         # Otherwise a caller with many addresses or tokens would fill the memory.
-        if len(self._windows) >= self._MANY:
+        if len(self._windows) >= self.MANY:
             self._windows = {key: window for key, window in self._windows.items() if now - window[0] < MINUTE}
 
 

@@ -1,0 +1,180 @@
+"""The additions of the embedded server: keys, expiry, redeem, withdraw, one request, held answers."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.server.desk import PATIENCE, Desk
+
+if TYPE_CHECKING:
+    from tests.server.conftest import OpenDesk
+
+
+def test_a_201_announces_the_address_of_the_request(desk: Desk) -> None:
+    """`Location` is exactly the path of the new request, and answers."""
+    answer = desk.asker.post(desk.path, json={"action": "a", "reason": "r", "context": {"host": "h"}, "expires_in": 90})
+    assert answer.headers["location"] == f"{desk.path}/{answer.json()['approval_id']}"
+    found = desk.asker.get(answer.headers["location"]).json()
+    assert (found["action"], found["reason"], found["context"], found["status"]) == ("a", "r", {"host": "h"}, "pending")
+    assert found["expires_at"] > found["created_at"]
+    assert found["decided_by_verified"] is False
+
+
+def test_a_decision_carries_the_name_on_the_token_and_the_comment(desk: Desk) -> None:
+    """The name in the body is not believed; the comment is kept and told."""
+    approval_id = desk.ask()
+    answer = desk.decide(approval_id, "denied", decided_by="mallory", comment="not on a Friday")
+    assert (answer.status_code, answer.json()) == (200, {"approval_id": approval_id, "status": "denied"})
+    found = desk.one(approval_id)
+    assert (found["decided_by"], found["comment"], found["decided_by_verified"]) == ("alice", "not on a Friday", True)
+
+
+def test_a_second_decision_is_told_what_won(desk: Desk) -> None:
+    """409 names the status, who decided, and the request."""
+    approval_id = desk.ask()
+    desk.decide(approval_id)
+    answer = desk.decide(approval_id, "denied")
+    assert answer.status_code == 409
+    assert answer.json() == {
+        "error": "the request has already ended: approved by alice",
+        "code": "ended",
+        "approval_id": approval_id,
+        "status": "approved",
+        "decided_by": "alice",
+    }
+
+
+def test_a_withdrawn_request_cannot_be_decided(desk: Desk) -> None:
+    """Withdrawing is a denial by `withdrawn`, which a later click learns about; it cannot be withdrawn twice."""
+    approval_id = desk.ask()
+    answer = desk.withdraw(approval_id)
+    assert (answer.status_code, answer.json()) == (200, {"approval_id": approval_id, "status": "denied"})
+    assert desk.decide(approval_id).json()["decided_by"] == "withdrawn"
+    assert desk.withdraw(approval_id).json()["code"] == "ended"
+    assert desk.one(approval_id)["decided_by_verified"] is False
+
+
+def test_an_approval_is_used_up_once(desk: Desk) -> None:
+    """The same invocation gets the same answer again; any other is told when the approval was used."""
+    approval_id, invocation = desk.ask(), str(uuid.uuid4())
+    desk.decide(approval_id)
+    first, again = desk.redeem(approval_id, invocation), desk.redeem(approval_id, invocation.upper())
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == again.json() == desk.one(approval_id)
+    other = desk.redeem(approval_id)
+    assert (other.status_code, other.json()["code"]) == (409, "already_used")
+    assert other.json()["used_at"] in other.json()["error"]
+
+
+@pytest.mark.parametrize("decision", [None, "denied"])
+def test_what_is_no_approval_is_only_shown(desk: Desk, decision: str | None) -> None:
+    """Redeeming a pending or denied request uses nothing up: each invocation sees it."""
+    approval_id = desk.ask()
+    if decision:
+        desk.decide(approval_id, decision)
+    answers = [desk.redeem(approval_id) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json()["status"] == (decision or "pending")
+    if decision is None:
+        desk.decide(approval_id)
+        assert desk.redeem(approval_id).json()["status"] == "approved"
+
+
+def test_a_key_takes_the_pending_request_up(desk: Desk) -> None:
+    """The same key with the same text gives the same request with 200; another key another one."""
+    keys = ["deploy é 7", "deploy é 7", "8"]
+    first, again, other = (
+        desk.asker.post(desk.path, json={"action": "a"}, headers={b"Idempotency-Key": key.encode()}) for key in keys
+    )
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 201)
+    assert first.json() == again.json()
+    assert first.headers["location"] == again.headers["location"]
+    assert first.json() != other.json()
+
+
+@pytest.mark.parametrize("changed", [{"action": "b"}, {"action": "a", "reason": "r"}])
+def test_a_key_is_good_for_one_text(desk: Desk, changed: dict[str, str]) -> None:
+    """Another action or reason under the same key is refused, and names the request that holds the key."""
+    headers = {"Idempotency-Key": "k"}
+    first = desk.asker.post(desk.path, json={"action": "a"}, headers=headers).json()["approval_id"]
+    answer = desk.asker.post(desk.path, json=changed, headers=headers)
+    assert (answer.status_code, answer.json()["code"], answer.json()["approval_id"]) == (422, "key_conflict", first)
+
+
+def test_a_key_never_gives_yesterdays_yes(desk: Desk) -> None:
+    """The key of a request that has ended is used, and names that request."""
+    headers = {"Idempotency-Key": "k"}
+    approval_id = desk.asker.post(desk.path, json={"action": "a"}, headers=headers).json()["approval_id"]
+    desk.decide(approval_id)
+    answer = desk.asker.post(desk.path, json={"action": "a"}, headers=headers)
+    assert (answer.status_code, answer.json()["code"], answer.json()["approval_id"]) == (409, "key_used", approval_id)
+
+
+@pytest.mark.parametrize("route", ["", "/decide", "/redeem", "/withdraw"])
+def test_an_unknown_request_is_unknown(desk: Desk, route: str) -> None:
+    """404 as JSON, unlike the plain text that stands for an unknown route."""
+    path = f"{desk.path}/{uuid.uuid4()}{route}"
+    match route:
+        case "":
+            answer = desk.asker.get(path)
+        case "/decide":
+            answer = desk.decider.post(path, json={"decision": "denied"})
+        case _:
+            answer = desk.asker.post(path, json={"invocation": str(uuid.uuid4())})
+    assert answer.status_code == 404
+    assert "error" in answer.json()
+
+
+def test_a_held_answer_comes_with_the_decision(desk: Desk) -> None:
+    """`?wait=` answers as soon as the request ends, long before the time is over."""
+    approval_id = desk.ask()
+    with ThreadPoolExecutor(1) as pool, desk.listening() as stream:
+        held = pool.submit(desk.one, approval_id, 30)
+        assert not held.done()
+        desk.decide(approval_id)
+        assert stream.event()["event"] == "APPROVAL_APPROVED"
+        assert held.result(PATIENCE)["decided_by"] == "alice"
+
+
+def test_a_held_answer_ends_with_its_time(open_desk: OpenDesk) -> None:
+    """After the time (at most the server's own) the request is told as it is; an ended one at once."""
+    desk = open_desk(longest_hold=0.05)
+    approval_id = desk.ask()
+    assert desk.one(approval_id, 3000)["status"] == "pending"
+    desk.decide(approval_id)
+    assert desk.one(approval_id, 3000)["status"] == "approved"
+
+
+def test_a_held_answer_that_nobody_waits_for_is_let_go(desk: Desk) -> None:
+    """A caller that hangs up costs the server nothing more; the next calls are answered."""
+    approval_id = desk.ask()
+    where = urlsplit(desk.server.url)
+    with socket.create_connection((where.hostname or "", where.port or 0), PATIENCE) as caller:
+        lines = f"GET {desk.path}/{approval_id}?wait=30 HTTP/1.1", f"Host: {where.netloc}"
+        token = f"Authorization: Bearer {desk.server.requester.token}"
+        caller.sendall("\r\n".join([*lines, token, "", ""]).encode())
+    assert desk.one(approval_id)["status"] == "pending"
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1", "inf", "nan"])
+def test_a_wait_that_is_no_number_is_refused(desk: Desk, wait: str) -> None:
+    """422 instead of a guess."""
+    answer = desk.asker.get(f"{desk.path}/{desk.ask()}", params={"wait": wait})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
+
+
+def test_pending_requests_of_every_workspace_are_listed_for_an_approver(desk: Desk) -> None:
+    """With the workspace's name; and reading changes nothing."""
+    desk.add_workspace("other", "the other one", "token-of-other")
+    mine = desk.ask("mine")
+    with desk.client("token-of-other") as other:
+        theirs = other.post("/workspaces/other/approvals", json={"action": "theirs"}).json()["approval_id"]
+    found = desk.decider.get("/approvals/pending").json()
+    assert [(row["id"], row["workspace_name"]) for row in found] == [(theirs, "the other one"), (mine, "local")]
+    assert found == desk.decider.get("/approvals/pending").json()

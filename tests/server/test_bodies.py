@@ -1,0 +1,133 @@
+"""What the server takes and what it will not keep, call by call."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.server.conftest import OpenDesk
+    from tests.server.desk import Desk
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"action": "x" * 4_097},
+        {"action": " \t\n"},
+        {"action": "\u200b\u2063"},
+        {"action": "a\0b"},
+        {"action": "a", "reason": "r" * 16_385},
+        {"action": "a", "reason": "\ud800"},
+        {"action": "a", "task_id": "t" * 257},
+        {"action": "a", "context": {"key": "c" * 65_536}},
+        {"action": "a", "context": {"list": ["\0"]}},
+        {"action": "a", "context": {"\ud800": 1}},
+        {"action": "a", "expires_in": 0},
+        {"action": "a", "expires_in": -1},
+        {"action": "a", "expires_in": True},
+        {"action": "a", "expires_in": "60"},
+        {"action": "a", "expires_in": 2_592_001},
+    ],
+)
+def test_what_cannot_be_kept_is_refused(desk: Desk, body: dict[str, Any]) -> None:
+    """422 with a sentence, and nothing is stored: nothing is ever cut off before it can be approved."""
+    answer = desk.asker.post(desk.path, content=json.dumps(body))
+    assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable"), answer.text
+    assert desk.asker.get(desk.path).json() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"action": "x" * 4_096},
+        {"action": "é" * 4_096, "reason": "r" * 16_384},
+        {"action": "\u202e\x1b[31m <b>\r\n"},
+        {"action": "a", "reason": None, "task_id": None, "context": None, "expires_in": None},
+        {"action": "a", "context": {"deep": [1, 1.5, True, None, {"text": "x"}]}},
+        {"action": "a", "expires_in": 0.5},
+    ],
+)
+def test_everything_else_comes_back_as_it_was_sent(desk: Desk, body: dict[str, Any]) -> None:
+    """Up to the limits, and with every character in it."""
+    found = desk.one(desk.ask(**body))
+    for key in ("action", "reason", "context"):
+        assert found[key] == (body.get(key) if body.get(key) is not None else ("" if key == "reason" else found[key]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"action": NaN}',
+        b"[]",
+        b"null",
+        b"[" * 100_000,
+        b'{"action": "a"} x',
+        b'{"action": "a", "task_id": 7}',
+        b'{"reason": 7}',
+    ],
+)
+def test_what_is_no_request_is_refused(desk: Desk, content: bytes) -> None:
+    """400 with the platform's sentence."""
+    answer = desk.asker.post(desk.path, content=content)
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
+
+
+def test_a_context_that_is_too_deep_is_refused(desk: Desk) -> None:
+    """The clients read at most 64 levels in an answer."""
+    context: dict[str, Any] = {}
+    for _ in range(32):
+        context = {"in": context}
+    answer = desk.asker.post(desk.path, json={"action": "a", "context": context})
+    assert (answer.status_code, answer.json()["error"]) == (422, "the context has more than 32 levels")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"decision": "approved", "comment": "c" * 4_097}, 422),
+        ({"decision": "approved", "comment": "\0"}, 422),
+        ({"decision": "approved", "decided_by": "n" * 257}, 422),
+        ({"decision": "approved", "comment": 7}, 400),
+        ({"decision": "maybe"}, 400),
+        ({"decision": ""}, 400),
+    ],
+)
+def test_a_decision_that_cannot_be_kept_decides_nothing(desk: Desk, body: dict[str, Any], status: int) -> None:
+    """The request stays open."""
+    approval_id = desk.ask()
+    assert desk.decider.post(f"{desk.path}/{approval_id}/decide", json=body).status_code == status
+    assert desk.one(approval_id)["status"] == "pending"
+
+
+@pytest.mark.parametrize("body", [{}, {"invocation": 7}, {"invocation": "mine"}])
+def test_an_invocation_is_a_uuid(desk: Desk, body: dict[str, Any]) -> None:
+    """Nothing is used up under another name."""
+    approval_id = desk.ask()
+    desk.decide(approval_id)
+    answer = desk.asker.post(f"{desk.path}/{approval_id}/redeem", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
+    assert desk.redeem(approval_id).status_code == 200
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 1_025, b"\xff"])
+def test_a_key_must_be_text_of_some_length(desk: Desk, key: bytes) -> None:
+    """An empty, endless or undecodable key stands for nothing."""
+    answer = desk.asker.post(desk.path, json={"action": "a"}, headers={b"Idempotency-Key": key})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
+
+
+def test_a_body_that_says_it_is_too_long_is_refused_at_once(open_desk: OpenDesk) -> None:
+    """413, from its announced length."""
+    desk = open_desk(body=1_000)
+    answer = desk.asker.post(desk.path, json={"action": "a" * 1_000})
+    assert (answer.status_code, answer.json()) == (413, {"error": "the body is longer than 1000 bytes", "code": "too_large"})
+
+
+def test_a_body_that_grows_too_long_is_refused_while_it_comes(open_desk: OpenDesk) -> None:
+    """413 for a chunked body, too, which announces nothing."""
+    desk = open_desk(body=1_000)
+    answer = desk.asker.post(desk.path, content=(b" " * 100 for _ in range(11)))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")

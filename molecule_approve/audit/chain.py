@@ -1,9 +1,10 @@
 """Pure: what ties the records of a log together, and the proof that nothing in it was changed. No file is touched here.
 
-The chain in four sentences. A chained line is a line of JSON with the fields ``log_id`` (the log's UUID), ``seq`` (1, 2,
-3, … without gaps) and ``prev``. ``prev`` is the SHA-256, in lower-case hex, of the bytes of the chained line before it,
-without its newline; 64 zeros for the first. Lines without these fields come from other tools: nothing vouches for them,
-and they break nothing. The **head** (``log_id``, ``seq`` and hash of the last chained line) fixes all that came before it.
+The chain in four sentences. A chained line begins with the brace of a JSON object that has the fields ``log_id`` (the
+log's UUID), ``seq`` (1, 2, 3, … without gaps) and ``prev``. ``prev`` is the SHA-256, in lower-case hex, of the bytes of the
+chained line before it, without its newline; 64 zeros for the first. Lines without these fields come from other tools:
+nothing vouches for them, and they break nothing. The **head** (``log_id``, ``seq`` and hash of the last chained line)
+fixes all that came before it.
 
 What the chain can show: any edit, deletion, insertion or reordering of chained lines that does not rewrite everything
 after it. What it cannot show by itself: that the end was cut off or rewritten, or the file replaced. A head that was

@@ -119,7 +119,8 @@ def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: C
 
     """
     deadline = Deadline.after(patience, clock)
-    for seconds in _growing_pauses():
+    pauses = _growing_pauses()
+    while True:
         handle = open_for_writing(lock_path(log))
         try:
             if _locked(handle, lock_path(log)):
@@ -132,7 +133,7 @@ def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: C
                 f"the lock of the audit log {log} was not free within {patience:g} s",
                 hint="another process holds it: it writes, or it is stopped or hangs",
             )
-        pause(min(seconds, deadline.left()))
+        pause(min(next(pauses), deadline.left()))
 
 
 def recall(log: Path) -> Head | None:

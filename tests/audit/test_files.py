@@ -1,0 +1,278 @@
+"""The files of a log are opened only if they are what they should be; the lock is one; the head is remembered."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from molecule_approve.audit import files
+from molecule_approve.audit.chain import Head
+from molecule_approve.clock import boottime
+from molecule_approve.errors import AuditError, Interrupted
+
+HEAD = Head("7d444840-9dc0-11d1-b245-5ffdce74fad2", 7, "ab" * 32)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def hold(log: Path, pause: Callable[[float], None], patience: float = 0.2) -> None:
+    """Take the lock and give it back."""
+    with files.held(log, patience=patience, pause=pause, clock=boottime):
+        pass
+
+
+def no_pause(seconds: float) -> None:
+    """Fail: nothing should be waited for."""
+    pytest.fail(f"waited {seconds} s for a free lock")
+
+
+def test_what_is_created_is_private(tmp_path: Path) -> None:
+    """A missing log is made 0600 in a 0700 folder, with all folders above it."""
+    path = tmp_path / "a" / "b" / "audit.jsonl"
+    os.close(files.open_for_writing(path))
+    assert [mode_of(path), mode_of(path.parent), mode_of(path.parent.parent)] == [0o600, 0o700, 0o700]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o660, 0o664])
+def test_a_log_that_is_there_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    """Readers and a group may have been given access: that is the owner's choice."""
+    path = tmp_path / "audit.jsonl"
+    path.touch()
+    path.chmod(mode)
+    os.close(files.open_for_writing(path))
+    assert mode_of(path) == mode
+
+
+@pytest.mark.parametrize("mode", [0o602, 0o666, 0o777])
+def test_a_log_that_everybody_can_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """What everybody can write proves nothing; the hint is the command that mends it."""
+    path = tmp_path / "audit.jsonl"
+    path.touch()
+    path.chmod(mode)
+    with pytest.raises(AuditError, match="by everybody") as caught:
+        files.open_for_writing(path)
+    assert caught.value.hint == f"chmod o-w {path}"
+
+
+def test_another_users_log_is_refused_and_roots_is_not(tmp_path: Path) -> None:
+    """The owner could change what we wrote; root could anyway."""
+    path = tmp_path / "audit.jsonl"
+    path.touch()
+    found = list(path.stat())
+    for owner, refused in ((os.geteuid(), False), (0, False), (os.geteuid() + 1, True)):
+        found[stat.ST_UID] = owner
+        if refused:
+            with pytest.raises(AuditError, match="belongs to another user"):
+                files._refuse(os.stat_result(found), path, owned=True)
+        else:
+            files._refuse(os.stat_result(found), path, owned=True)
+        files._refuse(os.stat_result(found), path, owned=False)
+
+
+@pytest.mark.parametrize("opened", [files.open_for_writing, files.open_for_reading])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, opened: Callable[[Path], int]) -> None:
+    """A folder, a link, a dangling link, a FIFO that nobody reads, a device and a socket are refused, without waiting."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "real").touch()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "dangling").symlink_to("missing")
+    os.mkfifo(tmp_path / "fifo")
+    for path in (
+        *(tmp_path / name for name in ("folder", "link", "dangling", "fifo")),
+        Path("/dev/full"),
+        Path("/dev/null"),
+    ):
+        with pytest.raises(AuditError) as caught:
+            opened(path)
+        assert str(path) in caught.value.message
+        assert caught.value.hint
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_file_that_cannot_be_made_is_an_error_with_a_hint() -> None:
+    """Where no file can be made, the sentence names the file and the system's reason."""
+    with pytest.raises(AuditError, match=r"/proc/self/audit\.jsonl cannot be written: ") as caught:
+        files.open_for_writing(Path("/proc/self/audit.jsonl"))
+    assert caught.value.hint
+
+
+def test_a_file_below_a_file_is_an_error(tmp_path: Path) -> None:
+    """A path through something that is no folder is said, not a crash."""
+    (tmp_path / "file").touch()
+    with pytest.raises(AuditError, match="Not a directory"):
+        files.open_for_writing(tmp_path / "file" / "audit.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "read-only"), (errno.EFBIG, "ulimit"), (errno.EACCES, "--audit-log")],
+)
+def test_each_refusal_of_the_system_has_its_hint(number: int, word: str) -> None:
+    """A full disk, a read-only one and missing rights each say what to do."""
+    error = files.explained(OSError(number, "x"), "written", Path("/x"))
+    assert error.message == f"the audit log /x cannot be written: {os.strerror(number)}"
+    assert word in error.hint
+
+
+def test_a_name_that_means_another_file_is_noticed(tmp_path: Path) -> None:
+    """After a rename, and after a rename with a new file, the handle is not the named file any more."""
+    path = tmp_path / "file"
+    handle = files.open_for_writing(path)
+    assert files.is_named(handle, path)
+    path.rename(tmp_path / "other")
+    assert not files.is_named(handle, path)
+    path.touch()
+    assert not files.is_named(handle, path)
+    os.close(handle)
+
+
+def test_a_free_lock_is_had_at_once_and_freed(tmp_path: Path) -> None:
+    """Nothing is waited for, the lock file stays, and the next one has the lock at once."""
+    log = tmp_path / "audit.jsonl"
+    hold(log, no_pause)
+    hold(log, no_pause, patience=0)
+    assert files.lock_path(log).exists()
+    assert mode_of(files.lock_path(log)) == 0o600
+
+
+def test_a_held_lock_is_waited_for_with_growing_pauses_and_no_longer_than_told(tmp_path: Path) -> None:
+    """The pauses grow, their sum is the patience, and the error says how long that was."""
+    log = tmp_path / "audit.jsonl"
+    now = [100.0]
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    with (
+        files.held(log, patience=0, pause=no_pause, clock=boottime),
+        pytest.raises(AuditError, match=r"was not free within 2 s"),
+        files.held(log, patience=2.0, pause=pause, clock=lambda: now[0]),
+    ):
+        pytest.fail("two held the lock")
+    assert sum(pauses) == pytest.approx(2.0)
+    assert pauses[0] < pauses[3] < pauses[6]
+    assert max(pauses) <= 0.05
+
+
+def test_what_a_pause_raises_leaves_nothing_open(tmp_path: Path) -> None:
+    """A signal that comes while the lock is waited for passes, and no handle stays behind."""
+    log = tmp_path / "audit.jsonl"
+
+    def interrupted(seconds: float) -> None:
+        raise Interrupted(15, "stopped")
+
+    with files.held(log, patience=0, pause=no_pause, clock=boottime):
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        with pytest.raises(Interrupted):
+            hold(log, interrupted)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_lock_file_that_was_deleted_is_made_again(tmp_path: Path) -> None:
+    """Whoever deletes the lock file against all advice does not make two of us write at once: the name decides."""
+    log = tmp_path / "audit.jsonl"
+    handle = files.open_for_writing(files.lock_path(log))
+    files.lock_path(log).unlink()
+    assert not files._locked(handle, files.lock_path(log))
+    os.close(handle)
+    hold(log, no_pause)
+
+
+def test_a_handle_that_cannot_be_locked_is_an_error(tmp_path: Path) -> None:
+    """What the system says about a lock becomes a sentence."""
+    handle = os.open("/proc/self/status", os.O_RDONLY | os.O_PATH) if hasattr(os, "O_PATH") else -1
+    with pytest.raises(AuditError, match="cannot be locked"):
+        files._locked(handle, tmp_path)
+    os.close(handle)
+
+
+def test_a_head_is_remembered_and_recalled(tmp_path: Path) -> None:
+    """The newest head is the one that is recalled, from a file of our own."""
+    log = tmp_path / "audit.jsonl"
+    assert files.recall(log) is None
+    for seq in (1_000_000, 7):
+        files.remember(log, Head(HEAD.log_id, seq, HEAD.hash))
+    assert files.recall(log) == HEAD
+    assert mode_of(files.head_path(log)) == 0o600
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 512, b"{}", b"[]", b'{"log_id":"a","seq":"x","hash":"b"}', b"\xff"])
+def test_what_a_power_cut_left_of_a_head_is_no_head(tmp_path: Path, data: bytes) -> None:
+    """An empty or torn memory is none; the log itself says where it ends."""
+    log = tmp_path / "audit.jsonl"
+    files.head_path(log).write_bytes(data)
+    assert files.recall(log) is None
+
+
+def test_a_mixture_of_two_heads_is_no_head(tmp_path: Path) -> None:
+    """A memory that was half overwritten would accuse a whole log; its check does not fit."""
+    log = tmp_path / "audit.jsonl"
+    files.remember(log, HEAD)
+    whole = files.head_path(log).read_bytes()
+    files.head_path(log).write_bytes(whole.replace(b'"seq": 7', b'"seq": 8'))
+    assert files.recall(log) is None
+
+
+def test_a_memory_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A folder or a link in the place of the memory is said, not overlooked: it may hide a cut."""
+    log = tmp_path / "audit.jsonl"
+    files.head_path(log).mkdir()
+    with pytest.raises(AuditError):
+        files.recall(log)
+    with pytest.raises(AuditError):
+        files.remember(log, HEAD)
+
+
+def test_a_memory_that_cannot_be_written_is_an_error(tmp_path: Path, child: Callable[..., Any]) -> None:
+    """A file-size limit of zero stops even these few bytes, and the sentence says so."""
+    started = child(
+        """
+        import pathlib, resource, sys
+        from molecule_approve.audit import chain, files
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+        try:
+            files.remember(pathlib.Path(sys.argv[1]), chain.Head("a", 1, "b"))
+        except files.AuditError as error:
+            print(error.message)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        """,
+        tmp_path / "audit.jsonl",
+    )
+    assert "cannot be remembered: File too large" in started.line()
+
+
+def mount_table(folder: Path, kind: str, device: int) -> Path:
+    """A table as Linux writes it, in which this device is of that kind."""
+    table = folder / "mountinfo"
+    table.write_text(
+        "22 27 0:0 / /proc rw,relatime - proc proc rw\n"
+        f"28 1 {os.major(device)}:{os.minor(device)} / /mnt rw,relatime shared:1 - {kind} server:/export rw\n"
+        "broken line\n"
+    )
+    return table
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("nfs4", "nfs4"), ("cifs", "cifs"), ("fuse.sshfs", "fuse.sshfs"), ("ext4", None), ("fuseblk", None)]
+)
+def test_a_network_file_system_is_told(tmp_path: Path, kind: str, told: str | None) -> None:
+    """The kind comes from the mount table, by the device of the folder in which the log is or would be."""
+    table = mount_table(tmp_path, kind, tmp_path.stat().st_dev)
+    assert files.on_network_filesystem(tmp_path / "no" / "such" / "log", mounts=table) == told
+
+
+def test_without_a_word_in_the_table_nothing_is_claimed(tmp_path: Path) -> None:
+    """No table (not Linux) and no entry for the device mean that nothing is known."""
+    assert files.on_network_filesystem(tmp_path, mounts=tmp_path / "missing") is None
+    assert files.on_network_filesystem(tmp_path, mounts=mount_table(tmp_path, "nfs", tmp_path.stat().st_dev + 1)) is None

@@ -1,7 +1,11 @@
-"""The clocks: one for how long we wait, one for what we write down. The first never jumps, the second decides nothing."""
+"""The clocks, and chance: what a pure module takes as an argument.
+
+One clock for how long we wait, one for what we write down. The first never jumps, the second decides nothing.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +21,11 @@ _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 def boottime() -> float:
     """Seconds on a clock that never jumps and goes on while the machine sleeps."""
     return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+
+
+def fraction() -> float:
+    """A number in [0, 1), for jitter. The ``random`` module would do, and costs a few milliseconds at the start."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32
 
 
 def utc_now() -> str:

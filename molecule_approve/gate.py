@@ -5,7 +5,6 @@ It starts at "no". One path leads to an approval: our own question, answered by 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from .client.retry import WaitPolicy
 from .client.submit import Stop, submit
 from .client.wait import OVERSLEPT, Link, Wait, WaitObserver
-from .clock import Deadline, boottime, utc_now
+from .clock import Deadline, boottime, fraction, utc_now
 from .errors import (
     ApprovalError,
     AuditError,
@@ -166,7 +165,7 @@ class _Run:
                 self._request,
                 self._deadline,
                 self._stop,
-                random=random.random,
+                random=fraction,
                 on_trouble=self._observer.trouble,
             )
             self._question = replace(question, invocation=self._invocation)
@@ -211,7 +210,7 @@ class _Run:
             self._stop,
             self,
             stream=self._terms.stream,
-            random=random.random,
+            random=fraction,
             policy=self._terms.policy,
         )
         try:

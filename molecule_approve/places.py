@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +168,8 @@ def staged_private(path: Path, data: bytes) -> Iterator[None]:
         OSError: the disk refused.
 
     """
+    import tempfile  # noqa: PLC0415 - whoever only reads does without its imports
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

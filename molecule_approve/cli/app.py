@@ -15,18 +15,19 @@ from . import output
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# In the order in which help shows them: ask, look, decide, look back, serve.
+# In the order in which help shows them: ask, look, decide, look back, serve. The sentence is what help says in its list,
+# so that help imports no command; a test holds it against the command's own.
 COMMANDS = {
-    "request": "request",
-    "wait": "request",
-    "status": "status",
-    "withdraw": "status",
-    "pending": "status",
-    "approve": "decide",
-    "deny": "decide",
-    "approvers": "approvers",
-    "audit": "audit",
-    "serve": "serve",
+    "request": ("request", "Ask a person to approve ACTION, wait, and exit 0 only if they do."),
+    "wait": ("request", "Take up the wait for an earlier request, and use its approval up."),
+    "status": ("status", "Show how one request stands, or the workspace's newest."),
+    "withdraw": ("status", "Take a pending request back."),
+    "pending": ("status", "Show what waits for a decision, oldest first."),
+    "approve": ("decide", "Approve a request, as the person whose token is given."),
+    "deny": ("decide", "Deny a request, as the person whose token is given."),
+    "approvers": ("approvers", "Say who may decide on the embedded server."),
+    "audit": ("audit", "Read the audit log, or prove that it is whole."),
+    "serve": ("serve", "Run the embedded platform until SIGINT or SIGTERM."),
 }
 
 
@@ -34,7 +35,7 @@ class _Commands(dict[str, Any]):
     """The commands by name, each made on first use."""
 
     def __missing__(self, name: str) -> Any:  # noqa: ANN401 - typer's own command class has no public name
-        module = import_module(f"{__package__}.{COMMANDS[name]}")
+        module = import_module(f"{__package__}.{COMMANDS[name][0]}")
         made = typer.main.get_command(module.app)
         # A module with several commands of its own gives a group of them; a family (audit) is one itself.
         found = made.commands.get(name, made) if isinstance(made, TyperGroup) else made
@@ -63,6 +64,12 @@ class LazyGroup(TyperGroup):
         """The names, in our order."""
         del ctx
         return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's own classes
+        """The list in the help, without importing what it lists."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])
 
 
 app = typer.Typer(

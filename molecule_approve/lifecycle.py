@@ -35,7 +35,7 @@ def rule(approval: Approval) -> Ruling:
             return Ruling.APPROVED if named and approval.decided_by not in {EXPIRED_BY, WITHDRAWN_BY} else Ruling.UNCLEAR
         case Status.DENIED:
             return {EXPIRED_BY: Ruling.EXPIRED, WITHDRAWN_BY: Ruling.WITHDRAWN}.get(approval.decided_by or "", Ruling.DENIED)
-        case Status.UNKNOWN:
+        case _:  # whatever else there is or will be is no verdict
             return Ruling.UNCLEAR
 
 

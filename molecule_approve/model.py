@@ -242,7 +242,7 @@ class Verdict:
                 return "timed out: the request was withdrawn"
             case Outcome.PENDING:
                 return "pending: nobody has decided yet"
-            case Outcome.NOT_PERMITTED | Outcome.FAILED | Outcome.INTERRUPTED:
+            case _:  # not permitted, failed, interrupted: no verdict, and the error says why
                 label = {"not_permitted": "not permitted", "failed": "gate failed"}.get(self.outcome, self.outcome.value)
                 return f"{label}: {self.error.message}" if self.error else label
 

@@ -6,6 +6,7 @@ Facts are from the recordings of the real platform (tests/recordings).
 from __future__ import annotations
 
 import json
+import math
 import re
 import uuid
 from collections.abc import Mapping
@@ -68,8 +69,15 @@ def _no_constant(name: str) -> Any:  # noqa: ANN401 - it never returns
     raise ProtocolError(f"the answer holds {name}, which is no JSON", hint="what answers there may not be the platform")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ProtocolError("the answer holds a number that is too large", hint="what answers there may not be the platform")
+    return value
+
+
 def loads(data: bytes | str) -> JsonValue:
-    """Strict JSON: no doubled keys, no NaN, no more than 64 levels, UTF-8.
+    """Strict JSON: no doubled keys, no NaN, no number too large for a float, no more than 64 levels, UTF-8.
 
     Raises:
         ProtocolError: anything else; the message says what came instead.
@@ -77,7 +85,7 @@ def loads(data: bytes | str) -> JsonValue:
     """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
-        value = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
         start = data[:60] if isinstance(data, str) else data[:60].decode("utf-8", "replace")
         raise ProtocolError(

@@ -1,0 +1,79 @@
+"""lifecycle.py: what a row means, and what may follow what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from molecule_approve.lifecycle import RESERVED_NAMES, Ruling, answers, may_become, rule
+from molecule_approve.model import Approval, Question, Status
+
+
+def row(status: Status = Status.PENDING, decided_by: str | None = None) -> Approval:
+    """A row of a list."""
+    return Approval(id="i", workspace_id="w", action="a", task_id="t", status=status, decided_by=decided_by)
+
+
+@pytest.mark.parametrize(
+    ("status", "decided_by", "ruling"),
+    [
+        (Status.PENDING, None, Ruling.OPEN),
+        (Status.PENDING, "alice", Ruling.OPEN),
+        (Status.ESCALATED, None, Ruling.OPEN),
+        (Status.APPROVED, "alice", Ruling.APPROVED),
+        (Status.APPROVED, "human", Ruling.APPROVED),
+        (Status.APPROVED, None, Ruling.UNCLEAR),
+        (Status.APPROVED, "", Ruling.UNCLEAR),
+        (Status.APPROVED, " \t", Ruling.UNCLEAR),
+        (Status.APPROVED, "auto-expired", Ruling.UNCLEAR),
+        (Status.APPROVED, "withdrawn", Ruling.UNCLEAR),
+        (Status.DENIED, "bob", Ruling.DENIED),
+        (Status.DENIED, None, Ruling.DENIED),
+        (Status.DENIED, "auto-expired", Ruling.EXPIRED),
+        (Status.DENIED, "withdrawn", Ruling.WITHDRAWN),
+        (Status.UNKNOWN, "alice", Ruling.UNCLEAR),
+    ],
+)
+def test_a_row_means_what_its_status_and_name_say(status: Status, decided_by: str | None, ruling: Ruling) -> None:
+    """Only a person's name makes an approval."""
+    assert rule(row(status, decided_by)) is ruling
+
+
+@pytest.mark.parametrize(
+    ("question", "fields", "answered"),
+    [
+        (Question("i", "w", "a", "t"), {}, True),
+        (Question("i", "w", "a", "t"), {"workspace_id": "other"}, False),
+        (Question("i", "w", "a", "t"), {"action": "b"}, False),
+        (Question("i", "w", "a", "t"), {"task_id": "other"}, False),
+        (Question("i", "w", "a", "t"), {"id": "twin"}, True),
+        (Question("i", "w", "a"), {"id": "twin"}, False),
+        (Question("i", "w", "a"), {"task_id": "any"}, True),
+        (Question("i", "w"), {"action": "any"}, True),
+    ],
+)
+def test_a_row_answers_only_the_question_that_was_asked(
+    question: Question, fields: dict[str, Any], *, answered: bool
+) -> None:
+    """Workspace, action and task id, as far as they are known; another id only by our own task id."""
+    assert answers(replace(row(), **fields), question) is answered
+
+
+def test_an_ended_request_never_changes() -> None:
+    """Open ones end; only a pending one is escalated; nothing becomes pending or unknown."""
+    allowed = {(before, after) for before, after in product(Status, Status) if may_become(before, after)}
+    assert allowed == {
+        (Status.PENDING, Status.APPROVED),
+        (Status.PENDING, Status.DENIED),
+        (Status.PENDING, Status.ESCALATED),
+        (Status.ESCALATED, Status.APPROVED),
+        (Status.ESCALATED, Status.DENIED),
+    }
+
+
+def test_no_approver_may_carry_a_name_that_means_nobody() -> None:
+    """Both of them are reserved."""
+    assert {"auto-expired", "withdrawn"} == RESERVED_NAMES

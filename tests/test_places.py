@@ -1,0 +1,248 @@
+"""places.py: the user's own folders and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from molecule_approve import places
+from molecule_approve.errors import ConfigError
+from molecule_approve.places import Places, Requester, Serving
+
+HOLD = """
+import fcntl, sys
+file = open(sys.argv[1])
+fcntl.flock(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+NOBODY = 65534
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Places:
+    """One user's folders, made."""
+    found = Places(tmp_path / "state", tmp_path / "run")
+    places.make_private(found.state)
+    return found
+
+
+def write(path: Path, data: bytes = b"text", mode: int = 0o600) -> Path:
+    """A file with these bytes and this mode."""
+    path.write_bytes(data)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("environ", "state", "runtime"),
+    [
+        ({"HOME": "/h"}, "/h/.local/state/molecule-approve", "/h/.local/state/molecule-approve/run"),
+        ({"HOME": "/h", "XDG_STATE_HOME": "/s"}, "/s/molecule-approve", "/s/molecule-approve/run"),
+        ({"HOME": "/h", "XDG_STATE_HOME": "s"}, "/h/.local/state/molecule-approve", "/h/.local/state/molecule-approve/run"),
+        ({"HOME": "/h", "XDG_RUNTIME_DIR": "/r"}, "/h/.local/state/molecule-approve", "/r/molecule-approve"),
+        ({"HOME": "/h", "XDG_RUNTIME_DIR": ""}, "/h/.local/state/molecule-approve", "/h/.local/state/molecule-approve/run"),
+    ],
+)
+def test_the_folders_follow_the_xdg_specification(environ: dict[str, str], state: str, runtime: str) -> None:
+    """A relative folder is ignored, as the specification says; nothing is created."""
+    assert places.locate(environ) == Places(Path(state), Path(runtime))
+
+
+def test_without_a_home_the_system_is_asked() -> None:
+    """The password database knows it."""
+    assert places.locate({}).state == Path.home() / ".local" / "state" / "molecule-approve"
+    assert places.locate({"HOME": ""}) == places.locate({})
+
+
+def test_every_file_has_its_place() -> None:
+    """All in the state folder but the socket."""
+    found = Places(Path("/s"), Path("/r"))
+    files = [found.database, found.server_log, found.requester, found.serving, found.audit_log]
+    assert {path.parent for path in files} == {Path("/s")}
+    assert len(set(files)) == len(files)
+    assert found.socket.parent == Path("/r")
+
+
+def test_two_states_have_two_sockets_in_one_runtime_folder() -> None:
+    """So that two servers of one user do not meet."""
+    assert Places(Path("/a"), Path("/r")).socket != Places(Path("/b"), Path("/r")).socket
+    assert Places(Path("/a"), Path("/r")).socket == Places(Path("/a"), Path("/r")).socket
+
+
+def test_a_socket_s_path_that_is_too_long_is_told() -> None:
+    """The system would only say that something is invalid; the longest allowed one passes."""
+    name = len("/" + Places(Path("/s"), Path("/r")).socket.name)
+    longest = Path("/" + "r" * (places.SOCKET_PATH_LIMIT - name - 1))
+    assert len(str(Places(Path("/s"), longest).socket)) == places.SOCKET_PATH_LIMIT
+    with pytest.raises(ConfigError, match="longer than 107 bytes") as caught:
+        _ = Places(Path("/s"), Path(f"{longest}r")).socket
+    assert "XDG_RUNTIME_DIR" in caught.value.hint
+
+
+# --- folders -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_private_folder_is_made_and_found_again(tmp_path: Path) -> None:
+    """0700, with the folders above it."""
+    folder = tmp_path / "a" / "b"
+    places.make_private(folder)
+    places.make_private(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o710, 0o701, 0o777])
+def test_a_folder_that_is_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    """The hint closes it."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(ConfigError, match="open to other users") as caught:
+        places.make_private(folder)
+    assert caught.value.hint == f"chmod 700 {folder}"
+
+
+def test_a_link_in_a_folder_s_place_is_refused(tmp_path: Path) -> None:
+    """It could lead anywhere tomorrow."""
+    target = tmp_path / "target"
+    places.make_private(target)
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    with pytest.raises(ConfigError, match="is a link or no folder"):
+        places.make_private(link)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """A file stands in its way, or above it."""
+    path = write(tmp_path / "file")
+    for folder in (path, path / "below"):
+        with pytest.raises(ConfigError, match="cannot be made"):
+            places.make_private(folder)
+
+
+@only_root
+def test_another_user_s_folder_is_refused(tmp_path: Path) -> None:
+    """Root's too: its owner could look in."""
+    folder = tmp_path / "theirs"
+    places.make_private(folder)
+    os.chown(folder, NOBODY, NOBODY)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        places.make_private(folder)
+
+
+# --- files -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_private_file_is_written_and_read(tmp_path: Path) -> None:
+    """0600, replaced as a whole, with nothing left beside it."""
+    path = tmp_path / "file"
+    assert places.read_private(path) is None
+    for data in (b"one", b"two"):
+        places.write_private(path, data)
+        assert places.read_private(path) == data
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_put_in_its_place_leaves_nothing(tmp_path: Path) -> None:
+    """A folder stands there: the error goes up, the draft is gone."""
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        places.write_private(tmp_path / "taken", b"x")
+    assert list(tmp_path.iterdir()) == [tmp_path / "taken"]
+
+
+def test_a_staged_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
+    """Until then the old one stands; after an exception it always has."""
+    path = tmp_path / "file"
+    places.write_private(path, b"old")
+    with pytest.raises(IsADirectoryError), places.staged_private(path, b"new"):
+        tmp_path.read_bytes()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    with places.staged_private(path, b"new"):
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_private_file_that_is_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    """What stands in it is known by now."""
+    with pytest.raises(ConfigError, match="open to other users") as caught:
+        places.read_private(write(tmp_path / "file", mode=mode))
+    assert "treat what stands in it as known" in caught.value.hint
+
+
+def test_links_folders_and_pipes_are_no_private_files(tmp_path: Path) -> None:
+    """Nothing hangs, nothing is followed."""
+    (tmp_path / "link").symlink_to(write(tmp_path / "file"))
+    (tmp_path / "folder").mkdir(mode=0o700)
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        places.read_private(tmp_path / "link")
+    for name in ("folder", "pipe"):
+        with pytest.raises(ConfigError, match="not a file of your own"):
+            places.read_private(tmp_path / name)
+
+
+@only_root
+def test_another_user_s_file_is_no_private_file(tmp_path: Path) -> None:
+    """Its owner chose what stands in it."""
+    path = write(tmp_path / "file")
+    os.chown(path, NOBODY, NOBODY)
+    with pytest.raises(ConfigError, match="not a file of your own"):
+        places.read_private(path)
+
+
+# --- what lies in them -------------------------------------------------------------------------------------------------
+
+
+def test_the_requester_is_read_as_the_server_left_it(mine: Places) -> None:
+    """None before its first start."""
+    assert places.read_requester(mine) is None
+    places.write_private(mine.requester, json.dumps({"workspace_id": "w", "token": "t"}).encode())
+    assert places.read_requester(mine) == Requester("w", "t")
+
+
+@pytest.mark.parametrize("data", [b"", b"not JSON", b"[]", b"{}", b'{"workspace_id": "w"}', b"\xff", b"null", b'"text"'])
+def test_a_damaged_requester_file_is_told(mine: Places, data: bytes) -> None:
+    """Never a silent default."""
+    write(mine.requester, data)
+    with pytest.raises(ConfigError, match=r"requester\.json cannot be understood"):
+        places.read_requester(mine)
+
+
+def test_who_serves_is_whoever_holds_the_lock(mine: Places) -> None:
+    """Another process holds it: found; it goes: not found, though the file stays and nothing is changed."""
+    text = b'{"pid": 4711, "url": "http://127.0.0.1:8788"}'
+    assert places.who_serves(mine) is None
+    write(mine.serving, text)
+    assert places.who_serves(mine) is None
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(mine.serving)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"locked\n"
+        assert places.who_serves(mine) == Serving(4711, "http://127.0.0.1:8788")
+        for unsaid in (b"", b"[]", b"{}", b'{"pid": "x", "url": ""}', b"null"):
+            mine.serving.write_bytes(unsaid)
+            assert places.who_serves(mine) is None
+        mine.serving.write_bytes(text)
+        process.communicate()
+    assert places.who_serves(mine) is None
+    assert mine.serving.read_bytes() == text
+
+
+def test_a_lock_file_that_is_not_ours_is_told(mine: Places) -> None:
+    """Somebody could point us to another server."""
+    write(mine.serving, mode=0o666)
+    with pytest.raises(ConfigError, match="open to other users"):
+        places.who_serves(mine)

@@ -1,0 +1,113 @@
+"""safe_text.py: text from elsewhere, made visible."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+
+import pytest
+
+from molecule_approve.safe_text import is_hidden, json_line, visible, visible_lines
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("deploy to production ~", "deploy to production ~"),
+        ("über 日本 🚀 ñ", "über 日本 🚀 ñ"),
+        ("a\nb\r\tc", "a\\nb\\r\\tc"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        ("\x9b31m\x7f", "\\x9b31m\\x7f"),
+        ("\x00", "\\x00"),
+        ("a\u202eb\u2066c", "a\\u202eb\\u2066c"),
+        ("a\u200bb\ufeff", "a\\u200bb\\ufeff"),
+        ("a\u00a0b\u3000c\u2009", "a\\xa0b\\u3000c\\u2009"),
+        ("a\u2028b\u2029", "a\\u2028b\\u2029"),
+        ("\ud800", "\\ud800"),
+        ("\ue000\U000e0041\U0010ffff", "\\ue000\\U000e0041\\U0010ffff"),
+        ("a\ufe0f\U000e0101", "a\\ufe0f\\U000e0101"),
+        ("\u3164\u2800\u115f", "\\u3164\\u2800\\u115f"),
+    ],
+)
+def test_what_is_hidden_becomes_an_escape(text: str, shown: str) -> None:
+    """Plain letters of any script stay as they are."""
+    assert visible(text) == shown
+    assert visible(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("::set-output name=x::y", "\\x3a:set-output name=x::y"),
+        ("  ::error::x", "  \\x3a:error::x"),
+        ("a::b", "a::b"),
+        (":a", ":a"),
+        ("##[group]x ##[error]", "\\x23#[group]x \\x23#[error]"),
+        ("##vso[task.complete]", "\\x23#vso[task.complete]"),
+        ("##VSO[task.complete]", "\\x23#VSO[task.complete]"),
+        ("### title", "### title"),
+        ("section_start:1:x", "section_start\\x3a1:x"),
+        ("SECTION_END:1:x", "SECTION_END\\x3a1:x"),
+        ("\n::error::", "\\n::error::"),
+        ("###[x", "#\\x23#[x"),
+    ],
+)
+def test_no_order_for_a_log_reader_is_left(text: str, shown: str) -> None:
+    """GitHub, Azure and GitLab read such words as commands."""
+    assert visible(text) == shown
+
+
+def test_no_character_at_all_gets_through_unseen() -> None:
+    """All of Unicode: what is left is no control, format, surrogate, private, unassigned or odd space character."""
+    shown = visible("".join(map(chr, range(sys.maxunicode + 1))))
+    categories = set(map(unicodedata.category, set(shown) - {" "}))
+    assert categories.isdisjoint({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+
+
+@pytest.mark.parametrize("character", list("aZ ~!é日"))
+def test_what_can_be_seen_is_not_hidden(character: str) -> None:
+    """Printable ASCII and letters."""
+    assert not is_hidden(character)
+
+
+def test_long_texts_keep_their_lines() -> None:
+    """Each line is made visible by itself, orders at its start included."""
+    assert visible_lines("a\n::b\r\n\x1b") == ["a", "\\x3a:b\\r", "\\x1b"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "::x",
+        "##[x",
+        "##vso[",
+        "section_start:",
+        "\x7f\x1b\u202e\u00a0é",
+        {"##[a": ["section_end:"]},
+        {"a": 1, "b": None},
+        "\ud800",
+        1.5,
+    ],
+)
+def test_a_json_line_means_the_same_and_orders_nothing(value: object) -> None:
+    """One line of printable ASCII that reads back to the same value."""
+    line = json_line(value)
+    assert json.loads(line) == value
+    assert line.isascii()
+    assert line.isprintable()
+    assert "##" not in line
+    assert "section_start:" not in line
+    assert "section_end:" not in line
+
+
+def test_a_json_line_is_spaced_for_people() -> None:
+    """After commas and colons."""
+    assert json_line({"a": [1, 2]}) == '{"a": [1, 2]}'
+
+
+def test_a_json_line_refuses_what_is_no_json() -> None:
+    """NaN would be read by nobody."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_line(float("nan"))

@@ -198,7 +198,7 @@ def on_network_filesystem(path: Path, *, mounts: Path = MOUNTS) -> str | None:
 
     None on a local one, and where the system does not tell (only Linux does).
     """
-    while not path.exists() and path != path.parent:
+    while not os.path.exists(path):  # noqa: PTH110 - Path.exists() raises where a folder above may not be entered
         path = path.parent
     device = path.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"

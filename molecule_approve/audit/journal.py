@@ -91,7 +91,7 @@ class Journal:
 
         """
         remembered = files.recall(self.path)
-        if not self.path.exists():
+        if self._is_missing():
             return remembered
         with self._opened() as (handle, end):
             return _tip(_links(handle, end), remembered)[0]
@@ -103,7 +103,7 @@ class Journal:
             AuditError: the log is there and cannot be read.
 
         """
-        if not self.path.exists():
+        if self._is_missing():
             return None
         with self._opened() as (handle, end):
             return search.request(handle, end, mask(approval_id, self._secrets))
@@ -119,7 +119,7 @@ class Journal:
             AuditError: the log is there and cannot be read.
 
         """
-        if not self.path.exists():
+        if self._is_missing():
             return []
         with self._opened() as (handle, end):
             return search.recent_ids(handle, end, limit, ended=ended)
@@ -132,7 +132,7 @@ class Journal:
 
         """
         remembered = files.recall(self.path)  # first: the log may grow meanwhile, and must not seem to be behind
-        if remembered is not None and not self.path.exists():
+        if remembered is not None and self._is_missing():
             return verify((), remembered)
         handle = files.open_for_reading(self.path)
         try:
@@ -149,6 +149,15 @@ class Journal:
         except OSError as exc:
             raise files.explained(exc, "written", self.path) from exc
 
+    def _is_missing(self) -> bool:
+        try:
+            self.path.lstat()
+        except FileNotFoundError:
+            return True
+        except OSError as exc:  # a folder above that we may not enter: nobody knows whether there is a log
+            raise files.explained(exc, "read", self.path) from exc
+        return False
+
     @contextmanager
     def _opened(self) -> Iterator[tuple[int, int]]:
         """A handle for reading, and the end of what is finished in it."""
@@ -161,7 +170,7 @@ class Journal:
             os.close(handle)
 
     def _earlier_grant(self, approval_id: str) -> Mapping[str, JsonValue] | None:
-        if not self.path.exists():
+        if self._is_missing():
             return None
         with self._opened() as (handle, end):
             return search.earlier_grant(handle, end, mask(approval_id, self._secrets))

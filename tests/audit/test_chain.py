@@ -76,6 +76,21 @@ def test_any_edit_of_any_byte_is_found(at: int) -> None:
 
 
 @pytest.mark.parametrize("at", range(8))
+def test_lines_that_were_joined_or_split_are_found(at: int) -> None:
+    """A newline taken away or put in makes other lines of the same bytes: found, at that line or the next."""
+    line = LINES[at]
+    for pieces in (
+        [line[:-1] + (LINES[at + 1] if at < 7 else b"")],
+        [line[:40] + b"\n", line[40:]],
+        [b"\n", line[:-1] + b" \n"],
+    ):
+        rest = LINES[at + 2 :] if len(pieces) == 1 else LINES[at + 1 :]
+        report = verify([*LINES[:at], *pieces, *rest], HEAD)
+        assert not report.whole
+        assert at <= first_line(report) <= at + 3
+
+
+@pytest.mark.parametrize("at", range(8))
 def test_any_deletion_is_found_and_the_gap_named(at: int) -> None:
     """A record that was taken out leaves a gap with its number; the line that took its place is named."""
     report = verify([*LINES[:at], *LINES[at + 1 :]], HEAD)

@@ -569,6 +569,15 @@ def test_a_log_that_cannot_be_read_is_an_error(log: Path, journal: Journal) -> N
             read()
 
 
+def test_a_log_below_something_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
+    """Where it cannot be known whether there is a log, that is said; it does not count as "nothing was used"."""
+    (tmp_path / "file").touch()
+    journal = Journal(tmp_path / "file" / "audit.jsonl")
+    for read in (journal.head, lambda: journal.find("a"), lambda: journal.recent_ids(1)):
+        with pytest.raises(AuditError, match="Not a directory"):
+            read()
+
+
 def test_errors_while_reading_become_sentences(journal: Journal, make: MakeRecord, before: Before) -> None:
     """An I/O error in the middle of reading is an error of the log."""
     journal.append(make(), patience=0)

@@ -8,6 +8,11 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from .model import EXPIRED_BY, WITHDRAWN_BY, Approval, Question, Status
+from .safe_text import is_hidden
+
+
+RESERVED_NAMES = frozenset({EXPIRED_BY, WITHDRAWN_BY})
+"""Names that no approver may carry: on a row they mean that no person decided."""
 
 
 class Ruling(Enum):
@@ -31,12 +36,16 @@ def rule(approval: Approval) -> Ruling:
         case Status.PENDING | Status.ESCALATED:
             return Ruling.OPEN
         case Status.APPROVED:
-            named = approval.decided_by is not None and approval.decided_by.strip() != ""
-            return Ruling.APPROVED if named and approval.decided_by not in {EXPIRED_BY, WITHDRAWN_BY} else Ruling.UNCLEAR
+            return Ruling.APPROVED if _is_somebody(approval.decided_by or "") else Ruling.UNCLEAR
         case Status.DENIED:
             return {EXPIRED_BY: Ruling.EXPIRED, WITHDRAWN_BY: Ruling.WITHDRAWN}.get(approval.decided_by or "", Ruling.DENIED)
         case _:  # whatever else there is or will be is no verdict
             return Ruling.UNCLEAR
+
+
+def _is_somebody(name: str) -> bool:
+    """Whether a name is one that a person can see, and none of the words for "nobody decided"."""
+    return name not in RESERVED_NAMES and any(not is_hidden(character) and character != " " for character in name)
 
 
 def answers(approval: Approval, question: Question) -> bool:
@@ -52,10 +61,6 @@ def answers(approval: Approval, question: Question) -> bool:
     if question.task_id is not None and approval.task_id != question.task_id:
         return False
     return approval.id == question.approval_id or question.task_id is not None
-
-
-RESERVED_NAMES = frozenset({EXPIRED_BY, WITHDRAWN_BY})
-"""Names that no approver may carry: on a row they mean that no person decided."""
 
 
 def may_become(current: Status, following: Status) -> bool:

@@ -28,6 +28,7 @@ def row(status: Status = Status.PENDING, decided_by: str | None = None) -> Appro
         (Status.APPROVED, None, Ruling.UNCLEAR),
         (Status.APPROVED, "", Ruling.UNCLEAR),
         (Status.APPROVED, " \t", Ruling.UNCLEAR),
+        (Status.APPROVED, "\u200b\u00a0\u2060", Ruling.UNCLEAR),
         (Status.APPROVED, "auto-expired", Ruling.UNCLEAR),
         (Status.APPROVED, "withdrawn", Ruling.UNCLEAR),
         (Status.DENIED, "bob", Ruling.DENIED),

@@ -10,7 +10,6 @@ from enum import Enum, auto
 from .model import EXPIRED_BY, WITHDRAWN_BY, Approval, Question, Status
 from .safe_text import is_hidden
 
-
 RESERVED_NAMES = frozenset({EXPIRED_BY, WITHDRAWN_BY})
 """Names that no approver may carry: on a row they mean that no person decided."""
 

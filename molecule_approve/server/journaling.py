@@ -57,7 +57,12 @@ class Journaler:
         entries = await self._lanes.read(lambda transaction: transaction.waiting())
         if not entries:
             return
-        there = await asyncio.get_running_loop().run_in_executor(self._thread, held)
+        try:
+            there = await asyncio.get_running_loop().run_in_executor(self._thread, held)
+        except AuditError as exc:
+            # Without knowing what it holds we would write some twice: they wait for the next start.
+            self._complain(f"{len(entries)} decisions from before this start are not journaled: {exc.message}")
+            return
         self._unmarked.extend(entry.number for entry in entries if entry.approval.id in there)
         await self.record([entry for entry in entries if entry.approval.id not in there])
         self._awake.set()

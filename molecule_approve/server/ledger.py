@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
+from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome, decode
+from molecule_approve.errors import AuditError
 from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, JsonValue, Status
 
 if TYPE_CHECKING:
@@ -72,15 +72,18 @@ class Ledger:
         self._journal.append(record_of(entry), patience=self._patience)
 
     def held(self) -> set[str]:
-        """The ids of the approvals that the log holds. For the start after a crash: it reads the whole file."""
-        found: set[str] = set()
+        """The ids of the approvals that the log holds. For the start after a crash: it reads the whole file.
+
+        Raises:
+            AuditError: the log cannot be read.
+
+        """
         try:
             with self._path.open("rb") as file:
-                for line in file:
-                    try:
-                        found.add(str(json.loads(line)["approval_id"]))
-                    except (ValueError, KeyError, TypeError, RecursionError):
-                        continue
+                found = [decode(line) for line in file]
         except FileNotFoundError:
-            return found
-        return found
+            return set()
+        except OSError as exc:
+            hint = "look at the file: it must be yours, and no folder"
+            raise AuditError(f"the audit log {self._path} cannot be read: {exc.strerror}", hint=hint) from exc
+        return {str(fields["approval_id"]) for fields in found if fields is not None and "approval_id" in fields}

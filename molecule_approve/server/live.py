@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _DROPPED = 1013
 """The close code of a socket that was too slow, or whose token was revoked: try again later."""
+
+_GOODBYE = 1.0
+"""Seconds that a dropped socket has to take the close frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,9 @@ class Live:
             await socket.accept()
             await _first_of(_send(socket, subscription), _drain(socket), subscription.ended())
             if subscription.over:
-                await socket.close(_DROPPED)
+                # Whoever does not read gets no goodbye either.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(socket.close(_DROPPED), _GOODBYE)
 
 
 async def _first_of(*jobs: Coroutine[None, None, None]) -> None:

@@ -178,9 +178,8 @@ def _listen_tcp(host: str, port: int) -> Iterator[socket.socket]:
 def _listen_unix(path: Path) -> Iterator[socket.socket]:
     # Who holds the lock may take the path: what lies there is left over from a server that was killed.
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        with suppress(FileNotFoundError):
-            path.unlink()
         try:
+            path.unlink(missing_ok=True)
             listening.bind(os.fspath(path))
         except OSError as exc:
             raise ServerError(f"the socket {path} cannot be made: {exc.strerror}", hint="look at its folder") from exc
@@ -188,8 +187,7 @@ def _listen_unix(path: Path) -> Iterator[socket.socket]:
         try:
             yield listening
         finally:
-            with suppress(FileNotFoundError):
-                path.unlink()
+            path.unlink(missing_ok=True)
 
 
 # --- running -----------------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ class Desk:
         if workspace:
             sent["X-Workspace-ID"] = workspace
         url = self.server.url.replace("http://", "ws://") + "/ws"
-        with connect(url, additional_headers=sent, compression=None, open_timeout=PATIENCE) as connection:
+        with connect(url, additional_headers=sent, compression=None, open_timeout=PATIENCE, close_timeout=1) as connection:
             yield Socket(connection)
 
     def journal(self) -> list[dict[str, Any]]:

@@ -1,29 +1,185 @@
-"""The event stream: who may listen, who hears what."""
+"""The event stream: who may listen, who hears what, and what becomes of the slow and the revoked."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-import httpx
-from websockets.sync.client import connect
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect, unix_connect
+
+from tests.server.desk import PATIENCE, Desk
 
 if TYPE_CHECKING:
-    from molecule_approve.server.run import Running
+    from tests.server.conftest import OpenDesk
+
+HANDSHAKES = json.loads((Path(__file__).parent.parent / "recordings" / "socket.json").read_text())["handshakes"]
+LISTENER = "efc36fb8-13cf-4fd6-9e62-0fe9e429e738"
+
+# Where the embedded server says something else than the platform, and protocol.md's reason.
+DIFFERENT_HANDSHAKES = {
+    "administrator's token": (101, "an approver may hear a workspace"),
+    "unknown workspace": (404, "404 for an unknown workspace, on the socket too"),
+    "workspace id is no UUID": (404, "404 for an unknown workspace, on the socket too"),
+    "no X-Workspace-ID, no token": (400, "no socket without X-Workspace-ID but for an approver"),
+    "a foreign Origin": (403, "with a body that says so"),
+}
 
 
-def test_an_approval_is_heard_in_both_dialects(live_server: Running) -> None:
-    """A decision is told to the workspace's socket as the platform tells it, and in the earlier, flat dialect."""
-    ws = live_server.requester.workspace_id
-    token = live_server.add_approver("alice")
-    headers = {"Authorization": f"Bearer {live_server.requester.token}"}
-    with connect(
-        live_server.url.replace("http", "ws") + "/ws", additional_headers={**headers, "X-Workspace-ID": ws}
-    ) as socket:
-        answer = httpx.post(f"{live_server.url}/workspaces/{ws}/approvals", headers=headers, json={"action": "a"})
-        asked = json.loads(socket.recv(5))
-        assert asked["event"] == "APPROVAL_REQUESTED"
-        path = f"{live_server.url}/workspaces/{ws}/approvals/{answer.json()['approval_id']}/decide"
-        httpx.post(path, headers={"Authorization": f"Bearer {token}"}, json={"decision": "approved"})
-        assert json.loads(socket.recv(5))["payload"]["decided_by"] == "alice"
-        assert json.loads(socket.recv(5))["event"] == "APPROVAL_DECIDED"
+def _handshake(desk: Desk, headers: dict[str, str]) -> tuple[int, bytes]:
+    try:
+        with connect(desk.server.url.replace("http", "ws") + "/ws", additional_headers=headers, open_timeout=PATIENCE):
+            return 101, b""
+    except InvalidStatus as exc:
+        return exc.response.status_code, bytes(exc.response.body or b"")
+
+
+@pytest.mark.parametrize("recorded", HANDSHAKES, ids=[handshake["name"] for handshake in HANDSHAKES])
+def test_who_is_let_in(desk: Desk, recorded: dict[str, Any]) -> None:
+    """As on the platform, except where the table says why not; refused before the socket is accepted."""
+    desk.add_workspace(LISTENER, "listener", "TOKEN_OF_LISTENER")
+    desk.add_workspace("unrelated", "unrelated", "TOKEN_OF_UNRELATED")
+    administrator = str(desk.decider.headers["authorization"]).removeprefix("Bearer ")
+    headers = {key: value.replace("ADMIN_TOKEN", administrator) for key, value in recorded["request_headers"].items()}
+    status, body = _handshake(desk, headers)
+    different = DIFFERENT_HANDSHAKES.get(recorded["name"])
+    if different is not None:
+        assert status == different[0]
+        return
+    assert status == recorded["response"]["status"]
+    if recorded["response"]["body"]:
+        assert json.loads(body) == json.loads(recorded["response"]["body"])
+
+
+def test_a_life_is_heard_in_both_dialects(desk: Desk) -> None:
+    """The platform's nested events, and the flat decision of the earlier design."""
+    with desk.listening() as stream:
+        approval_id = desk.ask("a", reason="r", task_id="t")
+        asked = stream.event()
+        assert (asked["event"], asked["workspace_id"]) == ("APPROVAL_REQUESTED", desk.workspace_id)
+        assert asked["payload"] == {"approval_id": approval_id, "action": "a", "reason": "r", "task_id": "t"}
+        desk.decide(approval_id)
+        native, flat = stream.event(), stream.event()
+    assert native["event"] == "APPROVAL_APPROVED"
+    assert native["payload"] == {"approval_id": approval_id, "decision": "approved", "decided_by": "alice"}
+    assert native["timestamp"] == desk.one(approval_id)["decided_at"]
+    assert flat == {"event": "APPROVAL_DECIDED", "approval_id": approval_id, "status": "approved", "decided_by": "alice"}
+
+
+def test_denial_withdrawal_and_expiry_have_their_names(desk: Desk) -> None:
+    """Each is a denial to older clients; the newer event says whether anybody said no."""
+    denied, withdrawn = desk.ask(), desk.ask()
+    with desk.listening() as stream:
+        desk.decide(denied, "denied")
+        desk.withdraw(withdrawn)
+        assert stream.events(4) == ["APPROVAL_DENIED", "APPROVAL_DECIDED", "APPROVAL_WITHDRAWN", "APPROVAL_DECIDED"]
+        expiring = desk.ask(expires_in=0.05)
+        assert stream.event()["event"] == "APPROVAL_REQUESTED"
+        expired, flat = stream.event(), stream.event()
+    assert expired["event"] == "APPROVAL_EXPIRED"
+    assert expired["payload"] == {"approval_id": expiring, "decision": "denied", "decided_by": "auto-expired"}
+    assert flat["status"] == "denied"
+
+
+def test_a_socket_hears_its_own_workspace_only_and_an_approver_all(desk: Desk) -> None:
+    """What is asked elsewhere comes only to the approver's socket without a workspace."""
+    desk.add_workspace("other", "other", "token-of-other")
+    approver = str(desk.decider.headers["authorization"]).removeprefix("Bearer ")
+    with desk.listening() as mine, desk.listening(approver, "") as everybody, desk.client("token-of-other") as other:
+        other.post("/workspaces/other/approvals", json={"action": "theirs"})
+        desk.ask("mine")
+        assert mine.event()["payload"]["action"] == "mine"
+        assert [everybody.event()["payload"]["action"] for _ in range(2)] == ["theirs", "mine"]
+
+
+def test_the_unix_socket_carries_events(desk: Desk) -> None:
+    """The same stream, over the socket that `local` names."""
+    headers = {"Authorization": f"Bearer {desk.server.requester.token}", "X-Workspace-ID": desk.workspace_id}
+    path = str(desk.server.places.socket)
+    with unix_connect(path, "ws://localhost/ws", additional_headers=headers, open_timeout=PATIENCE) as connection:
+        desk.ask()
+        assert json.loads(connection.recv(PATIENCE))["event"] == "APPROVAL_REQUESTED"
+
+
+def test_pings_are_answered_and_words_are_not(desk: Desk) -> None:
+    """A client may ping whenever it likes; what it says is ignored."""
+    with desk.listening() as stream:
+        stream.connection.send("hello?")
+        assert stream.connection.ping().wait(PATIENCE)
+        desk.ask()
+        assert stream.event()["event"] == "APPROVAL_REQUESTED"
+
+
+def test_with_leave_a_client_without_a_token_may_listen(open_desk: OpenDesk) -> None:
+    """For the server's own workspace, which it must name."""
+    desk = open_desk(anonymous=True)
+    assert _handshake(desk, {"X-Workspace-ID": desk.workspace_id})[0] == 101
+    assert _handshake(desk, {})[0] == 400
+
+
+def test_a_handshake_is_counted_like_any_call(open_desk: OpenDesk) -> None:
+    """429 with the platform's body, before the socket is accepted."""
+    desk = open_desk(rate=1)
+    headers = {"X-Workspace-ID": desk.workspace_id, "Authorization": f"Bearer {desk.server.requester.token}"}
+    assert _handshake(desk, headers)[0] == 101
+    status, body = _handshake(desk, headers)
+    assert (status, json.loads(body)["error"]) == (429, "rate limit exceeded")
+
+
+def test_a_socket_that_does_not_read_is_dropped_and_blocks_nobody(open_desk: OpenDesk) -> None:
+    """Its queue is bounded; others hear everything meanwhile."""
+    desk = open_desk(socket_queue=4)
+    where = urlsplit(desk.server.url)
+    with socket.socket() as lazy, desk.listening() as quick:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        lazy.settimeout(PATIENCE)
+        lazy.connect((where.hostname, where.port))
+        names = {
+            "Host": where.netloc,
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            "X-Workspace-ID": desk.workspace_id,
+            "Authorization": f"Bearer {desk.server.requester.token}",
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in names.items())
+        lazy.sendall(f"GET /ws HTTP/1.1\r\n{head}\r\n".encode())
+        assert lazy.recv(12) == b"HTTP/1.1 101"
+        for number in range(400):
+            desk.ask("x" * 4_096, reason="r" * 16_384, task_id=str(number))
+            assert quick.event()["payload"]["task_id"] == str(number)
+        heard = bytearray()
+        while not heard.endswith(b"\x88\x02\x03\xf5") and (chunk := lazy.recv(65_536)):
+            heard += chunk
+        # What had been sent when it was dropped; then a close frame (1013) or the end.
+        assert 0 < len(heard) < 400 * 20_000
+
+
+def test_a_revoked_approvers_socket_is_let_go(open_desk: OpenDesk) -> None:
+    """Soon after the revocation, without a call of its own; other sockets stay."""
+    desk = open_desk(recheck=0.05)
+    approver = str(desk.decider.headers["authorization"]).removeprefix("Bearer ")
+    with desk.listening(approver) as theirs, desk.listening() as mine:
+        desk.change("DELETE FROM approvers")
+        with pytest.raises(ConnectionClosed) as caught:
+            theirs.event()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1013
+        desk.ask()
+        assert mine.event()["event"] == "APPROVAL_REQUESTED"
+
+
+def test_a_socket_that_goes_away_is_forgotten(desk: Desk) -> None:
+    """With and without a close frame; the next one hears as before."""
+    with desk.listening() as abrupt:
+        abrupt.connection.socket.shutdown(socket.SHUT_RDWR)
+    with desk.listening():
+        pass
+    with desk.listening() as stream:
+        desk.ask()
+        assert stream.event()["event"] == "APPROVAL_REQUESTED"

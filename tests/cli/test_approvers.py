@@ -1,0 +1,67 @@
+"""`approvers add`, `list` and `revoke`: on the database itself, whether a server runs or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from molecule_approve.cli.main import main
+from molecule_approve.places import locate
+from molecule_approve.server.run import Plan, Running
+from tests.server.serving import environment
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's home, and the environment that names it."""
+    for name, value in environment(tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "home"
+
+
+def test_add_prints_the_token_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that `TOKEN=$(molecule-approve approvers add alice)` works; a second `add` is refused."""
+    assert main(["approvers", "add", "alice"]) == 0
+    out, err = capsys.readouterr()
+    assert (len(out.strip()), err) == (43, "")
+    assert main(["approvers", "add", "alice"]) == 2
+    assert "already" in capsys.readouterr().err
+
+
+def test_list_shows_who_may_decide(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By name, each with the time; on stderr, that there is nobody."""
+    assert main(["approvers", "list"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, "nobody may decide yet" in err) == ("", True)
+    for name in ("bob", "alice"):
+        main(["approvers", "add", name])
+    capsys.readouterr()
+    assert main(["approvers", "list"]) == 0
+    assert [line.partition("  since ")[0] for line in capsys.readouterr().out.splitlines()] == ["alice", "bob"]
+
+
+def test_a_running_server_knows_at_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A token works as soon as it is printed, and no longer than until `revoke` has ended."""
+    with Running(Plan(locate(environment(home)))) as server:
+        main(["approvers", "add", "alice"])
+        headers = {"Authorization": f"Bearer {capsys.readouterr().out.strip()}"}
+        assert httpx.get(f"{server.url}/approvals/pending", headers=headers).status_code == 200
+        assert main(["approvers", "revoke", "alice"]) == 0
+        assert "alice may not decide any more" in capsys.readouterr().err
+        assert httpx.get(f"{server.url}/approvals/pending", headers=headers).status_code == 401
+
+
+def test_revoke_refuses_an_unknown_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a hint where to look."""
+    assert main(["approvers", "revoke", "nobody"]) == 2
+    assert "approvers list" in capsys.readouterr().err
+
+
+def test_a_name_is_shown_visibly_and_refused_where_it_hides(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No name moves a cursor or hides a character."""
+    assert main(["approvers", "add", "ali\u200bce\x1b[2K"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+    assert main(["approvers", "revoke", "\x1b[2K"]) == 2
+    assert "\\x1b[2K" in capsys.readouterr().err

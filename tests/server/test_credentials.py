@@ -1,0 +1,98 @@
+"""Who may ask and who may decide: made once, kept as hashes, taken away at once."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from molecule_approve.errors import ConfigError, ServerError, UsageError
+from molecule_approve.server import credentials
+
+if TYPE_CHECKING:
+    from molecule_approve.places import Places
+
+
+def test_an_approvers_token_is_kept_as_a_hash(server_places: Places) -> None:
+    """Neither it nor the requester's token stands anywhere in the state folder but in the requester's own file."""
+    with credentials.opened(server_places) as store:
+        token = credentials.add_approver(store, "alice")
+        requester = credentials.own_workspace(server_places, store)
+        assert [name for name, _ in credentials.approvers(store)] == ["alice"]
+    held = {path.name: path.read_bytes() for path in server_places.state.iterdir()}
+    assert not any(token.encode() in data for data in held.values())
+    assert [name for name, data in held.items() if requester.token.encode() in data] == ["requester.json"]
+    assert server_places.requester.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, " alice", "ali\u200bce", "a\nb", "Auto-Expired", "withdrawn"])
+def test_a_name_that_would_deceive_is_refused(server_places: Places, name: str) -> None:
+    """Reserved, empty, endless, or with characters that cannot be seen."""
+    with credentials.opened(server_places) as store, pytest.raises(UsageError):
+        credentials.add_approver(store, name)
+
+
+def test_a_name_is_taken_until_it_is_revoked(server_places: Places) -> None:
+    """Then it gets another token; nobody of that name cannot be revoked."""
+    with credentials.opened(server_places) as store:
+        first = credentials.add_approver(store, "alice")
+        with pytest.raises(UsageError, match="already"):
+            credentials.add_approver(store, "alice")
+        credentials.revoke(store, "alice")
+        assert credentials.add_approver(store, "alice") != first
+        with pytest.raises(UsageError, match="no approver called bob"):
+            credentials.revoke(store, "bob")
+
+
+def test_the_workspace_outlives_its_file_with_another_token(server_places: Places) -> None:
+    """Whoever removes requester.json, because it was seen, gets the same workspace and a new token; the old one is void."""
+    with credentials.opened(server_places) as store:
+        first = credentials.own_workspace(server_places, store)
+        assert credentials.own_workspace(server_places, store) == first
+        server_places.requester.unlink()
+        second = credentials.own_workspace(server_places, store)
+    assert (second.workspace_id, second.token != first.token) == (first.workspace_id, True)
+    with closing(sqlite3.connect(server_places.database)) as database:
+        assert database.execute("SELECT count(*) FROM workspaces").fetchone() == (1,)
+
+
+def test_the_workspace_outlives_the_database(server_places: Places) -> None:
+    """The file says which one it was."""
+    with credentials.opened(server_places) as store:
+        first = credentials.own_workspace(server_places, store)
+    server_places.database.unlink()
+    with credentials.opened(server_places) as store:
+        assert credentials.own_workspace(server_places, store) == first
+        with store.read() as transaction:
+            assert transaction.has_workspace(first.workspace_id)
+
+
+def test_a_file_open_to_others_is_refused(server_places: Places) -> None:
+    """What stands in it must count as known."""
+    with credentials.opened(server_places) as store:
+        credentials.own_workspace(server_places, store)
+        server_places.requester.chmod(0o644)
+        with pytest.raises(ConfigError, match="open to other users"):
+            credentials.own_workspace(server_places, store)
+
+
+def test_a_file_that_cannot_be_written_is_told(server_places: Places) -> None:
+    """As our own error, with what to look at."""
+    with credentials.opened(server_places) as store:
+        server_places.requester.mkdir()
+        server_places.requester.rmdir()
+        server_places.requester.symlink_to(server_places.state / "nowhere" / "file")
+        with pytest.raises(ConfigError, match="cannot be read"):
+            credentials.own_workspace(server_places, store)
+
+
+def test_a_database_that_cannot_be_used_is_told_with_a_hint(server_places: Places) -> None:
+    """The hint names the file."""
+    server_places.state.mkdir(mode=0o700)
+    server_places.database.write_text(json.dumps("no database") * 200)
+    with pytest.raises(ServerError, match="cannot be used") as caught, credentials.opened(server_places):
+        pass
+    assert "server.db" in caught.value.hint

@@ -1,0 +1,203 @@
+"""The start and the stop: one server for one state, on loopback, quick answers, a clean end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from molecule_approve.errors import ConfigError, ServerError, UsageError
+from molecule_approve.places import Places, locate, read_requester, who_serves
+from molecule_approve.server.run import Plan, Running, loopback
+from tests.server.desk import PATIENCE, Desk
+from tests.server.serving import environment, serving
+
+if TYPE_CHECKING:
+    from tests.server.conftest import OpenDesk
+
+
+def test_the_lock_says_who_serves_as_long_as_it_serves(server_places: Places) -> None:
+    """A second server on the same state is refused, and told who runs."""
+    with Running(Plan(server_places)) as server:
+        found = who_serves(server_places)
+        assert found is not None
+        assert (found.pid, found.url) == (os.getpid(), server.url)
+        with pytest.raises(ServerError, match=f"process {os.getpid()} at {server.url}"), Running(Plan(server_places)):
+            pass
+    assert who_serves(server_places) is None
+    assert not server_places.socket.exists()
+
+
+def test_a_server_that_is_just_starting_is_told_as_that(server_places: Places) -> None:
+    """It holds the lock and has not said its address yet."""
+    with Running(Plan(server_places)):
+        server_places.serving.write_text("")
+        with pytest.raises(ServerError, match="just starting"), Running(Plan(server_places)):
+            pass
+
+
+def test_whoever_only_looks_who_serves_does_not_keep_a_server_from_starting(server_places: Places) -> None:
+    """Looking takes the lock for a moment."""
+    with Running(Plan(server_places)):
+        pass
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(lambda: [who_serves(server_places) for _ in range(2_000)])
+        for _ in range(3):
+            with Running(Plan(server_places)) as server:
+                assert server.url
+        looking.result(PATIENCE)
+
+
+def test_a_port_that_is_taken_is_told(server_places: Places, tmp_path: Path) -> None:
+    """With a hint; nothing of the second server remains."""
+    other = Places(tmp_path / "other", tmp_path / "other-run")
+    with Running(Plan(server_places)) as server:
+        port = int(server.url.rpartition(":")[2])
+        with pytest.raises(ServerError, match=f"port {port}") as caught, Running(Plan(other, port=port)):
+            pass
+    assert "--port 0" in caught.value.hint
+    assert not other.socket.exists()
+
+
+def test_a_folder_in_the_sockets_place_is_told(server_places: Places) -> None:
+    """As an error of ours."""
+    server_places.runtime.mkdir(mode=0o700)
+    server_places.socket.mkdir()
+    with pytest.raises(ServerError, match="socket"), Running(Plan(server_places)):
+        pass
+
+
+def test_a_socket_that_was_left_behind_is_taken_over(server_places: Places) -> None:
+    """A killed server leaves its socket; whoever holds the lock may replace it."""
+    server_places.runtime.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(server_places.socket))
+    with Running(Plan(server_places)) as server:
+        transport = httpx.HTTPTransport(uds=str(server.places.socket))
+        with httpx.Client(transport=transport, base_url="http://localhost") as client:
+            assert client.get("/health").status_code == 200
+
+
+def test_a_lock_file_that_is_a_link_is_refused(server_places: Places) -> None:
+    """Nothing of ours lies behind a link."""
+    server_places.state.mkdir(mode=0o700)
+    server_places.serving.symlink_to(server_places.state / "elsewhere")
+    with pytest.raises(ServerError, match=r"serve\.lock"), Running(Plan(server_places)):
+        pass
+
+
+def test_a_state_folder_open_to_others_is_refused(server_places: Places) -> None:
+    """What lies in it could be changed by them."""
+    server_places.state.mkdir(mode=0o755)
+    server_places.state.chmod(0o755)
+    with pytest.raises(ConfigError, match="open to other users"), Running(Plan(server_places)):
+        pass
+
+
+@pytest.mark.parametrize(("host", "address"), [("localhost", "127.0.0.1"), ("127.0.0.5", "127.0.0.5"), ("::1", "::1")])
+def test_a_loopback_address_is_good(host: str, address: str) -> None:
+    """By each of its writings."""
+    assert loopback(host) == address
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.com", ""])
+def test_any_other_address_is_refused(host: str) -> None:
+    """The server is for this machine."""
+    with pytest.raises(UsageError, match="no loopback address"):
+        loopback(host)
+
+
+def test_the_server_answers_under_the_address_it_was_given(open_desk: OpenDesk) -> None:
+    """Also another loopback address than the usual one, and IPv6 where the machine has it."""
+    desk = open_desk(host="127.0.0.5")
+    assert desk.server.url.startswith("http://127.0.0.5:")
+    assert desk.asker.get(desk.path).status_code == 200
+
+
+def test_answers_do_not_wait_for_the_peers_acknowledgement(desk: Desk) -> None:
+    """TCP_NODELAY is on at the server's end of a connection: without it each answer would take 40 ms more."""
+    where = urlsplit(desk.server.url)
+    with socket.create_connection((where.hostname or "", where.port or 0), PATIENCE) as client:
+        client.sendall(f"GET /health HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        with _other_end(client) as served:
+            assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def _other_end(client: socket.socket) -> socket.socket:
+    """The server's socket of this connection, found among the process's own handles."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - the names are all that is wanted
+        with suppress(OSError), ExitStack() as stack:
+            found = stack.enter_context(socket.socket(fileno=os.dup(int(name))))
+            if found.family == socket.AF_INET and found.getpeername() == client.getsockname():
+                stack.pop_all()
+                return found
+    raise AssertionError("the connection has no other end here")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly_with_sockets_open_and_answers_held(tmp_path: Path, signum: signal.Signals) -> None:
+    """0, in under three seconds; sockets get a close frame, held answers are given, the socket file is gone."""
+    places = locate(environment(tmp_path / "home"))
+    with serving(tmp_path / "home") as (process, url), ExitStack() as stack:
+        requester = read_requester(places)
+        assert requester is not None
+        headers = {"Authorization": f"Bearer {requester.token}", "X-Workspace-ID": requester.workspace_id}
+        path = f"{url}/workspaces/{requester.workspace_id}/approvals"
+        approval_id = httpx.post(path, headers=headers, json={"action": "a"}).json()["approval_id"]
+        ws_url = url.replace("http", "ws") + "/ws"
+        streams = [stack.enter_context(connect(ws_url, additional_headers=headers)) for _ in range(3)]
+        idle = stack.enter_context(httpx.Client(base_url=url))
+        idle.get("/health")
+        where = urlsplit(url)
+        held = stack.enter_context(socket.create_connection((where.hostname or "", where.port or 0), PATIENCE))
+        held.sendall(_get(url, f"{urlsplit(path).path}/{approval_id}?wait=50", requester.token))
+        # Answered on another connection after the held one was sent: the server has it in hand.
+        assert idle.get("/health").status_code == 200
+        began = time.monotonic()
+        process.send_signal(signum)
+        assert process.wait(PATIENCE) == 0
+        assert time.monotonic() - began < 3
+        assert json.loads(held.recv(65_536).partition(b"\r\n\r\n")[2])["status"] == "pending"
+        for stream in streams:
+            with pytest.raises(ConnectionClosed) as caught:
+                stream.recv(PATIENCE)
+            assert caught.value.rcvd is not None
+    assert not places.socket.exists()
+    assert who_serves(places) is None
+
+
+def _get(url: str, path: str, token: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+
+
+def test_a_stop_does_not_wait_for_a_socket_that_does_not_read(open_desk: OpenDesk) -> None:
+    """Its connection is dropped after the time that a clean stop takes at most."""
+    desk = open_desk(stop=0.2)
+    with desk.listening():
+        for _ in range(50):
+            desk.ask("x" * 4_096, reason="r" * 16_384)
+        began = time.monotonic()
+        desk.server.stop()
+        assert time.monotonic() - began < 3
+        desk.server.stop()
+
+
+def test_a_start_that_fails_is_told_to_whoever_started_it(server_places: Places) -> None:
+    """A server in a thread fails before the thread begins."""
+    server_places.state.mkdir(mode=0o700)
+    server_places.database.mkdir()
+    with pytest.raises(ServerError), Running(Plan(server_places)):
+        pass

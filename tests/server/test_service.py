@@ -1,0 +1,192 @@
+"""The use cases under pressure: many at once, expiry, restarts; exactly one ending each, the same everywhere."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import TYPE_CHECKING
+
+import httpx
+
+from molecule_approve.server.run import Plan, Running
+from tests.server.desk import PATIENCE, Desk, desk_of
+
+if TYPE_CHECKING:
+    from molecule_approve.places import Places
+    from tests.server.conftest import OpenDesk
+
+RACERS = 64
+
+
+def _race(calls: list[Callable[[], httpx.Response]]) -> list[httpx.Response]:
+    """All at once, each in a thread and on a connection of its own."""
+    line = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], httpx.Response]) -> httpx.Response:
+        line.wait(PATIENCE)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def _journaled(desk: Desk, approval_id: str) -> list[tuple[str, str | None]]:
+    return [(row["outcome"], row["decided_by"]) for row in desk.journal() if row["approval_id"] == approval_id]
+
+
+def test_of_sixty_four_deciders_one_wins(desk: Desk) -> None:
+    """The others get 409 that says who won; database and log agree; the stream tells one decision."""
+    approval_id = desk.ask()
+    tokens = {f"approver-{number}": desk.server.add_approver(f"approver-{number}") for number in range(RACERS)}
+    path = f"{desk.path}/{approval_id}/decide"
+    with ExitStack() as stack, desk.listening() as stream:
+        clients = [stack.enter_context(desk.client(token)) for token in tokens.values()]
+        for client in clients:
+            client.get("/health")
+        bodies = [{"decision": "approved" if number % 2 else "denied"} for number in range(RACERS)]
+        answers = _race([partial(c.post, path, json=b) for c, b in zip(clients, bodies, strict=True)])
+        winners = [number for number, answer in enumerate(answers) if answer.status_code == 200]
+        assert len(winners) == 1
+        won = f"approver-{winners[0]}"
+        status = bodies[winners[0]]["decision"]
+        for number, answer in enumerate(answers):
+            if number != winners[0]:
+                assert (answer.status_code, answer.json()["decided_by"], answer.json()["status"]) == (409, won, status)
+        found = desk.one(approval_id)
+        assert (found["status"], found["decided_by"]) == (status, won)
+        assert _journaled(desk, approval_id) == [("granted" if status == "approved" else "denied", won)]
+        assert stream.events(2) == [f"APPROVAL_{status.upper()}", "APPROVAL_DECIDED"]
+        desk.ask("the next")
+        assert stream.event()["event"] == "APPROVAL_REQUESTED"
+
+
+def test_approval_withdrawal_expiry_and_redemption_agree_on_one_ending(desk: Desk) -> None:
+    """Whoever comes first: answers, database and log tell the same, and nobody uses up what is no approval."""
+    endings = set()
+    for number in range(30):
+        approval_id = desk.ask(expires_in=0.004 if number % 3 == 0 else 60)
+        decide, withdraw, redeem = _race(
+            [
+                partial(desk.decide, approval_id),
+                partial(desk.withdraw, approval_id),
+                partial(desk.redeem, approval_id),
+            ]
+        )
+        found = desk.one(approval_id)
+        endings.add(found["decided_by"])
+        assert (decide.status_code == 200) == (found["decided_by"] == "alice")
+        assert (withdraw.status_code == 200) == (found["decided_by"] == "withdrawn")
+        if found["decided_by"] == "auto-expired":
+            assert {decide.status_code, withdraw.status_code} == {409}
+        assert redeem.status_code == 200
+        assert redeem.json()["status"] in {"pending", found["status"]}
+        outcome = {"alice": "granted", "withdrawn": "withdrawn", "auto-expired": "timeout"}[found["decided_by"]]
+        assert _journaled(desk, approval_id) == [(outcome, found["decided_by"])]
+    assert endings <= {"alice", "withdrawn", "auto-expired"}
+
+
+def test_of_many_redemptions_one_is_the_first(desk: Desk) -> None:
+    """Sixteen invocations of one approval: one 200, the others are told when it was used."""
+    approval_id = desk.ask()
+    desk.decide(approval_id)
+    answers = _race([lambda: desk.redeem(approval_id) for _ in range(16)])
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 15
+
+
+def test_of_many_submissions_with_one_key_one_is_new(desk: Desk) -> None:
+    """The others take it up: one live request for one key."""
+    headers = {"Idempotency-Key": "once"}
+    answers = _race([lambda: desk.asker.post(desk.path, json={"action": "a"}, headers=headers) for _ in range(16)])
+    assert sorted(answer.status_code for answer in answers) == [200] * 15 + [201]
+    assert len({answer.json()["approval_id"] for answer in answers}) == 1
+
+
+def test_a_request_expires_by_itself_and_cannot_be_decided_afterwards(desk: Desk) -> None:
+    """At its time, without anybody reading: a held answer ends with it."""
+    approval_id = desk.ask(expires_in=0.05)
+    found = desk.one(approval_id, wait=PATIENCE)
+    assert (found["status"], found["decided_by"], found["decided_by_verified"]) == ("denied", "auto-expired", False)
+    answer = desk.decide(approval_id)
+    assert (answer.status_code, answer.json()["decided_by"]) == (409, "auto-expired")
+
+
+def test_a_sooner_expiry_wakes_the_timer(desk: Desk) -> None:
+    """A short request behind a long one does not wait for the long one's time."""
+    desk.ask(expires_in=3600)
+    assert desk.one(desk.ask(expires_in=0.05), wait=PATIENCE)["decided_by"] == "auto-expired"
+
+
+def test_without_a_time_of_its_own_a_request_stands_as_long_as_the_server_says(open_desk: OpenDesk) -> None:
+    """For clients of the platform, which names no time in its requests."""
+    desk = open_desk(expiry=0.05)
+    assert desk.one(desk.ask(), wait=PATIENCE)["decided_by"] == "auto-expired"
+
+
+def test_nobody_sees_an_expired_request_as_pending(desk: Desk) -> None:
+    """Even where the timer is late, as after a sleep: each read and each decision looks at the time first."""
+    for look in ("one", "list", "pending", "decide"):
+        approval_id = desk.ask(expires_in=3600)
+        desk.change("UPDATE approvals SET expires = ? WHERE id = ?", time.time() - 1, approval_id)
+        match look:
+            case "one":
+                assert desk.one(approval_id)["decided_by"] == "auto-expired"
+            case "list":
+                assert desk.asker.get(desk.path).json()[0]["decided_by"] == "auto-expired"
+            case "pending":
+                assert desk.decider.get("/approvals/pending").json() == []
+            case _:
+                assert desk.decide(approval_id).json()["decided_by"] == "auto-expired"
+
+
+def test_a_restart_keeps_everything_and_expires_what_was_due_meanwhile(server_places: Places) -> None:
+    """Workspace, token, requests, used approvals; and what should have expired while nobody served, expires at once."""
+    invocation = str(uuid.uuid4())
+    with Running(Plan(server_places)) as first, desk_of(first) as desk:
+        pending, due, used = desk.ask("pending", context={"k": "v"}), desk.ask("due", expires_in=3600), desk.ask("used")
+        desk.decide(used, comment="yes")
+        assert desk.redeem(used, invocation).status_code == 200
+        before = [desk.one(pending), desk.one(used)]
+        requester = first.requester
+    with closing(sqlite3.connect(server_places.database)) as database, database:
+        database.execute("UPDATE approvals SET expires = 1 WHERE id = ?", [due])
+    with Running(Plan(server_places)) as second:
+        assert second.requester == requester
+        headers = {"Authorization": f"Bearer {requester.token}"}
+        path = f"{second.url}/workspaces/{requester.workspace_id}/approvals"
+        assert [httpx.get(f"{path}/{one}", headers=headers).json() for one in (pending, used)] == before
+        assert httpx.get(f"{path}/{due}", headers=headers, params={"wait": "9"}).json()["decided_by"] == "auto-expired"
+        again = httpx.post(f"{path}/{used}/redeem", headers=headers, json={"invocation": invocation})
+        other = httpx.post(f"{path}/{used}/redeem", headers=headers, json={"invocation": str(uuid.uuid4())})
+        assert (again.status_code, other.status_code) == (200, 409)
+
+
+def test_while_the_database_is_locked_the_answer_is_503(open_desk: OpenDesk) -> None:
+    """Never a 401 for a valid token, and nothing half done; afterwards all is as before."""
+    desk = open_desk(database_patience=0.05)
+    approval_id = desk.ask()
+    with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        for answer in (desk.decide(approval_id), desk.asker.post(desk.path, json={"action": "a"}), desk.redeem(approval_id)):
+            assert (answer.status_code, answer.json()["code"]) == (503, "platform_unavailable")
+        # Readers need no lock.
+        assert desk.one(approval_id)["status"] == "pending"
+        holder.execute("ROLLBACK")
+    assert desk.decide(approval_id).status_code == 200
+
+
+def test_an_expiry_that_the_database_refuses_is_tried_again(open_desk: OpenDesk) -> None:
+    """A lock at the wrong moment costs the timer a second, not its life."""
+    desk = open_desk(database_patience=0.01)
+    approval_id = desk.ask(expires_in=0.1)
+    with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        # A read after its time finds it due, and cannot expire it.
+        assert desk.asker.get(f"{desk.path}/{approval_id}", params={"wait": "0.2"}).status_code == 503
+        holder.execute("ROLLBACK")
+    assert desk.one(approval_id, wait=PATIENCE)["decided_by"] == "auto-expired"

@@ -91,6 +91,7 @@ class _Reader:
     def __init__(self, path: Path, handle: int) -> None:
         self._path = path
         self._handle = handle
+        self._opened = os.fstat(handle)
         self._at = 0  # what stands before it was read
         self._begun = b""  # the beginning of a line that is not finished
         self._length = 0  # its length; more than is kept of it when it is too long to be one of ours
@@ -124,6 +125,8 @@ class _Reader:
 
     def look(self) -> Iterator[Shown]:
         """What is new: in this file, and in the one that took its name."""
+        if self._is_quiet():
+            return
         if os.fstat(self._handle).st_size < self._at:
             yield Notice(f"the audit log {self._path} was cut from {self._at} bytes; it is shown from its beginning")
             self._begin(self._handle)
@@ -139,6 +142,14 @@ class _Reader:
         self._begin(following)
         yield from self.rest()
 
+    def _is_quiet(self) -> bool:
+        """Whether one look at the name shows that nothing happened: this is nearly all that a quiet log costs."""
+        try:
+            found = os.lstat(self._path)
+        except FileNotFoundError:
+            return False
+        return found.st_size == self._at and os.path.samestat(found, self._opened)
+
     def _successor(self) -> int | None:
         """The file that has the name now; None as long as none has it."""
         try:
@@ -149,7 +160,8 @@ class _Reader:
             raise
 
     def _begin(self, handle: int) -> None:
-        self._handle, self._at, self._begun, self._length, self._fresh = handle, 0, b"", 0, True
+        self._handle, self._opened = handle, os.fstat(handle)
+        self._at, self._begun, self._length, self._fresh = 0, b"", 0, True
 
     def _add(self, piece: bytes) -> None:
         self._length += len(piece)

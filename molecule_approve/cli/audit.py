@@ -123,6 +123,7 @@ class _Printer:
     def __init__(self, rendered: Callable[[bytes], bytes]) -> None:
         self._rendered = rendered
         self._waiting = bytearray()
+        self._reader: select.poll | None = None
 
     def show(self, shown: Iterator[Shown]) -> None:
         from molecule_approve.audit.follow import Notice  # noqa: PLC0415 - loaded by now
@@ -150,9 +151,10 @@ class _Printer:
     def pause(self, seconds: float) -> None:
         """Wait, unless the reader goes away meanwhile: a quiet log would never tell."""
         self.flush()
-        poller = select.poll()
-        poller.register(sys.stdout.fileno(), 0)  # POLLERR and POLLHUP are told whether asked for or not
-        if poller.poll(seconds * 1000):
+        if self._reader is None:
+            self._reader = select.poll()
+            self._reader.register(sys.stdout.fileno(), 0)  # POLLERR and POLLHUP are told whether asked for or not
+        if self._reader.poll(seconds * 1000):
             raise _ReaderGoneError
 
 

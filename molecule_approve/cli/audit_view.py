@@ -93,15 +93,15 @@ def row(line: bytes) -> list[Piece]:
 def proof(report: Report) -> list[str]:
     """What verifying came to, one sentence a line, the verdict first."""
     head = report.head
-    others = f", {report.uncovered} other lines that nothing vouches for" if report.uncovered else ""
+    records = _count(report.covered, "record")
+    others = f", {_count(report.uncovered, 'other line')} that nothing vouches for" if report.uncovered else ""
     if report.whole and head is None:
         said = [f"whole: no records yet{others}"]
     elif report.whole and head is not None:
-        said = [f"whole: {report.covered} records, {report.first} to {head.seq}{others}"]
+        said = [f"whole: {records}, {report.first} to {head.seq}{others}"]
     else:
-        places = "one place" if report.breaks == 1 else f"{report.breaks} places"
         said = [
-            f"not whole, at {places}: {report.covered} records{others}",
+            f"not whole, at {_count(report.breaks, 'place')}: {records}{others}",
             f"the first is {visible(str(report.first_break))}",
         ]
     said.extend(f"missing: {_range(first, last)}" for first, last in report.gaps)
@@ -170,6 +170,10 @@ def _details(fields: Mapping[str, JsonValue]) -> str:
         if fields.get(name) is not None
     )
     return f"  {'; '.join(parts)}" if parts else ""
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _range(first: int, last: int) -> str:

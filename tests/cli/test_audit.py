@@ -157,7 +157,7 @@ def test_verify_says_whole_or_not_by_its_exit_code(journal: Journal, log: Path, 
     log.write_bytes(log.read_bytes().replace(b"deploy 5", b"deploy 6"))
     assert main(["audit", "verify"]) == 65
     out = capfd.readouterr().out
-    assert out.startswith("not whole, at one place: 12 records")
+    assert out.startswith("not whole, at 1 place: 12 records")
     assert "the first is line 6: changed: " in out
 
 

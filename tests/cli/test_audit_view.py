@@ -151,7 +151,7 @@ def test_a_whole_log_is_said_in_two_lines() -> None:
     whole = report(line(), b"other\n")
     assert whole.head is not None
     assert proof(whole) == [
-        "whole: 1 records, 1 to 1, 1 other lines that nothing vouches for",
+        "whole: 1 record, 1 to 1, 1 other line that nothing vouches for",
         f"head: 7d444840-9dc0-11d1-b245-5ffdce74fad2 1:{whole.head.hash}",
     ]
     assert proof(report()) == ["whole: no records yet"]
@@ -167,6 +167,6 @@ def test_a_log_that_is_not_whole_names_the_first_place_and_the_gaps() -> None:
     ]
     assert said[2] == "missing: records 2 to 4"
     cut = proof(report(line(), line()[:-1], head=Head("7d444840-9dc0-11d1-b245-5ffdce74fad2", 2, "0" * 64)))
-    assert cut[0].startswith("not whole, at one place: 1 records, 1 other lines")
+    assert cut[0].startswith("not whole, at 1 place: 1 record, 1 other line")
     assert cut[2:4] == ["missing: record 2", "the last line is not finished; the next record closes it"]
     assert proof(report(head=Head("x", 1, "0" * 64)))[1].startswith("the first is line 1: cut off")

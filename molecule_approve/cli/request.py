@@ -185,19 +185,21 @@ def request(
     def run() -> int:
         from molecule_approve import asking, assemble  # noqa: PLC0415
 
-        settings = invocation.settings(flags)
-        stands = _HOUR if no_wait else settings.timeout.value
-        asked = asking.compose(
-            settings.workspace_id.value,
-            action,
-            reason,
-            context=asking.context_of(assemble.origin(), os.environ, asking.parse_context(context or [])),
-            expires_in=stands if expires_in is None else parse_duration(expires_in, "--expires-in"),
-            idempotency_key=idempotency_key,
-        )
-        progress = invocation.progress(settings, action, reason, wait=not no_wait)
-        made = assemble.gate(settings, invocation.stop, progress)
-        terms = assemble.terms(settings, wait=not no_wait)
+        # Nothing has been asked yet: a signal ends even an import that hangs (a network file system) at once.
+        with invocation.stop.open():
+            settings = invocation.settings(flags)
+            stands = _HOUR if no_wait else settings.timeout.value
+            asked = asking.compose(
+                settings.workspace_id.value,
+                action,
+                reason,
+                context=asking.context_of(assemble.origin(), os.environ, asking.parse_context(context or [])),
+                expires_in=stands if expires_in is None else parse_duration(expires_in, "--expires-in"),
+                idempotency_key=idempotency_key,
+            )
+            progress = invocation.progress(settings, action, reason, wait=not no_wait)
+            made = assemble.gate(settings, invocation.stop, progress)
+            terms = assemble.terms(settings, wait=not no_wait)
         return _judge(invocation, made, asked, progress, lambda: made.gate.request(asked, terms, made.permit))
 
     return _run(invocation, run)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
@@ -47,6 +48,9 @@ class Stream:
             try:
                 message = self._connection.recv(timeout=end.left())
             except TimeoutError:
+                if self._connection.state is not State.OPEN:
+                    # It said goodbye and keeps the connection: the library would wait for the end of that for ever.
+                    raise DisconnectedError("the event stream ended", hint="the wait goes on by reading") from None
                 return None
             except (ConnectionClosed, WebSocketException) as exc:
                 # A clean close ends it like any other: it is no news about the request.

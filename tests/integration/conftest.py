@@ -11,6 +11,10 @@ from tests.integration.fake_platform import FakePlatform
 from tests.integration.invariants import violations
 from tests.integration.program import World, new_world
 
+pytest.register_assert_rewrite(
+    *(f"tests.integration.{name}" for name in ("fault", "faults_answer", "faults_host", "faults_setup", "faults_signals"))
+)
+
 NewWorld = Callable[[FakePlatform | None], World]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.integration import behaviours as does
 from tests.integration.fault import Act, Arrange, Fault, approve, approve_unseen, both, deny, nothing, within
-from tests.integration.program import PROGRAM, limit_file_size, until
+from tests.integration.program import PROGRAM, on_full_disk, until
 
 if TYPE_CHECKING:
     from tests.integration.invariants import Facts
@@ -131,7 +131,7 @@ def _locked(world: World) -> None:
 
 def _full(size: int) -> Callable[[World, str, Fault], Program]:
     def start(world: World, path: str, fault: Fault) -> Program:
-        return world.request(path, timeout=fault.timeout, preexec_fn=limit_file_size(size))
+        return world.request(path, timeout=fault.timeout, command=on_full_disk(size))
 
     return start
 
@@ -139,7 +139,7 @@ def _full(size: int) -> Callable[[World, str, Fault], Program]:
 def _full_afterwards(world: World, path: str, fault: Fault) -> Program:
     """The disk has room for the beginning and none for a grant: measured on a first run's log."""
     world.run("request", "--no-wait", "--json", "--", "the first")
-    return world.request(path, timeout=fault.timeout, preexec_fn=limit_file_size(len(world.log_text()) * 2 + 200))
+    return world.request(path, timeout=fault.timeout, command=on_full_disk(len(world.log_text()) * 2 + 200))
 
 
 def _not_asked(world: World, facts: Facts) -> None:
@@ -213,6 +213,17 @@ def _bad_result_path(world: World, path: str, fault: Fault) -> Program:
     return world.request(path, "--result-file", "/proc/none/result.json", timeout=fault.timeout)
 
 
+def _passing_result_path(world: World, path: str, fault: Fault) -> Program:
+    (world.folder / "results").mkdir()
+    return world.request(path, "--result-file", str(world.folder / "results" / "one.json"), timeout=fault.timeout)
+
+
+def _remove_and_approve(world: World, path: str, program: Program) -> None:
+    world.await_waiting(path)
+    (world.folder / "results").rmdir()
+    approve(world, path, program)
+
+
 _PARENT = """
 import subprocess, sys
 child = subprocess.Popen(sys.argv[1:])
@@ -242,15 +253,22 @@ OUTPUT = (
     Fault("stdout full, timed out", "output full", 124, "timeout", start=_FULL, timeout=1),
     Fault("stdout full, result file", "output full", 0, "granted", start=_result_path, act=approve, check=_result_told),
     Fault(
-        "the result file cannot be written",
+        "the result file cannot be written, ever",
+        "output full",
+        2,
+        None,
+        paths=POLL,
+        start=_bad_result_path,
+        check=_not_asked,
+    ),
+    Fault(
+        "the result file cannot be written at the end",
         "output full",
         125,
-        None,
-        start=_bad_result_path,
-        cut_off=True,
-        paths=POLL,
-        act=nothing,
-        timeout=1,
+        "granted",
+        start=_passing_result_path,
+        act=_remove_and_approve,
+        check=_undelivered,
     ),
     Fault(
         "the reader of stdout is gone",

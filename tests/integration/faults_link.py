@@ -171,7 +171,7 @@ STREAM = (
     *(_socket_row(f"socket refused with {code}", f"refused with {code}", does.status(code)) for code in (401, 403, 404)),
     _socket_row("socket refused with 429", "refused with 429", does.status(429, "slow", ("Retry-After", "59"))),
     *(_socket_row(f"socket refused with {code}", "refused with 5xx", does.status(code)) for code in (500, 502, 503)),
-    _socket_row("socket closes at once", "accepts and closes at once", does.close_at_once, timeout=4, act=_muted),
+    _socket_row("socket closes at once", "accepts and closes at once", does.close_at_once),
     _socket_row("socket cut at once", "accepts and closes at once", does.cut_at_once),
     _socket_row("socket closes and lingers", "accepts and closes at once", does.close_and_linger),
     Fault("clean close", "clean close in mid-wait", 0, "granted", paths=SOCKET, act=_goodbye, check=within(6)),

@@ -229,7 +229,9 @@ def _decision_at_the_withdrawal(world: World) -> None:
 DECIDERS = (
     Fault("sixty-four at once", "sixty-four at once", 0, "granted", act=_sixty_four),
     Fault("approve against withdraw", "approve against withdraw against expiry", 143, "withdrawn", act=_against_withdrawal),
-    Fault("expiry before approve", "approve against withdraw against expiry", 124, "timeout", act=_against_expiry),
+    Fault(
+        "expiry before approve", "approve against withdraw against expiry", 124, "timeout", act=_against_expiry, timeout=2
+    ),
     Fault("approve before expiry", "approve against withdraw against expiry", 0, "granted", act=_before_expiry),
     Fault(
         "approved just before the withdrawal",

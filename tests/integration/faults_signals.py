@@ -212,8 +212,9 @@ SIGNALS = (
     Fault(
         "a signal in the withdrawal at the deadline",
         "TERM at any moment",
-        143,
-        "withdrawn",
+        124,
+        "timeout",
+        # The deadline came first, and nobody had decided: the signal ends nothing that has not ended.
         arrange=breaks("decide", does.act_then_hold),
         act=_at(_withdrawing, signal.SIGTERM),
         timeout=1,

@@ -199,13 +199,16 @@ def no_by_default(facts: Facts) -> Iterator[str]:
 def nothing_lost(facts: Facts) -> Iterator[str]:
     """4. The log is a whole chain: no gap, no change, no line that is not a record."""
     previous, number, log_id = "0" * 64, 0, None
-    lines = facts.lines[:-1] if facts.torn and facts.killed else facts.lines
-    if facts.torn and not facts.killed:
+    excused = facts.killed or _log_refused(facts)
+    lines = facts.lines[:-1] if facts.torn and excused else facts.lines
+    if facts.torn and not excused:
         yield "the log's last line is torn"
     for place, line in enumerate(lines, 1):
         found = _record(line)
         if not found:
-            yield f"line {place} of the log is no record"
+            following = _record(lines[place]) if place < len(lines) else {}
+            if following.get("action") != "recover":
+                yield f"line {place} of the log is no record"
             continue
         if "seq" not in found:
             continue
@@ -215,15 +218,15 @@ def nothing_lost(facts: Facts) -> Iterator[str]:
 
 
 _SAYS = {
-    "approved": (APPROVED, "granted"),
-    "denied": (DENIED, "denied"),
-    "timeout": (TIMEOUT, "timeout"),
-    "expired": (TIMEOUT, "timeout"),
-    "withdrawn": (TIMEOUT, "withdrawn"),
-    "pending": (PENDING, None),
-    "not_permitted": (DENIED, None),
-    "failed": (FAILED, "failure"),
-    "interrupted": (None, "withdrawn"),
+    "approved": {APPROVED},
+    "denied": {DENIED},
+    "timeout": {TIMEOUT},
+    "expired": {TIMEOUT},
+    "withdrawn": {TIMEOUT},
+    "pending": {PENDING},
+    "not_permitted": {DENIED},
+    "failed": {FAILED, USAGE},
+    "interrupted": INTERRUPTED,
 }
 
 
@@ -237,10 +240,8 @@ def one_ending(facts: Facts) -> Iterator[str]:
         yield f"{len(endings)} endings: {endings}"
     if facts.begun and not endings and facts.code != PENDING and not _log_refused(facts):
         yield f"no ending, and the code is {facts.code}"
-    if outcome is not None:
-        code, _ = _SAYS.get(outcome, (-1, None))
-        if facts.code not in (INTERRUPTED if code is None else {code}):
-            yield f"the answer says {outcome} and the code {facts.code}"
+    if outcome is not None and facts.code not in _SAYS.get(outcome, set()):
+        yield f"the answer says {outcome} and the code {facts.code}"
     yield from _endings_agree(facts, endings)
     yield from _platform_agrees(facts)
 
@@ -254,7 +255,7 @@ def _endings_agree(facts: Facts, endings: list[str]) -> Iterator[str]:
     for ending in endings:
         undelivered = any(r.get("action") == "deliver" and r.get("outcome") == "failed" for r in facts.own)
         fits = {
-            "granted": {FAILED} if undelivered else {APPROVED},
+            "granted": {FAILED, *INTERRUPTED} if undelivered else {APPROVED},
             "denied": {DENIED},
             "timeout": {TIMEOUT},
             "withdrawn": {TIMEOUT, *INTERRUPTED},
@@ -301,7 +302,7 @@ def _too_many(times: Sequence[float], burst: int, what: str) -> Iterator[str]:
 def one_question(facts: Facts) -> Iterator[str]:
     """7. One live request at most, and none afterwards."""
     for task_id, peak in facts.live_peak.items():
-        if peak > 1:
+        if peak > 1 and task_id:
             yield f"{peak} live requests at once carry {task_id}"
     done = facts.command in GATES and facts.code != PENDING and not facts.killed
     if done and not facts.cut_off:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
-import resource
 import select
 import shutil
 import signal
@@ -14,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,6 @@ class Program:
         **streams: Any,  # noqa: ANN401 - handed on to Popen
     ) -> None:
         self.arguments = tuple(arguments)
-        self.peak_kib = 0
         self.stopped = 0.0
         self._world = world
         self._timeout = timeout
@@ -113,6 +111,11 @@ class Program:
         """Send it a signal."""
         self.process.send_signal(number)
 
+    def peak_kib(self) -> int:
+        """The most memory that it has held so far, while it runs (ru_maxrss would count the memory of who started it)."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0])
+
     def freeze(self, seconds: float) -> None:
         """Stop it for that long, as a suspended machine or Ctrl-Z does."""
         self.signal(signal.SIGSTOP)
@@ -151,9 +154,8 @@ class Program:
         finally:
             os.close(handle)
         self._ended = time.monotonic()
-        _, status, usage = os.wait4(self.pid, 0)
+        _, status = os.waitpid(self.pid, 0)
         self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.peak_kib = int(usage.ru_maxrss)
         if self._drainer is not None:
             self._drainer.join(PATIENCE)
         return True
@@ -248,10 +250,15 @@ class World:
         return self.start(*arguments, timeout=timeout, action=action, **more)
 
     def await_waiting(self, path: str) -> None:
-        """Wait until the program waits: it listens on the socket (if it means to), and has read the list once."""
+        """Wait until the program waits: it listens on the socket (if it means to), and has read its request."""
+        self.platform.await_rows()
         if path == "websocket":
             self.platform.await_socket()
-        self.platform.await_count("list", 1)
+        self.platform.until(self._has_read)
+
+    def _has_read(self) -> bool:
+        asked, read = self.platform.times("submit"), self.platform.times("list")
+        return bool(read) and read[-1] > asked[-1]
 
     def log_text(self) -> bytes:
         """The audit log's bytes; none where there is no regular file."""
@@ -301,16 +308,8 @@ def new_world(platform: FakePlatform | None = None) -> World:
     return World(Path(tempfile.mkdtemp(prefix="ma.")), platform or FakePlatform().start())
 
 
-def limit_file_size(size: int) -> Callable[[], None]:
-    """For a child's ``preexec_fn``: no file of it grows beyond that many bytes, as on a full disk."""
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return limit
-
-
-def merged(env: Mapping[str, str], **more: str) -> dict[str, str]:
-    """An environment with further variables."""
-    return {**env, **more}
+def on_full_disk(size: int) -> tuple[str, ...]:
+    """The program, where no file can grow beyond that many bytes."""
+    limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
+    # Python ignores SIGXFSZ itself; the write then says EFBIG where a full disk says ENOSPC.
+    return (sys.executable, "-c", limit + "os.execv(sys.argv[2], sys.argv[2:])", str(size), *PROGRAM)

@@ -1,4 +1,4 @@
-"""Records are appended durably, one after the other, whatever other processes, the disk and other tools do."""
+"""Records are appended durably, one after the other, and whatever is wrong with the log is said."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import re
-import select
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,7 +17,7 @@ from molecule_approve.audit import files
 from molecule_approve.audit.chain import Fault, Head
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record, RecordOutcome
-from molecule_approve.errors import AuditError, Interrupted, UsedError
+from molecule_approve.errors import AuditError, UsedError
 from molecule_approve.model import Secret
 
 MakeRecord = Callable[..., Record]
@@ -28,24 +26,6 @@ Before = Callable[[object, Callable[[], None]], AbstractContextManager[None]]
 MakeChild = Callable[..., Any]
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
-
-WRITER = """
-import sys
-from pathlib import Path
-from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.record import Record
-journal = Journal(Path(sys.argv[1]))
-name = sys.argv[2]
-for number in range(int(sys.argv[3])):
-    record = Record("t", "approval", "ws", name, "approve", "x" * (number % 700), "initiated", f"{name}-{number}", {})
-    head = journal.append(record, patience=60)
-    print(head.seq, f"{name}-{number}", head.hash, flush=True)
-"""
-
-
-def acknowledged(text: str) -> list[tuple[int, str, str]]:
-    """What a writer was told to be safe: number, trace and hash. A half last line was not told."""
-    return [(int(seq), trace, digest) for seq, trace, digest in (line.split() for line in text.split("\n")[:-1])]
 
 
 def test_records_follow_each_other_in_one_chain(journal: Journal, log: Path, make: MakeRecord, chained: Chained) -> None:
@@ -87,86 +67,6 @@ def test_lines_of_other_tools_stay_and_the_chain_goes_round_them(
     report = journal.verify()
     assert report.whole
     assert (report.covered, report.uncovered) == (2, 3_002)
-
-
-def test_many_processes_lose_double_and_reorder_nothing(
-    log: Path, chained: Chained, child: MakeChild, journal: Journal
-) -> None:
-    """Four writers at once: every acknowledged record stands exactly once, with the number and hash it was told."""
-    writers = [child(WRITER, log, f"w{number}", 40) for number in range(4)]
-    told = []
-    for writer in writers:
-        code, out, err = writer.finish()
-        assert (code, err) == (0, "")
-        told += acknowledged(out)
-    found = chained(log)
-    assert sorted((seq, trace) for seq, trace, _ in told) == [(fields["seq"], fields["trace_id"]) for fields in found]
-    for number in range(4):
-        mine = [fields["trace_id"] for fields in found if fields["actor"] == f"w{number}"]
-        assert mine == [f"w{number}-{count}" for count in range(40)]
-    assert journal.verify().whole
-
-
-def test_killed_writers_lose_nothing_that_was_acknowledged(
-    log: Path, chained: Chained, child: MakeChild, journal: Journal
-) -> None:
-    """Writers killed at arbitrary moments of their work leave a log that verifies and holds all that they were told."""
-    told: list[tuple[int, str, str]] = []
-    for turn in range(6):
-        writers = [child(WRITER, log, f"k{turn}{number}", 100_000, measured=False) for number in range(2)]
-        spoken = ["".join(f"{writer.line()}\n" for _ in range(3 + 5 * turn)) for writer in writers]
-        for writer, said in zip(writers, spoken, strict=True):
-            told += acknowledged(said + writer.kill())
-    lines = {fields["seq"]: fields["trace_id"] for fields in chained(log)}
-    assert len(told) > 50
-    assert all(lines[seq] == trace for seq, trace, _ in told)
-    assert journal.verify().whole
-
-
-def test_another_tool_that_writes_without_the_lock_takes_nothing_from_us(
-    log: Path, child: MakeChild, journal: Journal, chained: Chained
-) -> None:
-    """Beside a writer that splits its lines over two calls, every acknowledged record stands on a line of its own."""
-    log.parent.mkdir(mode=0o700)
-    foreign = child(
-        """
-        import os, select, sys
-        handle = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        print("ready", flush=True)
-        while not select.select([sys.stdin], [], [], 0)[0]:
-            os.write(handle, b'{"event_type":"memory",')
-            os.write(handle, b'"half":2}\\n')
-            select.select([sys.stdin], [], [], 0.0005)
-        """,
-        log,
-    )
-    assert foreign.line() == "ready"
-    told = [
-        record
-        for writer in [child(WRITER, log, f"w{number}", 60) for number in range(2)]
-        for record in acknowledged(writer.finish()[1])
-    ]
-    foreign.go()
-    assert foreign.finish()[0] == 0
-    found = {fields["seq"]: fields["trace_id"] for fields in chained(log)}
-    assert len(told) == 120
-    assert all(found[seq] == trace for seq, trace, _ in told)
-    assert journal.verify().whole
-
-
-def test_threads_share_a_journal(journal: Journal, log: Path, make: MakeRecord, chained: Chained) -> None:
-    """Threads of one process are kept apart like processes."""
-
-    def write() -> None:
-        for _ in range(20):
-            journal.append(make(), patience=30)
-
-    threads = [threading.Thread(target=write) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(chained(log)) == 80
 
 
 def test_a_torn_last_line_is_closed_and_named(log: Path, make: MakeRecord, chained: Chained) -> None:
@@ -290,117 +190,6 @@ def test_a_rotated_log_ahead_of_an_old_memory_goes_on_from_its_end(journal: Jour
     assert b"recover" not in log.read_bytes()
 
 
-def test_a_memory_that_cannot_be_written_does_not_undo_a_durable_record(
-    journal: Journal, log: Path, make: MakeRecord, before: Before
-) -> None:
-    """The record stands; the log is ahead of its memory, which is normal."""
-    journal.append(make(), patience=0)
-    remembered = files.recall(log)
-
-    def take_the_memory_away() -> None:
-        files.head_path(log).unlink(missing_ok=True)
-        files.head_path(log).symlink_to("elsewhere")
-
-    with before(os.fsync, take_the_memory_away):
-        head = journal.append(make(), patience=0)
-    assert head.seq == 2
-    files.head_path(log).unlink()
-    assert remembered is not None
-    assert journal.head() == head
-
-
-def test_a_rename_between_open_and_write_loses_nothing(
-    journal: Journal, log: Path, make: MakeRecord, before: Before, chained: Chained
-) -> None:
-    """Like logrotate in that very moment: the record stands in the file that has the log's name, with the same bytes."""
-    journal.append(make(), patience=0)
-    moved: list[None] = []
-
-    def rename_once() -> None:
-        if not moved:
-            log.rename(log.with_name("audit.jsonl.1"))
-            moved.append(None)
-
-    with before(os.write, rename_once):
-        journal.append(make(number=2), patience=0)
-    old, new = log.with_name("audit.jsonl.1").read_bytes(), log.read_bytes()
-    assert old.endswith(b"\n" + new)
-    assert new.count(b"\n") == 1
-    assert len(chained(log.with_name("audit.jsonl.1"))) == 2
-    assert journal.append(make(), patience=0).seq == 3
-
-
-def test_half_a_line_of_another_writer_is_never_glued_to_ours(
-    journal: Journal, log: Path, make: MakeRecord, before: Before, chained: Chained
-) -> None:
-    """A writer without our lock that adds half a line between our look and our write makes us write again."""
-    journal.append(make(), patience=0)
-    halves = [b'{"event_type":"memory",', b"  "]
-
-    def add_half_a_line() -> None:
-        if halves:
-            with log.open("ab", buffering=0) as other:
-                other.write(halves.pop())
-
-    with before(os.write, add_half_a_line):
-        head = journal.append(make(number=2), patience=0)
-    found = chained(log)
-    assert (found[-1]["number"], found[-1]["seq"], len(found)) == (2, head.seq, 2)
-    assert journal.verify().whole
-    journal.append(make(), patience=0)
-    assert len(chained(log)) == 3
-
-
-def test_a_log_that_is_renamed_again_and_again_is_an_error(
-    journal: Journal, log: Path, make: MakeRecord, before: Before
-) -> None:
-    """Writing again has an end, and the sentence says what to look for."""
-    journal.append(make(), patience=0)
-
-    def rename() -> None:
-        if log.exists():
-            log.rename(log.with_name("moved"))
-
-    with (
-        before(os.write, rename),
-        pytest.raises(AuditError, match="again and again") as caught,
-    ):
-        journal.append(make(), patience=0)
-    assert "other program" in caught.value.hint
-
-
-def test_a_file_that_may_not_grow_refuses_and_its_torn_tail_is_closed_later(
-    journal: Journal, log: Path, make: MakeRecord, child: MakeChild, chained: Chained
-) -> None:
-    """A disk that takes half a record: no acknowledgement, nothing lost before it, and the next append closes the rest."""
-    journal.append(make(), patience=0)
-    writer = child(
-        """
-        import resource, sys
-        from pathlib import Path
-        from molecule_approve.audit.journal import Journal
-        from molecule_approve.audit.record import Record
-        from molecule_approve.errors import AuditError
-        log = Path(sys.argv[1])
-        size = log.stat().st_size + 100
-        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
-        try:
-            Journal(log).append(Record("t", "approval", "ws", "ws", "approve", "x", "initiated", "i", {}), patience=0)
-        except AuditError as error:
-            print(error.message, "|", error.hint)
-        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-        """,
-        log,
-    )
-    assert "cannot be written: File too large | the file is as large as it may be" in writer.line()
-    assert len(chained(log)) == 1
-    assert not log.read_bytes().endswith(b"\n")
-    journal.append(make(), patience=0)
-    assert [fields.get("reason") for fields in chained(log)] == [None, "torn_line", None]
-    assert journal.verify().whole
-
-
 def test_a_failed_fsync_is_an_error_and_is_never_tried_again(journal: Journal, log: Path, make: MakeRecord) -> None:
     """After a failed fsync nobody knows what is on the disk: this journal writes no more."""
     reader, writer = os.pipe()
@@ -449,40 +238,6 @@ def test_what_is_no_log_is_refused_before_anything_is_written(
     assert not log.with_name("elsewhere").exists()
 
 
-def test_a_lock_that_another_process_holds_is_not_waited_for_beyond_patience(
-    journal: Journal, log: Path, make: MakeRecord, child: MakeChild
-) -> None:
-    """While another process holds the lock, an append ends after its patience, or by what the pause raises."""
-    holder = child(
-        """
-        import sys
-        from pathlib import Path
-        from molecule_approve.audit import files
-        from molecule_approve.clock import boottime
-        with files.held(Path(sys.argv[1]), patience=0, pause=print, clock=boottime):
-            print("held", flush=True)
-            sys.stdin.readline()
-        """,
-        log,
-    )
-    assert holder.line() == "held"
-    with pytest.raises(AuditError, match=r"was not free within 0\.05 s"):
-        journal.append(make(), patience=0.05)
-
-    def interrupted(seconds: float) -> None:
-        raise Interrupted(2, "stopped")
-
-    with pytest.raises(Interrupted):
-        journal.append(make(), patience=5, pause=interrupted)
-    assert not log.exists()
-
-    def let_go(seconds: float) -> None:
-        holder.go()
-        select.select([holder.process.stdout], [], [], 10)
-
-    assert journal.append(make(), patience=60, pause=let_go).seq == 1
-
-
 def test_one_yes_is_used_once(journal: Journal, log: Path, make: MakeRecord) -> None:
     """The second grant of an approval is refused, and says when and under which trace it was used."""
     journal.append(make(), patience=0)
@@ -499,38 +254,6 @@ def test_one_yes_is_used_once(journal: Journal, log: Path, make: MakeRecord) -> 
 def test_the_first_grant_may_begin_a_log(journal: Journal, make: MakeRecord) -> None:
     """Where there is no log yet, nothing was used."""
     assert journal.grant(make(RecordOutcome.GRANTED, approval_id="a"), approval_id="a", patience=0).seq == 1
-
-
-def test_of_many_grants_at_once_one_wins(log: Path, child: MakeChild, chained: Chained) -> None:
-    """One hold of the lock covers the search and the append: eight processes, one approval, one 0."""
-    takers = [
-        child(
-            """
-            import sys
-            from pathlib import Path
-            from molecule_approve.audit.journal import Journal
-            from molecule_approve.audit.record import Record
-            from molecule_approve.errors import UsedError
-            record = Record("t", "approval", "ws", "alice", "approve", "x", "granted", sys.argv[2], {"approval_id": "a-1"})
-            print("ready", flush=True)
-            sys.stdin.readline()
-            try:
-                Journal(Path(sys.argv[1])).grant(record, approval_id="a-1", patience=60)
-                print("won")
-            except UsedError:
-                print("lost")
-            """,
-            log,
-            f"t{number}",
-        )
-        for number in range(8)
-    ]
-    for taker in takers:
-        assert taker.line() == "ready"
-    for taker in takers:
-        taker.go()
-    assert sorted(taker.finish()[1] for taker in takers) == ["lost\n"] * 7 + ["won\n"]
-    assert len(chained(log)) == 1
 
 
 def test_an_approval_whose_id_is_masked_is_still_used_once(log: Path, make: MakeRecord) -> None:

@@ -126,6 +126,7 @@ class Front:
         except (ClientDisconnect, WebSocketDisconnect, ConnectionError):
             return  # nobody is there to be answered
         except Exception:
+            if started:
+                raise
             logger.exception("a call failed inside the server")
-            if not started:
-                await answer({"error": "internal error", "code": "internal"}, 500)(scope, receive, sending)
+            await answer({"error": "internal error", "code": "internal"}, 500)(scope, receive, sending)

@@ -70,11 +70,11 @@ class Journaler:
     async def run(self) -> None:
         """Append what waits, and mark it once nothing waits; for ever, ends by being cancelled."""
         while True:
-            if await self._called() and not await self._drain():
+            if not await self._called():
+                await self._mark()
+            elif not await self._drain():
                 await asyncio.sleep(self._settings.journal_retry)
                 self._awake.set()
-            elif not self._awake.is_set() and self._unmarked:
-                await self._mark()
 
     async def _called(self) -> bool:
         # The marks come a little later, in one go: their transaction would compete with the events for the processor.
@@ -105,8 +105,7 @@ class Journaler:
             self._failing = False
             self._entries.popleft()
             self._unmarked.append(entry.number)
-            if not told.done():
-                told.set_result(None)
+            told.set_result(None)
         return True
 
     def _fail(self, exc: AuditError) -> None:

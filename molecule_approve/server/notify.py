@@ -123,10 +123,8 @@ class Hub:
             event.set()
 
     def stop(self) -> None:
-        """Wake everybody who waits for anything: the server stops."""
+        """Wake whoever waits for a request to end: the server stops. Sockets are closed with their connections."""
         self._stopped = True
         for waiters in self._waiting.values():
             for event in waiters:
                 event.set()
-        for subscription in self._subscriptions:
-            subscription.end()

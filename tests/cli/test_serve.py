@@ -66,6 +66,15 @@ def test_the_leave_for_callers_without_a_token_is_said_at_every_start(tmp_path: 
         assert "clients without a token may ask" in err
 
 
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path: Path) -> None:
+    """A background job does not end with the Ctrl-C that was meant for another."""
+    with serving(tmp_path / "home", through=("sh", "-c", 'trap "" INT; exec "$@"', "sh")) as (process, url):
+        process.send_signal(signal.SIGINT)
+        assert httpx.get(f"{url}/health").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--port", "65536"], ["--port", "x"], ["--what"]])
 def test_a_wrong_option_is_a_usage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]

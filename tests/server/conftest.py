@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.places import Places
 from molecule_approve.server.run import Plan, Running
 from molecule_approve.server.settings import Settings
 from tests.server.desk import Desk, desk_of
-
-if TYPE_CHECKING:
-    from molecule_approve.places import Places
 
 OpenDesk = Callable[..., Desk]
 
@@ -23,6 +20,14 @@ OpenDesk = Callable[..., Desk]
 def desk(live_server: Running) -> Iterator[Desk]:
     """A desk at a server with the usual limits."""
     with desk_of(live_server) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """One desk for all tests of a module: for those whom others' requests do not disturb."""
+    home = tmp_path_factory.mktemp("shared")
+    with Running(Plan(Places(home / "state", home / "run"))) as server, desk_of(server) as found:
         yield found
 
 

@@ -30,9 +30,12 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process and its address, from the line on stdout to its end (killed, if the test did not end it)."""
-    command = [*PROGRAM, "serve", "--port", "0", *options]
+def serving(home: Path, *options: str, through: tuple[str, ...] = ()) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process and its address, from the line on stdout to its end (killed, if the test did not end it).
+
+    ``through`` is a command that starts it.
+    """
+    command = [*through, *PROGRAM, "serve", "--port", "0", *options]
     process = subprocess.Popen(
         command, env=environment(home), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

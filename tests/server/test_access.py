@@ -169,6 +169,18 @@ def test_with_leave_a_call_without_a_token_may_ask_and_list_but_nothing_else(ope
     assert desk.one(approval_id)["status"] == "pending"
 
 
+def test_after_a_minute_a_key_has_its_calls_again() -> None:
+    """Not before; and what is left is told meanwhile."""
+    now = [0.0]
+    rates = RateLimiter(lambda: now[0])
+    assert [rates.charge("key", 2)[1] for _ in range(3)] == [True, True, False]
+    now[0] = 59.9
+    assert rates.charge("key", 2)[1] is False
+    now[0] = 60.0
+    allowance, within = rates.charge("key", 2)
+    assert (allowance.remaining, within) == (1, True)
+
+
 def test_a_minute_starts_with_a_keys_first_call_and_is_forgotten() -> None:
     """Counted on a clock that never jumps; a thousand old keys are swept away by the next call."""
     now = [0.0]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.requests import ClientDisconnect
 
+from molecule_approve.server.access import Addresses
+from molecule_approve.server.app import Front
 from molecule_approve.wire import key_task_id
 
 if TYPE_CHECKING:
     import httpx
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from tests.server.conftest import OpenDesk
     from tests.server.desk import Desk
@@ -214,6 +219,56 @@ def test_the_description_names_every_route_that_answers(desk: Desk) -> None:
             answer = desk.asker.request(method, filled)
             assert str(answer.status_code) in told["responses"], (path, answer.text)
             assert told["summary"]
+
+
+def test_a_fault_of_the_server_is_told_without_its_words(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """500 as JSON, and the traceback in the server's own log only."""
+    approval_id = desk.ask()
+    desk.change("UPDATE approvals SET status = 'nonsense'")
+    answer = desk.asker.get(f"{desk.path}/{approval_id}")
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal error", "code": "internal"})
+    assert "nonsense" in caplog.text
+
+
+def test_a_fault_after_the_answer_began_is_passed_on() -> None:
+    """A second answer cannot follow the first; the server under us ends the connection."""
+
+    async def half(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise LookupError
+
+    assert _front(half) == (["http.response.start"], LookupError)
+
+
+def test_a_caller_that_went_away_gets_no_answer() -> None:
+    """Nothing is sent, nothing is logged."""
+
+    async def gone(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise ClientDisconnect
+
+    assert _front(gone) == ([], None)
+
+
+def _front(inner: ASGIApp) -> tuple[list[str], type[Exception] | None]:
+    """What passes the front of the server while this application serves, and what it raises."""
+    sent: list[str] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "server": ("127.0.0.1", 1), "headers": [(b"host", b"127.0.0.1:1")]}
+    try:
+        asyncio.run(_called(Front(inner, Addresses.of("127.0.0.1", 1)), scope, receive, send))
+    except LookupError as exc:
+        return sent, type(exc)
+    return sent, None
+
+
+async def _called(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await app(scope, receive, send)
 
 
 def test_health_says_who_answers(desk: Desk) -> None:

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
         {"action": "a", "expires_in": 2_592_001},
     ],
 )
-def test_what_cannot_be_kept_is_refused(desk: Desk, body: dict[str, Any]) -> None:
+def test_what_cannot_be_kept_is_refused(shared_desk: Desk, body: dict[str, Any]) -> None:
     """422 with a sentence, and nothing is stored: nothing is ever cut off before it can be approved."""
-    answer = desk.asker.post(desk.path, content=json.dumps(body))
+    before = shared_desk.asker.get(shared_desk.path).json()
+    answer = shared_desk.asker.post(shared_desk.path, content=json.dumps(body))
     assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable"), answer.text
-    assert desk.asker.get(desk.path).json() == []
+    assert shared_desk.asker.get(shared_desk.path).json() == before
 
 
 @pytest.mark.parametrize(
@@ -50,9 +51,9 @@ def test_what_cannot_be_kept_is_refused(desk: Desk, body: dict[str, Any]) -> Non
         {"action": "a", "expires_in": 0.5},
     ],
 )
-def test_everything_else_comes_back_as_it_was_sent(desk: Desk, body: dict[str, Any]) -> None:
+def test_everything_else_comes_back_as_it_was_sent(shared_desk: Desk, body: dict[str, Any]) -> None:
     """Up to the limits, and with every character in it."""
-    found = desk.one(desk.ask(**body))
+    found = shared_desk.one(shared_desk.ask(**body))
     for key in ("action", "reason", "context"):
         assert found[key] == (body.get(key) if body.get(key) is not None else ("" if key == "reason" else found[key]))
 
@@ -69,18 +70,18 @@ def test_everything_else_comes_back_as_it_was_sent(desk: Desk, body: dict[str, A
         b'{"reason": 7}',
     ],
 )
-def test_what_is_no_request_is_refused(desk: Desk, content: bytes) -> None:
+def test_what_is_no_request_is_refused(shared_desk: Desk, content: bytes) -> None:
     """400 with the platform's sentence."""
-    answer = desk.asker.post(desk.path, content=content)
+    answer = shared_desk.asker.post(shared_desk.path, content=content)
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
 
 
-def test_a_context_that_is_too_deep_is_refused(desk: Desk) -> None:
+def test_a_context_that_is_too_deep_is_refused(shared_desk: Desk) -> None:
     """The clients read at most 64 levels in an answer."""
     context: dict[str, Any] = {}
     for _ in range(32):
         context = {"in": context}
-    answer = desk.asker.post(desk.path, json={"action": "a", "context": context})
+    answer = shared_desk.asker.post(shared_desk.path, json={"action": "a", "context": context})
     assert (answer.status_code, answer.json()["error"]) == (422, "the context has more than 32 levels")
 
 
@@ -95,27 +96,27 @@ def test_a_context_that_is_too_deep_is_refused(desk: Desk) -> None:
         ({"decision": ""}, 400),
     ],
 )
-def test_a_decision_that_cannot_be_kept_decides_nothing(desk: Desk, body: dict[str, Any], status: int) -> None:
+def test_a_decision_that_cannot_be_kept_decides_nothing(shared_desk: Desk, body: dict[str, Any], status: int) -> None:
     """The request stays open."""
-    approval_id = desk.ask()
-    assert desk.decider.post(f"{desk.path}/{approval_id}/decide", json=body).status_code == status
-    assert desk.one(approval_id)["status"] == "pending"
+    approval_id = shared_desk.ask()
+    assert shared_desk.decider.post(f"{shared_desk.path}/{approval_id}/decide", json=body).status_code == status
+    assert shared_desk.one(approval_id)["status"] == "pending"
 
 
 @pytest.mark.parametrize("body", [{}, {"invocation": 7}, {"invocation": "mine"}])
-def test_an_invocation_is_a_uuid(desk: Desk, body: dict[str, Any]) -> None:
+def test_an_invocation_is_a_uuid(shared_desk: Desk, body: dict[str, Any]) -> None:
     """Nothing is used up under another name."""
-    approval_id = desk.ask()
-    desk.decide(approval_id)
-    answer = desk.asker.post(f"{desk.path}/{approval_id}/redeem", json=body)
+    approval_id = shared_desk.ask()
+    shared_desk.decide(approval_id)
+    answer = shared_desk.asker.post(f"{shared_desk.path}/{approval_id}/redeem", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
-    assert desk.redeem(approval_id).status_code == 200
+    assert shared_desk.redeem(approval_id).status_code == 200
 
 
 @pytest.mark.parametrize("key", [b"", b"k" * 1_025, b"\xff"])
-def test_a_key_must_be_text_of_some_length(desk: Desk, key: bytes) -> None:
+def test_a_key_must_be_text_of_some_length(shared_desk: Desk, key: bytes) -> None:
     """An empty, endless or undecodable key stands for nothing."""
-    answer = desk.asker.post(desk.path, json={"action": "a"}, headers={b"Idempotency-Key": key})
+    answer = shared_desk.asker.post(shared_desk.path, json={"action": "a"}, headers={b"Idempotency-Key": key})
     assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from molecule_approve.errors import ConfigError, ServerError, UsageError
+from molecule_approve.places import Places
 from molecule_approve.server import credentials
-
-if TYPE_CHECKING:
-    from molecule_approve.places import Places
 
 
 def test_an_approvers_token_is_kept_as_a_hash(server_places: Places) -> None:
@@ -79,11 +77,16 @@ def test_a_file_open_to_others_is_refused(server_places: Places) -> None:
             credentials.own_workspace(server_places, store)
 
 
-def test_a_file_that_cannot_be_written_is_told(server_places: Places) -> None:
+def test_a_file_that_cannot_be_written_is_told(server_places: Places, tmp_path: Path) -> None:
     """As our own error, with what to look at."""
+    nowhere = Places(tmp_path / "nowhere", tmp_path / "run")
+    with credentials.opened(server_places) as store, pytest.raises(ServerError, match="cannot be written"):
+        credentials.own_workspace(nowhere, store)
+
+
+def test_a_link_in_the_files_place_is_refused(server_places: Places) -> None:
+    """A token is read from a file of one's own only."""
     with credentials.opened(server_places) as store:
-        server_places.requester.mkdir()
-        server_places.requester.rmdir()
         server_places.requester.symlink_to(server_places.state / "nowhere" / "file")
         with pytest.raises(ConfigError, match="cannot be read"):
             credentials.own_workspace(server_places, store)

@@ -187,8 +187,8 @@ def test_a_stop_does_not_wait_for_a_socket_that_does_not_read(open_desk: OpenDes
     """Its connection is dropped after the time that a clean stop takes at most."""
     desk = open_desk(stop=0.2)
     with desk.listening():
-        for _ in range(50):
-            desk.ask("x" * 4_096, reason="r" * 16_384)
+        for _ in range(30):
+            desk.ask("\u6f22" * 4_096, reason="\u6f22" * 16_384)
         began = time.monotonic()
         desk.server.stop()
         assert time.monotonic() - began < 3

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.integration import behaviours as does
-from tests.integration.fault import Act, Arrange, Fault, approve, approve_unseen, both, deny, nothing, within
+from tests.integration.fault import Act, Arrange, Fault, approve, both, deny, nothing, within
 from tests.integration.program import PROGRAM, on_full_disk, until
 
 if TYPE_CHECKING:
@@ -142,6 +142,11 @@ def _full_afterwards(world: World, path: str, fault: Fault) -> Program:
     return world.request(path, timeout=fault.timeout, command=on_full_disk(len(world.log_text()) * 2 + 200))
 
 
+def _approve_second(world: World, path: str, _: Program) -> None:
+    world.platform.await_rows(2)
+    world.platform.decide(world.platform.rows[1])
+
+
 def _not_asked(world: World, facts: Facts) -> None:
     assert [row for row in world.platform.rows if row.action != "the first"] == []
 
@@ -153,7 +158,7 @@ def _refused(name: str, example: str, arrange: Arrange = nothing, **more: Any) -
 
 DISK = (
     _refused("full before anything is asked", "full", start=_full(0)),
-    Fault("full when the grant is written", "full", 125, None, act=approve_unseen, start=_full_afterwards, cut_off=True),
+    Fault("full when the grant is written", "full", 125, None, act=_approve_second, start=_full_afterwards, cut_off=True),
     _refused("a file system that takes nothing", "read-only", _under("/proc")),
     _refused("a file where the folder should be", "read-only", _under("file")),
     _refused("writable by others", "read-only", _writable_by_others),

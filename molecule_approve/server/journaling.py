@@ -97,16 +97,22 @@ class Journaler:
     async def _drain(self) -> bool:
         while self._entries:
             entry, told = self._entries[0]
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._append, entry)
-            except AuditError as exc:
-                self._fail(exc)
+            error = await asyncio.get_running_loop().run_in_executor(self._thread, self._try_to_append, entry)
+            if error is not None:
+                self._fail(error)
                 return False
             self._failing = False
             self._entries.popleft()
             self._unmarked.append(entry.number)
             told.set_result(None)
         return True
+
+    def _try_to_append(self, entry: Entry) -> AuditError | None:
+        try:
+            self._append(entry)
+        except AuditError as exc:
+            return exc
+        return None
 
     def _fail(self, exc: AuditError) -> None:
         if not self._failing:

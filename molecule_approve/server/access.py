@@ -48,6 +48,8 @@ class Requester:
 
 Caller = Approver | Requester
 
+HTTP_PORT = 80
+
 
 def hash_token(token: str) -> str:
     """What the database keeps of a token. A plain hash is enough: the token is 256 random bits, not a password."""
@@ -120,7 +122,9 @@ class Addresses:
     def of(cls, host: str, port: int) -> Addresses:
         """Every usual name of this loopback address with this port."""
         shown = f"[{host}]" if ":" in host else host
-        names = [f"{name}:{port}" for name in (shown, "127.0.0.1", "localhost", "[::1]")]
+        bare = (shown, "127.0.0.1", "localhost", "[::1]")
+        # Clients leave the port of http:// out.
+        names = [*(f"{name}:{port}" for name in bare), *(bare if port == HTTP_PORT else ())]
         return cls(frozenset(names), frozenset(f"http://{name}" for name in names))
 
     def check(self, connection: HTTPConnection) -> None:

@@ -248,15 +248,23 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     )
     jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, settings))
     background = [asyncio.create_task(job) for job in jobs]
+    for task in background:
+        # None of them ends by itself: without it the server would go on and not keep what it promises.
+        task.add_done_callback(lambda _task: stop.set())
     try:
         await journaler.catch_up(ledger.held)
         await _Uvicorn(config, stop, ready, hub.stop).serve([*prepared.sockets])
     finally:
         for task in background:
             task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        ends = await asyncio.gather(*background, return_exceptions=True)
         lanes.close()
         journaler.close()
+    for end in ends:
+        if isinstance(end, Exception):
+            raise ServerError(
+                "the server failed inside, and stopped", hint="start it again; nothing decided is lost"
+            ) from end
 
 
 async def _recheck(lanes: Lanes, hub: Hub, settings: Settings) -> None:
@@ -316,7 +324,7 @@ class Running:
         self._plan = plan
         self._stack = ExitStack()
         self._started = threading.Event()
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
 
     def __enter__(self) -> Self:
         self._server = self._stack.enter_context(prepared(self._plan))
@@ -324,17 +332,31 @@ class Running:
         self._thread = threading.Thread(target=self._run, name="embedded-server", daemon=True)
         self._thread.start()
         self._started.wait()
+        if self._failure is not None:
+            self.stop()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
     def stop(self) -> None:
-        """Stop it cleanly; a second call does nothing."""
+        """Stop it cleanly; a second call does nothing.
+
+        Raises:
+            ServerError: it had failed before.
+
+        """
         with suppress(RuntimeError):  # its loop is closed already
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         self._stack.close()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def join(self) -> None:
+        """Wait until it ends by itself."""
+        self._thread.join()
 
     def add_approver(self, name: str) -> str:
         """Let somebody decide; the token."""
@@ -343,6 +365,8 @@ class Running:
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
+        except Exception as exc:  # noqa: BLE001 - whoever started the thread gets it
+            self._failure = exc
         finally:
             self._started.set()
 

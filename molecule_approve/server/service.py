@@ -96,13 +96,17 @@ class Service:
             RefusedError: the caller's; 400 and 422 (what ``reading`` raises), 409 and 422 (the key), 429 (too many), 503.
 
         """
+        now = self._now()
 
-        def job(transaction: Transaction) -> tuple[Approval, bool, float]:
+        def job(transaction: Transaction) -> tuple[Approval, bool, float, list[Entry]]:
             enter(transaction)
             draft = self._draft(workspace_id, reading())
-            return *self._keep(transaction, draft), draft.expires
+            # What is due is neither open nor to be taken up.
+            entries = transaction.expire_due(now, utc_now())
+            return *self._keep(transaction, draft), draft.expires, entries
 
-        approval, created, expires = await self._lanes.write(job)
+        approval, created, expires, entries = await self._lanes.write(job)
+        await self._told(entries)
         if created:
             self._watch(expires)
             self._announce(approval, "APPROVAL_REQUESTED", approval.created_at or "")
@@ -157,7 +161,7 @@ class Service:
             RefusedError: the caller's; 503.
 
         """
-        return await self._read(enter, lambda transaction: transaction.pending(LIST_LENGTH), _firsts)
+        return await self._read(enter, lambda transaction: transaction.pending(self._settings.pending_list), _firsts)
 
     async def one(self, enter: Enter, name: Name, seconds: float) -> Approval:
         """One request: as soon as it has ended, or as it is after so many seconds (0 for at once).

@@ -15,6 +15,7 @@ class Settings:
         rate: calls a minute for one credential, or for one address without a valid one (the platform's 600).
         failed_logins: calls a minute with a wrong token from one address; then 429, until the minute is over.
         pending: requests of one workspace that may stand open at once.
+        pending_list: how many pending requests an approver is shown: as many of the longest as a client reads at once.
         body: size of one request's body.
         action: characters of an action; ``reason``, ``task_id``, ``key``, ``name`` and ``comment`` likewise.
         context: size of a context as JSON.
@@ -36,6 +37,7 @@ class Settings:
     rate: int = 600
     failed_logins: int = 60
     pending: int = 1_000
+    pending_list: int = 500
     body: int = 1_048_576
     action: int = 4_096
     reason: int = 16_384

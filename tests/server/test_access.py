@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from molecule_approve.server.access import RateLimiter
+from molecule_approve.server.access import Addresses, RateLimiter
 
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
@@ -80,6 +80,12 @@ def test_every_usual_name_of_the_server_is_good(desk: Desk, host: str) -> None:
     """With its port."""
     port = desk.server.url.rpartition(":")[2]
     assert desk.asker.get(desk.path, headers={"Host": f"{host}:{port}"}).status_code == 200
+
+
+def test_the_usual_port_may_be_left_out() -> None:
+    """As clients do with the port of http://; with any other port they never do."""
+    assert "localhost" in Addresses.of("127.0.0.1", 80).hosts
+    assert Addresses.of("::1", 8788).hosts == {"[::1]:8788", "127.0.0.1:8788", "localhost:8788"}
 
 
 def test_a_foreign_origin_is_refused(desk: Desk) -> None:

@@ -144,6 +144,19 @@ def test_nobody_sees_an_expired_request_as_pending(desk: Desk) -> None:
                 assert desk.decide(approval_id).json()["decided_by"] == "auto-expired"
 
 
+def test_a_key_does_not_take_up_what_has_expired(desk: Desk) -> None:
+    """Even where the timer is late; the next try, with another key, is a new request, and the expiry is told."""
+    headers = {"Idempotency-Key": "k"}
+    first = desk.asker.post(desk.path, json={"action": "a", "expires_in": 3600}, headers=headers).json()["approval_id"]
+    desk.change("UPDATE approvals SET expires = 1")
+    answer = desk.asker.post(desk.path, json={"action": "a"}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "key_used")
+    with desk.listening() as stream:
+        desk.ask()
+        assert stream.events(3) == ["APPROVAL_EXPIRED", "APPROVAL_DECIDED", "APPROVAL_REQUESTED"]
+    assert desk.one(first)["decided_by"] == "auto-expired"
+
+
 def test_a_restart_keeps_everything_and_expires_what_was_due_meanwhile(server_places: Places) -> None:
     """Workspace, token, requests, used approvals; and what should have expired while nobody served, expires at once."""
     invocation = str(uuid.uuid4())

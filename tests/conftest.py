@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,9 +13,16 @@ from molecule_approve.server.run import Plan, Running
 
 
 @pytest.fixture
-def server_places(tmp_path: Path) -> Places:
+def home() -> Iterator[Path]:
+    """A home with a short name: a Unix socket's path has 107 bytes at most, and pytest's own folders use most of them."""
+    with TemporaryDirectory(prefix="ma-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def server_places(home: Path) -> Places:
     """The folders of a user who has never run a server."""
-    return Places(tmp_path / "state", tmp_path / "run")
+    return Places(home / "state", home / "run")
 
 
 @pytest.fixture

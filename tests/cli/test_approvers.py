@@ -13,15 +13,14 @@ from molecule_approve.server.run import Plan, Running
 from tests.server.serving import environment
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's home, and the environment that names it."""
-    for name, value in environment(tmp_path / "home").items():
+@pytest.fixture(autouse=True)
+def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment names the user's home."""
+    for name, value in environment(home).items():
         monkeypatch.setenv(name, value)
-    return tmp_path / "home"
 
 
-def test_add_prints_the_token_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_add_prints_the_token_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """So that `TOKEN=$(molecule-approve approvers add alice)` works; a second `add` is refused."""
     assert main(["approvers", "add", "alice"]) == 0
     out, err = capsys.readouterr()
@@ -30,7 +29,7 @@ def test_add_prints_the_token_alone(home: Path, capsys: pytest.CaptureFixture[st
     assert "already" in capsys.readouterr().err
 
 
-def test_list_shows_who_may_decide(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_who_may_decide(capsys: pytest.CaptureFixture[str]) -> None:
     """By name, each with the time; on stderr, that there is nobody."""
     assert main(["approvers", "list"]) == 0
     out, err = capsys.readouterr()
@@ -53,13 +52,13 @@ def test_a_running_server_knows_at_once(home: Path, capsys: pytest.CaptureFixtur
         assert httpx.get(f"{server.url}/approvals/pending", headers=headers).status_code == 401
 
 
-def test_revoke_refuses_an_unknown_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_revoke_refuses_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
     """With a hint where to look."""
     assert main(["approvers", "revoke", "nobody"]) == 2
     assert "approvers list" in capsys.readouterr().err
 
 
-def test_a_name_is_shown_visibly_and_refused_where_it_hides(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_is_shown_visibly_and_refused_where_it_hides(capsys: pytest.CaptureFixture[str]) -> None:
     """No name moves a cursor or hides a character."""
     assert main(["approvers", "add", "ali\u200bce\x1b[2K"]) == 2
     assert "\x1b" not in capsys.readouterr().err

@@ -28,11 +28,11 @@ def _main(argv: list[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     return main(argv)
 
 
-def test_one_line_on_stdout_says_the_address(tmp_path: Path) -> None:
+def test_one_line_on_stdout_says_the_address(home: Path) -> None:
     """Ready to be asked when the line comes; without a terminal stderr says how to name an approver."""
-    with serving(tmp_path / "home") as (process, url):
+    with serving(home) as (process, url):
         assert httpx.get(f"{url}/health").json()["status"] == "ok"
-        found = who_serves(locate(environment(tmp_path / "home")))
+        found = who_serves(locate(environment(home)))
         assert found is not None
         assert (found.pid, found.url) == (process.pid, url)
         process.send_signal(signal.SIGTERM)
@@ -41,12 +41,12 @@ def test_one_line_on_stdout_says_the_address(tmp_path: Path) -> None:
     assert err == "molecule-approve: nobody may decide yet: molecule-approve approvers add NAME\n"
 
 
-def test_a_second_one_says_who_runs_already(tmp_path: Path) -> None:
+def test_a_second_one_says_who_runs_already(home: Path) -> None:
     """125, with the process and the address."""
-    with serving(tmp_path / "home") as (process, url):
+    with serving(home) as (process, url):
         again = subprocess.run(
             [*PROGRAM, "serve", "--port", "0"],
-            env=environment(tmp_path / "home"),
+            env=environment(home),
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -56,19 +56,19 @@ def test_a_second_one_says_who_runs_already(tmp_path: Path) -> None:
     assert f"a server runs here already: process {process.pid} at {url}" in again.stderr
 
 
-def test_the_leave_for_callers_without_a_token_is_said_at_every_start(tmp_path: Path) -> None:
+def test_the_leave_for_callers_without_a_token_is_said_at_every_start(home: Path) -> None:
     """On stderr, also at the second start."""
     for _ in range(2):
-        with serving(tmp_path / "home", "--anonymous-requests") as (process, url):
+        with serving(home, "--anonymous-requests") as (process, url):
             assert httpx.get(f"{url}/health").json()["anonymous_requests"] is True
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=PATIENCE)
         assert "clients without a token may ask" in err
 
 
-def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path: Path) -> None:
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(home: Path) -> None:
     """A background job does not end with the Ctrl-C that was meant for another."""
-    with serving(tmp_path / "home", through=("sh", "-c", 'trap "" INT; exec "$@"', "sh")) as (process, url):
+    with serving(home, through=("sh", "-c", 'trap "" INT; exec "$@"', "sh")) as (process, url):
         process.send_signal(signal.SIGINT)
         assert httpx.get(f"{url}/health").status_code == 200
         process.send_signal(signal.SIGTERM)
@@ -77,16 +77,16 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path: Path) ->
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--port", "65536"], ["--port", "x"], ["--what"]])
 def test_a_wrong_option_is_a_usage_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
     """2, with a hint, and nothing is served, also with `--anonymous-requests`."""
-    assert _main(["serve", "--anonymous-requests", *options], tmp_path / "home", monkeypatch) == 2
+    assert _main(["serve", "--anonymous-requests", *options], home, monkeypatch) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "hint:" in err
 
 
-def test_without_its_libraries_it_says_what_to_install(tmp_path: Path) -> None:
+def test_without_its_libraries_it_says_what_to_install(home: Path, tmp_path: Path) -> None:
     """125, and the hint names the extra; so do the approvers' commands."""
     blocked = tmp_path / "blocked"
     for name in ("uvicorn", "sqlalchemy"):
@@ -96,7 +96,7 @@ def test_without_its_libraries_it_says_what_to_install(tmp_path: Path) -> None:
     for command in (["serve"], ["approvers", "list"], ["approvers", "add", "a"], ["approvers", "revoke", "a"]):
         found = subprocess.run(
             [*PROGRAM, *command],
-            env={**environment(tmp_path / "home"), "PYTHONPATH": path},
+            env={**environment(home), "PYTHONPATH": path},
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -106,22 +106,22 @@ def test_without_its_libraries_it_says_what_to_install(tmp_path: Path) -> None:
         assert "molecule-approve[server]" in found.stderr
 
 
-def test_a_first_start_at_a_terminal_makes_an_approver(tmp_path: Path) -> None:
+def test_a_first_start_at_a_terminal_makes_an_approver(home: Path) -> None:
     """Named after the user; the token is shown once, on stderr, and can decide."""
-    first = _at_a_terminal(tmp_path / "home", {})
+    first = _at_a_terminal(home, {})
     assert "You may decide, as tester, with this token; it is shown once:" in first
     lines = [line.strip() for line in first.splitlines()]
     token = lines[lines.index("You may decide, as tester, with this token; it is shown once:") + 1]
-    with serving(tmp_path / "home") as (_, url):
+    with serving(home) as (_, url):
         answer = httpx.get(f"{url}/approvals/pending", headers={"Authorization": f"Bearer {token}"})
         assert (answer.status_code, answer.json()) == (200, [])
-    assert "token" not in _at_a_terminal(tmp_path / "home", {})
+    assert "token" not in _at_a_terminal(home, {})
 
 
 @pytest.mark.parametrize("changed", [{"CI": "true"}, {"LOGNAME": "auto-expired", "USER": "auto-expired"}])
-def test_in_ci_or_without_a_usable_name_no_approver_is_made(tmp_path: Path, changed: dict[str, str]) -> None:
+def test_in_ci_or_without_a_usable_name_no_approver_is_made(home: Path, changed: dict[str, str]) -> None:
     """A token in a job's log would be everybody's; a reserved name would be nobody's."""
-    said = _at_a_terminal(tmp_path / "home", changed)
+    said = _at_a_terminal(home, changed)
     assert "nobody may decide yet" in said
     assert "shown once" not in said
 
@@ -153,11 +153,8 @@ def _at_a_terminal(home: Path, changed: dict[str, str]) -> str:
     return said.decode()
 
 
-def test_main_serves_until_a_signal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_main_serves_until_a_signal(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In this very process: 0, and the complaints of a running server come on stderr, made visible."""
-    home = tmp_path / "home"
     places = locate(environment(home))
     script = (
         "import os, sys, time\n"
@@ -165,7 +162,7 @@ def test_main_serves_until_a_signal(
         f"lock = Path({str(places.serving)!r})\n"
         "until = time.monotonic() + 20\n"
         "while time.monotonic() < until and not (lock.exists() and lock.read_text().endswith('}')): pass\n"
-        f"os.kill({os.getpid()}, 15)\n"
+        f"lock.exists() and lock.read_text().endswith('}}') and os.kill({os.getpid()}, 15)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script]) as killer:
         places.state.mkdir(mode=0o700, parents=True)
@@ -176,13 +173,13 @@ def test_main_serves_until_a_signal(
     assert "nobody may decide yet" in err
 
 
-def test_a_reader_of_stdout_that_has_gone_ends_the_start(tmp_path: Path) -> None:
+def test_a_reader_of_stdout_that_has_gone_ends_the_start(home: Path) -> None:
     """Whoever waited for the address will never know it: 125, and nothing runs on."""
     read, write = os.pipe()
     os.close(read)
     found = subprocess.run(
         [*PROGRAM, "serve", "--port", "0"],
-        env=environment(tmp_path / "home"),
+        env=environment(home),
         stdout=write,
         stderr=subprocess.PIPE,
         text=True,
@@ -191,12 +188,11 @@ def test_a_reader_of_stdout_that_has_gone_ends_the_start(tmp_path: Path) -> None
     )
     os.close(write)
     assert found.returncode == 125
-    assert who_serves(locate(environment(tmp_path / "home"))) is None
+    assert who_serves(locate(environment(home))) is None
 
 
-def test_a_journal_that_fails_is_told_while_it_serves(tmp_path: Path) -> None:
+def test_a_journal_that_fails_is_told_while_it_serves(home: Path) -> None:
     """One sentence on stderr; the server goes on."""
-    home = tmp_path / "home"
     places = locate(environment(home))
     with serving(home) as (process, url):
         token = subprocess.run(

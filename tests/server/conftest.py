@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,11 +26,12 @@ def desk(live_server: Running) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def shared_desk() -> Iterator[Desk]:
     """One desk for all tests of a module: for those whom others' requests do not disturb."""
-    home = tmp_path_factory.mktemp("shared")
-    with Running(Plan(Places(home / "state", home / "run"))) as server, desk_of(server) as found:
-        yield found
+    with TemporaryDirectory(prefix="ma-") as folder:
+        places = Places(Path(folder) / "state", Path(folder) / "run")
+        with Running(Plan(places)) as server, desk_of(server) as found:
+            yield found
 
 
 @pytest.fixture

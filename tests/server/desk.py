@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import uuid
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from molecule_approve.server import credentials
 from molecule_approve.server.access import hash_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from websockets.sync.client import ClientConnection
 
@@ -122,6 +123,13 @@ def read_log(places: Places) -> list[dict[str, Any]]:
     if not places.server_log.exists():
         return []
     return [json.loads(line) for line in places.server_log.read_bytes().splitlines()]
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait, bounded, for what another thread or process brings about."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until, what
 
 
 @contextmanager

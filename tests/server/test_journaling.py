@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +17,11 @@ from molecule_approve.audit.files import lock_path
 from molecule_approve.places import Places, locate, read_requester
 from molecule_approve.server import credentials
 from molecule_approve.server.run import Plan, Running
-from tests.server.desk import PATIENCE, Desk, desk_of, read_log
+from tests.server.desk import PATIENCE, Desk, desk_of, read_log, wait_for
 from tests.server.serving import environment, serving
 
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
-
-
-def _wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait, bounded, for what another thread or process brings about."""
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until, what
 
 
 @contextmanager
@@ -77,7 +70,7 @@ def test_every_ending_stands_in_the_log_with_its_actor(desk: Desk) -> None:
 def test_what_the_log_holds_is_noted_in_the_database(desk: Desk) -> None:
     """So that a later start need not look into the log."""
     desk.decide(desk.ask())
-    _wait_for(lambda: _unmarked(desk.server.places) == 0, "the row is not marked")
+    wait_for(lambda: _unmarked(desk.server.places) == 0, "the row is not marked")
 
 
 def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk: OpenDesk) -> None:
@@ -90,24 +83,24 @@ def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk
         assert stream.events(2) == ["APPROVAL_APPROVED", "APPROVAL_DECIDED"]
         assert desk.decide(second, "denied").status_code == 200
         assert desk.journal() == []
-        _wait_for(lambda: bool(said), "nobody was told")
+        wait_for(lambda: bool(said), "nobody was told")
         until = time.monotonic() + 0.3
         while time.monotonic() < until:
             desk.one(first)  # it is tried again and again meanwhile
-    _wait_for(lambda: len(desk.journal()) == 2, "the decisions are not journaled")
+    wait_for(lambda: len(desk.journal()) == 2, "the decisions are not journaled")
     assert [row["approval_id"] for row in desk.journal()] == [first, second]
     assert len(said) == 1
     assert "kept until they can" in said[0]
 
 
-def test_a_killed_server_loses_no_record(tmp_path: Path) -> None:
+def test_a_killed_server_loses_no_record(home: Path) -> None:
     """SIGKILL between the commit and the journal: the next start appends what the database holds."""
-    places = locate(environment(tmp_path / "home"))
-    with _served_and_decided(tmp_path / "home", places) as approval_id:
+    places = locate(environment(home))
+    with _served_and_decided(home, places) as approval_id:
         assert read_log(places) == []
-    with serving(tmp_path / "home") as (_, url):
+    with serving(home) as (_, url):
         assert url
-        _wait_for(lambda: len(read_log(places)) == 1, "the decision is not journaled")
+        wait_for(lambda: len(read_log(places)) == 1, "the decision is not journaled")
         assert (read_log(places)[0]["approval_id"], read_log(places)[0]["actor"]) == (approval_id, "alice")
 
 
@@ -147,7 +140,7 @@ def test_a_crash_between_the_log_and_the_note_of_it_doubles_nothing(server_place
     with server_places.server_log.open("ab") as log:
         log.write(b'{"another": "tool"}\nno json\n')
     with Running(Plan(server_places)):
-        _wait_for(lambda: _unmarked(server_places) == 0, "the rows are not marked")
+        wait_for(lambda: _unmarked(server_places) == 0, "the rows are not marked")
     lines = server_places.server_log.read_text().splitlines()
     assert [held in line for line in lines] == [True, False, False, False]
     assert [lacking in line for line in lines] == [False, False, False, True]
@@ -161,13 +154,13 @@ def test_a_note_that_the_database_refuses_is_made_later(open_desk: OpenDesk) -> 
         with _log_held(desk.server.places):
             desk.decide(approval_id)
             holder.execute("BEGIN IMMEDIATE")
-        _wait_for(lambda: len(desk.journal()) == 1, "the decision is not journaled")
+        wait_for(lambda: len(desk.journal()) == 1, "the decision is not journaled")
         # Each of these waits in the same line as the note, and is refused after it.
         for _ in range(5):
             assert desk.asker.post(desk.path, json={"action": "a"}).status_code == 503
         assert _unmarked(desk.server.places) == 1
         holder.execute("ROLLBACK")
-    _wait_for(lambda: _unmarked(desk.server.places) == 0, "the row is not marked")
+    wait_for(lambda: _unmarked(desk.server.places) == 0, "the row is not marked")
 
 
 def test_a_log_that_cannot_be_read_at_the_start_is_told_and_written_to_later(server_places: Places) -> None:
@@ -185,5 +178,5 @@ def test_a_log_that_cannot_be_read_at_the_start_is_told_and_written_to_later(ser
         assert "1 decisions from before this start are not journaled" in said[0]
     server_places.server_log.rmdir()
     with Running(Plan(server_places)):
-        _wait_for(lambda: _unmarked(server_places) == 0, "the row is not marked")
+        wait_for(lambda: _unmarked(server_places) == 0, "the row is not marked")
     assert len(read_log(server_places)) == 1

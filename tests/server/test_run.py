@@ -61,9 +61,9 @@ def test_whoever_only_looks_who_serves_does_not_keep_a_server_from_starting(serv
         looking.result(PATIENCE)
 
 
-def test_a_port_that_is_taken_is_told(server_places: Places, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_told(server_places: Places, home: Path) -> None:
     """With a hint; nothing of the second server remains."""
-    other = Places(tmp_path / "other", tmp_path / "other-run")
+    other = Places(home / "other", home / "other-run")
     with Running(Plan(server_places)) as server:
         port = int(server.url.rpartition(":")[2])
         with pytest.raises(ServerError, match=f"port {port}") as caught, Running(Plan(other, port=port)):
@@ -149,10 +149,10 @@ def _other_end(client: socket.socket) -> socket.socket:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_it_cleanly_with_sockets_open_and_answers_held(tmp_path: Path, signum: signal.Signals) -> None:
+def test_a_signal_stops_it_cleanly_with_sockets_open_and_answers_held(home: Path, signum: signal.Signals) -> None:
     """0, in under three seconds; sockets get a close frame, held answers are given, the socket file is gone."""
-    places = locate(environment(tmp_path / "home"))
-    with serving(tmp_path / "home") as (process, url), ExitStack() as stack:
+    places = locate(environment(home))
+    with serving(home) as (process, url), ExitStack() as stack:
         requester = read_requester(places)
         assert requester is not None
         headers = {"Authorization": f"Bearer {requester.token}", "X-Workspace-ID": requester.workspace_id}

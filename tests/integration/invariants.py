@@ -105,10 +105,14 @@ class Facts:
 
     @property
     def own(self) -> list[dict[str, Any]]:
-        """The records that were written while it ran and belong to it: by the trace in its answer, else all new ones."""
-        new = [found for found in map(_record, self.lines[self.before :]) if found]
-        trace = self.answer.get("trace_id")
-        return [found for found in new if trace is None or found.get("trace_id") in {trace, None}]
+        """The records that were written while it ran and belong to it: those of its trace that name one invocation.
+
+        Where it told no trace, the trace of the first new record is taken for its own.
+        """
+        new = [found for found in map(_record, self.lines[self.before :]) if found.get("trace_id")]
+        trace = self.answer.get("trace_id") or (new[0]["trace_id"] if new else None)
+        mine = [found for found in new if found["trace_id"] == trace]
+        return [found for found in mine if found.get("invocation") == mine[0].get("invocation")]
 
     @property
     def ending(self) -> list[dict[str, Any]]:
@@ -197,7 +201,15 @@ def no_by_default(facts: Facts) -> Iterator[str]:
 
 
 def nothing_lost(facts: Facts) -> Iterator[str]:
-    """4. The log is a whole chain: no gap, no change, no line that is not a record."""
+    """4. The log is a whole chain: no gap, no change, no line that is not a record; and ``audit verify`` says which."""
+    broken = list(_breaks(facts))
+    if facts.argv[:2] != ("audit", "verify"):
+        yield from broken
+    elif (facts.code == DAMAGED) != bool(broken):
+        yield f"audit verify says {facts.code}, and the log is {'not ' if broken else ''}whole"
+
+
+def _breaks(facts: Facts) -> Iterator[str]:
     previous, number, log_id = "0" * 64, 0, None
     excused = facts.killed or _log_refused(facts)
     lines = facts.lines[:-1] if facts.torn and excused else facts.lines
@@ -324,7 +336,7 @@ def decided_once(facts: Facts) -> Iterator[str]:
 def no_secret(facts: Facts) -> Iterator[str]:
     """9. No credential in arguments, output, records, or at an address that was never configured."""
     places = {
-        "an argument": "\0".join(facts.argv).encode(),
+        "an argument": "\0".join(facts.argv).encode("utf-8", "surrogateescape"),
         "stdout": facts.stdout,
         "stderr": facts.stderr,
         "the result file": facts.result,

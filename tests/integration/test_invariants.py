@@ -72,6 +72,7 @@ TIMED_OUT = replace(
     lines=_chain(*_BEGUN, _said("timeout", approval_id=ID)),
     rows=({**_ROW, "status": "denied", "decided_by": "withdrawn"},),
 )
+TORN_VERIFY = replace(GOOD, argv=("audit", "verify"), code=65, lines=GOOD.lines[1:], stdout=b"")
 TAIL = replace(GOOD, argv=("audit", "tail", "--json"), stdout=b"\n".join(GOOD.lines) + b"\n")
 
 
@@ -112,6 +113,8 @@ DOCTORED = {
     "lost: a line changed": ("nothing_lost", _edited(lambda lines: lines.__setitem__(0, lines[0].replace(b"in", b"un", 1)))),
     "lost: lines exchanged": ("nothing_lost", _edited(lambda lines: lines.reverse())),
     "lost: a line that is no record": ("nothing_lost", _edited(lambda lines: lines.insert(1, b"{"))),
+    "lost: verified although it is not": ("nothing_lost", replace(TORN_VERIFY, code=0)),
+    "lost: not verified although it is": ("nothing_lost", replace(GOOD, argv=("audit", "verify"), code=65)),
     "lost: torn": ("nothing_lost", replace(GOOD, torn=True)),
     "ending: two": ("one_ending", _lines(*_BEGUN, _said("granted", decided_by="alice"), _said("timeout"))),
     "ending: none": ("one_ending", replace(TIMED_OUT, lines=_chain(*_BEGUN))),
@@ -151,7 +154,9 @@ DOCTORED = {
 }
 
 
-@pytest.mark.parametrize("good", [GOOD, DENIED, TIMED_OUT, TAIL], ids=["approved", "denied", "timed out", "tail"])
+@pytest.mark.parametrize(
+    "good", [GOOD, DENIED, TIMED_OUT, TAIL, TORN_VERIFY], ids=["approved", "denied", "timed out", "tail", "verify"]
+)
 def test_nothing_is_wrong_with_a_good_run(good: Facts) -> None:
     """What ended as it should passes every rule."""
     assert violations(good) == []

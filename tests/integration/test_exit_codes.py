@@ -1,0 +1,417 @@
+"""Every exit code of the contract, except those of ``run``, by a real process, on both paths where there are two."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration import behaviours as does
+from tests.integration.program import ACTION, PATHS, PROGRAM, until
+
+if TYPE_CHECKING:
+    from tests.integration.invariants import Facts
+    from tests.integration.ledger import Row
+    from tests.integration.program import World
+
+both_paths = pytest.mark.parametrize("path", PATHS)
+
+
+def _ask(world: World, *options: str) -> Row:
+    """A request that stands and that nobody waits for."""
+    facts = world.run("request", "--no-wait", "--json", *options, "--", ACTION, action=ACTION)
+    assert facts.code == 8
+    return world.platform.rows[-1]
+
+
+def _wait(world: World, path: str, row: Row, *options: str, timeout: float = 10.0) -> Facts:
+    pace = ("--transport", path, "--poll-interval", "1", "--timeout", f"{timeout:g}")
+    return world.run("wait", *pace, "--json", *options, row.id, timeout=timeout)
+
+
+# --- 0, 77, 124: verdicts -----------------------------------------------------------------------------------------------
+
+
+@both_paths
+def test_0_when_a_person_approves(world: World, path: str) -> None:
+    """``request`` leaves with 0, says who it was, and that nothing proves the name."""
+    program = world.request(path, answer="")
+    world.await_waiting(path)
+    world.platform.decide(world.platform.rows[0])
+    facts = program.wait()
+    assert facts.code == 0
+    assert facts.stdout == b"approved by alice (name not verified)\n"
+
+
+@both_paths
+def test_77_when_a_person_denies(world: World, path: str) -> None:
+    """``request`` leaves with 77 and names the person."""
+    program = world.request(path, answer="")
+    world.await_waiting(path)
+    world.platform.decide(world.platform.rows[0], "denied", "bob")
+    facts = program.wait()
+    assert facts.code == 77
+    assert facts.stdout == b"denied by bob (name not verified)\n"
+
+
+def test_77_when_the_roles_do_not_let_it_ask(world: World) -> None:
+    """RBAC: nothing is asked, and the log says who was refused what."""
+    config = world.folder / "config.yaml"
+    config.write_text("rbac:\n  roles: [read-only]\n")
+    config.chmod(0o600)
+    world.env["WORKSPACE_CONFIG_PATH"] = str(config)
+    facts = world.run("request", "--json", "--", ACTION)
+    assert (facts.code, facts.answer["outcome"]) == (77, "not_permitted")
+    assert [(r["event_type"], r["action"], r["outcome"]) for r in facts.own] == [("rbac", "rbac.deny", "denied")]
+    assert (facts.own[0]["attempted_action"], facts.own[0]["roles"]) == ("approve", ["read-only"])
+    assert world.platform.connections == []
+
+
+@both_paths
+def test_124_when_nobody_decides(world: World, path: str) -> None:
+    """At the deadline the question is taken back, and nobody can approve it any more."""
+    facts = world.request(path, timeout=1).wait()
+    assert (facts.code, facts.answer["outcome"]) == (124, "timeout")
+    assert world.platform.rows[0].decided_by == "withdrawn"
+    assert facts.seconds < 1 + 2
+
+
+@both_paths
+def test_124_when_somebody_else_withdraws(world: World, path: str) -> None:
+    """A request that another process took back was denied by nobody."""
+    program = world.request(path)
+    world.await_waiting(path)
+    assert world.run("withdraw", world.platform.rows[0].id).code == 0
+    facts = program.wait()
+    assert (facts.code, facts.answer["outcome"], facts.answer["decided_by"]) == (124, "withdrawn", None)
+
+
+# --- 8 ------------------------------------------------------------------------------------------------------------------
+
+
+def test_8_and_the_bare_id_without_waiting(world: World) -> None:
+    """``--no-wait`` prints the id alone, leaves it in the id file, and leaves with 8."""
+    facts = world.run("request", "--no-wait", "--id-file", str(world.folder / "id"), "--", ACTION, action=ACTION)
+    row = world.platform.rows[0]
+    assert (facts.code, facts.stdout) == (8, f"{row.id}\n".encode())
+    assert (world.folder / "id").read_text() == f"{row.id}\n"
+    assert facts.ending == []
+
+
+@both_paths
+def test_8_when_the_time_of_a_wait_is_over(world: World, path: str) -> None:
+    """``wait`` without ``--withdraw`` leaves the question standing, and writes no ending."""
+    row = _ask(world)
+    facts = _wait(world, path, row, timeout=1)
+    assert (facts.code, facts.answer["outcome"], row.status) == (8, "pending", "pending")
+    assert facts.ending == []
+
+
+@both_paths
+def test_124_when_the_time_of_a_withdrawing_wait_is_over(world: World, path: str) -> None:
+    """``wait --withdraw`` takes the question back."""
+    row = _ask(world)
+    facts = _wait(world, path, row, "--withdraw", timeout=1)
+    assert (facts.code, row.decided_by) == (124, "withdrawn")
+
+
+def test_8_for_the_status_of_what_is_pending(world: World) -> None:
+    """``status`` reports, also by the beginning of an id."""
+    row = _ask(world)
+    assert world.run("status", row.id[:8]).code == 8
+
+
+# --- wait: one yes, one 0 -----------------------------------------------------------------------------------------------
+
+
+@both_paths
+def test_an_approval_is_used_up_by_the_first_wait(world: World, path: str) -> None:
+    """The first ``wait`` is 0, the second 125; ``status`` repeats the yes and gates nothing."""
+    row = _ask(world)
+    world.platform.decide(row)
+    first, second = _wait(world, path, row), _wait(world, path, row)
+    assert (first.code, second.code, second.answer["error"]["kind"]) == (0, 125, "already_used")
+    assert world.run("status", row.id).code == 0
+
+
+@both_paths
+def test_a_wait_reports_a_denial(world: World, path: str) -> None:
+    """``wait`` on what bob denied is 77."""
+    row = _ask(world)
+    world.platform.decide(row, "denied", "bob")
+    assert _wait(world, path, row).code == 77
+
+
+def test_an_approval_of_other_text_is_none(world: World) -> None:
+    """``wait --action`` with another text than was asked is refused by our log, and else by the platform's row."""
+    row = _ask(world)
+    world.platform.decide(row)
+    other = ("--action", "drop the production database")
+    assert _wait(world, "poll", row, *other, timeout=1).code == 2
+    world.log = world.folder / "another.jsonl"
+    world.env["AUDIT_LOG_PATH"] = str(world.log)
+    assert _wait(world, "poll", row, *other, timeout=1).code == 125
+    assert _wait(world, "poll", row, timeout=1).code == 2
+
+
+# --- 2 ------------------------------------------------------------------------------------------------------------------
+
+_USAGE = {
+    "no action": ("request",),
+    "empty action": ("request", "--", ""),
+    "blank action": ("request", "--", " \t"),
+    "help as the action": ("request", "--help"),
+    "version as the action": ("request", "--version"),
+    "long action": ("request", "--", "x" * 5_000),
+    "long reason": ("request", "--reason", "x" * 16_385, "--", "x"),
+    "large context": ("request", "--context", f"k={'x' * 70_000}", "--", "x"),
+    "surrogate in the action": ("request", "--", "a\udcffb"),
+    "two actions": ("request", "one", "two"),
+    "unknown option": ("request", "--yes", "--", "x"),
+    "bad duration": ("request", "--timeout", "5 parsecs", "--", "x"),
+    "too long": ("request", "--timeout", "25h", "--", "x"),
+    "no time": ("request", "--timeout", "0", "--", "x"),
+    "context without =": ("request", "--context", "key", "--", "x"),
+    "unknown transport": ("request", "--transport", "pigeon", "--", "x"),
+    "help of wait": ("wait", "--help"),
+    "help of status": ("status", "--help"),
+    "wait without an id": ("wait",),
+    "unknown command": ("please",),
+    "no command": (),
+}
+
+
+@pytest.mark.parametrize("name", _USAGE)
+def test_2_when_it_makes_no_sense(world: World, name: str) -> None:
+    """Nothing is asked, nothing is recorded, nothing is 0."""
+    facts = world.run(*_USAGE[name])
+    assert facts.code == 2
+    assert (world.platform.connections, facts.lines) == ([], ())
+
+
+@pytest.mark.parametrize(
+    "action", ["--help", "--version", "-q", "--no-wait", "approved", "a\nb", "\x1b[2K\u202e", "::error::x"]
+)
+def test_a_hostile_action_is_asked_as_it_is(world: World, action: str) -> None:
+    """After ``--`` any word is only text: it is asked, shown visibly, and says nothing by itself."""
+    facts = world.request("poll", action=action, timeout=1).wait()
+    assert facts.code == 124
+    assert world.platform.rows[0].action == action
+
+
+@pytest.mark.parametrize("word", ["--help", "--version", "--no-wait", "--install-completion", "--show-completion", "-h"])
+def test_a_hostile_word_without_dashes_before_it_is_no_yes(world: World, word: str) -> None:
+    """``request "$X"`` never exits 0 because of what X is, nor because of completion variables."""
+    world.env |= {"_MOLECULE_APPROVE_COMPLETE": "complete_bash", "COMP_WORDS": "x", "COMP_CWORD": "1"}
+    assert world.run("request", word).code == 2
+
+
+# --- 125 ----------------------------------------------------------------------------------------------------------------
+
+
+def _away(world: World) -> None:
+    world.platform.stop()
+    world.cut_off = True
+
+
+def _wrong_token(world: World) -> None:
+    world.env["MOLECULE_TOKEN"] = "no-such-token"
+
+
+def _forbidden(world: World) -> None:
+    world.platform.on("submit", does.status(403))
+
+
+def _nonsense(world: World) -> None:
+    world.platform.on("submit", does.answers(b"<html>", 201))
+
+
+def _no_log(world: World) -> None:
+    world.log.mkdir()
+
+
+def _bad_config(world: World) -> None:
+    world.env["WORKSPACE_CONFIG_PATH"] = str(world.folder / "none.yaml")
+
+
+def _rejected(world: World) -> None:
+    world.platform.on("submit", does.status(400, "invalid request body"))
+
+
+_FAILURES: dict[str, Callable[[World], None]] = {
+    "unavailable": _away,
+    "credential": _wrong_token,
+    "credential, 403": _forbidden,
+    "protocol": _nonsense,
+    "rejected": _rejected,
+    "audit": _no_log,
+    "configuration": _bad_config,
+}
+
+
+@both_paths
+@pytest.mark.parametrize("name", _FAILURES)
+def test_125_when_no_verdict_could_be_had(world: World, name: str, path: str) -> None:
+    """Each kind of failure is named, in one sentence and with a hint, and none is a yes."""
+    _FAILURES[name](world)
+    facts = world.request(path, timeout=1).wait()
+    assert (facts.code, facts.answer["error"]["kind"]) == (125, name.partition(",")[0])
+    assert facts.answer["error"]["message"]
+    assert facts.answer["error"]["hint"]
+
+
+def test_125_when_a_verified_name_is_wanted_and_cannot_be_had(world: World) -> None:
+    """The platform proves no names, so that nothing is asked of it then."""
+    facts = world.request("poll", "--require-verified-approver", timeout=2).wait()
+    assert facts.code == 125
+    assert world.platform.rows == []
+
+
+def test_125_for_a_key_that_was_used(world: World) -> None:
+    """Yesterday's yes is no answer to today's question."""
+    row = _ask(world, "--idempotency-key", "deploy-4.2")
+    world.platform.decide(row)
+    facts = world.request("poll", "--idempotency-key", "deploy-4.2").wait()
+    assert (facts.code, facts.answer["error"]["kind"]) == (125, "key_used")
+    assert len(world.platform.rows) == 1
+
+
+def test_a_key_takes_up_what_is_pending(world: World) -> None:
+    """The same key and text ask nothing anew, and wait for the same request."""
+    row = _ask(world, "--idempotency-key", "deploy-4.2")
+    program = world.request("poll", "--idempotency-key", "deploy-4.2")
+    world.platform.await_count("list", 2)
+    world.platform.decide(row)
+    assert program.wait().code == 0
+    assert len(world.platform.rows) == 1
+
+
+# --- 129, 130, 143 ------------------------------------------------------------------------------------------------------
+
+
+@both_paths
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_128_and_the_signal_when_it_was_stopped(world: World, number: signal.Signals, path: str) -> None:
+    """The question is taken back and the object says interrupted."""
+    program = world.request(path)
+    world.await_waiting(path)
+    program.signal(number)
+    facts = program.wait()
+    assert (facts.code, facts.answer["outcome"]) == (128 + number, "interrupted")
+    assert world.platform.rows[0].decided_by == "withdrawn"
+
+
+@pytest.mark.parametrize("withdraw", [True, False])
+def test_a_stopped_wait_takes_back_only_what_it_was_told_to(world: World, withdraw: bool) -> None:
+    """``wait`` leaves the question standing unless ``--withdraw`` was given."""
+    row = _ask(world)
+    options = ("--withdraw",) if withdraw else ()
+    world.cut_off = not withdraw
+    program = world.start("wait", "--transport", "poll", "--timeout", "10", "--json", *options, row.id)
+    world.platform.await_count("list", 2)
+    program.signal(signal.SIGTERM)
+    assert program.wait().code == 143
+    assert row.decided_by == ("withdrawn" if withdraw else None)
+
+
+# --- the approver's side, and the log -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def approver(world: World) -> World:
+    """A world in which the administrator's token is at hand."""
+    world.env["MOLECULE_APPROVER_TOKEN"] = world.platform.admin
+    return world
+
+
+@pytest.mark.parametrize(("command", "status"), [("approve", "approved"), ("deny", "denied")])
+def test_0_when_it_was_decided_and_3_when_it_had_ended(approver: World, command: str, status: str) -> None:
+    """The first decision is done, the second comes too late."""
+    row = _ask(approver)
+    first, second = approver.run(command, "--yes", row.id), approver.run(command, "--yes", row.id)
+    assert (first.code, second.code, row.status) == (0, 3, status)
+
+
+def test_0_when_it_was_withdrawn_and_3_when_it_had_ended(world: World) -> None:
+    """``withdraw`` takes back what is pending, and nothing else."""
+    row, other = _ask(world), _ask(world)
+    world.platform.decide(other)
+    assert [world.run("withdraw", found.id).code for found in (row, other)] == [0, 3]
+
+
+@pytest.mark.parametrize("command", [("approve", "--yes"), ("deny", "--yes"), ("withdraw",), ("status",)])
+def test_125_when_it_was_not_done(approver: World, command: tuple[str, ...]) -> None:
+    """Without a platform nothing is decided, taken back or told."""
+    row = _ask(approver)
+    _away(approver)
+    assert approver.run(*command, row.id).code == 125
+
+
+def test_2_when_there_is_no_terminal_to_ask_at(approver: World) -> None:
+    """``approve`` without ``--yes`` wants a terminal."""
+    row = _ask(approver)
+    assert (approver.run("approve", row.id).code, row.status) == (2, "pending")
+
+
+def test_pending_lists_and_leaves_with_0(world: World) -> None:
+    """``pending`` and ``status`` without an id print an array, oldest first."""
+    rows = [_ask(world), _ask(world)]
+    for command in ("pending", "status"):
+        facts = world.run(command, "--json")
+        assert facts.code == 0
+        assert [facts.stdout.index(row.id.encode()) for row in rows] == sorted(
+            facts.stdout.index(row.id.encode()) for row in rows
+        )
+
+
+def test_65_when_the_log_is_not_whole(world: World) -> None:
+    """``audit verify`` is 0 on a whole log and names the first line that is not."""
+    _ask(world)
+    assert world.run("audit", "verify").code == 0
+    whole = world.log.read_bytes()
+    world.log.write_bytes(whole.replace(ACTION.encode(), b"have a break", 1))
+    damaged = world.run("audit", "verify")
+    world.log.write_bytes(whole)
+    assert damaged.code == 65
+    assert b"line 1" in damaged.stdout + damaged.stderr
+
+
+def test_audit_tail_leaves_with_0_when_its_reader_goes_and_130_on_ctrl_c(world: World) -> None:
+    """A follower whose reader went away is done; one that was interrupted says so."""
+    _ask(world)
+    shown = world.run("audit", "tail", "--json")
+    assert (shown.code, len(shown.stdout.splitlines())) == (0, 2)
+    follower = world.start("audit", "tail", "-f", "--json")
+    until(lambda: follower.stdout)
+    follower.signal(signal.SIGINT)
+    assert follower.wait().code == 130
+    piped = world.run(command=("/bin/bash", "-c", 'set -o pipefail; "$@" audit tail -f | head -n 1', "bash", *PROGRAM))
+    assert piped.code == 0
+
+
+# --- a real shell -------------------------------------------------------------------------------------------------------
+
+_SCRIPTS = {
+    "set -e": 'set -e; "$@" -- "drop it"; echo dropped',
+    "if": 'if "$@" -- "drop it"; then echo dropped; else exit $?; fi',
+    "and": '"$@" -- "drop it" && echo dropped',
+    "dollar": '"$@" -- "drop it"; code=$?; [ $code -eq 0 ] && echo dropped; exit $code',
+    "pipe": 'set -o pipefail; "$@" -- "drop it" | cat && echo dropped',
+}
+
+
+@both_paths
+@pytest.mark.parametrize("script", _SCRIPTS)
+@pytest.mark.parametrize(("status", "code"), [("approved", 0), ("denied", 77)])
+def test_a_script_goes_on_only_after_a_yes(world: World, script: str, status: str, code: int, path: str) -> None:
+    """In bash the guarded command runs after an approval and not otherwise, and the script's code is ours."""
+    pace = ("--transport", path, "--poll-interval", "1", "--timeout", "10")
+    command = ("/bin/bash", "-c", _SCRIPTS[script], "bash", *PROGRAM, "request", *pace)
+    program = world.start(command=command)
+    world.await_waiting(path)
+    world.platform.decide(world.platform.rows[0], status, "alice")
+    facts = program.wait()
+    assert facts.code == code
+    assert (b"dropped" in facts.stdout) == (code == 0)

@@ -7,20 +7,53 @@ covers the look-up of the name, every address and the tunnel, and one decision s
 from __future__ import annotations
 
 import base64
+import contextlib
+import re
 import socket
 import ssl
 import threading
 import urllib.parse
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from molecule_approve.errors import PlatformError, UnavailableError
+from molecule_approve.errors import CredentialError, PlatformError, UnavailableError
 
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
     from molecule_approve.model import Endpoint, Secret
 
 _HEAD_LIMIT = 16_384
+_PROXY_HINT = "check HTTPS_PROXY, or name the platform in NO_PROXY"
+_SHORTEST = 0.001
+"""Seconds: a timeout of 0 would mean "do not block" to a socket, which is something else."""
+
 _AddressInfo = list[tuple[Any, Any, Any, Any, Any]]
+
+
+def _nothing() -> None:
+    """Nothing is waited for."""
+
+
+class Grip:
+    """What a call waits for right now, so that another thread can break it off: a look-up, or a socket."""
+
+    def __init__(self) -> None:
+        self._release: Callable[[], object] = _nothing
+
+    def hold(self, sock: socket.socket) -> None:
+        """From now on the call waits for this socket."""
+        self._release = partial(sock.shutdown, socket.SHUT_RDWR)
+
+    def wait(self, done: threading.Event, seconds: float) -> None:
+        """Wait until something is done, or the time is over, or we are broken off."""
+        self._release = done.set
+        done.wait(seconds)
+
+    def break_off(self) -> None:
+        """Make what is waited for fail at once. The next call is not affected."""
+        with contextlib.suppress(OSError):  # it has ended by itself
+            self._release()
 
 
 def address_of(url: str) -> tuple[str, int]:
@@ -41,30 +74,31 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def resolve(host: str, port: int, deadline: Deadline) -> _AddressInfo:
+def resolve(host: str, port: int, deadline: Deadline, grip: Grip) -> _AddressInfo:
     """The addresses of a host. The system's look-up knows no timeout, so it runs in a thread that may be left behind.
 
     Raises:
         UnavailableError: there is none, or the look-up took too long.
 
     """
-    found: list[_AddressInfo | OSError] = []
+    found: list[_AddressInfo | Exception] = []
+    done = threading.Event()
 
     def look_up() -> None:
         try:
             found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # UnicodeError: a label that is empty or too long
             found.append(exc)
+        done.set()
 
     if _is_literal(host):
         look_up()
     else:
-        thread = threading.Thread(target=look_up, daemon=True)
-        thread.start()
-        thread.join(deadline.left())
+        threading.Thread(target=look_up, daemon=True).start()
+        grip.wait(done, deadline.left())
     if not found:
         raise UnavailableError(f"looking up the host {host!r} took too long", maybe_sent=False, hint="is the network up?")
-    if isinstance(found[0], OSError):
+    if isinstance(found[0], Exception):
         raise UnavailableError(
             f"there is no host {host!r}", maybe_sent=False, hint="check PLATFORM_URL and the network"
         ) from found[0]
@@ -81,25 +115,16 @@ def _is_literal(host: str) -> bool:
     return False
 
 
-def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
-    failure: OSError | None = None
-    addresses = resolve(host, port, deadline)
-    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
-        sock = socket.socket(family, kind, protocol)
+def _connect(host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
+    failure = OSError("it has no address")
+    addresses = resolve(host, port, deadline, grip)
+    for tried, address in enumerate(addresses):
+        # An equal share of the time for each address: one that swallows everything must not starve the next.
         try:
-            # An equal share of the time for each address: one that swallows everything must not starve the next.
-            sock.settimeout(max(deadline.left() / (len(addresses) - tried), 0.001))
-            sock.connect(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _connect_to(address, max(deadline.left() / (len(addresses) - tried), _SHORTEST), grip)
         except OSError as exc:
-            sock.close()
             failure = exc
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    why = "it does not answer" if isinstance(failure, TimeoutError) else (failure and failure.strerror) or "no address"
+    why = "it does not answer" if isinstance(failure, TimeoutError) else failure.strerror or str(failure)
     raise UnavailableError(
         f"no connection to {host}:{port}: {why}",
         maybe_sent=False,
@@ -107,10 +132,26 @@ def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
     ) from failure
 
 
-def _connect_unix(path: str, deadline: Deadline) -> socket.socket:
+def _connect_to(address: tuple[Any, Any, Any, Any, Any], seconds: float, grip: Grip) -> socket.socket:
+    family, kind, protocol, _, target = address
+    # Making the socket can fail as well: a name may have an IPv6 address on a machine without IPv6.
+    sock = socket.socket(family, kind, protocol)
+    try:
+        grip.hold(sock)
+        sock.settimeout(seconds)
+        sock.connect(target)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connect_unix(path: str, deadline: Deadline, grip: Grip) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.settimeout(max(deadline.left(), 0.001))
+        grip.hold(sock)
+        sock.settimeout(max(deadline.left(), _SHORTEST))
         sock.connect(path)
     except OSError as exc:
         sock.close()
@@ -129,55 +170,74 @@ def _read_head(sock: socket.socket, deadline: Deadline) -> bytes:
     head = b""
     # Byte by byte: what follows the head belongs to TLS, and must stay in the socket.
     while not head.endswith(b"\r\n\r\n"):
-        sock.settimeout(max(deadline.left(), 0.001))
+        sock.settimeout(max(deadline.left(), _SHORTEST))
         byte = sock.recv(1)
         if not byte or len(head) >= _HEAD_LIMIT:
-            raise UnavailableError("the proxy gave no answer that can be understood", maybe_sent=False)
+            raise UnavailableError("the proxy gave no answer that can be understood", maybe_sent=False, hint=_PROXY_HINT)
         head += byte
     return head
 
 
-def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline) -> socket.socket:
-    """A connection through a proxy's CONNECT (RFC 9110, 9.3.6)."""
-    parts = urllib.parse.urlsplit(proxy.reveal())
-    sock = _connect(parts.hostname or "", parts.port or 80, deadline)
+def _connect_request(proxy: urllib.parse.SplitResult, host: str, port: int) -> bytes:
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if parts.username is not None:
-        pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+    if proxy.username is not None:
+        pair = f"{urllib.parse.unquote(proxy.username)}:{urllib.parse.unquote(proxy.password or '')}"
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _check_tunnel(head: bytes) -> None:
+    """Whether the proxy opened the tunnel; what it says instead is an error of ours."""
+    first = head.split(b"\r\n", 1)[0].decode("latin-1")
+    found = re.match(r"HTTP/1\.[01] ([1-5]\d\d)(?: |\Z)", first, re.ASCII)
+    if found is not None and found[1].startswith("2"):
+        return
+    if found is not None and found[1] == "407":
+        raise CredentialError(
+            "the proxy wants other credentials (407)",
+            status=407,
+            hint="put them into HTTPS_PROXY: http://user:password@host",
+        )
+    raise UnavailableError(f"the proxy refuses the tunnel: {first[:200]}", maybe_sent=False, hint=_PROXY_HINT)
+
+
+def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
+    """A connection through a proxy's CONNECT (RFC 9110, 9.3.6)."""
+    parts = urllib.parse.urlsplit(proxy.reveal())
+    sock = _connect(parts.hostname or "", parts.port or 80, deadline, grip)
     try:
-        sock.settimeout(max(deadline.left(), 0.001))
-        sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-        status = _read_head(sock, deadline).split(b"\r\n", 1)[0].split(b" ")
-        if len(status) < 2 or not (status[1].isdigit() and 200 <= int(status[1]) < 300):
-            answer = b" ".join(status[1:]).decode("latin-1")
-            raise UnavailableError(f"the proxy refuses the tunnel: {answer[:200]}", maybe_sent=False)
+        sock.settimeout(max(deadline.left(), _SHORTEST))
+        sock.sendall(_connect_request(parts, host, port))
+        _check_tunnel(_read_head(sock, deadline))
     except OSError as exc:
         sock.close()
-        raise UnavailableError(f"the proxy does not answer: {exc.strerror or exc}", maybe_sent=False) from exc
+        raise UnavailableError(
+            f"the proxy does not answer: {exc.strerror or exc}", maybe_sent=False, hint=_PROXY_HINT
+        ) from exc
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def dial(endpoint: Endpoint, deadline: Deadline) -> socket.socket:
+def dial(endpoint: Endpoint, deadline: Deadline, grip: Grip) -> socket.socket:
     """A connected socket to the endpoint, TLS not begun; its timeout is to be set by whoever uses it.
 
     Raises:
         UnavailableError: it cannot be reached within the deadline. Nothing of a request was sent.
+        CredentialError: the proxy wants other credentials.
 
     """
     if endpoint.unix_socket is not None:
-        return _connect_unix(endpoint.unix_socket, deadline)
+        return _connect_unix(endpoint.unix_socket, deadline, grip)
     host, port = address_of(endpoint.url)
     if endpoint.proxy is not None:
-        return _tunnel(endpoint.proxy, host, port, deadline)
-    return _connect(host, port, deadline)
+        return _tunnel(endpoint.proxy, host, port, deadline, grip)
+    return _connect(host, port, deadline, grip)
 
 
-def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline: Deadline) -> ssl.SSLSocket:
+def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline: Deadline, grip: Grip) -> ssl.SSLSocket:
     """TLS over a connected socket, the certificate checked against the host.
 
     Raises:
@@ -185,21 +245,25 @@ def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline:
         UnavailableError: the handshake failed or took too long. Nothing of a request was sent.
 
     """
+    sock.settimeout(max(deadline.left(), _SHORTEST))
+    # In two steps: wrapping moves the connection into another socket, which the grip must know before it waits.
+    secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    grip.hold(secure)
     try:
-        sock.settimeout(max(deadline.left(), 0.001))
-        return context.wrap_socket(sock, server_hostname=host)
+        secure.do_handshake()
     except ssl.SSLCertVerificationError as exc:
-        sock.close()
+        secure.close()
         raise PlatformError(
             f"the certificate of {host} is not trusted: {exc.verify_message}",
             hint="name your own authority in SSL_CERT_FILE; verification cannot be turned off",
         ) from exc
     except OSError as exc:
-        sock.close()
+        secure.close()
         why = "it took too long" if isinstance(exc, TimeoutError) else exc.strerror or str(exc)
         raise UnavailableError(
             f"no TLS with {host}: {why}", maybe_sent=False, hint="does PLATFORM_URL want http://?"
         ) from exc
     except BaseException:
-        sock.close()
+        secure.close()
         raise
+    return secure

@@ -11,18 +11,20 @@ import contextlib
 import email.utils
 import re
 import select
-import socket
 import sys
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import ProtocolError, UnavailableError
+from molecule_approve.errors import PlatformError, ProtocolError, UnavailableError
 
 from . import dial
 
 if typing.TYPE_CHECKING:
+    import socket
     import ssl
 
     from molecule_approve.model import Endpoint
@@ -50,6 +52,8 @@ with _without_click():
     import httpx
 
 _NEVER = Deadline(0.0)
+# What httpcore and h11 say where the connection ended too early; everything else that they refuse is no HTTP.
+_BROKEN_OFF = ("disconnected", "closed connection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +74,14 @@ def retry_after(value: str | None, now: float) -> float | None:
     """Seconds from a Retry-After header (RFC 9110, 10.2.3): a number, or a date; None where it is neither."""
     if value is None:
         return None
-    if re.fullmatch(r"\d{1,9}", value.strip()):
+    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return float(value)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+        moment = email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError):
         return None
+    # A date without a zone is UTC: nothing else can be meant, and the local one is the caller's, not the platform's.
+    return max(0.0, (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - now)
 
 
 class _Stream(httpcore.NetworkStream):
@@ -113,13 +119,14 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        self._sock = dial.start_tls(self._sock, ssl_context, server_hostname or "", self._line.deadline)
-        self._line.sock = self._sock
+        self._sock = dial.start_tls(self._sock, ssl_context, server_hostname or "", self._line.deadline, self._line.grip)
         return self
 
     def get_extra_info(self, info: str) -> typing.Any:  # noqa: ANN401 - httpcore's signature
         if info == "is_readable":  # asked before a connection is used again: readable means that it was closed
-            return bool(select.select([self._sock], [], [], 0)[0])
+            poller = select.poll()  # select.select fails in a program that has a thousand files open
+            poller.register(self._sock, select.POLLIN)
+            return bool(poller.poll(0))
         return None
 
     def close(self) -> None:
@@ -127,12 +134,18 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Dials for httpcore, our way, and remembers the socket so that a call can be interrupted."""
+    """Dials for httpcore, our way.
+
+    Attributes:
+        deadline: of the exchange in progress.
+        grip: what that exchange waits for.
+
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self.deadline = _NEVER
-        self.sock: socket.socket | None = None
+        self.grip = dial.Grip()
 
     def connect_tcp(
         self,
@@ -143,8 +156,7 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         # The endpoint says it all: its socket, its proxy, its address; httpcore's host and port are the same ones.
-        self.sock = dial.dial(self._endpoint, self.deadline)
-        return _Stream(self.sock, self)
+        return _Stream(dial.dial(self._endpoint, self.deadline, self.grip), self)
 
 
 class _Body(httpx.SyncByteStream):
@@ -204,6 +216,7 @@ class Http:
                 headers=headers,
                 trust_env=False,
                 follow_redirects=False,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             )
         return self._client
 
@@ -233,14 +246,18 @@ class Http:
                 return Answer(response.status_code, response.headers, _read(response, limit))
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as exc:
             self.close()
-            if isinstance(exc, httpcore.RemoteProtocolError) and "illegal" in str(exc).lower():
-                raise ProtocolError(
-                    f"what answers at {self._endpoint.url} does not speak HTTP", hint="check the port in PLATFORM_URL"
-                ) from exc
-            raise UnavailableError("the platform broke off the connection", hint="is it being restarted?") from exc
+            raise self._meaning(exc) from exc
         except BaseException:
             self.close()  # an exchange that was broken off leaves a line on which the next answer would be the wrong one
             raise
+
+    def _meaning(self, failure: Exception) -> PlatformError:
+        broken_off = isinstance(failure, httpcore.NetworkError) or any(word in str(failure) for word in _BROKEN_OFF)
+        if broken_off:
+            return UnavailableError("the platform broke off the connection", hint="is it being restarted?")
+        return ProtocolError(
+            f"what answers at {self._endpoint.url} does not speak HTTP", hint="check the port in PLATFORM_URL"
+        )
 
     @property
     def is_fresh(self) -> bool:
@@ -249,10 +266,7 @@ class Http:
 
     def interrupt(self) -> None:
         """Make the exchange in progress fail at once; for another thread."""
-        sock = self._backend.sock
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        self._backend.grip.break_off()
 
     def close(self) -> None:
         """Let go of the connection; the next exchange opens a new one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from molecule_approve import wire
@@ -19,6 +20,7 @@ from molecule_approve.errors import (
 from molecule_approve.lifecycle import Ruling, answers, rule
 from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Question, Status
 
+from .dial import Grip
 from .http import Answer, Http, retry_after
 from .platform import Sighting, Subscription, Withdrawal
 
@@ -32,6 +34,7 @@ LIST_LIMIT = 32 * 1024 * 1024
 """Bytes that a list may have: a request of a megabyte is accepted, and then stands in each list of fifty."""
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
@@ -59,7 +62,8 @@ def judge(answer: Answer) -> ApprovalError:
         hint = "the platform may want an X-Molecule-Org-Id header: set approve.headers in config.yaml"
         return RejectedError("the platform answered 404 without a word", status=status, hint=hint)
     if status >= 400:
-        return RejectedError(f"the platform refused the request ({status}){text}", status=status)
+        hint = "check PLATFORM_URL and WORKSPACE_ID" if status == 404 else "asking again will not help"
+        return RejectedError(f"the platform refused the request ({status}){text}", status=status, hint=hint)
     return ProtocolError(f"the platform answered {status}, which is no answer to this", hint="is PLATFORM_URL right?")
 
 
@@ -75,6 +79,7 @@ class RestPlatform:
         self._actor = actor
         self._http = Http(endpoint)
         self._stream: Subscription | None = None
+        self._stream_grip = Grip()
         self._embedded: bool | None = None
 
     @property
@@ -177,8 +182,16 @@ class RestPlatform:
         return Sighting(row)
 
     def _is_platform(self, answer: Answer) -> bool:
-        """Learn from an answer to one of the additions who answers; the platform says 404 in plain text."""
+        """Learn from an answer to one of the additions who answers; the platform says 404 in plain text.
+
+        Raises:
+            UnavailableError: the embedded server, known as such, seems to be gone: without it an approval could be read
+                and not be used up.
+
+        """
         if answer.status == 404 and answer.body and not answer.is_json:
+            if self._embedded:
+                raise UnavailableError("something else answers in the embedded server's place (404)", status=404)
             self._embedded = False
         elif answer.status in {200, 404, 409} and answer.is_json:
             self._embedded = True
@@ -188,27 +201,33 @@ class RestPlatform:
         """Whether the name on a decision comes from the approver's own credential: only the embedded server's does."""
         if self._embedded is None:
             answer = self._get(self._one(_NOBODY), deadline)
-            if not self._is_platform(answer) and answer.status != 404:
+            if not self._is_platform(answer) and self._embedded is None:
                 raise judge(answer)
         return self._embedded is True
 
     # --- ending --------------------------------------------------------------------------------------------------------
 
     def withdraw(self, question: Question, deadline: Deadline) -> Withdrawal:
-        """Take it back; see the contract. On the platform that is a denial by ``withdrawn``."""
-        path = self._one(question.approval_id)
-        answer = None
-        if self._embedded is not False:
-            answer = self._again("POST", f"{path}/withdraw", deadline, b"{}")
-            if self._is_platform(answer):
-                answer = None
-        if answer is None:
-            answer = self._again("POST", f"{path}/decide", deadline, wire.decide_body(Status.DENIED, WITHDRAWN_BY))
+        """Take it back; see the contract. On the platform that is a denial by ``withdrawn``.
+
+        It is said once, over a line of its own: said again after a lost answer it would meet its own work, and "it had
+        ended before" would no longer prove that somebody else had decided.
+        """
+        self._http.close()
+        answer = self._withdraw(self._one(question.approval_id), deadline)
         if answer.status == 200:
             return Withdrawal(taken_back=True, settled=False)
         if answer.status in {404, 409} and answer.is_json:
             return Withdrawal(taken_back=False, settled=True)
         raise judge(answer)
+
+    def _withdraw(self, path: str, deadline: Deadline) -> Answer:
+        if self._embedded is not False:
+            answer = self._http.exchange("POST", f"{path}/withdraw", deadline, body=b"{}", limit=ANSWER_LIMIT)
+            if not self._is_platform(answer):
+                return answer
+        body = wire.decide_body(Status.DENIED, WITHDRAWN_BY)
+        return self._http.exchange("POST", f"{path}/decide", deadline, body=body, limit=ANSWER_LIMIT)
 
     def decide(self, question: Question, decision: Status, comment: str | None, deadline: Deadline) -> None:
         """Approve or deny; see the contract."""
@@ -229,7 +248,10 @@ class RestPlatform:
     def _how_it_ended(self, question: Question, said: dict[str, JsonValue], deadline: Deadline) -> str:
         status, by = said.get("status"), said.get("decided_by")
         if not isinstance(status, str):
-            row = self.fetch(question, deadline).approval
+            try:
+                row = self.fetch(question, deadline).approval
+            except ApprovalError:
+                row = None  # that it has ended is certain; how, is only good to know
             if row is None:
                 return "the platform knows no such open request"
             status, by = row.status.value, row.decided_by
@@ -241,23 +263,29 @@ class RestPlatform:
         """Subscribe; see the contract."""
         from .stream import open_stream  # noqa: PLC0415 - the POST goes out before anything that only the wait needs
 
-        self._stream = open_stream(self._endpoint, deadline)
+        self._stream = open_stream(self._endpoint, deadline, self._stream_grip)
         return self._stream
 
     def interrupt(self) -> None:
         """Make the call in progress fail at once; for another thread."""
         self._http.interrupt()
-        if self._stream is not None:
-            self._stream.close()
+        self._stream_grip.break_off()
 
     def close(self) -> None:
         """Let go of every connection."""
         self._http.close()
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _created(row: Approval) -> datetime:
+    # As moments, not as text: the platform leaves trailing zeros out, and then text sorts wrongly.
+    return wire.instant(row.created_at) or _LONG_AGO
 
 
 def _oldest(rows: list[Approval]) -> Approval | None:
     # The list is newest first; where creation times tie or are missing, the order of the list decides.
-    return min(reversed(rows), key=lambda row: row.created_at or "", default=None)
+    return min(reversed(rows), key=_created, default=None)
 
 
 def _sight(rows: list[Approval], question: Question) -> Sighting:
@@ -265,10 +293,11 @@ def _sight(rows: list[Approval], question: Question) -> Sighting:
     ours = [row for row in rows if answers(row, question)]
     denied = [row for row in ours if rule(row) is Ruling.DENIED]
     chosen = _oldest(denied) or _oldest(ours)
+    last = _oldest(rows)
     return Sighting(
         approval=chosen,
         extras=tuple(row for row in ours if row is not chosen and rule(row) is Ruling.OPEN),
         crowded=len(rows) >= wire.LIST_LENGTH,
-        oldest=min((row.created_at or "" for row in rows), default=None),
+        oldest=None if last is None else last.created_at,
         strange=any(row.id == question.approval_id and not answers(row, question) for row in rows),
     )

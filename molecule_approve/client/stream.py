@@ -6,12 +6,12 @@ iterator gives up on 401 and does not pause after a clean close; so the socket i
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import time
 from typing import TYPE_CHECKING
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
@@ -34,6 +34,11 @@ MESSAGE_LIMIT = 1024 * 1024
 PING = 20.0
 """Seconds between our pings, and for an answer to one: how a half-open connection is found. The platform never pings."""
 
+# The library logs a traceback when a ping is not answered; without this it would come out on the user's stderr.
+_LOG = logging.getLogger(__name__)
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False
+
 
 class Stream:
     """An open stream; see the contract's Subscription."""
@@ -46,13 +51,13 @@ class Stream:
         end = Deadline.after(timeout)
         while True:
             try:
-                message = self._connection.recv(timeout=end.left())
+                message = self._connection.recv(timeout=end.left(), decode=False)  # the wire module checks the text
             except TimeoutError:
                 if self._connection.state is not State.OPEN:
                     # It said goodbye and keeps the connection: the library would wait for the end of that for ever.
                     raise DisconnectedError("the event stream ended", hint="the wait goes on by reading") from None
                 return None
-            except (ConnectionClosed, WebSocketException) as exc:
+            except WebSocketException as exc:
                 # A clean close ends it like any other: it is no news about the request.
                 raise DisconnectedError("the event stream ended", hint="the wait goes on by reading") from exc
             event = read_event(message)
@@ -62,13 +67,23 @@ class Stream:
                 return None
 
     def close(self) -> None:
-        """Let go of the socket at once; the platform needs no farewell."""
-        self._connection.close_socket()
-        self._connection.recv_events_thread.join(1.0)
+        """Let go of the socket at once; the platform needs no farewell. Also for another thread."""
+        _let_go(self._connection)
 
 
-def open_stream(endpoint: Endpoint, deadline: Deadline) -> Stream:
+def _let_go(connection: ClientConnection) -> None:
+    connection.close_socket()
+    connection.recv_events_thread.join(1.0)
+
+
+def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Grip, *, ping: float = PING) -> Stream:
     """Connect and shake hands.
+
+    Args:
+        endpoint: whose stream.
+        deadline: of all of it.
+        grip: by which another thread can break it off.
+        ping: seconds between our pings, and for an answer to one.
 
     Raises:
         CredentialError: the stream does not take our token (it takes only the workspace's own); REST may.
@@ -76,24 +91,20 @@ def open_stream(endpoint: Endpoint, deadline: Deadline) -> Stream:
         UnavailableError: it is away, overloaded or too slow.
 
     """
-    secure = endpoint.url.startswith("https://")
     uri = parse_uri("ws" + endpoint.url.removeprefix("http") + "/ws")
-    sock = dial.dial(endpoint, deadline)
-    if secure:
-        sock = dial.start_tls(sock, dial.tls_context(), uri.host, deadline)
+    sock = dial.dial(endpoint, deadline, grip)
+    if uri.secure:
+        sock = dial.start_tls(sock, dial.tls_context(), uri.host, deadline, grip)
     sock.settimeout(None)
     # No extensions: compression costs memory and hides the size of a message. No Origin: a foreign one gets 403.
-    connection = ClientConnection(
-        sock, ClientProtocol(uri, max_size=MESSAGE_LIMIT), ping_interval=PING, ping_timeout=PING, close_timeout=0.2
-    )
+    protocol = ClientProtocol(uri, max_size=MESSAGE_LIMIT, logger=_LOG)
+    connection = ClientConnection(sock, protocol, ping_interval=ping, ping_timeout=ping, close_timeout=0.2)
     try:
-        with contextlib.suppress(WebSocketException):
-            connection.__enter__()  # tells the library that this is no use in the old style; it does nothing else
+        connection.__enter__()  # newer releases warn without it; it does nothing else
         _shake_hands(connection, endpoint, deadline)
         connection.start_keepalive()
     except BaseException:
-        connection.close_socket()
-        connection.recv_events_thread.join(1.0)
+        _let_go(connection)
         raise
     return Stream(connection)
 
@@ -115,8 +126,11 @@ def _shake_hands(connection: ClientConnection, endpoint: Endpoint, deadline: Dea
 def _refused(response: Response) -> ApprovalError:
     status = response.status_code
     if status in {401, 403}:
-        return CredentialError(f"the event stream does not take our token ({status})", status=status)
+        return CredentialError(
+            f"the event stream does not take our token ({status})", status=status, hint="it takes only the workspace's own"
+        )
     if status == 429 or status >= 500:
-        wait = retry_after(response.headers.get("Retry-After"), time.time())
+        said = response.headers.get_all("Retry-After")  # `get` raises where the header came twice
+        wait = retry_after(", ".join(said) or None, time.time())
         return UnavailableError(f"the event stream answered {status}", status=status, retry_after=wait)
     return RejectedError(f"there is no event stream here ({status})", status=status)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from .client.retry import WaitPolicy
-from .client.submit import Stop, submit
+from .client.submit import Stop, Submission
 from .client.wait import OVERSLEPT, Link, Wait, WaitObserver
 from .clock import Deadline, boottime, fraction, utc_now
 from .errors import (
@@ -21,17 +22,16 @@ from .errors import (
     NotPermittedError,
     PlatformError,
     UnavailableError,
+    UnknownApprovalError,
     UsedError,
 )
 from .lifecycle import Ruling, rule
 from .model import Approval, ApprovalRequest, Decision, Failure, JsonValue, Outcome, Question, Verdict
+from .takeback import EFFORT, TakeBack, TakenBack
 from .trail import Log, Trail
 
 if TYPE_CHECKING:
     from .client.platform import Platform
-
-EFFORT = 2.0
-"""Seconds that taking a request back may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,51 +145,52 @@ class _Run:
         self._started = boottime()
         self._requested_at = utc_now()
         self._question: Question | None = None
-        self._sent = False
+        self._submission: Submission | None = None
         self._link = Link.CONNECTING
+        self._given_up = False
 
     # --- the main path -------------------------------------------------------------------------------------------------
 
     def ask(self, permit: Callable[[], None]) -> Verdict:
+        return self._to_the_end(partial(self._ask, permit))
+
+    def resume(self, question: Question) -> Verdict:
+        return self._to_the_end(partial(self._resume, question))
+
+    def _to_the_end(self, path: Callable[[], Verdict]) -> Verdict:
+        """Whatever happens on the way is a verdict, and only the way's own end can be a yes."""
         try:
-            permit()
-            head = self.trail.initiated(self._deadline, self._terms.timeout, self._stop.sleep)
-            if head is not None:
-                # Where the writer of the log cannot reach it: the platform keeps the context.
-                note: JsonValue = {"log_id": head.log_id, "seq": head.seq, "hash": head.hash}
-                self._request = replace(self._request, context={**self._request.context, "audit_head": note})
-            self._demand_verification()
-            self._sent = True
-            question = submit(
-                self._platform,
-                self._request,
-                self._deadline,
-                self._stop,
-                random=fraction,
-                on_trouble=self._observer.trouble,
-            )
-            self._question = replace(question, invocation=self._invocation)
-            self.trail.requested(question)
-            self._observer.asked(question)
-            return self._wait(self._question) if self._terms.wait else self._verdict(Outcome.PENDING)
-        except NotPermittedError as exc:
-            return self._not_permitted(exc)
+            return path()
         except Interrupted as exc:
             return self._interrupted(exc)
         except ApprovalError as exc:
             return self._failed(exc)
 
-    def resume(self, question: Question) -> Verdict:
+    def _ask(self, permit: Callable[[], None]) -> Verdict:
         try:
-            self.trail.resumed(question.approval_id, self._deadline, self._terms.timeout, self._stop.sleep)
-            self._question = replace(question, invocation=self._invocation)
-            self._demand_verification()
-            self._observer.asked(self._question)
-            return self._wait(self._question)
-        except Interrupted as exc:
-            return self._interrupted(exc)
-        except ApprovalError as exc:
-            return self._failed(exc)
+            permit()
+        except NotPermittedError as exc:
+            return self._not_permitted(exc)
+        self._record_intent()
+        self._demand_verification()
+        question = self._submit()
+        self.trail.requested(question, self._deadline)
+        self._observer.asked(question)
+        return self._wait(question) if self._terms.wait else self._verdict(Outcome.PENDING)
+
+    def _resume(self, question: Question) -> Verdict:
+        self.trail.resumed(question.approval_id, self._deadline, self._terms.timeout, self._stop.sleep)
+        self._question = replace(question, invocation=self._invocation)
+        self._demand_verification()
+        self._observer.asked(self._question)
+        return self._wait(self._question)
+
+    def _record_intent(self) -> None:
+        head = self.trail.initiated(self._deadline, self._terms.timeout, self._stop.sleep)
+        if head is not None:
+            # Where the writer of the log cannot reach it: the platform keeps the context.
+            note: JsonValue = {"log_id": head.log_id, "seq": head.seq, "hash": head.hash}
+            self._request = replace(self._request, context={**self._request.context, "audit_head": note})
 
     def _demand_verification(self) -> None:
         if not self._terms.verified:
@@ -202,13 +203,25 @@ class _Run:
                 hint="use the embedded server, or go without --require-verified-approver",
             )
 
+    def _submit(self) -> Question:
+        self._submission = Submission(
+            self._platform,
+            self._request,
+            self._deadline,
+            self._stop,
+            random=fraction,
+            on_trouble=self._observer.trouble,
+        )
+        self._question = replace(self._submission.run(), invocation=self._invocation)
+        return self._question
+
     def _wait(self, question: Question) -> Verdict:
         wait = Wait(
             self._platform,
             question,
             self._deadline,
             self._stop,
-            self,
+            self._observer,
             stream=self._terms.stream,
             random=fraction,
             policy=self._terms.policy,
@@ -216,9 +229,9 @@ class _Run:
         try:
             decision = wait.run()
         finally:
-            self._question = wait.question
+            self._question, self._link = wait.question, wait.link
         if decision is None:
-            return self._timed_out()
+            return self._timed_out(wait.question)
         self._stop.check()
         return self._conclude(decision)
 
@@ -227,8 +240,7 @@ class _Run:
         row, waited = decision.approval, self._waited()
         match rule(row):
             case Ruling.APPROVED:
-                if self._terms.verified and not row.decided_by_verified:
-                    raise PlatformError("the approver's name is not verified", hint="only the embedded server can verify it")
+                self._demand_proof(row)
                 self.trail.granted(decision, waited, self._link.value)
                 return self._verdict(Outcome.APPROVED, decision)
             case Ruling.DENIED:
@@ -241,94 +253,83 @@ class _Run:
                 self.trail.withdrawn(row.id, "by somebody else", taken_back=False, stood=None)
                 return self._verdict(Outcome.WITHDRAWN)
 
+    def _demand_proof(self, row: Approval) -> None:
+        """An approval opens the gate for the very text that is asked here, and for no name but the one that was demanded."""
+        if row.action != self._request.action:
+            raise PlatformError("what was approved is not what is asked here", hint="ask again, for this action")
+        if self._terms.verified and not row.decided_by_verified:
+            raise PlatformError("the approver's name is not verified", hint="only the embedded server can verify it")
+
     # --- the other ways out --------------------------------------------------------------------------------------------
 
-    def _timed_out(self) -> Verdict:
+    def _timed_out(self, question: Question) -> Verdict:
         if not self._terms.withdraw:
-            return self._verdict(Outcome.PENDING)
+            return self._last_look(question)
         self._observer.withdrawing("nobody decided in time")
-        taken_back, stood = self._take_back()
-        if stood is not None and rule(stood) not in {Ruling.OPEN, Ruling.UNCLEAR, Ruling.WITHDRAWN}:
-            return self._conclude(Decision(stood))
-        approval_id = self._question.approval_id if self._question else None
-        self.trail.timeout(approval_id, self._waited(), "nobody_decided", withdrawn=taken_back)
+        taken = self._take_back()
+        if taken.stood is not None:
+            return self._conclude(Decision(taken.stood))
+        self.trail.timeout(self._approval_id(), self._waited(), "nobody_decided", withdrawn=taken.ended)
         return self._verdict(Outcome.TIMEOUT)
 
-    def _interrupted(self, stop: Interrupted) -> Verdict:
-        if not self.trail.begun or self.trail.ended:
-            return self._verdict(Outcome.INTERRUPTED, error=Failure("interrupted", stop.why), signum=stop.signum)
-        if not self._terms.withdraw:
-            self.trail.failure(self._question.approval_id if self._question else None, "interrupted", stop.why)
-        else:
-            self._observer.withdrawing(stop.why)
-            taken_back, stood = self._take_back()
-            approval_id = self._question.approval_id if self._question else None
+    def _last_look(self, question: Question) -> Verdict:
+        """The question stays; a decision that stands at the deadline is the verdict all the same."""
+        row = None
+        if self._deadline.overdue() <= OVERSLEPT:
             try:
-                self.trail.withdrawn(approval_id, stop.why, taken_back=taken_back, stood=stood)
-            except AuditError as exc:
+                with self._stop.open():
+                    row = self._platform.fetch(question, Deadline.after(EFFORT)).approval
+            except UnavailableError as exc:
                 self._observer.trouble(exc)
+        if row is None or rule(row) in {Ruling.OPEN, Ruling.UNCLEAR}:
+            return self._verdict(Outcome.PENDING)
+        return self._conclude(Decision(row))
+
+    def _interrupted(self, stop: Interrupted) -> Verdict:
+        if self.trail.begun and not self.trail.ended:
+            self._end_interrupted(stop)
         return self._verdict(Outcome.INTERRUPTED, error=Failure("interrupted", stop.why), signum=stop.signum)
 
+    def _end_interrupted(self, stop: Interrupted) -> None:
+        if not self._terms.withdraw:
+            self.trail.failure(self._approval_id(), "interrupted", stop.why)
+            return
+        self._observer.withdrawing(stop.why)
+        taken = self._take_back()
+        try:
+            self.trail.withdrawn(self._approval_id(), stop.why, taken_back=taken.ended, stood=taken.stood)
+        except AuditError as exc:
+            self._observer.trouble(exc)
+
     def _failed(self, failure: ApprovalError) -> Verdict:
-        reason = failure.kind if self._question is not None or not isinstance(failure, PlatformError) else "submit_failed"
-        settled = isinstance(failure, KeyUsedError | UsedError)
-        arrived = self._question is not None or (isinstance(failure, UnavailableError) and failure.maybe_sent)
-        if self._terms.withdraw and arrived and not settled:
+        unasked = self._question is None and isinstance(failure, PlatformError)
+        # These say that the question under this id is not ours to take back.
+        foreign = isinstance(failure, KeyUsedError | UsedError | UnknownApprovalError)
+        if self._terms.withdraw and not foreign and not self._given_up:
             self._take_back()
         if self.trail.begun and not self.trail.ended:
-            self.trail.failure(self._question.approval_id if self._question else None, reason, failure.message)
+            self.trail.failure(self._approval_id(), "submit_failed" if unasked else failure.kind, failure.message)
         return self._verdict(Outcome.FAILED, error=_shown(failure))
 
     def _not_permitted(self, refusal: NotPermittedError) -> Verdict:
-        try:
-            self.trail.not_permitted(refusal)
-        except AuditError as exc:
-            return self._verdict(Outcome.FAILED, error=_shown(exc))
+        self.trail.not_permitted(refusal, self._deadline, self._stop.sleep)
         return self._verdict(Outcome.NOT_PERMITTED, error=_shown(refusal))
 
-    def _take_back(self) -> tuple[bool, Approval | None]:
-        """Take the question back within two seconds; whether that ended it, and the decision that stood before, if any.
-
-        What was said more than five seconds after our deadline does not stand: the machine slept.
-        """
-        effort = Deadline.after(EFFORT)
-        try:
-            question = self._question or self._unseen(effort)
-            if question is None:
-                return False, None
-            self._question = question
-            withdrawal = self._platform.withdraw(question, effort)
-            if withdrawal.taken_back or self._deadline.overdue() > OVERSLEPT:
-                return withdrawal.taken_back, None
-            return False, self._platform.fetch(question, effort).approval
-        except ApprovalError as exc:
-            self._observer.trouble(exc)
-            return False, None
-
-    def _unseen(self, effort: Deadline) -> Question | None:
-        """The question whose answer never came: it may be there, and is found by its task id."""
-        row = self._platform.find(self._request, effort) if self._sent else None
-        if row is None:
-            return None
-        return Question(row.id, self._request.workspace_id, self._request.action, self._request.task_id)
+    def _take_back(self) -> TakenBack:
+        self._given_up = True
+        taking = TakeBack(self._platform, self._request, self._deadline, self._observer.trouble)
+        maybe_there = self._submission is not None and self._submission.maybe_there
+        taken = taking(self._question, maybe_there=maybe_there)
+        self._question = taken.question
+        return taken
 
     # --- telling -------------------------------------------------------------------------------------------------------
 
-    def link(self, link: Link, why: str) -> None:
-        """Remember how the answer comes, for the record, and pass it on."""
-        self._link = link
-        self._observer.link(link, why)
-
-    def trouble(self, failure: ApprovalError) -> None:
-        """Pass it on."""
-        self._observer.trouble(failure)
-
-    def tick(self) -> None:
-        """Pass it on."""
-        self._observer.tick()
-
     def _waited(self) -> float:
         return boottime() - self._started
+
+    def _approval_id(self) -> str | None:
+        return self._question.approval_id if self._question else None
 
     def _verdict(
         self, outcome: Outcome, decision: Decision | None = None, *, error: Failure | None = None, signum: int | None = None
@@ -337,7 +338,7 @@ class _Run:
         verdict = Verdict(
             outcome=outcome,
             action=self._request.action,
-            approval_id=question.approval_id if question else None,
+            approval_id=self._approval_id(),
             requested_at=(question.created_at if question else None) or self._requested_at,
             waited_seconds=self._waited(),
             trace_id=self._request.trace_id,
@@ -345,19 +346,21 @@ class _Run:
             error=error,
             signum=signum,
         )
-        if decision is None:
-            return verdict
-        row = decision.approval
-        return replace(
-            verdict,
-            approval_id=row.id,
-            decided_by=row.decided_by,
-            decided_by_verified=row.decided_by_verified,
-            comment=row.comment,
-            decided_at=row.decided_at,
-            expires_at=row.expires_at,
-            evidence=decision.evidence,
-        )
+        return verdict if decision is None else _decided(verdict, decision)
+
+
+def _decided(verdict: Verdict, decision: Decision) -> Verdict:
+    row = decision.approval
+    return replace(
+        verdict,
+        approval_id=row.id,
+        decided_by=row.decided_by,
+        decided_by_verified=row.decided_by_verified,
+        comment=row.comment,
+        decided_at=row.decided_at,
+        expires_at=row.expires_at,
+        evidence=decision.evidence,
+    )
 
 
 def _shown(failure: ApprovalError) -> Failure:

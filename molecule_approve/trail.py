@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from .audit.record import EventType, Record, RecordAction, RecordOutcome
-from .errors import ApprovalError, AuditError, NotPermittedError
+from .errors import AuditError
 
 if TYPE_CHECKING:
     from .audit.journal import Head
     from .clock import Deadline
+    from .errors import ApprovalError, NotPermittedError
     from .model import Approval, ApprovalRequest, Decision, JsonValue, Question
 
 BEFORE = 10.0
@@ -19,6 +20,9 @@ BEFORE = 10.0
 
 AFTER = 2.0
 """Seconds afterwards: a person has spoken, and somebody waits for the answer."""
+
+AGAIN = 0.2
+"""Seconds once the log has failed: the end must come within five seconds of the deadline."""
 
 Pause = Callable[[float], None]
 
@@ -45,6 +49,7 @@ class Trail:
 
     Attributes:
         recorded: whether the last record that was wanted stands in the log.
+        begun: whether there is something to end.
         ended: whether an ending was wanted already.
 
     """
@@ -68,6 +73,10 @@ class Trail:
         self._optional = optional
         self._now = now
         self._warn = warn
+        self._failed = False
+
+    def _patience(self, seconds: float) -> float:
+        return min(AGAIN, seconds) if self._failed else seconds
 
     def _record(
         self, outcome: str, extras: dict[str, JsonValue], *, actor: str = "", action: str = RecordAction.APPROVE
@@ -88,15 +97,20 @@ class Trail:
 
     def _append(self, record: Record, patience: float, pause: Pause = time.sleep) -> Head | None:
         try:
-            head = self._log.append(record, patience=patience, pause=pause)
+            head = self._log.append(record, patience=self._patience(patience), pause=pause)
         except AuditError as exc:
-            self.recorded = False
-            if not self._optional:
-                raise
-            self._warn(exc)
+            self._not_recorded(exc)
             return None
         self.recorded = True
         return head
+
+    def _not_recorded(self, failure: AuditError) -> None:
+        """A log that cannot be written stops us, or is a warning, for those who want that."""
+        self.recorded = False
+        self._failed = True
+        if not self._optional:
+            raise failure
+        self._warn(failure)
 
     def _end(self, outcome: str, extras: dict[str, JsonValue], actor: str = "") -> None:
         self.ended = True
@@ -121,53 +135,38 @@ class Trail:
         self._append(self._record(RecordOutcome.RESUMED, extras), min(BEFORE, deadline.left()), pause)
         self.begun = True
 
-    def requested(self, question: Question) -> None:
+    def requested(self, question: Question, deadline: Deadline) -> None:
         """The platform has it."""
         extras: dict[str, JsonValue] = {"approval_id": question.approval_id, "task_id": question.task_id}
-        self._append(self._record(RecordOutcome.REQUESTED, extras), AFTER)
+        self._append(self._record(RecordOutcome.REQUESTED, extras), min(AFTER, max(AGAIN, deadline.left())))
 
-    def not_permitted(self, refusal: NotPermittedError) -> None:
+    def not_permitted(self, refusal: NotPermittedError, deadline: Deadline, pause: Pause) -> None:
         """The roles do not let this workspace ask; nothing was asked."""
         extras: dict[str, JsonValue] = {"attempted_action": refusal.attempted_action, "roles": list(refusal.roles)}
-        self._append(self._record(RecordOutcome.DENIED, extras, action=RecordAction.RBAC_DENY), BEFORE)
+        record = self._record(RecordOutcome.DENIED, extras, action=RecordAction.RBAC_DENY)
+        self._append(record, min(BEFORE, deadline.left()), pause)
 
     # --- endings -------------------------------------------------------------------------------------------------------
 
     def granted(self, decision: Decision, waited: float, transport: str) -> None:
         """A person approved; raises UsedError where this log holds that approval already."""
         row = decision.approval
-        self.ended = True
-        extras = {
-            **_decided(row),
-            "waited_seconds": round(waited, 3),
-            "transport": transport,
-            "evidence": decision.evidence.value,
-        }
-        record = self._record(RecordOutcome.GRANTED, extras, actor=row.decided_by or "")
+        record = self._record(
+            RecordOutcome.GRANTED, _verdict_fields(decision, waited, transport), actor=row.decided_by or ""
+        )
         try:
-            self._log.grant(record, approval_id=row.id, patience=AFTER)
+            self._log.grant(record, approval_id=row.id, patience=self._patience(AFTER))
         except AuditError as exc:
-            self.recorded = False
-            if not self._optional:
-                self.ended = False
-                raise
-            self._warn(exc)
-        except ApprovalError:
-            self.ended = False
-            raise
+            self._not_recorded(exc)
         else:
             self.recorded = True
+        # Not before: a grant that failed is no ending, and a record of the failure still follows.
+        self.ended = True
 
     def denied(self, decision: Decision, waited: float, transport: str) -> None:
         """A person said no."""
-        row = decision.approval
-        extras = {
-            **_decided(row),
-            "waited_seconds": round(waited, 3),
-            "transport": transport,
-            "evidence": decision.evidence.value,
-        }
-        self._end(RecordOutcome.DENIED, extras, actor=row.decided_by or "")
+        fields = _verdict_fields(decision, waited, transport)
+        self._end(RecordOutcome.DENIED, fields, actor=decision.approval.decided_by or "")
 
     def timeout(self, approval_id: str | None, waited: float, reason: str, *, withdrawn: bool) -> None:
         """Nobody decided in time; no person is named."""
@@ -199,6 +198,15 @@ class Trail:
             self._append(self._record(RecordOutcome.FAILED, extras, action=RecordAction.DELIVER), AFTER)
         except AuditError as exc:
             self._warn(exc)
+
+
+def _verdict_fields(decision: Decision, waited: float, transport: str) -> dict[str, JsonValue]:
+    return {
+        **_decided(decision.approval),
+        "waited_seconds": round(waited, 3),
+        "transport": transport,
+        "evidence": decision.evidence.value,
+    }
 
 
 def _decided(row: Approval) -> dict[str, JsonValue]:

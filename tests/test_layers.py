@@ -24,7 +24,7 @@ FUNCTION_LINES = 80
 GROUND = ("errors", "model", "clock", "safe_text", "places")
 PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire", "rbac")
 CONFIG = ("config", "config_*", "durations", "addresses")
-ENGINE = ("gate", "trail", "asking")
+ENGINE = ("gate", "trail", "takeback", "asking")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ RULES = (
     Rule(("assemble",), (*PURE, *CONFIG, *ENGINE, "places", "client.*", "audit.*")),
     Rule(("api",), (*PURE, *CONFIG, *ENGINE, "places", "assemble", "client.platform", "client.wait")),
     Rule(("__init__",), ("api", "errors", "model")),
-    Rule(("__main__",), ("cli.main", "errors", "model")),
+    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),
 )
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from molecule_approve.errors import ApprovalError, CredentialError, KeyUsedError, ProtocolError, UnavailableError
+from molecule_approve.errors import (
+    ApprovalError,
+    CredentialError,
+    KeyUsedError,
+    ProtocolError,
+    RejectedError,
+    UnavailableError,
+)
 from molecule_approve.lifecycle import Ruling, rule
 from molecule_approve.model import Approval, ApprovalRequest, Question
 
@@ -35,66 +42,102 @@ class Stop(Protocol):
         ...
 
 
-def submit(
-    platform: Platform,
-    request: ApprovalRequest,
-    deadline: Deadline,
-    stop: Stop,
-    *,
-    random: Random,
-    on_trouble: Callable[[ApprovalError], None],
-    policy: SubmitPolicy = SubmitPolicy(),  # noqa: B008 - a frozen value
-) -> Question:
-    """Ask once, however often it takes to know that the question has arrived.
+class Submission:
+    """One question on its way.
 
-    Before every further try that could double the question, the platform's list is searched for our task id; with an
-    idempotency key also before the first, for on the platform the key is nothing but that.
-
-    Raises:
-        KeyUsedError: the key belongs to another question, or to one that has ended.
-        ApprovalError: the last failure, once its time is over; ``maybe_sent`` of it is False where nothing was ever sent.
+    Attributes:
+        maybe_there: whether the platform may hold the question although no answer has said so.
 
     """
-    end = deadline.capped(policy.total)
-    started = end.clock()
-    look = request.idempotency_key is not None
-    pauses = backoff(policy.first, policy.most, random)
-    while True:
-        stop.check()
+
+    def __init__(
+        self,
+        platform: Platform,
+        request: ApprovalRequest,
+        deadline: Deadline,
+        stop: Stop,
+        *,
+        random: Random,
+        on_trouble: Callable[[ApprovalError], None],
+        policy: SubmitPolicy = SubmitPolicy(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self.maybe_there = False
+        self._platform = platform
+        self._request = request
+        self._end = deadline.capped(policy.total)
+        self._started = deadline.clock()
+        self._stop = stop
+        self._pauses = backoff(policy.first, policy.most, random)
+        self._on_trouble = on_trouble
+        self._policy = policy
+
+    def run(self) -> Question:
+        """Ask once, however often it takes to know that the question has arrived.
+
+        Before every further try that could double the question, the platform's list is searched for our task id; with
+        an idempotency key also before the first, for on the platform the key is nothing but that.
+
+        Raises:
+            KeyUsedError: the key belongs to another question, or to one that has ended.
+            ApprovalError: the last failure, once its time is over.
+            Interrupted: somebody stopped us.
+
+        """
+        while True:
+            self._stop.check()
+            try:
+                with self._stop.open():
+                    return self._look() or self._ask()
+            except ProtocolError as exc:
+                return self._found_after(exc)
+            except ApprovalError as exc:
+                self._pause(exc)
+
+    def _look(self) -> Question | None:
+        if not self.maybe_there and self._request.idempotency_key is None:
+            return None
+        return self._found(self._end.capped(self._policy.attempt))
+
+    def _found(self, deadline: Deadline) -> Question | None:
+        row = self._platform.find(self._request, deadline)
+        return None if row is None else _adopted(row, self._request)
+
+    def _ask(self) -> Question:
+        before, self.maybe_there = self.maybe_there, True  # also when we are stopped in the middle of it
         try:
-            with stop.open():
-                found = platform.find(request, end.capped(policy.attempt)) if look else None
-                return _adopt(found, request) if found else platform.submit(request, end.capped(policy.attempt))
+            return self._platform.submit(self._request, self._end.capped(self._policy.attempt))
+        except (CredentialError, RejectedError, KeyUsedError):
+            self.maybe_there = before
+            raise
+        except UnavailableError as exc:
+            self.maybe_there = before or exc.maybe_sent
+            raise
+
+    def _found_after(self, failure: ProtocolError) -> Question:
+        """After an answer that makes no sense: the request may be there all the same, and is found by its task id."""
+        try:
+            with self._stop.open():
+                found = self._found(self._end.capped(self._policy.attempt))
         except KeyUsedError:
             raise
-        except ProtocolError as exc:
-            return _found_after(platform, request, end, stop, exc)
-        except ApprovalError as exc:
-            failure = exc
-        look = look or not (isinstance(failure, UnavailableError) and not failure.maybe_sent)
+        except ApprovalError:
+            raise failure from None
+        if found is None:
+            raise failure
+        return found
+
+    def _pause(self, failure: ApprovalError) -> None:
+        """Wait until the next try, or raise the failure where there is none."""
         asked = failure.retry_after if isinstance(failure, UnavailableError) else None
-        wait = max(next(pauses), asked or 0.0)
-        if end.clock() + wait > min(end.at, started + submit_window(failure, policy)):
-            raise _explained(failure, maybe_sent=look)
-        on_trouble(failure)
-        stop.sleep(wait)
+        wait = max(next(self._pauses), asked or 0.0)
+        last = min(self._end.at, self._started + submit_window(failure, self._policy))
+        if self._end.clock() + wait > last:
+            raise _explained(failure)
+        self._on_trouble(failure)
+        self._stop.sleep(wait)
 
 
-def _found_after(
-    platform: Platform, request: ApprovalRequest, end: Deadline, stop: Stop, failure: ProtocolError
-) -> Question:
-    """After an answer that makes no sense: the request may be there all the same, and is found by its task id."""
-    try:
-        with stop.open():
-            found = platform.find(request, end)
-    except ApprovalError:
-        raise failure from None
-    if found is None:
-        raise failure
-    return _adopt(found, request)
-
-
-def _adopt(row: Approval, request: ApprovalRequest) -> Question:
+def _adopted(row: Approval, request: ApprovalRequest) -> Question:
     """Take up a request that carries our task id: our own whose answer was lost, or our key's."""
     if request.idempotency_key is not None:
         if rule(row) is not Ruling.OPEN:
@@ -110,12 +153,8 @@ def _adopt(row: Approval, request: ApprovalRequest) -> Question:
     )
 
 
-def _explained(failure: ApprovalError, *, maybe_sent: bool) -> ApprovalError:
-    """The failure with the hint that its place suggests, and whether any of our tries may have arrived."""
-    if isinstance(failure, UnavailableError):
-        failure.maybe_sent = maybe_sent
+def _explained(failure: ApprovalError) -> ApprovalError:
+    """The failure with the hint that its place suggests."""
     if isinstance(failure, UnavailableError) and failure.status == 500:
         failure.hint = "the platform says this for a workspace that it does not know: check WORKSPACE_ID"
-    elif isinstance(failure, CredentialError) and not failure.hint:
-        failure.hint = "check MOLECULE_TOKEN and WORKSPACE_ID"
     return failure

@@ -36,6 +36,9 @@ OVERSLEPT = 5.0
 """Seconds after the deadline from which nothing that was said meanwhile counts: we slept, or were stopped."""
 
 
+_DECISIONS = frozenset({"APPROVAL_APPROVED", "APPROVAL_DENIED"})
+
+
 class Link(Enum):
     """How the answer will come."""
 
@@ -66,6 +69,7 @@ class Wait:
 
     Attributes:
         question: what is waited for; another row's id once the platform shows an older request with our task id.
+        link: how the answer will come, at this moment.
 
     """
 
@@ -82,6 +86,7 @@ class Wait:
         policy: WaitPolicy,
     ) -> None:
         self.question = question
+        self.link = Link.CONNECTING if stream else Link.POLLING
         self._platform = platform
         self._deadline = deadline
         self._now = deadline.clock
@@ -89,14 +94,16 @@ class Wait:
         self._observer = observer
         self._random = random
         self._policy = policy
-        self._started = self._refilled = self._next_read = self._opened = self._now()
+        self._started = self._refilled = self._next_read = self._opened = self._not_before = self._now()
         self._next_connect = self._started if stream else float("inf")
         self._tokens = float(policy.burst)
         self._stream: Subscription | None = None
         self._reconnects = self._fresh_pauses()
         self._rereads = self._fresh_pauses()
-        self._accepted = question.own
-        self._hints: list[Event] = []
+        # The token was taken: by the POST, or by the read that found the question again.
+        self._accepted = question.own or question.created_at is not None
+        self._claims: dict[tuple[Status, str | None], Event] = {}
+        self._believable = question.own
 
     def _fresh_pauses(self) -> Iterator[float]:
         return backoff(self._policy.first, self._policy.most, self._random)
@@ -110,7 +117,7 @@ class Wait:
             Interrupted: somebody stopped us.
 
         """
-        self._observer.link(Link.CONNECTING if self._next_connect <= self._started else Link.POLLING, "")
+        self._tell(self.link, "")
         try:
             while not self._deadline.passed():
                 self._stop.check()
@@ -144,16 +151,20 @@ class Wait:
         except ApprovalError as exc:
             # A stream that refuses the token which REST takes, or that is not there: poll, and say so.
             self._next_connect = float("inf")
-            self._observer.link(Link.POLLING, exc.message)
+            self._tell(Link.POLLING, exc.message)
         else:
             self._opened = self._now()
-            self._observer.link(Link.LIVE, "")
+            self._tell(Link.LIVE, "")
         self._next_read = self._now()
+
+    def _tell(self, link: Link, why: str) -> None:
+        self.link = link
+        self._observer.link(link, why)
 
     def _reconnect_later(self, failure: UnavailableError) -> None:
         pause = max(1.0, next(self._reconnects), failure.retry_after or 0.0)
         self._next_connect = self._now() + pause
-        self._observer.link(Link.RECONNECTING, failure.message)
+        self._tell(Link.RECONNECTING, failure.message)
 
     def _drop_stream(self) -> None:
         stream, self._stream = self._stream, None
@@ -188,15 +199,23 @@ class Wait:
         if event.status is Status.PENDING:
             self._saw_creation(event.timestamp)
             return
-        self._hints.append(event)
-        del self._hints[:-8]  # a stream that repeats itself must not fill our memory
+        self._remember(event)
         self._next_read = self._now()
+
+    def _remember(self, event: Event) -> None:
+        """Keep what the platform's own events of our request announce; two that differ are enough to believe none."""
+        decides = event.native and event.name in _DECISIONS and event.workspace_id == self.question.workspace_id
+        if decides and len(self._claims) < 2:
+            self._claims.setdefault((event.status, event.decided_by), event)
 
     # --- reading -------------------------------------------------------------------------------------------------------
 
     def _may_read(self) -> bool:
         """One read a second, a few in a burst: so many events cost the platform no more than that."""
         now = self._now()
+        if now < self._not_before:  # an event is no leave to ignore Retry-After
+            self._next_read = self._not_before
+            return False
         self._tokens = min(float(self._policy.burst), self._tokens + now - self._refilled)
         self._refilled = now
         if self._tokens < 1.0:
@@ -217,8 +236,7 @@ class Wait:
             return None
         self._accepted = True
         self._rereads = self._fresh_pauses()
-        if self._next_read <= self._now():
-            self._next_read = self._now() + self._interval()
+        self._next_read = self._now() + self._interval()
         return decision
 
     def _interval(self) -> float:
@@ -229,8 +247,9 @@ class Wait:
         if window is not None and self._now() - self._started >= window:
             raise failure
         asked = failure.retry_after if isinstance(failure, UnavailableError) else None
+        self._not_before = self._now() + (asked or 0.0)
         pause = min(self._policy.poll_interval, next(self._rereads))
-        self._next_read = self._now() + max(1.0, pause, asked or 0.0)
+        self._next_read = max(self._not_before, self._now() + max(1.0, pause))
         self._observer.trouble(failure)
 
     def _weigh(self, sighting: Sighting) -> Decision | None:
@@ -244,7 +263,7 @@ class Wait:
             self._must_be_known(sighting)
             return self._by_event(sighting)
         self._saw_creation(row.created_at)
-        self.question = replace(self.question, approval_id=row.id)
+        self._follow(row)
         for extra in sighting.extras:
             self._take_back(extra)
         match rule(row):
@@ -257,6 +276,12 @@ class Wait:
                 return None
             case _:
                 return Decision(row)
+
+    def _follow(self, row: Approval) -> None:
+        """From now on this row is our question: itself, or an older one with our task id."""
+        if row.id != self.question.approval_id:
+            self.question = replace(self.question, approval_id=row.id, own=False)
+            self._believable = False
 
     def _must_be_known(self, sighting: Sighting) -> None:
         """A request that we neither asked nor ever saw must show itself at the first read."""
@@ -287,19 +312,22 @@ class Wait:
         """A decision by event, where no read can show it any more (protocol.md, Events).
 
         Our own id, a full list of which every row is newer, an event in the platform's own dialect, and the platform's
-        own word that the request is not open: taking it back finds it decided.
+        own word that the request is not open: taking it back finds it decided. That word counts once, and only from the
+        first attempt: after a lost answer "it is not open" may be our own doing.
         """
-        event = self._undisputed_hint()
-        if event is None or not (self.question.own and sighting.crowded and self._all_newer(sighting)):
+        event = self._undisputed_claim()
+        if event is None or not (self._believable and sighting.crowded and self._all_newer(sighting)):
             return None
+        self._believable = False
         with self._stop.open():
             withdrawal = self._platform.withdraw(self.question, self._deadline.capped(self._policy.read))
-        self._hints.clear()
         if withdrawal.taken_back:
             raise ProtocolError(
                 "the platform announced a decision that it did not hold; the request was taken back",
                 hint="somebody may be sending events in the platform's name",
             )
+        if not withdrawal.settled:
+            return None
         row = Approval(
             id=self.question.approval_id,
             workspace_id=self.question.workspace_id,
@@ -312,10 +340,9 @@ class Wait:
         )
         return Decision(row, Evidence.EVENT) if rule(row) is not Ruling.UNCLEAR else None
 
-    def _undisputed_hint(self) -> Event | None:
-        claims = [event for event in self._hints if event.native and event.workspace_id == self.question.workspace_id]
-        said = {(event.status, event.decided_by) for event in claims}
-        return claims[0] if len(said) == 1 and claims[0].status in {Status.APPROVED, Status.DENIED} else None
+    def _undisputed_claim(self) -> Event | None:
+        claims = list(self._claims.values())
+        return claims[0] if len(claims) == 1 and claims[0].status is not Status.UNKNOWN else None
 
     def _all_newer(self, sighting: Sighting) -> bool:
         ours, oldest = instant(self.question.created_at), instant(sighting.oldest)

@@ -1,0 +1,309 @@
+"""Peers and doubles of the contract for the client's tests: no module of ours is patched, each is handed what it talks to."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from molecule_approve.client.platform import Sighting, Withdrawal
+from molecule_approve.client.wait import Link
+from molecule_approve.clock import Deadline
+from molecule_approve.errors import ApprovalError, Interrupted
+from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Question, Secret, Status
+from molecule_approve.wire import Event
+from tests.integration.raw_http import Channel, PeerGoneError
+
+WORKSPACE = "11111111-1111-4111-8111-111111111111"
+OURS = "22222222-2222-4222-8222-222222222222"
+OTHER = "33333333-3333-4333-8333-333333333333"
+TASK = "44444444-4444-4444-8444-444444444444"
+ACTION = "deploy"
+T0 = "2026-04-27T10:00:00Z"
+
+
+def soon(seconds: float = 5.0) -> Deadline:
+    """A deadline on the real clock."""
+    return Deadline.after(seconds)
+
+
+def row(status: str = "pending", by: str | None = None, *, id: str = OURS, **fields: object) -> Approval:  # noqa: A002 - the model's own word
+    """A row of the workspace's list that answers our question."""
+    made = Approval(id=id, workspace_id=WORKSPACE, action=ACTION, status=Status(status), task_id=TASK, created_at=T0)
+    return replace(made, decided_by=by, **fields)  # type: ignore[arg-type]  # the tests name the fields rightly
+
+
+def question(**fields: object) -> Question:
+    """Our question, its id from our own 201."""
+    made = Question(OURS, WORKSPACE, ACTION, TASK, own=True)
+    return replace(made, **fields)  # type: ignore[arg-type]  # the tests name the fields rightly
+
+
+def request(**fields: object) -> ApprovalRequest:
+    """What is asked."""
+    made = ApprovalRequest(WORKSPACE, ACTION, "because", TASK, TASK)
+    return replace(made, **fields)  # type: ignore[arg-type]  # the tests name the fields rightly
+
+
+def endpoint(url: str, **fields: object) -> Endpoint:
+    """Where to ask, with a token."""
+    made = Endpoint(url, WORKSPACE, Secret("the-token"))
+    return replace(made, **fields)  # type: ignore[arg-type]  # the tests name the fields rightly
+
+
+# --- peers on real sockets ---------------------------------------------------------------------------------------------
+
+
+class Peer:
+    """Listens on a free port and has a script that talks on each connection; ``script(channel, number)``, from 1."""
+
+    def __init__(self, script: Callable[[Channel, int], object], listener: socket.socket | None = None) -> None:
+        self.connections = 0
+        self._script = script
+        self._channels: list[Channel] = []
+        self._threads: list[threading.Thread] = []
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        found: int = self._listener.getsockname()[1]
+        return found
+
+    @property
+    def url(self) -> str:
+        """Its base address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._spawn(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for channel in self._channels:
+            channel.finish()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _spawn(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            channel = Channel(sock)
+            self._channels.append(channel)
+            self._spawn(self._talk, channel, self.connections)
+
+    def _talk(self, channel: Channel, number: int) -> None:
+        with contextlib.suppress(PeerGoneError, OSError):
+            self._script(channel, number)
+        channel.finish()
+
+
+# --- time that the test moves ------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """A clock that moves only when something sleeps or waits."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Stop:
+    """Stops us at a moment of the test's clock, or never."""
+
+    def __init__(self, clock: Clock, at: float = float("inf")) -> None:
+        self.slept: list[float] = []
+        self._clock = clock
+        self._at = at
+
+    def check(self) -> None:
+        if self._clock.now >= self._at:
+            self._at = float("inf")
+            raise Interrupted(signal.SIGTERM, "stopped by SIGTERM")
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        self.check()
+        yield
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.slept.append(seconds)
+        self._clock.now += min(seconds, max(0.0, self._at - self._clock.now))
+        self.check()
+
+
+@dataclass
+class Watcher:
+    """Remembers what an observer is told."""
+
+    links: list[tuple[Link, str]] = field(default_factory=list)
+    troubles: list[ApprovalError] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    withdrawals: list[str] = field(default_factory=list)
+    ticks: int = 0
+    on_asked: Callable[[Question], object] | None = None
+    on_withdrawing: Callable[[], object] | None = None
+
+    def link(self, link: Link, why: str) -> None:
+        self.links.append((link, why))
+
+    def trouble(self, failure: ApprovalError) -> None:
+        self.troubles.append(failure)
+
+    def tick(self) -> None:
+        self.ticks += 1
+        assert self.ticks < 5000, "the wait spins"
+
+    def asked(self, question: Question) -> None:
+        self.questions.append(question)
+        if self.on_asked is not None:
+            self.on_asked(question)
+
+    def withdrawing(self, why: str) -> None:
+        self.withdrawals.append(why)
+        if self.on_withdrawing is not None:
+            self.on_withdrawing()
+
+
+# --- the contract, in memory -------------------------------------------------------------------------------------------
+
+Said = tuple[float, Event | ApprovalError | None]
+
+
+class Stream:
+    """A subscription that says things at moments of the test's clock."""
+
+    def __init__(self, clock: Clock, script: list[Said]) -> None:
+        self.closed = False
+        self._clock = clock
+        self._script = deque(script)
+
+    def next(self, timeout: float) -> Event | None:
+        assert timeout >= 0
+        assert not self.closed
+        if not self._script or self._script[0][0] > self._clock.now + timeout:
+            self._clock.now += timeout
+            return None
+        at, said = self._script.popleft()
+        self._clock.now = max(at, self._clock.now)
+        if isinstance(said, ApprovalError):
+            raise said
+        return said
+
+    def close(self) -> None:
+        self.closed = True
+
+
+Scripted = list[object]
+"""Answers in their order, the last one again and again; an error is raised."""
+
+
+def _next(script: Scripted) -> object:
+    said = script.pop(0) if len(script) > 1 else script[0]
+    if callable(said):
+        said = said()
+    if isinstance(said, BaseException):
+        raise said
+    return said
+
+
+class Contract:
+    """A platform that answers as the test says, and remembers when it was called.
+
+    Attributes:
+        calls: name and moment of every call.
+        taken_back: ids of withdrawn questions.
+        sent: requests that were submitted.
+
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.calls: list[tuple[str, float]] = []
+        self.taken_back: list[str] = []
+        self.sent: list[ApprovalRequest] = []
+        self.submits: Scripted = [question()]
+        self.finds: Scripted = [None]
+        self.shows: Scripted = [Sighting(row())]
+        self.streams: Scripted = [ApprovalError("there is no stream")]
+        self.withdrawals: Scripted = [Withdrawal(taken_back=True, settled=False)]
+        self.verifies: Scripted = [False]
+        self.opened: list[Stream] = []
+        self.clock = clock
+
+    def _called(self, name: str) -> None:
+        self.calls.append((name, self.clock()))
+
+    def times(self, name: str) -> list[float]:
+        """When a call came."""
+        return [at for called, at in self.calls if called == name]
+
+    def submit(self, request: ApprovalRequest, deadline: Deadline) -> Question:
+        self._called("submit")
+        self.sent.append(request)
+        found = _next(self.submits)
+        assert isinstance(found, Question)
+        return found
+
+    def find(self, request: ApprovalRequest, deadline: Deadline) -> Approval | None:
+        self._called("find")
+        found = _next(self.finds)
+        assert found is None or isinstance(found, Approval)
+        return found
+
+    def fetch(self, question: Question, deadline: Deadline) -> Sighting:
+        self._called("fetch")
+        found = _next(self.shows)
+        assert isinstance(found, Sighting)
+        return found
+
+    def verifies_approvers(self, deadline: Deadline) -> bool:
+        self._called("verifies")
+        return _next(self.verifies) is True
+
+    def watch(self, deadline: Deadline) -> Stream:
+        self._called("watch")
+        script = _next(self.streams)
+        assert isinstance(script, list)
+        assert isinstance(self.clock, Clock)
+        self.opened.append(Stream(self.clock, script))
+        return self.opened[-1]
+
+    def withdraw(self, question: Question, deadline: Deadline) -> Withdrawal:
+        self._called("withdraw")
+        self.taken_back.append(question.approval_id)
+        found = _next(self.withdrawals)
+        assert isinstance(found, Withdrawal)
+        return found
+
+    def list_requests(self, deadline: Deadline) -> list[Approval]:
+        raise AssertionError("nobody here lists")
+
+    def decide(self, question: Question, decision: Status, comment: str | None, deadline: Deadline) -> None:
+        raise AssertionError("nobody here decides")
+
+    def interrupt(self) -> None:
+        self._called("interrupt")
+
+    def close(self) -> None:
+        self._called("close")

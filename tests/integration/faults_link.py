@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.integration import behaviours as does
+from tests.integration.fake_platform import FakePlatform
 from tests.integration.fake_words import event
 from tests.integration.fault import (
     Arrange,
@@ -15,6 +18,7 @@ from tests.integration.fault import (
     asked,
     both,
     breaks,
+    names,
     nothing,
     posted,
     within,
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from tests.integration.program import Program, World
 
 SOCKET = ("websocket",)
+_CERTIFICATE = Path(__file__).with_name("untrusted.pem")
 
 
 def _at_connect(how: Any) -> Arrange:  # noqa: ANN401 - a function of the connection
@@ -47,6 +52,30 @@ def _restart_decided(world: World, path: str, _: Program) -> None:
     world.platform.start()
 
 
+def _tls(*, trusted: bool) -> Arrange:
+    """A platform behind TLS, with a certificate that nobody vouches for unless the user says so."""
+
+    def arrange(world: World) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(_CERTIFICATE)
+        world.move_to(FakePlatform(tls=context).start())
+        if trusted:
+            world.env["SSL_CERT_FILE"] = str(_CERTIFICATE)
+
+    return arrange
+
+
+def _never_told(world: World, facts: Facts) -> None:
+    """Nobody was told the token: no request came through."""
+    assert world.platform.seen == []
+
+
+def _proxied(world: World) -> None:
+    """Proxies of the environment see neither loopback nor http://."""
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        world.env[name] = world.elsewhere.url
+
+
 def _stay_away(world: World, path: str, _: Program) -> None:
     world.await_waiting(path)
     world.platform.stop(abruptly=True)
@@ -55,6 +84,17 @@ def _stay_away(world: World, path: str, _: Program) -> None:
 AWAY = (
     Fault("refused", "refused", 125, "failure", arrange=lambda w: w.platform.stop(), timeout=1, cut_off=True),
     Fault("no such host", "no such host", 125, "failure", arrange=_no_such_host, timeout=1, cut_off=True),
+    Fault(
+        "a certificate that nobody vouches for",
+        "refused",
+        125,
+        "failure",
+        arrange=_tls(trusted=False),
+        timeout=2,
+        check=both(_never_told, names("certificate")),
+    ),
+    Fault("a certificate that the user vouches for", "refused", 0, "granted", arrange=_tls(trusted=True), act=approve),
+    Fault("a proxy in the environment", "refused", 0, "granted", arrange=_proxied, act=approve),
     Fault("black hole", "refused", 125, "failure", arrange=_at_connect(does.silent), timeout=1, cut_off=True),
     Fault(
         "killed before the POST",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.integration import behaviours as does
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from tests.integration.program import Program, World
 
 POLL = ("poll",)
-CERTIFICATE = Path(__file__).with_name("untrusted.pem")
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # A module that waits in its import until somebody has written to a pipe and closed it.
@@ -69,13 +66,6 @@ def _full_backlog(world: World) -> None:
         filler.connect_ex(listener.getsockname())
     world.env["PLATFORM_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
     world.closing.extend(one.close for one in (listener, *fillers))
-
-
-def untrusted_tls() -> ssl.SSLContext:
-    """TLS with a certificate that nobody vouches for."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    return context
 
 
 Moment = Callable[["World", str], object]

@@ -249,6 +249,16 @@ class World:
         arguments = ("request", *pace, *((answer,) if answer else ()), *options, "--", action)
         return self.start(*arguments, timeout=timeout, action=action, **more)
 
+    def move_to(self, platform: FakePlatform) -> None:
+        """Ask another platform instead."""
+        self.platform.stop()
+        self.platform = platform
+        self.env |= {
+            "PLATFORM_URL": platform.url,
+            "WORKSPACE_ID": platform.workspace,
+            "MOLECULE_TOKEN": platform.token,
+        }
+
     def await_waiting(self, path: str) -> None:
         """Wait until the program waits: it listens on the socket (if it means to), and has read its request."""
         self.platform.await_rows()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from . import addresses, config_file, rbac
 from . import config_values as values
@@ -51,8 +51,7 @@ _CONFIGS = "/configs"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(NamedTuple):
     """What the command line gave, as it was typed; None where it gave nothing."""
 
     config: str | None = None

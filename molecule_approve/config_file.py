@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from .errors import ConfigError
 
@@ -17,24 +18,21 @@ LIMIT = 1 << 20
 """Bytes that such a file may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """One value of config.yaml as it was written, and the line it stands on (from 1)."""
 
     text: str
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class RoleName:
+class RoleName(NamedTuple):
     """A role that ``rbac.roles`` names, and its line."""
 
     name: str
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
+class ConfigFile(NamedTuple):
     """What one config.yaml says about this program.
 
     Attributes:
@@ -48,12 +46,11 @@ class ConfigFile:
     path: Path
     roles: tuple[RoleName, ...] | None = None
     allowed_actions: Mapping[str, frozenset[str]] | None = None
-    approve: Mapping[str, Scalar] = field(default_factory=dict)
+    approve: Mapping[str, Scalar] = MappingProxyType({})
     headers: Mapping[str, Scalar] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Trusted:
+class Trusted(NamedTuple):
     """A file that nobody but its owner and root can have written.
 
     Attributes:

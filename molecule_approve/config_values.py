@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from .durations import parse_duration
 from .errors import ApprovalError, ConfigError, UsageError
@@ -25,8 +24,7 @@ class Transport(StrEnum):
     POLL = "poll"
 
 
-@dataclass(frozen=True, slots=True)
-class Sourced(Generic[T]):
+class Sourced(NamedTuple, Generic[T]):
     """A value and where it came from: ``--timeout``, ``APPROVAL_TIMEOUT``, a file with line and key, or ``default``.
 
     Attributes:

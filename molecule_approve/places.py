@@ -9,8 +9,8 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import ConfigError
 
@@ -18,8 +18,7 @@ SOCKET_PATH_LIMIT = 107
 """Bytes that a Unix socket's path may have (unix(7): 108 with the final NUL)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """The folders of one user.
 
     Attributes:
@@ -75,16 +74,14 @@ class Places:
         return path
 
 
-@dataclass(frozen=True, slots=True)
-class Requester:
+class Requester(NamedTuple):
     """What the embedded server leaves for its user: the workspace that asks, and its token."""
 
     workspace_id: str
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(NamedTuple):
     """Who serves just now.
 
     Attributes:

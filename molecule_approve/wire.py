@@ -10,9 +10,8 @@ import math
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from .errors import ProtocolError
 from .model import Approval, ApprovalRequest, JsonValue, Status
@@ -138,8 +137,7 @@ def read_status(text: str) -> Status:
         return Status.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(NamedTuple):
     """The answer to a POST: the request's id, and whether the server announced an address for it (an embedded server)."""
 
     approval_id: str
@@ -232,8 +230,7 @@ def read_error(data: bytes) -> dict[str, JsonValue]:
     return value if isinstance(value, dict) else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A message of the event stream that concerns one approval. A hint: the client reads before it believes it.
 
     Attributes:

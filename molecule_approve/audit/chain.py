@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 START = "0" * 64
 """``prev`` of a log's first record."""
@@ -34,8 +35,7 @@ GAPS_KEPT = 100
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The last record of a log, and with it all before.
 
     Attributes:
@@ -50,8 +50,7 @@ class Head:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """What a chained line says about its place (log_id, seq, prev), and the hash of its own bytes."""
 
     log_id: str
@@ -91,8 +90,7 @@ class Fault(StrEnum):
     CUT = "cut off"
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
+class Break(NamedTuple):
     """A place where the chain does not hold.
 
     Attributes:
@@ -112,8 +110,7 @@ class Break:
         return f"line {self.line}: {self.fault.value}: expected {self.expected}, found {self.found}"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What verifying came to.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .chain import link_of
 from .lines import backwards
@@ -17,8 +16,7 @@ RECENT_BYTES = 1_048_576
 """How far back :func:`recent_ids` looks: completion has a budget."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRequest:
+class FoundRequest(NamedTuple):
     """What our log says was asked under an approval's id.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -109,7 +108,7 @@ def test_the_environment_goes_before_the_file(resolve: Resolve, written: Written
 
 def test_a_flag_goes_before_everything(resolve: Resolve, written: Written) -> None:
     """Each value names its flag."""
-    flags = dataclasses.replace(written(EVERY), **FLAGS, require_verified_approver=False)
+    flags = written(EVERY)._replace(**FLAGS, require_verified_approver=False)
     found = resolve(flags, **ENVIRON)
     assert [(getattr(found, name).value, getattr(found, name).source) for name in SETTINGS] == [
         ("https://flag", "--platform-url"),

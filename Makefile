@@ -45,6 +45,14 @@ types: $(VENV)/dev ## mypy, strict, over package, tests and benchmarks.
 bench: $(VENV)/dev ## Measured figures, as ratios of one interleaved run.
 	$(BIN)/python benchmarks/gate.py
 
+completions: $(VENV)/dev ## Write the completion scripts again, from the commands.
+	$(BIN)/python -m molecule_approve.cli.completion completions
+
+completions-check: $(VENV)/dev ## Compare the completion scripts with what the commands say.
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(BIN)/python -m molecule_approve.cli.completion "$$fresh"; \
+	diff -ru completions "$$fresh" || { echo "the completions are old: make completions" >&2; exit 1; }
+
 package: $(VENV)/dev ## A wheel and an sdist in dist/.
 	rm -rf dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

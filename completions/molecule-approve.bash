@@ -1,0 +1,182 @@
+# bash completion for molecule-approve, made by `make completions`. Words only: nothing here is ever evaluated.
+
+# What may stand behind a command: its subcommands, its options, those of them that want a value, a file's name, or one of
+# a few words, and its argument. Fails where there is no such command.
+_molecule_approve_table() {
+    subcommands='' flags='' valued='' paths='' choices='' wants=''
+    case $1 in
+        '')
+            subcommands='request wait status withdraw pending approve deny approvers audit serve'
+            flags='--version --help'
+            ;;
+        'request')
+            flags='--reason --context --timeout --expires-in --transport --poll-interval --idempotency-key --no-wait --id-file --result-file --require-verified-approver --json --quiet -q --config --platform-url --workspace-id --audit-log --help'
+            valued='--reason --context --timeout --expires-in --transport --poll-interval --idempotency-key --id-file --result-file --config --platform-url --workspace-id --audit-log'
+            paths='--id-file --result-file --config --audit-log'
+            choices='--transport=auto --transport=websocket --transport=poll'
+            wants=text
+            ;;
+        'wait')
+            flags='--timeout --action --withdraw --transport --poll-interval --result-file --require-verified-approver --json --quiet -q --config --platform-url --workspace-id --audit-log --help'
+            valued='--timeout --action --transport --poll-interval --result-file --config --platform-url --workspace-id --audit-log'
+            paths='--result-file --config --audit-log'
+            choices='--transport=auto --transport=websocket --transport=poll'
+            wants=ids
+            ;;
+        'status')
+            flags='--json --config --platform-url --workspace-id --audit-log --help'
+            valued='--config --platform-url --workspace-id --audit-log'
+            paths='--config --audit-log'
+            wants=ids
+            ;;
+        'withdraw')
+            flags='--id-file --config --platform-url --workspace-id --audit-log --help'
+            valued='--id-file --config --platform-url --workspace-id --audit-log'
+            paths='--id-file --config --audit-log'
+            wants=ids
+            ;;
+        'pending')
+            flags='--json --config --platform-url --workspace-id --audit-log --help'
+            valued='--config --platform-url --workspace-id --audit-log'
+            paths='--config --audit-log'
+            ;;
+        'approve')
+            flags='--comment --yes --config --platform-url --workspace-id --audit-log --help'
+            valued='--comment --config --platform-url --workspace-id --audit-log'
+            paths='--config --audit-log'
+            wants=ids
+            ;;
+        'deny')
+            flags='--comment --yes --config --platform-url --workspace-id --audit-log --help'
+            valued='--comment --config --platform-url --workspace-id --audit-log'
+            paths='--config --audit-log'
+            wants=ids
+            ;;
+        'approvers')
+            subcommands='add list revoke'
+            flags='--help'
+            ;;
+        'approvers add')
+            flags='--help'
+            wants=text
+            ;;
+        'approvers list')
+            flags='--help'
+            ;;
+        'approvers revoke')
+            flags='--help'
+            wants=text
+            ;;
+        'audit')
+            subcommands='tail verify'
+            flags='--help'
+            ;;
+        'audit tail')
+            flags='-n --lines -f --follow --outcome --event-type --trace --since --json --config --audit-log --help'
+            valued='-n --lines --outcome --event-type --trace --since --config --audit-log'
+            paths='--config --audit-log'
+            choices='--outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --event-type=approval --event-type=rbac --event-type=audit'
+            ;;
+        'audit verify')
+            flags='--config --audit-log --help'
+            valued='--config --audit-log'
+            paths='--config --audit-log'
+            ;;
+        'serve')
+            flags='--host --port --anonymous-requests --help'
+            valued='--host --port'
+            ;;
+        *)
+            return 1
+            ;;
+    esac
+}
+
+# Offers those of the words that begin with what is typed.
+_molecule_approve_offer() {
+    local word
+    for word in "$@"; do
+        [[ $word == "$typed"* ]] && COMPREPLY+=("$prefix$word")
+    done
+}
+
+# Offers an option's values.
+_molecule_approve_value() {
+    local choice
+    # readline completes file names itself, with their blanks, colons and tildes.
+    [[ " $paths " == *" $1 "* ]] && compopt -o default 2>/dev/null
+    for choice in $choices; do
+        [[ $choice == "$1="* ]] && _molecule_approve_offer "${choice#*=}"
+    done
+}
+
+# Offers the ids of requests, newest first. The program is asked without arguments and says only what it knows by itself.
+_molecule_approve_ids() {
+    local program=$1 id
+    [[ $program == '~/'* ]] && program=$HOME/${program#*/}
+    program=$(type -P -- "$program" || type -P molecule-approve) || return
+    while IFS= read -r id; do
+        # Whatever stands under that name on the PATH: nothing but an id gets into the line.
+        [[ $id =~ ^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$ ]] && _molecule_approve_offer "$id"
+    done < <(_MOLECULE_APPROVE_COMPLETE=$2 "$program" 2>/dev/null </dev/null)
+}
+
+_molecule_approve() {
+    local IFS=$' \t\n'
+    local subcommands flags valued paths choices wants
+    local -a typed_words=()
+    local line=${COMP_LINE:0:COMP_POINT} word last=-1 index
+    COMPREPLY=()
+
+    # COMP_WORDS is cut at colons and at =; what stands together in the line belongs together.
+    for ((index = 0; index <= COMP_CWORD; index++)); do
+        word=${COMP_WORDS[index]}
+        if [[ $last == -1 || $line == [[:blank:]]* ]]; then
+            typed_words[++last]=
+            line=${line#"${line%%[![:blank:]]*}"}
+        fi
+        # Of the word at the cursor only what stands before it.
+        ((index == COMP_CWORD)) && word=$line
+        typed_words[last]+=$word
+        line=${line#"$word"}
+    done
+
+    local place='' expecting='' given=0 plain=''
+    _molecule_approve_table ''
+    for ((index = 1; index < last; index++)); do
+        word=${typed_words[index]}
+        if [[ $expecting ]]; then
+            expecting=''
+        elif [[ ! $plain && $word == -- ]]; then
+            plain=yes
+        elif [[ ! $plain && $word == -?* ]]; then
+            [[ " $valued " == *" $word "* ]] && expecting=$word
+        elif [[ $subcommands ]]; then
+            place="$place${place:+ }$word"
+            _molecule_approve_table "$place" || return 0
+        else
+            ((given += 1))
+        fi
+    done
+
+    local typed=${typed_words[last]} prefix=''
+    if [[ $expecting ]]; then
+        _molecule_approve_value "$expecting"
+    elif [[ ! $plain && $typed == --*=* ]]; then
+        # Where = does not cut words, the whole of it is replaced.
+        [[ $COMP_WORDBREAKS == *=* ]] || prefix=${typed%%=*}=
+        word=${typed%%=*} typed=${typed#*=}
+        _molecule_approve_value "$word"
+    elif [[ ! $plain && $typed == -* ]]; then
+        _molecule_approve_offer $flags
+    elif [[ $subcommands ]]; then
+        _molecule_approve_offer $subcommands
+    elif [[ $wants == ids && $given == 0 ]]; then
+        _molecule_approve_ids "${typed_words[0]}" "$place"
+    elif [[ ! $wants && ! $typed && ! $plain ]]; then
+        _molecule_approve_offer $flags
+    fi
+    return 0
+}
+
+complete -o nosort -F _molecule_approve molecule-approve 2>/dev/null || complete -F _molecule_approve molecule-approve

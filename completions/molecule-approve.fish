@@ -1,0 +1,259 @@
+# fish completion for molecule-approve, made by `make completions`. Words only: nothing here is ever evaluated.
+
+# What may stand behind a command: its subcommands, its options, those of them that want a value, a file's name, or one of
+# a few words, and its argument. Fails where there is no such command.
+function __molecule_approve_table --no-scope-shadowing
+    set subcommands
+    set flags
+    set valued
+    set paths
+    set choices
+    set wants ''
+    switch "$argv"
+        case ''
+            set subcommands \
+                request\t'Ask a person to approve ACTION, wait, and exit 0 only if they do.' \
+                wait\t'Take up the wait for an earlier request, and use its approval up.' \
+                status\t'Show how one request stands, or the workspace\'s newest; a script that acts on a yes uses wait.' \
+                withdraw\t'Take a pending request back.' \
+                pending\t'Show what waits for a decision, oldest first.' \
+                approve\t'Approve a request, as the person whose token is given.' \
+                deny\t'Deny a request, as the person whose token is given.' \
+                approvers\t'Say who may decide on the embedded server.' \
+                audit\t'Read the audit log, or prove that it is whole.' \
+                serve\t'Run the embedded platform until SIGINT or SIGTERM; one line on stdout, its address, when it is ready.'
+            set flags \
+                --version\t'Show the version and exit.' \
+                --help\t'Show this message and exit.'
+        case 'request'
+            set flags \
+                --reason\t'Why.' \
+                --context\t'What the approver should know; repeatable.' \
+                --timeout\t'How long this process waits: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
+                --expires-in\t'How long the question stands; default: the timeout, or 1h with --no-wait.' \
+                --transport\t'How the answer comes. [APPROVAL_USE_WEBSOCKET]' \
+                --poll-interval\t'Between reads while polling. [APPROVAL_POLL_INTERVAL]' \
+                --idempotency-key\t'Take up a pending request with this key instead of asking again.' \
+                --no-wait\t'Print the request\'s id and leave with 8.' \
+                --id-file\t'Write the request\'s id there, as soon as it is known.' \
+                --result-file\t'Write the JSON object there too, with exit_code, at the end.' \
+                --require-verified-approver\t'Refuse a platform that cannot prove who approves.' \
+                --json\t'Print one JSON object on stdout.' \
+                --quiet\t'Say nothing on stderr but errors.' \
+                -q\t'Say nothing on stderr but errors.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --reason --context --timeout --expires-in --transport --poll-interval --idempotency-key --id-file --result-file --config --platform-url --workspace-id --audit-log
+            set paths --id-file --result-file --config --audit-log
+            set choices --transport=auto --transport=websocket --transport=poll
+            set wants text
+        case 'wait'
+            set flags \
+                --timeout\t'How long this process waits: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
+                --action\t'What was asked; wanted where our audit log does not hold the request.' \
+                --withdraw\t'Take the request back when the time is over, or on a signal.' \
+                --transport\t'How the answer comes. [APPROVAL_USE_WEBSOCKET]' \
+                --poll-interval\t'Between reads while polling. [APPROVAL_POLL_INTERVAL]' \
+                --result-file\t'Write the JSON object there too, with exit_code, at the end.' \
+                --require-verified-approver\t'Refuse a platform that cannot prove who approves.' \
+                --json\t'Print one JSON object on stdout.' \
+                --quiet\t'Say nothing on stderr but errors.' \
+                -q\t'Say nothing on stderr but errors.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --timeout --action --transport --poll-interval --result-file --config --platform-url --workspace-id --audit-log
+            set paths --result-file --config --audit-log
+            set choices --transport=auto --transport=websocket --transport=poll
+            set wants ids
+        case 'status'
+            set flags \
+                --json\t'Print one JSON object on stdout.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log
+            set paths --config --audit-log
+            set wants ids
+        case 'withdraw'
+            set flags \
+                --id-file\t'Read the id from this file instead.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --id-file --config --platform-url --workspace-id --audit-log
+            set paths --id-file --config --audit-log
+            set wants ids
+        case 'pending'
+            set flags \
+                --json\t'Print one JSON object on stdout.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log
+            set paths --config --audit-log
+        case 'approve'
+            set flags \
+                --comment\t'Why; the requester is told.' \
+                --yes\t'Do not ask; wanted where there is no terminal.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --comment --config --platform-url --workspace-id --audit-log
+            set paths --config --audit-log
+            set wants ids
+        case 'deny'
+            set flags \
+                --comment\t'Why; the requester is told.' \
+                --yes\t'Do not ask; wanted where there is no terminal.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --comment --config --platform-url --workspace-id --audit-log
+            set paths --config --audit-log
+            set wants ids
+        case 'approvers'
+            set subcommands \
+                add\t'Let somebody decide, and print the new token, once and alone, on stdout.' \
+                list\t'Show who may decide, and since when.' \
+                revoke\t'Take the right to decide away, at once, also in a running server.'
+            set flags \
+                --help\t'Show this message and exit.'
+        case 'approvers add'
+            set flags \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'approvers list'
+            set flags \
+                --help\t'Show this message and exit.'
+        case 'approvers revoke'
+            set flags \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'audit'
+            set subcommands \
+                tail\t'Show the last records of the audit log; in a pipe, the log\'s own lines.' \
+                verify\t'Prove that the audit log is whole: 0 if it is, 65 if a record was changed, removed, inserted, moved or cut off.'
+            set flags \
+                --help\t'Show this message and exit.'
+        case 'audit tail'
+            set flags \
+                -n\t'How many records. [10; with --since: all]' \
+                --lines\t'How many records. [10; with --since: all]' \
+                -f\t'Go on with what is added.' \
+                --follow\t'Go on with what is added.' \
+                --outcome\t'Only these: granted, denied, …' \
+                --event-type\t'Only these: approval, rbac, audit.' \
+                --trace\t'Only one request\'s, by its trace id or its beginning.' \
+                --since\t'Only newer ones: 2h, 1d, or 2026-04-27T10:00:00Z.' \
+                --json\t'Print the log\'s own lines, on a terminal too.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued -n --lines --outcome --event-type --trace --since --config --audit-log
+            set paths --config --audit-log
+            set choices --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --event-type=approval --event-type=rbac --event-type=audit
+        case 'audit verify'
+            set flags \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --config --audit-log
+            set paths --config --audit-log
+        case 'serve'
+            set flags \
+                --host\t'The loopback address to listen on.' \
+                --port\t'The port; 0 takes a free one.' \
+                --anonymous-requests\t'Let clients without a token ask, list and listen; never decide.' \
+                --help\t'Show this message and exit.'
+            set valued --host --port
+        case '*'
+            return 1
+    end
+end
+
+# Offers an option's values: $argv[2] is what is typed of the value, $argv[3] what stands before it in the same word.
+function __molecule_approve_value --no-scope-shadowing
+    if contains -- $argv[1] $paths
+        for path in (__fish_complete_path "$argv[2]")
+            printf '%s%s\n' "$argv[3]" $path
+        end
+    end
+    for choice in $choices
+        set -l parts (string split -m 1 = -- $choice)
+        test $parts[1] = "$argv[1]"; and printf '%s%s\n' "$argv[3]" $parts[2]
+    end
+end
+
+# Offers the ids of requests, newest first. The program is asked without arguments and says only what it knows by itself.
+function __molecule_approve_ids
+    set -l program $argv[1]
+    string match -q '~/*' -- $program; and set program $HOME(string sub -s 2 -- $program)
+    command -sq -- $program; or set program molecule-approve
+    command -sq -- $program; or return
+    # Whatever stands under that name on the PATH: nothing but an id gets into the line.
+    _MOLECULE_APPROVE_COMPLETE=$argv[2] command $program 2>/dev/null </dev/null |
+        string match -r '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+end
+
+function __molecule_approve
+    set -l subcommands
+    set -l flags
+    set -l valued
+    set -l paths
+    set -l choices
+    set -l wants
+    set -l words (commandline -opc)
+    set -l typed (commandline -ct)
+    set -l place
+    set -l expecting ''
+    set -l given 0
+    set -l plain ''
+
+    __molecule_approve_table ''
+    for word in $words[2..]
+        if test -n "$expecting"
+            set expecting ''
+        else if test -z "$plain" -a "$word" = --
+            set plain yes
+        else if test -z "$plain"; and string match -q -- '-?*' "$word"
+            contains -- $word $valued; and set expecting $word
+        else if set -q subcommands[1]
+            set place $place $word
+            __molecule_approve_table $place; or return
+        else
+            set given (math $given + 1)
+        end
+    end
+
+    if test -n "$expecting"
+        __molecule_approve_value $expecting "$typed" ''
+    else if test -z "$plain"; and set -l parts (string match -r '^(--[^=]*)=(.*)$' -- $typed)
+        __molecule_approve_value $parts[2] "$parts[3]" "$parts[2]="
+    else if test -z "$plain"; and string match -q -- '-*' "$typed"
+        printf '%s\n' $flags
+    else if set -q subcommands[1]
+        printf '%s\n' $subcommands
+    else if test "$wants" = ids -a $given -eq 0
+        __molecule_approve_ids $words[1] "$place"
+    else if test -z "$wants" -a -z "$typed" -a -z "$plain"
+        printf '%s\n' $flags
+    end
+end
+
+complete --command molecule-approve --no-files --keep-order --arguments '(__molecule_approve)'

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from types import FrameType
 
+COMPLETE = "_MOLECULE_APPROVE_COMPLETE"
+"""Set by the completion scripts to the command whose ids are wanted; means nothing where there are any arguments."""
+
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
     """Before anything was asked there is nothing to take back: leave as the signal says."""
@@ -37,9 +40,14 @@ def run() -> NoReturn:
     _watch_signals()
     code = 125
     try:
-        from .cli.main import main  # noqa: PLC0415 - the signals come first
+        if COMPLETE in os.environ and not sys.argv[1:]:
+            from .cli import completing  # noqa: PLC0415 - TAB is answered without what commands need
 
-        code = main(sys.argv[1:])
+            code = completing.answer(os.environ[COMPLETE], os.environ)
+        else:
+            from .cli.main import main  # noqa: PLC0415 - the signals come first
+
+            code = main(sys.argv[1:])
     finally:
         os._exit(code)
 

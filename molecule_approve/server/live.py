@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .access import Approver
+
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
@@ -36,8 +38,10 @@ class Live:
         workspace_id = socket.headers.get("x-workspace-id", "")
         with self.doors.visit(socket) as visitor:
             caller = await self.lanes.read(partial(visitor.listener, workspace_id=workspace_id))
+        # A requester's token lives as long as the server; only an approver's can be revoked under an open socket.
+        credential = caller.token_hash if isinstance(caller, Approver) else None
         # Heard from before the handshake is answered, so that the read after it misses nothing.
-        with self.hub.subscribe(workspace_id or None, caller.token_hash) as subscription:
+        with self.hub.subscribe(workspace_id or None, credential) as subscription:
             await socket.accept()
             await _first_of(_send(socket, subscription), _drain(socket), subscription.ended())
             if subscription.over:

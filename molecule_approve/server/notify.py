@@ -16,7 +16,7 @@ class Subscription:
 
     Attributes:
         workspace_id: the workspace whose events it hears; None for all.
-        credential: the hash of the token that opened it, or None where it needed none.
+        credential: the hash of the token that opened it, or None where that cannot be revoked.
 
     """
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from tests.integration.program import PATHS, Program, World
 
 if TYPE_CHECKING:
+    from tests.integration.facts import Facts
     from tests.integration.fake_platform import Behaviour
-    from tests.integration.invariants import Facts
 
 Arrange = Callable[[World], object]
 Act = Callable[[World, str, Program], object]

@@ -17,7 +17,7 @@ from tests.integration.fault import Act, Arrange, Fault, approve, both, deny, no
 from tests.integration.program import PROGRAM, on_full_disk, until
 
 if TYPE_CHECKING:
-    from tests.integration.invariants import Facts
+    from tests.integration.facts import Facts
     from tests.integration.program import Program, World
 
 POLL = ("poll",)

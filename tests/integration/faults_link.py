@@ -25,8 +25,8 @@ from tests.integration.fault import (
 )
 
 if TYPE_CHECKING:
+    from tests.integration.facts import Facts
     from tests.integration.fake_platform import Behaviour
-    from tests.integration.invariants import Facts
     from tests.integration.ledger import Row
     from tests.integration.program import Program, World
 

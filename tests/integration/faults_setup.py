@@ -15,8 +15,8 @@ from tests.integration.fault import Act, Arrange, Fault, approve, names
 from tests.integration.ledger import as_text, now
 
 if TYPE_CHECKING:
+    from tests.integration.facts import Facts
     from tests.integration.fake_platform import Exchange
-    from tests.integration.invariants import Facts
     from tests.integration.program import Program, World
     from tests.integration.raw_http import Reply
 

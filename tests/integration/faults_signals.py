@@ -13,7 +13,7 @@ from tests.integration.fault import Act, Arrange, Fault, approve, breaks, nothin
 from tests.integration.program import PROGRAM, let_pass, until
 
 if TYPE_CHECKING:
-    from tests.integration.invariants import Facts
+    from tests.integration.facts import Facts
     from tests.integration.program import Program, World
 
 POLL = ("poll",)

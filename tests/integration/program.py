@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.integration.facts import Facts
 from tests.integration.fake_platform import FakePlatform
-from tests.integration.invariants import Facts
 
 ACTION = "drop the staging database"
 PATHS = ("websocket", "poll")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration import behaviours as does
-from tests.integration.program import ACTION, PATHS, PROGRAM, until
+from tests.integration.program import ACTION, PATHS
 
 if TYPE_CHECKING:
-    from tests.integration.invariants import Facts
+    from tests.integration.facts import Facts
     from tests.integration.ledger import Row
     from tests.integration.program import World
 
@@ -314,104 +314,3 @@ def test_a_stopped_wait_takes_back_only_what_it_was_told_to(world: World, withdr
     program.signal(signal.SIGTERM)
     assert program.wait().code == 143
     assert row.decided_by == ("withdrawn" if withdraw else None)
-
-
-# --- the approver's side, and the log -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def approver(world: World) -> World:
-    """A world in which the administrator's token is at hand."""
-    world.env["MOLECULE_APPROVER_TOKEN"] = world.platform.admin
-    return world
-
-
-@pytest.mark.parametrize(("command", "status"), [("approve", "approved"), ("deny", "denied")])
-def test_0_when_it_was_decided_and_3_when_it_had_ended(approver: World, command: str, status: str) -> None:
-    """The first decision is done, the second comes too late."""
-    row = _ask(approver)
-    first, second = approver.run(command, "--yes", row.id), approver.run(command, "--yes", row.id)
-    assert (first.code, second.code, row.status) == (0, 3, status)
-
-
-def test_0_when_it_was_withdrawn_and_3_when_it_had_ended(world: World) -> None:
-    """``withdraw`` takes back what is pending, and nothing else."""
-    row, other = _ask(world), _ask(world)
-    world.platform.decide(other)
-    assert [world.run("withdraw", found.id).code for found in (row, other)] == [0, 3]
-
-
-@pytest.mark.parametrize("command", [("approve", "--yes"), ("deny", "--yes"), ("withdraw",), ("status",)])
-def test_125_when_it_was_not_done(approver: World, command: tuple[str, ...]) -> None:
-    """Without a platform nothing is decided, taken back or told."""
-    row = _ask(approver)
-    _away(approver)
-    assert approver.run(*command, row.id).code == 125
-
-
-def test_2_when_there_is_no_terminal_to_ask_at(approver: World) -> None:
-    """``approve`` without ``--yes`` wants a terminal."""
-    row = _ask(approver)
-    assert (approver.run("approve", row.id).code, row.status) == (2, "pending")
-
-
-def test_pending_lists_and_leaves_with_0(world: World) -> None:
-    """``pending`` and ``status`` without an id print an array, oldest first."""
-    rows = [_ask(world), _ask(world)]
-    for command in ("pending", "status"):
-        facts = world.run(command, "--json")
-        assert facts.code == 0
-        assert [facts.stdout.index(row.id.encode()) for row in rows] == sorted(
-            facts.stdout.index(row.id.encode()) for row in rows
-        )
-
-
-def test_65_when_the_log_is_not_whole(world: World) -> None:
-    """``audit verify`` is 0 on a whole log and names the first line that is not."""
-    _ask(world)
-    assert world.run("audit", "verify").code == 0
-    whole = world.log.read_bytes()
-    world.log.write_bytes(whole.replace(ACTION.encode(), b"have a break", 1))
-    damaged = world.run("audit", "verify")
-    world.log.write_bytes(whole)
-    assert damaged.code == 65
-    assert b"line 1" in damaged.stdout + damaged.stderr
-
-
-def test_audit_tail_leaves_with_0_when_its_reader_goes_and_130_on_ctrl_c(world: World) -> None:
-    """A follower whose reader went away is done; one that was interrupted says so."""
-    _ask(world)
-    shown = world.run("audit", "tail", "--json")
-    assert (shown.code, len(shown.stdout.splitlines())) == (0, 2)
-    follower = world.start("audit", "tail", "-f", "--json")
-    until(lambda: follower.stdout)
-    follower.signal(signal.SIGINT)
-    assert follower.wait().code == 130
-    piped = world.run(command=("/bin/bash", "-c", 'set -o pipefail; "$@" audit tail -f | head -n 1', "bash", *PROGRAM))
-    assert piped.code == 0
-
-
-# --- a real shell -------------------------------------------------------------------------------------------------------
-
-_SCRIPTS = {
-    "set -e": 'set -e; "$@" -- "drop it"; echo dropped',
-    "if": 'if "$@" -- "drop it"; then echo dropped; else exit $?; fi',
-    "and": '"$@" -- "drop it" && echo dropped',
-    "dollar": '"$@" -- "drop it"; code=$?; [ $code -eq 0 ] && echo dropped; exit $code',
-    "pipe": 'set -o pipefail; "$@" -- "drop it" | cat && echo dropped',
-}
-
-
-@both_paths
-@pytest.mark.parametrize("script", _SCRIPTS)
-@pytest.mark.parametrize(("status", "code"), [("approved", 0), ("denied", 77)])
-def test_a_script_goes_on_only_after_a_yes(world: World, script: str, status: str, code: int, path: str) -> None:
-    """In bash the guarded command runs after an approval and not otherwise, and the script's code is ours."""
-    pace = ("--transport", path, "--poll-interval", "1", "--timeout", "10")
-    command = ("/bin/bash", "-c", _SCRIPTS[script], "bash", *PROGRAM, "request", *pace)
-    program = world.start(command=command)
-    world.await_waiting(path)
-    world.platform.decide(world.platform.rows[0], status, "alice")
-    facts = program.wait()
-    assert facts.code == code
-    assert (b"dropped" in facts.stdout) == (code == 0)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.invariants import RULES, Facts, violations
+from tests.integration.facts import Facts
+from tests.integration.invariants import RULES, violations
 
 TASK = "7c1d3f62-0000-4000-8000-000000000001"
 ID = "adc54aaf-0bc7-4f39-933b-1dc14862f7c9"

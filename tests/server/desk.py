@@ -125,7 +125,7 @@ def read_log(places: Places) -> list[dict[str, Any]]:
     return [json.loads(line) for line in places.server_log.read_bytes().splitlines()]
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
+def wait_for(condition: Callable[[], object], what: str) -> None:
     """Wait, bounded, for what another thread or process brings about."""
     until = time.monotonic() + PATIENCE
     while not condition():

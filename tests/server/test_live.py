@@ -164,13 +164,15 @@ def test_a_revoked_approvers_socket_is_let_go(open_desk: OpenDesk) -> None:
     """Soon after the revocation, without a call of its own; other sockets stay."""
     desk = open_desk(recheck=0.05)
     approver = str(desk.decider.headers["authorization"]).removeprefix("Bearer ")
-    with desk.listening(approver) as theirs, desk.listening() as mine:
-        desk.change("DELETE FROM approvers")
+    bob = desk.server.add_approver("bob")
+    with desk.listening(approver) as theirs, desk.listening() as mine, desk.listening(bob, "") as bobs:
+        desk.change("DELETE FROM approvers WHERE name = 'alice'")
         with pytest.raises(ConnectionClosed) as caught:
             theirs.event()
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 1013
         desk.ask()
+        assert bobs.event()["event"] == "APPROVAL_REQUESTED"
         assert mine.event()["event"] == "APPROVAL_REQUESTED"
 
 

@@ -87,6 +87,8 @@ def test_approval_withdrawal_expiry_and_redemption_agree_on_one_ending(desk: Des
         assert redeem.status_code == 200
         assert redeem.json()["status"] in {"pending", found["status"]}
         outcome = {"alice": "granted", "withdrawn": "withdrawn", "auto-expired": "timeout"}[found["decided_by"]]
+        # An expiry by the timer can be read a moment before it is journaled.
+        wait_for(partial(_journaled, desk, approval_id), "the ending is not journaled")
         assert _journaled(desk, approval_id) == [(outcome, found["decided_by"])]
     assert endings <= {"alice", "withdrawn", "auto-expired"}
 

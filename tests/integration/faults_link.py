@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from tests.integration import behaviours as does
 from tests.integration.fake_platform import FakePlatform
 from tests.integration.fake_words import event
 from tests.integration.fault import (
+    Act,
     Arrange,
     Fault,
     approve,
@@ -23,6 +25,7 @@ from tests.integration.fault import (
     posted,
     within,
 )
+from tests.integration.proxy import Proxy
 
 if TYPE_CHECKING:
     from tests.integration.facts import Facts
@@ -74,6 +77,35 @@ def _proxied(world: World) -> None:
     """Proxies of the environment see neither loopback nor http://."""
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         world.env[name] = world.elsewhere.url
+
+
+def _through_proxy(delay: float = 0.0) -> Arrange:
+    def arrange(world: World) -> None:
+        world.proxy = Proxy(world.platform.port)
+        world.proxy.delay = delay
+        world.proxy.__enter__()
+        world.closing.append(world.proxy.__exit__)
+        world.env["PLATFORM_URL"] = world.proxy.url
+
+    return arrange
+
+
+def _half_close(proxy: Proxy) -> None:
+    proxy.half_close()
+    proxy.resume()
+
+
+def _stalled(cut: Callable[[Proxy], object]) -> Act:
+    """The connection becomes a black hole, alice approves, and then the connection ends in this way."""
+
+    def act(world: World, path: str, _: Program) -> None:
+        world.await_waiting(path)
+        assert world.proxy is not None
+        world.proxy.stall()
+        world.platform.decide(world.platform.rows[0])
+        cut(world.proxy)
+
+    return act
 
 
 def _stay_away(world: World, path: str, _: Program) -> None:
@@ -208,6 +240,27 @@ def _socket_row(name: str, example: str, how: Behaviour, code: int = 0, ending: 
 
 
 STREAM = (
+    Fault("stalled, then cut", "half-open", 0, "granted", arrange=_through_proxy(), act=_stalled(Proxy.cut)),
+    Fault("stalled, then resumed", "half-open", 0, "granted", arrange=_through_proxy(), act=_stalled(Proxy.resume)),
+    Fault(
+        "stalled for good",
+        "half-open",
+        124,
+        "timeout",
+        arrange=_through_proxy(),
+        act=_stalled(lambda _: None),
+        timeout=2,
+        cut_off=True,
+    ),
+    Fault(
+        "half-closed",
+        "half-open",
+        0,
+        "granted",
+        arrange=_through_proxy(),
+        act=_stalled(_half_close),
+    ),
+    Fault("every piece is slow", "slow", 0, "granted", arrange=_through_proxy(0.1), act=approve),
     *(_socket_row(f"socket refused with {code}", f"refused with {code}", does.status(code)) for code in (401, 403, 404)),
     _socket_row("socket refused with 429", "refused with 429", does.status(429, "slow", ("Retry-After", "59"))),
     *(_socket_row(f"socket refused with {code}", "refused with 5xx", does.status(code)) for code in (500, 502, 503)),

@@ -15,10 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.integration.facts import Facts
 from tests.integration.fake_platform import FakePlatform
+
+if TYPE_CHECKING:
+    from tests.integration.proxy import Proxy
+    from tests.integration.served import Served
 
 ACTION = "drop the staging database"
 PATHS = ("websocket", "poll")
@@ -44,6 +48,11 @@ def let_pass(seconds: float) -> None:
     select.select([], [], [], seconds)
 
 
+def read_log(path: Path) -> bytes:
+    """An audit log's bytes; none where there is no regular file."""
+    return path.read_bytes() if path.is_file() else b""
+
+
 class Program:
     """One process of the program."""
 
@@ -66,6 +75,7 @@ class Program:
         self._terminal = terminal
         self._screen = bytearray()
         self._out, self._err = world.scratch("out"), world.scratch("err")
+        self._log = world.log
         self._before = len(world.log_lines())
         self._facts: Facts | None = None
         self._drainer: threading.Thread | None = None
@@ -163,7 +173,7 @@ class Program:
     def _gather(self) -> Facts:
         code = self.process.returncode
         seen = self._world.seen_between(self.started, self._ended)
-        text = self._world.log_text()
+        text = read_log(self._log)
         return Facts(
             argv=self.arguments,
             code=128 - code if code < 0 else code,
@@ -190,6 +200,8 @@ class World:
         log: the audit log's path.
         cut_off: the platform cannot be reached at the end, so that the checker does not look for an open question.
         elsewhere: a platform that was never configured: nothing may reach it.
+        proxy: what stands between, where a test put one.
+        served: the embedded server, where a test runs one.
         closing: what is to be done at the end, after the programs have ended.
 
     """
@@ -203,6 +215,8 @@ class World:
         self.audit_optional = False
         self.programs: list[Program] = []
         self.elsewhere = FakePlatform().start()
+        self.proxy: Proxy | None = None
+        self.served: Served | None = None
         self.closing: list[Callable[[], object]] = []
         self._scratch = 0
         for name in ("home", "state", "run"):
@@ -271,8 +285,8 @@ class World:
         return bool(read) and read[-1] > asked[-1]
 
     def log_text(self) -> bytes:
-        """The audit log's bytes; none where there is no regular file."""
-        return self.log.read_bytes() if self.log.is_file() else b""
+        """The audit log's bytes."""
+        return read_log(self.log)
 
     def log_lines(self) -> list[bytes]:
         """Its lines."""
@@ -280,6 +294,8 @@ class World:
 
     def seen_between(self, start: float, end: float) -> dict[str, Any]:
         """What the platform knows of a program that ran in this time."""
+        if self.served is not None:
+            return {**self.served.facts(), "cut_off": self.cut_off, "strays": len(self.elsewhere.seen)}
         platform = self.platform
         with platform.changed:
             seen = [entry for entry in platform.seen if start <= entry.request.at <= end]
@@ -302,7 +318,7 @@ class World:
     def end(self) -> list[Facts]:
         """End what still runs, and hand over the facts of all programs."""
         for program in self.programs:
-            if program.process.poll() is None and program.process.returncode is None:
+            if program.process.returncode is None and program.process.poll() is None:
                 program.process.kill()
         facts = [program.wait() for program in self.programs]
         for close in self.closing:

@@ -1,0 +1,83 @@
+"""The embedded server as a real process, with an approver; what it holds is asked of it over REST, as anybody would."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+_PATIENCE = 15.0
+
+
+class Served:
+    """``serve`` on a free port, for the user whose environment it is given.
+
+    Attributes:
+        url: its address on loopback.
+        workspace: its own workspace.
+        token: the requester's token.
+        approver: alice's token.
+
+    """
+
+    def __init__(self, program: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+        self._program = list(program)
+        self._env = dict(env)
+        self._folder = folder
+        self.url = ""
+        self.start()
+        found = json.loads((folder / "state" / "molecule-approve" / "requester.json").read_text())
+        self.workspace, self.token = str(found["workspace_id"]), str(found["token"])
+        added = subprocess.run([*self._program, "approvers", "add", "alice"], env=self._env, capture_output=True, check=True)
+        self.approver = added.stdout.decode().strip()
+
+    def start(self) -> None:
+        """Start it, and wait for the line that says where it is."""
+        with (self._folder / "serve.err").open("ab") as talk:
+            self._process = subprocess.Popen(
+                [*self._program, "serve", "--port", "0"],
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=talk,
+            )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().decode().strip()
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop it as its user does."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+        self._process.wait(_PATIENCE)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All requests, oldest first, each with its workspace."""
+        address = f"{self.url}/workspaces/{self.workspace}/approvals"
+        reply = httpx.get(address, headers={"Authorization": f"Bearer {self.approver}"}, timeout=_PATIENCE, trust_env=False)
+        return [{**row, "workspace_id": self.workspace} for row in reversed(reply.json())]
+
+    def decide(self, approval_id: str, decision: str = "approved") -> int:
+        """Decide as alice; the status of the answer."""
+        address = f"{self.url}/workspaces/{self.workspace}/approvals/{approval_id}/decide"
+        headers = {"Authorization": f"Bearer {self.approver}"}
+        return httpx.post(
+            address, json={"decision": decision}, headers=headers, timeout=_PATIENCE, trust_env=False
+        ).status_code
+
+    def facts(self) -> dict[str, Any]:
+        """What the checker wants to know of a platform; this one tells neither its history nor its callers' pace."""
+        rows = self.rows()
+        return {"workspace": self.workspace, "secrets": (self.token, self.approver), "rows": tuple(rows)}

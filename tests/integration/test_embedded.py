@@ -1,0 +1,150 @@
+"""The installed program against the installed server, both as real processes, over the Unix socket that ``local`` names."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.program import ACTION, PATHS, PROGRAM, until
+from tests.integration.served import Served
+
+if TYPE_CHECKING:
+    from tests.integration.facts import Facts
+    from tests.integration.program import Program, World
+
+both_paths = pytest.mark.parametrize("path", PATHS)
+
+
+@pytest.fixture
+def local(world: World) -> World:
+    """A world whose user runs the embedded server, and has named alice an approver."""
+    for name in ("WORKSPACE_ID", "MOLECULE_TOKEN"):
+        del world.env[name]
+    world.env["PLATFORM_URL"] = "local"
+    world.served = Served(PROGRAM, world.env, world.folder)
+    world.closing.append(world.served.stop)
+    return world
+
+
+def _served(world: World) -> Served:
+    assert world.served is not None
+    return world.served
+
+
+def _asked(world: World, program: Program) -> str:
+    """The id of the request that this program asked, once the server has it and it is waited for."""
+    until(lambda: b'"requested"' in world.log_text())
+    return str(_served(world).rows()[-1]["id"])
+
+
+def _used_again(world: World, path: str, approval_id: str) -> Facts:
+    """Another machine's attempt to use the same approval: its log knows nothing."""
+    world.log = world.folder / "another.jsonl"
+    world.env["AUDIT_LOG_PATH"] = str(world.log)
+    options = ("--transport", path, "--timeout", "5", "--action", ACTION, "--json")
+    return world.run("wait", *options, approval_id, timeout=5)
+
+
+@both_paths
+def test_an_approval_is_verified_and_used_up(local: World, path: str) -> None:
+    """``approve`` in another process leads to 0 with a name that is proved, and nobody gets a second 0 for it."""
+    program = local.request(path)
+    approval_id = _asked(local, program)
+    local.env["MOLECULE_APPROVER_TOKEN"] = _served(local).approver
+    assert local.run("approve", "--yes", "--comment", "go on", approval_id).code == 0
+    facts = program.wait()
+    assert (facts.code, facts.answer["decided_by"], facts.answer["decided_by_verified"]) == (0, "alice", True)
+    assert facts.answer["comment"] == "go on"
+    again = _used_again(local, path, approval_id)
+    assert (again.code, again.answer["error"]["kind"]) == (125, "already_used")
+
+
+@both_paths
+def test_a_denial_says_who_and_why(local: World, path: str) -> None:
+    """``deny --comment`` leads to 77 with the comment."""
+    program = local.request(path, answer="")
+    approval_id = _asked(local, program)
+    local.env["MOLECULE_APPROVER_TOKEN"] = _served(local).approver
+    assert local.run("deny", "--yes", "--comment", "not on a Friday", approval_id).code == 0
+    facts = program.wait()
+    assert (facts.code, facts.stdout) == (77, b"denied by alice: not on a Friday\n")
+
+
+@both_paths
+def test_at_the_deadline_it_is_withdrawn(local: World, path: str) -> None:
+    """Nobody decides: 124, and the server says withdrawn, or expired if its clock was faster by a hair."""
+    assert local.request(path, timeout=1).wait().code == 124
+    assert _served(local).rows()[-1]["decided_by"] in {"withdrawn", "auto-expired"}
+
+
+@both_paths
+def test_the_server_expires_it_itself(local: World, path: str) -> None:
+    """``--expires-in`` is the server's matter, and its expiry is noticed long before the timeout."""
+    facts = local.request(path, "--expires-in", "1", timeout=10).wait()
+    assert (facts.code, facts.answer["outcome"]) == (124, "expired")
+    assert facts.seconds < 5
+
+
+@both_paths
+def test_a_signal_withdraws(local: World, path: str) -> None:
+    """SIGTERM takes the question back."""
+    program = local.request(path)
+    _asked(local, program)
+    program.signal(signal.SIGTERM)
+    assert program.wait().code == 143
+    assert _served(local).rows()[-1]["decided_by"] == "withdrawn"
+
+
+@both_paths
+@pytest.mark.parametrize("end", [Served.kill, Served.stop], ids=["killed", "stopped"])
+def test_a_restart_loses_nothing(local: World, path: str, end: Callable[[Served], None]) -> None:
+    """The server goes away in mid-wait and comes back; what alice then says arrives, and one request was asked."""
+    program = local.request(path, timeout=15)
+    approval_id = _asked(local, program)
+    end(_served(local))
+    _served(local).start()
+    assert _served(local).decide(approval_id) == 200
+    assert program.wait().code == 0
+    assert len(_served(local).rows()) == 1
+
+
+@both_paths
+def test_of_many_deciders_one_wins_and_everybody_agrees(local: World, path: str) -> None:
+    """Sixty-four decisions at once: one 200, and exit code, database and log say what it was."""
+    program = local.request(path)
+    approval_id = _asked(local, program)
+    words = ["approved", "denied"] * 32
+    with ThreadPoolExecutor(64) as pool:
+        codes = list(pool.map(lambda word: _served(local).decide(approval_id, word), words))
+    assert sorted(codes) == [200] + [409] * 63
+    won = words[codes.index(200)]
+    facts = program.wait()
+    assert (facts.code, facts.ending[0]["outcome"]) == {"approved": (0, "granted"), "denied": (77, "denied")}[won]
+    assert _served(local).rows()[-1]["status"] == won
+
+
+def test_of_many_waiters_one_gets_the_yes(local: World) -> None:
+    """Several processes wait for one approval, each with a log of its own: one 0."""
+    asked = local.run("request", "--no-wait", "--json", "--", ACTION)
+    approval_id = asked.answer["approval_id"]
+    waiters = []
+    for number in range(4):
+        local.log = local.folder / f"log.{number}"
+        local.env["AUDIT_LOG_PATH"] = str(local.log)
+        options = ("--transport", "poll", "--poll-interval", "1", "--timeout", "10", "--action", ACTION, "--json")
+        waiters.append(local.start("wait", *options, approval_id, timeout=10))
+        until(lambda: b'"resumed"' in local.log_text())
+    assert _served(local).decide(approval_id) == 200
+    assert sorted(waiter.process.wait(15) for waiter in waiters) == [0, 125, 125, 125]
+
+
+def test_the_requester_cannot_approve_itself(local: World) -> None:
+    """The requester's token decides nothing: 125, and the request stands."""
+    asked = local.run("request", "--no-wait", "--json", "--", ACTION)
+    local.env["MOLECULE_APPROVER_TOKEN"] = _served(local).token
+    assert local.run("approve", "--yes", asked.answer["approval_id"]).code == 125
+    assert _served(local).rows()[-1]["status"] == "pending"

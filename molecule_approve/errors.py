@@ -240,3 +240,12 @@ class Interrupted(BaseException):
         super().__init__(why)
         self.signum = signum
         self.why = why
+
+
+def ours(error: Exception) -> ApprovalError:
+    """The error itself where it is of this tree; any other is a fault of the program, and becomes one that says so."""
+    if isinstance(error, ApprovalError):
+        return error
+    return ApprovalError(
+        f"this is a fault of the program: {type(error).__name__}: {error}", hint="please report it; nothing was approved"
+    )

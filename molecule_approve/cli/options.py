@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperCommand
 
+from molecule_approve.safe_text import visible
+
+from . import output
+
 if TYPE_CHECKING:
     from molecule_approve.config import Flags, Settings
 
@@ -37,7 +41,7 @@ class GateCommand(TyperCommand):
             raise typer.Exit(2) from exc
 
 
-def settings(flags: Flags) -> Settings:
+def settings(flags: Flags, *, quiet: bool = False) -> Settings:
     """All settings, with a warning on stderr for each that needs one.
 
     Raises:
@@ -46,7 +50,8 @@ def settings(flags: Flags) -> Settings:
     """
     from molecule_approve import config, places  # noqa: PLC0415 - help needs neither
 
-    from . import output  # noqa: PLC0415
-
     environ = dict(os.environ)
-    return config.resolve(flags, environ, places.locate(environ), at_terminal=output.at_terminal())
+    found = config.resolve(flags, environ, places.locate(environ), at_terminal=output.at_terminal())
+    for warning in () if quiet else found.warnings:
+        output.talk(f"{output.PROGRAM}: warning: {visible(warning)}")
+    return found

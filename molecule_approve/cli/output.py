@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from molecule_approve.errors import ApprovalError, DeliveryError
@@ -43,25 +45,9 @@ def answer(line: str) -> None:
         DeliveryError: nobody can read it.
 
     """
-    raw(f"{line}\n")
-
-
-def raw(text: str) -> None:
-    """Text on stdout as it is, flushed.
-
-    Raises:
-        DeliveryError: nobody can read it.
-
-    """
-    try:
-        if sys.stdout is None:
-            raise DeliveryError("the answer could not be told: stdout is closed", hint="use --result-file")
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except (OSError, ValueError) as exc:
-        _silence(sys.stdout)
-        why = exc.strerror if isinstance(exc, OSError) else "stdout is closed"
-        raise DeliveryError(f"the answer could not be told: {why}", hint="use --result-file") from exc
+    with _stdout() as stream:
+        stream.write(f"{line}\n")
+        stream.flush()
 
 
 def raw_bytes(data: bytes) -> None:
@@ -71,25 +57,31 @@ def raw_bytes(data: bytes) -> None:
         DeliveryError: nobody can read them.
 
     """
+    with _stdout() as stream:
+        stream.buffer.write(data)
+        stream.flush()
+
+
+@contextlib.contextmanager
+def _stdout() -> Iterator[TextIO]:
+    stream = sys.stdout
     try:
-        if sys.stdout is None:
-            raise DeliveryError("the answer could not be told: stdout is closed")
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
+        if stream is None:
+            raise ValueError
+        yield stream
     except (OSError, ValueError) as exc:
-        _silence(sys.stdout)
+        _silence(stream)
         why = exc.strerror if isinstance(exc, OSError) else "stdout is closed"
         raise DeliveryError(f"the answer could not be told: {why}") from exc
 
 
-def _silence(stream: TextIO) -> None:
+def _silence(stream: TextIO | None) -> None:
     """What could not be written must not be tried again when the stream is closed."""
-    try:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        target = stream.fileno()  # type: ignore[union-attr]  # None has none, and then there is nothing to silence
         sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, stream.fileno())
+        os.dup2(sink, target)
         os.close(sink)
-    except (OSError, ValueError):
-        pass
 
 
 def answer_json(value: JsonValue) -> None:
@@ -99,11 +91,14 @@ def answer_json(value: JsonValue) -> None:
 
 def talk(line: str) -> None:
     """One line on stderr. Talk that nobody hears changes nothing."""
-    try:
-        sys.stderr.write(f"{line}\n")
+    write_talk(f"{line}\n")
+
+
+def write_talk(text: str) -> None:
+    """Text on stderr as it is, flushed; for what lives on a terminal's line."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text)
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        pass
 
 
 def complain(error: ApprovalError | Failure, label: str = "") -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.client.wait import Link
-from molecule_approve.clock import boottime
+from molecule_approve.clock import Clock, boottime
 from molecule_approve.gate import Observer
-from molecule_approve.model import Outcome, Verdict
 from molecule_approve.safe_text import visible
 
 from . import output
@@ -17,12 +19,8 @@ from . import output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
     from molecule_approve.errors import ApprovalError
-    from molecule_approve.model import Question
+    from molecule_approve.model import Question, Verdict
 
 PLAIN_EVERY = 30.0
 """Seconds between plain lines."""
@@ -31,6 +29,13 @@ FRAMES = 2.0
 """Frames a second on a terminal: an hour's wait must cost almost nothing."""
 
 PLATFORM_EXPIRY = 600.0
+"""Seconds after which the platform is known to expire what nobody has decided."""
+
+CLOSING = 1.0
+"""Seconds within which a terminal has to take the last frame."""
+
+MANY = 50
+"""Different troubles that are told; a platform that says ever new things must not fill the screen, nor our memory."""
 
 _WORDS = {
     Link.CONNECTING: "connecting",
@@ -38,6 +43,11 @@ _WORDS = {
     Link.POLLING: "polling",
     Link.RECONNECTING: "reconnecting, polling meanwhile",
 }
+
+# ECMA-48: to the line's beginning and erase it to its end; cyan, yellow, and the end of colour. The cursor is never
+# hidden, so it need not come back, whatever ends us.
+_ERASE = "\r\x1b[K"
+_CYAN, _YELLOW, _PLAIN = "\x1b[36m", "\x1b[33m", "\x1b[0m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +72,12 @@ class Scene:
 class Progress(Observer, Protocol):
     """An observer that is also told the end."""
 
+    def close(self) -> None:
+        """Nothing may live on the terminal any more. May be called again, and never fails."""
+        ...
+
     def finish(self, verdict: Verdict) -> None:
-        """The verdict is known; nothing lives on the terminal any more."""
+        """The verdict is known."""
         ...
 
 
@@ -78,16 +92,14 @@ def span(seconds: float) -> str:
 
 
 def opening(scene: Scene, question: Question) -> list[str]:
-    """The lines that stand above the wait."""
-    lines = [f"asking {visible(scene.whom)} to approve: {visible(scene.action)}"]
+    """What stands above the wait: what is asked, of whom, why, and where to decide it."""
+    whom = visible(scene.whom)
+    if not scene.embedded and scene.timeout > PLATFORM_EXPIRY:
+        whom += f", which may expire the request after {span(PLATFORM_EXPIRY)}, not only after {span(scene.timeout)},"
+    lines = [f"asking {whom} to approve: {visible(scene.action)}"]
     if scene.reason:
         lines.append(f"reason: {visible(scene.reason)}")
-    lines.append(f"to decide: molecule-approve approve {visible(question.approval_id)}  (or deny)")
-    if not scene.embedded and scene.timeout > PLATFORM_EXPIRY:
-        lines.append(
-            f"the platform may expire the request after {span(PLATFORM_EXPIRY)}, sooner than the {span(scene.timeout)} given"
-        )
-    return lines
+    return [*lines, f"to decide: {output.PROGRAM} approve {visible(question.approval_id)}  (or deny)"]
 
 
 class Silent:
@@ -112,6 +124,9 @@ class Silent:
     def tick(self) -> None:
         """Nothing."""
 
+    def close(self) -> None:
+        """Nothing lives here."""
+
     def finish(self, verdict: Verdict) -> None:
         """Nothing: errors are the caller's to tell."""
 
@@ -119,10 +134,11 @@ class Silent:
 class Plain(Silent):
     """One line at the start, one every thirty seconds, one at the end; no control code at all."""
 
-    def __init__(self, scene: Scene, on_asked: Callable[[Question], None]) -> None:
+    def __init__(self, scene: Scene, on_asked: Callable[[Question], None], clock: Clock = boottime) -> None:
         super().__init__(on_asked)
         self._scene = scene
-        self._started = boottime()
+        self._clock = clock
+        self._started = clock()
         self._next = self._started + PLAIN_EVERY
         self._link = Link.CONNECTING
         self._troubles = set[str]()
@@ -131,9 +147,9 @@ class Plain(Silent):
         output.talk(f"{output.PROGRAM}: {line}")
 
     def asked(self, question: Question) -> None:
-        """The opening lines."""
-        for line in opening(self._scene, question):
-            self._say(line)
+        """One line: ours first, so that nothing in the action can look like the place to decide."""
+        asked, *reason, decide = opening(self._scene, question)
+        self._say("; ".join([decide, asked, *reason]))
         super().asked(question)
 
     def link(self, link: Link, why: str) -> None:
@@ -147,7 +163,7 @@ class Plain(Silent):
         self._once(f"still trying: {visible(failure.message)}")
 
     def _once(self, line: str) -> None:
-        if line not in self._troubles and len(self._troubles) < 50:
+        if line not in self._troubles and len(self._troubles) < MANY:
             self._troubles.add(line)
             self._say(line)
 
@@ -155,84 +171,110 @@ class Plain(Silent):
         """Say that the question is taken back."""
         self._say(f"taking the request back: {why}")
 
+    def _times(self) -> tuple[str, str]:
+        waited = self._clock() - self._started
+        return span(waited), span(self._scene.timeout - waited)
+
     def tick(self) -> None:
         """Every thirty seconds a sign of life."""
-        now = boottime()
-        if now >= self._next:
-            self._next = now + PLAIN_EVERY
-            waited = now - self._started
-            self._say(
-                f"still waiting ({_WORDS[self._link]}): {span(waited)} so far, {span(self._scene.timeout - waited)} left"
-            )
+        if self._clock() >= self._next:
+            self._next = self._clock() + PLAIN_EVERY
+            waited, left = self._times()
+            self._say(f"still waiting ({_WORDS[self._link]}): {waited} so far, {left} left")
 
     def finish(self, verdict: Verdict) -> None:
-        """How it ended, unless stdout says the same to the same person."""
-        if verdict.outcome is not Outcome.FAILED:
+        """How it ended; an error is told where it is explained."""
+        if verdict.error is None:
             self._say(f"{visible(verdict.message)} (after {span(verdict.waited_seconds)})")
 
 
 class Spinner(Plain):
-    """The live twin: the opening stands, and below it one line lives."""
+    """The live twin: the opening stands, and below it one line lives.
 
-    def __init__(self, scene: Scene, on_asked: Callable[[Question], None]) -> None:
-        super().__init__(scene, on_asked)
-        self._console: Console | None = None
-        self._live: Live | None = None
+    A thread draws, and while it lives it alone writes: a terminal that somebody stopped (Ctrl-S) blocks whoever writes to
+    it, and must keep nobody from taking the question back in time.
+    """
+
+    def __init__(self, scene: Scene, on_asked: Callable[[Question], None], clock: Clock = boottime) -> None:
+        super().__init__(scene, on_asked, clock)
         self._frame = 0
-
-    def _screen(self) -> Console:
-        if self._console is None:
-            from rich.console import Console  # noqa: PLC0415 - only a terminal needs rich, and only once the POST is out
-
-            self._console = Console(file=sys.stderr, force_terminal=True, highlight=False, markup=False, emoji=False)
-        return self._console
-
-    def _say(self, line: str) -> None:
-        if self._live is None:
-            super()._say(line)
-        else:
-            self._screen().print(f"{output.PROGRAM}: {line}", soft_wrap=True)
+        self._lively = True
+        self._lines = deque[str]()
+        self._over = threading.Event()
+        self._painter: threading.Thread | None = None
 
     def asked(self, question: Question) -> None:
         """The opening lines, and the live one begins."""
-        super().asked(question)
-        from rich.live import Live  # noqa: PLC0415
+        for line in opening(self._scene, question):
+            self._say(line)
+        Silent.asked(self, question)
+        self._painter = threading.Thread(target=self._paint, name="spinner", daemon=True)
+        self._painter.start()
 
-        self._live = Live(
-            console=self._screen(),
-            get_renderable=self._line,
-            refresh_per_second=FRAMES,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._live.start()
+    def _paint(self) -> None:
+        while not self._over.is_set():
+            output.write_talk(self._picture())
+            self._over.wait(1 / FRAMES)
+        self._lively = False
+        output.write_talk(self._picture())
 
-    def _line(self) -> Text:
-        from rich.text import Text  # noqa: PLC0415
+    def _picture(self) -> str:
+        """What is written at once: the lines that stay, in the live one's place, and that below them."""
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        return _ERASE + "".join(f"{output.PROGRAM}: {line}\n" for line in lines) + (self._line() if self._lively else "")
 
+    def _say(self, line: str) -> None:
+        if self._painter is None:
+            super()._say(line)
+        else:
+            self._lines.append(line)
+
+    def _line(self) -> str:
+        """The live line, as much of it as the window holds."""
         self._frame += 1
-        waited = boottime() - self._started
         turning = "|/-\\"[self._frame % 4]
-        state = _WORDS[self._link]
-        line = f"{turning} waiting ({state})  {span(waited)} waited, {span(self._scene.timeout - waited)} left"
-        return Text(line, style="yellow" if self._link is Link.RECONNECTING else "cyan", no_wrap=True, overflow="ellipsis")
+        waited, left = self._times()
+        room = _columns() - 1  # a full line would wrap, and could not be erased any more
+        wordings = (
+            f"{turning} waiting ({_WORDS[self._link]})  {waited} waited, {left} left",
+            f"{turning} {self._link.value}, {waited}, {left} left",
+            f"{turning} {waited}, {left} left",
+        )
+        line = next((text for text in wordings if len(text) <= room), wordings[-1][:room])
+        return _coloured(line, _YELLOW if self._link is Link.RECONNECTING else _CYAN)
 
     def tick(self) -> None:
         """Nothing: the line lives by itself."""
 
     def withdrawing(self, why: str) -> None:
         """The live line ends here."""
-        self._stop()
+        self._lively = False
         super().withdrawing(why)
 
-    def _stop(self) -> None:
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+    def close(self) -> None:
+        """The live line goes; what a stopped terminal does not take is not waited for."""
+        if self._painter is not None:
+            self._over.set()
+            self._painter.join(CLOSING)
+            self._painter = None
 
     def finish(self, verdict: Verdict) -> None:
-        """The live line goes, the cursor comes back; the last line stays where stdout goes elsewhere."""
-        self._stop()
+        """The last line stays, where stdout does not say the same to the same person."""
         if not output.is_terminal(sys.stdout):
             super().finish(verdict)
+
+
+def _columns() -> int:
+    """The width of the window just now; people make windows narrower while they wait."""
+    try:
+        found = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return 80
+    return found or 80  # a terminal that was never told its size says 0
+
+
+def _coloured(text: str, colour: str) -> str:
+    """The text in its colour where one is wanted: NO_COLOR says, then FORCE_COLOR, then the terminal (a VT has none)."""
+    forced = bool(os.environ.get("FORCE_COLOR"))
+    wanted = not os.environ.get("NO_COLOR") and (forced or not os.environ.get("TERM", "").startswith("vt"))
+    return f"{colour}{text}{_PLAIN}" if wanted else text

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molecule_approve.errors import ApprovalError, DeliveryError, UsageError
-from molecule_approve.model import JsonValue, Outcome, Verdict
-from molecule_approve.places import staged_private, write_private
+from molecule_approve.errors import ApprovalError, DeliveryError, UsageError, ours
+from molecule_approve.model import Failure, JsonValue, Outcome, Verdict
+from molecule_approve.places import write_private
 from molecule_approve.safe_text import json_line, visible
 
 from . import exits, output
@@ -22,17 +24,41 @@ if TYPE_CHECKING:
 Undelivered = Callable[[Verdict, ApprovalError], Verdict]
 
 
-def writable(path: str, option: str) -> Path:
-    """The path, if a file can be put there; found out before anything is asked.
+def vacant(path: str, option: str) -> Path:
+    """The path, if a file can be put there; tried out before anything is asked. What an earlier run left there goes.
+
+    Else somebody who looks there while we wait, or after we were killed, would read yesterday's yes.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it cannot, or what lies there is no plain file.
 
     """
-    found = Path(path).absolute()
-    if not path or found.is_dir() or not os.access(found.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{option} cannot be written: {path!r}", hint="name a file in a folder that exists and is yours")
+    try:
+        found = Path(path).absolute()
+        if not path or not _is_file_or_nothing(found):
+            raise UsageError(f"{option} names no plain file: {path!r}", hint="name a file, or one that is yet to be made")
+        _try_out(found.parent)
+        found.unlink(missing_ok=True)
+    except (OSError, ValueError) as exc:
+        raise UsageError(
+            f"{option} cannot be written: {path!r}", hint="name a file in a folder that exists and is yours"
+        ) from exc
     return found
+
+
+def _is_file_or_nothing(path: Path) -> bool:
+    """Whether the path is free or a plain file's: a link, a pipe or a device would be replaced, which nobody means."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def _try_out(folder: Path) -> None:
+    # Asking for the permission says too little: root has every one, also on a file system that takes nothing.
+    probe = folder / f".molecule-approve.{os.getpid()}"
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    probe.unlink()
 
 
 def write_file(path: Path, text: str) -> None:
@@ -42,38 +68,57 @@ def write_file(path: Path, text: str) -> None:
         DeliveryError: it cannot be written.
 
     """
-    with _saying(path):
-        write_private(path, text.encode())
-
-
-@contextlib.contextmanager
-def _saying(path: Path) -> Iterator[None]:
     try:
-        yield
+        write_private(path, text.encode())
     except OSError as exc:
         raise DeliveryError(f"{path} cannot be written: {exc.strerror}", hint="is the disk full?") from exc
 
 
+def failed(error: Exception) -> Verdict:
+    """The verdict where there was no gate to give one."""
+    known = ours(error)
+    return Verdict(Outcome.FAILED, error=Failure(known.kind, known.message, known.hint))
+
+
+@contextlib.contextmanager
+def failing_aloud(*, json: bool, many: bool = False) -> Iterator[None]:
+    """With ``--json`` a failure is an object on stdout too (in an array where there are many), before it goes on its way."""
+    try:
+        yield
+    except DeliveryError:
+        raise  # nobody reads stdout
+    except Exception as exc:
+        told = failed(exc).as_json()
+        if json:
+            output.answer_json([told] if many else told)
+        raise
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a gating command tells its verdict."""
+    """How a gating command tells its verdict.
+
+    Attributes:
+        json: one JSON object on stdout instead of a line.
+        quiet: only errors on stderr.
+        id_alone: what is pending is told as its bare id.
+        result_file: where the object is left too, with the exit code.
+
+    """
 
     json: bool
     quiet: bool
-    result_file: Path | None
+    id_alone: bool = False
+    result_file: Path | None = None
 
     def tell(self, verdict: Verdict, code: int) -> int:
         """Tell a verdict that is no approval; its code stays, whoever hears it."""
-        for tell in (self.on_stdout, lambda told: self._in_file(told, code)):
+        for tell in (self.on_stdout, partial(self.in_file, code=code)):
             try:
                 tell(verdict)
             except DeliveryError as exc:
                 output.complain(exc)
         return code
-
-    def _in_file(self, verdict: Verdict, code: int) -> None:
-        with self.staged(verdict, code):
-            pass
 
     def on_stdout(self, verdict: Verdict) -> None:
         """The answer: one JSON object, or one line; an error without ``--json`` is talk, and goes to stderr.
@@ -86,25 +131,20 @@ class Report:
             output.complain(verdict.error, f"{verdict.outcome.value.replace('_', ' ')}: ")
         if self.json:
             output.answer_json(verdict.as_json())
-        elif verdict.outcome is Outcome.PENDING and verdict.approval_id is not None:
-            output.answer(visible(verdict.approval_id))
         elif verdict.error is None:
-            output.answer(visible(verdict.message))
+            alone = self.id_alone and verdict.outcome is Outcome.PENDING
+            output.answer(visible(verdict.approval_id or "" if alone else verdict.message))
 
-    @contextlib.contextmanager
-    def staged(self, verdict: Verdict, code: int) -> Iterator[None]:
-        """The same object with the exit code, where a file was asked for: written before, in its place as the last thing.
+    def in_file(self, verdict: Verdict, code: int) -> None:
+        """The same object with the exit code, where a file was asked for.
 
         Raises:
             DeliveryError: it cannot be written.
 
         """
-        if self.result_file is None:
-            yield
-            return
-        value: dict[str, JsonValue] = {**verdict.as_json(), "exit_code": code}
-        with _saying(self.result_file), staged_private(self.result_file, f"{json_line(value)}\n".encode()):
-            yield
+        if self.result_file is not None:
+            value: dict[str, JsonValue] = {**verdict.as_json(), "exit_code": code}
+            write_file(self.result_file, f"{json_line(value)}\n")
 
 
 def deliver(report: Report, stop: SignalStop, verdict: Verdict, undelivered: Undelivered) -> int:
@@ -113,22 +153,25 @@ def deliver(report: Report, stop: SignalStop, verdict: Verdict, undelivered: Und
         return report.tell(verdict, exits.of_verdict(verdict))
     try:
         _still_heard(stop)
-        with report.staged(verdict, exits.Exit.OK):
-            _on_stdout(report, verdict)
+        _approve(report, verdict)
     except DeliveryError as exc:
-        failed = undelivered(verdict, exc)
+        unheard = undelivered(verdict, exc)
     else:
         return exits.Exit.OK  # the only statement that leads to 0
     if stop.signalled is not None:
-        failed = replace(failed, outcome=Outcome.INTERRUPTED, signum=stop.signalled.signum)
-    return report.tell(failed, exits.of_verdict(failed))
+        unheard = replace(unheard, outcome=Outcome.INTERRUPTED, signum=stop.signalled.signum)
+    return report.tell(unheard, exits.of_verdict(unheard))
 
 
-def _on_stdout(report: Report, verdict: Verdict) -> None:
+def _approve(report: Report, verdict: Verdict) -> None:
+    """Tell an approval: all or nothing, so that no yes stands on stdout beside a code that is none."""
+    # The file goes first, for it can fail; where it was asked for, it carries the verdict and stdout may fail.
+    report.in_file(verdict, exits.Exit.OK)
     try:
         report.on_stdout(verdict)
-    except DeliveryError:
-        if report.result_file is None:  # else it says the same, and a pipe cannot swallow it
+    except DeliveryError as exc:
+        if report.result_file is None:
+            exc.hint = "use --result-file where nobody may read stdout"
             raise
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molecule_approve.errors import ApprovalError, Interrupted
+from molecule_approve.clock import Deadline
+from molecule_approve.errors import Interrupted
 from molecule_approve.model import Failure, Outcome, Verdict
 
 from . import exits, options, output
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from molecule_approve.model import ApprovalRequest, Question
 
     from .deliver import Report
-    from .progress import Progress
+    from .progress import Progress, Scene
     from .stop import SignalStop
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -62,29 +64,19 @@ class Invocation:
 
     def settings(self, flags: Flags) -> Settings:
         """The settings, with their warnings said."""
-        settings = options.settings(flags)
-        if not self.report.quiet:
-            for warning in settings.warnings:
-                output.talk(f"{output.PROGRAM}: warning: {warning}")
-        return settings
+        return options.settings(flags, quiet=self.report.quiet)
 
-    def progress(self, settings: Settings, action: str, reason: str, *, wait: bool = True) -> Progress:
+    def progress(self, scene: Scene, *, wait: bool = True) -> Progress:
         """The observer that fits where we are."""
         from molecule_approve.config import in_ci  # noqa: PLC0415
 
-        from .progress import Plain, Scene, Silent, Spinner  # noqa: PLC0415
+        from .progress import Plain, Silent, Spinner  # noqa: PLC0415
 
-        whom = "the embedded server" if settings.local else settings.platform_url.value
-        scene = Scene(action, reason, whom, settings.timeout.value, settings.local)
         if self.report.quiet:
             return Silent(self.write_id)
-        lively = (
-            wait
-            and output.is_terminal(sys.stderr)
-            and not in_ci(os.environ)
-            and os.environ.get("TERM") not in {"", "dumb", None}
-        )
-        return Spinner(scene, self.write_id) if lively else Plain(scene, self.write_id)
+        lively = wait and output.is_terminal(sys.stderr) and not in_ci(os.environ)
+        dumb = os.environ.get("TERM", "") in {"", "dumb"}
+        return Spinner(scene, self.write_id) if lively and not dumb else Plain(scene, self.write_id)
 
     def write_id(self, question: Question) -> None:
         """Leave the id where another process can find it."""
@@ -94,29 +86,30 @@ class Invocation:
             write_file(self.id_file, f"{question.approval_id}\n")
 
 
-def _begin(result_file: str | None, id_file: str | None, *, json: bool, quiet: bool) -> Invocation:
-    from .deliver import Report, writable  # noqa: PLC0415
+def _scene(settings: Settings, action: str, reason: str = "") -> Scene:
+    from .progress import Scene  # noqa: PLC0415
+
+    whom = "the embedded server" if settings.local else settings.platform_url.value
+    return Scene(action, reason, whom, settings.timeout.value, settings.local)
+
+
+def _report_and_run(report: Report, result_file: str | None, id_file: str | None, run: Callable[[Invocation], int]) -> int:
+    """Run to the exit code; what fails before there is a gate is reported like every other verdict."""
+    from .deliver import failed, vacant  # noqa: PLC0415
     from .stop import Audience, SignalStop  # noqa: PLC0415
 
-    report = Report(
-        json=json, quiet=quiet, result_file=None if result_file is None else writable(result_file, "--result-file")
-    )
     # With a result file somebody may read the verdict later, whoever is gone now.
-    stop = SignalStop(None if report.result_file is not None else Audience())
+    stop = SignalStop(None if result_file is not None else Audience.expected())
     stop.install()
-    return Invocation(report, stop, None if id_file is None else writable(id_file, "--id-file"))
-
-
-def _run(invocation: Invocation, run: Callable[[], int]) -> int:
-    """Run to the exit code; what fails before there is a gate is reported like every other verdict."""
     try:
-        return run()
+        if result_file is not None:
+            report = replace(report, result_file=vacant(result_file, "--result-file"))
+        return run(Invocation(report, stop, None if id_file is None else vacant(id_file, "--id-file")))
     except Interrupted as exc:
         verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
-        return invocation.report.tell(verdict, exits.of_verdict(verdict))
-    except ApprovalError as exc:
-        verdict = Verdict(Outcome.FAILED, error=Failure(exc.kind, exc.message, exc.hint))
-        return invocation.report.tell(verdict, exits.of_error(exc))
+    except Exception as exc:  # noqa: BLE001 - with --json even a fault of ours is one object on stdout
+        verdict = failed(exc)
+    return report.tell(verdict, exits.of_verdict(verdict))
 
 
 def _judge(
@@ -125,13 +118,15 @@ def _judge(
     """Ask, tell the verdict, and turn an approval that could not be told into none."""
     from .deliver import deliver  # noqa: PLC0415
 
-    verdict = ask()
-    progress.finish(verdict)
-    code = deliver(
-        invocation.report, invocation.stop, verdict, lambda failed, why: made.gate.undelivered(request, failed, why)
-    )
-    made.platform.close()
-    return code
+    with contextlib.closing(made.platform):
+        try:
+            verdict = ask()
+        finally:
+            progress.close()  # whatever happened, nothing lives on the terminal any more
+        progress.finish(verdict)
+        return deliver(
+            invocation.report, invocation.stop, verdict, lambda unheard, why: made.gate.undelivered(request, unheard, why)
+        )
 
 
 @app.command("request", cls=options.GateCommand)
@@ -170,7 +165,8 @@ def request(
     """Ask a person to approve ACTION, wait, and exit 0 only if they do."""
     from molecule_approve.config import Flags, parse_duration  # noqa: PLC0415
 
-    invocation = _begin(result_file, id_file, json=json, quiet=quiet)
+    from .deliver import Report  # noqa: PLC0415
+
     flags = Flags(
         config=config,
         platform_url=platform_url,
@@ -182,7 +178,7 @@ def request(
         require_verified_approver=verified or None,
     )
 
-    def run() -> int:
+    def run(invocation: Invocation) -> int:
         from molecule_approve import asking, assemble  # noqa: PLC0415
 
         # Nothing has been asked yet: a signal ends even an import that hangs (a network file system) at once.
@@ -197,12 +193,12 @@ def request(
                 expires_in=stands if expires_in is None else parse_duration(expires_in, "--expires-in"),
                 idempotency_key=idempotency_key,
             )
-            progress = invocation.progress(settings, action, reason, wait=not no_wait)
+            progress = invocation.progress(_scene(settings, action, reason), wait=not no_wait)
             made = assemble.gate(settings, invocation.stop, progress)
             terms = assemble.terms(settings, wait=not no_wait)
         return _judge(invocation, made, asked, progress, lambda: made.gate.request(asked, terms, made.permit))
 
-    return _run(invocation, run)
+    return _report_and_run(Report(json=json, quiet=quiet, id_alone=no_wait), result_file, id_file, run)
 
 
 @app.command("wait", cls=options.GateCommand)
@@ -234,7 +230,8 @@ def wait(
     """Take up the wait for an earlier request, and use its approval up."""
     from molecule_approve.config import Flags  # noqa: PLC0415
 
-    invocation = _begin(result_file, None, json=json, quiet=quiet)
+    from .deliver import Report  # noqa: PLC0415
+
     flags = Flags(
         config=config,
         platform_url=platform_url,
@@ -246,18 +243,21 @@ def wait(
         require_verified_approver=verified or None,
     )
 
-    def run() -> int:
+    def run(invocation: Invocation) -> int:
         from molecule_approve import assemble  # noqa: PLC0415
 
         from .requests import earlier, find_id  # noqa: PLC0415
 
-        settings = invocation.settings(flags)
         with invocation.stop.open():
-            approval_id = find_id(assemble.platform(settings), approval)
-        asked, question = earlier(assemble.journal(settings), settings.workspace_id.value, approval_id, action)
-        progress = invocation.progress(settings, asked.action, "")
-        made = assemble.gate(settings, invocation.stop, progress)
-        terms = assemble.terms(settings, withdraw=withdraw)
+            settings = invocation.settings(flags)
+            end = Deadline.after(settings.timeout.value)
+            with contextlib.closing(assemble.platform(settings)) as platform:
+                approval_id = find_id(platform, approval, end)
+            asked, question = earlier(assemble.journal(settings), settings.workspace_id.value, approval_id, action)
+            progress = invocation.progress(_scene(settings, asked.action))
+            made = assemble.gate(settings, invocation.stop, progress)
+            # One deadline over everything: looking for the id has taken its part of it.
+            terms = replace(assemble.terms(settings, withdraw=withdraw), timeout=round(end.left(), 3))
         return _judge(invocation, made, asked, progress, lambda: made.gate.resume(asked, question, terms))
 
-    return _run(invocation, run)
+    return _report_and_run(Report(json=json, quiet=quiet), result_file, None, run)

@@ -6,7 +6,6 @@ import uuid
 from typing import TYPE_CHECKING
 
 from molecule_approve.asking import check_action
-from molecule_approve.clock import Deadline
 from molecule_approve.errors import UsageError
 from molecule_approve.model import ApprovalRequest, Question
 from molecule_approve.wire import is_id, is_uuid
@@ -14,6 +13,7 @@ from molecule_approve.wire import is_id, is_uuid
 if TYPE_CHECKING:
     from molecule_approve.audit.journal import Journal
     from molecule_approve.client.platform import Platform
+    from molecule_approve.clock import Deadline
 
 READ = 10.0
 """Seconds that one read for a person may take."""
@@ -21,8 +21,8 @@ READ = 10.0
 SHORTEST = 6
 
 
-def find_id(platform: Platform, text: str) -> str:
-    """The whole id of a request, from a unique beginning of at least six characters.
+def find_id(platform: Platform, text: str, deadline: Deadline) -> str:
+    """The whole id of a request, from a unique beginning of at least six characters; ids are written in small letters.
 
     Raises:
         UsageError: it is no id, or no or several requests begin with it.
@@ -30,12 +30,13 @@ def find_id(platform: Platform, text: str) -> str:
 
     """
     if is_uuid(text):
-        return text
+        return text.lower()
     if not is_id(text) or len(text) < SHORTEST:
         raise UsageError(
             f"{text[:80]!r} is no id", hint=f"give the request's id, or at least {SHORTEST} characters of its beginning"
         )
-    found = {row.id for row in platform.list_requests(Deadline.after(READ)) if row.id.startswith(text)}
+    rows = platform.list_requests(deadline.capped(READ))
+    found = {row.id for row in rows if row.id.lower().startswith(text.lower())}
     if len(found) != 1:
         how_many = "no request" if not found else f"{len(found)} requests"
         raise UsageError(f"{how_many} among the newest begin with {text!r}", hint="give more of the id")

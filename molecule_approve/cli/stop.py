@@ -27,6 +27,11 @@ class Audience:
         self._parent = os.getppid()
         self._descriptors = tuple(fd for fd in descriptors if _is_open(fd))
 
+    @classmethod
+    def expected(cls) -> Audience | None:
+        """The audience; None where nohup or a shell said that this job outlives whoever started it."""
+        return None if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else cls()
+
     def gone(self) -> str | None:
         """Why nobody will read the verdict, or None while somebody may."""
         if os.getppid() != self._parent:

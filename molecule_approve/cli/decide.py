@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import EndedError, UsageError
+from molecule_approve.errors import ApprovalError, CredentialError, UsageError
 from molecule_approve.lifecycle import Ruling, rule
 from molecule_approve.model import Approval, Question, Secret, Status
 from molecule_approve.safe_text import json_line, visible, visible_lines
 
 from . import options, output
 from .exits import Exit
+from .requests import READ, find_id
+from .status import ended, read_one
 
 if TYPE_CHECKING:
+    from molecule_approve.client.platform import Platform
     from molecule_approve.config import Flags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -33,9 +38,9 @@ def _token() -> Secret:
         UsageError: there is neither.
 
     """
-    from molecule_approve.config import approver_token  # noqa: PLC0415
+    from molecule_approve import config, config_values  # noqa: PLC0415 - help needs neither
 
-    found = approver_token(os.environ)
+    found = config.approver_token(os.environ)
     if found is not None:
         return found
     if not output.at_terminal():
@@ -43,16 +48,27 @@ def _token() -> Secret:
             "no approver's token is given",
             hint="set MOLECULE_APPROVER_TOKEN; `molecule-approve approvers add NAME` makes one on the server's machine",
         )
-    typed = typer.prompt("approver's token", hide_input=True, err=True)
-    token = approver_token({"MOLECULE_APPROVER_TOKEN": str(typed)})
-    if token is None:
-        raise UsageError("no approver's token is given")
-    return token
+    return config_values.token(str(typer.prompt("approver's token", hide_input=True, err=True)))
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Around what a person does at the terminal: a signal unwinds, so that the terminal shows again what is typed."""
+    from .stop import SignalStop  # noqa: PLC0415
+
+    stop = SignalStop(None)
+    stop.install()
+    try:
+        with stop.open():
+            yield
+    except typer.Abort:  # the end of the input: nobody has answered
+        raise ApprovalError("nothing was decided") from None
 
 
 def show(row: Approval) -> None:
     """The whole request on stderr, nothing cut off, nothing hidden."""
     output.talk(f"request   {visible(row.id)}")
+    output.talk(f"of        {visible(row.workspace_id)}")
     output.talk(f"status    {visible(row.status.value)}")
     output.talk(f"asked at  {visible(row.created_at or 'unknown')}")
     if row.expires_at:
@@ -63,36 +79,53 @@ def show(row: Approval) -> None:
         for line in rest:
             output.talk(f"{'':<9} {line}")
     for key, value in (row.context or {}).items():
+        # The requester chose these words: without the label a key called "action" would look like ours.
         shown = visible(value) if isinstance(value, str) else json_line(value)
-        output.talk(f"{visible(key):<9} {shown}")
+        output.talk(f"{'context':<9} {visible(key)} = {shown}")
 
 
 def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, *, yes: bool) -> int:
-    from molecule_approve import assemble  # noqa: PLC0415
+    from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
     from molecule_approve.asking import check_text  # noqa: PLC0415
-
-    from .requests import find_id  # noqa: PLC0415
-    from .status import read_one  # noqa: PLC0415
 
     if comment is not None:
         check_text(comment, "comment", 4_096)
     if not yes and not output.at_terminal():
         raise UsageError("there is no terminal to ask at", hint="read the request with `status`, then decide with --yes")
     settings = options.settings(flags)
-    platform = assemble.platform(settings, approver=_token())
-    approval_id = find_id(platform, approval)
-    question = Question(approval_id, settings.workspace_id.value)
-    row = read_one(platform, question.workspace_id, approval_id)
+    with _stoppable(), contextlib.closing(assemble.platform(settings, approver=_token())) as platform, _named():
+        question = _read(platform, settings.workspace_id.value, approval)
+        word = "approve" if decision is Status.APPROVED else "deny"
+        if not yes and not typer.confirm(f"{word} this request?", default=False, err=True):
+            raise ApprovalError("nothing was decided")
+        platform.decide(question, decision, comment, Deadline.after(READ))
+    output.answer(f"{decision.value} {visible(question.approval_id)}")
+    return Exit.OK
+
+
+def _read(platform: Platform, workspace_id: str, approval: str) -> Question:
+    """Show the request; it must still be open.
+
+    Raises:
+        EndedError: it is not.
+
+    """
+    approval_id = find_id(platform, approval, Deadline.after(READ))
+    row = read_one(platform, workspace_id, approval_id)
     show(row)
     if rule(row) is not Ruling.OPEN:
-        raise EndedError(f"the request had already ended: {row.status.value} by {row.decided_by or 'nobody'}")
-    word = "approve" if decision is Status.APPROVED else "deny"
-    if not yes and not typer.confirm(f"{word} this request?", default=False, err=True):
-        output.talk(f"{output.PROGRAM}: nothing was decided")
-        return Exit.FAILED
-    platform.decide(question, decision, comment, Deadline.after(10.0))
-    output.answer(f"{decision.value} {visible(approval_id)}")
-    return Exit.OK
+        raise ended(row)
+    return Question(approval_id, workspace_id)
+
+
+@contextlib.contextmanager
+def _named() -> Iterator[None]:
+    """A token that is refused is the approver's here, not the workspace's."""
+    try:
+        yield
+    except CredentialError as exc:
+        exc.hint = "check MOLECULE_APPROVER_TOKEN: only an approver's token decides"
+        raise
 
 
 @app.command("approve")
@@ -108,7 +141,7 @@ def approve(
     """Approve a request, as the person whose token is given."""
     from molecule_approve.config import Flags  # noqa: PLC0415
 
-    flags = Flags(config=config, platform_url=platform_url, workspace_id=workspace_id, audit_log=audit_log)
+    flags = Flags(config, platform_url, workspace_id, audit_log)
     return _decide(Status.APPROVED, approval, comment, flags, yes=yes)
 
 
@@ -125,5 +158,5 @@ def deny(
     """Deny a request, as the person whose token is given."""
     from molecule_approve.config import Flags  # noqa: PLC0415
 
-    flags = Flags(config=config, platform_url=platform_url, workspace_id=workspace_id, audit_log=audit_log)
+    flags = Flags(config, platform_url, workspace_id, audit_log)
     return _decide(Status.DENIED, approval, comment, flags, yes=yes)

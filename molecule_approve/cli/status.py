@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molecule_approve.clock import Deadline, utc_now
-from molecule_approve.errors import ApprovalError, EndedError, UnknownApprovalError, UsageError
+from molecule_approve.errors import AuditError, DeliveryError, EndedError, UnknownApprovalError, UsageError
 from molecule_approve.lifecycle import Ruling, rule
 from molecule_approve.model import Approval, Failure, Outcome, Question, Verdict
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
 
 from . import exits, options, output
+from .deliver import failing_aloud
 from .exits import Exit
+from .requests import READ, find_id
 
 if TYPE_CHECKING:
     from molecule_approve.client.platform import Platform
@@ -57,7 +61,7 @@ def verdict_of(row: Approval) -> Verdict:
 def line_of(row: Approval) -> str:
     """One request on one line, for people."""
     verdict = verdict_of(row)
-    by = f" by {row.decided_by}" if verdict.outcome in {Outcome.APPROVED, Outcome.DENIED} else ""
+    by = f" by {row.decided_by or 'nobody'}" if verdict.outcome in {Outcome.APPROVED, Outcome.DENIED} else ""
     return f"{visible(row.id)}  {visible(row.created_at or '')}  {verdict.outcome.value}{visible(by)}  {visible(row.action)}"
 
 
@@ -68,7 +72,7 @@ def read_one(platform: Platform, workspace_id: str, approval_id: str) -> Approva
         UnknownApprovalError: the platform does not show it.
 
     """
-    row = platform.fetch(Question(approval_id, workspace_id), Deadline.after(10.0)).approval
+    row = platform.fetch(Question(approval_id, workspace_id), Deadline.after(READ)).approval
     if row is None:
         raise UnknownApprovalError(
             f"the platform shows no request {approval_id}",
@@ -86,10 +90,9 @@ def _show_list(rows: list[Approval], *, json: bool, nothing: str) -> None:
         output.answer(line_of(row))
 
 
-def _settings(config: str | None, platform_url: str | None, workspace_id: str | None, audit_log: str | None) -> Settings:
-    from molecule_approve.config import Flags  # noqa: PLC0415
-
-    return options.settings(Flags(config=config, platform_url=platform_url, workspace_id=workspace_id, audit_log=audit_log))
+def ended(row: Approval) -> EndedError:
+    """What to say about a request that cannot be ended any more."""
+    return EndedError(f"the request had already ended: {verdict_of(row).message}")
 
 
 @app.command("status", cls=options.GateCommand)
@@ -104,32 +107,30 @@ def status(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Show how one request stands, or the workspace's newest; a script that acts on a yes uses wait."""
-    try:
-        settings = _settings(config, platform_url, workspace_id, audit_log)
-        return _status(settings, approval, json=json)
-    except UsageError:
-        raise
-    except ApprovalError as exc:
-        if json:
-            output.answer_json(Verdict(Outcome.FAILED, error=Failure(exc.kind, exc.message, exc.hint)).as_json())
-        raise
+    from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.config import Flags  # noqa: PLC0415
+
+    with failing_aloud(json=json, many=approval is None):
+        settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
+        with contextlib.closing(assemble.platform(settings)) as platform:
+            if approval is not None:
+                return _status(platform, settings.workspace_id.value, approval, json=json)
+            _show_list(platform.list_requests(Deadline.after(READ)), json=json, nothing="no requests")
+            return Exit.OK
 
 
-def _status(settings: Settings, approval: str | None, *, json: bool) -> int:
-    from molecule_approve import assemble  # noqa: PLC0415
-
-    from .requests import find_id  # noqa: PLC0415
-
-    platform = assemble.platform(settings)
-    if approval is None:
-        _show_list(platform.list_requests(Deadline.after(10.0)), json=json, nothing="no requests")
-        return Exit.OK
-    row = read_one(platform, settings.workspace_id.value, find_id(platform, approval))
+def _status(platform: Platform, workspace_id: str, approval: str, *, json: bool) -> int:
+    row = read_one(platform, workspace_id, find_id(platform, approval, Deadline.after(READ)))
     verdict = verdict_of(row)
-    if json:
-        output.answer_json(verdict.as_json())
-    else:
-        output.answer(f"{visible(verdict.message)}  ({visible(row.action)})")
+    try:
+        if json:
+            output.answer_json(verdict.as_json())
+        else:
+            output.answer(f"{visible(verdict.message)}  ({visible(row.action)})")
+    except DeliveryError as exc:
+        if verdict.approved:
+            raise
+        output.complain(exc)  # a no that could not be told is a no
     return exits.of_verdict(verdict)
 
 
@@ -142,16 +143,16 @@ def pending(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Show what waits for a decision, oldest first."""
-    import os  # noqa: PLC0415
+    from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.config import Flags, approver_token  # noqa: PLC0415
 
-    from molecule_approve import assemble  # noqa: PLC0415
-    from molecule_approve.config import approver_token  # noqa: PLC0415
-
-    settings = _settings(config, platform_url, workspace_id, audit_log)
-    # The workspace's own list: reading /approvals/pending would expire what is older than ten minutes.
-    rows = assemble.platform(settings, approver=approver_token(os.environ)).list_requests(Deadline.after(10.0))
-    waiting = [row for row in rows if rule(row) is Ruling.OPEN]
-    _show_list(waiting, json=json, nothing="nothing waits for a decision")
+    with failing_aloud(json=json, many=True):
+        settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
+        with contextlib.closing(assemble.platform(settings, approver=approver_token(os.environ))) as platform:
+            # The workspace's own list: reading /approvals/pending would expire what is older than ten minutes.
+            rows = platform.list_requests(Deadline.after(READ))
+        waiting = [row for row in rows if rule(row) is Ruling.OPEN]
+        _show_list(waiting, json=json, nothing="nothing waits for a decision")
     return Exit.OK
 
 
@@ -169,22 +170,33 @@ def withdraw(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Take a pending request back."""
-    from molecule_approve import assemble  # noqa: PLC0415
-
-    from .requests import find_id  # noqa: PLC0415
+    from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.config import Flags  # noqa: PLC0415
 
     wanted = _wanted_id(approval, id_file)
-    settings = _settings(config, platform_url, workspace_id, audit_log)
-    platform = assemble.platform(settings)
-    approval_id = find_id(platform, wanted)
-    question = Question(approval_id, settings.workspace_id.value)
-    if not platform.withdraw(question, Deadline.after(10.0)).taken_back:
-        row = read_one(platform, question.workspace_id, approval_id)
-        if rule(row) is not Ruling.WITHDRAWN:
-            raise EndedError(f"the request had already ended: {row.status.value} by {row.decided_by or 'nobody'}")
-    _record(settings, approval_id)
+    settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
+    with contextlib.closing(assemble.platform(settings)) as platform:
+        approval_id = find_id(platform, wanted, Deadline.after(READ))
+        ours = _take_back(platform, Question(approval_id, settings.workspace_id.value))
     output.answer(f"withdrawn {visible(approval_id)}")
+    if ours:
+        _record(settings, approval_id)
     return Exit.OK
+
+
+def _take_back(platform: Platform, question: Question) -> bool:
+    """Take it back; False where somebody had done that before.
+
+    Raises:
+        EndedError: it had ended otherwise.
+
+    """
+    if platform.withdraw(question, Deadline.after(READ)).taken_back:
+        return True
+    row = read_one(platform, question.workspace_id, question.approval_id)
+    if rule(row) is not Ruling.WITHDRAWN:
+        raise ended(row)
+    return False
 
 
 def _wanted_id(approval: str | None, id_file: str | None) -> str:
@@ -200,22 +212,32 @@ def _wanted_id(approval: str | None, id_file: str | None) -> str:
 
 
 def _record(settings: Settings, approval_id: str) -> None:
-    """The audit log says who took it back; an approval can no longer come of it, so a log that fails is told, not undone."""
+    """The audit log says who took it back.
+
+    Raises:
+        AuditError: it cannot be written, and nobody said that this does not matter. The request is taken back all the same.
+
+    """
     from molecule_approve import assemble  # noqa: PLC0415
     from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome  # noqa: PLC0415
 
     log = assemble.journal(settings)
-    found = log.find(approval_id)
     workspace = settings.workspace_id.value
-    record = Record(
-        timestamp=utc_now(),
-        event_type=EventType.APPROVAL,
-        workspace_id=workspace,
-        actor=workspace,
-        action=RecordAction.APPROVE,
-        resource="" if found is None else found.action or "",
-        outcome=RecordOutcome.WITHDRAWN,
-        trace_id=approval_id if found is None else found.trace_id,
-        extras={"approval_id": approval_id, "reason": "by command", "taken_back": True},
-    )
-    log.append(record, patience=2.0)
+    try:
+        found = log.find(approval_id)
+        record = Record(
+            timestamp=utc_now(),
+            event_type=EventType.APPROVAL,
+            workspace_id=workspace,
+            actor=workspace,
+            action=RecordAction.APPROVE,
+            resource="" if found is None else found.action or "",
+            outcome=RecordOutcome.WITHDRAWN,
+            trace_id=approval_id if found is None else found.trace_id,
+            extras={"approval_id": approval_id, "reason": "by command", "taken_back": True},
+        )
+        log.append(record, patience=2.0)
+    except AuditError as exc:
+        if not settings.audit_optional.value:
+            raise
+        output.complain(exc, "warning: ")

@@ -6,6 +6,7 @@ the middle of an import.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -48,6 +49,11 @@ def run() -> NoReturn:
             from .cli.main import main  # noqa: PLC0415 - the signals come first
 
             code = main(sys.argv[1:])
+    except BaseException as exc:  # noqa: BLE001 - a broken installation, say: a traceback's exit code would be 1
+        with contextlib.suppress(Exception):
+            sys.stderr.write(f"molecule-approve: cannot run: {type(exc).__name__}: {exc}\n")
+            sys.stderr.write("molecule-approve: hint: install molecule-approve again; nothing was approved\n")
+            sys.stderr.flush()
     finally:
         os._exit(code)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import typer
-from typer._click.exceptions import ClickException
+from typer._click.exceptions import ClickException, NoSuchOption
 
-from molecule_approve.errors import ApprovalError, DeliveryError, Interrupted
+from molecule_approve.errors import Interrupted, ours
 from molecule_approve.safe_text import visible
 
 from . import exits, output
@@ -32,20 +32,26 @@ def main(argv: Sequence[str]) -> int:
         return exc.exit_code
     except ClickException as exc:
         output.talk(f"{output.PROGRAM}: {visible(exc.format_message())}")
-        output.talk(f"{output.PROGRAM}: hint: see {output.PROGRAM} --help")
+        output.talk(f"{output.PROGRAM}: hint: {visible(_hint(exc))}")
         return Exit.USAGE
-    except DeliveryError as exc:
-        output.complain(exc)
-        return Exit.FAILED
-    except ApprovalError as exc:
-        output.complain(exc)
-        return exits.of_error(exc)
     except Interrupted as exc:
         return 128 + exc.signum
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return 130
-    except Exception as exc:  # noqa: BLE001 - a fault of ours must not look like a verdict, nor show secrets in a traceback
-        output.talk(f"{output.PROGRAM}: this is a fault of the program: {visible(f'{type(exc).__name__}: {exc}')}")
+    except BrokenPipeError:  # whoever read the help has had enough
         return Exit.FAILED
+    except Exception as exc:  # noqa: BLE001 - a fault of ours must not look like a verdict, nor show secrets in a traceback
+        error = ours(exc)
+        output.complain(error)
+        return exits.of_error(error)
     # A command that forgot to say how it went has not said yes.
     return code if isinstance(code, int) else Exit.FAILED
+
+
+def _hint(error: ClickException) -> str:
+    """What to do about arguments that make no sense."""
+    context = getattr(error, "ctx", None)
+    see = f"see {context.command_path if context is not None else output.PROGRAM} --help"
+    if isinstance(error, NoSuchOption):
+        return f"a word that begins with a dash is text only behind --; {see}"
+    return see

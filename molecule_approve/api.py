@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from . import asking, assemble
 from .config import Flags, resolve
 from .errors import ApprovalError, Interrupted
-from .model import Failure, JsonValue, Outcome, Verdict
+from .model import Failure, Outcome, Verdict
 from .places import locate
 
 if TYPE_CHECKING:
@@ -139,12 +140,15 @@ async def request_approval(
         asyncio.CancelledError: the call was cancelled; the request was taken back, as far as two seconds allow.
 
     """
-    import asyncio  # noqa: PLC0415 - no client of the synchronous half loads it
-
     given = locals()
-    del given["asyncio"]
+    import asyncio  # noqa: PLC0415 - no client of the synchronous half loads it
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
     stop = _Stop()
-    task = asyncio.ensure_future(asyncio.to_thread(_request, stop, **given))
+    # A thread of its own: in the loop's common pool a few waits of minutes would keep every other call from being asked.
+    pool = ThreadPoolExecutor(1, "molecule-approve")
+    task = asyncio.get_running_loop().run_in_executor(pool, functools.partial(_request, stop, **given))
+    pool.shutdown(wait=False)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -188,9 +192,7 @@ def _request(
     try:
         environ = assemble.environment()
         settings = resolve(flags, environ, locate(environ), at_terminal=False)
-        extra: dict[str, JsonValue] = dict(
-            asking.parse_context([f"{key}={value}" for key, value in (context or {}).items()])
-        )
+        extra = asking.check_context((str(key), str(value)) for key, value in (context or {}).items())
         asked = asking.compose(
             settings.workspace_id.value,
             action,

@@ -6,7 +6,7 @@ import json
 import re
 import urllib.parse
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .errors import UsageError
@@ -21,6 +21,9 @@ REASON_LIMIT = 16_384
 
 CONTEXT_LIMIT = 64 * 1024
 """Bytes that the context may have, as JSON."""
+
+EXPIRY_LIMIT = 30 * 86_400.0
+"""Seconds that a question may stand: what the embedded server takes."""
 
 _RESERVED = frozenset({"user", "host", "folder", "ci", "audit_head"})
 
@@ -78,6 +81,18 @@ def check_key(key: str) -> str:
     return key
 
 
+def check_expiry(seconds: float) -> float:
+    """How long a question stands, if it can stand so long: 1 second to 30 days.
+
+    Raises:
+        UsageError: it cannot.
+
+    """
+    if not 1.0 <= seconds <= EXPIRY_LIMIT:  # also what is no number at all
+        raise UsageError(f"a question cannot stand for {seconds:g} s", hint="it may stand from 1 s to 30 d")
+    return seconds
+
+
 def parse_context(pairs: Sequence[str]) -> dict[str, JsonValue]:
     """The pairs of ``--context``.
 
@@ -85,20 +100,36 @@ def parse_context(pairs: Sequence[str]) -> dict[str, JsonValue]:
         UsageError: one has no ``=``, no key, a key of ours or the key of another one.
 
     """
-    found: dict[str, JsonValue] = {}
+    found: list[tuple[str, str]] = []
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
+        if not equals:
             raise UsageError(f"--context wants KEY=VALUE, not {pair[:80]!r}", hint="for example --context ticket=OPS-12")
-        if key in _RESERVED or key in found:
-            raise UsageError(f"--context {key[:80]!r} is given twice or is a word of ours", hint="use another key")
+        found.append((key, value))
+    return check_context(found)
+
+
+def check_context(pairs: Iterable[tuple[str, str]]) -> dict[str, JsonValue]:
+    """What the caller wants the approver to know, if it can be told whole.
+
+    Raises:
+        UsageError: a key is blank, one of ours or there twice, or a text cannot be sent.
+
+    """
+    found: dict[str, JsonValue] = {}
+    for key, value in pairs:
+        if not key.strip() or key in _RESERVED or key in found:
+            raise UsageError(f"the context key {key[:80]!r} is blank, ours or given twice", hint="use another key")
         found[check_text(key, "context key", 256)] = check_text(value, "context", CONTEXT_LIMIT)
     return found
 
 
 def _without_credentials(url: str) -> str:
-    """An address without the user and password that CI systems put into some of theirs."""
-    parts = urllib.parse.urlsplit(url)
+    """An address without the user and password that CI systems put into some of theirs; nothing where it is none."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return ""
     return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
@@ -128,9 +159,9 @@ def context_of(origin: Origin, environ: Mapping[str, str], extra: Mapping[str, J
 
     """
     context: dict[str, JsonValue] = {"user": origin.user, "host": origin.host, "folder": origin.folder}
-    job = {key: _without_credentials(value) for key, value in _ci_job(environ).items() if value}
+    job = {key: _without_credentials(value) for key, value in _ci_job(environ).items()}
     if job:
-        context["ci"] = dict(job)
+        context["ci"] = {key: value for key, value in job.items() if value}
     context.update(extra)
     clean = _scrubbed(context)
     size = len(json.dumps(clean))
@@ -174,6 +205,6 @@ def compose(
         task_id=trace_id if key is None else key_task_id(workspace_id, key),
         trace_id=trace_id,
         context=context,
-        expires_in=expires_in,
+        expires_in=None if expires_in is None else check_expiry(expires_in),
         idempotency_key=key,
     )

@@ -47,7 +47,7 @@ def test_every_ending_stands_in_the_log_with_its_actor(desk: Desk) -> None:
     desk.decide(denied, "denied")
     desk.withdraw(withdrawn)
     expired = desk.ask("four", expires_in=0.01)
-    desk.one(expired, wait=PATIENCE)
+    wait_for(lambda: len(desk.journal()) == 4, "the expiry is not journaled")
     rows = desk.journal()
     told = [(row["approval_id"], row["outcome"], row["actor"], row["resource"]) for row in rows]
     assert told == [

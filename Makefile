@@ -53,6 +53,12 @@ completions-check: $(VENV)/dev ## Compare the completion scripts with what the c
 	$(BIN)/python -m molecule_approve.cli.completion "$$fresh"; \
 	diff -ru completions "$$fresh" || { echo "the completions are old: make completions" >&2; exit 1; }
 
+docs: $(VENV)/dev ## Write the generated parts of README.md.
+	$(BIN)/python .ci/docs.py
+
+docs-check: $(VENV)/dev ## Compare them with the code.
+	$(BIN)/python .ci/docs.py --check
+
 package: $(VENV)/dev ## A wheel and an sdist in dist/.
 	rm -rf dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

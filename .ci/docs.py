@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""Writes the parts of README.md that the code knows better: exit codes, settings, the commands' help. No other text.
+
+    docs.py [README]           write them
+    docs.py --check [README]   change nothing; say what is out of date, and leave with 1
+
+A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. The wording of the two tables is here; the codes,
+the names, the defaults and the help come from the program, and what has no wording here stops this script.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Help is as wide as the terminal, and a terminal that has colours would get them.
+os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1")
+
+import typer
+
+from molecule_approve import config, errors
+from molecule_approve.cli import exits
+from molecule_approve.cli.app import app
+from molecule_approve.cli.exits import Exit
+from molecule_approve.cli.main import main as program
+from molecule_approve.model import Outcome, Verdict
+from molecule_approve.places import Places
+
+README = Path(__file__).parent.parent / "README.md"
+_PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+# --- exit codes ------------------------------------------------------------------------------------------------------------
+
+_ASKING = "`request`, `wait`, `status ID`"
+_EXITS: dict[Exit, tuple[str, str, str]] = {
+    Exit.OK: ("approved", _ASKING, "a person approved this request; everywhere else 0 means done"),
+    Exit.USAGE: (
+        "usage",
+        "all",
+        'wrong options or arguments, nothing was asked; also `--help` on those three, so that `request "$X"` never says yes',
+    ),
+    Exit.ENDED: ("ended", "`approve`, `deny`, `withdraw`", "the request had already ended otherwise"),
+    Exit.PENDING: (
+        "pending",
+        _ASKING,
+        "asked, not decided yet: `--no-wait`; `status`; `wait` without `--withdraw` when its own time is over",
+    ),
+    Exit.NOT_WHOLE: ("not whole", "`audit verify`", "a record was changed, removed, inserted, moved or cut off"),
+    Exit.DENIED: ("denied", _ASKING, "a person said no, or the workspace's roles do not let it ask"),
+    Exit.TIMED_OUT: (
+        "timed out",
+        _ASKING,
+        "nobody decided in time; the platform expired the request; somebody else withdrew it",
+    ),
+    Exit.FAILED: (
+        "gate failed",
+        "all",
+        (
+            "no verdict could be had: platform, network, protocol, credential, configuration or audit log; an approval that "
+            "was already used, or could not be told; elsewhere: not done. Treat it as not approved"
+        ),
+    ),
+}
+_SIGNALS = (
+    "| 129, 130, 143 | interrupted | `request`, `wait` | | SIGHUP (or nobody left to tell), SIGINT, SIGTERM: `request` "
+    "withdrew first, as far as that was possible (`wait` only with `--withdraw`) |"
+)
+
+
+def exit_codes() -> Iterator[str]:
+    """One row a code, with the outcomes that lead to it; then the errors."""
+    yield "| code | name | commands | `outcome` | when |"
+    yield "| --- | --- | --- | --- | --- |"
+    for code in Exit:
+        name, commands, when = _EXITS[code]
+        words = [f"`{found.value}`" for found in Outcome if found is not Outcome.INTERRUPTED]
+        words = [word for word in words if exits.of_verdict(Verdict(Outcome(word.strip("`")))) == code]
+        yield f"| {code.value} | {name} | {commands} | {' '.join(words)} | {when} |"
+    yield _SIGNALS.replace("| |", f"| `{Outcome.INTERRUPTED.value}` |")
+
+
+def error_kinds() -> Iterator[str]:
+    """One row a class of errors: its stable word, what it leaves with, what it means."""
+    yield "| `error.kind` | code | meaning |"
+    yield "| --- | --- | --- |"
+    for kind in _tree(errors.ApprovalError):
+        meaning = (kind.__doc__ or "").splitlines()[0].rstrip(".").replace("``", "`")
+        yield f"| `{kind.kind}` | {exits.of_error(kind.__new__(kind))} | {meaning} |"
+    yield "| `interrupted` | 129, 130, 143 | A signal stopped the program, or nobody was left to tell |"
+
+
+def _tree(root: type[errors.ApprovalError]) -> Iterator[type[errors.ApprovalError]]:
+    for child in root.__subclasses__():
+        yield child
+        yield from _tree(child)
+
+
+# --- settings --------------------------------------------------------------------------------------------------------------
+
+
+def _seconds(value: float) -> str:
+    return f"{value:g}"
+
+
+_Setting = tuple[str, Callable[[config.Settings], str], str]
+_VARIABLES: tuple[_Setting, ...] = (
+    (
+        "PLATFORM_URL",
+        lambda found: (
+            "at a terminal (stdin and stderr, `CI` unset) the embedded server that this user runs, if one runs; "
+            f"else `{found.platform_url.value}`"
+        ),
+        "base address of the platform; `local` is this user's embedded server, and is how scripts and CI choose it",
+    ),
+    (
+        "WORKSPACE_ID",
+        lambda found: (found.workspace_id.value or "none") + "; the embedded server's own workspace when that is used",
+        "the workspace that asks",
+    ),
+    (
+        "MOLECULE_TOKEN",
+        lambda _: "the first line of `.auth_token` in `CONFIGS_DIR`, if it is there",
+        "bearer token of the workspace; never an option's value, so it never stands in `ps`",
+    ),
+    ("CONFIGS_DIR", lambda _: "`/configs`", "the folder of `.auth_token`"),
+    (
+        "MOLECULE_APPROVER_TOKEN",
+        lambda _: "asked for at the terminal",
+        "bearer token for `approve`, `deny` and `pending`; the server keeps only its hash",
+    ),
+    (
+        "APPROVAL_TIMEOUT",
+        lambda found: _seconds(found.timeout.value),
+        "how long to wait for a decision, the whole wait: 1 s to 24 h; seconds, or `90s`, `5m`, `1h30m`, `1d`",
+    ),
+    (
+        "APPROVAL_POLL_INTERVAL",
+        lambda found: _seconds(found.poll_interval.value),
+        "time between reads on the polling path; at least 1 s",
+    ),
+    (
+        "APPROVAL_USE_WEBSOCKET",
+        lambda found: found.transport.value.value,
+        "`true` wants the event stream and still falls back to polling, `false` polls only",
+    ),
+    (
+        "APPROVAL_ALLOW_HTTP",
+        lambda found: str(found.allow_http.value).lower(),
+        "lets the token travel over http:// beyond this machine; the built-in default address alone needs no leave",
+    ),
+    (
+        "AUDIT_LOG_PATH",
+        lambda _: f"`{config.SYSTEM_AUDIT_LOG}` if that can be written, else `audit.jsonl` in the state folder",
+        "the audit log",
+    ),
+    ("WORKSPACE_CONFIG_PATH", lambda _: "`/configs`", "`config.yaml`, or the folder it is in"),
+)
+
+
+def environment() -> Iterator[str]:
+    """One row a variable, with what counts where nothing is set."""
+    nowhere = Places(Path("/nowhere/state"), Path("/nowhere/run"))
+    found = config.resolve(config.Flags(), {"CONFIGS_DIR": "/nowhere"}, nowhere, at_terminal=False)
+    yield "| variable | default | meaning |"
+    yield "| --- | --- | --- |"
+    for name, default, meaning in _VARIABLES:
+        yield f"| `{name}` | {default(found)} | {meaning} |"
+
+
+# --- help ------------------------------------------------------------------------------------------------------------------
+
+
+def help_texts() -> Iterator[str]:
+    """The program's help, and that of every command below it."""
+    for words in _commands(typer.main.get_command(app), ()):
+        yield f"#### {' '.join(('molecule-approve', *words))}"
+        yield ""
+        yield "```text"
+        yield _help_of(words)
+        yield "```"
+        yield ""
+
+
+def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:  # noqa: ANN401 - typer's own class has no public name
+    yield words
+    for name in getattr(command, "commands", ()):
+        yield from _commands(command.commands[name], (*words, name))
+
+
+def _help_of(words: tuple[str, ...]) -> str:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        program([*words, "--help"])
+    return text.getvalue().strip()
+
+
+# --- the file --------------------------------------------------------------------------------------------------------------
+
+_PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "exit codes": exit_codes,
+    "error kinds": error_kinds,
+    "environment": environment,
+    "help": help_texts,
+}
+
+
+def rewritten(text: str) -> str:
+    """The text with its generated parts as they should be.
+
+    Raises:
+        SystemExit: a part is missing, or nobody knows how to write it.
+
+    """
+    there = [name for _, name, _ in _PART.findall(text)]
+    if sorted(there) != sorted(_PARTS):
+        sys.exit(f"the generated parts should be {sorted(_PARTS)}, and are {sorted(there)}")
+    return _PART.sub(lambda part: "\n".join([part[1], "\n".join(_PARTS[part[2]]()).strip(), "", part[3]]), text)
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or compare."""
+    check = "--check" in arguments
+    path = next((Path(word) for word in arguments if word != "--check"), README)
+    old = path.read_text(encoding="utf-8")
+    new = rewritten(old)
+    if old == new:
+        return 0
+    if not check:
+        path.write_text(new, encoding="utf-8")
+        return 0
+    difference = difflib.unified_diff(old.splitlines(), new.splitlines(), "README.md", "as the code has it", lineterm="")
+    sys.stdout.write("\n".join(difference) + "\nrun: make docs\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

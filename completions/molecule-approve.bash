@@ -113,6 +113,8 @@ _molecule_approve_value() {
 # Offers the ids of requests, newest first. The program is asked without arguments and says only what it knows by itself.
 _molecule_approve_ids() {
     local program=$1 id
+    # As it was typed, with its quotes; what they quote is hardly ever a quote.
+    program=${program//[\"\'\\]/}
     [[ $program == '~/'* ]] && program=$HOME/${program#*/}
     program=$(type -P -- "$program" || type -P molecule-approve) || return
     while IFS= read -r id; do

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -136,33 +136,37 @@ def _connect_to(address: tuple[Any, Any, Any, Any, Any], seconds: float, grip: G
     family, kind, protocol, _, target = address
     # Making the socket can fail as well: a name may have an IPv6 address on a machine without IPv6.
     sock = socket.socket(family, kind, protocol)
-    try:
+    with _closed_on_failure(sock):
         grip.hold(sock)
         sock.settimeout(seconds)
         sock.connect(target)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+@contextlib.contextmanager
+def _closed_on_failure(sock: socket.socket) -> Iterator[None]:
+    """Also when a signal breaks in: nobody else knows the socket yet."""
+    try:
+        yield
     except BaseException:
         sock.close()
         raise
-    return sock
 
 
 def _connect_unix(path: str, deadline: Deadline, grip: Grip) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        grip.hold(sock)
-        sock.settimeout(max(deadline.left(), _SHORTEST))
-        sock.connect(path)
+        with _closed_on_failure(sock):
+            grip.hold(sock)
+            sock.settimeout(max(deadline.left(), _SHORTEST))
+            sock.connect(path)
     except OSError as exc:
-        sock.close()
         raise UnavailableError(
             f"the embedded server is not there: {exc.strerror or exc}",
             maybe_sent=False,
             hint="start it: molecule-approve serve",
         ) from exc
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 
@@ -207,17 +211,14 @@ def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Grip)
     parts = urllib.parse.urlsplit(proxy.reveal())
     sock = _connect(parts.hostname or "", parts.port or 80, deadline, grip)
     try:
-        sock.settimeout(max(deadline.left(), _SHORTEST))
-        sock.sendall(_connect_request(parts, host, port))
-        _check_tunnel(_read_head(sock, deadline))
+        with _closed_on_failure(sock):
+            sock.settimeout(max(deadline.left(), _SHORTEST))
+            sock.sendall(_connect_request(parts, host, port))
+            _check_tunnel(_read_head(sock, deadline))
     except OSError as exc:
-        sock.close()
         raise UnavailableError(
             f"the proxy does not answer: {exc.strerror or exc}", maybe_sent=False, hint=_PROXY_HINT
         ) from exc
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 
@@ -250,20 +251,16 @@ def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline:
     secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     grip.hold(secure)
     try:
-        secure.do_handshake()
+        with _closed_on_failure(secure):
+            secure.do_handshake()
     except ssl.SSLCertVerificationError as exc:
-        secure.close()
         raise PlatformError(
             f"the certificate of {host} is not trusted: {exc.verify_message}",
             hint="name your own authority in SSL_CERT_FILE; verification cannot be turned off",
         ) from exc
     except OSError as exc:
-        secure.close()
         why = "it took too long" if isinstance(exc, TimeoutError) else exc.strerror or str(exc)
         raise UnavailableError(
             f"no TLS with {host}: {why}", maybe_sent=False, hint="does PLATFORM_URL want http://?"
         ) from exc
-    except BaseException:
-        secure.close()
-        raise
     return secure

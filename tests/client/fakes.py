@@ -1,4 +1,4 @@
-"""Peers and doubles of the contract for the client's tests: no module of ours is patched, each is handed what it talks to."""
+"""Peers and doubles for the client's tests: no module of ours is patched, each is handed what it talks to."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from molecule_approve.client.platform import Sighting, Withdrawal
-from molecule_approve.client.wait import Link
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, Interrupted
 from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Question, Secret, Status
 from molecule_approve.wire import Event
 from tests.integration.raw_http import Channel, PeerGoneError
+
+if TYPE_CHECKING:
+    from molecule_approve.client.wait import Link
 
 WORKSPACE = "11111111-1111-4111-8111-111111111111"
 OURS = "22222222-2222-4222-8222-222222222222"

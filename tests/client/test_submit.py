@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from molecule_approve.client.submit import Submission
@@ -15,8 +17,10 @@ from molecule_approve.errors import (
     RejectedError,
     UnavailableError,
 )
-from molecule_approve.model import Question
 from tests.client.fakes import OURS, TASK, Clock, Contract, Stop, Watcher, question, request, row
+
+if TYPE_CHECKING:
+    from molecule_approve.model import Question
 
 NEVER_SENT = UnavailableError("refused", maybe_sent=False)
 LOST = UnavailableError("broken off")

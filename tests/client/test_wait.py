@@ -529,7 +529,7 @@ def test_an_id_that_is_not_from_our_own_201_is_not_decided_by_event() -> None:
 
 
 def test_an_event_that_is_disproved_ends_the_wait() -> None:
-    """Where our withdrawal ends the request, the announced decision never was: the request is taken back, and that is told."""
+    """Where our withdrawal ends the request, the announced decision never was, and that is told."""
     scene = crowded_scene(CREATED, event())
     scene.platform.withdrawals = [Withdrawal(taken_back=True, settled=False)]
     with pytest.raises(ProtocolError, match="did not hold"):
@@ -537,7 +537,7 @@ def test_an_event_that_is_disproved_ends_the_wait() -> None:
 
 
 def test_a_lost_answer_to_the_withdrawal_proves_nothing() -> None:
-    """Where the first withdrawal may have done it itself, "it is not open" afterwards is no proof, and no second one comes."""
+    """Where the first withdrawal may have ended it itself, "it is not open" is no proof, and it is not tried again."""
     scene = crowded_scene(CREATED, event(), event())
     scene.platform.withdrawals = [UnavailableError("broken off"), SETTLED]
     assert scene.run() is None

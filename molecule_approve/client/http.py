@@ -66,8 +66,8 @@ class Answer:
 
     @property
     def is_json(self) -> bool:
-        """Whether the body says that it is JSON. The platform's own 404 for an unknown route is plain text."""
-        return self.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
+        """Whether there is a body that says it is JSON. The platform's own 404 for an unknown route is plain text."""
+        return bool(self.body) and self.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
 
 
 def retry_after(value: str | None, now: float) -> float | None:

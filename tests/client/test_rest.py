@@ -1,0 +1,742 @@
+"""The contract over REST: against the fake platform, the embedded server, and peers that answer what they like."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from molecule_approve.client.http import Answer
+from molecule_approve.client.platform import Sighting, Withdrawal
+from molecule_approve.client.rest import LIST_LIMIT, RestPlatform, judge
+from molecule_approve.errors import (
+    ApprovalError,
+    CredentialError,
+    DisconnectedError,
+    EndedError,
+    KeyUsedError,
+    PlatformError,
+    ProtocolError,
+    RejectedError,
+    UnavailableError,
+    UsedError,
+)
+from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Question, Secret, Status
+from tests.client.fakes import OTHER, OURS, TASK, WORKSPACE, Peer, endpoint, question, request, soon
+from tests.integration.behaviours import act_then_drop, answers, drop, status
+from tests.integration.raw_http import Channel, Reply, Request, read_request
+
+if TYPE_CHECKING:
+    from molecule_approve.server.run import Running
+    from tests.integration.fake_platform import FakePlatform
+
+JSON = ("Content-Type", "application/json; charset=utf-8")
+TEXT = ("Content-Type", "text/plain")
+
+
+def new_request(workspace: str, **fields: object) -> ApprovalRequest:
+    """A question with a task id of its own."""
+    return request(workspace_id=workspace, task_id=str(uuid.uuid4()), **fields)
+
+
+# --- the platform ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rest(platform: FakePlatform) -> Iterator[RestPlatform]:
+    """A client of the fake platform with the workspace's own token."""
+    where = Endpoint(platform.url, platform.workspace, Secret(platform.token))
+    with closing(RestPlatform(where, actor="alice")) as client:
+        yield client
+
+
+def asked(rest: RestPlatform, platform: FakePlatform, **fields: object) -> Question:
+    """Ask the fake platform."""
+    return rest.submit(new_request(platform.workspace, **fields), soon())
+
+
+def test_asking_the_platform(rest: RestPlatform, platform: FakePlatform) -> None:
+    """The platform holds what was asked, under its id, with our task id and context."""
+    wanted = new_request(platform.workspace, context={"ticket": "OPS-1"}, expires_in=60.0)
+    found = rest.submit(wanted, soon())
+    (row,) = platform.rows
+    assert (row.action, row.reason, row.task_id, row.context) == ("deploy", "because", wanted.task_id, {"ticket": "OPS-1"})
+    assert found == Question(row.id, platform.workspace, "deploy", wanted.task_id, own=True)
+    assert "idempotency-key" not in platform.seen[0].request.headers
+
+
+def test_finding_a_lost_question(rest: RestPlatform, platform: FakePlatform) -> None:
+    """A request is found by its task id, the oldest of several; where there is none, None."""
+    wanted = new_request(platform.workspace)
+    assert rest.find(wanted, soon()) is None
+    rest.submit(wanted, soon())
+    rest.submit(wanted, soon())
+    asked(rest, platform)
+    found = rest.find(wanted, soon())
+    assert found is not None
+    assert found.id == platform.rows[0].id
+
+
+def test_listing_is_oldest_first(rest: RestPlatform, platform: FakePlatform) -> None:
+    """The workspace's requests come oldest first, however the platform lists them."""
+    for number in range(3):
+        asked(rest, platform, action=f"step {number}")
+    assert [row.action for row in rest.list_requests(soon())] == ["step 0", "step 1", "step 2"]
+
+
+def test_reading_how_it_stands(rest: RestPlatform, platform: FakePlatform) -> None:
+    """A read shows our row, its decision and who made it, and never claims that the name is verified."""
+    ours = asked(rest, platform)
+    assert rest.fetch(ours, soon()).approval is not None
+    platform.decide(platform.rows[0], "approved", "bob")
+    found = rest.fetch(ours, soon()).approval
+    assert found is not None
+    assert (found.status, found.decided_by, found.decided_by_verified) == (Status.APPROVED, "bob", False)
+    assert platform.count("other") == 0
+
+
+def test_reading_without_a_201_tries_the_addition_first(rest: RestPlatform, platform: FakePlatform) -> None:
+    """Who did not ask tries the embedded server's way once, learns that this is the platform, and keeps to its way."""
+    row = platform.add(platform.workspace, {"action": "deploy", "task_id": TASK})
+    ours = question(approval_id=row.id, workspace_id=platform.workspace, own=False, invocation=str(uuid.uuid4()))
+    assert rest.fetch(ours, soon()).approval is not None
+    assert rest.fetch(ours, soon()).approval is not None
+    assert [seen.route for seen in platform.seen] == ["other", "list", "list"]
+    assert platform.seen[0].request.path.endswith("/redeem")
+
+
+def test_the_platform_verifies_nobody(rest: RestPlatform, platform: FakePlatform) -> None:
+    """The platform cannot prove who approves, which is learned once."""
+    assert not rest.verifies_approvers(soon())
+    assert not rest.verifies_approvers(soon())
+    assert len(platform.seen) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_withdrawing_from_the_platform(rest: RestPlatform, platform: FakePlatform, known: bool) -> None:
+    """A request is taken back by a denial in the name ``withdrawn``; what has ended is settled."""
+    if known:
+        ours = asked(rest, platform)
+    else:
+        row = platform.add(platform.workspace, {"action": "deploy", "task_id": TASK})
+        ours = Question(row.id, platform.workspace)
+    assert rest.withdraw(ours, soon()) == Withdrawal(taken_back=True, settled=False)
+    assert (platform.rows[0].status, platform.rows[0].decided_by) == ("denied", "withdrawn")
+    assert rest.withdraw(ours, soon()) == Withdrawal(taken_back=False, settled=True)
+
+
+def test_a_withdrawal_is_said_once(rest: RestPlatform, platform: FakePlatform) -> None:
+    """Where the answer to a withdrawal is lost it is not said again: its own work would look like somebody's decision."""
+    ours = asked(rest, platform)
+    platform.on("decide", act_then_drop)
+    with pytest.raises(UnavailableError) as caught:
+        rest.withdraw(ours, soon())
+    assert (platform.count("decide"), caught.value.maybe_sent) == (1, True)
+
+
+@pytest.mark.parametrize("code", [401, 500, 400])
+def test_a_withdrawal_that_fails(rest: RestPlatform, platform: FakePlatform, code: int) -> None:
+    """Any other answer to a withdrawal is what it is, and settles nothing."""
+    ours = asked(rest, platform)
+    platform.on("decide", status(code))
+    with pytest.raises(PlatformError, match=str(code)):
+        rest.withdraw(ours, soon())
+
+
+@pytest.mark.parametrize("decision", [Status.APPROVED, Status.DENIED])
+def test_deciding_on_the_platform(rest: RestPlatform, platform: FakePlatform, decision: Status) -> None:
+    """A decision carries the name of who makes it."""
+    ours = asked(rest, platform)
+    rest.decide(ours, decision, None, soon())
+    assert (platform.rows[0].status, platform.rows[0].decided_by) == (decision.value, "alice")
+
+
+def test_deciding_what_has_ended(rest: RestPlatform, platform: FakePlatform) -> None:
+    """Who comes too late is told what won."""
+    ours = asked(rest, platform)
+    platform.decide(platform.rows[0], "denied", "bob")
+    with pytest.raises(EndedError, match="already ended: denied by bob"):
+        rest.decide(ours, Status.APPROVED, None, soon())
+
+
+def test_deciding_what_is_unknown(rest: RestPlatform, platform: FakePlatform) -> None:
+    """A request that the platform does not show is told as such."""
+    with pytest.raises(EndedError, match="knows no such open request"):
+        rest.decide(Question(OURS, platform.workspace), Status.APPROVED, None, soon())
+
+
+def test_deciding_too_late_while_nothing_can_be_read(rest: RestPlatform, platform: FakePlatform) -> None:
+    """That it has ended is told even where how cannot be read."""
+    platform.on("list", status(503))
+    with pytest.raises(EndedError):
+        rest.decide(Question(OURS, platform.workspace), Status.APPROVED, None, soon())
+
+
+def test_deciding_that_fails(rest: RestPlatform, platform: FakePlatform) -> None:
+    """A refused decision is an error, not an end."""
+    ours = asked(rest, platform)
+    platform.on("decide", status(401))
+    with pytest.raises(CredentialError):
+        rest.decide(ours, Status.APPROVED, None, soon())
+
+
+def test_a_comment_that_the_platform_cannot_keep(rest: RestPlatform, platform: FakePlatform) -> None:
+    """A comment is refused before anything is decided."""
+    ours = asked(rest, platform)
+    with pytest.raises(RejectedError, match="cannot keep a comment"):
+        rest.decide(ours, Status.APPROVED, "fine", soon())
+    assert platform.rows[0].status == "pending"
+
+
+def test_listening_and_breaking_off(rest: RestPlatform, platform: FakePlatform) -> None:
+    """Another thread ends the wait for an event; closing lets go of the stream as well."""
+    stream = rest.watch(soon())
+    platform.await_socket()
+    thread = threading.Thread(target=rest.interrupt)
+    thread.start()
+    with pytest.raises(DisconnectedError):
+        stream.next(20.0)
+    thread.join()
+    stream = rest.watch(soon())
+    rest.close()
+    with pytest.raises(DisconnectedError):
+        stream.next(1.0)
+
+
+@pytest.mark.parametrize("call", ["fetch", "find", "list_requests"])
+def test_a_read_is_repeated_over_a_stale_connection(rest: RestPlatform, platform: FakePlatform, call: str) -> None:
+    """A kept connection that breaks under a read is replaced at once, and the read is repeated once."""
+    wanted = new_request(platform.workspace)
+    ours = rest.submit(wanted, soon())
+    platform.on("list", drop, range(1, 2))
+    calls: dict[str, Callable[[], object]] = {
+        "fetch": lambda: rest.fetch(ours, soon()),
+        "find": lambda: rest.find(wanted, soon()),
+        "list_requests": lambda: rest.list_requests(soon()),
+    }
+    calls[call]()
+    assert platform.count("list") == 2
+
+
+def test_a_read_over_a_new_connection_is_not_repeated(rest: RestPlatform, platform: FakePlatform) -> None:
+    """Where nothing can be stale, a broken connection is the outage that it is."""
+    platform.on("list", drop)
+    with pytest.raises(UnavailableError):
+        rest.list_requests(soon())
+    assert platform.count("list") == 1
+
+
+def test_a_read_without_time_is_not_repeated(rest: RestPlatform, platform: FakePlatform) -> None:
+    """A read whose time was used up is not begun again."""
+    asked(rest, platform)
+    platform.on("list", lambda exchange: exchange.channel.wait_for_end())
+    with pytest.raises(UnavailableError):
+        rest.list_requests(soon(0.2))
+    assert platform.count("list") == 1
+
+
+def test_the_question_is_never_repeated(rest: RestPlatform, platform: FakePlatform) -> None:
+    """The POST that asks is sent once, also over a kept connection that breaks."""
+    rest.list_requests(soon())
+    platform.on("submit", act_then_drop)
+    with pytest.raises(UnavailableError) as caught:
+        asked(rest, platform)
+    assert (platform.count("submit"), len(platform.rows), caught.value.maybe_sent) == (1, 1, True)
+
+
+# --- the rows of a list ------------------------------------------------------------------------------------------------
+
+
+def listed(task_id: str = TASK, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """One row as the platform lists it."""
+    row = {"id": OURS, "task_id": task_id, "action": "deploy", "reason": "", "status": "pending"}
+    return {**row, "decided_by": None, "decided_at": None, "created_at": "2026-04-27T10:00:00Z", **fields}
+
+
+def sight(rows: list[dict[str, Any]], asked: Question | None = None) -> Sighting:
+    """What a platform that lists these rows shows."""
+
+    def script(channel: Channel, _number: int) -> None:
+        while True:
+            is_list = read_request(channel).path.endswith("/approvals")
+            listing = Reply(200, json.dumps(rows).encode(), (JSON,))
+            channel.send((listing if is_list else Reply(404, b"404 page not found", (TEXT,))).encode())
+
+    with Peer(script) as peer, closing(RestPlatform(endpoint(peer.url))) as client:
+        return client.fetch(asked or question(), soon())
+
+
+def test_an_empty_list_shows_nothing() -> None:
+    """No row is no sighting, and nothing is claimed about age."""
+    assert sight([]) == Sighting(None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"action": "drop"}, {"task_id": "another"}, {"workspace_id": OTHER}, {"workspace_id": None}],
+)
+def test_a_row_under_our_id_with_other_text_is_strange(fields: dict[str, Any]) -> None:
+    """A row of our id that is not our question is not shown as ours, and said to be strange."""
+    found = sight([listed(**fields)])
+    assert (found.approval, found.strange) == (None, True)
+
+
+def test_the_oldest_of_ours_counts() -> None:
+    """Of several rows with our task id the oldest is the question, and other live ones are extras."""
+    rows = [
+        listed(id=OTHER, created_at="2026-04-27T10:00:00.5Z"),
+        listed(id="x", task_id="z"),
+        listed(created_at="2026-04-27T10:00:00Z"),
+    ]
+    found = sight(rows)
+    assert found.approval is not None
+    assert (found.approval.id, [row.id for row in found.extras]) == (OURS, [OTHER])
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("2026-04-27T10:00:00Z", "2026-04-27T10:00:00.5Z"),
+        ("2026-04-27T10:00:00.12Z", "2026-04-27T10:00:00.123Z"),
+        ("2026-04-27T12:00:00+02:00", "2026-04-27T10:30:00Z"),
+    ],
+)
+def test_age_is_compared_as_time_and_not_as_text(older: str, newer: str) -> None:
+    """The platform leaves trailing zeros out of its times; the oldest is still the oldest."""
+    found = sight([listed(id=OTHER, created_at=older), listed(created_at=newer)])
+    assert found.approval is not None
+    assert (found.approval.id, found.oldest) == (OTHER, older)
+
+
+def test_without_times_the_order_of_the_list_decides() -> None:
+    """Rows without a time are newest first as they came, and nothing is claimed about their age."""
+    found = sight([listed(id=OTHER, created_at=None), listed(created_at=None)])
+    assert found.approval is not None
+    assert (found.approval.id, found.oldest) == (OURS, None)
+
+
+def test_any_persons_denial_denies() -> None:
+    """A denial by a person among our rows counts before an older approval; the live ones are extras."""
+    rows = [
+        listed(id="open", created_at="2026-04-27T10:00:03Z"),
+        listed(id=OTHER, status="denied", decided_by="bob", created_at="2026-04-27T10:00:02Z"),
+        listed(id="gone", status="denied", decided_by="withdrawn", created_at="2026-04-27T10:00:01Z"),
+        listed(status="approved", decided_by="alice"),
+    ]
+    found = sight(rows)
+    assert found.approval is not None
+    assert (found.approval.id, [row.id for row in found.extras]) == (OTHER, ["open"])
+
+
+@pytest.mark.parametrize(("count", "crowded"), [(49, False), (50, True), (51, True)])
+def test_a_full_list_may_have_pushed_ours_out(count: int, crowded: bool) -> None:
+    """Fifty rows are a full list, and its oldest row says since when."""
+    rows = [listed(id=f"id-{n}", task_id="z", created_at=f"2026-04-27T10:00:{59 - n:02}Z") for n in range(count)]
+    found = sight(rows)
+    assert (found.approval, found.crowded, found.oldest) == (None, crowded, rows[-1]["created_at"])
+
+
+def test_a_question_of_unknown_text_is_found_by_its_id_alone() -> None:
+    """Where neither action nor task id is known, only the very id answers."""
+    shown = sight([listed(id=OTHER), listed()], Question(OURS, WORKSPACE))
+    assert shown.approval is not None
+    assert (shown.approval.id, shown.extras) == (OURS, ())
+
+
+# --- answers of every kind ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Told:
+    """A client of a peer that answers everything with one thing, and what the peer saw."""
+
+    client: RestPlatform
+    seen: list[Request]
+
+
+@pytest.fixture
+def told() -> Iterator[Callable[..., Told]]:
+    """Makes such a client: ``told(status, body, *headers)``."""
+    peers: list[Peer] = []
+
+    def make(code: int, body: object = b"", *headers: tuple[str, str]) -> Told:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        reply = Reply(code, data, headers or (JSON,)).encode()
+        seen: list[Request] = []
+
+        def script(channel: Channel, _number: int) -> None:
+            while True:
+                seen.append(read_request(channel))
+                channel.send(reply)
+
+        peers.append(Peer(script).__enter__())
+        return Told(RestPlatform(endpoint(peers[-1].url)), seen)
+
+    yield make
+    for peer in peers:
+        peer.__exit__()
+
+
+Teller = Callable[..., Told]
+
+
+@pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504, 520])
+def test_answers_that_may_pass(told: Teller, code: int) -> None:
+    """Overload and outages are worth another try; status, sentence and Retry-After are told."""
+    client = told(code, {"error": "not now"}, JSON, ("Retry-After", "9")).client if code != 520 else None
+    answer = Answer(code, {"retry-after": "9", "content-type": JSON[1]}, b'{"error": "not now"}')
+    failure = judge(answer)
+    assert isinstance(failure, UnavailableError)
+    assert (failure.status, failure.retry_after) == (code, 9.0)
+    assert failure.message == f"the platform answered {code}: not now"
+    if client is not None:
+        with pytest.raises(UnavailableError), closing(client):
+            client.submit(request(), soon())
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "kind", "words"),
+    [
+        (400, {"error": "invalid request body"}, RejectedError, "refused the request (400): invalid request body"),
+        (401, {"error": "invalid workspace auth token"}, CredentialError, "(401): invalid workspace auth token"),
+        (403, b"", CredentialError, "(403)"),
+        (404, b"", RejectedError, "404 without a word"),
+        (404, b"404 page not found", RejectedError, "(404)"),
+        (413, {"error": 7}, RejectedError, "(413)"),
+        (409, {"error": "no"}, RejectedError, "(409): no"),
+        (422, b"what?", RejectedError, "(422)"),
+        (501, [], RejectedError, "(501)"),
+        (301, b"", RejectedError, "redirect (301)"),
+        (308, b"", RejectedError, "redirect (308)"),
+        (200, {"approval_id": OURS}, ProtocolError, "answered 200"),
+        (202, {"approval_id": OURS}, ProtocolError, "answered 202"),
+        (204, b"", ProtocolError, "answered 204"),
+    ],
+)
+def test_answers_to_the_question(told: Teller, code: int, body: object, kind: type[ApprovalError], words: str) -> None:
+    """Whatever is no 201 is an error of ours that names it; most of them also say what to do."""
+    client = told(code, body).client
+    with closing(client), pytest.raises(kind) as caught:
+        client.submit(request(), soon())
+    assert type(caught.value) is kind
+    assert words in caught.value.message
+    assert code in {400, 409, 413, 422, 501} or caught.value.hint
+
+
+def test_a_long_error_is_cut_in_its_sentence() -> None:
+    """The sentence quotes three hundred characters of an error, not a megabyte."""
+    failure = judge(Answer(400, {}, json.dumps({"error": "x" * 100_000}).encode()))
+    assert len(failure.message) < 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>It works!</html>",
+        b"[]",
+        b"{}",
+        b'{"approval_id": 7}',
+        b'{"approval_id": ""}',
+        b'{"approval_id": "../../admin"}',
+        b'{"approval_id": "a b"}',
+        b'{"approval_id": "a", "approval_id": "b"}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_201_without_an_id(told: Teller, body: bytes) -> None:
+    """A 201 whose id is missing or is none is nonsense, not a question."""
+    client = told(201, body).client
+    with closing(client), pytest.raises(ProtocolError):
+        client.submit(request(), soon())
+
+
+@pytest.mark.parametrize(
+    ("location", "embedded"),
+    [
+        (f"/workspaces/{WORKSPACE}/approvals/{OURS}", True),
+        (f"/workspaces/{WORKSPACE}/approvals/{OTHER}", False),
+        (f"http://elsewhere/workspaces/{WORKSPACE}/approvals/{OURS}", False),
+        (f"//elsewhere/workspaces/{WORKSPACE}/approvals/{OURS}", False),
+        ("", False),
+    ],
+)
+def test_only_the_exact_location_announces_the_additions(told: Teller, location: str, embedded: bool) -> None:
+    """``Location`` counts only if it is exactly the address of this approval."""
+    made = told(201, {"approval_id": OURS, "status": "pending"}, JSON, ("Location", location))
+    with closing(made.client):
+        made.client.submit(request(), soon())
+        assert made.client.verifies_approvers(soon()) is embedded
+    assert len(made.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "words", "held"),
+    [
+        (409, {"code": "key_used", "approval_id": OURS}, "has ended", OURS),
+        (409, {"code": "key_used", "approval_id": 7}, "has ended", None),
+        (422, {"code": "key_conflict", "approval_id": OURS}, "another action or reason", OURS),
+        (422, {"code": "key_conflict"}, "another action or reason", None),
+    ],
+)
+def test_a_key_that_is_taken(told: Teller, code: int, body: object, words: str, held: str | None) -> None:
+    """A used key and a key of other text are told apart, with the request that holds it."""
+    made = told(code, body)
+    with closing(made.client), pytest.raises(KeyUsedError, match=words) as caught:
+        made.client.submit(request(idempotency_key="k"), soon())
+    assert caught.value.approval_id == held
+    assert made.seen[0].headers["idempotency-key"] == "k"
+
+
+def test_a_key_that_takes_its_request_up(told: Teller) -> None:
+    """A 200 to a POST with a key is the pending request of that key, not one of our own making."""
+    made = told(200, {"approval_id": OURS, "status": "pending"})
+    with closing(made.client):
+        assert made.client.submit(request(idempotency_key="k"), soon()) == question(own=False)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b'"x"', b"[7]", b'[{"id": 7}]', b'[{"id": "a/b"}]', b'[{"id": "a"}]', b"[NaN]"]
+)
+def test_a_list_that_is_none(told: Teller, body: bytes) -> None:
+    """A list of another shape is nonsense, never an empty list."""
+    made = told(200, body)
+    with closing(made.client), pytest.raises(ProtocolError):
+        made.client.list_requests(soon())
+
+
+def test_null_is_an_empty_list(told: Teller) -> None:
+    """The platform's language writes an empty list as null."""
+    made = told(200, b"null")
+    with closing(made.client):
+        assert made.client.list_requests(soon()) == []
+
+
+@pytest.mark.parametrize("code", [201, 302, 404, 500])
+def test_a_list_that_is_refused(told: Teller, code: int) -> None:
+    """Only a 200 is a list."""
+    made = told(code, b"[]")
+    with closing(made.client), pytest.raises(PlatformError, match=str(code)):
+        made.client.find(request(), soon())
+
+
+def test_a_list_may_be_large_and_has_an_end(told: Teller) -> None:
+    """Fifty requests of half a megabyte are read; more than 32 MB are not."""
+    rows = [listed(id=f"id-{n}", action="x" * 500_000) for n in range(50)]
+    made = told(200, rows)
+    with closing(made.client):
+        assert len(made.client.list_requests(soon(20))) == 50
+    made = told(200, b" " * (LIST_LIMIT + 1))
+    with closing(made.client), pytest.raises(ProtocolError, match="longer than"):
+        made.client.list_requests(soon(20))
+
+
+def test_a_bare_404_is_no_platform(told: Teller) -> None:
+    """A 404 without a word teaches nothing about who answers, and is told with its likely cause."""
+    made = told(404, b"")
+    with closing(made.client):
+        for call in (made.client.verifies_approvers, lambda d: made.client.fetch(question(), d)):
+            with pytest.raises(RejectedError, match="without a word"):
+                call(soon())
+
+
+@pytest.mark.parametrize("code", [401, 429, 500])
+def test_who_answers_cannot_be_learned_from_a_failure(told: Teller, code: int) -> None:
+    """A failure says nothing about who answers."""
+    made = told(code, {"error": "no"})
+    with closing(made.client), pytest.raises(PlatformError, match=str(code)):
+        made.client.verifies_approvers(soon())
+
+
+def test_somebody_else_in_the_embedded_servers_place() -> None:
+    """Once the embedded server is known, a 404 in plain text is an outage: by the list an approval would not be used up."""
+
+    def script(channel: Channel, _number: int) -> None:
+        read_request(channel)
+        where = f"/workspaces/{WORKSPACE}/approvals/{OURS}"
+        channel.send(Reply(201, json.dumps({"approval_id": OURS}).encode(), (JSON, ("Location", where))).encode())
+        while True:
+            read_request(channel)
+            channel.send(Reply(404, b"404 page not found", (TEXT,)).encode())
+
+    with Peer(script) as peer, closing(RestPlatform(endpoint(peer.url))) as client:
+        ours = client.submit(request(), soon())
+        with pytest.raises(UnavailableError, match="in the embedded server's place"):
+            client.fetch(ours, soon())
+
+
+@pytest.mark.parametrize("fields", [{"action": "drop"}, {"task_id": "another"}, {"id": OTHER}, {"workspace_id": OTHER}])
+def test_the_embedded_servers_row_must_be_ours(told: Teller, fields: dict[str, Any]) -> None:
+    """A single approval that is not our question is strange, and not ours."""
+    made = told(200, listed(status="approved", decided_by="alice", decided_by_verified=True, **fields))
+    with closing(made.client):
+        assert made.client.fetch(question(), soon()) == Sighting(None, strange=True)
+
+
+def test_an_unknown_conflict_is_told(told: Teller) -> None:
+    """A 409 that does not say "used" is a refusal."""
+    made = told(409, {"error": "no"})
+    with closing(made.client), pytest.raises(RejectedError):
+        made.client.fetch(question(invocation=str(uuid.uuid4())), soon())
+
+
+# --- the embedded server -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Served:
+    """An embedded server with a client that asks and one that decides."""
+
+    server: Running
+    asker: RestPlatform
+    approver: RestPlatform
+
+    @property
+    def workspace(self) -> str:
+        return self.server.requester.workspace_id
+
+    def ask(self, **fields: object) -> Question:
+        return self.asker.submit(new_request(self.workspace, **fields), soon())
+
+    def row(self, ours: Question) -> Approval:
+        found = self.asker.fetch(ours, soon()).approval
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def served(live_server: Running) -> Iterator[Served]:
+    """A requester's and an approver's client of a running embedded server."""
+    workspace, token = live_server.requester
+    asker = RestPlatform(Endpoint(live_server.url, workspace, Secret(token)))
+    approver = RestPlatform(Endpoint(live_server.url, workspace, Secret(live_server.add_approver("alice"))), actor="mallory")
+    with closing(asker), closing(approver):
+        yield Served(live_server, asker, approver)
+
+
+def test_asking_the_embedded_server(served: Served) -> None:
+    """The embedded server keeps the context and the time, and is known from its 201."""
+    ours = served.ask(context={"ticket": "OPS-1"}, expires_in=60.0)
+    row = served.row(ours)
+    assert ours.own
+    assert (row.action, row.reason, row.status, row.context) == ("deploy", "because", Status.PENDING, {"ticket": "OPS-1"})
+    assert row.expires_at is not None
+    assert served.asker.verifies_approvers(soon())
+    assert [found.id for found in served.asker.list_requests(soon())] == [row.id]
+
+
+def test_a_fresh_client_knows_the_embedded_server(served: Served) -> None:
+    """Without a 201 the embedded server shows itself by its answer about a single approval, there or not."""
+    assert served.asker.verifies_approvers(soon())
+    with closing(
+        RestPlatform(Endpoint(served.server.url, served.workspace, Secret(served.server.requester.token)))
+    ) as client:
+        assert client.fetch(Question(OURS, served.workspace), soon()) == Sighting(None)
+        assert client.verifies_approvers(soon())
+
+
+def test_deciding_on_the_embedded_server(served: Served) -> None:
+    """The name comes from the approver's credential, whatever the client says, and the comment is kept."""
+    ours = served.ask()
+    served.approver.decide(ours, Status.APPROVED, "go on", soon())
+    row = served.row(ours)
+    assert (row.status, row.decided_by, row.decided_by_verified, row.comment) == (Status.APPROVED, "alice", True, "go on")
+
+
+def test_who_comes_too_late_on_the_embedded_server(served: Served) -> None:
+    """The second decision is told what won."""
+    ours = served.ask()
+    served.approver.decide(ours, Status.DENIED, None, soon())
+    with pytest.raises(EndedError, match="already ended: denied by alice"):
+        served.approver.decide(ours, Status.APPROVED, None, soon())
+
+
+def test_a_requester_cannot_decide(served: Served) -> None:
+    """The workspace's own token decides nothing on the embedded server."""
+    ours = served.ask()
+    with pytest.raises(CredentialError):
+        served.asker.decide(ours, Status.APPROVED, None, soon())
+
+
+def test_an_approval_is_used_up_once(served: Served) -> None:
+    """The reading invocation uses the approval up and may read again; any other is told when it was used."""
+    ours = served.ask()
+    served.approver.decide(ours, Status.APPROVED, None, soon())
+    mine = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, invocation=OURS)
+    for _ in range(2):
+        shown = served.asker.fetch(mine, soon()).approval
+        assert shown is not None
+        assert shown.status is Status.APPROVED
+    theirs = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, invocation=OTHER)
+    with pytest.raises(UsedError, match=r"already used up \(20"):
+        served.asker.fetch(theirs, soon())
+
+
+@pytest.mark.parametrize("decided", [None, Status.DENIED])
+def test_what_is_not_approved_is_only_shown(served: Served, decided: Status | None) -> None:
+    """Reading to use up shows a pending and a denied request to everybody."""
+    ours = served.ask()
+    if decided is not None:
+        served.approver.decide(ours, decided, None, soon())
+    for invocation in (OURS, OTHER):
+        wanted = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id)
+        shown = served.asker.fetch(question(**{**_fields(wanted), "invocation": invocation}), soon()).approval
+        assert shown is not None
+        assert shown.status is (decided or Status.PENDING)
+
+
+def _fields(of: Question) -> dict[str, object]:
+    return {name: getattr(of, name) for name in ("approval_id", "workspace_id", "action", "task_id", "own")}
+
+
+def test_withdrawing_from_the_embedded_server(served: Served) -> None:
+    """The requester takes its request back, once."""
+    ours = served.ask()
+    assert served.asker.withdraw(ours, soon()) == Withdrawal(taken_back=True, settled=False)
+    assert (served.row(ours).status, served.row(ours).decided_by) == (Status.DENIED, "withdrawn")
+    assert served.asker.withdraw(Question(OURS, served.workspace), soon()) == Withdrawal(taken_back=False, settled=True)
+
+
+def test_withdrawing_what_was_decided(served: Served) -> None:
+    """A decision stands against a withdrawal."""
+    ours = served.ask()
+    served.approver.decide(ours, Status.APPROVED, None, soon())
+    assert served.asker.withdraw(ours, soon()) == Withdrawal(taken_back=False, settled=True)
+    assert served.row(ours).status is Status.APPROVED
+
+
+def test_a_key_on_the_embedded_server(served: Served) -> None:
+    """A key takes its pending request up, refuses other text, and is refused once its request has ended."""
+    wanted = new_request(served.workspace, idempotency_key="job-1")
+    first = served.asker.submit(wanted, soon())
+    again = served.asker.submit(wanted, soon())
+    assert (again.approval_id, first.own, again.own) == (first.approval_id, True, False)
+    with pytest.raises(KeyUsedError, match="another action"):
+        served.asker.submit(new_request(served.workspace, idempotency_key="job-1", action="drop"), soon())
+    served.approver.decide(first, Status.APPROVED, None, soon())
+    with pytest.raises(KeyUsedError, match="has ended") as caught:
+        served.asker.submit(wanted, soon())
+    assert caught.value.approval_id == first.approval_id
+
+
+def test_an_unknown_workspace_of_the_embedded_server(served: Served) -> None:
+    """A workspace that the server does not know is refused, with a hint at its name."""
+    where = Endpoint(served.server.url, OTHER, Secret(served.server.requester.token))
+    with closing(RestPlatform(where)) as client, pytest.raises(PlatformError) as caught:
+        client.submit(new_request(OTHER), soon())
+    assert not isinstance(caught.value, UnavailableError)
+    assert "WORKSPACE_ID" in caught.value.hint
+
+
+def test_answers_that_are_no_list_come_to_no_verdict(rest: RestPlatform, platform: FakePlatform) -> None:
+    """A read that brings nonsense is an error, and the wait above ends with it."""
+    ours = asked(rest, platform)
+    platform.on("list", answers(b"<html>"))
+    with pytest.raises(ProtocolError, match="not JSON"):
+        rest.fetch(ours, soon())

@@ -187,19 +187,6 @@ function __molecule_approve_table --no-scope-shadowing
     end
 end
 
-# Offers an option's values: $argv[2] is what is typed of the value, $argv[3] what stands before it in the same word.
-function __molecule_approve_value --no-scope-shadowing
-    if contains -- $argv[1] $paths
-        for path in (__fish_complete_path "$argv[2]")
-            printf '%s%s\n' "$argv[3]" $path
-        end
-    end
-    for choice in $choices
-        set -l parts (string split -m 1 = -- $choice)
-        test $parts[1] = "$argv[1]"; and printf '%s%s\n' "$argv[3]" $parts[2]
-    end
-end
-
 # Offers the ids of requests, newest first. The program is asked without arguments and says only what it knows by itself.
 function __molecule_approve_ids
     set -l program $argv[1]
@@ -211,7 +198,9 @@ function __molecule_approve_ids
         string match -r '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
 end
 
+# `words` offers what fits at the cursor; `path` succeeds where it is the name of a file, which fish completes by itself.
 function __molecule_approve
+    set -l wanted $argv[1]
     set -l subcommands
     set -l flags
     set -l valued
@@ -229,7 +218,7 @@ function __molecule_approve
     for word in $words[2..]
         if test -n "$expecting"
             set expecting ''
-        else if test -z "$plain" -a "$word" = --
+        else if test -z "$plain"; and test "$word" = --
             set plain yes
         else if test -z "$plain"; and string match -q -- '-?*' "$word"
             contains -- $word $valued; and set expecting $word
@@ -241,10 +230,20 @@ function __molecule_approve
         end
     end
 
-    if test -n "$expecting"
-        __molecule_approve_value $expecting "$typed" ''
-    else if test -z "$plain"; and set -l parts (string match -r '^(--[^=]*)=(.*)$' -- $typed)
-        __molecule_approve_value $parts[2] "$parts[3]" "$parts[2]="
+    # In --option=value fish replaces the whole word.
+    set -l before ''
+    if test -z "$expecting$plain"; and string match -q -- '--*=*' "$typed"
+        set expecting (string split -m 1 = -- $typed)[1]
+        set before "$expecting="
+    end
+
+    if test "$wanted" = path
+        contains -- "$expecting" $paths
+    else if test -n "$expecting"
+        for choice in $choices
+            set -l parts (string split -m 1 = -- $choice)
+            test $parts[1] = "$expecting"; and printf '%s%s\n' "$before" $parts[2]
+        end
     else if test -z "$plain"; and string match -q -- '-*' "$typed"
         printf '%s\n' $flags
     else if set -q subcommands[1]
@@ -256,4 +255,5 @@ function __molecule_approve
     end
 end
 
-complete --command molecule-approve --no-files --keep-order --arguments '(__molecule_approve)'
+complete --command molecule-approve --no-files --keep-order --arguments '(__molecule_approve words)'
+complete --command molecule-approve --condition '__molecule_approve path' --force-files

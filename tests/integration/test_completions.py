@@ -102,6 +102,14 @@ def test_files_where_a_path_is_wanted(offer: Offer, busy: tuple[House, Asked]) -
     assert offer(f"molecule-approve request --reason {busy[0].folder}/some") == []
 
 
+def test_files_of_the_home_folder_and_with_blanks(offer: Offer, busy: tuple[House, Asked]) -> None:
+    """The shell's own way with tildes and quotes, not one of ours."""
+    (busy[0].folder / "home" / "a blank.jsonl").touch()
+    for option in ("--config ", "--audit-log="):
+        [path] = offer(f"molecule-approve request {option}~/a")
+        assert path.replace("\\", "") in {"~/a blank.jsonl", "blank.jsonl"}
+
+
 @pytest.mark.parametrize(
     ("command", "which"),
     [
@@ -197,6 +205,8 @@ def test_whatever_the_program_says_only_ids_get_into_the_line(home: House, shell
         "molecule-approve request --reason $(touch run-by-tab) --transport=",
         "molecule-approve request --config=$(touch run-by-tab)",
         "molecule-approve wait --timeout a[$(touch run-by-tab)] ",
+        "molecule-approve request '(' '!' -o = ']' '*' ",
+        "molecule-approve '*' ",
         "$(touch run-by-tab)/molecule-approve wait ",
     ],
 )
@@ -211,13 +221,13 @@ def test_a_word_that_was_typed_is_not_run_by_tab(home: House, shell: str, typed:
 
 @pytest.mark.parametrize("shell", SCRIPTS)
 def test_the_program_that_was_typed_is_the_one_that_is_asked(home: House, shell: str) -> None:
-    """By a path of its own, with a blank in it, from the home folder; where it is no program, the one on the PATH."""
+    """By a path with a colon or a blank, or from the home folder; where it is no program, the one on the PATH."""
     put_program(home.folder / "bin", "exit 0")
     put_program(home.folder / "home" / "in home", f"echo {ID}")
-    put_program(home.folder / "here", f"echo {ID}")
+    put_program(home.folder / "he:re", f"echo {ID}")
     for offer in offers(shell, home):
         assert offer("molecule-approve wait ") == []
-        assert offer(f"{home.folder}/here/molecule-approve wait ") == [ID]
+        assert offer(f"{home.folder}/he:re/molecule-approve wait ") == [ID]
         assert offer(f"{home.folder}/home/in\\ home/molecule-approve wait ") == [ID]
         assert offer("~/in\\ home/molecule-approve wait ") == [ID]
         put_program(home.folder / "bin", f"echo {ID}")

@@ -1,0 +1,320 @@
+"""README's scripts, cut out of README and run by real shells: the three-line gate in every case, and the quick start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.program import PATIENCE, Program, World, until
+from tests.readme import SNIPPETS
+from tests.server.serving import environment, serving
+
+GATE = SNIPPETS["gated-rm"]
+SHELLS = ("bash", "sh")
+PATHS = ("websocket", "poll")
+
+
+def install(folder: Path) -> str:
+    """Put the program into a folder under its own name; what PATH is with that folder in front."""
+    folder.mkdir(exist_ok=True)
+    program = folder / "molecule-approve"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m molecule_approve "$@"\n')
+    program.chmod(0o755)
+    return f"{folder}:{os.environ.get('PATH', os.defpath)}"
+
+
+@pytest.fixture
+def site(world: World) -> World:
+    """A world with the gate in it, a folder `victim` and a file `--help` that it may remove, and the program on PATH."""
+    world.env["PATH"] = install(world.folder / "bin")
+    world.env.update(APPROVAL_TIMEOUT="10", APPROVAL_POLL_INTERVAL="1")
+    (world.folder / "gated-rm").write_text(GATE)
+    (world.folder / "victim" / "deep").mkdir(parents=True)
+    (world.folder / "--help").write_text("precious")
+    return world
+
+
+def start(
+    site: World, shell: str = "bash", target: str = "victim", *, script: str = "gated-rm", path: str = "websocket"
+) -> Program:
+    """Start the gate, in a shell, for a folder."""
+    site.env["APPROVAL_USE_WEBSOCKET"] = "false" if path == "poll" else "true"
+    return site.start(target, command=(shell, script))
+
+
+def victim(site: World) -> bool:
+    """Whether the folder is still there, with all that was in it."""
+    return (site.folder / "victim" / "deep").is_dir()
+
+
+def decided(site: World, program: Program, status: str, path: str = "websocket") -> int:
+    """Decide once the program waits; the script's exit code."""
+    site.await_waiting(path)
+    assert site.platform.decide(site.platform.rows[0], status)
+    return program.wait().code
+
+
+# --- the gate --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_gate_has_three_lines_and_the_form_that_readme_demands() -> None:
+    """A first line that names the shell, the action, and the question with the command behind it."""
+    first, action, gate = GATE.splitlines()
+    assert (first, action.split("=")[0]) == ("#!/bin/sh", "ACTION")
+    assert gate.startswith('molecule-approve request -- "$ACTION" && rm -rf -- ')
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_approved_it_removes_the_folder(site: World, shell: str, path: str) -> None:
+    """And nothing before the yes; the exit code is that of rm."""
+    program = start(site, shell, path=path)
+    site.await_waiting(path)
+    assert victim(site)
+    assert decided(site, program, "approved", path) == 0
+    assert not (site.folder / "victim").exists()
+    assert site.platform.rows[0].action == "rm -rf -- 'victim'"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_denied_it_removes_nothing(site: World, shell: str) -> None:
+    """77, and the folder stays."""
+    assert decided(site, start(site, shell), "denied") == 77
+    assert victim(site)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_timed_out_it_removes_nothing(site: World, shell: str) -> None:
+    """124, and the question is taken back."""
+    site.env["APPROVAL_TIMEOUT"] = "1"
+    assert start(site, shell).wait().code == 124
+    assert victim(site)
+    assert [row.status for row in site.platform.rows] == ["denied"]
+
+
+# A process that makes its stdin its terminal and itself the foreground, as a terminal window does with a shell.
+_SESSION = (
+    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """The two ends of a terminal: the keyboard's, and the program's."""
+    near, far = pty.openpty()
+    try:
+        yield near, far
+    finally:
+        os.close(near)
+        os.close(far)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_ctrl_c_removes_nothing(site: World, shell: str, path: str) -> None:
+    """The key is pressed at a real terminal: shell and program get the signal; the question is taken back; 130."""
+    site.env["APPROVAL_USE_WEBSOCKET"] = "false" if path == "poll" else "true"
+    with terminal() as (near, far):
+        command = (sys.executable, "-c", _SESSION, shell, "gated-rm")
+        program = site.start("victim", command=command, stdin=far, stdout=far, stderr=far)
+        site.await_waiting(path)
+        os.write(near, b"\x03")
+        assert program.wait().code == 128 + signal.SIGINT
+    assert victim(site)
+    assert [row.status for row in site.platform.rows] == ["denied"]
+    assert b'"outcome":"withdrawn"' in site.log_lines()[-1]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_dead_server_removes_nothing(site: World, shell: str) -> None:
+    """Nobody listens: 125 when the time is over."""
+    site.env["APPROVAL_TIMEOUT"] = "1"
+    site.cut_off = True
+    site.platform.stop()
+    assert start(site, shell).wait().code == 125
+    assert victim(site)
+
+
+def test_no_embedded_server_removes_nothing(site: World) -> None:
+    """It was never started: 125 at once."""
+    site.env["PLATFORM_URL"] = "local"
+    assert start(site).wait().code == 125
+    assert victim(site)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_server_that_dies_meanwhile_removes_nothing(site: World, path: str) -> None:
+    """The wait goes on until the time is over: nobody decided, 124."""
+    site.env["APPROVAL_TIMEOUT"] = "2"
+    program = start(site, path=path)
+    site.await_waiting(path)
+    site.cut_off = True
+    site.platform.stop(abruptly=True)
+    assert program.wait().code == 124
+    assert victim(site)
+
+
+# The shell and all that it starts can make no file longer than that; Python ignores SIGXFSZ, and the write fails.
+_FULL = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execvp("bash", ["bash", "gated-rm", "victim"])
+"""
+
+
+def on_full_disk(site: World, size: int) -> Program:
+    """Start the gate where the disk ends at that size."""
+    return site.start(str(size), command=(sys.executable, "-c", _FULL))
+
+
+def test_a_full_disk_removes_nothing(site: World) -> None:
+    """The record comes before the question: 125, and nobody was asked."""
+    assert on_full_disk(site, 0).wait().code == 125
+    assert victim(site)
+    assert site.platform.rows == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full")
+def test_a_truly_full_disk_removes_nothing(site: World) -> None:
+    """A small file system without a free block, in a mount namespace of its own, says ENOSPC: 125, and nobody was asked."""
+    disk = site.folder / "disk"
+    disk.mkdir(mode=0o700)
+    site.env["AUDIT_LOG_PATH"] = str(disk / "audit.jsonl")
+    fill = f'mount -t tmpfs -o size=64k,mode=700 none "{disk}" && {{ cat /dev/zero >"{disk}/filler" || :; }} 2>/dev/null'
+    command = ("unshare", "--mount", "sh", "-c", f'{fill}; exec bash gated-rm "$1"', "sh")
+    facts = site.start("victim", command=command).wait()
+    if b"unshare" in facts.stderr or b"mount:" in facts.stderr:
+        pytest.skip("this machine lets not even root mount a file system")
+    assert facts.code == 125
+    assert b"No space left" in facts.stderr
+    assert victim(site)
+    assert site.platform.rows == []
+
+
+def test_a_disk_that_fills_up_meanwhile_removes_nothing(site: World) -> None:
+    """There was room for the question's records; a yes that cannot be recorded is none."""
+    assert decided(site, start(site), "denied") == 77
+    beginning = sum(len(line) + 1 for line in site.log_lines()[:2])  # the next one's has the same length
+    program = on_full_disk(site, len(site.log_text()) + beginning)
+    site.platform.await_rows(2)
+    until(lambda: len(site.log_lines()) == 5)
+    assert site.platform.decide(site.platform.rows[1], "approved")
+    assert program.wait().code == 125
+    assert victim(site)
+
+
+@pytest.mark.parametrize(("status", "code"), [("approved", 0), ("denied", 77)])
+def test_a_folder_called_help_is_asked_for_like_any_other(site: World, status: str, code: int) -> None:
+    """`gated-rm --help` removes the file of that name, and only for a yes."""
+    assert decided(site, start(site, target="--help"), status) == code
+    assert (site.folder / "--help").exists() == (status == "denied")
+    assert site.platform.rows[0].action == "rm -rf -- '--help'"
+    assert victim(site)
+
+
+@pytest.mark.parametrize("word", ["--help", "--version", "-h", "--json", "--timeout=1s"])
+def test_an_action_that_looks_like_an_option_is_asked_as_it_is(site: World, word: str) -> None:
+    """The script's own line, with a hostile word as the action."""
+    line = GATE.splitlines()[2].replace('"$1"', "victim")
+    (site.folder / "line").write_text(f"ACTION={word}\n{line}\n")
+    assert decided(site, start(site, script="line"), "denied") == 77
+    assert [row.action for row in site.platform.rows] == [word]
+    assert victim(site)
+
+
+def test_without_the_dashes_a_hostile_word_is_no_yes(site: World) -> None:
+    """It prints the help and leaves with 2, as README says."""
+    (site.folder / "line").write_text('ACTION=--help\nmolecule-approve request "$ACTION" && rm -rf -- victim\n')
+    facts = start(site, script="line").wait()
+    assert facts.code == 2
+    assert facts.stdout.startswith(b"Usage: molecule-approve request")
+    assert victim(site)
+
+
+def test_in_a_loop_ctrl_c_ends_it_only_with_exit(site: World) -> None:
+    """130 is no death by signal, so the shell goes on; `|| exit` stops it."""
+    (site.folder / "loop").write_text('for x in victim victim; do sh gated-rm "$x" || exit; done\n')
+    with terminal() as (near, far):
+        program = site.start("", command=(sys.executable, "-c", _SESSION, "bash", "loop"), stdin=far, stdout=far, stderr=far)
+        site.await_waiting("websocket")
+        os.write(near, b"\x03")
+        assert program.wait().code == 130
+    assert len(site.platform.rows) == 1
+    assert victim(site)
+
+
+# --- the quick start -------------------------------------------------------------------------------------------------------
+
+
+Shell = Callable[[str], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def desk() -> Iterator[Path]:
+    """A folder with a short name, as a Unix socket's path wants it."""
+    with tempfile.TemporaryDirectory(prefix="ma.") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def terminals(desk: Path) -> Iterator[Shell]:
+    """Terminals beside a real server: each runs a script as that server's user."""
+    home = desk / "home"
+    started: list[subprocess.Popen[str]] = []
+    pipe = subprocess.PIPE
+    with serving(home):
+        env = {**environment(home), "PATH": install(desk / "bin")}
+
+        def run(script: str) -> subprocess.Popen[str]:
+            command = ["bash", "-c", script]
+            started.append(
+                subprocess.Popen(command, env=env, cwd=desk, text=True, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+            )
+            return started[-1]
+
+        yield run
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def asked(question: subprocess.Popen[str]) -> None:
+    """Wait until the question stands."""
+    assert question.stderr is not None
+    assert any("to decide:" in line for line in question.stderr)
+
+
+@pytest.mark.parametrize(("word", "code"), [("approve", 0), ("deny", 77)])
+def test_the_quick_start_works(terminals: Shell, word: str, code: int) -> None:
+    """The two blocks of README, as they stand there, with the id that `pending` shows."""
+    question = terminals(SNIPPETS["ask"])
+    asked(question)
+    shown = '"$(molecule-approve pending | cut -d" " -f1)" --yes'
+    decide = terminals(SNIPPETS["decide"].replace("approve ID", f"{word} {shown}"))
+    assert decide.communicate(timeout=PATIENCE)[0].splitlines()[-1].startswith("approved" if code == 0 else "denied")
+    assert question.communicate(timeout=PATIENCE)[0].splitlines()[-1] == f"exit code {code}"
+
+
+@pytest.mark.parametrize(("word", "said"), [("approve", "go on: alice"), ("deny", "stop: denied")])
+def test_the_python_example_works(terminals: Shell, desk: Path, word: str, said: str) -> None:
+    """README's example, against the embedded server."""
+    (desk / "example.py").write_text(SNIPPETS["python"])
+    token = terminals("molecule-approve approvers add alice").communicate(timeout=PATIENCE)[0].strip()
+    example = terminals(f"PLATFORM_URL=local AUDIT_LOG_PATH=audit.jsonl '{sys.executable}' example.py")
+    decide = textwrap.dedent(f"""
+        export PLATFORM_URL=local MOLECULE_APPROVER_TOKEN={token}
+        until id=$(molecule-approve pending | cut -d' ' -f1) && [ -n "$id" ]; do :; done
+        molecule-approve {word} "$id" --yes
+    """)
+    assert terminals(decide).wait(PATIENCE) == 0
+    assert example.communicate(timeout=PATIENCE)[0].startswith(said)

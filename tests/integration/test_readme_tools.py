@@ -280,9 +280,8 @@ def play(bench: Bench, code: int, tasks: str, *options: str) -> int:
     """Run tasks on this machine."""
     indented = "".join(f"    {line}\n" for line in tasks.splitlines())
     (bench.folder / "play.yml").write_text(PLAY + indented)
-    return bench.run(
-        code, "ansible-playbook", "-i", "localhost,", *options, "play.yml", ANSIBLE_HOME=str(bench.folder / "ah")
-    )
+    local = ("-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}")
+    return bench.run(code, "ansible-playbook", *local, *options, "play.yml", ANSIBLE_HOME=str(bench.folder / "ah"))
 
 
 @wanted("ansible-playbook")

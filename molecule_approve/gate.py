@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from .client.retry import WaitPolicy
 from .client.submit import Stop, Submission
 from .client.wait import OVERSLEPT, Link, Wait, WaitObserver
-from .clock import Deadline, boottime, fraction, utc_now
+from .clock import Clock, Deadline, boottime, fraction, utc_now
 from .errors import (
     ApprovalError,
     AuditError,
@@ -80,6 +80,7 @@ class Gate:
         *,
         invocation: str,
         audit_optional: bool = False,
+        clock: Clock = boottime,
     ) -> None:
         self._platform = platform
         self._log = log
@@ -87,6 +88,7 @@ class Gate:
         self._observer = observer
         self._invocation = invocation
         self._audit_optional = audit_optional
+        self._clock = clock
 
     def request(self, request: ApprovalRequest, terms: Terms, permit: Callable[[], None]) -> Verdict:
         """Ask, wait, and say what came of it. Never raises an ApprovalError: every failure is a verdict, and none is a yes.
@@ -118,7 +120,7 @@ class Gate:
             now=utc_now,
             warn=self._observer.trouble,
         )
-        return _Run(self._platform, self._stop, self._observer, request, terms, trail, self._invocation)
+        return _Run(self._platform, self._stop, self._observer, request, terms, trail, self._invocation, self._clock)
 
 
 class _Run:
@@ -133,6 +135,7 @@ class _Run:
         terms: Terms,
         trail: Trail,
         invocation: str,
+        clock: Clock,
     ) -> None:
         self.trail = trail
         self._platform = platform
@@ -141,8 +144,8 @@ class _Run:
         self._request = request
         self._terms = terms
         self._invocation = invocation
-        self._deadline = Deadline.after(terms.timeout)
-        self._started = boottime()
+        self._deadline = Deadline.after(terms.timeout, clock)
+        self._started = clock()
         self._requested_at = utc_now()
         self._question: Question | None = None
         self._submission: Submission | None = None
@@ -326,7 +329,7 @@ class _Run:
     # --- telling -------------------------------------------------------------------------------------------------------
 
     def _waited(self) -> float:
-        return boottime() - self._started
+        return self._deadline.clock() - self._started
 
     def _approval_id(self) -> str | None:
         return self._question.approval_id if self._question else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,14 @@ from molecule_approve.clock import boottime
 from molecule_approve.errors import Interrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
 
 LOOK = 2.0
 """Seconds between looks at whether anybody is left to tell."""
+
+REPEAT = 0.1
+"""Seconds after which a signal that has had no effect is sent again."""
 
 _WORDS = {signal.SIGINT: "interrupted by SIGINT", signal.SIGTERM: "stopped by SIGTERM", signal.SIGHUP: "hung up by SIGHUP"}
 
@@ -52,6 +57,34 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
+class Repeater:
+    """Sends a signal again as long as it has had no effect. There are two ways in which a first one gets lost.
+
+    Python's own handler, in C, only takes a note, which is read between two steps of the program: a system call that
+    begins in between waits to its timeout. And what our handler raises is swallowed where Python happens to be in a
+    finalizer or a weak reference's callback, which imports are full of.
+    """
+
+    def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
+        self._handler = handler
+        self._taken = threading.Event()
+        self._numbers, note = os.pipe()
+        os.set_blocking(note, False)
+        signal.set_wakeup_fd(note, warn_on_full_buffer=False)
+        threading.Thread(target=self._repeat, daemon=True).start()
+
+    def taken(self) -> None:
+        """The signal has had its effect."""
+        self._taken.set()
+
+    def _repeat(self) -> None:
+        while (number := os.read(self._numbers, 1)[0]) not in _WORDS:
+            pass  # another signal, which is none of ours
+        # Only to that handler: to the system's own it would mean something else.
+        while not self._taken.wait(REPEAT) and signal.getsignal(number) == self._handler:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
 class SignalStop:
     """Signals as an exception, but only where it may be raised; elsewhere it waits for the next check.
 
@@ -65,25 +98,32 @@ class SignalStop:
         self._open = False
         self._deserted = False
         self._next_look = boottime() + LOOK
+        self._repeater: Repeater | None = None
 
     def install(self) -> None:
         """Take the signals over; one that was ignored at the start stays ignored."""
         for signum in _WORDS:
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
+        self._repeater = Repeater(self._on_signal)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         del frame
         if self._stopped is None:
             self._stopped = Interrupted(signum, _WORDS[signal.Signals(signum)])
         if self._open and not self._raised:
-            self._raise()
+            raise self._stopped  # it counts as raised once it leaves the region: on its way there it may be swallowed
 
     def _raise(self) -> None:
-        self._open = False
-        self._raised = True
+        self._raised_now()
         if self._stopped is not None:
             raise self._stopped
+
+    def _raised_now(self) -> None:
+        self._open = False
+        self._raised = True
+        if self._repeater is not None:
+            self._repeater.taken()
 
     @property
     def signalled(self) -> Interrupted | None:
@@ -122,6 +162,8 @@ class SignalStop:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open = False
+        if isinstance(error, Interrupted):
+            self._raised_now()
 
     def sleep(self, seconds: float) -> None:
         """Pause; a signal ends it at once."""

@@ -1,28 +1,28 @@
-"""Fixtures that the tests of several folders share: a real embedded server on a free port."""
+"""Fixtures that the tests of several folders share: a real embedded server on a free port, and callers of the program."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from molecule_approve.places import Places
 from molecule_approve.server.run import Plan, Running
+from molecule_approve.server.settings import Settings
+from tests.callers import Caller, signals_kept
+from tests.integration.fake_platform import FakePlatform
+from tests.server.desk import Desk, desk_of
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
-    """A home with a short name: a Unix socket's path has 107 bytes at most, and pytest's own folders use most of them."""
-    with TemporaryDirectory(prefix="ma-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def server_places(home: Path) -> Places:
+def server_places(tmp_path: Path) -> Places:
     """The folders of a user who has never run a server."""
-    return Places(home / "state", home / "run")
+    return Places(tmp_path / "state", tmp_path / "run")
 
 
 @pytest.fixture
@@ -30,3 +30,48 @@ def live_server(server_places: Places) -> Iterator[Running]:
     """An embedded server in a thread: ``url``, ``places``, ``requester`` (workspace and token), ``add_approver(name)``."""
     with Running(Plan(server_places)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def common_desk() -> Iterator[Desk]:
+    """One embedded server for all callers, who look at their own requests only. A socket wants a short path."""
+    home = Path(tempfile.mkdtemp(prefix="ma."))
+    places = Places(home / "state" / "molecule-approve", home / "run" / "molecule-approve")
+    with Running(Plan(places, settings=replace(Settings(), rate=1_000_000))) as server, desk_of(server) as desk:
+        yield desk
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def caller(
+    common_desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Caller]:
+    """A caller whose platform is the common embedded server, with a log of their own and nothing of our environment."""
+    for name in os.environ:
+        if not name.startswith(("COV", "PATH", "PYTEST", "LANG", "LC_")):
+            monkeypatch.delenv(name)
+    home = common_desk.server.places.state.parent.parent
+    found = Caller(tmp_path, common_desk, monkeypatch, capsys)
+    found.set(
+        HOME=str(tmp_path),
+        USER="tester",
+        TERM="xterm",
+        LANG="C.UTF-8",
+        XDG_STATE_HOME=str(home / "state"),
+        XDG_RUNTIME_DIR=str(home / "run"),
+        PLATFORM_URL="local",
+        AUDIT_LOG_PATH=str(found.log),
+        CONFIGS_DIR=str(tmp_path / "none"),
+        APPROVAL_TIMEOUT="15",
+    )
+    with signals_kept():
+        yield found
+
+
+@pytest.fixture
+def platform(caller: Caller) -> Iterator[FakePlatform]:
+    """The same caller's platform is a faithful fake of the real one."""
+    found = FakePlatform().start()
+    caller.set(PLATFORM_URL=found.url, WORKSPACE_ID=found.workspace, MOLECULE_TOKEN=found.token)
+    yield found
+    found.stop()

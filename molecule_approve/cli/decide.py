@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +67,15 @@ def _stoppable() -> Iterator[None]:
         raise ApprovalError("nothing was decided") from None
 
 
+def _confirmed(question: str) -> bool:
+    """Whether the person at the terminal says yes; anything else is a no."""
+    output.write_talk(f"{question} [y/N]: ")
+    # Not input(): a signal in the moment before it reads would be seen only after the next line.
+    while not select.select([sys.stdin], [], [], 0.5)[0]:
+        continue
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 def show(row: Approval) -> None:
     """The whole request on stderr, nothing cut off, nothing hidden."""
     output.talk(f"request   {visible(row.id)}")
@@ -96,7 +107,7 @@ def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, 
     with _stoppable(), contextlib.closing(assemble.platform(settings, approver=_token())) as platform, _named():
         question = _read(platform, settings.workspace_id.value, approval)
         word = "approve" if decision is Status.APPROVED else "deny"
-        if not yes and not typer.confirm(f"{word} this request?", default=False, err=True):
+        if not yes and not _confirmed(f"{word} this request?"):
             raise ApprovalError("nothing was decided")
         platform.decide(question, decision, comment, Deadline.after(READ))
     output.answer(f"{decision.value} {visible(question.approval_id)}")

@@ -1,0 +1,245 @@
+"""Callers of the program: the command line in this very process, in a process of its own, and at a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molecule_approve.cli.main import main
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.server.desk import Desk
+
+PROGRAM = (sys.executable, "-m", "molecule_approve")
+PATIENCE = 20.0
+
+KEYS = {
+    "outcome", "approved", "approval_id", "action", "decided_by", "decided_by_verified", "comment", "decided_at",
+    "requested_at", "expires_at", "waited_seconds", "trace_id", "evidence", "recorded", "error",
+}  # fmt: skip
+"""The keys of the object that ``--json`` prints: cli.md, Output."""
+
+_CONTROLLING = "import fcntl, os, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait for something that tells nobody when it comes true.
+
+    Raises:
+        AssertionError: it did not become true in time.
+
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        select.select([], [], [], 0.005)
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a run ended: its exit code and what it said where."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The one JSON object on stdout; nothing else may stand there."""
+        assert self.out.isascii()
+        assert self.out.count("\n") == 1
+        found: dict[str, Any] = json.loads(self.out)
+        assert set(found) == KEYS
+        return found
+
+    @property
+    def array(self) -> list[dict[str, Any]]:
+        """The one JSON array on stdout."""
+        assert self.out.isascii()
+        assert self.out.count("\n") == 1
+        found: list[dict[str, Any]] = json.loads(self.out)
+        assert all(set(one) == KEYS for one in found)
+        return found
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody who calls the program, with folders and an environment of their own; the embedded server is the platform."""
+
+    folder: Path
+    desk: Desk
+    patch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+
+    @property
+    def log(self) -> Path:
+        """The audit log."""
+        return self.folder / "audit.jsonl"
+
+    def records(self) -> list[dict[str, Any]]:
+        """What stands in it."""
+        return [json.loads(line) for line in self.log.read_bytes().splitlines()] if self.log.exists() else []
+
+    def set(self, **variables: str) -> None:
+        """Change the environment, of this process and of those that it starts."""
+        for name, value in variables.items():
+            self.patch.setenv(name, value)
+
+    def configure(self, text: str) -> None:
+        """Write config.yaml."""
+        path = self.folder / "config.yaml"
+        path.write_text(text)
+        path.chmod(0o600)
+        self.set(WORKSPACE_CONFIG_PATH=str(path))
+
+    def main(self, *argv: str) -> Told:
+        """Run the command line in this process."""
+        self.capture.readouterr()
+        code = main(argv)
+        return Told(code, *self.capture.readouterr())
+
+    def start(self, *argv: str, program: tuple[str, ...] = PROGRAM, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
+        """Start the program in a process of its own."""
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([*program, *argv], text=True, **{**streams, **options})
+
+    def run(self, *argv: str, program: tuple[str, ...] = PROGRAM, **options: Any) -> Told:  # noqa: ANN401 - Popen's
+        """Run the program in a process of its own."""
+        with self.start(*argv, program=program, **options) as process:
+            return ended(process)
+
+    @contextlib.contextmanager
+    def terminal(self, *argv: str, size: tuple[int, int] = (24, 100), **options: Any) -> Iterator[Terminal]:  # noqa: ANN401 - Popen's
+        """Run the program at a terminal of its own; it is killed, if the test did not end it."""
+        terminal = Terminal(argv, size, options)
+        try:
+            yield terminal
+        finally:
+            terminal.leave()
+
+    @contextlib.contextmanager
+    def answering(self, action: str, answer: Callable[[str], object] | str = "approved") -> Iterator[None]:
+        """Answer the question with this action as soon as it stands, from another thread: alice's word, or a function."""
+        decide = (lambda found: self.desk.decide(found, answer)) if isinstance(answer, str) else answer
+        with self.desk.listening() as socket:
+
+            def work() -> None:
+                while True:
+                    event = socket.event()
+                    if event["event"] == "APPROVAL_REQUESTED" and event["payload"]["action"] == action:
+                        decide(event["payload"]["approval_id"])
+                        return
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            yield
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+    def requested(self) -> str:
+        """The id of the request that our own log says was asked last, once it says so."""
+        until(lambda: any(record["outcome"] == "requested" for record in self.records()))
+        return str([record for record in self.records() if record["outcome"] == "requested"][-1]["approval_id"])
+
+
+def ended(process: subprocess.Popen[str]) -> Told:
+    """The end of a process and all that it said; it is killed when it does not come."""
+    try:
+        out, err = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return Told(process.returncode, out or "", err or "")
+
+
+class Terminal:
+    """A process at a terminal of its own, which it controls."""
+
+    def __init__(self, argv: tuple[str, ...], size: tuple[int, int], options: Mapping[str, Any]) -> None:
+        self._leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+        streams = {"stdin": follower, "stdout": follower, "stderr": follower, "start_new_session": True}
+        self.process = subprocess.Popen([sys.executable, "-c", _CONTROLLING, *PROGRAM, *argv], **{**streams, **options})
+        # Kept open, so that what the terminal was set to can be looked at after the process has ended.
+        self._follower = follower
+        self.seen = ""
+
+    def until(self, text: str) -> str:
+        """Read until this text stands behind what was read before; all that was read meanwhile."""
+        start = len(self.seen)
+        end = time.monotonic() + PATIENCE
+        while text not in self.seen[start:]:
+            self._read(end - time.monotonic())
+        return self.seen[start:]
+
+    def _read(self, seconds: float) -> None:
+        ready, _, _ = select.select([self._leader], [], [], max(0.0, seconds))
+        assert ready, f"nothing more came; so far: {self.seen!r}"
+        self.seen += os.read(self._leader, 65_536).decode()
+
+    def type(self, text: str) -> None:
+        """Type."""
+        os.write(self._leader, text.encode())
+
+    @property
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._follower)[3] & termios.ECHO)
+
+    def end(self) -> int:
+        """Read to the end of the process; its exit code."""
+        handle = os.pidfd_open(self.process.pid)
+        until_then = time.monotonic() + PATIENCE
+        try:
+            while True:
+                left = max(0.0, until_then - time.monotonic())
+                ready, _, _ = select.select([self._leader, handle], [], [], left)
+                assert ready, f"it does not end; so far: {self.seen!r}"
+                if self._leader not in ready:
+                    break
+                self._read(0)
+        finally:
+            os.close(handle)
+        return self.process.wait(PATIENCE)
+
+    def hang_up(self) -> None:
+        """The terminal goes away, as a window that is closed."""
+        os.close(self._follower)
+        os.close(self._leader)
+        self._leader = self._follower = -1
+
+    def leave(self) -> None:
+        """End the process, if it has not ended, and let go of the terminal."""
+        self.process.kill()
+        self.process.wait()
+        for descriptor in {self._leader, self._follower} - {-1}:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+    """Put the signal handlers back that a command has taken over."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

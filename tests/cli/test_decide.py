@@ -1,0 +1,157 @@
+"""`approve` and `deny`: in scripts, at a terminal, and against a requester who would deceive."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.callers import Caller
+    from tests.integration.fake_platform import FakePlatform
+
+
+@pytest.fixture
+def approver(caller: Caller) -> Caller:
+    """A caller who holds an approver's token."""
+    caller.set(MOLECULE_APPROVER_TOKEN=caller.desk.decider.headers["Authorization"].removeprefix("Bearer "))
+    return caller
+
+
+@pytest.mark.parametrize(("command", "status"), [("approve", "approved"), ("deny", "denied")])
+def test_a_decision_in_a_script(approver: Caller, command: str, status: str) -> None:
+    """0, with the comment kept; a second one is 3 and says who won."""
+    found = approver.desk.ask()
+    told = approver.main(command, "--yes", "--comment", "fine: go", found[:8])
+    assert (told.code, told.out) == (0, f"{status} {found}\n")
+    row = approver.desk.one(found)
+    assert (row["status"], row["decided_by"], row["comment"]) == (status, "alice", "fine: go")
+    told = approver.main(command, "--yes", found)
+    assert (told.code, told.out) == (3, "")
+    assert f"the request had already ended: {status} by alice" in told.err
+
+
+def test_the_whole_request_is_shown_and_nothing_looks_like_ours(approver: Caller) -> None:
+    """Every line of the action and the reason, every key of the context, nothing raw, nothing cut off."""
+    action = "first\nreason    harmless\n\x1b[2K\u202e" + "x" * 4_000
+    context = {"action": "harmless", "deep": {"a": [1]}, "k\ney": "v\nalue"}
+    found = approver.desk.ask(action, reason="because\nof it", context=context)
+    told = approver.main("deny", "--yes", found)
+    assert told.code == 0
+    lines = told.err.splitlines()
+    assert lines[:2] == [f"request   {found}", f"of        {approver.desk.workspace_id}"]
+    assert "action    first" in lines
+    assert "          reason    harmless" in lines
+    assert "          \\x1b[2K\\u202e" + "x" * 4_000 in lines
+    assert lines[lines.index("reason    because") + 1] == "          of it"
+    assert [line for line in lines if line.startswith("action")] == ["action    first"]
+    assert "context   action = harmless" in lines
+    assert 'context   deep = {"a": [1]}' in lines
+    assert "context   k\\ney = v\\nalue" in lines
+    assert any(line.startswith("expires   20") for line in lines)
+
+
+def test_a_platform_shows_less_and_keeps_no_comment(caller: Caller, platform: FakePlatform) -> None:
+    """No expiry, no context; a comment is refused, and without one it is decided."""
+    caller.set(MOLECULE_APPROVER_TOKEN=platform.admin)
+    row = platform.add(platform.workspace, {"action": "x"})
+    told = caller.main("approve", "--yes", "--comment", "fine", row.id)
+    assert (told.code, row.status) == (125, "pending")
+    assert "cannot keep a comment" in told.err
+    told = caller.main("approve", "--yes", row.id)
+    assert (told.code, row.status, row.decided_by) == (0, "approved", "tester")
+    assert "expires" not in told.err
+
+
+def test_a_requesters_token_decides_nothing(caller: Caller) -> None:
+    """125, and the hint names the approver's token."""
+    found = caller.desk.ask()
+    caller.set(MOLECULE_APPROVER_TOKEN=caller.desk.server.requester.token)
+    told = caller.main("approve", "--yes", found)
+    assert told.code == 125
+    assert "hint: check MOLECULE_APPROVER_TOKEN" in told.err
+    assert caller.desk.one(found)["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ((), "there is no terminal to ask at"),
+        (("--yes", "--comment", "x" * 5_000), "the comment has 5000 characters"),
+        (("--yes", "--comment", "\0"), "the comment holds a NUL"),
+    ],
+)
+def test_what_makes_no_sense_is_2(approver: Caller, argv: tuple[str, ...], sentence: str) -> None:
+    """Nothing is decided."""
+    found = approver.desk.ask()
+    told = approver.main("approve", *argv, found)
+    assert told.code == 2
+    assert sentence in told.err
+    assert approver.desk.one(found)["status"] == "pending"
+
+
+def test_without_a_token_and_a_terminal_it_is_2(caller: Caller) -> None:
+    """The hint says where one is made."""
+    told = caller.main("approve", "--yes", caller.desk.ask())
+    assert told.code == 2
+    assert "approvers add NAME" in told.err
+
+
+def test_a_token_that_is_none_is_2(caller: Caller) -> None:
+    """It is not repeated."""
+    caller.set(MOLECULE_APPROVER_TOKEN="se cret")
+    told = caller.main("approve", "--yes", caller.desk.ask())
+    assert told.code == 2
+    assert "cret" not in told.err
+
+
+# --- at a terminal -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("answer", "code", "status"), [("y", 0, "approved"), ("n", 125, "pending"), ("", 125, "pending")])
+def test_it_asks_at_a_terminal(approver: Caller, answer: str, code: int, status: str) -> None:
+    """Only a yes decides; return alone is a no."""
+    found = approver.desk.ask()
+    with approver.terminal("approve", found) as terminal:
+        assert "action    deploy" in terminal.until("approve this request? [y/N]: ")
+        terminal.type(f"{answer}\r")
+        assert terminal.end() == code
+        assert ("nothing was decided" in terminal.seen) == (code == 125)
+    assert approver.desk.one(found)["status"] == status
+
+
+def test_the_token_is_typed_unseen(caller: Caller) -> None:
+    """It decides, and stands nowhere on the screen."""
+    found = caller.desk.ask()
+    token = caller.desk.decider.headers["Authorization"].removeprefix("Bearer ")
+    with caller.terminal("deny", found) as terminal:
+        terminal.until("approver's token: ")
+        terminal.type(f"{token}\r")
+        terminal.until("deny this request? [y/N]: ")
+        terminal.type("y\r")
+        assert terminal.end() == 0
+        assert token not in terminal.seen
+    assert caller.desk.one(found)["status"] == "denied"
+
+
+@pytest.mark.parametrize(("typed", "code"), [("\x03", 130), ("\x04", 125)])
+def test_the_terminal_shows_again_what_is_typed(caller: Caller, typed: str, code: int) -> None:
+    """Ctrl-C and the end of input while the token is typed: nothing is decided, and the echo is back."""
+    found = caller.desk.ask()
+    with caller.terminal("approve", found) as terminal:
+        terminal.until("approver's token: ")
+        terminal.type(typed)
+        assert terminal.end() == code
+        assert terminal.echoes
+    assert caller.desk.one(found)["status"] == "pending"
+
+
+def test_a_signal_while_it_asks(approver: Caller) -> None:
+    """128 and the signal; nothing is decided."""
+    found = approver.desk.ask()
+    with approver.terminal("approve", found) as terminal:
+        terminal.until("[y/N]: ")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.end() == 143
+    assert approver.desk.one(found)["status"] == "pending"

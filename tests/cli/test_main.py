@@ -1,0 +1,79 @@
+"""`main`: where every exception becomes a sentence and a number."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.callers import PATIENCE, PROGRAM, Caller, ended
+from tests.integration import behaviours as does
+
+if TYPE_CHECKING:
+    from tests.integration.fake_platform import FakePlatform
+
+
+def test_version_and_help_are_0(caller: Caller) -> None:
+    """Before a command, on stdout."""
+    told = caller.main("--version")
+    assert (told.code, told.out) == (0, "molecule-approve 0.1.0\n")
+    told = caller.main("--help")
+    assert told.code == 0
+    assert "request" in told.out
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence", "hint"),
+    [
+        ((), "Missing command", "see molecule-approve --help"),
+        (("reqest", "x"), "No such command 'reqest'", "see molecule-approve --help"),
+        (("--what",), "No such option: --what", "a word that begins with a dash is text only behind --"),
+        (("request", "-rf /"), "No such option: -r", "behind --; see molecule-approve request --help"),
+        (("withdraw", "a", "b"), "unexpected extra argument", "see molecule-approve withdraw --help"),
+        (("serve", "--port", "\x1b[2K"), "\\x1b[2K", "see molecule-approve serve --help"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_2_with_a_hint(
+    caller: Caller, argv: tuple[str, ...], sentence: str, hint: str
+) -> None:
+    """Two lines on stderr, nothing on stdout, nothing raw."""
+    told = caller.main(*argv)
+    assert (told.code, told.out) == (2, "")
+    said, hinted = told.err.splitlines()
+    assert sentence in said
+    assert hint in hinted
+    assert "\x1b" not in told.err
+
+
+def test_a_fault_of_the_program_is_125_and_one_sentence(caller: Caller) -> None:
+    """No traceback, and never 1."""
+    (caller.folder / "httpx.py").write_text("raise RuntimeError('bro\x1bken')")
+    caller.set(PYTHONPATH=str(caller.folder))
+    told = caller.run("status")
+    assert (told.code, told.out) == (125, "")
+    assert told.err.startswith("molecule-approve: this is a fault of the program: RuntimeError: bro\\x1bken\n")
+    assert "hint: please report it" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_ctrl_c_in_a_program_that_calls_main_is_130(caller: Caller, platform: FakePlatform) -> None:
+    """Where nobody took the signals over, Python's own exception ends a command that waits for an answer."""
+    platform.on("list", does.hold)
+    script = "import sys; from molecule_approve.cli.main import main; sys.exit(main(['status']))"
+    with caller.start("-c", script, program=(sys.executable,)) as process:
+        platform.await_count("list", 1)
+        process.send_signal(signal.SIGINT)
+        assert ended(process).code == 130
+
+
+def test_a_reader_that_had_enough_of_the_help_is_no_fault(caller: Caller) -> None:
+    """125 without a word: nothing was shown."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    found = subprocess.run([*PROGRAM, "--help"], stdout=writer, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+    os.close(writer)
+    assert (found.returncode, found.stderr) == (125, b"")

@@ -1,0 +1,181 @@
+"""`status`, `pending` and `withdraw`: looking at requests and taking one back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration import behaviours as does
+
+if TYPE_CHECKING:
+    from tests.callers import Caller
+    from tests.integration.fake_platform import FakePlatform
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "line"),
+    [
+        ("approved", 0, "approved by alice"),
+        ("denied", 77, "denied by alice"),
+        ("withdraw", 124, "timed out: the request was withdrawn"),
+        ("", 8, "pending: nobody has decided yet"),
+    ],
+)
+def test_how_one_request_stands(caller: Caller, end: str, code: int, line: str) -> None:
+    """The exit code of its outcome, one line, and the same as an object; nothing is used up."""
+    found = caller.desk.ask("drop\nit")
+    if end == "withdraw":
+        caller.desk.withdraw(found)
+    elif end:
+        caller.desk.decide(found, end)
+    for _ in range(2):
+        told = caller.main("status", found)
+        assert (told.code, told.out) == (code, f"{line}  (drop\\nit)\n")
+    told = caller.main("status", "--json", found[:8])
+    assert (told.code, told.object["approval_id"], told.object["recorded"]) == (code, found, False)
+
+
+def test_an_escalated_request_is_pending(caller: Caller, platform: FakePlatform) -> None:
+    """It waits for somebody else: 8."""
+    row = platform.add(platform.workspace, {"action": "x"})
+    platform.on("list", does.each_row(status="escalated"))
+    assert caller.main("status", row.id).code == 8
+
+
+def test_a_status_that_is_none_is_125(caller: Caller, platform: FakePlatform) -> None:
+    """It is no verdict, and the object says why."""
+    row = platform.add(platform.workspace, {"action": "x"})
+    platform.on("list", does.each_row(status="celebrated"))
+    told = caller.main("status", "--json", row.id)
+    assert (told.code, told.object["outcome"], told.object["error"]["kind"]) == (125, "failed", "protocol")
+
+
+def test_a_denial_without_a_name_is_nobodys(caller: Caller, platform: FakePlatform) -> None:
+    """In a list and alone; times that are no times are no fault."""
+    row = platform.add(platform.workspace, {"action": "x"})
+    platform.on("list", does.each_row(status="denied", decided_by=None, created_at="soon"))
+    assert caller.main("status").out == f"{row.id}  soon  denied by nobody  x\n"
+    told = caller.main("status", "--json", row.id)
+    assert (told.code, told.object["decided_by"], told.object["waited_seconds"]) == (77, None, 0.0)
+
+
+def test_the_newest_stand_oldest_first(caller: Caller, platform: FakePlatform) -> None:
+    """`status` lists all, `pending` what is open; in lines and as one array."""
+    rows = [platform.add(platform.workspace, {"action": f"x{number}"}) for number in range(3)]
+    platform.decide(rows[1], "denied", "bob")
+    told = caller.main("status")
+    assert (told.code, [line.split()[0] for line in told.out.splitlines()]) == (0, [row.id for row in rows])
+    assert "denied by bob" in told.out.splitlines()[1]
+    assert [one["action"] for one in caller.main("status", "--json").array] == ["x0", "x1", "x2"]
+    assert [one["action"] for one in caller.main("pending", "--json").array] == ["x0", "x2"]
+    assert len(caller.main("pending").out.splitlines()) == 2
+
+
+def test_nothing_to_list(caller: Caller, platform: FakePlatform) -> None:
+    """0, an empty array; in words stderr says it."""
+    for command, words in (("status", "no requests"), ("pending", "nothing waits for a decision")):
+        told = caller.main(command)
+        assert (told.code, told.out, told.err) == (0, "", f"molecule-approve: {words}\n")
+        assert caller.main(command, "--json").array == []
+
+
+def test_a_failure_is_one_object_or_one_array(caller: Caller, platform: FakePlatform) -> None:
+    """125, and stdout can be read by a program; in words it stays empty."""
+    platform.stop()
+    missing = "00000000-0000-4000-8000-000000000000"
+    told = caller.main("status", "--json", missing)
+    assert (told.code, told.object["outcome"], told.object["error"]["kind"]) == (125, "failed", "unavailable")
+    for command in ("status", "pending"):
+        told = caller.main(command, "--json")
+        assert (told.code, [one["outcome"] for one in told.array]) == (125, ["failed"])
+        assert caller.main(command).out == ""
+
+
+def test_an_unknown_id_is_125_with_a_hint(caller: Caller) -> None:
+    """And in --json an object."""
+    told = caller.main("status", "--json", "00000000-0000-4000-8000-000000000000")
+    assert (told.code, told.object["error"]["kind"]) == (125, "unknown_approval")
+    assert "hint: " in told.err
+
+
+@pytest.mark.parametrize(("decision", "code"), [("approved", 125), ("denied", 77)])
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_could_not_be_told(caller: Caller, decision: str, code: int, options: tuple[str, ...]) -> None:
+    """A yes that nobody could read is none; a no stays a no."""
+    found = caller.desk.ask()
+    caller.desk.decide(found, decision)
+    with Path("/dev/full").open("w") as full:
+        told = caller.run("status", *options, found, stdout=full)
+    assert told.code == code
+    assert "the answer could not be told" in told.err
+
+
+def test_pending_as_an_approver(caller: Caller, platform: FakePlatform) -> None:
+    """The administrator's token reads the workspace's own list, and expires nothing."""
+    platform.add(platform.workspace, {"action": "x"})
+    caller.set(MOLECULE_APPROVER_TOKEN=platform.admin, MOLECULE_TOKEN="wrong")
+    assert len(caller.main("pending").out.splitlines()) == 1
+    assert platform.count("pending") == 0
+
+
+def test_a_withdrawal_is_recorded_once(caller: Caller) -> None:
+    """0, and again 0; the log holds what was taken back, by us and once."""
+    found = caller.main("request", "--no-wait", "--", "drop it").out.strip()
+    for _ in range(2):
+        told = caller.main("withdraw", found[:10])
+        assert (told.code, told.out) == (0, f"withdrawn {found}\n")
+    endings = [record for record in caller.records() if record["outcome"] == "withdrawn"]
+    assert [(one["approval_id"], one["resource"], one["reason"]) for one in endings] == [(found, "drop it", "by command")]
+
+
+def test_a_withdrawal_of_what_our_log_does_not_know(caller: Caller) -> None:
+    """It is recorded all the same, under the request's own id."""
+    found = caller.desk.ask("asked elsewhere")
+    assert caller.main("withdraw", found).code == 0
+    assert [(one["trace_id"], one["resource"]) for one in caller.records()] == [(found, "")]
+
+
+def test_what_had_ended_cannot_be_withdrawn(caller: Caller) -> None:
+    """3, and how it ended."""
+    found = caller.desk.ask()
+    caller.desk.decide(found)
+    told = caller.main("withdraw", found)
+    assert (told.code, told.out) == (3, "")
+    assert "the request had already ended: approved by alice" in told.err
+
+
+def test_a_withdrawal_that_cannot_be_recorded_is_done_and_told(caller: Caller) -> None:
+    """125; with `audit: optional` 0 and a warning."""
+    caller.log.mkdir()
+    found, other = caller.desk.ask(), caller.desk.ask()
+    told = caller.main("withdraw", found)
+    assert (told.code, told.out) == (125, f"withdrawn {found}\n")
+    assert caller.desk.one(found)["decided_by"] == "withdrawn"
+    caller.configure("approve:\n  audit: optional\n")
+    told = caller.main("withdraw", other)
+    assert told.code == 0
+    assert "molecule-approve: warning: " in told.err
+
+
+@pytest.mark.parametrize("what", ["both", "neither", "missing", "no text", "empty"])
+def test_withdraw_wants_one_id(caller: Caller, what: str) -> None:
+    """2 for two, none, and a file that holds none."""
+    path = caller.folder / "id"
+    if what == "no text":
+        path.write_bytes(b"\xff\xfe")
+    if what == "empty":
+        path.touch()
+    argv = {"both": ("abcdef", "--id-file", str(path)), "neither": ()}.get(what, ("--id-file", str(path)))
+    told = caller.main("withdraw", *argv)
+    assert (told.code, told.out) == (2, "")
+    assert "hint: " in told.err
+
+
+def test_help_of_status_is_2(caller: Caller) -> None:
+    """Its 0 means yes; help of the others is 0."""
+    assert caller.main("status", "--help").code == 2
+    assert [caller.main(command, "--help").code for command in ("pending", "withdraw", "approve", "deny")] == [0] * 4
+    assert os.environ["PLATFORM_URL"] == "local"

@@ -1,0 +1,86 @@
+"""Putting a gate together: who asks, with which token, and in which log."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from molecule_approve import assemble, config
+from molecule_approve.config import Flags
+from molecule_approve.errors import NotPermittedError, UsageError
+from molecule_approve.model import Secret
+from molecule_approve.places import Places, locate
+from tests.callers import PATIENCE, Caller
+
+
+def _settings(caller: Caller) -> config.Settings:
+    environ = assemble.environment()
+    return config.resolve(Flags(), environ, locate(environ), at_terminal=False)
+
+
+def test_who_asks_and_where(caller: Caller) -> None:
+    """The user, the machine, the folder."""
+    caller.patch.chdir(caller.folder)
+    found = assemble.origin()
+    assert (found.user, found.folder) == ("tester", str(caller.folder))
+    assert found.host
+
+
+def test_a_folder_that_is_gone_and_a_user_without_a_name(tmp_path: Path) -> None:
+    """Asked all the same: a container's user may be a number only."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = "import os; os.setuid(54321); os.rmdir(os.getcwd()) if os.access('..', 2) else None; "
+    script = f"import os, sys; sys.path.insert(0, {str(Path.cwd())!r}); from molecule_approve import assemble; "
+    script += "os.rmdir(os.getcwd()); os.geteuid() or os.setuid(54321); print(assemble.origin())"
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=gone, env={}, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert "folder=''" in found.stdout
+    assert "user=''" not in found.stdout
+
+
+def test_the_log_never_shows_the_token(caller: Caller) -> None:
+    """Even where somebody asks for it by name."""
+    token = caller.desk.server.requester.token
+    assert caller.main("request", "--no-wait", "--", f"use {token}").code == 8
+    assert token not in caller.log.read_text()
+
+
+def test_an_approver_asks_with_a_token_of_their_own(caller: Caller) -> None:
+    """And the workspace with its own."""
+    settings = _settings(caller)
+    for secret, expected in ((None, settings.token.value), (Secret("theirs"), Secret("theirs"))):
+        platform = assemble.platform(settings, approver=secret)
+        assert platform._endpoint.token == expected
+        platform.close()
+
+
+def test_roles_decide_who_may_ask(caller: Caller) -> None:
+    """As config.yaml says."""
+    caller.configure("rbac:\n  roles: [read-only]\n")
+    settings = _settings(caller)
+    assembled = assemble.Assembled(None, None, None, settings)  # type: ignore[arg-type]  # the permission needs none of them
+    with pytest.raises(NotPermittedError):
+        assembled.permit()
+
+
+@pytest.mark.parametrize(("transport", "stream"), [("poll", False), ("websocket", True), ("auto", True)])
+def test_how_it_is_waited(caller: Caller, transport: str, stream: bool) -> None:
+    """As the settings say."""
+    environ = assemble.environment()
+    flags = Flags(transport=transport, timeout="7", poll_interval="3")
+    terms = assemble.terms(config.resolve(flags, environ, locate(environ), at_terminal=False), wait=False, withdraw=False)
+    assert (terms.stream, terms.timeout, terms.policy.poll_interval) == (stream, 7.0, 3.0)
+    assert (terms.wait, terms.withdraw, terms.verified) == (False, False, False)
+
+
+def test_without_a_workspace_there_is_no_platform(tmp_path: Path) -> None:
+    """Said before anything is imported that could ask."""
+    environ = {"PLATFORM_URL": "https://platform.invalid", "CONFIGS_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    settings = config.resolve(Flags(), environ, Places(tmp_path, tmp_path), at_terminal=False)
+    with pytest.raises(UsageError, match="no workspace is named"):
+        assemble.platform(settings)

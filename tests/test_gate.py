@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import json
 import signal
 import threading
 import time
@@ -17,123 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from molecule_approve.audit.journal import Journal
-from molecule_approve.client.platform import Sighting, Withdrawal
+from molecule_approve.client.platform import Withdrawal
 from molecule_approve.client.rest import RestPlatform
-from molecule_approve.client.retry import WaitPolicy
-from molecule_approve.clock import boottime
 from molecule_approve.errors import (
-    ApprovalError,
     DeliveryError,
-    Interrupted,
-    KeyUsedError,
     NotPermittedError,
     PlatformError,
     ProtocolError,
     RejectedError,
     UnavailableError,
-    UnknownApprovalError,
     UsedError,
 )
-from molecule_approve.gate import Gate, Terms
 from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Evidence, Outcome, Question, Secret, Status, Verdict
-from tests.client.fakes import OTHER, OURS, TASK, WORKSPACE, Clock, Contract, Stop, Watcher, question, request, row, soon
+from tests.client.fakes import OURS, TASK, WORKSPACE, question, request, row, soon
 
 if TYPE_CHECKING:
-    from molecule_approve.client.platform import Platform
     from molecule_approve.server.run import Running
 
-ENDINGS = {"granted", "denied", "timeout", "withdrawn", "failure"}
-QUICK = WaitPolicy(tick=0.05, poll_interval=0.05)
+from tests.gate_scene import Scene, shows
+
 SETTLED = Withdrawal(taken_back=False, settled=True)
 AWAY = UnavailableError("away")
-
-
-class HandStop:
-    """Stops us once the test has pulled it: at the next check, or where a call is open."""
-
-    def __init__(self) -> None:
-        self._pulled = threading.Event()
-        self._raised = False
-
-    def pull(self, *_: object) -> None:
-        self._pulled.set()
-
-    def check(self) -> None:
-        if self._pulled.is_set() and not self._raised:
-            self._raised = True
-            raise Interrupted(signal.SIGTERM, "stopped by SIGTERM")
-
-    @contextlib.contextmanager
-    def open(self) -> Iterator[None]:
-        self.check()
-        yield
-        self.check()
-
-    def sleep(self, seconds: float) -> None:
-        self._pulled.wait(seconds)
-        self.check()
-
-
-class Scene:
-    """A gate over a real log, and what came of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "audit.jsonl"
-        self.contract = Contract(boottime)
-        self.stop = HandStop()
-        self.watcher = Watcher()
-        self.terms = Terms(timeout=5.0, stream=False, policy=QUICK)
-        self.asked = request()
-        self.broken_log = False
-
-    def gate(self, platform: Platform | None = None, *, optional: bool = False) -> Gate:
-        return Gate(
-            platform or self.contract,
-            Journal(self.path),
-            self.stop,
-            self.watcher,
-            invocation=str(uuid.uuid4()),
-            audit_optional=optional,
-        )
-
-    def request(self, platform: Platform | None = None, *, optional: bool = False, **terms: Any) -> Verdict:  # noqa: ANN401 - Terms
-        return self.gate(platform, optional=optional).request(self.asked, replace(self.terms, **terms), lambda: None)
-
-    def resume(self, asked: Question | None = None, platform: Platform | None = None, **terms: Any) -> Verdict:  # noqa: ANN401 - Terms
-        found = asked or question(own=False)
-        return self.gate(platform).resume(self.asked, found, replace(self.terms, withdraw=False, **terms))
-
-    def breaks_the_log(self, *_: object) -> None:
-        """From now on a folder lies where the log should be."""
-        self.broken_log = True
-        if self.path.exists():
-            self.path.rename(self.path.with_suffix(".away"))
-        self.path.mkdir()
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        file = self.path.with_suffix(".away") if self.path.is_dir() else self.path
-        return [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
-
-    @property
-    def outcomes(self) -> list[str]:
-        return [record["outcome"] for record in self.records]
-
-    @property
-    def ending(self) -> dict[str, Any]:
-        (found,) = [entry for entry in self.records if entry["outcome"] in ENDINGS and entry["action"] == "approve"]
-        return found
-
-    @property
-    def calls(self) -> list[str]:
-        return [name for name, _ in self.contract.calls]
-
-    def check(self) -> None:
-        """Never more than one ending, in each invocation that began."""
-        for invocation in {record["invocation"] for record in self.records}:
-            mine = [r["outcome"] for r in self.records if r["invocation"] == invocation and r["action"] == "approve"]
-            assert sum(outcome in ENDINGS for outcome in mine) <= 1, mine
 
 
 @pytest.fixture
@@ -142,11 +44,6 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     made = Scene(tmp_path)
     yield made
     made.check()
-
-
-def shows(*rows: Approval) -> list[object]:
-    """Reads that show these rows, one after the other."""
-    return [Sighting(shown) for shown in rows]
 
 
 # --- the main path -----------------------------------------------------------------------------------------------------
@@ -373,185 +270,6 @@ def test_only_a_verified_name_counts_where_it_is_demanded(scene: Scene, verified
     assert scene.request(verified=True).outcome is outcome
 
 
-# --- what fails --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("failure", "calls"),
-    [
-        (RejectedError("no", status=400), ["submit"]),
-        (UnavailableError("busy", retry_after=999.0, maybe_sent=False), ["submit"]),
-        (UnavailableError("busy", retry_after=999.0), ["submit", "find"]),
-        (ProtocolError("no id"), ["submit", "find", "find"]),
-        (KeyUsedError.ended(OTHER), ["submit"]),
-    ],
-)
-def test_what_could_not_be_asked(scene: Scene, failure: ApprovalError, calls: list[str]) -> None:
-    """A failed POST is a failed gate; where it may have arrived all the same, it is looked for to be taken back."""
-    scene.contract.submits = [failure]
-    verdict = scene.request()
-    assert (verdict.outcome, verdict.approval_id, scene.calls) == (Outcome.FAILED, None, calls)
-    assert verdict.error is not None
-    assert verdict.error.kind == failure.kind
-    assert (scene.ending["outcome"], scene.ending["reason"]) == ("failure", "submit_failed")
-
-
-def test_a_question_that_arrived_unseen_is_taken_back(scene: Scene) -> None:
-    """A question whose answer never came is found by its task id and withdrawn, and the record names it."""
-    scene.contract.submits = [UnavailableError("busy", retry_after=999.0)]
-    scene.contract.finds = [row(id=OTHER)]
-    verdict = scene.request()
-    assert (verdict.outcome, verdict.approval_id, scene.contract.taken_back) == (Outcome.FAILED, OTHER, [OTHER])
-    assert scene.ending["approval_id"] == OTHER
-
-
-def test_a_wait_that_fails_takes_the_question_back(scene: Scene) -> None:
-    """Nonsense in mid-wait is a failed gate, and the question does not stay behind."""
-    scene.contract.shows = [ProtocolError("what?")]
-    verdict = scene.request()
-    assert (verdict.outcome, scene.ending["reason"]) == (Outcome.FAILED, "protocol")
-    assert scene.contract.taken_back == [OURS]
-
-
-def test_without_leave_to_withdraw_the_question_stays(scene: Scene) -> None:
-    """``wait`` without ``--withdraw`` leaves the question alone when it fails."""
-    scene.contract.shows = [ProtocolError("what?")]
-    assert scene.resume().outcome is Outcome.FAILED
-    assert "withdraw" not in scene.calls
-
-
-# --- time --------------------------------------------------------------------------------------------------------------
-
-
-def test_nobody_decides(scene: Scene) -> None:
-    """At the deadline the question is taken back, and the record says so and names nobody."""
-    verdict = scene.request(timeout=0.2)
-    assert (verdict.outcome, verdict.recorded, verdict.decided_by) == (Outcome.TIMEOUT, True, None)
-    assert scene.contract.taken_back == [OURS]
-    assert scene.watcher.withdrawals == ["nobody decided in time"]
-    assert (scene.ending["outcome"], scene.ending["reason"], scene.ending["withdrawn"]) == (
-        "timeout",
-        "nobody_decided",
-        True,
-    )
-    assert scene.ending["actor"] == WORKSPACE
-    assert 0.15 <= verdict.waited_seconds <= 2.0
-
-
-@pytest.mark.parametrize(
-    ("stood", "outcome", "ending"),
-    [
-        (row("approved", "alice"), Outcome.APPROVED, "granted"),
-        (row("denied", "bob"), Outcome.DENIED, "denied"),
-        (row("denied", "auto-expired"), Outcome.EXPIRED, "timeout"),
-        (row("denied", "withdrawn"), Outcome.TIMEOUT, "timeout"),
-        (row("approved", ""), Outcome.TIMEOUT, "timeout"),
-        (None, Outcome.TIMEOUT, "timeout"),
-    ],
-)
-def test_at_the_deadline_a_decision_that_stands_is_the_verdict(
-    scene: Scene, stood: Approval | None, outcome: Outcome, ending: str
-) -> None:
-    """Where the withdrawal comes too late, what stands counts, if it is a decision."""
-    scene.contract.withdrawals = [SETTLED]
-    scene.contract.shows = [lambda: Sighting(stood if "withdraw" in scene.calls else row())]
-    verdict = scene.request(timeout=0.1)
-    assert (verdict.outcome, scene.ending["outcome"]) == (outcome, ending)
-    if outcome is Outcome.TIMEOUT:
-        assert scene.ending["withdrawn"] is (stood is not None and stood.decided_by == "withdrawn")
-
-
-def test_a_question_that_cannot_be_taken_back(scene: Scene) -> None:
-    """Where the platform is away at the deadline, it is tried twice, told, and a timeout all the same."""
-    scene.contract.withdrawals = [AWAY]
-    verdict = scene.request(timeout=0.1)
-    assert (verdict.outcome, scene.ending["withdrawn"]) == (Outcome.TIMEOUT, False)
-    assert scene.watcher.troubles == [AWAY]
-    assert scene.calls.count("withdraw") == 2
-
-
-def test_a_timeout_that_cannot_be_recorded(scene: Scene) -> None:
-    """A timeout that cannot be recorded is a failed gate, and the question is not taken back twice."""
-    scene.watcher.on_withdrawing = scene.breaks_the_log
-    verdict = scene.request(timeout=0.1)
-    assert (verdict.outcome, verdict.recorded) == (Outcome.FAILED, False)
-    assert scene.contract.taken_back == [OURS]
-
-
-# --- signals -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_stop_before_anything(scene: Scene) -> None:
-    """A signal that came before the question left nothing to take back; what was begun is ended."""
-    scene.stop.pull()
-    verdict = scene.request()
-    assert (verdict.outcome, verdict.signum, scene.calls) == (Outcome.INTERRUPTED, signal.SIGTERM, [])
-    assert verdict.error is not None
-    assert verdict.error.message == "stopped by SIGTERM"
-    assert (scene.ending["outcome"], scene.ending["taken_back"]) == ("withdrawn", False)
-
-
-def test_a_stop_in_the_middle_of_the_question(scene: Scene) -> None:
-    """A signal while the POST is unanswered: the question is found by its task id and taken back."""
-    scene.contract.submits = [Interrupted(signal.SIGINT, "interrupted by SIGINT")]
-    scene.contract.finds = [row()]
-    verdict = scene.request()
-    assert (verdict.outcome, verdict.signum, scene.calls) == (
-        Outcome.INTERRUPTED,
-        signal.SIGINT,
-        ["submit", "find", "withdraw"],
-    )
-    assert (scene.ending["outcome"], scene.ending["approval_id"]) == ("withdrawn", OURS)
-    assert (scene.ending["reason"], scene.ending["taken_back"]) == ("interrupted by SIGINT", True)
-
-
-def test_a_stop_while_waiting(scene: Scene) -> None:
-    """A signal in the wait withdraws, records, and is the verdict."""
-    threading.Timer(0.1, scene.stop.pull).start()
-    verdict = scene.request()
-    assert (verdict.outcome, scene.contract.taken_back) == (Outcome.INTERRUPTED, [OURS])
-    assert scene.ending["outcome"] == "withdrawn"
-
-
-def test_a_stop_together_with_a_decision(scene: Scene) -> None:
-    """After a signal the verdict stays the signal's, and the record names the decision that stood."""
-
-    def show() -> Sighting:
-        scene.stop.pull()
-        return Sighting(row("approved", "alice"))
-
-    scene.contract.shows = [show]
-    scene.contract.withdrawals = [SETTLED]
-    verdict = scene.request()
-    assert (verdict.outcome, verdict.approved) == (Outcome.INTERRUPTED, False)
-    assert (scene.ending["decision_that_stood"], scene.ending["decided_by"]) == ("approved", "alice")
-    assert not scene.ending["taken_back"]
-
-
-def test_a_stop_while_it_is_taken_back(scene: Scene) -> None:
-    """A signal during the withdrawal at the deadline changes nothing any more."""
-    scene.watcher.on_withdrawing = scene.stop.pull
-    verdict = scene.request(timeout=0.1)
-    assert (verdict.outcome, scene.ending["outcome"]) == (Outcome.TIMEOUT, "timeout")
-
-
-def test_a_stop_that_cannot_be_recorded(scene: Scene) -> None:
-    """A signal's verdict stands although the log broke, and that is told."""
-    scene.watcher.on_withdrawing = scene.breaks_the_log
-    threading.Timer(0.1, scene.stop.pull).start()
-    verdict = scene.request()
-    assert (verdict.outcome, verdict.recorded) == (Outcome.INTERRUPTED, False)
-    assert [failure.kind for failure in scene.watcher.troubles] == ["audit"]
-
-
-def test_a_stop_without_leave_to_withdraw(scene: Scene) -> None:
-    """``wait`` without ``--withdraw`` leaves the question, and the record says why it ended."""
-    threading.Timer(0.1, scene.stop.pull).start()
-    verdict = scene.resume()
-    assert (verdict.outcome, scene.contract.taken_back) == (Outcome.INTERRUPTED, [])
-    assert (scene.ending["outcome"], scene.ending["reason"]) == ("failure", "interrupted")
-
-
 # --- taking up an earlier request --------------------------------------------------------------------------------------
 
 
@@ -575,60 +293,6 @@ def test_a_wait_whose_own_time_is_over(scene: Scene) -> None:
     """The question stays, there is no ending, and the answer is pending."""
     verdict = scene.resume(timeout=0.1)
     assert (verdict.outcome, scene.outcomes, scene.contract.taken_back) == (Outcome.PENDING, ["resumed"], [])
-
-
-@pytest.mark.parametrize(
-    ("last", "outcome"),
-    [
-        (Sighting(row("approved", "alice")), Outcome.APPROVED),
-        (Sighting(row("denied", "bob")), Outcome.DENIED),
-        (Sighting(row("unknown")), Outcome.PENDING),
-        (Sighting(None), Outcome.PENDING),
-        (AWAY, Outcome.PENDING),
-        (UsedError("used"), Outcome.FAILED),
-    ],
-)
-def test_a_wait_looks_once_more_at_its_end(scene: Scene, last: object, outcome: Outcome) -> None:
-    """What was decided after the last read and before the end is the verdict; a platform that is away is none."""
-    reads = iter([Sighting(row())])
-
-    def show() -> object:
-        said = next(reads, last)
-        if isinstance(said, ApprovalError):
-            raise said
-        return said
-
-    scene.contract.shows = [show]
-    scene.terms = replace(scene.terms, policy=WaitPolicy(tick=0.05, poll_interval=60.0))
-    assert scene.resume(timeout=0.2).outcome is outcome
-
-
-@pytest.mark.parametrize(("overslept", "outcome"), [(4.0, Outcome.APPROVED), (6.0, Outcome.PENDING)])
-def test_a_wait_does_not_look_once_more_long_after_its_end(scene: Scene, overslept: float, outcome: Outcome) -> None:
-    """What was said while the machine slept far beyond the deadline is no verdict, and is not even read."""
-    clock = Clock()
-
-    def sleep_and_show() -> Sighting:
-        clock.now += 10.0 + overslept
-        return Sighting(row())
-
-    scene.contract.shows = [sleep_and_show, Sighting(row("approved", "alice"))]
-    gate = Gate(scene.contract, Journal(scene.path), Stop(clock), scene.watcher, invocation="i", clock=clock)
-    assert gate.resume(scene.asked, question(own=False), Terms(10.0, stream=False, withdraw=False)).outcome is outcome
-
-
-def test_an_unknown_request_is_not_taken_back(scene: Scene) -> None:
-    """``wait --withdraw`` on an id that is not ours withdraws nothing."""
-    scene.contract.shows = [Sighting(None, strange=True)]
-    verdict = scene.gate().resume(scene.asked, question(own=False), scene.terms)
-    assert verdict.error is not None
-    assert (verdict.error.kind, scene.contract.taken_back) == (UnknownApprovalError.kind, [])
-
-
-def test_a_wait_that_withdraws(scene: Scene) -> None:
-    """``wait --withdraw`` takes the question back at its deadline."""
-    verdict = scene.gate().resume(scene.asked, question(own=False), replace(scene.terms, timeout=0.1))
-    assert (verdict.outcome, scene.contract.taken_back) == (Outcome.TIMEOUT, [OURS])
 
 
 def test_a_wait_that_cannot_be_recorded(scene: Scene) -> None:

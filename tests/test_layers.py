@@ -24,7 +24,7 @@ FUNCTION_LINES = 80
 GROUND = ("errors", "model", "clock", "safe_text", "places")
 PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire", "rbac")
 CONFIG = ("config", "config_*", "durations", "addresses")
-ENGINE = ("gate", "trail", "takeback", "asking")
+ENGINE = ("gate", "invocation", "ending", "takeback", "trail", "asking")
 
 
 @dataclass(frozen=True)

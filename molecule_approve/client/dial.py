@@ -74,7 +74,14 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-def resolve(host: str, port: int, deadline: Deadline, grip: Grip) -> _AddressInfo:
+def resolve(
+    host: str,
+    port: int,
+    deadline: Deadline,
+    grip: Grip,
+    *,
+    look_up: Callable[..., _AddressInfo] = socket.getaddrinfo,
+) -> _AddressInfo:
     """The addresses of a host. The system's look-up knows no timeout, so it runs in a thread that may be left behind.
 
     Raises:
@@ -84,17 +91,17 @@ def resolve(host: str, port: int, deadline: Deadline, grip: Grip) -> _AddressInf
     found: list[_AddressInfo | Exception] = []
     done = threading.Event()
 
-    def look_up() -> None:
+    def run() -> None:
         try:
-            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            found.append(look_up(host, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as exc:  # UnicodeError: a label that is empty or too long
             found.append(exc)
         done.set()
 
     if _is_literal(host):
-        look_up()
+        run()
     else:
-        threading.Thread(target=look_up, daemon=True).start()
+        threading.Thread(target=run, daemon=True).start()
         grip.wait(done, deadline.left())
     if not found:
         raise UnavailableError(f"looking up the host {host!r} took too long", maybe_sent=False, hint="is the network up?")

@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from molecule_approve.client.dial import Grip, address_of, dial, resolve, start_tls, tls_context
-from molecule_approve.clock import Deadline
 from molecule_approve.errors import CredentialError, PlatformError, UnavailableError
 from molecule_approve.model import Secret
 from tests.client.fakes import Peer, endpoint, soon
@@ -143,9 +142,17 @@ def test_a_name_that_is_none(host: str) -> None:
 
 
 def test_a_look_up_that_takes_too_long() -> None:
-    """A look-up is left behind when the time is over."""
-    with pytest.raises(UnavailableError, match="took too long"):
-        resolve("no-such-host.invalid", 80, Deadline.after(-1.0), Grip())
+    """A look-up that hangs is left behind when the time is over."""
+    answered = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[tuple[Any, Any, Any, Any, Any]]:
+        answered.wait(10)
+        return []
+
+    with within(0.2, 1.0), pytest.raises(UnavailableError, match="took too long") as caught:
+        resolve("platform", 80, soon(0.2), Grip(), look_up=hang)
+    answered.set()
+    assert not caught.value.maybe_sent
 
 
 # --- a Unix socket -----------------------------------------------------------------------------------------------------
@@ -364,14 +371,19 @@ def test_a_handshake_that_is_broken_off() -> None:
 
 def test_a_look_up_that_is_broken_off() -> None:
     """Another thread ends the wait for a look-up at once."""
-    grip, waiting = Grip(), threading.Event()
+    grip, answered = Grip(), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[tuple[Any, Any, Any, Any, Any]]:
+        answered.wait(10)
+        return []
+
     thread = threading.Thread(target=_break_until, args=(grip, done := threading.Event()), daemon=True)
     thread.start()
-    with within(0, 3.0):
-        grip.wait(waiting, 10.0)
+    with within(0, 3.0), pytest.raises(UnavailableError, match="looking up"):
+        resolve("platform", 80, soon(10), grip, look_up=hang)
     done.set()
+    answered.set()
     thread.join()
-    assert waiting.is_set()
 
 
 def test_breaking_off_nothing_does_nothing() -> None:

@@ -140,7 +140,8 @@ def test_noise_does_not_prolong_it() -> None:
     with Peer(script) as peer, listening(peer) as stream:
         began = time.monotonic()
         assert stream.next(0.2) is None
-        assert time.monotonic() - began <= 2.0
+        assert all(stream.next(0.0) is None for _ in range(500))
+        assert time.monotonic() - began <= 5.0
 
 
 def test_a_message_of_just_the_limit() -> None:

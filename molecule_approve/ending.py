@@ -1,0 +1,127 @@
+"""How an invocation ends without a decision: out of time, stopped, or failed. None of these ways leads to a yes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from .client.wait import OVERSLEPT, WaitObserver
+from .clock import Deadline
+from .errors import (
+    ApprovalError,
+    AuditError,
+    Interrupted,
+    KeyUsedError,
+    NotPermittedError,
+    PlatformError,
+    UnavailableError,
+    UnknownApprovalError,
+    UsedError,
+)
+from .lifecycle import Ruling, rule
+from .model import Decision, Failure, Outcome, Question, Verdict
+from .takeback import EFFORT, TakeBack, TakenBack
+
+if TYPE_CHECKING:
+    from .client.platform import Platform
+    from .client.submit import Stop
+    from .invocation import Invocation
+    from .model import Approval
+    from .trail import Trail
+
+
+class Observer(WaitObserver, Protocol):
+    """Who is told how it goes; the spinner is one. It can change nothing."""
+
+    def asked(self, question: Question) -> None:
+        """The platform has the question."""
+        ...
+
+    def withdrawing(self, why: str) -> None:
+        """The question is being taken back; that takes two seconds at most."""
+        ...
+
+
+class Ending:
+    """The ways out of one invocation."""
+
+    def __init__(self, invocation: Invocation, platform: Platform, stop: Stop, observer: Observer, trail: Trail) -> None:
+        self._me = invocation
+        self._platform = platform
+        self._stop = stop
+        self._observer = observer
+        self._trail = trail
+        self._taken: TakenBack | None = None
+
+    # --- out of time ---------------------------------------------------------------------------------------------------
+
+    def at_the_deadline(self, question: Question) -> Decision | None:
+        """Give up; but a decision that stands at the deadline is the verdict all the same."""
+        if self._me.terms.withdraw:
+            self._observer.withdrawing("nobody decided in time")
+            row = self._take_back().stood
+        else:
+            row = self._last_look(question)
+        return None if row is None or rule(row) in {Ruling.OPEN, Ruling.UNCLEAR} else Decision(row)
+
+    def _last_look(self, question: Question) -> Approval | None:
+        if self._me.deadline.overdue() > OVERSLEPT:
+            return None
+        try:
+            with self._stop.open():
+                return self._platform.fetch(question, Deadline.after(EFFORT)).approval
+        except UnavailableError as exc:
+            self._observer.trouble(exc)
+            return None
+
+    def timed_out(self) -> Verdict:
+        """Nobody has decided; a question that was left open is only pending."""
+        if self._taken is None:
+            return self._verdict(Outcome.PENDING)
+        self._trail.timeout(self._me.approval_id, self._me.waited(), "nobody_decided", withdrawn=self._taken.ended)
+        return self._verdict(Outcome.TIMEOUT)
+
+    # --- stopped -------------------------------------------------------------------------------------------------------
+
+    def interrupted(self, stop: Interrupted) -> Verdict:
+        """A signal, a cancelled task, or nobody left to tell."""
+        if self._trail.begun and not self._trail.ended:
+            self._end_interrupted(stop)
+        return self._verdict(Outcome.INTERRUPTED, Failure("interrupted", stop.why), stop.signum)
+
+    def _end_interrupted(self, stop: Interrupted) -> None:
+        if not self._me.terms.withdraw:
+            self._trail.failure(self._me.approval_id, "interrupted", stop.why)
+            return
+        self._observer.withdrawing(stop.why)
+        taken = self._take_back()
+        try:
+            self._trail.withdrawn(self._me.approval_id, stop.why, taken_back=taken.ended, stood=taken.stood)
+        except AuditError as exc:
+            self._observer.trouble(exc)
+
+    # --- failed --------------------------------------------------------------------------------------------------------
+
+    def failed(self, failure: ApprovalError) -> Verdict:
+        """No verdict can be had; the question does not stay behind."""
+        unasked = self._me.question is None and isinstance(failure, PlatformError)
+        # These say that the question under this id is not ours to take back.
+        foreign = isinstance(failure, KeyUsedError | UsedError | UnknownApprovalError)
+        if self._me.terms.withdraw and not foreign and self._taken is None:
+            self._take_back()
+        if self._trail.begun and not self._trail.ended:
+            self._trail.failure(self._me.approval_id, "submit_failed" if unasked else failure.kind, failure.message)
+        return self._verdict(Outcome.FAILED, failure)
+
+    def not_permitted(self, refusal: NotPermittedError) -> Verdict:
+        """The roles do not let us ask; nothing was asked."""
+        self._trail.not_permitted(refusal, self._me.deadline, self._stop.sleep)
+        return self._verdict(Outcome.NOT_PERMITTED, refusal)
+
+    def _take_back(self) -> TakenBack:
+        take_back = TakeBack(self._platform, self._me.request, self._me.deadline, self._observer.trouble)
+        self._taken = take_back(self._me.question, maybe_there=self._me.maybe_there)
+        self._me.question = self._taken.question
+        return self._taken
+
+    def _verdict(self, outcome: Outcome, error: ApprovalError | Failure | None = None, signum: int | None = None) -> Verdict:
+        return self._me.verdict(outcome, recorded=self._trail.recorded, error=error, signum=signum)

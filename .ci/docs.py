@@ -70,7 +70,7 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
 }
 _SIGNALS = (
     "| 129, 130, 143 | interrupted | `request`, `wait` | | SIGHUP (or nobody left to tell), SIGINT, SIGTERM: `request` "
-    "withdrew first, as far as that was possible (`wait` only with `--withdraw`) |"
+    "withdrew first, as far as that was possible (`wait` only with `--withdraw`); `audit tail` leaves with 130 on Ctrl-C |"
 )
 
 

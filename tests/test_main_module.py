@@ -56,6 +56,14 @@ def test_a_broken_installation_is_125_and_says_so(caller: Caller) -> None:
     assert told.code == 125
 
 
+def test_a_completion_says_nothing_about_anything(caller: Caller) -> None:
+    """TAB is answered with 0 and ids at most, and only where there are no arguments."""
+    caller.set(_MOLECULE_APPROVE_COMPLETE="wait")
+    told = caller.run()
+    assert (told.code, told.err) == (0, "")
+    assert caller.run("request").code == 2
+
+
 def test_all_that_was_said_arrives(caller: Caller) -> None:
     """The process ends without Python's own way out, into a pipe as into a file."""
     told = caller.run("--help")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -70,9 +69,6 @@ def _stoppable() -> Iterator[None]:
 def _confirmed(question: str) -> bool:
     """Whether the person at the terminal says yes; anything else is a no."""
     output.write_talk(f"{question} [y/N]: ")
-    # Not input(): a signal in the moment before it reads would be seen only after the next line.
-    while not select.select([sys.stdin], [], [], 0.5)[0]:
-        continue
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 

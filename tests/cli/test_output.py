@@ -102,6 +102,12 @@ def test_what_could_not_be_written_is_not_tried_again(tmp_path: Path, monkeypatc
         output.raw_bytes(b"x")
 
 
+def test_bytes_are_written_as_they_are(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """In whatever encoding they are."""
+    output.raw_bytes(b"\xff\n")
+    assert capsysbinary.readouterr().out == b"\xff\n"
+
+
 def test_an_answer_that_is_json_is_one_line_of_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     """No terminal and no log's reader obeys it."""
     output.answer_json(["ü\x7f\u2028", "::x", "##[error]"])

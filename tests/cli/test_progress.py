@@ -70,9 +70,9 @@ def test_one_line_at_the_start_one_every_thirty_seconds_one_at_the_end(capsys: p
     err = capsys.readouterr().err
     assert seen == [QUESTION]
     assert not CONTROL.search(err)
+    to_decide = "to decide: molecule-approve approve abc-123  (or deny)"
     assert err.splitlines() == [
-        "molecule-approve: to decide: molecule-approve approve abc-123  (or deny); "
-        + "asking http://p to approve: drop\\nit; reason: be\\x1bcause",
+        f"molecule-approve: {to_decide}; asking http://p to approve: drop\\nit; reason: be\\x1bcause",
         "molecule-approve: still waiting (live): 30 s so far, 4:30 left",
         "molecule-approve: still waiting (live): 1:00 so far, 4:00 left",
         "molecule-approve: still waiting (live): 1:30 so far, 3:30 left",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -112,10 +113,9 @@ def _next_run_works(world: World, facts: Facts) -> None:
     world.env["PLATFORM_URL"] = world.platform.url
     world.platform.at_connect = None
     world.platform.heal()
-    rows = len(world.platform.rows)
     program = world.request("poll", action="the next")
-    world.platform.await_rows(rows + 1)
-    world.platform.decide(world.platform.rows[-1])
+    world.platform.until(lambda: any(row.action == "the next" for row in world.platform.rows))
+    world.platform.decide(next(row for row in world.platform.rows if row.action == "the next"))
     assert program.wait().code == 0
 
 
@@ -167,6 +167,18 @@ def _second_is_late(world: World, facts: Facts) -> None:
     assert len(facts.ending) == 1
 
 
+def _at_terminal(world: World, path: str, fault: Fault) -> Program:
+    world.env["TERM"] = "xterm"
+    return world.request(path, timeout=fault.timeout, answer="", terminal=True)
+
+
+def _cursor_is_back(world: World, facts: Facts) -> None:
+    """Shown again if it was ever hidden; no colour left on, and the shell's prompt begins a line."""
+    assert facts.stdout.rfind(b"\x1b[?25l") <= facts.stdout.rfind(b"\x1b[?25h")
+    assert [b"\x1b[0m", *re.findall(rb"\x1b\[\d*m", facts.stdout)][-1] == b"\x1b[0m"
+    assert facts.stdout.endswith(b"\n")
+
+
 _IMPORTS = {"typer": POLL, "h11": POLL, "websockets": ("websocket",)}
 
 SIGNALS = (
@@ -189,6 +201,7 @@ SIGNALS = (
     *_signalled("with the POST unanswered", _posted, breaks("submit", does.act_then_hold)),
     *_signalled("with the POST held", _posted, breaks("submit", does.hold)),
     *_signalled("in the wait", _waiting),
+    *_signalled("at a terminal", _waiting, start=_at_terminal, check=_cursor_is_back),
     *_signalled("in the wait, withdrawal held", _waiting, breaks("decide", does.hold), cut_off=True, check=within(6)),
     Fault(
         "two signals",

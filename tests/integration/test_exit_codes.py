@@ -309,7 +309,8 @@ def test_a_stopped_wait_takes_back_only_what_it_was_told_to(world: World, withdr
     row = _ask(world)
     options = ("--withdraw",) if withdraw else ()
     world.cut_off = not withdraw
-    program = world.start("wait", "--transport", "poll", "--timeout", "10", "--json", *options, row.id)
+    pace = ("--transport", "poll", "--poll-interval", "1", "--timeout", "10")
+    program = world.start("wait", *pace, "--json", *options, row.id)
     world.platform.await_count("list", 2)
     program.signal(signal.SIGTERM)
     assert program.wait().code == 143

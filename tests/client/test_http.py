@@ -297,6 +297,7 @@ def test_a_connection_that_is_reset() -> None:
 
     def script(channel: Channel, number: int) -> None:
         if number == 1:
+            channel.read(1)
             channel.reset()
         answering(OK)(channel, number)
 

@@ -7,6 +7,7 @@ import functools
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from . import asking, assemble
@@ -97,7 +98,8 @@ def request_approval_sync(
     """Ask a person to approve the action, wait, and return the verdict. It is approved only if they said yes.
 
     Settings that are not given come from the environment and config.yaml, as for the command line. Every failure is a
-    verdict too, with ``error``; none of them is approved.
+    verdict too, with ``error``; none of them is approved. What a signal raises meanwhile (KeyboardInterrupt) comes
+    through, after the request was taken back.
 
     Args:
         action: what is about to be done, 1 to 4,096 characters.
@@ -115,7 +117,16 @@ def request_approval_sync(
         config: path of config.yaml, or of its folder.
 
     """
-    return _request(_Stop(), **locals())
+    given = locals()
+    stop = _Stop()
+    with _thread() as pool:
+        call = pool.submit(_request, stop, **given)
+        try:
+            return call.result()
+        except BaseException:
+            # Ctrl-C, or what a signal handler of the caller's raises: nobody waits for the answer any more.
+            stop.pull()
+            raise
 
 
 async def request_approval(
@@ -142,11 +153,9 @@ async def request_approval(
     """
     given = locals()
     import asyncio  # noqa: PLC0415 - no client of the synchronous half loads it
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     stop = _Stop()
-    # A thread of its own: in the loop's common pool a few waits of minutes would keep every other call from being asked.
-    pool = ThreadPoolExecutor(1, "molecule-approve")
+    pool = _thread()
     task = asyncio.get_running_loop().run_in_executor(pool, functools.partial(_request, stop, **given))
     pool.shutdown(wait=False)
     try:
@@ -156,6 +165,11 @@ async def request_approval(
         with contextlib.suppress(Exception, asyncio.CancelledError):
             await task
         raise
+
+
+def _thread() -> ThreadPoolExecutor:
+    """A thread for one call: in a common pool a few waits of minutes would keep every other call from being asked."""
+    return ThreadPoolExecutor(1, "molecule-approve")
 
 
 def _text(value: object) -> str | None:

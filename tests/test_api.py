@@ -174,6 +174,22 @@ def test_a_cancellation_in_a_pause_ends_it(caller: Caller, platform: FakePlatfor
     assert platform.rows == []
 
 
+def test_control_c_in_the_synchronous_call_withdraws(caller: Caller) -> None:
+    """KeyboardInterrupt comes through, and by then nobody can approve any more."""
+
+    def press() -> None:
+        caller.requested()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        request_approval_sync("drop it")
+    presser.join(PATIENCE)
+    assert caller.desk.one(caller.requested())["decided_by"] == "withdrawn"
+    assert caller.records()[-1]["outcome"] == "withdrawn"
+
+
 def test_a_cancellation_at_once(caller: Caller) -> None:
     """Before the thread has begun: nothing is left standing."""
 

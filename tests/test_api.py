@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve import request_approval, request_approval_sync
+from molecule_approve import api, request_approval, request_approval_sync
+from molecule_approve.errors import Interrupted
 from molecule_approve.model import Outcome
 from tests.callers import KEYS, PATIENCE, Caller
 from tests.integration import behaviours as does
@@ -202,6 +203,15 @@ def test_a_cancellation_at_once(caller: Caller) -> None:
 
     asyncio.run(main())
     assert [record["outcome"] for record in caller.records()][-1:] in ([], ["withdrawn"])
+
+
+def test_a_stop_before_there_is_a_platform_is_seen_by_the_first_check() -> None:
+    """Once: what takes the question back is not stopped again."""
+    stop = api._Stop()
+    stop.pull()
+    with pytest.raises(Interrupted):
+        stop.check()
+    stop.check()
 
 
 def test_no_signal_handler_is_touched(caller: Caller) -> None:

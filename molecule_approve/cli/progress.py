@@ -59,6 +59,7 @@ class Scene:
         whom: the platform, in words.
         timeout: seconds that we wait.
         embedded: whether it is this user's embedded server, which says itself when a request expires.
+        earlier: whether the question was asked before, and is only waited for.
 
     """
 
@@ -67,6 +68,7 @@ class Scene:
     whom: str
     timeout: float
     embedded: bool
+    earlier: bool = False
 
 
 class Progress(Observer, Protocol):
@@ -96,7 +98,8 @@ def opening(scene: Scene, question: Question) -> list[str]:
     whom = visible(scene.whom)
     if not scene.embedded and scene.timeout > PLATFORM_EXPIRY:
         whom += f", which may expire the request after {span(PLATFORM_EXPIRY)}, not only after {span(scene.timeout)},"
-    lines = [f"asking {whom} to approve: {visible(scene.action)}"]
+    doing = "waiting for" if scene.earlier else "asking"
+    lines = [f"{doing} {whom} to approve: {visible(scene.action)}"]
     if scene.reason:
         lines.append(f"reason: {visible(scene.reason)}")
     return [*lines, f"to decide: {output.PROGRAM} approve {visible(question.approval_id)}  (or deny)"]

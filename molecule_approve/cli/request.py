@@ -86,11 +86,11 @@ class Invocation:
             write_file(self.id_file, f"{question.approval_id}\n")
 
 
-def _scene(settings: Settings, action: str, reason: str = "") -> Scene:
+def _scene(settings: Settings, action: str, reason: str = "", *, earlier: bool = False) -> Scene:
     from .progress import Scene  # noqa: PLC0415
 
     whom = "the embedded server" if settings.local else settings.platform_url.value
-    return Scene(action, reason, whom, settings.timeout.value, settings.local)
+    return Scene(action, reason, whom, settings.timeout.value, settings.local, earlier)
 
 
 def _report_and_run(report: Report, result_file: str | None, id_file: str | None, run: Callable[[Invocation], int]) -> int:
@@ -254,7 +254,7 @@ def wait(
             with contextlib.closing(assemble.platform(settings)) as platform:
                 approval_id = find_id(platform, approval, end)
             asked, question = earlier(assemble.journal(settings), settings.workspace_id.value, approval_id, action)
-            progress = invocation.progress(_scene(settings, asked.action))
+            progress = invocation.progress(_scene(settings, asked.action, earlier=True))
             made = assemble.gate(settings, invocation.stop, progress)
             # One deadline over everything: looking for the id has taken its part of it.
             terms = replace(assemble.terms(settings, withdraw=withdraw), timeout=round(end.left(), 3))

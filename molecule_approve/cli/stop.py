@@ -114,9 +114,9 @@ class SignalStop:
         if self._open and not self._raised:
             raise self._stopped  # it counts as raised once it leaves the region: on its way there it may be swallowed
 
-    def _raise(self) -> None:
-        self._raised_now()
-        if self._stopped is not None:
+    def _raise_if_stopped(self) -> None:
+        if self._stopped is not None and not self._raised:
+            self._raised_now()
             raise self._stopped
 
     def _raised_now(self) -> None:
@@ -140,8 +140,7 @@ class SignalStop:
         if self._stopped is None and boottime() >= self._next_look:
             self._next_look = boottime() + LOOK
             self.look()
-        if self._stopped is not None and not self._raised:
-            self._raise()
+        self._raise_if_stopped()
 
     def look(self) -> None:
         """Look now whether anybody is left to tell; nobody counts as SIGHUP."""
@@ -157,8 +156,7 @@ class SignalStop:
     def __enter__(self) -> None:
         # In this order: a signal between the two lines is seen by the second.
         self._open = True
-        if self._stopped is not None and not self._raised:
-            self._raise()
+        self._raise_if_stopped()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open = False

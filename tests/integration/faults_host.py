@@ -281,7 +281,7 @@ OUTPUT = (
         129,
         "withdrawn",
         start=_reader_gone("stdout"),
-        check=within(6),
+        check=within(8),
     ),
     Fault(
         "the reader of stderr is gone",
@@ -289,9 +289,9 @@ OUTPUT = (
         129,
         "withdrawn",
         start=_reader_gone("stderr"),
-        check=within(6),
+        check=within(8),
     ),
-    Fault("the parent died", "a parent that died", 129, "withdrawn", start=_orphan, check=within(6)),
+    Fault("the parent died", "a parent that died", 129, "withdrawn", start=_orphan, check=within(8)),
 )
 
 ROWS = (*TIME, *DISK, *OUTPUT)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.integration.program import World
 
 _WANTED = [example for examples in EXAMPLES.values() for example in examples]
-_SIDE_BY_SIDE = 6
+_SIDE_BY_SIDE = 4
 
 
 def _meet(world: World, fault: Fault, path: str) -> str:

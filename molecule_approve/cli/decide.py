@@ -106,7 +106,7 @@ def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, 
         if not yes and not _confirmed(f"{word} this request?"):
             raise ApprovalError("nothing was decided")
         platform.decide(question, decision, comment, Deadline.after(READ))
-    output.answer(f"{decision.value} {visible(question.approval_id)}")
+    output.done(f"{decision.value} {visible(question.approval_id)}")
     return Exit.OK
 
 

@@ -50,6 +50,14 @@ def answer(line: str) -> None:
         stream.flush()
 
 
+def done(line: str) -> None:
+    """The same for what is done already: whether anybody reads it changes nothing, and stderr says so."""
+    try:
+        answer(line)
+    except DeliveryError as exc:
+        complain(exc)
+
+
 def raw_bytes(data: bytes) -> None:
     """Bytes on stdout as they are, flushed: a file's own lines, in whatever encoding they are.
 

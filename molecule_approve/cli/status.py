@@ -178,9 +178,11 @@ def withdraw(
     with contextlib.closing(assemble.platform(settings)) as platform:
         approval_id = find_id(platform, wanted, Deadline.after(READ))
         ours = _take_back(platform, Question(approval_id, settings.workspace_id.value))
-    output.answer(f"withdrawn {visible(approval_id)}")
-    if ours:
-        _record(settings, approval_id)
+    try:
+        if ours:
+            _record(settings, approval_id)
+    finally:
+        output.done(f"withdrawn {visible(approval_id)}")
     return Exit.OK
 
 

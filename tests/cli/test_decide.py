@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,16 @@ def test_the_whole_request_is_shown_and_nothing_looks_like_ours(approver: Caller
     assert 'context   deep = {"a": [1]}' in lines
     assert "context   k\\ney = v\\nalue" in lines
     assert any(line.startswith("expires   20") for line in lines)
+
+
+def test_a_decision_stands_whoever_reads_it(approver: Caller) -> None:
+    """What is done is 0, though stdout is full."""
+    found = approver.desk.ask()
+    with Path("/dev/full").open("w") as full:
+        told = approver.run("approve", "--yes", found, stdout=full)
+    assert told.code == 0
+    assert "the answer could not be told" in told.err
+    assert approver.desk.one(found)["status"] == "approved"
 
 
 def test_a_platform_shows_less_and_keeps_no_comment(caller: Caller, platform: FakePlatform) -> None:

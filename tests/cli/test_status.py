@@ -138,6 +138,20 @@ def test_a_withdrawal_of_what_our_log_does_not_know(caller: Caller) -> None:
     assert [(one["trace_id"], one["resource"]) for one in caller.records()] == [(found, "")]
 
 
+def test_a_withdrawal_is_recorded_whoever_reads_it(caller: Caller) -> None:
+    """What is done is 0, though stdout is full."""
+    found = caller.desk.ask()
+    with Path("/dev/full").open("w") as full:
+        assert caller.run("withdraw", found, stdout=full).code == 0
+    assert caller.records()[-1]["outcome"] == "withdrawn"
+
+
+def test_what_makes_no_sense_keeps_its_code(caller: Caller) -> None:
+    """2, though nobody could read the object."""
+    with Path("/dev/full").open("w") as full:
+        assert caller.run("status", "--json", "abc", stdout=full).code == 2
+
+
 def test_what_had_ended_cannot_be_withdrawn(caller: Caller) -> None:
     """3, and how it ended."""
     found = caller.desk.ask()

@@ -325,6 +325,12 @@ def test_a_platform_that_cannot_verify_is_refused_before_asking(caller: Caller, 
     assert platform.count("submit") == 0
 
 
+def test_the_platforms_ten_minutes_are_said_first(caller: Caller, platform: FakePlatform) -> None:
+    """Where more was given."""
+    told = caller.main("request", "--no-wait", "--timeout", "20m", "--", "drop it")
+    assert "which may expire the request after 10:00, not only after 20:00," in told.err.splitlines()[0]
+
+
 def test_what_a_platform_said_is_told_as_not_verified(caller: Caller, platform: FakePlatform) -> None:
     """On the platform anybody could have sent the name."""
     platform.on("list", does.each_row(status="approved", decided_by="al\x1bice"))

@@ -7,7 +7,7 @@ import re
 import urllib.parse
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import UsageError
 from .model import ApprovalRequest, JsonValue
@@ -28,8 +28,7 @@ EXPIRY_LIMIT = 30 * 86_400.0
 _RESERVED = frozenset({"user", "host", "folder", "ci", "audit_head"})
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Who asks, and where: what a person who decides wants to know."""
 
     user: str

@@ -7,8 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import rbac
 from .asking import Origin
@@ -56,8 +55,7 @@ def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatf
     return RestPlatform(endpoint, actor=origin().user)
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled:
+class Assembled(NamedTuple):
     """A gate and what it was made of."""
 
     gate: Gate

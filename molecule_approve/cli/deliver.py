@@ -6,10 +6,10 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.errors import ApprovalError, DeliveryError, UsageError, ours
 from molecule_approve.model import Failure, JsonValue, Outcome, Verdict
@@ -95,8 +95,7 @@ def failing_aloud(*, json: bool, many: bool = False) -> Iterator[None]:
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """How a gating command tells its verdict.
 
     Attributes:

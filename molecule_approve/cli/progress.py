@@ -6,8 +6,7 @@ import os
 import sys
 import threading
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from molecule_approve.client.wait import Link
 from molecule_approve.clock import Clock, boottime
@@ -50,8 +49,7 @@ _ERASE = "\r\x1b[K"
 _CYAN, _YELLOW, _PLAIN = "\x1b[36m", "\x1b[33m", "\x1b[0m"
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """What is told at the start: what is asked, of whom, for how long.
 
     Attributes:

@@ -6,9 +6,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -54,8 +54,7 @@ IdFile = Annotated[
 _HOUR = 3_600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One run of a gating command: how it reports, and what may stop it."""
 
     report: Report
@@ -103,7 +102,7 @@ def _report_and_run(report: Report, result_file: str | None, id_file: str | None
     stop.install()
     try:
         if result_file is not None:
-            report = replace(report, result_file=vacant(result_file, "--result-file"))
+            report = report._replace(result_file=vacant(result_file, "--result-file"))
         return run(Invocation(report, stop, None if id_file is None else vacant(id_file, "--id-file")))
     except Interrupted as exc:
         verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)

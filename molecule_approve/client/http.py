@@ -14,7 +14,6 @@ import select
 import sys
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -56,8 +55,7 @@ _NEVER = Deadline(0.0)
 _BROKEN_OFF = ("disconnected", "closed connection")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(typing.NamedTuple):
     """What came back: the status, the headers (names in lower case) and the whole body."""
 
     status: int

@@ -6,8 +6,7 @@ wrong is raised as an error of this package's tree: UnavailableError where anoth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from molecule_approve.wire import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """What one read showed.
 
     Attributes:
@@ -35,8 +33,7 @@ class Sighting:
     strange: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
+class Withdrawal(NamedTuple):
     """What came of taking a request back.
 
     Attributes:

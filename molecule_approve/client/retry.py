@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from molecule_approve.errors import ApprovalError, CredentialError, UnavailableError
 
@@ -22,8 +22,7 @@ def backoff(first: float, most: float, random: Random) -> Iterator[float]:
         bound = min(most, bound * 2)
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitPolicy:
+class SubmitPolicy(NamedTuple):
     """How hard to try to ask. All in seconds.
 
     Attributes:
@@ -43,8 +42,7 @@ class SubmitPolicy:
     most: float = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class WaitPolicy:
+class WaitPolicy(NamedTuple):
     """How to wait. All in seconds.
 
     Attributes:

@@ -15,7 +15,7 @@ from .client.submit import Stop, Submission
 from .client.wait import Wait
 from .clock import Clock, Deadline, boottime, fraction, utc_now
 from .ending import Ending, Observer
-from .errors import ApprovalError, Interrupted, NotPermittedError, PlatformError
+from .errors import ApprovalError, Interrupted, NotPermittedError, PlatformError, ours
 from .invocation import Invocation, Terms, shown
 from .lifecycle import Ruling, rule
 from .model import Approval, ApprovalRequest, Decision, JsonValue, Outcome, Question, Verdict
@@ -109,8 +109,8 @@ class _Run:
             return path()
         except Interrupted as exc:
             return self._ending.interrupted(exc)
-        except ApprovalError as exc:
-            return self._ending.failed(exc)
+        except Exception as exc:  # noqa: BLE001 - a fault of ours, or of a library, must not leave the question standing
+            return self._ending.failed(ours(exc))
 
     def _ask(self, permit: Callable[[], None]) -> Verdict:
         try:

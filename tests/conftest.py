@@ -20,9 +20,16 @@ from tests.server.desk import Desk, desk_of
 
 
 @pytest.fixture
-def server_places(tmp_path: Path) -> Places:
+def home() -> Iterator[Path]:
+    """A home with a short name: a Unix socket's path has 107 bytes at most, and pytest's own folders use most of them."""
+    with tempfile.TemporaryDirectory(prefix="ma-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def server_places(home: Path) -> Places:
     """The folders of a user who has never run a server."""
-    return Places(tmp_path / "state", tmp_path / "run")
+    return Places(home / "state", home / "run")
 
 
 @pytest.fixture

@@ -393,3 +393,24 @@ def test_a_gate_never_raises_what_goes_wrong(scene: Scene) -> None:
         scene.contract.shows = [failure]
         verdict = scene.request()
         assert (verdict.outcome, verdict.approved) == (Outcome.FAILED, False)
+
+
+def test_a_fault_of_the_program_leaves_no_question_standing(scene: Scene) -> None:
+    """What nobody foresaw, in mid-wait: the question is taken back, the ending recorded, and the verdict says so."""
+    scene.contract.shows = [RuntimeError("a library broke")]
+    verdict = scene.request()
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.error is not None
+    assert "RuntimeError: a library broke" in verdict.error.message
+    assert (len(scene.contract.taken_back), scene.ending["outcome"]) == (1, "failure")
+
+
+def test_what_another_question_means_is_not_used_up(served: Served) -> None:
+    """A wait with the wrong text leaves the approval to the right one."""
+    served.scene.watcher.on_asked = served.decide(Status.APPROVED)
+    asked = served.request(wait=False)
+    served.scene.watcher.on_asked = None
+    workspace = served.scene.asked.workspace_id
+    wrong = question(approval_id=asked.approval_id, workspace_id=workspace, task_id=None, own=False, action="destroy")
+    assert served.scene.resume(wrong, served.asker).outcome is Outcome.FAILED
+    assert served.scene.resume(replace(wrong, action="deploy"), served.asker).outcome is Outcome.APPROVED

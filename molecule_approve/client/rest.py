@@ -158,12 +158,26 @@ class RestPlatform:
         return _sight(self._list(deadline), question)
 
     def _fetch_one(self, question: Question, deadline: Deadline) -> Sighting | None:
-        """By the embedded server's own route; None where it turns out to be the platform."""
+        """By the embedded server's own routes; None where it turns out to be the platform.
+
+        A question that we have not just asked ourselves is looked at first: an approval of something else must not be
+        used up by the comparison.
+        """
+        if question.own and question.invocation is not None:
+            return self._answer_for(question, deadline, question.invocation)
+        seen = self._answer_for(question, deadline, None)
+        row = None if seen is None else seen.approval
+        if question.invocation is None or row is None or rule(row) is not Ruling.APPROVED:
+            return seen
+        return self._answer_for(question, deadline, question.invocation)
+
+    def _answer_for(self, question: Question, deadline: Deadline, invocation: str | None) -> Sighting | None:
+        """What the server says of one approval; with an invocation an approval is used up by it."""
         path = self._one(question.approval_id)
-        if question.invocation is None:
+        if invocation is None:
             answer = self._get(path, deadline)
         else:
-            answer = self._again("POST", f"{path}/redeem", deadline, wire.dump({"invocation": question.invocation}))
+            answer = self._again("POST", f"{path}/redeem", deadline, wire.dump({"invocation": invocation}))
         if self._is_platform(answer):
             return None
         said = wire.read_error(answer.body)

@@ -5,7 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
-JOBS ?= 2
+# Three on two cores: the tests mostly wait for processes and peers.
+JOBS ?= 3
 
 .PHONY: help demo test lint types bench soak completions completions-check docs docs-check package check clean
 

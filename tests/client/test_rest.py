@@ -108,7 +108,7 @@ def test_reading_without_a_201_tries_the_addition_first(rest: RestPlatform, plat
     assert rest.fetch(ours, soon()).approval is not None
     assert rest.fetch(ours, soon()).approval is not None
     assert [seen.route for seen in platform.seen] == ["other", "list", "list"]
-        assert platform.seen[0].request.path.endswith(f"/{row.id}")
+    assert platform.seen[0].request.path.endswith(f"/{row.id}")
 
 
 def test_the_platform_verifies_nobody(rest: RestPlatform, platform: FakePlatform) -> None:

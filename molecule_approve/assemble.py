@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import rbac
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from .model import Secret
 
 
-def origin() -> Origin:
+def origin(user_name: Callable[[], str] = getpass.getuser) -> Origin:
     """Who runs this process, and where."""
     try:
-        user = getpass.getuser()
+        user = user_name()
     except (KeyError, OSError):  # a container's user may have no name
         user = str(os.geteuid())
     try:

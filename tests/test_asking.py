@@ -14,7 +14,7 @@ from molecule_approve.errors import UsageError
 if TYPE_CHECKING:
     from molecule_approve.model import ApprovalRequest
 
-ORIGIN = Origin("ada", "host", "/work")
+ORIGIN = Origin("ada", "host", "/srv/app")
 
 
 @pytest.mark.parametrize("action", ["x", "x" * 4_096, " padded ", "a\nb", "\x1b[2K", "\u202e", "☠", "\u200b"])
@@ -122,7 +122,7 @@ def test_a_job_is_known_by_its_variables(system: str) -> None:
     assert context == {
         "user": "ada",
         "host": "host",
-        "folder": "/work",
+        "folder": "/srv/app",
         "ci": {"system": system, "job": job, "repository": repository, "commit": commit},
         "ticket": "OPS-12",
     }

@@ -68,12 +68,8 @@ class Stream:
 
     def close(self) -> None:
         """Let go of the socket at once; the platform needs no farewell. Also for another thread."""
-        _let_go(self._connection)
-
-
-def _let_go(connection: ClientConnection) -> None:
-    connection.close_socket()
-    connection.recv_events_thread.join(1.0)
+        # The library's threads end by themselves; waiting for them would stand between the decision and the exit.
+        self._connection.close_socket()
 
 
 def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Grip, *, ping: float = PING) -> Stream:
@@ -104,7 +100,7 @@ def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Grip, *, ping
         _shake_hands(connection, endpoint, deadline)
         connection.start_keepalive()
     except BaseException:
-        _let_go(connection)
+        connection.close_socket()
         raise
     return Stream(connection)
 

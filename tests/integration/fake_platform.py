@@ -101,6 +101,7 @@ class FakePlatform(Ledger):
         self._host = host
         self._port = 0
         self._listener: socket.socket | None = None
+        self._kept: socket.socket | None = None
         self._threads: list[threading.Thread] = []
         self._rules: list[tuple[str, range, Behaviour]] = []
         self._channels: set[Channel] = set()
@@ -130,8 +131,18 @@ class FakePlatform(Ledger):
         self._threads.append(thread)
         thread.start()
 
+    def leave(self) -> None:
+        """Stop, and keep the port: another test's server must not answer in this one's place."""
+        self.stop()
+        self._kept = socket.socket()
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._kept.bind((self._host, self._port))
+
     def stop(self, *, abruptly: bool = False) -> None:
         """Stop listening and end every connection, as a stopped (or a killed) platform does: without a close frame."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         if self._listener is not None:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)

@@ -114,7 +114,7 @@ def _stay_away(world: World, path: str, _: Program) -> None:
 
 
 AWAY = (
-    Fault("refused", "refused", 125, "failure", arrange=lambda w: w.platform.stop(), timeout=1, cut_off=True),
+    Fault("refused", "refused", 125, "failure", arrange=lambda w: w.platform.leave(), timeout=1, cut_off=True),
     Fault("no such host", "no such host", 125, "failure", arrange=_no_such_host, timeout=1, cut_off=True),
     Fault(
         "a certificate that nobody vouches for",

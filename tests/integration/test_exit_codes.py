@@ -212,7 +212,7 @@ def test_a_hostile_word_without_dashes_before_it_is_no_yes(world: World, word: s
 
 
 def _away(world: World) -> None:
-    world.platform.stop()
+    world.platform.leave()
     world.cut_off = True
 
 

@@ -49,7 +49,7 @@ def test_0_when_it_was_withdrawn_and_3_when_it_had_ended(world: World) -> None:
 def test_125_when_it_was_not_done(approver: World, command: tuple[str, ...]) -> None:
     """Without a platform nothing is decided, taken back or told."""
     row = _ask(approver)
-    approver.platform.stop()
+    approver.platform.leave()
     assert approver.run(*command, row.id).code == 125
 
 

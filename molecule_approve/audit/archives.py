@@ -1,0 +1,283 @@
+"""The files that one log consists of: the live one and its archives, ours and logrotate's, in the order of their records.
+
+Which names are archives, how they are opened (also compressed ones), and how a full log becomes an archive stand here;
+what stands in a line is the chain's business.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import re
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, BinaryIO, NamedTuple, Self
+
+from molecule_approve.errors import AuditError
+
+from . import files, lines
+from .chain import Link, link_of
+
+_OPENERS: dict[str, Callable[[BinaryIO], IO[bytes]]] = {
+    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
+    ".xz": lzma.LZMAFile,
+    ".bz2": bz2.BZ2File,
+}
+_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
+_NUMBER = r"[.-]\d[\d-]*(?:\.\d+)?"
+_PACKED = r"(?:\.(?:gz|xz|bz2|zst))?"
+
+Identity = tuple[int, int]
+"""Device and inode: the file, whatever it is called."""
+
+
+class Piece(NamedTuple):
+    """One file of a log.
+
+    Attributes:
+        path: its name when it was found.
+        first: its first chained line; None where it has none.
+        identity: device and inode.
+        live: whether it is the one that is written to.
+
+    """
+
+    path: Path
+    first: Link | None
+    identity: Identity
+    live: bool
+
+
+class Unreadable(NamedTuple):
+    """A file that has an archive's name and cannot be read, and why."""
+
+    path: Path
+    reason: str
+
+
+class Snapshot:
+    """The files of a log as they are at one moment; a rotation afterwards changes nothing for who holds it.
+
+    Attributes:
+        pieces: the files, the oldest records first; the live one, where there is one, is the last of its log.
+        unreadable: archives that cannot be read.
+
+    Raises:
+        AuditError: the live file, or the folder, cannot be read.
+
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._live: int | None = None
+        try:
+            # The live file first: what is rotated from now on is behind this handle, whatever it is called then.
+            self._live = _opened_or_none(log)
+            self.pieces, self.unreadable = self._found()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the live file."""
+        if self._live is not None:
+            os.close(self._live)
+            self._live = None
+
+    @contextmanager
+    def reading(self, piece: Piece) -> Iterator[int]:
+        """A handle of the file's text, to be read with ``os.pread``; what was compressed is unpacked first.
+
+        Raises:
+            AuditError: it was removed meanwhile, or cannot be read.
+
+        """
+        if piece.live and self._live is not None:
+            yield self._live
+            return
+        handle = _text_of(self._path_now(piece))
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    def backwards(self) -> Iterator[bytes]:
+        """All whole lines without their newlines, the newest first.
+
+        Raises:
+            AuditError, OSError: a file cannot be read.
+
+        """
+        for piece in reversed(self.pieces):
+            with self.reading(piece) as handle:
+                for _, line in lines.backwards(handle, lines.finished_end(handle, os.fstat(handle).st_size)):
+                    yield line
+
+    def forwards(self) -> Iterator[tuple[Piece, bytes]]:
+        """All lines with the newlines that they have, the oldest first.
+
+        Raises:
+            AuditError, OSError: a file cannot be read.
+
+        """
+        for piece in self.pieces:
+            with self.reading(piece) as handle, os.fdopen(os.dup(handle), "rb") as file:
+                file.seek(0)
+                for line in lines.forwards(file):
+                    yield piece, line
+
+    def _path_now(self, piece: Piece) -> Path:
+        """Where the file is now: logrotate gives new names, and compresses."""
+        with suppress(OSError):
+            if _identity(piece.path.lstat()) == piece.identity:
+                return piece.path
+        for other in self._found()[0]:
+            if other.identity == piece.identity or (piece.first is not None and other.first == piece.first):
+                return other.path
+        raise AuditError(f"the audit log's archive {piece.path} was removed while it was read", hint="try again")
+
+    def _found(self) -> tuple[tuple[Piece, ...], tuple[Unreadable, ...]]:
+        pieces, unreadable = [], []
+        if self._live is not None:
+            pieces.append(Piece(self._log, _first_link(self._live), _identity(os.fstat(self._live)), live=True))
+        known = {piece.identity for piece in pieces}
+        for path in names(self._log):
+            found = _piece(path)
+            if isinstance(found, Unreadable):
+                unreadable.append(found)
+            elif found is not None and found.identity not in known:
+                known.add(found.identity)
+                pieces.append(found)
+        return tuple(_in_order(_each_once(pieces))), tuple(unreadable)
+
+
+def names(log: Path) -> list[Path]:
+    """All that is called like an archive of this log: ours (``audit.jsonl.000000000001-000000012345``) and logrotate's
+    (``audit.jsonl.1``, ``audit.jsonl-20260427.gz``, and both before the suffix).
+
+    Raises:
+        AuditError: the folder cannot be read.
+
+    """  # noqa: D205 - the first sentence needs two lines
+    whole, stem, suffix = re.escape(log.name), re.escape(log.stem), re.escape(log.suffix)
+    pattern = re.compile(rf"(?:{whole}{_NUMBER}|{stem}{_NUMBER}{suffix}){_PACKED}\Z", re.ASCII)
+    try:
+        return sorted(path for path in log.parent.iterdir() if pattern.match(path.name) and path != log)
+    except FileNotFoundError:
+        return []
+    except OSError as exc:
+        raise files.explained(exc, "read", log.parent) from exc
+
+
+def archive_name(log: Path, first: int, last: int) -> Path:
+    """The name of an archive of ours: it carries the numbers of its first and its last record."""
+    return log.with_name(f"{log.name}.{first:012d}-{last:012d}")
+
+
+def _opened_or_none(path: Path) -> int | None:
+    try:
+        return files.open_for_reading(path)
+    except AuditError as exc:
+        if isinstance(exc.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
+
+
+def _piece(path: Path) -> Piece | Unreadable | None:
+    """The archive of that name; None where it has just got another one."""
+    try:
+        handle = _opened_or_none(path)
+        if handle is None:
+            return None
+        try:
+            with _unpacked(path, handle) as file:
+                return Piece(path, _first_in(file), _identity(os.fstat(handle)), live=False)
+        finally:
+            os.close(handle)
+    except AuditError as exc:
+        return Unreadable(path, exc.message)
+    except _BROKEN as exc:
+        return Unreadable(path, f"the audit log's archive {path} cannot be unpacked: {exc}")
+
+
+@contextmanager
+def _unpacked(path: Path, handle: int) -> Iterator[IO[bytes]]:
+    with os.fdopen(os.dup(handle), "rb") as raw:
+        if path.suffix == ".zst":
+            raise AuditError(f"the audit log's archive {path} is compressed with zstd, which this program cannot read")
+        opener = _OPENERS.get(path.suffix)
+        if opener is None:
+            yield raw
+            return
+        with opener(raw) as file:
+            yield file
+
+
+def _text_of(path: Path) -> int:
+    """A handle of the file's text: the file itself, or a nameless temporary one with what was unpacked."""
+    handle = files.open_for_reading(path)
+    if path.suffix not in _OPENERS:
+        return handle
+    try:
+        with _unpacked(path, handle) as packed, tempfile.TemporaryFile() as spool:
+            shutil.copyfileobj(packed, spool, lines.BLOCK)
+            spool.flush()
+            return os.dup(spool.fileno())
+    except _BROKEN as exc:
+        raise AuditError(f"the audit log's archive {path} cannot be unpacked: {exc}") from exc
+    finally:
+        os.close(handle)
+
+
+def _first_link(handle: int) -> Link | None:
+    with os.fdopen(os.dup(handle), "rb") as file:
+        file.seek(0)
+        return _first_in(file)
+
+
+def _first_in(file: IO[bytes]) -> Link | None:
+    return next((link for line in lines.forwards(file) if (link := link_of(line.rstrip(b"\n"))) is not None), None)
+
+
+def _each_once(pieces: list[Piece]) -> list[Piece]:
+    """Without copies: of those that begin with the same record the live one, else the one that is not compressed."""
+    best: dict[Link | Identity, Piece] = {}
+    for piece in sorted(pieces, key=lambda piece: (not piece.live, piece.path.suffix in _OPENERS)):
+        best.setdefault(piece.first or piece.identity, piece)
+    return list(best.values())
+
+
+def _in_order(pieces: list[Piece]) -> list[Piece]:
+    """By record; a file without any, and another log, by the time of its last change."""
+    changed = {piece: _changed(piece) for piece in pieces}
+    pieces = sorted(pieces, key=lambda piece: (piece.live, changed[piece]))
+    newest = {piece.first.log_id: place for place, piece in enumerate(pieces) if piece.first is not None}
+    places, place = {}, (0, 0)
+    for piece in pieces:
+        if piece.first is not None:
+            place = (newest[piece.first.log_id], piece.first.seq)
+        places[piece] = place
+    return sorted(pieces, key=lambda piece: (piece.live, places[piece]))
+
+
+def _changed(piece: Piece) -> int:
+    try:
+        return piece.path.lstat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

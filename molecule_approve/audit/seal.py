@@ -1,0 +1,101 @@
+"""Pure: seals, so that what was written before a break-in cannot be rewritten unnoticed. No file is touched here.
+
+A sealed record carries, as its last field, an HMAC-SHA256 (RFC 2104) over all bytes of its line before that field. Each
+record has a key of its own: the next one is the SHA-256 of the one before, so a key gives all later ones and no earlier one.
+The writer keeps only the key of the next record. Whoever breaks in finds that key, and can forge what comes; for what is
+written already he would need a key that was forgotten. Only who keeps the **first key**, elsewhere, can check the seals.
+
+The scheme is the forward-secure MAC of Bellare and Yee ("Forward-Security in Private-Key Cryptography", 2003).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+
+KEY_BYTES = 32
+"""Bytes of a key, as many as the hash has."""
+
+FIELD = "seal"
+"""The field that holds a record's seal; it stands last in the line."""
+
+BLANK = "0" * 64
+"""What stands in the field before the line is sealed."""
+
+_BEFORE = b',"seal":"'
+_AFTER = b'"}'
+_ROOM = len(_BEFORE) + len(BLANK) + len(_AFTER)
+_STEP = b"molecule-approve seal, next key\n"
+_TEXT = re.compile(r"seal1:([0-9A-Za-z-]{1,64}):([1-9][0-9]{0,17}):([0-9a-f]{64})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class SealKey:
+    """The key of one record, and so of all after it.
+
+    Attributes:
+        log_id: the log's UUID.
+        seq: the record's number.
+        key: the key itself; never shown.
+
+    """
+
+    log_id: str
+    seq: int
+    key: bytes = field(repr=False)
+
+    def at(self, seq: int) -> SealKey:
+        """The key of that record, by one hash a step.
+
+        Raises:
+            ValueError: it is an earlier one, which nobody can compute.
+
+        """
+        if seq < self.seq:
+            raise ValueError(f"a key of record {self.seq} gives none of record {seq}")
+        key = self.key
+        for _ in range(seq - self.seq):
+            key = hashlib.sha256(_STEP + key).digest()
+        return SealKey(self.log_id, seq, key)
+
+    def to_text(self) -> str:
+        """As it is printed once and kept elsewhere: ``seal1:LOG_ID:SEQ:KEY``, the key in lower-case hex."""
+        return f"seal1:{self.log_id}:{self.seq}:{self.key.hex()}"
+
+
+def from_text(text: str) -> SealKey:
+    """The key that :meth:`SealKey.to_text` wrote; white space around it does not matter.
+
+    Raises:
+        ValueError: it is something else. The message does not repeat it.
+
+    """
+    found = _TEXT.match(text.strip())
+    if found is None:
+        raise ValueError("a seal key looks like seal1:LOG_ID:SEQ:KEY, its key being 64 hexadecimal digits")
+    return SealKey(found[1], int(found[2]), bytes.fromhex(found[3]))
+
+
+def is_sealed(line: bytes) -> bool:
+    """Whether the line, without its newline, ends with a seal, be it good or not."""
+    return line.endswith(_AFTER) and line[-_ROOM : len(_BEFORE) - _ROOM] == _BEFORE
+
+
+def sealed(line: bytes, key: bytes) -> bytes:
+    """The line, without its newline and with :data:`BLANK` in its last field, with the seal in its place."""
+    body = line[:-_ROOM]
+    return body + _BEFORE + _mac(body, key).encode("ascii") + _AFTER
+
+
+def holds(line: bytes, key: bytes) -> bool:
+    """Whether the line carries the seal that this very key, its record's own, makes; compared in constant time."""
+    if not is_sealed(line):
+        return False
+    given = line[len(_BEFORE) - _ROOM : -len(_AFTER)]
+    return hmac.compare_digest(given, _mac(line[:-_ROOM], key).encode("ascii"))
+
+
+def _mac(body: bytes, key: bytes) -> str:
+    return hmac.digest(key, body, "sha256").hex()

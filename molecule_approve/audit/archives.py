@@ -17,17 +17,17 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self, cast
 
 from molecule_approve.errors import AuditError
 
 from . import files, lines
 from .chain import Link, link_of
 
-_OPENERS: dict[str, Callable[[BinaryIO], IO[bytes]]] = {
-    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
-    ".xz": lzma.LZMAFile,
-    ".bz2": bz2.BZ2File,
+_OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
+    ".gz": lambda raw: cast("BinaryIO", gzip.GzipFile(fileobj=raw)),
+    ".xz": lambda raw: cast("BinaryIO", lzma.LZMAFile(raw)),
+    ".bz2": lambda raw: cast("BinaryIO", bz2.BZ2File(raw)),
 }
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _NUMBER = r"[.-]\d[\d-]*(?:\.\d+)?"
@@ -217,7 +217,7 @@ def _piece(path: Path) -> Piece | Unreadable | None:
 
 
 @contextmanager
-def _unpacked(path: Path, handle: int) -> Iterator[IO[bytes]]:
+def _unpacked(path: Path, handle: int) -> Iterator[BinaryIO]:
     with os.fdopen(os.dup(handle), "rb") as raw:
         if path.suffix == ".zst":
             raise AuditError(f"the audit log's archive {path} is compressed with zstd, which this program cannot read")
@@ -251,7 +251,7 @@ def _first_link(handle: int) -> Link | None:
         return _first_in(file)
 
 
-def _first_in(file: IO[bytes]) -> Link | None:
+def _first_in(file: BinaryIO) -> Link | None:
     return next((link for line in lines.forwards(file) if (link := link_of(line.rstrip(b"\n"))) is not None), None)
 
 

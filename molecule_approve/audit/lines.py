@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from typing import IO
+from typing import BinaryIO
 
 from molecule_approve.errors import AuditError
 
@@ -47,7 +47,7 @@ def backwards(handle: int, end: int) -> Iterator[tuple[int, bytes]]:
         stop = begin - 1
 
 
-def forwards(file: IO[bytes]) -> Iterator[bytes]:
+def forwards(file: BinaryIO) -> Iterator[bytes]:
     """Each line from here on with the newline that it has. Of a line longer than :data:`LONGEST` only its end."""
     for piece in iter(lambda: file.readline(LONGEST), b""):
         line = piece

@@ -26,7 +26,7 @@ from .chain import Link, link_of
 
 _OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
     ".gz": lambda raw: cast("BinaryIO", gzip.GzipFile(fileobj=raw)),
-    ".xz": lambda raw: cast("BinaryIO", lzma.LZMAFile(raw)),
+    ".xz": lambda raw: cast("BinaryIO", lzma.LZMAFile(raw)),  # noqa: SIM115 - the caller closes it
     ".bz2": lambda raw: cast("BinaryIO", bz2.BZ2File(raw)),
 }
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)

@@ -13,6 +13,8 @@ from molecule_approve.safe_text import visible
 from . import output
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from molecule_approve.config import Flags, Settings
 
 Config = Annotated[
@@ -55,3 +57,18 @@ def settings(flags: Flags, *, quiet: bool = False) -> Settings:
     for warning in () if quiet else found.warnings:
         output.talk(f"{output.PROGRAM}: warning: {visible(warning)}")
     return found
+
+
+def audit_log_path(config: str | None, audit_log: str | None) -> Path:
+    """Where the audit log is, for commands that speak to nobody.
+
+    Raises:
+        UsageError, ConfigError: see ``config.resolve_audit_log``.
+
+    """
+    from molecule_approve import config as configuration  # noqa: PLC0415 - help needs neither
+    from molecule_approve import places  # noqa: PLC0415
+
+    environ = dict(os.environ)
+    flags = configuration.Flags(config=config, audit_log=audit_log)
+    return configuration.resolve_audit_log(flags, environ, places.locate(environ)).value

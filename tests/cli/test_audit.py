@@ -279,5 +279,5 @@ def test_completion_knows_the_words() -> None:
     """The filters' values are offered at TAB."""
     from molecule_approve.cli import audit  # noqa: PLC0415 - beside its one use
 
-    assert "granted" in audit._outcomes()
-    assert "rbac" in audit._event_types()
+    assert "granted" in audit_tail._outcomes()
+    assert "rbac" in audit_tail._event_types()

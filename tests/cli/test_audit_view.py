@@ -10,7 +10,8 @@ import pytest
 
 from molecule_approve.audit.chain import START, Head, Report, verify
 from molecule_approve.audit.record import FIELDS, Record, encode
-from molecule_approve.cli.audit_view import UNVOUCHED, Filters, parse_since, proof, row
+from molecule_approve.cli.audit_proof import proof
+from molecule_approve.cli.audit_view import UNVOUCHED, Filters, parse_since, row
 from molecule_approve.errors import UsageError
 
 if TYPE_CHECKING:

@@ -1,0 +1,175 @@
+"""``audit tail``: what was asked and decided, as it happens."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molecule_approve.errors import DeliveryError
+from molecule_approve.safe_text import visible
+
+from . import options, output
+from .exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from molecule_approve.audit.follow import Shown
+
+AS_MUCH = 65_536
+"""Bytes that are collected before they are written; at the latest they are when there is nothing more to read."""
+
+_OUTCOMES = ("granted", "denied", "timeout", "withdrawn", "failure", "initiated", "requested", "resumed")
+_EVENT_TYPES = ("approval", "rbac", "audit")
+
+
+def _outcomes() -> list[str]:
+    return list(_OUTCOMES)
+
+
+def _event_types() -> list[str]:
+    return list(_EVENT_TYPES)
+
+
+def tail(
+    count: Annotated[
+        int | None,
+        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="How many records. [10; with --since: all]"),
+    ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is added.")] = False,
+    outcome: Annotated[
+        str | None,
+        typer.Option("--outcome", metavar="WORD", help="Only these: granted, denied, …", autocompletion=_outcomes),
+    ] = None,
+    event_type: Annotated[
+        str | None,
+        typer.Option("--event-type", metavar="WORD", help="Only these: approval, rbac, audit.", autocompletion=_event_types),
+    ] = None,
+    trace: Annotated[
+        str | None, typer.Option("--trace", metavar="ID", help="Only one request's, by its trace id or its beginning.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="Only newer ones: 2h, 1d, or 2026-04-27T10:00:00Z.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, on a terminal too.")] = False,
+    config: options.Config = None,
+    audit_log: options.AuditLog = None,
+) -> int:
+    """Show the last records of the audit log; in a pipe, the log's own lines."""
+    from molecule_approve.audit import follow as following  # noqa: PLC0415 - help needs none of it
+
+    from .audit_view import Filters, parse_since  # noqa: PLC0415
+
+    moment = None if since is None else parse_since(since, datetime.now(UTC))
+    wanted = Filters(outcome, event_type, trace, moment).wanted
+    wanted_count = 10 if count is None and since is None else count
+    path = options.audit_log_path(config, audit_log)
+    printer = _Printer(_rendering(json=json))
+    try:
+        if follow:
+            printer.show(following.follow(path, wanted_count, wanted, printer.pause))
+        else:
+            printer.show(following.history(path, wanted_count, wanted))
+        printer.flush()
+    except _ReaderGoneError:
+        return Exit.OK
+    return Exit.OK
+
+
+class _ReaderGoneError(Exception):
+    """Whoever read our output has had enough: that is no error."""
+
+
+class _Printer:
+    """Writes what is shown, many lines at once while there are many, and each at once when it is alone."""
+
+    def __init__(self, rendered: Callable[[bytes], bytes]) -> None:
+        self._rendered = rendered
+        self._waiting = bytearray()
+        self._reader: select.poll | None = None
+
+    def show(self, shown: Iterator[Shown]) -> None:
+        from molecule_approve.audit.follow import Notice  # noqa: PLC0415 - loaded by now
+
+        for item in shown:
+            if isinstance(item, Notice):
+                self.flush()
+                output.talk(f"{output.PROGRAM}: {visible(item.text)}")
+                continue
+            self._waiting += self._rendered(item.data)
+            if len(self._waiting) >= AS_MUCH:
+                self.flush()
+
+    def flush(self) -> None:
+        data, self._waiting = bytes(self._waiting), bytearray()
+        if not data:
+            return
+        try:
+            output.raw_bytes(data)
+        except DeliveryError as exc:
+            if isinstance(exc.__cause__, BrokenPipeError):
+                raise _ReaderGoneError from exc
+            raise
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the reader goes away meanwhile: a quiet log would never tell."""
+        self.flush()
+        if self._reader is None:
+            self._reader = select.poll()
+            self._reader.register(sys.stdout.fileno(), 0)  # POLLERR and POLLHUP are told whether asked for or not
+        if self._reader.poll(seconds * 1000):
+            raise _ReaderGoneError
+
+
+def _rendering(*, json: bool) -> Callable[[bytes], bytes]:
+    """How a line is shown: as it stands in a pipe; made visible, or readable, on a terminal."""
+    if not output.is_terminal(sys.stdout):
+        return bytes
+    if json:
+        return _visible_line
+    return _coloured() if _colours_wanted() else _plain_line
+
+
+def _colours_wanted() -> bool:
+    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
+
+    return (
+        not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
+        and not in_ci(os.environ)
+    )
+
+
+def _visible_line(line: bytes) -> bytes:
+    return _encoded(visible(line.rstrip(b"\n").decode("utf-8", "backslashreplace")))
+
+
+def _plain_line(line: bytes) -> bytes:
+    from .audit_view import row  # noqa: PLC0415 - loaded by now
+
+    return _encoded("".join(text for text, _ in row(line)))
+
+
+def _encoded(text: str) -> bytes:
+    return f"{text}\n".encode(sys.stdout.encoding, "backslashreplace")
+
+
+def _coloured() -> Callable[[bytes], bytes]:
+    from rich.console import Console  # noqa: PLC0415 - a third of the start, and only a terminal needs it
+    from rich.text import Text  # noqa: PLC0415
+
+    from .audit_view import row  # noqa: PLC0415
+
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def coloured(line: bytes) -> bytes:
+        with console.capture() as captured:  # Rich must not write by itself: it leaves with 1 when the reader is gone
+            console.print(Text.assemble(*row(line)), end="")
+        return _encoded(captured.get())
+
+    return coloured

@@ -277,7 +277,7 @@ def test_a_quiet_follower_costs_almost_nothing(journal: Journal, start: Callable
 
 def test_completion_knows_the_words() -> None:
     """The filters' values are offered at TAB."""
-    from molecule_approve.cli import audit  # noqa: PLC0415 - beside its one use
+    from molecule_approve.cli import audit_tail  # noqa: PLC0415 - beside its one use
 
     assert "granted" in audit_tail._outcomes()
     assert "rbac" in audit_tail._event_types()

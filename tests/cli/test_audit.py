@@ -1,4 +1,4 @@
-"""``audit tail`` and ``audit verify`` as a shell, a pipe, a terminal and a person with Ctrl-C see them."""
+"""``audit tail`` as a shell, a pipe, a terminal and a person with Ctrl-C see it."""
 
 from __future__ import annotations
 
@@ -141,35 +141,12 @@ def test_wrong_arguments_are_usage_errors(journal: Journal, args: list[str], cap
     assert "hint: " in err
 
 
-@pytest.mark.parametrize("command", ["tail", "verify"])
-def test_a_log_that_is_not_there_or_no_file_is_not_done(command: str, log: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_log_that_is_not_there_or_no_file_is_not_done(log: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """125, and the sentence names the path; also for the path of the option."""
-    assert main(["audit", command]) == 125
+    assert main(["audit", "tail"]) == 125
     assert str(log) in capfd.readouterr().err
-    assert main(["audit", command, "--audit-log", str(log.parent.parent)]) == 125
+    assert main(["audit", "tail", "--audit-log", str(log.parent.parent)]) == 125
     assert "hint: name another one" in capfd.readouterr().err
-
-
-def test_verify_says_whole_or_not_by_its_exit_code(journal: Journal, log: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """0 for a whole log, 65 after any change, with the line."""
-    assert main(["audit", "verify"]) == 0
-    assert capfd.readouterr().out.startswith("whole: 12 records, 1 to 12, 2 other lines that nothing vouches for\nhead: ")
-    log.write_bytes(log.read_bytes().replace(b"deploy 5", b"deploy 6"))
-    assert main(["audit", "verify"]) == 65
-    out = capfd.readouterr().out
-    assert out.startswith("not whole, at 1 place: 12 records")
-    assert "the first is line 6: changed: " in out
-
-
-def test_verify_finds_a_cut_end(journal: Journal, log: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The remembered head beside the log knows what is missing, also when the whole log is gone."""
-    lines = log.read_bytes().splitlines(keepends=True)
-    log.write_bytes(b"".join(lines[:10]))
-    assert main(["audit", "verify"]) == 65
-    assert "missing: records 11 to 12" in capfd.readouterr().out
-    log.unlink()
-    assert main(["audit", "verify"]) == 65
-    assert "missing: records 1 to 12" in capfd.readouterr().out
 
 
 def test_a_terminal_gets_a_coloured_line_a_record(journal: Journal) -> None:

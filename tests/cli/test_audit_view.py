@@ -1,4 +1,4 @@
-"""The audit log's filters, its line for a person, and the words of a proof."""
+"""The audit log's filters, and its line for a person."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from molecule_approve.audit.chain import START, Head, Report, verify
+from molecule_approve.audit.chain import START
 from molecule_approve.audit.record import FIELDS, Record, encode
-from molecule_approve.cli.audit_proof import proof
 from molecule_approve.cli.audit_view import UNVOUCHED, Filters, parse_since, row
 from molecule_approve.errors import UsageError
 
@@ -141,33 +140,3 @@ def test_colours_tell_a_yes_from_a_no() -> None:
     """The outcome alone has a colour, and only outcomes that are known."""
     styles = {outcome: row(line(outcome=outcome))[2][1] for outcome in ("granted", "denied", "timeout", "odd")}
     assert styles == {"granted": "bold green", "denied": "bold red", "timeout": "yellow", "odd": ""}
-
-
-def report(*lines: bytes, head: Head | None = None) -> Report:
-    return verify(lines, head)
-
-
-def test_a_whole_log_is_said_in_two_lines() -> None:
-    """How many records, which, what else is in the file, and the head that can be kept elsewhere."""
-    whole = report(line(), b"other\n")
-    assert whole.head is not None
-    assert proof(whole) == [
-        "whole: 1 record, 1 to 1, 1 other line that nothing vouches for",
-        f"head: 7d444840-9dc0-11d1-b245-5ffdce74fad2 1:{whole.head.hash}",
-    ]
-    assert proof(report()) == ["whole: no records yet"]
-
-
-def test_a_log_that_is_not_whole_names_the_first_place_and_the_gaps() -> None:
-    """The verdict stands first; then the first bad line with what was expected and found, then what is missing."""
-    broken = report(line(), line(), head=Head("7d444840-9dc0-11d1-b245-5ffdce74fad2", 4, "0" * 64))
-    said = proof(broken)
-    assert said[:2] == [
-        "not whole, at 2 places: 2 records",
-        "the first is line 2: out of order: expected record 2, found record 1",
-    ]
-    assert said[2] == "missing: records 2 to 4"
-    cut = proof(report(line(), line()[:-1], head=Head("7d444840-9dc0-11d1-b245-5ffdce74fad2", 2, "0" * 64)))
-    assert cut[0].startswith("not whole, at 1 place: 1 record, 1 other line")
-    assert cut[2:4] == ["missing: record 2", "the last line is not finished; the next record closes it"]
-    assert proof(report(head=Head("x", 1, "0" * 64)))[1].startswith("the first is line 1: cut off")

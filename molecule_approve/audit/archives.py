@@ -33,6 +33,9 @@ _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _NUMBER = r"[.-]\d[\d-]*(?:\.\d+)?"
 _PACKED = r"(?:\.(?:gz|xz|bz2|zst))?"
 
+BEGINNING = 16 * 1024 * 1024
+"""Bytes in which a file's first record is looked for; other tools may have written before us, but there must be an end."""
+
 Identity = tuple[int, int]
 """Device and inode: the file, whatever it is called."""
 
@@ -42,7 +45,7 @@ class Piece(NamedTuple):
 
     Attributes:
         path: its name when it was found.
-        first: its first chained line; None where it has none.
+        first: its first chained line; None where it has none, or not in its first :data:`BEGINNING` bytes.
         identity: device and inode.
         live: whether it is the one that is written to.
 
@@ -113,14 +116,16 @@ class Snapshot:
         finally:
             os.close(handle)
 
-    def backwards(self) -> Iterator[bytes]:
-        """All whole lines without their newlines, the newest first.
+    def backwards(self, *, live: bool = True) -> Iterator[bytes]:
+        """All whole lines without their newlines, the newest first; on demand without the live file's.
 
         Raises:
             AuditError, OSError: a file cannot be read.
 
         """
         for piece in reversed(self.pieces):
+            if piece.live and not live:
+                continue
             with self.reading(piece) as handle:
                 for _, line in lines.backwards(handle, lines.finished_end(handle, os.fstat(handle).st_size)):
                     yield line
@@ -151,7 +156,7 @@ class Snapshot:
     def _found(self) -> tuple[tuple[Piece, ...], tuple[Unreadable, ...]]:
         pieces, unreadable = [], []
         if self._live is not None:
-            pieces.append(Piece(self._log, _first_link(self._live), _identity(os.fstat(self._live)), live=True))
+            pieces.append(Piece(self._log, first_link(self._live), _identity(os.fstat(self._live)), live=True))
         known = {piece.identity for piece in pieces}
         for path in names(self._log):
             found = _piece(path)
@@ -245,14 +250,24 @@ def _text_of(path: Path) -> int:
         os.close(handle)
 
 
-def _first_link(handle: int) -> Link | None:
+def first_link(handle: int) -> Link | None:
+    """The first chained line of a file, if it stands in its first :data:`BEGINNING` bytes."""
     with os.fdopen(os.dup(handle), "rb") as file:
         file.seek(0)
         return _first_in(file)
 
 
 def _first_in(file: BinaryIO) -> Link | None:
-    return next((link for line in lines.forwards(file) if (link := link_of(line.rstrip(b"\n"))) is not None), None)
+    left = BEGINNING
+    while left > 0:
+        line = file.readline(min(left, lines.LONGEST))
+        if not line:
+            break
+        left -= len(line)
+        link = link_of(line.rstrip(b"\n"))
+        if link is not None:
+            return link
+    return None
 
 
 def _each_once(pieces: list[Piece]) -> list[Piece]:

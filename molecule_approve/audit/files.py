@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from molecule_approve.clock import Clock, Deadline
 from molecule_approve.errors import AuditError
@@ -34,6 +35,27 @@ _HINTS = {
     errno.EISDIR: f"it is a folder: {_ELSEWHERE}",
     errno.ENOENT: "there is no audit log yet, or it stands elsewhere: see --audit-log and AUDIT_LOG_PATH",
 }
+
+
+SECTOR = 512
+"""Bytes of a small file that is written in place, in one call: a disk writes them all, or none."""
+
+
+class Memory(NamedTuple):
+    """What is remembered of a log beside it.
+
+    Attributes:
+        head: the last record that was appended.
+        inode: the file's, in which it stands; 0 where that is not known.
+        size: the file's, in bytes, just after it.
+        sealed: whether that record carries a seal.
+
+    """
+
+    head: Head
+    inode: int = 0
+    size: int = 0
+    sealed: bool = False
 
 
 def lock_path(log: Path) -> Path:
@@ -95,6 +117,22 @@ def is_named(handle: int, path: Path) -> bool:
     return os.path.samestat(named, os.fstat(handle))
 
 
+def exists(path: Path) -> bool:
+    """Whether anything has that name.
+
+    Raises:
+        AuditError: it cannot be known: a folder above may not be entered, or is none.
+
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise explained(exc, "read", path) from exc
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries durable.
 
@@ -136,8 +174,8 @@ def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: C
         pause(min(next(pauses), deadline.left()))
 
 
-def recall(log: Path) -> Head | None:
-    """The remembered head; None where none is, or where a power cut left something else than a head.
+def recall(log: Path) -> Memory | None:
+    """What is remembered of the log; None where nothing is, or where a power cut left something else.
 
     Raises:
         AuditError: the file is not what it should be, or cannot be read.
@@ -152,12 +190,12 @@ def recall(log: Path) -> Head | None:
         raise
     try:
         # A reader without the lock can meet a writer in the middle; a second look does not meet it again.
-        return _head_in(os.pread(handle, _HEAD_SIZE, 0)) or _head_in(os.pread(handle, _HEAD_SIZE, 0))
+        return _memory_in(os.pread(handle, SECTOR, 0)) or _memory_in(os.pread(handle, SECTOR, 0))
     finally:
         os.close(handle)
 
 
-def remember(log: Path, head: Head) -> None:
+def remember(log: Path, memory: Memory) -> None:
     """Remember the head, but not durably: a log that is ahead of it is normal. Call it under the lock.
 
     Raises:
@@ -165,30 +203,28 @@ def remember(log: Path, head: Head) -> None:
 
     """
     path = head_path(log)
-    text = json.dumps({"log_id": head.log_id, "seq": head.seq, "hash": head.hash, "check": _check(head)})
+    text = json.dumps({**memory.head._asdict(), **memory._asdict(), "head": None, "check": _check(memory)})
     handle = open_for_writing(path, appending=False)
     try:
         # One call of one sector, in place: no kill leaves half of it. A new file and a rename each time would cost more
         # than all the rest of an append; `check` names what a power cut may still do.
-        os.pwrite(handle, text.ljust(_HEAD_SIZE - 1).encode() + b"\n", 0)
+        os.pwrite(handle, text.ljust(SECTOR - 1).encode() + b"\n", 0)
     except OSError as exc:
         raise explained(exc, "remembered", path) from exc
     finally:
         os.close(handle)
 
 
-_HEAD_SIZE = 512
+def _check(memory: Memory) -> str:
+    return hashlib.sha256(repr(tuple(memory)).encode()).hexdigest()[:16]
 
 
-def _check(head: Head) -> str:
-    return hashlib.sha256(f"{head.log_id} {head.seq} {head.hash}".encode()).hexdigest()[:16]
-
-
-def _head_in(data: bytes) -> Head | None:
+def _memory_in(data: bytes) -> Memory | None:
     try:
         found = json.loads(data)
         head = Head(str(found["log_id"]), int(found["seq"]), str(found["hash"]))
-        return head if found["check"] == _check(head) else None
+        memory = Memory(head, int(found["inode"]), int(found["size"]), bool(found["sealed"]))
+        return memory if found["check"] == _check(memory) else None
     except (ValueError, KeyError, TypeError):
         return None
 

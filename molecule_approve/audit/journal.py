@@ -1,57 +1,70 @@
 """The journal: records appended durably under a lock, one after the other, and found again from the end of the log.
 
-How a line looks is `record.py`'s business, what ties lines together `chain.py`'s, which files there are `files.py`'s.
+How a line looks is `record.py`'s business, what ties lines together `chain.py`'s, which files there are `files.py`'s and
+`archives.py`'s, how one record is written while the lock is held `writing.py`'s, and how a full log becomes an archive
+`rotation.py`'s.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
-from . import files, lines, search
-from .chain import START, Head, Link, Report, link_of, verify
+from . import files, history, lines, sealing, search, tip
+from .chain import Head, Report, verify
 from .files import on_network_filesystem
-from .record import LINE_LIMIT, EventType, Record, RecordAction, RecordOutcome, encode, mask
+from .record import Record, mask
 from .search import FoundRequest
+from .writing import Writer
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
+
+    from .seal import SealKey
 
 __all__ = ["FoundRequest", "Head", "Journal", "on_network_filesystem"]
 
 Pause = Callable[[float], None]
 
-ATTEMPTS = 20
-"""How often a record is written again because somebody renamed the file, or wrote half a line, in that very moment."""
+ROTATE_AT = 16 * 1024 * 1024
+"""Bytes at which a log becomes an archive, unless the user wants another size."""
 
 
 class Journal:
-    """One audit log on the disk. Threads may share it; each append is a file lock of its own."""
+    """One audit log on the disk. Threads may share it; each append is a file lock of its own.
+
+    Args:
+        path: the live file.
+        limit: bytes at which it becomes an archive; None for never.
+        secrets: texts that no record may hold.
+        now: the time for records of the journal's own, in their format.
+        clock: for the lock's patience.
+        mounts: the system's table of mounted file systems.
+
+    """
 
     def __init__(
         self,
         path: Path,
         *,
+        limit: int | None = ROTATE_AT,
         secrets: Sequence[Secret] = (),
         now: Callable[[], str] = clocks.utc_now,
         clock: clocks.Clock = clocks.boottime,
         mounts: Path = files.MOUNTS,
     ) -> None:
         self.path = path
+        self._limit = limit
         self._secrets = tuple(secrets)
-        self._now = now
         self._clock = clock
-        self._mounts = mounts
-        self._lost = False
+        self._writer = Writer(path, secrets=self._secrets, now=now, mounts=mounts)
 
     def append(self, record: Record, *, patience: float, pause: Pause = time.sleep) -> Head:
         """Write the record so that neither a kill nor a power cut can take it back; its place in the chain.
@@ -83,6 +96,40 @@ class Journal:
                 )
             return self._write(record)
 
+    def rotate(self, *, patience: float, pause: Pause = time.sleep) -> Path | None:
+        """Make the live file an archive; its name, or None where it holds no record.
+
+        Raises:
+            AuditError: it cannot be done now, or not at all.
+            Interrupted: as for :meth:`append`.
+
+        """
+        from . import rotation  # noqa: PLC0415 - completion and most appends need it not
+
+        with self._held(patience, pause):
+            return rotation.rotate(self.path)
+
+    def init(self, record: Record, *, new_key: bool, patience: float, pause: Pause = time.sleep) -> SealKey:
+        """Begin to seal, with the record as the first that is sealed; the first key, which nobody else is ever told.
+
+        Args:
+            record: says so.
+            new_key: also where the log is sealed already, or its key was lost.
+            patience: seconds to wait for the lock.
+            pause: waits for it.
+
+        Raises:
+            AuditError: it is sealed already, or the log cannot be written.
+            Interrupted: as for :meth:`append`.
+
+        """
+        with self._held(patience, pause):
+            if not new_key and files.exists(sealing.state_path(self.path)):
+                raise AuditError(f"the audit log {self.path} is sealed already", hint="--new-key begins a new key")
+            key = self._writer.begin_sealing()
+            self._write(record)
+            return key
+
     def head(self) -> Head | None:
         """The head of the log as it stands, or as it is remembered where the log is gone or behind; None before the first.
 
@@ -91,10 +138,8 @@ class Journal:
 
         """
         remembered = files.recall(self.path)
-        if self._is_missing():
-            return remembered
-        with self._opened() as (handle, end):
-            return _tip(_links(handle, end), remembered)[0]
+        with closing(history.live(self.path)) as newest, closing(history.older(self.path)) as older:
+            return tip.find(tip.Live(there=True, inode=0, size=0), newest, older, remembered).head
 
     def find(self, approval_id: str) -> FoundRequest | None:
         """What was asked under this id, by the newest chained record that says so; None where the log does not know it.
@@ -103,10 +148,8 @@ class Journal:
             AuditError: the log is there and cannot be read.
 
         """
-        if self._is_missing():
-            return None
-        with self._opened() as (handle, end):
-            return search.request(handle, end, mask(approval_id, self._secrets))
+        with closing(history.backwards(self.path)) as newest:
+            return search.request(newest, mask(approval_id, self._secrets))
 
     def recent_ids(self, limit: int, *, ended: bool = False) -> list[str]:
         """Ids of approvals that were requested lately, the newest first, each once; text as it stands in the log.
@@ -119,10 +162,8 @@ class Journal:
             AuditError: the log is there and cannot be read.
 
         """
-        if self._is_missing():
-            return []
-        with self._opened() as (handle, end):
-            return search.recent_ids(handle, end, limit, ended=ended)
+        with closing(history.backwards(self.path)) as newest:
+            return search.recent_ids(newest, limit, ended=ended)
 
     def verify(self) -> Report:
         """Check the whole log against its chain and against the head that is remembered beside it.
@@ -131,8 +172,9 @@ class Journal:
             AuditError: there is no log and never was one, or it cannot be read.
 
         """
-        remembered = files.recall(self.path)  # first: the log may grow meanwhile, and must not seem to be behind
-        if remembered is not None and self._is_missing():
+        memory = files.recall(self.path)  # first: the log may grow meanwhile, and must not seem to be behind
+        remembered = None if memory is None else memory.head
+        if remembered is not None and not files.exists(self.path):
             return verify((), remembered)
         handle = files.open_for_reading(self.path)
         try:
@@ -149,184 +191,24 @@ class Journal:
         except OSError as exc:
             raise files.explained(exc, "written", self.path) from exc
 
-    def _is_missing(self) -> bool:
-        try:
-            self.path.lstat()
-        except FileNotFoundError:
-            return True
-        except OSError as exc:  # a folder above that we may not enter: nobody knows whether there is a log
-            raise files.explained(exc, "read", self.path) from exc
-        return False
-
-    @contextmanager
-    def _opened(self) -> Iterator[tuple[int, int]]:
-        """A handle for reading, and the end of what is finished in it."""
-        handle = files.open_for_reading(self.path)
-        try:
-            yield handle, lines.finished_end(handle, os.fstat(handle).st_size)
-        except OSError as exc:
-            raise files.explained(exc, "read", self.path) from exc
-        finally:
-            os.close(handle)
-
     def _earlier_grant(self, approval_id: str) -> Mapping[str, JsonValue] | None:
-        if self._is_missing():
-            return None
-        with self._opened() as (handle, end):
-            return search.earlier_grant(handle, end, mask(approval_id, self._secrets))
+        with closing(history.backwards(self.path)) as newest:
+            return search.earlier_grant(newest, mask(approval_id, self._secrets))
 
     def _write(self, record: Record) -> Head:
-        if self._lost:
-            raise AuditError(
-                f"the audit log {self.path} lost data before: fsync failed", hint="look at the disk, then try again"
-            )
-        batch, head = self._planned(record)
-        for _ in range(ATTEMPTS):
-            if self._stored(batch):
-                # The record is durable; that it is not remembered (a disk just full) only means that the log is ahead.
-                with suppress(AuditError):
-                    files.remember(self.path, head)
-                return head
-        raise AuditError(
-            f"the audit log {self.path} cannot be written: it is renamed, or half a line is added, again and again",
-            hint="look which other program writes it",
-        )
+        self._rotate_when_full()
+        return self._writer.write(record)
 
-    def _planned(self, record: Record) -> tuple[bytes, Head]:
-        """What to write, and the head that follows. Decided once: when it is written again, it is the same bytes."""
-        handle = files.open_for_writing(self.path)
+    def _rotate_when_full(self) -> None:
         try:
-            size = os.fstat(handle).st_size
-            end = lines.finished_end(handle, size)
-            remembered = files.recall(self.path)
-            tip, contradiction = _tip(_links(handle, end, size), remembered)
-            extras = _torn(handle, end, size) | _damage(remembered, contradiction)
-        finally:
-            os.close(handle)
-        if size == 0:
-            record = self._with_file_system(record)
-        batch = [record]
-        if extras:
-            batch.insert(0, self._recovery(record, extras))
-        return self._encoded(batch, tip)
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return
+        if found.st_nlink == 1 and (self._limit is None or found.st_size < self._limit):
+            return
+        from . import rotation  # noqa: PLC0415 - most appends need it not
 
-    def _with_file_system(self, record: Record) -> Record:
-        kind = on_network_filesystem(self.path, mounts=self._mounts)
-        return record if kind is None else replace(record, extras={**record.extras, "network_filesystem": kind})
-
-    def _recovery(self, record: Record, extras: Mapping[str, JsonValue]) -> Record:
-        return Record(
-            timestamp=self._now(),
-            event_type=EventType.AUDIT,
-            workspace_id=record.workspace_id,
-            actor=record.workspace_id,
-            action=RecordAction.RECOVER,
-            resource=self.path.name,
-            outcome=RecordOutcome.SUCCESS,
-            trace_id=record.trace_id,
-            extras=extras,
-        )
-
-    def _encoded(self, batch: Sequence[Record], tip: Head | None) -> tuple[bytes, Head]:
-        head = tip or Head(_new_log_id(), 0, START)
-        data = b""
-        for record in batch:
-            line = encode(record, log_id=head.log_id, seq=head.seq + 1, prev=head.hash, secrets=self._secrets)
-            head = Head(head.log_id, head.seq + 1, hashlib.sha256(line).hexdigest())
-            data += line + b"\n"
-        return data, head
-
-    def _stored(self, batch: bytes) -> bool:
-        """Write the lines in one call and make them durable; whether they stand, whole, in the file of that name."""
-        handle = files.open_for_writing(self.path)
-        try:
-            size = os.fstat(handle).st_size
-            if size == 0:
-                files.sync_folder(self.path.parent)
-            elif os.pread(handle, 1, size - 1) != b"\n":
-                batch = b"\n" + batch
-            if not _written(handle, batch):
-                return False
-            self._sync(handle)
-            return files.is_named(handle, self.path)
-        finally:
-            os.close(handle)
-
-    def _sync(self, handle: int) -> None:
-        try:
-            os.fsync(handle)
-        except OSError:
-            # The kernel may have dropped what it could not write; a second fsync would succeed and mean nothing.
-            self._lost = True
-            raise
-
-
-def _written(handle: int, batch: bytes) -> bool:
-    """Append the bytes; False where only a part fitted, or where they follow half a line of a writer without our lock."""
-    written = os.write(handle, batch)
-    if written < len(batch):
-        return False
-    start = os.lseek(handle, 0, os.SEEK_CUR) - written  # with O_APPEND, only the write itself knows where it went
-    return start == 0 or batch.startswith(b"\n") or os.pread(handle, 1, start - 1) == b"\n"
-
-
-def _links(handle: int, end: int, size: int = 0) -> Iterator[Link]:
-    """The links of the log, the newest first; with a size, a last line that lacks nothing but its newline is one, too."""
-    if 0 < size - end < LINE_LIMIT:
-        link = link_of(os.pread(handle, size - end, end))
-        if link is not None:
-            yield link
-    for _, line in lines.backwards(handle, end):
-        link = link_of(line)
-        if link is not None:
-            yield link
-
-
-def _tip(links: Iterator[Link], remembered: Head | None) -> tuple[Head | None, Link | None]:
-    """What the next record follows, and the record that contradicts the remembered head, where one does.
-
-    The log's own end, if the remembered head is in the log. A log that does not hold it was cut, changed or replaced: then
-    the remembered head goes on, so that the gap stays for everybody to see.
-    """
-    newest = None
-    for link in links:
-        newest = newest or link.head
-        if remembered is None or link.head == remembered:
-            return newest, None
-        if link.log_id != remembered.log_id or link.seq <= remembered.seq:
-            return remembered, link
-    # An empty file goes on from what is remembered. One that begins after it (rotated, and the memory is old) is ahead.
-    return newest or remembered, None
-
-
-def _torn(handle: int, end: int, size: int) -> dict[str, JsonValue]:
-    if end == size:
-        return {}
-    return {
-        "reason": "torn_line",
-        "offset": end,
-        "length": size - end,
-        "digest": lines.digest(handle, end, size),
-    }
-
-
-def _damage(remembered: Head | None, contradiction: Link | None) -> dict[str, JsonValue]:
-    if remembered is None or contradiction is None:
-        return {}
-    return {
-        "reason": "damaged",
-        "remembered_seq": remembered.seq,
-        "remembered_hash": remembered.hash,
-        "found_log_id": contradiction.log_id,
-        "found_seq": contradiction.seq,
-        "found_hash": contradiction.hash,
-    }
-
-
-def _new_log_id() -> str:
-    """A random UUID (RFC 9562, version 4). The uuid module would cost completion three milliseconds of imports."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+        # A log that cannot be rotated (no hard links, a folder that we may not write) is no reason to lose a record.
+        with suppress(AuditError, OSError):
+            if found.st_nlink == 1 or rotation.is_half_done(self.path):
+                rotation.rotate(self.path)

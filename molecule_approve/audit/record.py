@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.errors import AuditError
 
+from . import seal
+
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
 
@@ -22,8 +24,8 @@ LINE_LIMIT = 65_536
 SECRET_MARK = "[secret removed]"  # noqa: S105 - what stands in a secret's place
 """What a record holds where a secret stood."""
 
-CHAIN_FIELDS = ("log_id", "seq", "prev")
-"""The fields that tie a line to the one before; they stand last in a line of ours."""
+CHAIN_FIELDS = ("log_id", "seq", "prev", "seal")
+"""The fields that tie a line to the one before, and its seal where the log is sealed; they stand last in a line of ours."""
 
 FIELDS = ("timestamp", "event_type", "workspace_id", "actor", "action", "resource", "outcome", "trace_id")
 """The fields that every record has, in the order in which they are written."""
@@ -45,6 +47,7 @@ class RecordAction(StrEnum):
     RBAC_DENY = "rbac.deny"
     EXECUTE = "execute"
     RECOVER = "recover"
+    INIT = "init"
 
 
 class RecordOutcome(StrEnum):
@@ -112,8 +115,12 @@ class Record:
             raise ValueError(f"an extra cannot be called {taken[0]}")
 
 
-def encode(record: Record, *, log_id: str, seq: int, prev: str, secrets: Sequence[Secret] = ()) -> bytes:
+def encode(
+    record: Record, *, log_id: str, seq: int, prev: str, secrets: Sequence[Secret] = (), key: bytes | None = None
+) -> bytes:
     """The record as one line without its newline: pure ASCII JSON without spaces, shorter than :data:`LINE_LIMIT`.
+
+    With a key, which must be that record's own, the line is sealed.
 
     Raises:
         AuditError: the record has so many or so deeply nested fields that no cutting makes it fit.
@@ -121,12 +128,15 @@ def encode(record: Record, *, log_id: str, seq: int, prev: str, secrets: Sequenc
     """
     fields: dict[str, JsonValue] = {name: getattr(record, name) for name in FIELDS}
     chain: dict[str, JsonValue] = {"log_id": log_id, "seq": seq, "prev": prev}
+    if key is not None:
+        chain[seal.FIELD] = seal.BLANK
     try:
         fields = _masked(fields, secrets, spare=_OUR_WORDS)
         extras = _masked(record.extras, secrets)
-        return _fit(fields, extras, chain)
+        line = _fit(fields, extras, chain)
     except RecursionError:
         raise AuditError("a record for the audit log is nested too deeply") from None
+    return line if key is None else seal.sealed(line, key)
 
 
 def decode(line: bytes) -> dict[str, JsonValue] | None:

@@ -11,9 +11,8 @@ The scheme is the forward-secure MAC of Bellare and Yee ("Forward-Security in Pr
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 KEY_BYTES = 32
 """Bytes of a key, as many as the hash has."""
@@ -28,11 +27,10 @@ _BEFORE = b',"seal":"'
 _AFTER = b'"}'
 _ROOM = len(_BEFORE) + len(BLANK) + len(_AFTER)
 _STEP = b"molecule-approve seal, next key\n"
-_TEXT = re.compile(r"seal1:([0-9A-Za-z-]{1,64}):([1-9][0-9]{0,17}):([0-9a-f]{64})\Z")
+_TEXT = r"seal1:([0-9A-Za-z-]{1,64}):([1-9][0-9]{0,17}):([0-9a-f]{64})"
 
 
-@dataclass(frozen=True, slots=True)
-class SealKey:
+class SealKey(NamedTuple):
     """The key of one record, and so of all after it.
 
     Attributes:
@@ -44,7 +42,10 @@ class SealKey:
 
     log_id: str
     seq: int
-    key: bytes = field(repr=False)
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"SealKey(log_id={self.log_id!r}, seq={self.seq}, key=...)"
 
     def at(self, seq: int) -> SealKey:
         """The key of that record, by one hash a step.
@@ -72,7 +73,7 @@ def from_text(text: str) -> SealKey:
         ValueError: it is something else. The message does not repeat it.
 
     """
-    found = _TEXT.match(text.strip())
+    found = re.fullmatch(_TEXT, text.strip())
     if found is None:
         raise ValueError("a seal key looks like seal1:LOG_ID:SEQ:KEY, its key being 64 hexadecimal digits")
     return SealKey(found[1], int(found[2]), bytes.fromhex(found[3]))
@@ -94,8 +95,12 @@ def holds(line: bytes, key: bytes) -> bool:
     if not is_sealed(line):
         return False
     given = line[len(_BEFORE) - _ROOM : -len(_AFTER)]
-    return hmac.compare_digest(given, _mac(line[:-_ROOM], key).encode("ascii"))
+    from hmac import compare_digest  # noqa: PLC0415 - most logs are not sealed, and every start would pay
+
+    return compare_digest(given, _mac(line[:-_ROOM], key).encode("ascii"))
 
 
 def _mac(body: bytes, key: bytes) -> str:
-    return hmac.digest(key, body, "sha256").hex()
+    from hmac import digest  # noqa: PLC0415 - as above
+
+    return digest(key, body, "sha256").hex()

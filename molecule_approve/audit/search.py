@@ -1,12 +1,11 @@
-"""What a log says about one approval, searched for from its end. It reads lines; it opens nothing and writes nothing."""
+"""Pure: what a log says about one approval, given its lines without their newlines, the newest first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from .chain import link_of
-from .lines import backwards
 from .record import CHAIN_FIELDS, ENDINGS, FIELDS, EventType, RecordAction, RecordOutcome, decode, is_as_asked, needle
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class FoundRequest(NamedTuple):
     extras: Mapping[str, JsonValue]
 
 
-def earlier_grant(handle: int, end: int, approval_id: str) -> dict[str, JsonValue] | None:
+def earlier_grant(newest: Iterable[bytes], approval_id: str) -> dict[str, JsonValue] | None:
     """An earlier record of an approval with this id, ours or another tool's.
 
     The search stops at the `initiated` of a request that the platform then held as pending: no grant is older. Its
@@ -48,7 +47,7 @@ def earlier_grant(handle: int, end: int, approval_id: str) -> dict[str, JsonValu
     """
     traces: set[str] = set()
     needles = {needle(approval_id)}
-    for _, line in backwards(handle, end):
+    for line in newest:
         fields = _approval(line, needles)
         if fields is None:
             continue
@@ -64,22 +63,24 @@ def earlier_grant(handle: int, end: int, approval_id: str) -> dict[str, JsonValu
     return None
 
 
-def request(handle: int, end: int, approval_id: str) -> FoundRequest | None:
+def request(newest: Iterable[bytes], approval_id: str) -> FoundRequest | None:
     """What was asked under this id, by the newest chained record that says so."""
     needles = {needle(approval_id)}
-    for _, line in backwards(handle, end):
+    for line in newest:
         fields = _approval(line, needles)
         if fields is not None and _asks(fields, approval_id) and link_of(line) is not None:
             return _found(approval_id, fields)
     return None
 
 
-def recent_ids(handle: int, end: int, limit: int, *, ended: bool) -> list[str]:
+def recent_ids(newest: Iterable[bytes], limit: int, *, ended: bool) -> list[str]:
     """Ids that were requested lately, the newest first; with ``ended`` also those whose ending stands here."""
     found: dict[str, None] = {}
     over: set[str] = set()
-    for offset, line in backwards(handle, end):
-        if len(found) >= limit or end - offset > RECENT_BYTES:
+    looked_at = 0
+    for line in newest:
+        looked_at += len(line)
+        if len(found) >= limit or looked_at > RECENT_BYTES:
             break
         fields = _approval(line, {b'"approval_id"'})
         approval_id = None if fields is None else fields.get("approval_id")

@@ -201,8 +201,8 @@ def test_a_head_is_remembered_and_recalled(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
     assert files.recall(log) is None
     for seq in (1_000_000, 7):
-        files.remember(log, Head(HEAD.log_id, seq, HEAD.hash))
-    assert files.recall(log) == HEAD
+        files.remember(log, files.Memory(Head(HEAD.log_id, seq, HEAD.hash), 7, 8))
+    assert files.recall(log) == files.Memory(HEAD, 7, 8)
     assert mode_of(files.head_path(log)) == 0o600
 
 
@@ -217,7 +217,7 @@ def test_what_a_power_cut_left_of_a_head_is_no_head(tmp_path: Path, data: bytes)
 def test_a_mixture_of_two_heads_is_no_head(tmp_path: Path) -> None:
     """A memory that was half overwritten would accuse a whole log; its check does not fit."""
     log = tmp_path / "audit.jsonl"
-    files.remember(log, HEAD)
+    files.remember(log, files.Memory(HEAD))
     whole = files.head_path(log).read_bytes()
     files.head_path(log).write_bytes(whole.replace(b'"seq": 7', b'"seq": 8'))
     assert files.recall(log) is None
@@ -230,7 +230,7 @@ def test_a_memory_that_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AuditError):
         files.recall(log)
     with pytest.raises(AuditError):
-        files.remember(log, HEAD)
+        files.remember(log, files.Memory(HEAD))
 
 
 def test_a_memory_that_cannot_be_written_is_an_error(tmp_path: Path, child: Callable[..., Any]) -> None:
@@ -242,7 +242,7 @@ def test_a_memory_that_cannot_be_written_is_an_error(tmp_path: Path, child: Call
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
         try:
-            files.remember(pathlib.Path(sys.argv[1]), chain.Head("a", 1, "b"))
+            files.remember(pathlib.Path(sys.argv[1]), files.Memory(chain.Head("a", 1, "b")))
         except files.AuditError as error:
             print(error.message)
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

@@ -1,0 +1,53 @@
+"""A log's lines from its newest to its oldest, through all its files; archives are looked at only when they are reached."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+from molecule_approve.errors import AuditError
+
+from . import files, lines
+
+
+def backwards(log: Path) -> Generator[bytes, None, None]:
+    """All whole lines without their newlines, the newest first; none where there is no log. Whoever stops early closes it.
+
+    Raises:
+        AuditError: a file cannot be read.
+
+    """
+    yield from live(log)
+    yield from older(log)
+
+
+def live(log: Path) -> Generator[bytes, None, None]:
+    """The lines of the live file alone, as :func:`backwards` gives them."""
+    try:
+        handle = files.open_for_reading(log)
+    except AuditError as exc:
+        if isinstance(exc.__cause__, FileNotFoundError):
+            return
+        raise
+    try:
+        for _, line in lines.backwards(handle, lines.finished_end(handle, os.fstat(handle).st_size)):
+            yield line
+    except OSError as exc:
+        raise files.explained(exc, "read", log) from exc
+    finally:
+        os.close(handle)
+
+
+def older(log: Path) -> Generator[bytes, None, None]:
+    """The lines of the archives alone, as :func:`backwards` gives them.
+
+    One that cannot be read is left out: `audit verify` names it.
+    """
+    from . import archives  # noqa: PLC0415 - most searches end in the live file, and completion has a budget
+
+    try:
+        with archives.Snapshot(log) as snapshot:
+            yield from snapshot.backwards(live=False)
+    except OSError as exc:
+        raise files.explained(exc, "read", log) from exc

@@ -1,0 +1,93 @@
+"""The state of a sealed log, in a small file beside it: the key of the next record, and none before it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from molecule_approve.errors import AuditError
+
+from . import files
+from .chain import Head
+from .seal import SealKey
+
+_AGAIN = "`audit init --seal --new-key` begins to seal anew; what is sealed stays so"
+
+
+class Sealing(NamedTuple):
+    """What the writer knows.
+
+    Attributes:
+        head: the last record, with ``seq`` 0 and no hash before the first.
+        key: of the record after it.
+
+    """
+
+    head: Head
+    key: SealKey
+
+
+def state_path(log: Path) -> Path:
+    """The file beside a log that holds the key of its next record."""
+    return log.with_name(f"{log.name}.seal")
+
+
+def recall(log: Path) -> Sealing | None:
+    """The state; None where the log is not sealed.
+
+    Raises:
+        AuditError: it cannot be read, or something else stands there: a sealed log must not go on without seals.
+
+    """
+    path = state_path(log)
+    if not files.exists(path):
+        return None
+    handle = files.open_for_writing(path, appending=False)  # only the writer reads it, and nobody else may have written it
+    try:
+        data = os.pread(handle, files.SECTOR, 0)
+    finally:
+        os.close(handle)
+    try:
+        found = json.loads(data)
+        head = Head(str(found["log_id"]), int(found["seq"]), str(found["hash"]))
+        state = Sealing(head, SealKey(head.log_id, head.seq + 1, bytes.fromhex(found["key"])))
+        if found["check"] == _check(state):
+            return state
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise AuditError(f"the key of the sealed audit log {log} is damaged: {path}", hint=_AGAIN)
+
+
+def lost(log: Path) -> AuditError:
+    """What to say where a log is sealed and its state is not there."""
+    return AuditError(f"the audit log {log} is sealed, and its key is not there: {state_path(log)}", hint=_AGAIN)
+
+
+def store(log: Path, state: Sealing) -> None:
+    """Put the state durably over the one before, whose key is forgotten by that.
+
+    Raises:
+        AuditError: it cannot be written.
+
+    """
+    path = state_path(log)
+    text = json.dumps({**state.head._asdict(), "key": state.key.key.hex(), "check": _check(state)})
+    is_new = not files.exists(path)
+    handle = files.open_for_writing(path, appending=False)
+    try:
+        # In place and in one call, as the remembered head: a new file each time would leave the old key on the disk.
+        os.pwrite(handle, text.ljust(files.SECTOR - 1).encode() + b"\n", 0)
+        os.fsync(handle)
+        if is_new:
+            files.sync_folder(path.parent)
+    except OSError as exc:
+        raise files.explained(exc, "sealed", path) from exc
+    finally:
+        os.close(handle)
+
+
+def _check(state: Sealing) -> str:
+    return hashlib.sha256(repr((*state.head, state.key.key)).encode()).hexdigest()[:16]

@@ -1,0 +1,234 @@
+"""One record onto the disk, while the log's lock is held: what is written is decided once, and stands, whole, in the log."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from molecule_approve.errors import AuditError
+
+from . import files, history, lines, sealing, tip
+from .chain import START, Head, link_of
+from .files import Memory, on_network_filesystem
+from .record import LINE_LIMIT, EventType, Record, RecordAction, RecordOutcome, encode
+from .seal import KEY_BYTES, SealKey
+from .sealing import Sealing
+
+if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue, Secret
+
+ATTEMPTS = 20
+"""How often a record is written again because somebody renamed the file, or wrote half a line, in that very moment."""
+
+
+class _Plan(NamedTuple):
+    """What is written, and what is remembered then. When it is written again, it is the same bytes."""
+
+    batch: bytes
+    head: Head
+    sealing: Sealing | None
+
+
+class _Found(NamedTuple):
+    """The log before the record: where its chain goes on, its size, what is torn off, and the state of its seals."""
+
+    tip: tip.Tip
+    size: int
+    torn: dict[str, JsonValue]
+    sealing: Sealing | None
+
+
+class Writer:
+    """Writes records; the lock is the caller's business. See :class:`~.journal.Journal` for the arguments."""
+
+    def __init__(self, path: Path, *, secrets: Sequence[Secret], now: Callable[[], str], mounts: Path) -> None:
+        self._path = path
+        self._secrets = secrets
+        self._now = now
+        self._mounts = mounts
+        self._lost = False
+
+    def write(self, record: Record) -> Head:
+        """Write it so that neither a kill nor a power cut can take it back.
+
+        Raises:
+            AuditError: it could not be written, or it cannot be told whether it is durable.
+            OSError: the system refuses.
+
+        """
+        if self._lost:
+            raise AuditError(
+                f"the audit log {self._path} lost data before: fsync failed", hint="look at the disk, then try again"
+            )
+        plan = self._planned(record)
+        for _ in range(ATTEMPTS):
+            stored = self._stored(plan.batch)
+            if stored is not None:
+                self._remember(plan, stored)
+                return plan.head
+        raise AuditError(
+            f"the audit log {self._path} cannot be written: it is renamed, or half a line is added, again and again",
+            hint="look which other program writes it",
+        )
+
+    def begin_sealing(self) -> SealKey:
+        """Make the key of the next record, which is sealed from then on, as all after it.
+
+        Raises:
+            AuditError, OSError: as for :meth:`write`.
+
+        """
+        before = self._look().tip.head or Head(_new_log_id(), 0, START)
+        key = SealKey(before.log_id, before.seq + 1, os.urandom(KEY_BYTES))
+        sealing.store(self._path, Sealing(before, key))
+        return key
+
+    # --- what to write -------------------------------------------------------------------------------------------------
+
+    def _planned(self, record: Record) -> _Plan:
+        found = self._look()
+        if found.tip.sealed and found.sealing is None:
+            raise sealing.lost(self._path)
+        if found.size == 0:
+            record = self._with_file_system(record)
+        trouble = found.torn | found.tip.damage
+        batch = [self._recovery(record, trouble), record] if trouble else [record]
+        return self._encoded(batch, found.tip.head, found.sealing)
+
+    def _look(self) -> _Found:
+        there = files.exists(self._path)
+        sealed = sealing.recall(self._path)
+        memory = _newest(files.recall(self._path), sealed)
+        handle = files.open_for_writing(self._path)
+        try:
+            status = os.fstat(handle)
+            end = lines.finished_end(handle, status.st_size)
+            with closing(history.older(self._path)) as older:
+                live = tip.Live(there, status.st_ino, status.st_size)
+                found = tip.find(live, _lines(handle, end, status.st_size), older, memory)
+            return _Found(found, status.st_size, _torn(handle, end, status.st_size), sealed)
+        finally:
+            os.close(handle)
+
+    def _with_file_system(self, record: Record) -> Record:
+        kind = on_network_filesystem(self._path, mounts=self._mounts)
+        return record if kind is None else replace(record, extras={**record.extras, "network_filesystem": kind})
+
+    def _recovery(self, record: Record, extras: Mapping[str, JsonValue]) -> Record:
+        return Record(
+            timestamp=self._now(),
+            event_type=EventType.AUDIT,
+            workspace_id=record.workspace_id,
+            actor=record.workspace_id,
+            action=RecordAction.RECOVER,
+            resource=self._path.name,
+            outcome=RecordOutcome.SUCCESS,
+            trace_id=record.trace_id,
+            extras=extras,
+        )
+
+    def _encoded(self, batch: Sequence[Record], last: Head | None, sealed: Sealing | None) -> _Plan:
+        head = last or (Head(_new_log_id(), 0, START) if sealed is None else sealed.head)
+        key = None if sealed is None else sealed.key.at(head.seq + 1)
+        data = b""
+        for record in batch:
+            line = encode(
+                record,
+                log_id=head.log_id,
+                seq=head.seq + 1,
+                prev=head.hash,
+                secrets=self._secrets,
+                key=None if key is None else key.key,
+            )
+            head = Head(head.log_id, head.seq + 1, hashlib.sha256(line).hexdigest())
+            key = None if key is None else key.at(key.seq + 1)
+            data += line + b"\n"
+        return _Plan(data, head, None if key is None else Sealing(head, key))
+
+    # --- writing it ----------------------------------------------------------------------------------------------------
+
+    def _stored(self, batch: bytes) -> os.stat_result | None:
+        """Write the lines in one call and make them durable; what the file is then, if they stand, whole, in the log."""
+        handle = files.open_for_writing(self._path)
+        try:
+            size = os.fstat(handle).st_size
+            if size == 0:
+                files.sync_folder(self._path.parent)
+            elif os.pread(handle, 1, size - 1) != b"\n":
+                batch = b"\n" + batch
+            if not _written(handle, batch):
+                return None
+            self._sync(handle)
+            return os.fstat(handle) if files.is_named(handle, self._path) else None
+        finally:
+            os.close(handle)
+
+    def _sync(self, handle: int) -> None:
+        try:
+            os.fsync(handle)
+        except OSError:
+            # The kernel may have dropped what it could not write; a second fsync would succeed and mean nothing.
+            self._lost = True
+            raise
+
+    def _remember(self, plan: _Plan, stored: os.stat_result) -> None:
+        if plan.sealing is not None:
+            sealing.store(self._path, plan.sealing)  # first: it is the one that forgets
+        # The record is durable; that it is not remembered (a disk just full) only means that the log is ahead.
+        with suppress(AuditError):
+            files.remember(self._path, Memory(plan.head, stored.st_ino, stored.st_size, plan.sealing is not None))
+
+
+def _written(handle: int, batch: bytes) -> bool:
+    """Append the bytes; False where only a part fitted, or where they follow half a line of a writer without our lock."""
+    written = os.write(handle, batch)
+    if written < len(batch):
+        return False
+    start = os.lseek(handle, 0, os.SEEK_CUR) - written  # with O_APPEND, only the write itself knows where it went
+    return start == 0 or batch.startswith(b"\n") or os.pread(handle, 1, start - 1) == b"\n"
+
+
+def _newest(memory: Memory | None, sealed: Sealing | None) -> Memory | None:
+    """What is remembered, by the head's file or by the seals' state, which is durable and written first."""
+    if sealed is None or sealed.head.seq == 0:
+        return memory
+    if memory is None:
+        return Memory(sealed.head, sealed=True)
+    if memory.head.log_id == sealed.head.log_id and memory.head.seq >= sealed.head.seq:
+        return memory
+    return memory._replace(head=sealed.head, sealed=True)
+
+
+def _lines(handle: int, end: int, size: int) -> Iterator[bytes]:
+    """The file's lines, the newest first, with a last one that lacks nothing but its newline."""
+    if 0 < size - end < LINE_LIMIT:
+        line = os.pread(handle, size - end, end)
+        if link_of(line) is not None:
+            yield line
+    for _, line in lines.backwards(handle, end):
+        yield line
+
+
+def _torn(handle: int, end: int, size: int) -> dict[str, JsonValue]:
+    if end == size:
+        return {}
+    return {
+        "reason": "torn_line",
+        "offset": end,
+        "length": size - end,
+        "digest": lines.digest(handle, end, size),
+    }
+
+
+def _new_log_id() -> str:
+    """A random UUID (RFC 9562, version 4). The uuid module would cost completion three milliseconds of imports."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

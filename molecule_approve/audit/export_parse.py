@@ -1,0 +1,183 @@
+"""Pure: the form of an export of one request's records, and reading one that may be anything; not what it proves."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple, NoReturn
+
+FORMAT = "molecule-approve/audit-export"
+VERSION = 1
+
+LARGEST = 67_108_864
+"""Bytes that a document may have: it is read into memory as a whole."""
+
+_HASH = re.compile(r"[0-9a-f]{64}\Z")
+_LAST = 10**15  # a number of a record that no log reaches
+
+
+class NotAnExportError(ValueError):
+    """The document is no export that can be checked; the message says why in one sentence, and repeats nothing of it."""
+
+
+class Mark(NamedTuple):
+    """A record's number, and SHA-256 in lower-case hex, without its line."""
+
+    seq: int
+    hash: str
+
+
+class After(NamedTuple):
+    """The record after another one, and the SHA-256 that it says the one before has."""
+
+    mark: Mark
+    prev: str
+
+
+class Remembered(NamedTuple):
+    """The head that was remembered beside the log."""
+
+    log_id: str
+    mark: Mark
+
+
+class Recorded(NamedTuple):
+    """One record as the document gives it: its line without the newline, and what is said about it."""
+
+    seq: int
+    line: bytes
+    hash: str
+    before: Mark | None
+    after: After | None
+
+
+class Claim(NamedTuple):
+    """The whole document, its types checked and nothing else. ``chain`` holds lines, ``sealed_from`` a record's number."""
+
+    log_id: str
+    trace_id: str
+    exported_at: str
+    records: tuple[Recorded, ...]
+    head: Mark
+    remembered: Remembered | None
+    audit_heads: tuple[Mark, ...]
+    sealed_from: int | None
+    chain: tuple[bytes, ...] | None
+
+
+def read(document: bytes) -> Claim:
+    """The export in a file.
+
+    Raises:
+        NotAnExportError: it is something else, or its form is not the one of this version.
+
+    """
+    if len(document) > LARGEST:
+        raise NotAnExportError(f"the document is larger than {LARGEST} bytes")
+    try:
+        found = json.loads(document, object_pairs_hook=_once, parse_constant=_no_number)
+    except NotAnExportError:
+        raise
+    except (ValueError, RecursionError) as exc:
+        raise NotAnExportError("the document is no JSON that can be read") from exc
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise NotAnExportError("the document is no export of an audit log")
+    if type(found.get("version")) is not int or found["version"] != VERSION:
+        raise NotAnExportError("the export is of another version than this program knows")
+    return _claim(found)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object without doubled keys: two readers could each believe another of the two."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotAnExportError("an object of the document has a key twice")
+    return found
+
+
+def _no_number(_: str) -> NoReturn:
+    raise NotAnExportError("the document holds a number that JSON does not know")
+
+
+def _claim(found: dict[str, Any]) -> Claim:
+    wanted = {"format", "version", "log_id", "trace_id", "exported_at", "records", "head", "remembered", "audit_heads"}
+    _keys(found, "the document", wanted, {"seal", "chain"})
+    records = tuple(_record(one) for one in _list(found["records"], "records"))
+    if not records:
+        raise NotAnExportError("the export holds no record")
+    return Claim(
+        log_id=_text(found["log_id"], "log_id"),
+        trace_id=_text(found["trace_id"], "trace_id"),
+        exported_at=_text(found["exported_at"], "exported_at"),
+        records=records,
+        head=_mark(found["head"], "head"),
+        remembered=None if found["remembered"] is None else _remembered(found["remembered"]),
+        audit_heads=tuple(_mark(one, "audit_heads") for one in _list(found["audit_heads"], "audit_heads")),
+        sealed_from=_number(_keys(found["seal"], "seal", {"from"})["from"], "seal") if "seal" in found else None,
+        chain=tuple(_line(one) for one in _list(found["chain"], "chain")) if "chain" in found else None,
+    )
+
+
+def _record(value: object) -> Recorded:
+    found = _keys(value, "a record", {"seq", "line", "hash", "before", "after"})
+    return Recorded(
+        seq=_number(found["seq"], "seq"),
+        line=_line(found["line"]),
+        hash=_hash(found["hash"], "hash"),
+        before=None if found["before"] is None else _mark(found["before"], "before"),
+        after=None if found["after"] is None else _after(found["after"]),
+    )
+
+
+def _after(value: object) -> After:
+    found = _keys(value, "after", {"seq", "hash", "prev"})
+    return After(Mark(_number(found["seq"], "after"), _hash(found["hash"], "after")), _hash(found["prev"], "after"))
+
+
+def _remembered(value: object) -> Remembered:
+    found = _keys(value, "remembered", {"log_id", "seq", "hash"})
+    mark = Mark(_number(found["seq"], "remembered"), _hash(found["hash"], "remembered"))
+    return Remembered(_text(found["log_id"], "remembered"), mark)
+
+
+def _mark(value: object, name: str) -> Mark:
+    found = _keys(value, name, {"seq", "hash"})
+    return Mark(_number(found["seq"], name), _hash(found["hash"], name))
+
+
+def _keys(value: object, name: str, wanted: set[str], optional: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
+    """An object with just these keys: what this version does not know is not passed over, as if it had been checked."""
+    if not isinstance(value, dict):
+        raise NotAnExportError(f"{name}: an object is wanted")
+    if not wanted <= set(value) <= wanted | optional:
+        raise NotAnExportError(f"{name}: a field is missing, or there is one more than this version knows")
+    return value
+
+
+def _list(value: object, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise NotAnExportError(f"{name}: a list is wanted")
+    return value
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise NotAnExportError(f"{name}: a text is wanted")
+    return value
+
+
+def _line(value: object) -> bytes:
+    return _text(value, "line").encode("utf-8", "surrogatepass")
+
+
+def _number(value: object, name: str) -> int:
+    if type(value) is not int or not 1 <= value <= _LAST:
+        raise NotAnExportError(f"{name}: the number of a record is wanted")
+    return value
+
+
+def _hash(value: object, name: str) -> str:
+    text = _text(value, name)
+    if not _HASH.match(text):
+        raise NotAnExportError(f"{name}: a SHA-256 in lower-case hex is wanted")
+    return text

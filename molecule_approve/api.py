@@ -19,6 +19,7 @@ from .places import locate
 if TYPE_CHECKING:
     import os
 
+    from .audit.chain import Head
     from .client.platform import Platform
     from .client.wait import Link
     from .model import Question
@@ -75,6 +76,8 @@ class _Quiet:
     def trouble(self, failure: ApprovalError) -> None: ...
 
     def withdrawing(self, why: str) -> None: ...
+
+    def recorded(self, head: Head) -> None: ...
 
     def tick(self) -> None: ...
 

@@ -39,7 +39,8 @@ def journal(settings: Settings) -> Journal:
     from .audit.journal import Journal  # noqa: PLC0415 - help needs no journal
 
     known = (settings.token.value, settings.proxy.value)
-    return Journal(settings.audit_log.value, secrets=[secret for secret in known if secret is not None])
+    secrets = [secret for secret in known if secret is not None]
+    return Journal(settings.audit_log.value, limit=settings.audit_rotate_at.value, secrets=secrets)
 
 
 def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatform:

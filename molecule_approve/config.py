@@ -77,6 +77,7 @@ class Settings:
         timeout: seconds, 1 to 86,400.
         poll_interval: seconds, at least 1.
         audit_optional: an audit log that cannot be written does not stop the program.
+        audit_rotate_at: bytes at which the audit log becomes an archive; None for never.
         local: the platform is this user's embedded server, on its Unix socket.
         unix_socket: that socket's path, or None.
         requester_file: where the embedded server leaves its workspace and token.
@@ -95,6 +96,7 @@ class Settings:
     transport: Sourced[Transport]
     audit_log: Sourced[Path]
     audit_optional: Sourced[bool]
+    audit_rotate_at: Sourced[int | None]
     allow_http: Sourced[bool]
     require_verified_approver: Sourced[bool]
     roles: Sourced[tuple[str, ...]]
@@ -175,6 +177,7 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
         transport=_transport(given),
         audit_log=_audit_log(given, places),
         audit_optional=given.setting("audit", None, values.audit_is_optional, default=False),
+        audit_rotate_at=given.setting("audit_rotate_at", "AUDIT_LOG_ROTATE_AT", values.size, default=16 * 1024**2),
         allow_http=allow_http,
         require_verified_approver=given.setting("require_verified_approver", None, values.boolean, default=False),
         roles=_roles(file),

@@ -134,6 +134,23 @@ def audit_is_optional(text: str) -> bool:
     return text == "optional"
 
 
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_LEAST = 65_536
+
+
+def size(text: str) -> int | None:
+    """A size in bytes: ``16MiB``, ``500K``, ``1GiB``, with units of 1,024; None for ``never``."""
+    if text.lower() == "never":
+        return None
+    found = re.match(r"([0-9]{1,15}) ?(|[KMG])(?:i?B)?\Z", text, re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"{text[:40]!r} is no size", hint="write 16MiB, 500K, a number of bytes, or never")
+    read_size = int(found[1]) * _UNITS[found[2].upper()]
+    if read_size < _LEAST:
+        raise UsageError(f"{text[:40]!r} is too small", hint="a log has at least 64K before it becomes an archive")
+    return read_size
+
+
 _RESERVED_HEADERS = frozenset({
     "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie",
     "expect", "host", "idempotency-key", "keep-alive", "origin", "proxy-authorization", "proxy-connection", "te",

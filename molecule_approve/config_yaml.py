@@ -29,6 +29,7 @@ APPROVE_KEYS: Mapping[str, frozenset[str]] = {
     "transport": _TEXT,
     "audit_log": _TEXT,
     "audit": _TEXT,
+    "audit_rotate_at": _NUMBER_OR_TEXT,
     "allow_http": _BOOLEAN,
     "require_verified_approver": _BOOLEAN,
 }

@@ -22,6 +22,7 @@ from .model import Decision, Failure, Outcome, Question, Verdict
 from .takeback import EFFORT, TakeBack, TakenBack
 
 if TYPE_CHECKING:
+    from .audit.chain import Head
     from .client.platform import Platform
     from .client.submit import Stop
     from .invocation import Invocation
@@ -38,6 +39,10 @@ class Observer(WaitObserver, Protocol):
 
     def withdrawing(self, why: str) -> None:
         """The question is being taken back; that takes two seconds at most."""
+        ...
+
+    def recorded(self, head: Head) -> None:
+        """A record stands in the audit log, which ends with it."""
         ...
 
 

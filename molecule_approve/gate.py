@@ -78,6 +78,7 @@ class Gate:
             optional=self._audit_optional,
             now=utc_now,
             warn=self._observer.trouble,
+            note=self._observer.recorded,
         )
 
     def _run(self, request: ApprovalRequest, terms: Terms) -> _Run:

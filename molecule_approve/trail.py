@@ -63,6 +63,7 @@ class Trail:
         optional: bool,
         now: Callable[[], str],
         warn: Callable[[ApprovalError], None],
+        note: Callable[[Head], None],
     ) -> None:
         self.recorded = False
         self.begun = False
@@ -73,6 +74,7 @@ class Trail:
         self._optional = optional
         self._now = now
         self._warn = warn
+        self._note = note
         self._failed = False
 
     def _patience(self, seconds: float) -> float:
@@ -101,8 +103,12 @@ class Trail:
         except AuditError as exc:
             self._not_recorded(exc)
             return None
-        self.recorded = True
+        self._stands(head)
         return head
+
+    def _stands(self, head: Head) -> None:
+        self.recorded = True
+        self._note(head)
 
     def _not_recorded(self, failure: AuditError) -> None:
         """A log that cannot be written stops us, or is a warning, for those who want that."""
@@ -155,11 +161,11 @@ class Trail:
             RecordOutcome.GRANTED, _verdict_fields(decision, waited, transport), actor=row.decided_by or ""
         )
         try:
-            self._log.grant(record, approval_id=row.id, patience=self._patience(AFTER))
+            head = self._log.grant(record, approval_id=row.id, patience=self._patience(AFTER))
         except AuditError as exc:
             self._not_recorded(exc)
         else:
-            self.recorded = True
+            self._stands(head)
         # Not before: a grant that failed is no ending, and a record of the failure still follows.
         self.ended = True
 

@@ -55,7 +55,7 @@ RULES = (
     Rule(ENGINE, (*PURE, *ENGINE, "client.platform", "client.wait", "client.submit", "client.retry", "audit.*")),
     # Puts a gate together from settings: the one place outside cli/ that knows which platform and which journal.
     Rule(("assemble",), (*PURE, *CONFIG, *ENGINE, "places", "client.*", "audit.*")),
-    Rule(("api",), (*PURE, *CONFIG, *ENGINE, "places", "assemble", "client.platform", "client.wait")),
+    Rule(("api",), (*PURE, *CONFIG, *ENGINE, "places", "assemble", "audit.chain", "client.platform", "client.wait")),
     Rule(("__init__",), ("api", "errors", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),

@@ -52,8 +52,15 @@ class Scene:
     def __init__(self, *, optional: bool = False) -> None:
         self.log = Log()
         self.warnings: list[ApprovalError] = []
+        self.heads: list[Head] = []
         self.trail = Trail(
-            self.log, request(), "the-invocation", optional=optional, now=lambda: NOW, warn=self.warnings.append
+            self.log,
+            request(),
+            "the-invocation",
+            optional=optional,
+            now=lambda: NOW,
+            warn=self.warnings.append,
+            note=self.heads.append,
         )
 
     @property

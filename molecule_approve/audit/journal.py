@@ -7,7 +7,6 @@ How a line looks is `record.py`'s business, what ties lines together `chain.py`'
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING
 from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
-from . import files, history, lines, sealing, search, tip
-from .chain import Head, Report, verify
+from . import files, history, sealing, search, tip
+from .chain import Head
 from .files import on_network_filesystem
 from .record import Record, mask
 from .search import FoundRequest
@@ -164,24 +163,6 @@ class Journal:
         """
         with closing(history.backwards(self.path)) as newest:
             return search.recent_ids(newest, limit, ended=ended)
-
-    def verify(self) -> Report:
-        """Check the whole log against its chain and against the head that is remembered beside it.
-
-        Raises:
-            AuditError: there is no log and never was one, or it cannot be read.
-
-        """
-        memory = files.recall(self.path)  # first: the log may grow meanwhile, and must not seem to be behind
-        remembered = None if memory is None else memory.head
-        if remembered is not None and not files.exists(self.path):
-            return verify((), remembered)
-        handle = files.open_for_reading(self.path)
-        try:
-            with os.fdopen(handle, "rb") as file:
-                return verify(lines.forwards(file), remembered)
-        except OSError as exc:
-            raise files.explained(exc, "read", self.path) from exc
 
     @contextmanager
     def _held(self, patience: float, pause: Pause) -> Iterator[None]:

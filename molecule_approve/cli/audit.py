@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import audit_tail, audit_verify
+from . import audit_keep, audit_tail, audit_verify
 
 app = typer.Typer(
     name="audit",
@@ -15,3 +15,5 @@ app = typer.Typer(
 )
 app.command()(audit_tail.tail)
 app.command()(audit_verify.verify)
+app.command()(audit_keep.rotate)
+app.command()(audit_keep.init)

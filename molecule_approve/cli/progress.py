@@ -18,6 +18,7 @@ from . import output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from molecule_approve.audit.chain import Head
     from molecule_approve.errors import ApprovalError
     from molecule_approve.model import Question, Verdict
 
@@ -122,6 +123,9 @@ class Silent:
     def withdrawing(self, why: str) -> None:
         """Nothing."""
 
+    def recorded(self, head: Head) -> None:
+        """Nothing."""
+
     def tick(self) -> None:
         """Nothing."""
 
@@ -133,10 +137,23 @@ class Silent:
 
 
 class Plain(Silent):
-    """One line at the start, one every thirty seconds, one at the end; no control code at all."""
+    """One line at the start, one every thirty seconds, one at the end; no control code at all.
 
-    def __init__(self, scene: Scene, on_asked: Callable[[Question], None], clock: Clock = boottime) -> None:
+    Args:
+        scene: what is told at the start.
+        on_asked: wants the id.
+        clock: for the times.
+        heads: also tell the audit log's head, at the start and at the end: a CI job's log is kept where nobody who writes
+            the audit log can change it, and shows later that its end was cut off.
+
+    """
+
+    def __init__(
+        self, scene: Scene, on_asked: Callable[[Question], None], clock: Clock = boottime, *, heads: bool = False
+    ) -> None:
         super().__init__(on_asked)
+        self._heads = heads
+        self._head: Head | None = None
         self._scene = scene
         self._clock = clock
         self._started = clock()
@@ -172,6 +189,16 @@ class Plain(Silent):
         """Say that the question is taken back."""
         self._say(f"taking the request back: {why}")
 
+    def recorded(self, head: Head) -> None:
+        """The first record of ours is told at once; the last one when it is known to be the last."""
+        first, self._head = self._head is None, head
+        if first:
+            self._tell_head()
+
+    def _tell_head(self) -> None:
+        if self._heads and self._head is not None:
+            self._say(f"audit log {self._head.log_id}: its head is {self._head.seq}:{self._head.hash}")
+
     def _times(self) -> tuple[str, str]:
         waited = self._clock() - self._started
         return span(waited), span(self._scene.timeout - waited)
@@ -187,6 +214,7 @@ class Plain(Silent):
         """How it ended; an error is told where it is explained."""
         if verdict.error is None:
             self._say(f"{visible(verdict.message)} (after {span(verdict.waited_seconds)})")
+        self._tell_head()
 
 
 class Spinner(Plain):

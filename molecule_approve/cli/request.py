@@ -75,7 +75,9 @@ class Invocation(NamedTuple):
             return Silent(self.write_id)
         lively = wait and output.is_terminal(sys.stderr) and not in_ci(os.environ)
         dumb = os.environ.get("TERM", "") in {"", "dumb"}
-        return Spinner(scene, self.write_id) if lively and not dumb else Plain(scene, self.write_id)
+        if lively and not dumb:
+            return Spinner(scene, self.write_id)
+        return Plain(scene, self.write_id, heads=in_ci(os.environ))
 
     def write_id(self, question: Question) -> None:
         """Leave the id where another process can find it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from molecule_approve.asking import check_action
 from molecule_approve.errors import UsageError
 from molecule_approve.model import ApprovalRequest, Question
+from molecule_approve.safe_text import visible
 from molecule_approve.wire import is_id, is_uuid
 
 if TYPE_CHECKING:
@@ -47,10 +48,16 @@ def earlier(log: Journal, workspace_id: str, approval_id: str, action: str | Non
     """An earlier request as our audit log holds it, or as the caller says; the platform must show just that.
 
     Raises:
-        UsageError: the log does not hold its text and ``--action`` does not give it, or the two differ.
+        UsageError: the log does not hold its text and ``--action`` does not give it, or the two differ; or another
+            workspace asked.
 
     """
     found = log.find(approval_id)
+    if found is not None and found.workspace_id != workspace_id:
+        raise UsageError(
+            f"our audit log says that workspace {visible(found.workspace_id)} asked this, not {workspace_id}",
+            hint="set WORKSPACE_ID, or give --workspace-id",
+        )
     text = (None if found is None else found.action) or action
     if text is None:
         raise UsageError(

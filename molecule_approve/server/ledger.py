@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molecule_approve.audit import history
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome, decode
-from molecule_approve.errors import AuditError
 from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, JsonValue, Status
 
 if TYPE_CHECKING:
@@ -72,18 +73,12 @@ class Ledger:
         self._journal.append(record_of(entry), patience=self._patience)
 
     def held(self) -> set[str]:
-        """The ids of the approvals that the log holds. For the start after a crash: it reads the whole file.
+        """The ids of the approvals that the log holds. For the start after a crash: it reads all of it, archives too.
 
         Raises:
             AuditError: the log cannot be read.
 
         """
-        try:
-            with self._path.open("rb") as file:
-                found = [decode(line) for line in file]
-        except FileNotFoundError:
-            return set()
-        except OSError as exc:
-            hint = "look at the file: it must be yours, and no folder"
-            raise AuditError(f"the audit log {self._path} cannot be read: {exc.strerror}", hint=hint) from exc
-        return {str(fields["approval_id"]) for fields in found if fields is not None and "approval_id" in fields}
+        with closing(history.backwards(self._path)) as newest:
+            found = (decode(line) for line in newest if b'"approval_id"' in line)
+            return {str(fields["approval_id"]) for fields in found if fields is not None and "approval_id" in fields}

@@ -19,6 +19,7 @@ from molecule_approve.wire import Event
 from tests.integration.raw_http import Channel, PeerGoneError
 
 if TYPE_CHECKING:
+    from molecule_approve.audit.chain import Head
     from molecule_approve.client.wait import Link
 
 WORKSPACE = "11111111-1111-4111-8111-111111111111"
@@ -163,6 +164,7 @@ class Watcher:
     troubles: list[ApprovalError] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     withdrawals: list[str] = field(default_factory=list)
+    heads: list[Head] = field(default_factory=list)
     ticks: int = 0
     on_asked: Callable[[Question], object] | None = None
     on_withdrawing: Callable[[], object] | None = None
@@ -181,6 +183,9 @@ class Watcher:
         self.questions.append(question)
         if self.on_asked is not None:
             self.on_asked(question)
+
+    def recorded(self, head: Head) -> None:
+        self.heads.append(head)
 
     def withdrawing(self, why: str) -> None:
         self.withdrawals.append(why)

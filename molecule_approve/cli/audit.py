@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import audit_keep, audit_tail, audit_verify
+from . import audit_keep, audit_story, audit_tail, audit_verify
 
 app = typer.Typer(
     name="audit",
@@ -14,6 +14,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(audit_tail.tail)
+app.command()(audit_story.show)
+app.command()(audit_story.stats)
+app.command()(audit_story.export)
 app.command()(audit_verify.verify)
 app.command()(audit_keep.rotate)
 app.command()(audit_keep.init)

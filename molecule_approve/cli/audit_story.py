@@ -1,0 +1,296 @@
+"""``audit show``, ``audit stats`` and ``audit export``: what the log says, and one request's records to take away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from molecule_approve.errors import AuditError, DeliveryError, UsageError
+from molecule_approve.safe_text import json_line, visible
+
+from . import options, output
+from .exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from molecule_approve.audit.archives import Snapshot
+    from molecule_approve.audit.chain import Head
+    from molecule_approve.audit.story import Fit, Gathered
+
+    from .audit_story_view import Piece
+
+SHORTEST = 6
+"""Characters of an id that are asked for at least."""
+
+LISTED = 10
+"""Requests that are named where an id is not unique."""
+
+Trace = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRACE",
+        help="The request's trace id, approval id or task id, or at least six characters of its beginning.",
+        show_default=False,
+    ),
+]
+
+
+def show(trace: Trace, json: options.Json = False, config: options.Config = None, audit_log: options.AuditLog = None) -> int:
+    """Tell one request's whole story, as the log has it. It does not verify: verify does."""
+    from molecule_approve.audit.story import Story  # noqa: PLC0415 - help needs none of it
+
+    from .audit_story_view import story_json, story_lines  # noqa: PLC0415
+
+    with _history(options.audit_log_path(config, audit_log)) as history:
+        story = Story(history.gathered(trace).entries)
+    _tell(json_line(story_json(story)) if json else "\n".join(map(_rendering(), story_lines(story))))
+    return Exit.OK
+
+
+def stats(
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="Requests that began then or later: 2h, 1d, 2026-04-27T10:00:00Z."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="Requests that began before: the same forms.")
+    ] = None,
+    json: options.Json = False,
+    config: options.Config = None,
+    audit_log: options.AuditLog = None,
+) -> int:
+    """Count the requests by outcome and approver, and how long decisions took. It does not verify: verify does."""
+    from molecule_approve.audit.stats import statistics  # noqa: PLC0415 - help needs none of it
+
+    from .audit_stats_view import statistics_json, statistics_lines  # noqa: PLC0415
+    from .audit_story_view import UNPROVED  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    first = None if since is None else _when(since, "--since", now)
+    last = None if until is None else _when(until, "--until", now)
+    with _history(options.audit_log_path(config, audit_log)) as history:
+        history.complain()
+        found = statistics((line for _, line in history.snapshot.forwards()), first, last)
+    if json:
+        _tell(json_line(statistics_json(found, first, last)))
+    else:
+        _tell("\n".join(statistics_lines(found, _width(), UNPROVED, blocks=_draws_blocks())))
+    return Exit.OK
+
+
+def export(
+    trace: Trace,
+    target: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="PATH", help="A file that does not exist yet. [stdout]"),
+    ] = None,
+    complete: Annotated[
+        bool,
+        typer.Option("--complete", help="Add every line up to the log's head: a proof, and other requests' texts."),
+    ] = False,
+    config: options.Config = None,
+    audit_log: options.AuditLog = None,
+) -> int:
+    """Write one request's records with what proves them, as JSON that verify FILE checks on any machine."""
+    from molecule_approve.audit.export_check import check  # noqa: PLC0415 - help needs none of it
+
+    path = options.audit_log_path(config, audit_log)
+    if target is not None and os.path.lexists(target):
+        raise _is_there(target)
+    text = _exported(path, trace, complete=complete)
+    if target is None:
+        output.answer(text)
+    else:
+        _keep(Path(target), f"{text}\n".encode())
+    report = check(text.encode())
+    if report.whole:
+        return Exit.OK
+    output.talk(f"{output.PROGRAM}: warning: the log is damaged here, and so the export is not whole: {report.faults[0]}")
+    return Exit.NOT_WHOLE
+
+
+def _exported(path: Path, trace: str, *, complete: bool) -> str:
+    from molecule_approve.audit.export import build, stretch  # noqa: PLC0415
+    from molecule_approve.audit.files import recall  # noqa: PLC0415
+    from molecule_approve.clock import utc_now  # noqa: PLC0415
+
+    memory = recall(path)  # first: the log may grow meanwhile, and must not seem to be behind
+    with _history(path) as history:
+        entries, head = history.gathered(trace)
+        first = next((entry.link for entry in entries if entry.link is not None), None)
+        head = _head(head)
+        chain = stretch(history.snapshot.backwards(), first, head) if complete and first is not None else None
+    remembered = None if memory is None else memory.head
+    return json_line(build(entries, head, exported_at=utc_now(), remembered=remembered, chain=chain))
+
+
+def _head(head: Head | None) -> Head:
+    if head is None:
+        raise AuditError("nothing can be exported: the log has no chained record", hint="`audit show` shows its lines")
+    return head
+
+
+# --- the log -------------------------------------------------------------------------------------------------------------
+
+
+class _History(NamedTuple):
+    """All files of a log."""
+
+    path: Path
+    snapshot: Snapshot
+
+    def gathered(self, text: str) -> Gathered:
+        """The records of the one request that an id means.
+
+        Raises:
+            UsageError: the id is too short, or means several.
+            AuditError: there is none, or the log cannot be read.
+
+        """
+        from molecule_approve.audit.story import gather, which  # noqa: PLC0415
+
+        if len(text) < SHORTEST:
+            raise UsageError(
+                f"{text!r} is too short for an id", hint=f"give at least {SHORTEST} characters of its beginning"
+            )
+        fits = which(self.snapshot.backwards(), text)
+        if len(fits) > 1:
+            raise UsageError(f"{text[:80]!r} may mean {len(fits)} requests: {_listed(fits)}", hint="give a whole trace id")
+        if not fits:
+            self.complain()
+            raise AuditError(
+                f"the audit log {self.path} holds no request {text[:80]!r}",
+                hint="is it the right log? see --audit-log; `audit tail` shows trace ids",
+            )
+        return gather(self.snapshot.backwards(), fits[0].trace_id)
+
+    def complain(self) -> None:
+        """Say what could not be read, and so is not in what is told."""
+        for piece in self.snapshot.unreadable:
+            output.talk(f"{output.PROGRAM}: warning: left out: {visible(piece.reason)}")
+
+
+def _listed(fits: list[Fit]) -> str:
+    shown = [fit.trace_id if fit.name == "trace_id" else f"{fit.trace_id} ({fit.name} {fit.id})" for fit in fits[:LISTED]]
+    return ", ".join(shown) + (", …" if len(fits) > LISTED else "")
+
+
+@contextmanager
+def _history(path: Path) -> Iterator[_History]:
+    from molecule_approve.audit import files  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.archives import Snapshot  # noqa: PLC0415
+
+    try:
+        with Snapshot(path) as snapshot:
+            if not snapshot.pieces and not snapshot.unreadable:
+                os.close(files.open_for_reading(path))  # says that it is not there
+            yield _History(path, snapshot)
+    except OSError as exc:
+        raise files.explained(exc, "read", path) from exc
+
+
+def _when(text: str, option: str, now: datetime) -> datetime:
+    """A moment: an RFC 3339 time, or a duration back from now."""
+    from molecule_approve.audit.story import moment  # noqa: PLC0415
+    from molecule_approve.durations import parse_duration  # noqa: PLC0415
+
+    try:
+        return moment(text) or now - timedelta(seconds=parse_duration(text))
+    except (UsageError, OverflowError) as exc:
+        raise UsageError(
+            f"{option}: {text[:40]!r} is no time", hint="write a duration like 2h or 1d, or a time like 2026-04-27T10:00:00Z"
+        ) from exc
+
+
+# --- telling -------------------------------------------------------------------------------------------------------------
+
+
+def _tell(text: str) -> None:
+    """The answer; a reader who has had enough is no error."""
+    try:
+        output.answer(text)
+    except DeliveryError as exc:
+        if not isinstance(exc.__cause__, BrokenPipeError):
+            raise
+
+
+def _rendering() -> Callable[[Iterable[Piece]], str]:
+    """How pieces of a line become text: with colours where somebody sees them."""
+    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
+
+    terminal = output.is_terminal(sys.stdout) and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
+    if not terminal or os.environ.get("NO_COLOR") or in_ci(os.environ):
+        return lambda pieces: "".join(text for text, _ in pieces).rstrip()
+    return _coloured()
+
+
+def _coloured() -> Callable[[Iterable[Piece]], str]:
+    from rich.console import Console  # noqa: PLC0415 - a third of the start, and only a terminal needs it
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def coloured(pieces: Iterable[Piece]) -> str:
+        with console.capture() as captured:  # Rich must not write by itself: it leaves with 1 when the reader is gone
+            console.print(Text.assemble(*pieces), end="")
+        return captured.get()
+
+    return coloured
+
+
+def _width() -> int:
+    """The window's columns; 80 where there is none."""
+    return max(30, shutil.get_terminal_size().columns) if output.is_terminal(sys.stdout) else 80
+
+
+def _draws_blocks() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+# --- keeping -------------------------------------------------------------------------------------------------------------
+
+
+def _is_there(target: str) -> UsageError:
+    return UsageError(f"--output: {target!r} is there already", hint="nothing is overwritten: name another file")
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Write the file 0600, whole or not at all, and over no other.
+
+    Raises:
+        UsageError: something of that name is there.
+        DeliveryError: it cannot be written.
+
+    """
+    import tempfile  # noqa: PLC0415 - whoever only reads does without its imports
+
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(handle)
+            os.link(name, path)  # fails where the name is taken, however lately; a rename would not
+        finally:
+            Path(name).unlink()
+        _sync(path.parent)
+    except FileExistsError as exc:
+        raise _is_there(str(path)) from exc
+    except OSError as exc:
+        raise DeliveryError(f"{path} cannot be written: {exc.strerror}", hint="name a file in a folder of yours") from exc
+
+
+def _sync(folder: Path) -> None:
+    from molecule_approve.audit.files import sync_folder  # noqa: PLC0415
+
+    sync_folder(folder)

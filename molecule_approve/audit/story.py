@@ -1,13 +1,11 @@
 """Pure: one request's records, found among a log's lines, and what they say together.
 
-The lines are given without their newlines, the newest first. How the story looks is not known here, and nothing is proved:
-whether the chain holds is `audit verify`'s business.
+How the story looks is not known here, and nothing is proved: whether the chain holds is `audit verify`'s business.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,10 +16,12 @@ from .record import CHAIN_FIELDS, ENDINGS, FIELDS, EventType, RecordAction, Reco
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
+Newest = Callable[[Collection[bytes]], Iterable[bytes]]
+"""Gives a log's lines without their newlines, the newest first: at least those that hold one of the words, and the chained
+lines next to them. The words may become more while it goes on."""
+
 IDS = ("trace_id", "approval_id", "task_id")
 """The fields by which a request is known."""
-
-_NEAR = 8  # lines that are kept while the next chained one after a record is looked for; nearly always it is the first
 
 
 class Fit(NamedTuple):
@@ -75,14 +75,14 @@ class Gathered(NamedTuple):
     head: Head | None
 
 
-def which(newest: Iterable[bytes], text: str) -> list[Fit]:
+def which(newest: Newest, text: str) -> list[Fit]:
     """The requests that an id means, or that the beginning of one may mean; each once, the newest first.
 
     A whole id means itself, whatever else begins with it, and a trace id means just that trace. A line that nothing vouches
     for is believed only where no chained one fits. After a whole id no more is read than needed.
     """
     search = _Search(text)
-    for line in newest:
+    for line in newest(search.words):
         if not search.take(line):
             break
     return search.found()
@@ -94,13 +94,13 @@ class _Search:
     def __init__(self, text: str) -> None:
         # Ids are written in small letters; people also paste them in others.
         self._wanted = (text, text.lower())
-        self._needles = {b'"' + needle(one) for one in self._wanted}
+        self.words = {b'"' + needle(one) for one in self._wanted}
         self._fits: dict[tuple[bool, bool, str], Fit] = {}
         self._whole: set[str] = set()
 
     def take(self, line: bytes) -> bool:
         """Look at one line; whether an older one can add anything."""
-        if not any(word in line for word in self._needles):
+        if not any(word in line for word in self.words):
             return True
         fields = decode(line)
         trace = None if fields is None else fields.get("trace_id")
@@ -121,7 +121,7 @@ class _Search:
         self._fits.setdefault((chained, whole, trace), Fit(trace, name, value))
         if whole and chained:
             self._whole.add(trace)
-            self._needles.add(b'"' + needle(trace))
+            self.words.add(b'"' + needle(trace))
 
     def found(self) -> list[Fit]:
         """Those of the best kind: chained before others, then whole before beginnings, then the trace itself."""
@@ -133,14 +133,14 @@ class _Search:
         return []
 
 
-def gather(newest: Iterable[bytes], trace_id: str) -> Gathered:
+def gather(newest: Newest, trace_id: str) -> Gathered:
     """All records of one request. A record that stands twice, at the boundary of two files, is told once.
 
     No more is read than to the record before the request's beginning: before `initiated` only a record that was written
     with it, of the log's recovery, can belong to it.
     """
     walk = _Gathering(trace_id)
-    for line in newest:
+    for line in newest({needle(trace_id)}):
         if not walk.take(line):
             break
     return Gathered(walk.entries[::-1], walk.head)
@@ -154,7 +154,7 @@ class _Gathering:
         self.head: Head | None = None
         self._trace_id = trace_id
         self._needle = needle(trace_id)
-        self._later: deque[bytes] = deque(maxlen=_NEAR)
+        self._newer: Link | None = None  # the chained line that was met last
         self._lacking: Entry | None = None  # the record whose chained line before was not met yet
         self._begun = False
 
@@ -162,23 +162,18 @@ class _Gathering:
         """Look at one line; whether an older one can belong."""
         fields = decode(line) if self._needle in line else None
         mine = fields is not None and fields.get("trace_id") == self._trace_id
-        if not mine and b'"prev"' not in line:
-            return True
-        if not mine and self.head is not None and self._lacking is None:
-            self._later.append(line)  # most of a long log; whether it is chained matters only beside a record
-            return True
         link = link_of(line)
-        if link is not None and self._lacking is not None:
-            if link == self._lacking.link:
+        if link is not None:
+            if link == self._newer:
                 return True
-            self._lacking.before, self._lacking = link, None
+            self.head = self.head or link.head
+            if self._lacking is not None:
+                self._lacking.before, self._lacking = link, None
             if self._begun and not mine:
                 return False
-        if link is not None:
-            self.head = self.head or link.head
         if mine and fields is not None:
-            self._add(Entry(line, link, fields, after=self._next(link)))
-        self._later.append(line)
+            self._add(Entry(line, link, fields, after=None if link is None else self._newer))
+        self._newer = link or self._newer
         return True
 
     def _add(self, entry: Entry) -> None:
@@ -186,13 +181,6 @@ class _Gathering:
         if entry.link is not None:
             self._lacking = entry
             self._begun = self._begun or is_beginning(entry)
-
-    def _next(self, link: Link | None) -> Link | None:
-        """The nearest chained line after a record; not its own copy at the boundary of two files."""
-        if link is None:
-            return None
-        later = (link_of(line) for line in reversed(self._later))
-        return next((found for found in later if found is not None and found != link), None)
 
 
 def is_beginning(entry: Entry) -> bool:

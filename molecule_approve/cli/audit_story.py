@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -156,13 +157,15 @@ class _History(NamedTuple):
             AuditError: there is none, or the log cannot be read.
 
         """
+        from molecule_approve.audit import skim  # noqa: PLC0415
         from molecule_approve.audit.story import gather, which  # noqa: PLC0415
 
+        newest = partial(skim.backwards, self.snapshot)
         if len(text) < SHORTEST:
             raise UsageError(
                 f"{text!r} is too short for an id", hint=f"give at least {SHORTEST} characters of its beginning"
             )
-        fits = which(self.snapshot.backwards(), text)
+        fits = which(newest, text)
         if len(fits) > 1:
             raise UsageError(f"{text[:80]!r} may mean {len(fits)} requests: {_listed(fits)}", hint="give a whole trace id")
         if not fits:
@@ -171,7 +174,7 @@ class _History(NamedTuple):
                 f"the audit log {self.path} holds no request {text[:80]!r}",
                 hint="is it the right log? see --audit-log; `audit tail` shows trace ids",
             )
-        return gather(self.snapshot.backwards(), fits[0].trace_id)
+        return gather(newest, fits[0].trace_id)
 
     def complain(self) -> None:
         """Say what could not be read, and so is not in what is told."""

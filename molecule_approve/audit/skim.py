@@ -60,6 +60,6 @@ def _worth_reading(block: bytes, words: Collection[bytes]) -> Iterator[bytes]:
         return
     places = range(len(rows))
     newest = next((place for place in places if link_of(rows[place])), len(rows) - 1)
-    oldest = next((place for place in places[:newest:-1] if link_of(rows[place])), newest + 1)
+    oldest = next((place for place in places[:newest:-1] if link_of(rows[place])), len(rows))
     yield from rows[: newest + 1]
     yield from rows[oldest:]

@@ -123,9 +123,7 @@ class Journal:
 
         """
         with self._held(patience, pause):
-            if not new_key and files.exists(sealing.state_path(self.path)):
-                raise AuditError(f"the audit log {self.path} is sealed already", hint="--new-key begins a new key")
-            key = self._writer.begin_sealing()
+            key = self._writer.begin_sealing(new_key=new_key)
             self._write(record)
             return key
 
@@ -185,11 +183,12 @@ class Journal:
             found = self.path.lstat()
         except FileNotFoundError:
             return
-        if found.st_nlink == 1 and (self._limit is None or found.st_size < self._limit):
+        full = self._limit is not None and found.st_size >= self._limit
+        if not full and found.st_nlink == 1:
             return
         from . import rotation  # noqa: PLC0415 - most appends need it not
 
         # A log that cannot be rotated (no hard links, a folder that we may not write) is no reason to lose a record.
         with suppress(AuditError, OSError):
-            if found.st_nlink == 1 or rotation.is_half_done(self.path):
+            if full or rotation.is_half_done(self.path):
                 rotation.rotate(self.path)

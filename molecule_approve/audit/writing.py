@@ -16,7 +16,7 @@ from . import files, history, lines, sealing, tip
 from .chain import START, Head, link_of
 from .files import Memory, on_network_filesystem
 from .record import LINE_LIMIT, EventType, Record, RecordAction, RecordOutcome, encode
-from .seal import KEY_BYTES, SealKey
+from .seal import KEY_BYTES, SealKey, from_text
 from .sealing import Sealing
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ ATTEMPTS = 20
 
 
 class _Plan(NamedTuple):
-    """What is written, and what is remembered then. When it is written again, it is the same bytes."""
+    """One line, and what is remembered then. When it is written again, it is the same bytes."""
 
-    batch: bytes
+    line: bytes
     head: Head
     sealing: Sealing | None
 
@@ -65,44 +65,48 @@ class Writer:
             raise AuditError(
                 f"the audit log {self._path} lost data before: fsync failed", hint="look at the disk, then try again"
             )
-        plan = self._planned(record)
-        for _ in range(ATTEMPTS):
-            stored = self._stored(plan.batch)
-            if stored is not None:
-                self._remember(plan, stored)
-                return plan.head
-        raise AuditError(
-            f"the audit log {self._path} cannot be written: it is renamed, or half a line is added, again and again",
-            hint="look which other program writes it",
-        )
+        plans = self._planned(record)
+        for plan in plans:
+            self._remember(plan, self._stand(plan.line))
+        return plans[-1].head
 
-    def begin_sealing(self) -> SealKey:
+    def begin_sealing(self, *, new_key: bool) -> SealKey:
         """Make the key of the next record, which is sealed from then on, as all after it.
 
+        Args:
+            new_key: also where the log is sealed already, or its key was lost or damaged.
+
         Raises:
-            AuditError, OSError: as for :meth:`write`.
+            AuditError: it is sealed already, or its id is none of ours; or as for :meth:`write`.
+            OSError: the system refuses.
 
         """
-        before = self._look().tip.head or Head(_new_log_id(), 0, START)
+        found = self._look(None if new_key else sealing.recall(self._path))
+        if not new_key and (found.sealing is not None or found.tip.sealed):
+            raise AuditError(f"the audit log {self._path} is sealed already", hint="--new-key begins a new key")
+        before = found.tip.head or Head(_new_log_id(), 0, START)
         key = SealKey(before.log_id, before.seq + 1, os.urandom(KEY_BYTES))
+        try:
+            from_text(key.to_text())
+        except ValueError as exc:
+            raise AuditError(f"the audit log {self._path} cannot be sealed: its id is none of ours") from exc
         sealing.store(self._path, Sealing(before, key))
         return key
 
     # --- what to write -------------------------------------------------------------------------------------------------
 
-    def _planned(self, record: Record) -> _Plan:
-        found = self._look()
+    def _planned(self, record: Record) -> list[_Plan]:
+        found = self._look(sealing.recall(self._path))
         if found.tip.sealed and found.sealing is None:
             raise sealing.lost(self._path)
         if found.size == 0:
             record = self._with_file_system(record)
         trouble = found.torn | found.tip.damage
-        batch = [self._recovery(record, trouble), record] if trouble else [record]
-        return self._encoded(batch, found.tip.head, found.sealing)
+        records = [self._recovery(record, trouble), record] if trouble else [record]
+        return list(self._encoded(records, found.tip.head, found.sealing))
 
-    def _look(self) -> _Found:
+    def _look(self, sealed: Sealing | None) -> _Found:
         there = files.exists(self._path)
-        sealed = sealing.recall(self._path)
         memory = _newest(files.recall(self._path), sealed)
         handle = files.open_for_writing(self._path)
         try:
@@ -132,11 +136,10 @@ class Writer:
             extras=extras,
         )
 
-    def _encoded(self, batch: Sequence[Record], last: Head | None, sealed: Sealing | None) -> _Plan:
+    def _encoded(self, records: Sequence[Record], last: Head | None, sealed: Sealing | None) -> Iterator[_Plan]:
         head = last or (Head(_new_log_id(), 0, START) if sealed is None else sealed.head)
         key = None if sealed is None else sealed.key.at(head.seq + 1)
-        data = b""
-        for record in batch:
+        for record in records:
             line = encode(
                 record,
                 log_id=head.log_id,
@@ -147,21 +150,31 @@ class Writer:
             )
             head = Head(head.log_id, head.seq + 1, hashlib.sha256(line).hexdigest())
             key = None if key is None else key.at(key.seq + 1)
-            data += line + b"\n"
-        return _Plan(data, head, None if key is None else Sealing(head, key))
+            yield _Plan(line + b"\n", head, None if key is None else Sealing(head, key))
 
     # --- writing it ----------------------------------------------------------------------------------------------------
 
-    def _stored(self, batch: bytes) -> os.stat_result | None:
-        """Write the lines in one call and make them durable; what the file is then, if they stand, whole, in the log."""
+    def _stand(self, line: bytes) -> os.stat_result:
+        """Write the line until it stands, whole, in the log; what the log's file is then."""
+        for _ in range(ATTEMPTS):
+            stored = self._stored(line)
+            if stored is not None:
+                return stored
+        raise AuditError(
+            f"the audit log {self._path} cannot be written: it is renamed, or half a line is added, again and again",
+            hint="look which other program writes it",
+        )
+
+    def _stored(self, line: bytes) -> os.stat_result | None:
+        """Write the line in one call and make it durable; what the file is then, if it stands, whole, in the log."""
         handle = files.open_for_writing(self._path)
         try:
             size = os.fstat(handle).st_size
             if size == 0:
                 files.sync_folder(self._path.parent)
             elif os.pread(handle, 1, size - 1) != b"\n":
-                batch = b"\n" + batch
-            if not _written(handle, batch):
+                line = b"\n" + line
+            if not _written(handle, line):
                 return None
             self._sync(handle)
             return os.fstat(handle) if files.is_named(handle, self._path) else None
@@ -184,13 +197,21 @@ class Writer:
             files.remember(self._path, Memory(plan.head, stored.st_ino, stored.st_size, plan.sealing is not None))
 
 
-def _written(handle: int, batch: bytes) -> bool:
+def _written(handle: int, line: bytes) -> bool:
     """Append the bytes; False where only a part fitted, or where they follow half a line of a writer without our lock."""
-    written = os.write(handle, batch)
-    if written < len(batch):
-        return False
+    written = os.write(handle, line)
     start = os.lseek(handle, 0, os.SEEK_CUR) - written  # with O_APPEND, only the write itself knows where it went
-    return start == 0 or batch.startswith(b"\n") or os.pread(handle, 1, start - 1) == b"\n"
+    if written < len(line) and not _completed(handle, line, start, written):
+        return False
+    return start == 0 or line.startswith(b"\n") or os.pread(handle, 1, start - 1) == b"\n"
+
+
+def _completed(handle: int, line: bytes, start: int, written: int) -> bool:
+    """Whether a line stands there that nearly fitted: without its newline it is a record, and must not be written again."""
+    if written < len(line) - 1:
+        return False
+    os.write(handle, b"\n")
+    return os.pread(handle, len(line), start) == line
 
 
 def _newest(memory: Memory | None, sealed: Sealing | None) -> Memory | None:

@@ -11,15 +11,19 @@ from molecule_approve.errors import AuditError
 from . import files, lines
 
 
-def backwards(log: Path) -> Generator[bytes, None, None]:
+def backwards(log: Path, unread: list[Path] | None = None) -> Generator[bytes, None, None]:
     """All whole lines without their newlines, the newest first; none where there is no log. Whoever stops early closes it.
+
+    Args:
+        log: the live file.
+        unread: gets, after the last line, the archives that cannot be read and were left out.
 
     Raises:
         AuditError: a file cannot be read.
 
     """
     yield from live(log)
-    yield from older(log)
+    yield from older(log, unread)
 
 
 def live(log: Path) -> Generator[bytes, None, None]:
@@ -39,15 +43,17 @@ def live(log: Path) -> Generator[bytes, None, None]:
         os.close(handle)
 
 
-def older(log: Path) -> Generator[bytes, None, None]:
+def older(log: Path, unread: list[Path] | None = None) -> Generator[bytes, None, None]:
     """The lines of the archives alone, as :func:`backwards` gives them.
 
-    One that cannot be read is left out: `audit verify` names it.
+    One that cannot be read is left out: `audit verify` names it, and so does ``unread``.
     """
     from . import archives  # noqa: PLC0415 - most searches end in the live file, and completion has a budget
 
     try:
         with archives.Snapshot(log) as snapshot:
             yield from snapshot.backwards(live=False)
+            if unread is not None:
+                unread.extend(found.path for found in snapshot.unreadable)
     except OSError as exc:
         raise files.explained(exc, "read", log) from exc

@@ -171,8 +171,16 @@ class Journal:
             raise files.explained(exc, "written", self.path) from exc
 
     def _earlier_grant(self, approval_id: str) -> Mapping[str, JsonValue] | None:
-        with closing(history.backwards(self.path)) as newest:
-            return search.earlier_grant(newest, mask(approval_id, self._secrets))
+        unread: list[Path] = []
+        with closing(history.backwards(self.path, unread)) as newest:
+            found = search.earlier_grant(newest, mask(approval_id, self._secrets))
+        if found is None and unread:
+            # The grant may stand there: one yes opens one gate, so what cannot be known is a no.
+            raise AuditError(
+                f"whether the approval {approval_id} was used cannot be known: {unread[0]} cannot be read",
+                hint="`audit verify` says why",
+            )
+        return found
 
     def _write(self, record: Record) -> Head:
         self._rotate_when_full()

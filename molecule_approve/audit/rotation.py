@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from .chain import link_of
 
 _LINKLESS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 """What a file system answers that has no hard links."""
+
+_OURS = re.compile(r"\.\d{12,}-\d{12,}(?:\.\d+)?\Z", re.ASCII)
+"""How names end that :func:`~.archives.archive_name` gives."""
 
 
 def next_path(log: Path) -> Path:
@@ -48,6 +52,7 @@ def rotate(log: Path) -> Path | None:
             )
         archive = _linked(log, handle, *numbers)
         files.sync_folder(log.parent)
+        _forget_earlier_names(log, handle, archive)
         _replace(log, handle)
     finally:
         os.close(handle)
@@ -95,6 +100,16 @@ def _link(log: Path, name: Path) -> None:
         if exc.errno not in _LINKLESS:
             raise
         raise AuditError(f"the file system of {log} has no hard links, so the log cannot be rotated safely") from exc
+
+
+def _forget_earlier_names(log: Path, handle: int, archive: Path) -> None:
+    """Drop what a rotation that then failed had called this file: more records came since, so that name is wrong."""
+    found = os.fstat(handle)
+    if found.st_nlink <= 2:  # the live name, and the archive's
+        return
+    for path in names(log):
+        if path != archive and _OURS.search(path.name) and _is_same(path, found):
+            path.unlink()
 
 
 def _replace(log: Path, old: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +24,7 @@ class Damage(StrEnum):
     COPYTRUNCATED = "copytruncated"
     REPLACED = "replaced"
     CHANGED = "changed"
+    UNREADABLE = "unreadable"
 
 
 class Live(NamedTuple):
@@ -79,6 +80,14 @@ def find(live: Live, newest: Iterable[bytes], older: Iterable[bytes], memory: Me
     if tip is not None or memory is None:
         return tip or Tip(None, sealed=False, damage={})  # the log begins after what is remembered: rotated, and no harm
     return _with(_remembered(memory), _reason(live, memory, in_live=False), memory)
+
+
+def unread(found: Tip, names: Sequence[str]) -> Tip:
+    """The same, where archives could not be read: what was not found may stand there, and is not said to be deleted."""
+    is_in_doubt = found.head is None or found.damage.get("reason") == Damage.DELETED
+    if not names or not is_in_doubt:
+        return found
+    return found._replace(damage={**found.damage, "reason": Damage.UNREADABLE.value, "unreadable": list(names)})
 
 
 def _remembered(memory: Memory) -> Tip:

@@ -112,9 +112,11 @@ class Writer:
         try:
             status = os.fstat(handle)
             end = lines.finished_end(handle, status.st_size)
-            with closing(history.older(self._path)) as older:
+            unread: list[Path] = []
+            with closing(history.older(self._path, unread)) as older:
                 live = tip.Live(there, status.st_ino, status.st_size)
                 found = tip.find(live, _lines(handle, end, status.st_size), older, memory)
+            found = tip.unread(found, [path.name for path in unread])
             return _Found(found, status.st_size, _torn(handle, end, status.st_size), sealed)
         finally:
             os.close(handle)

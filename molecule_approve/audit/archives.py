@@ -36,6 +36,9 @@ _PACKED = r"(?:\.(?:gz|xz|bz2|zst))?"
 BEGINNING = 16 * 1024 * 1024
 """Bytes in which a file's first record is looked for; other tools may have written before us, but there must be an end."""
 
+ATTEMPTS = 10
+"""How often the folder is looked at again because somebody renamed files in that very moment."""
+
 Identity = tuple[int, int]
 """Device and inode: the file, whatever it is called."""
 
@@ -110,7 +113,7 @@ class Snapshot:
         if piece.live and self._live is not None:
             yield self._live
             return
-        handle = _text_of(self._path_now(piece))
+        handle = self._text(piece)
         try:
             yield handle
         finally:
@@ -143,29 +146,36 @@ class Snapshot:
                 for line in lines.forwards(file):
                     yield piece, line
 
-    def _path_now(self, piece: Piece) -> Path:
-        """Where the file is now: logrotate gives new names, and compresses."""
-        with suppress(OSError):
-            if _identity(piece.path.lstat()) == piece.identity:
-                return piece.path
+    def _text(self, piece: Piece) -> int:
+        """A handle of the file's text, wherever it is now: logrotate gives new names, and compresses."""
+        now = piece
+        while True:
+            handle = _opened_or_none(now.path)
+            if handle is not None and _identity(os.fstat(handle)) == now.identity:
+                return _text_behind(now.path, handle)
+            if handle is not None:
+                os.close(handle)
+            now = self._now(piece)
+
+    def _now(self, piece: Piece) -> Piece:
         for other in self._found()[0]:
             if other.identity == piece.identity or (piece.first is not None and other.first == piece.first):
-                return other.path
+                return other
         raise AuditError(f"the audit log's archive {piece.path} was removed while it was read", hint="try again")
 
     def _found(self) -> tuple[tuple[Piece, ...], tuple[Unreadable, ...]]:
-        pieces, unreadable = [], []
+        for _ in range(ATTEMPTS):
+            listed = _listed(self._log)
+            found = [_piece(path) for path in sorted(listed)]
+            # Where logrotate renames meanwhile, a file can be met under no name at all.
+            if all(isinstance(one, Unreadable) or (one and one.identity == listed[one.path]) for one in found):
+                break
+        pieces = [one for one in found if isinstance(one, Piece)]
         if self._live is not None:
-            pieces.append(Piece(self._log, first_link(self._live), _identity(os.fstat(self._live)), live=True))
-        known = {piece.identity for piece in pieces}
-        for path in names(self._log):
-            found = _piece(path)
-            if isinstance(found, Unreadable):
-                unreadable.append(found)
-            elif found is not None and found.identity not in known:
-                known.add(found.identity)
-                pieces.append(found)
-        return tuple(_in_order(_each_once(pieces))), tuple(unreadable)
+            pieces.insert(0, Piece(self._log, first_link(self._live), _identity(os.fstat(self._live)), live=True))
+        one_each = {piece.identity: piece for piece in reversed(pieces)}
+        unreadable = tuple(one for one in found if isinstance(one, Unreadable))
+        return tuple(_in_order(_each_once([*reversed(one_each.values())]))), unreadable
 
 
 def names(log: Path) -> list[Path]:
@@ -176,14 +186,31 @@ def names(log: Path) -> list[Path]:
         AuditError: the folder cannot be read.
 
     """  # noqa: D205 - the first sentence needs two lines
+    return sorted(_listed(log))
+
+
+def _listed(log: Path) -> dict[Path, Identity]:
+    """The archives' names, and what they mean at this moment."""
     whole, stem, suffix = re.escape(log.name), re.escape(log.stem), re.escape(log.suffix)
     pattern = re.compile(rf"(?:{whole}{_NUMBER}|{stem}{_NUMBER}{suffix}){_PACKED}\Z", re.ASCII)
+    found = {}
     try:
-        return sorted(path for path in log.parent.iterdir() if pattern.match(path.name) and path != log)
+        there = set(os.listdir(log.parent))  # noqa: PTH208 - texts are what is wanted
+        for name in there:
+            # What has a lock beside it is a log of its own, whatever it is called.
+            if pattern.match(name) and name != log.name and f"{name}.lock" not in there:
+                with suppress(FileNotFoundError):
+                    found[log.with_name(name)] = _identity(log.with_name(name).lstat())
     except FileNotFoundError:
-        return []
+        return {}
     except OSError as exc:
         raise files.explained(exc, "read", log.parent) from exc
+    return found
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether the file has to be unpacked, by its name."""
+    return path.suffix in {*_OPENERS, ".zst"}
 
 
 def archive_name(log: Path, first: int, last: int) -> Path:
@@ -234,10 +261,19 @@ def _unpacked(path: Path, handle: int) -> Iterator[BinaryIO]:
             yield file
 
 
-def _text_of(path: Path) -> int:
-    """A handle of the file's text: the file itself, or a nameless temporary one with what was unpacked."""
-    handle = files.open_for_reading(path)
-    if path.suffix not in _OPENERS:
+def text_of(path: Path) -> int:
+    """A handle of the file's text: the file itself, or a nameless temporary one with what was unpacked.
+
+    Raises:
+        AuditError: it cannot be read, or not be unpacked.
+
+    """
+    return _text_behind(path, files.open_for_reading(path))
+
+
+def _text_behind(path: Path, handle: int) -> int:
+    """The handle, or one of what was unpacked; then the handle is closed."""
+    if not is_compressed(path):
         return handle
     try:
         with _unpacked(path, handle) as packed, tempfile.TemporaryFile() as spool:

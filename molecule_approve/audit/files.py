@@ -225,7 +225,7 @@ def _memory_in(data: bytes) -> Memory | None:
         head = Head(str(found["log_id"]), int(found["seq"]), str(found["hash"]))
         memory = Memory(head, int(found["inode"]), int(found["size"]), bool(found["sealed"]))
         return memory if found["check"] == _check(memory) else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
-from . import files, history, sealing, search, tip
+from . import files, history, search, tip
 from .chain import Head
 from .files import on_network_filesystem
 from .record import Record, mask

@@ -56,7 +56,7 @@ def recall(log: Path) -> Sealing | None:
         state = Sealing(head, SealKey(head.log_id, head.seq + 1, bytes.fromhex(found["key"])))
         if found["check"] == _check(state):
             return state
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         pass
     raise AuditError(f"the key of the sealed audit log {log} is damaged: {path}", hint=_AGAIN)
 

@@ -26,7 +26,7 @@ def rotate(config: options.Config = None, audit_log: options.AuditLog = None) ->
     archive = Journal(path).rotate(patience=PATIENCE)
     if archive is None:
         raise AuditError(f"the audit log {path} holds no record that could be archived")
-    output.answer(visible(str(archive)))
+    output.done(visible(str(archive)))
     return Exit.OK
 
 
@@ -50,7 +50,7 @@ def init(
     if new_key and not seal:
         raise UsageError("--new-key goes with --seal", hint="add --seal")
     path = options.audit_log_path(config, audit_log)
-    journal = Journal(path)
+    journal = Journal(path, limit=None)  # what the size is to be is not asked for here, and "never" may be meant
     origin = assemble.origin()
     record = Record(
         timestamp=utc_now(),
@@ -65,7 +65,7 @@ def init(
     )
     if not seal:
         head = journal.append(record, patience=PATIENCE)
-        output.answer(f"{head.seq}:{head.hash}")
+        output.done(f"{head.seq}:{head.hash}")
         return Exit.OK
     key = journal.init(record, new_key=new_key, patience=PATIENCE)
     try:

@@ -154,6 +154,7 @@ class Plain(Silent):
         super().__init__(on_asked)
         self._heads = heads
         self._head: Head | None = None
+        self._told: Head | None = None
         self._scene = scene
         self._clock = clock
         self._started = clock()
@@ -196,8 +197,10 @@ class Plain(Silent):
             self._tell_head()
 
     def _tell_head(self) -> None:
-        if self._heads and self._head is not None:
-            self._say(f"audit log {self._head.log_id}: its head is {self._head.seq}:{self._head.hash}")
+        if self._heads and self._head is not None and self._head != self._told:
+            self._told = self._head
+            # The id comes from the file, where others write, too.
+            self._say(f"audit log {visible(self._head.log_id)}: its head is {self._head.seq}:{self._head.hash}")
 
     def _times(self) -> tuple[str, str]:
         waited = self._clock() - self._started

@@ -283,6 +283,30 @@ def test_anything_at_any_system_call_loses_nothing(situation: str, kind: str, gr
     ground.strike_all(situation, kind)
 
 
+@needs_strace
+@pytest.mark.parametrize("error", ["EIO", pytest.param("EMFILE", marks=pytest.mark.soak)])
+def test_no_error_makes_one_approval_open_two_gates(error: str, ground: Range) -> None:
+    """The earlier grant stands in an archive; whichever call fails, it is never granted again."""
+    scene = _granted_in_an_archive(ground)
+    calls = write_once(ground.crew, scene.log, what="grant").calls
+    assert len(calls) > 20
+    for call in calls:
+        ended = write_once(ground.crew, scene.log, what="grant", fault=f"{call.name}:error={error}:when={call.number}")
+        assert ended.struck, call
+        assert ended.said is not None
+        assert "error" in ended.said, call
+    assert standing.history(scene.log) == scene.before
+
+
+def _granted_in_an_archive(ground: Range) -> Scene:
+    scene = ground.scene("ordinary")
+    assert "seq" in (write_once(ground.crew, scene.log, what="grant", traced=False).said or {})
+    scene.journal.rotate(patience=0)
+    scene.journal.append(_record(9), patience=0)
+    scene.before = standing.history(scene.log)
+    return scene
+
+
 @pytest.mark.parametrize("situation", ["fresh", "ordinary", "rotation due", "sealed", "torn"])
 def test_a_write_that_is_cut_short_loses_nothing(situation: str, ground: Range) -> None:
     """A file that may really not grow takes nothing, one byte, half a record, or all but the newline; each is closed."""

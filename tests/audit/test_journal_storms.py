@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import select
+import signal
+import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from molecule_approve.audit import files
+from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
+from molecule_approve.cli.main import main
 from molecule_approve.errors import AuditError, Interrupted
-
-if TYPE_CHECKING:
-    from molecule_approve.audit.journal import Journal
+from tests.audit import standing
+from tests.audit.crew import Crew, is_whole
 
 MakeRecord = Callable[..., Record]
 Chained = Callable[[Path], list[dict[str, Any]]]
@@ -58,54 +64,82 @@ def test_many_processes_lose_double_and_reorder_nothing(
     for number in range(4):
         mine = [fields["trace_id"] for fields in found if fields["actor"] == f"w{number}"]
         assert mine == [f"w{number}-{count}" for count in range(40)]
-    assert journal.verify().whole
+    assert is_whole(log)
 
 
-def test_killed_writers_lose_nothing_that_was_acknowledged(
-    log: Path, chained: Chained, child: MakeChild, journal: Journal
-) -> None:
-    """Writers killed at arbitrary moments of their work leave a log that verifies and holds all that they were told."""
-    told: list[tuple[int, str, str]] = []
-    for turn in range(6):
-        writers = [child(WRITER, log, f"k{turn}{number}", 100_000, measured=False) for number in range(2)]
-        spoken = ["".join(f"{writer.line()}\n" for _ in range(3 + 5 * turn)) for writer in writers]
-        for writer, said in zip(writers, spoken, strict=True):
-            told += acknowledged(said + writer.kill())
-    lines = {fields["seq"]: fields["trace_id"] for fields in chained(log)}
-    assert len(told) > 50
-    assert all(lines[seq] == trace for seq, trace, _ in told)
-    assert journal.verify().whole
+class Storm:
+    """Writers that are killed at random, and started again; a rotation by hand in between."""
+
+    def __init__(self, log: Path, *, seed: int, what: str, writers: int) -> None:
+        self._log = log
+        self._random = random.Random(seed)
+        self._what = what
+        self._writers = writers
+        self._names = itertools.count()
+        self.kills = 0
+
+    def rage(self, seconds: float) -> list[dict[str, Any]]:
+        """For so long; what was acknowledged: a whole line that came through a writer's stdout."""
+        with Crew() as crew:
+            running = [self._started(crew) for _ in range(self._writers)]
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                crew.listen(self._random.uniform(0, 0.03))
+                place = self._random.randrange(self._writers)
+                os.kill(running[place], signal.SIGKILL)
+                running[place] = self._started(crew)
+                self.kills += 1
+                if self.kills % 10 == 0:
+                    assert main(["audit", "rotate", "--audit-log", str(self._log)]) in {0, 125}  # 125: nothing to rotate
+            for writer in running:
+                os.kill(writer, signal.SIGKILL)
+            crew.dismissed()
+            return crew.said
+
+    def _started(self, crew: Crew) -> int:
+        # Most live long enough to write some; some die before their first.
+        pause = self._random.choice([0, 0, 0.002])
+        crew.order(
+            do="storm", log=self._log, limit=20_000, what=self._what, name=f"k{next(self._names)}", patience=30, pause=pause
+        )
+        return crew.started()
 
 
-def test_another_tool_that_writes_without_the_lock_takes_nothing_from_us(
-    log: Path, child: MakeChild, journal: Journal, chained: Chained
-) -> None:
-    """Beside a writer that splits its lines over two calls, every acknowledged record stands on a line of its own."""
-    log.parent.mkdir(mode=0o700)
-    foreign = child(
-        """
-        import os, select, sys
-        handle = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        print("ready", flush=True)
-        while not select.select([sys.stdin], [], [], 0)[0]:
-            os.write(handle, b'{"event_type":"memory",')
-            os.write(handle, b'"half":2}\\n')
-            select.select([sys.stdin], [], [], 0.0005)
-        """,
-        log,
-    )
-    assert foreign.line() == "ready"
-    told = [
-        record
-        for writer in [child(WRITER, log, f"w{number}", 60) for number in range(2)]
-        for record in acknowledged(writer.finish()[1])
-    ]
-    foreign.go()
-    assert foreign.finish()[0] == 0
-    found = {fields["seq"]: fields["trace_id"] for fields in chained(log)}
-    assert len(told) == 120
-    assert all(found[seq] == trace for seq, trace, _ in told)
-    assert journal.verify().whole
+def outlive(log: Path, seconds: float, *, seed: int, what: str, key: str = "") -> None:
+    """A storm, and what must stand after it."""
+    storm = Storm(log, seed=seed, what=what, writers=4)
+    told = storm.rage(seconds)
+    sys.stdout.write(f"seed {seed}: {storm.kills} kills, {len(told)} records were acknowledged\n")
+    assert all("seq" in one for one in told), [one for one in told if "seq" not in one]
+    Journal(log).append(Record("t", "approval", "ws", "ws", "approve", "x", "initiated", "after"), patience=1)
+    found = standing.history(log)
+    standing.keeps(found, told)
+    assert len(told) > 50 * seconds
+    assert len(found) - len(told) <= 2 * storm.kills + 10, "more stands there than was written"
+    assert {record.fields["reason"] for record in found if "reason" in record.fields} <= {"torn_line"}
+    for name in {one["mark"].split("-")[0] for one in told}:
+        mine = [record.fields["mark"] for record in found if record.fields["actor"] == name]
+        assert mine == [f"{name}-{number}" for number in range(len(mine))]
+    if key:
+        standing.check_seals(found, key)
+    assert is_whole(log)
+
+
+def test_killed_writers_lose_nothing_that_was_acknowledged(log: Path) -> None:
+    """Ten seconds of requests and grants by four writers that are killed at random, with rotations by size and by hand."""
+    outlive(log, 10, seed=int(os.environ.get("STORM_SEED", "4")), what="requests")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_minute_of_killed_writers(log: Path, *, sealed: bool) -> None:
+    """The same for sixty seconds; and once more on a sealed log, whose seals all hold."""
+    key = ""
+    if sealed:
+        first = Record("t", "audit", "ws", "ws", "init", "audit.jsonl", "success", "first", {"sealing": "hmac-sha256"})
+        key = Journal(log).init(first, new_key=False, patience=0).to_text()
+    outlive(log, 60, seed=int(os.environ.get("STORM_SEED", "60")), what="requests", key=key)
 
 
 def test_threads_share_a_journal(journal: Journal, log: Path, make: MakeRecord, chained: Chained) -> None:
@@ -163,27 +197,6 @@ def test_a_rename_between_open_and_write_loses_nothing(
     assert journal.append(make(), patience=0).seq == 3
 
 
-def test_half_a_line_of_another_writer_is_never_glued_to_ours(
-    journal: Journal, log: Path, make: MakeRecord, before: Before, chained: Chained
-) -> None:
-    """A writer without our lock that adds half a line between our look and our write makes us write again."""
-    journal.append(make(), patience=0)
-    halves = [b'{"event_type":"memory",', b"  "]
-
-    def add_half_a_line() -> None:
-        if halves:
-            with log.open("ab", buffering=0) as other:
-                other.write(halves.pop())
-
-    with before(os.write, add_half_a_line):
-        head = journal.append(make(number=2), patience=0)
-    found = chained(log)
-    assert (found[-1]["number"], found[-1]["seq"], len(found)) == (2, head.seq, 2)
-    assert journal.verify().whole
-    journal.append(make(), patience=0)
-    assert len(chained(log)) == 3
-
-
 def test_a_log_that_is_renamed_again_and_again_is_an_error(
     journal: Journal, log: Path, make: MakeRecord, before: Before
 ) -> None:
@@ -231,7 +244,7 @@ def test_a_file_that_may_not_grow_refuses_and_its_torn_tail_is_closed_later(
     assert not log.read_bytes().endswith(b"\n")
     journal.append(make(), patience=0)
     assert [fields.get("reason") for fields in chained(log)] == [None, "torn_line", None]
-    assert journal.verify().whole
+    assert is_whole(log)
 
 
 def test_a_lock_that_another_process_holds_is_not_waited_for_beyond_patience(

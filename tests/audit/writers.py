@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from molecule_approve.audit import archives, rotation
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
-from molecule_approve.errors import AuditError
+from molecule_approve.errors import AuditError, UsedError
 
 Order = dict[str, Any]
 
@@ -35,7 +35,7 @@ CYCLE = (RecordOutcome.INITIATED, RecordOutcome.REQUESTED, RecordOutcome.GRANTED
 
 def record(order: Order, number: int) -> Record:
     """In a storm of requests: asked, taken, granted; a grant is searched for before it is written."""
-    outcome = CYCLE[number % 3] if order["what"] == "requests" else RecordOutcome.INITIATED
+    outcome = {"requests": CYCLE[number % 3], "grant": RecordOutcome.GRANTED}.get(order["what"], RecordOutcome.INITIATED)
     trace = f"{order['name']}-{number // 3}"
     mark: Order = {"mark": f"{order['name']}-{number}"}
     return Record(
@@ -80,7 +80,7 @@ def once(order: Order) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["room"], hard))
     try:
         write_once(Journal(Path(order["log"]), limit=order["limit"]), order, 0)
-    except AuditError as error:
+    except (AuditError, UsedError) as error:
         say(error=error.message)
 
 

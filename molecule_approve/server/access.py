@@ -1,15 +1,14 @@
-"""Who may do what: tokens, roles, the rules for Host and Origin, the limits on rates. What is asked is read elsewhere."""
+"""Who may do what: whose token or session a call carries, and how often it may come. What is asked is read elsewhere."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .rates import RateLimiter
 from .refusals import (
     RefusedError,
     forbidden,
@@ -21,12 +20,14 @@ from .refusals import (
     wrong_admin_token,
     wrong_token,
 )
-from .settings import MINUTE, Settings
+from .tokens import bearer, hash_token
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from .rows import Holder
+    from .sessions import Sessions
+    from .settings import Settings
     from .store import Transaction
 
 
@@ -48,106 +49,6 @@ class Requester:
 
 Caller = Approver | Requester
 
-HTTP_PORT = 80
-
-
-def hash_token(token: str) -> str:
-    """What the database keeps of a token. A plain hash is enough: the token is 256 random bits, not a password."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def bearer(headers: Mapping[str, str]) -> str | None:
-    """The token of the call, or None. The scheme is written with a capital, as the platform wants it."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme == "Bearer" and token.strip() else None
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What is left to one credential or address within the minute, for the ``X-RateLimit-*`` headers."""
-
-    limit: int
-    remaining: int
-    reset: int
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers, as the platform sends them."""
-        pairs = (("limit", self.limit), ("remaining", self.remaining), ("reset", self.reset))
-        return [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in pairs]
-
-
-class RateLimiter:
-    """Calls a minute, counted from a key's first call on; ``clock`` gives seconds and never jumps."""
-
-    MANY = 1_000
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._windows: dict[str, tuple[float, int]] = {}
-
-    def __len__(self) -> int:
-        """How many keys are remembered."""
-        return len(self._windows)
-
-    def charge(self, key: str, limit: int) -> tuple[Allowance, bool]:
-        """Count one call; what is left, and whether this one was within the limit."""
-        now = self._clock()
-        self._sweep(now)
-        start, count = self._windows.get(key, (now, 0))
-        if now - start >= MINUTE:
-            start, count = now, 0
-        count += 1
-        self._windows[key] = (start, count)
-        reset = max(1, math.ceil(start + MINUTE - now))
-        return Allowance(limit, max(0, limit - count), reset), count <= limit
-
-    def forget(self, key: str) -> None:
-        """Count from nothing again."""
-        self._windows.pop(key, None)
-
-    def _sweep(self, now: float) -> None:
-        # Otherwise a caller with many addresses or tokens would fill the memory.
-        if len(self._windows) >= self.MANY:
-            self._windows = {key: window for key, window in self._windows.items() if now - window[0] < MINUTE}
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """The names under which this server answers: what a Host header may say, and an Origin."""
-
-    hosts: frozenset[str]
-    origins: frozenset[str]
-
-    @classmethod
-    def of(cls, host: str, port: int) -> Addresses:
-        """Every usual name of this loopback address with this port."""
-        shown = f"[{host}]" if ":" in host else host
-        bare = (shown, "127.0.0.1", "localhost", "[::1]")
-        # Clients leave the port of http:// out.
-        names = [*(f"{name}:{port}" for name in bare), *(bare if port == HTTP_PORT else ())]
-        return cls(frozenset(names), frozenset(f"http://{name}" for name in names))
-
-    def check(self, connection: HTTPConnection) -> None:
-        """Refuse what a browser sends for another page: a name rebound to loopback, or a foreign Origin.
-
-        Raises:
-            RefusedError: 421 for the name, 403 for the Origin.
-
-        """
-        hosts = connection.headers.getlist("host")
-        # On the Unix socket no browser can come, and the clients name no port.
-        allowed = self.hosts if _over_tcp(connection) else self.hosts | {"localhost"}
-        if len(hosts) != 1 or hosts[0].lower() not in allowed:
-            raise refused(421, "the Host header names another server", "wrong_host")
-        if any(origin.lower() not in self.origins for origin in connection.headers.getlist("origin")):
-            raise refused(403, "calls from other web pages are refused", "wrong_origin")
-
-
-def _over_tcp(connection: HTTPConnection) -> bool:
-    # uvicorn gives a port for TCP alone.
-    server = connection.scope.get("server")
-    return server is None or server[1] is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
@@ -157,13 +58,15 @@ class Visitor:
     all of it or nothing.
 
     Attributes:
-        token_hash: the hash of the call's token, or None where it has none.
+        token_hash: the hash of the call's token, or of the token that its session stands for; None where it has neither.
         anonymous: the workspace for which a call without a token may ask, or None where there is no such leave.
+        session: the hash of the session, where the call came with one.
 
     """
 
     token_hash: str | None
     anonymous: str | None
+    session: str | None = None
 
     def member(self, transaction: Transaction, workspace_id: str, *, open_house: bool = False) -> Caller:
         """An approver, or the workspace itself; with ``open_house`` also a call without a token, where that has leave.
@@ -215,14 +118,16 @@ class Visitor:
         """An approver, on a route that belongs to no workspace.
 
         Raises:
-            RefusedError: 401.
+            RefusedError: 401; 403 for a workspace's token, which is good but not for this.
 
         """
         if self.token_hash is None:
             raise missing_admin_token()
         holder = self._holder(transaction, self.token_hash)
-        if holder is None or holder.name is None:
+        if holder is None:
             raise wrong_admin_token()
+        if holder.name is None:
+            raise forbidden("a requester's token opens nothing on the approvers' side")
         return Approver(holder.name, self.token_hash)
 
     def listener(self, transaction: Transaction, workspace_id: str) -> Caller:
@@ -253,33 +158,61 @@ class Doorkeeper:
         settings: the limits.
         clock: seconds that never jump.
         anonymous: the workspace for which calls without a token may ask, or None where there is no such leave.
+        sessions: who is signed in.
 
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float], anonymous: str | None) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:
         self._settings = settings
         self._rates = RateLimiter(clock)
         self._anonymous = anonymous
+        self._sessions = sessions
 
     @contextmanager
-    def visit(self, connection: HTTPConnection) -> Iterator[Visitor]:
+    def visit(self, connection: HTTPConnection, token: str | None = None) -> Iterator[Visitor]:
         """One call, from its being counted to its answer; a wrong token found in between is counted harder.
+
+        ``token`` is given where it does not stand in the header ``Authorization``.
 
         Raises:
             RefusedError: 429.
 
         """
-        token = bearer(connection.headers)
-        token_hash = None if token is None else hash_token(token)
-        key = token_hash or _address(connection)
+        token = bearer(connection.headers) if token is None else token
+        shown = None if token is None else hash_token(token)
+        key = shown or _address(connection)
         self._charge(connection, key, self._settings.rate)
         try:
-            yield Visitor(token_hash, self._anonymous)
+            yield self._visitor(connection, shown)
         except RefusedError as exc:
-            if token_hash is not None and exc.status == 401:
+            if shown is not None and exc.status == 401:
                 # Else one caller with ever other tokens would have no limit, and fill the memory.
                 self._rates.forget(key)
-                self._charge(connection, f"failed {_address(connection)}", self._settings.failed_logins)
+                self._failed(connection)
+            raise
+
+    def _visitor(self, connection: HTTPConnection, shown: str | None) -> Visitor:
+        # A page left open keeps its socket, and calls nothing: that is no use of the session.
+        used = connection.scope["type"] == "http"
+        owner = None if shown is None else self._sessions.owner(shown, used=used)
+        if owner is None:
+            return Visitor(shown, self._anonymous)
+        return Visitor(owner, self._anonymous, shown)
+
+    @contextmanager
+    def guess(self, connection: HTTPConnection) -> Iterator[None]:
+        """A call whose proof stands in its body: it counts for its address, and a wrong one as a wrong token does.
+
+        Raises:
+            RefusedError: 429.
+
+        """
+        self.public(connection)
+        try:
+            yield
+        except RefusedError as exc:
+            if exc.status == 401:
+                self._failed(connection)
             raise
 
     def public(self, connection: HTTPConnection) -> None:
@@ -290,6 +223,9 @@ class Doorkeeper:
 
         """
         self._charge(connection, _address(connection), self._settings.rate)
+
+    def _failed(self, connection: HTTPConnection) -> None:
+        self._charge(connection, f"failed {_address(connection)}", self._settings.failed_logins)
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
         allowance, within = self._rates.charge(key, limit)

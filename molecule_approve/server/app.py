@@ -17,8 +17,12 @@ from .refusals import RefusedError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from .access import Addresses, Allowance, Doorkeeper
+    from .access import Doorkeeper
+    from .browsers import Addresses
+    from .desk import Desk
     from .live import Live
+    from .pages import Pages
+    from .rates import Allowance
 
 logger = logging.getLogger("molecule_approve.server")
 
@@ -34,8 +38,8 @@ class Entrance:
     shown: bool = True
 
 
-def entrances(api: Api) -> list[Entrance]:
-    """Every route of REST, but the description of them."""
+def entrances(api: Api, desk: Desk, pages: Pages) -> list[Entrance]:
+    """Every route but the description of them and the socket."""
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
     return [
@@ -45,8 +49,13 @@ def entrances(api: Api) -> list[Entrance]:
         Entrance("POST", request + "/decide", api.decide, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
         Entrance("POST", request + "/redeem", api.redeem, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
         Entrance("POST", request + "/withdraw", api.withdraw, (200, 401, 403, 404, 409, 429, 503)),
-        Entrance("GET", "/approvals/pending", api.pending, (200, 401, 429, 503)),
+        Entrance("GET", "/approvals/pending", api.pending, (200, 401, 403, 429, 503)),
         Entrance("GET", "/health", api.health, (200, 429)),
+        Entrance("POST", "/desk/session", desk.sign_in, (201, 400, 401, 413, 422, 429, 503)),
+        Entrance("POST", "/desk/session/end", desk.sign_out, (200, 401, 403, 422, 429, 503)),
+        Entrance("GET", "/desk/requests", desk.requests, (200, 401, 403, 429, 503)),
+        Entrance("GET", "/", pages.document, (200, 404, 429), shown=False),
+        Entrance("GET", "/static/{name}", pages.part, (200, 404, 429), shown=False),
         Entrance("POST", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
         Entrance("GET", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
     ]
@@ -80,9 +89,21 @@ class _Exact(Route):
         return (match, child) if match is Match.FULL else (Match.NONE, {})
 
 
-def create_app(api: Api, live: Live, doors: Doorkeeper, addresses: Addresses) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the application is put together from."""
+
+    api: Api
+    desk: Desk
+    pages: Pages
+    live: Live
+    doors: Doorkeeper
+    addresses: Addresses
+
+
+def create_app(house: House) -> ASGIApp:
     """The whole server as one ASGI application."""
-    routes = entrances(api)
+    doors, routes = house.doors, entrances(house.api, house.desk, house.pages)
     description = describe(routes)
 
     async def openapi(request: Request) -> Response:
@@ -95,12 +116,31 @@ def create_app(api: Api, live: Live, doors: Doorkeeper, addresses: Addresses) ->
 
     listed = [_Exact(route.path, route.handler, methods=[route.method]) for route in routes]
     described = _Exact("/openapi.json", openapi, methods=["GET"])
-    socket = WebSocketRoute("/ws", live.listen)
-    return Front(Router([*listed, described, socket], redirect_slashes=False, default=nothing), addresses)
+    socket = WebSocketRoute("/ws", house.live.listen)
+    return Front(Router([*listed, described, socket], redirect_slashes=False, default=nothing), house.addresses)
+
+
+# For every answer: it is what its type says, belongs to this origin alone and is kept nowhere; were a browser to show it as
+# a page, nothing in it would run. `pages` has a policy of its own.
+_SAFE = {
+    b"x-content-type-options": b"nosniff",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; sandbox",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+}
+
+
+def _headers(message: Message, allowance: Allowance | None) -> list[tuple[bytes, bytes]]:
+    found: list[tuple[bytes, bytes]] = [*message.get("headers", ()), *(allowance.headers() if allowance else ())]
+    if message["type"] == "websocket.accept":
+        return found
+    there = {name.lower() for name, _ in found}
+    return [*found, *(pair for pair in _SAFE.items() if pair[0] not in there)]
 
 
 class Front:
-    """What every call passes: the check of Host and Origin, the rate headers, and errors -> answers."""
+    """What every call passes: the check of where it comes from, the headers of every answer, and errors -> answers."""
 
     def __init__(self, inner: ASGIApp, addresses: Addresses) -> None:
         self._inner = inner
@@ -114,8 +154,7 @@ class Front:
             nonlocal started
             if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
                 started = True
-                allowance: Allowance | None = scope.get("molecule.allowance")
-                message = {**message, "headers": [*message.get("headers", ()), *(allowance.headers() if allowance else ())]}
+                message = {**message, "headers": _headers(message, scope.get("molecule.allowance"))}
             await send(message)
 
         try:

@@ -140,6 +140,19 @@ def read_invocation(data: bytes) -> str:
     return str(uuid.UUID(value))
 
 
+def read_code(data: bytes) -> str:
+    """A sign-in code.
+
+    Raises:
+        RefusedError: 400, there is none in it.
+
+    """
+    value = read_object(data).get("code")
+    if not isinstance(value, str) or not value:
+        raise bad_body()
+    return value
+
+
 def read_hold(raw: str | None, longest: float) -> float:
     """How long the answer is to be held, in seconds, at most ``longest``; 0 where it is not.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ from molecule_approve.lifecycle import RESERVED_NAMES
 from molecule_approve.places import Places, Requester, make_private, read_requester, write_private
 from molecule_approve.safe_text import is_hidden
 
-from .access import hash_token
 from .rows import NameTakenError, StoreError
 from .settings import Settings
 from .store import Store
+from .tokens import hash_token, new_token
 
 DEFAULTS = Settings()
 
@@ -27,11 +27,6 @@ WORKSPACE_NAME = "local"
 NAME_LENGTH = 64
 
 HINT = "it is the file server.db in the state folder; look at its mode, its owner and the disk"
-
-
-def new_token() -> str:
-    """256 random bits, as text that needs no quoting anywhere."""
-    return secrets.token_urlsafe(32)
 
 
 @contextmanager
@@ -137,3 +132,25 @@ def revoke(store: Store, name: str) -> None:
         gone = transaction.revoke(name)
     if not gone:
         raise UsageError(f"there is no approver called {name}", hint="molecule-approve approvers list shows who there is")
+
+
+def new_code(store: Store, name: str, settings: Settings = DEFAULTS) -> str:
+    """A sign-in code for an approver: good once, for a minute.
+
+    Raises:
+        UsageError: there is nobody of that name.
+        StoreError: the database cannot answer.
+
+    """
+    code = new_token()
+    with store.write() as transaction:
+        known = transaction.put_code(hash_token(code), name, time.time(), settings.code)
+    if not known:
+        hint = f"molecule-approve approvers add {name}, or approvers list, which shows who there is"
+        raise UsageError(f"there is no approver called {name}", hint=hint)
+    return code
+
+
+def sign_in_link(url: str, code: str) -> str:
+    """The link to follow. The code stands in the fragment, which no browser sends to anybody, and no log keeps."""
+    return f"{url}/#sign-in={code}"

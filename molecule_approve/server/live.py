@@ -14,12 +14,17 @@ from .access import Approver
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
-    from .access import Doorkeeper
+    from .access import Caller, Doorkeeper, Visitor
     from .lanes import Lanes
     from .notify import Hub, Subscription
 
+DESK = "molecule-desk"
+"""The subprotocol of the page: it hears every workspace, and brings its session as another one."""
+
+_SESSION = "session."
+
 _DROPPED = 1013
-"""The close code of a socket that was too slow, or whose token was revoked: try again later."""
+"""The close code of a socket that was too slow, or whose token or session is no longer good: try again later."""
 
 _GOODBYE = 1.0
 """Seconds that a dropped socket has to take the close frame."""
@@ -35,19 +40,32 @@ class Live:
 
     async def listen(self, socket: WebSocket) -> None:
         """Accept the socket, and pass events on until one side is gone."""
-        workspace_id = socket.headers.get("x-workspace-id", "")
-        with self.doors.visit(socket) as visitor:
-            caller = await self.lanes.read(partial(visitor.listener, workspace_id=workspace_id))
-        # A requester's token lives as long as the server; only an approver's can be revoked under an open socket.
-        credential = caller.token_hash if isinstance(caller, Approver) else None
+        at_desk = DESK in socket.scope["subprotocols"]
+        workspace_id = "" if at_desk else socket.headers.get("x-workspace-id", "")
+        with self.doors.visit(socket, _session(socket) if at_desk else None) as visitor:
+            enter = visitor.administrator if at_desk else partial(visitor.listener, workspace_id=workspace_id)
+            caller = await self.lanes.read(enter)
         # Heard from before the handshake is answered, so that the read after it misses nothing.
-        with self.hub.subscribe(workspace_id or None, credential) as subscription:
-            await socket.accept()
+        with self.hub.subscribe(workspace_id or None, _credentials(caller, visitor)) as subscription:
+            await socket.accept(DESK if at_desk else None)
             await _first_of(_send(socket, subscription), _drain(socket), subscription.ended())
             if subscription.over:
                 # Whoever does not read gets no goodbye either.
                 with suppress(TimeoutError):
                     await asyncio.wait_for(socket.close(_DROPPED), _GOODBYE)
+
+
+def _session(socket: WebSocket) -> str | None:
+    """The session that the page names among the subprotocols: a page can set no header, and an address would be logged."""
+    offered: list[str] = socket.scope["subprotocols"]
+    return next((name.removeprefix(_SESSION) for name in offered if name.startswith(_SESSION)), None)
+
+
+def _credentials(caller: Caller, visitor: Visitor) -> frozenset[str]:
+    """What the socket rests on, as hashes: with any of them it ends."""
+    # A requester's token lives as long as the server; only an approver's can be revoked under an open socket.
+    found = {caller.token_hash, visitor.session} if isinstance(caller, Approver) else set()
+    return frozenset(one for one in found if one is not None)
 
 
 async def _first_of(*jobs: Coroutine[None, None, None]) -> None:

@@ -16,13 +16,13 @@ class Subscription:
 
     Attributes:
         workspace_id: the workspace whose events it hears; None for all.
-        credential: the hash of the token that opened it, or None where that cannot be revoked.
+        credentials: the hashes of what it rests on (token, session), as far as that can end under it.
 
     """
 
-    def __init__(self, workspace_id: str | None, credential: str | None, limit: int) -> None:
+    def __init__(self, workspace_id: str | None, credentials: frozenset[str], limit: int) -> None:
         self.workspace_id = workspace_id
-        self.credential = credential
+        self.credentials = credentials
         self._limit = limit
         self._frames: deque[str] = deque()
         self._awake = asyncio.Event()
@@ -70,9 +70,9 @@ class Hub:
         self._occupied = asyncio.Event()
 
     @contextmanager
-    def subscribe(self, workspace_id: str | None, credential: str | None) -> Iterator[Subscription]:
+    def subscribe(self, workspace_id: str | None, credentials: frozenset[str]) -> Iterator[Subscription]:
         """Hear a workspace's events (or everybody's) inside this block."""
-        subscription = Subscription(workspace_id, credential, self._queue)
+        subscription = Subscription(workspace_id, credentials, self._queue)
         self._subscriptions.add(subscription)
         self._occupied.set()
         try:
@@ -93,13 +93,13 @@ class Hub:
                 subscription.put(frames)
 
     def credentials(self) -> set[str]:
-        """The hashes of the tokens that opened the sockets of now."""
-        return {one.credential for one in self._subscriptions if one.credential is not None}
+        """The hashes of the tokens and sessions that the sockets of now rest on."""
+        return {credential for one in self._subscriptions for credential in one.credentials}
 
     def drop(self, credential: str) -> None:
-        """Let the sockets go that this token opened."""
+        """Let the sockets go that rest on this token or session."""
         for subscription in self._subscriptions:
-            if subscription.credential == credential:
+            if credential in subscription.credentials:
                 subscription.end()
 
     @contextmanager

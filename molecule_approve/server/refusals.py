@@ -102,6 +102,11 @@ def forbidden(sentence: str) -> RefusedError:
     return refused(403, sentence, "forbidden")
 
 
+def wrong_code() -> RefusedError:
+    """A sign-in code that nobody was given, that was used, or that is too old; which of them is nobody's business."""
+    return refused(401, "this sign-in link is used up, too old, or wrong", "wrong_code")
+
+
 def unacceptable(sentence: str) -> RefusedError:
     """Text or numbers that the server will not keep."""
     return refused(422, sentence, "unacceptable")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint, text
 
-VERSION = 1
-"""Stands in SQLite's ``user_version``; a database of another version is refused instead of guessed at."""
+VERSION = 2
+"""Stands in SQLite's ``user_version``. 1 had no sign-in codes; any other one is refused instead of guessed at."""
 
 metadata = MetaData()
 
@@ -25,6 +25,16 @@ approvers = Table(
     Column("name", String, primary_key=True),
     Column("token_hash", String, nullable=False, unique=True),
     Column("created_at", String, nullable=False),
+)
+
+codes = Table(
+    "sign_in_codes",
+    metadata,
+    # SHA-256 of the code, in hex, and of the token of the approver whom it signs in.
+    Column("code_hash", String, primary_key=True),
+    Column("token_hash", String, nullable=False),
+    # Seconds since the epoch: who makes a code and who takes it are two processes.
+    Column("made", Float, nullable=False),
 )
 
 approvals = Table(

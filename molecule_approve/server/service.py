@@ -66,6 +66,19 @@ class Outcome:
     answer: Approval | RefusedError
 
 
+@dataclass(frozen=True, slots=True)
+class DeskView:
+    """What an approver sees: who they are, how many wait, the oldest of those, and what ended last.
+
+    Each request comes with its workspace's name.
+    """
+
+    approver: Approver
+    waiting: int
+    pending: list[tuple[Approval, str]]
+    decided: list[tuple[Approval, str]]
+
+
 class Service:
     """The embedded platform, without its protocol.
 
@@ -162,6 +175,24 @@ class Service:
 
         """
         return await self._read(enter, lambda transaction: transaction.pending(self._settings.pending_list), _firsts)
+
+    async def desk(self, enter: Callable[[Transaction], Approver]) -> DeskView:
+        """What waits for a decision, and what ended last, in one view.
+
+        Raises:
+            RefusedError: the caller's; 503.
+
+        """
+
+        def job(transaction: Transaction) -> DeskView:
+            return DeskView(
+                enter(transaction),
+                transaction.count_pending(),
+                transaction.oldest_pending(self._settings.desk_pending),
+                transaction.latest_ended(self._settings.desk_decided),
+            )
+
+        return await self._read(enter, job, lambda view: _firsts(view.pending))
 
     async def one(self, enter: Enter, name: Name, seconds: float) -> Approval:
         """One request: as soon as it has ended, or as it is after so many seconds (0 for at once).
@@ -283,7 +314,7 @@ class Service:
         if entries:
             await self._journaler.record(entries)
         for entry in entries:
-            self._announce(entry.approval, _event_name(entry.approval), entry.recorded_at)
+            self._announce(entry.approval, f"APPROVAL_{outcome_of(entry.approval).upper()}", entry.recorded_at)
 
     def _announce(self, approval: Approval, name: str, timestamp: str) -> None:
         frames = [event_frame(name, approval.workspace_id, timestamp, _payload(approval, name))]
@@ -339,10 +370,11 @@ def _end(transaction: Transaction, name: Name, ending: Ending, missing: RefusedE
     return missing if held is None else ended(held.approval)
 
 
-def _event_name(approval: Approval) -> str:
+def outcome_of(approval: Approval) -> str:
+    """How the request ended: approved or denied (by a person), expired or withdrawn."""
     if approval.decided_by_verified:
-        return f"APPROVAL_{approval.status.value.upper()}"
-    return "APPROVAL_EXPIRED" if approval.decided_by == EXPIRED_BY else "APPROVAL_WITHDRAWN"
+        return approval.status.value
+    return "expired" if approval.decided_by == EXPIRED_BY else "withdrawn"
 
 
 def _payload(approval: Approval, name: str) -> dict[str, JsonValue]:

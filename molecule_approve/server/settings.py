@@ -15,6 +15,11 @@ class Settings:
         rate: calls a minute for one credential, or for one address without a valid one (the platform's 600).
         failed_logins: calls a minute with a wrong token from one address; then 429, until the minute is over.
         pending: requests of one workspace that may stand open at once.
+        code: how long a sign-in code is good.
+        session: how long a session at the desk lasts.
+        session_idle: how long it lasts without a call.
+        desk_pending: how many pending requests the desk shows, oldest first; they come with all that was sent.
+        desk_decided: how many of the latest that ended it shows.
         pending_list: how many pending requests an approver is shown: as many of the longest as a client reads at once.
         body: size of one request's body.
         action: characters of an action; ``reason``, ``task_id``, ``key``, ``name`` and ``comment`` likewise.
@@ -37,6 +42,11 @@ class Settings:
     rate: int = 600
     failed_logins: int = 60
     pending: int = 1_000
+    code: float = 60.0
+    session: float = 12 * 3_600.0
+    session_idle: float = 3_600.0
+    desk_pending: int = 200
+    desk_decided: int = 20
     pending_list: int = 500
     body: int = 1_048_576
     action: int = 4_096

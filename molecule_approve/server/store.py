@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from molecule_approve.model import EXPIRED_BY, Approval, Status
 
 from .rows import Draft, Ending, Entry, Held, Holder, NameTakenError, StoreError
-from .schema import OPEN, VERSION, WAITING, approvals, approvers, journal, metadata, workspaces
+from .schema import OPEN, VERSION, WAITING, approvals, approvers, codes, journal, metadata, workspaces
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine, Row
@@ -42,13 +42,16 @@ _ONE = sa.select(approvals).where(_ROW.id == bindparam("p_id"), _MINE)
 _KEYED = sa.select(approvals).where(_MINE, _ROW.key_id == bindparam("p_key"))
 _NEWEST = sa.select(approvals).where(_MINE).order_by(_ROW.number.desc()).limit(bindparam("p_count", type_=sa.Integer))
 _COUNT_OPEN = sa.select(sa.func.count()).select_from(approvals).where(_MINE, _OPEN)
-_PENDING = (
+_OF_ANY = (
     sa.select(approvals, workspaces.c.name)
     .join(workspaces, workspaces.c.id == _ROW.workspace_id)
-    .where(_OPEN, _ROW.status == Status.PENDING.value)
-    .order_by(_ROW.number.desc())
     .limit(bindparam("p_count", type_=sa.Integer))
 )
+_PENDING = _OF_ANY.where(_OPEN, _ROW.status == Status.PENDING.value).order_by(_ROW.number.desc())
+_DESK_PENDING = _OF_ANY.where(_OPEN, _ROW.status == Status.PENDING.value).order_by(_ROW.number)
+_COUNT_PENDING = sa.select(sa.func.count()).select_from(approvals).where(_OPEN, _ROW.status == Status.PENDING.value)
+_DECIDED = _OF_ANY.join(journal, journal.c.approval_id == _ROW.id).order_by(journal.c.number.desc())
+_TAKE = sa.delete(codes).where(codes.c.code_hash == bindparam("p_hash")).returning(codes.c.token_hash, codes.c.made)
 _NEXT_EXPIRY = sa.select(sa.func.min(_ROW.expires)).where(_OPEN)
 _DUE = sa.select(_ROW.workspace_id, _ROW.id).where(_OPEN, _ROW.expires <= bindparam("p_now"))
 _END = sa.update(approvals).where(_ROW.id == bindparam("p_id"), _MINE, _OPEN).returning(approvals)
@@ -138,6 +141,23 @@ class Transaction:
         """Take the right to decide away; whether there was anybody to take it from."""
         return self.connection.execute(sa.delete(approvers).where(approvers.c.name == name)).rowcount > 0
 
+    # --- signing in
+
+    def put_code(self, code_hash: str, name: str, now: float, lifetime: float) -> bool:
+        """Keep a code for the approver of that name, and forget those that are too old; whether there is that approver."""
+        self.connection.execute(sa.delete(codes).where(sa.not_(codes.c.made.between(now - lifetime, now))))
+        owner = sa.select(sa.literal(code_hash), approvers.c.token_hash, sa.literal(now)).where(approvers.c.name == name)
+        query = sa.insert(codes).from_select(["code_hash", "token_hash", "made"], owner)
+        return self.connection.execute(query).rowcount > 0
+
+    def take_code(self, code_hash: str, now: float, lifetime: float) -> Holder | None:
+        """Use the code up; whom it signs in. None where it is unknown, too old, or its approver is gone."""
+        found = self.connection.execute(_TAKE, {"p_hash": code_hash}).one_or_none()
+        # A clock that was set back makes no code younger than new.
+        if found is None or not 0 <= now - found.made < lifetime:
+            return None
+        return self.holder(found.token_hash)
+
     # --- requests
 
     def insert(self, draft: Draft) -> Approval:
@@ -179,6 +199,18 @@ class Transaction:
     def pending(self, count: int) -> list[tuple[Approval, str]]:
         """The newest pending requests of all workspaces, each with its workspace's name, newest first."""
         return [(_approval(row), row.name) for row in self.connection.execute(_PENDING, {"p_count": count})]
+
+    def oldest_pending(self, count: int) -> list[tuple[Approval, str]]:
+        """The oldest pending requests of all workspaces, each with its workspace's name, oldest first."""
+        return [(_approval(row), row.name) for row in self.connection.execute(_DESK_PENDING, {"p_count": count})]
+
+    def count_pending(self) -> int:
+        """How many requests of all workspaces are pending."""
+        return int(self.connection.execute(_COUNT_PENDING).scalar_one())
+
+    def latest_ended(self, count: int) -> list[tuple[Approval, str]]:
+        """The requests of all workspaces that ended last, each with its workspace's name, latest first."""
+        return [(_approval(row), row.name) for row in self.connection.execute(_DECIDED, {"p_count": count})]
 
     def next_expiry(self) -> float | None:
         """When the next open request expires, in seconds since the epoch."""
@@ -311,6 +343,9 @@ def _prepare(transaction: Transaction) -> None:
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     if version == 0:
         metadata.create_all(connection)
+        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+    elif version == 1:
+        codes.create(connection)
         connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
     elif version != VERSION:
         raise StoreError(f"the database is of version {version}; this program knows version {VERSION}")

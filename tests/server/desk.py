@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 
 from molecule_approve.clock import utc_now
 from molecule_approve.server import credentials
-from molecule_approve.server.access import hash_token
+from molecule_approve.server.tokens import hash_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

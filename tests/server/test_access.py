@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from molecule_approve.server.access import Addresses, RateLimiter
+from molecule_approve.server.browsers import Addresses
+from molecule_approve.server.rates import RateLimiter
 
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from molecule_approve.server.access import Addresses
 from molecule_approve.server.app import Front
+from molecule_approve.server.browsers import Addresses
 from molecule_approve.wire import key_task_id
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Differs:
 WILL_NOT_KEEP = "422 for text it will not keep"
 NEW_ROUTE = "the server's addition"
 HONEST_404 = "404 for an unknown workspace"
+NO_APPROVER = "never a 401 for a valid token"
 NO_SELF_DECISION = "a requester's token can never decide"
 WHAT_WON = "deciding what is decided answers 409 with what won"
 
@@ -69,6 +70,7 @@ EXCEPTIONS = {
     "decide, unknown approval": Differs(403, "forbidden", NO_SELF_DECISION),
     "decide, approval id is no UUID": Differs(403, "forbidden", NO_SELF_DECISION),
     "decide: approved, by the requester's own token, with a name": Differs(403, "forbidden", NO_SELF_DECISION),
+    "pending, a workspace's token": Differs(403, "forbidden", NO_APPROVER),
     "decide again": Differs(409, "ended", WHAT_WON),
     "decide, after the sweep": Differs(409, "ended", WHAT_WON),
 }
@@ -212,7 +214,7 @@ def test_the_description_names_every_route_that_answers(desk: Desk) -> None:
     """`/openapi.json` is made from the list of routes: each of its addresses answers, with one of its statuses."""
     described = desk.asker.get("/openapi.json").json()
     assert described["openapi"].startswith("3.1")
-    assert len(described["paths"]) == 7
+    assert len(described["paths"]) == 10
     for path, methods in described["paths"].items():
         for method, told in methods.items():
             filled = path.replace("{workspace_id}", desk.workspace_id).replace("{approval_id}", "none")

@@ -25,7 +25,7 @@ def test_a_reader_that_is_too_slow_is_let_go_and_loses_nothing_in_the_middle() -
 
     async def scene() -> tuple[str | None, list[str | None], set[str]]:
         hub = Hub(2)
-        with hub.subscribe("w", "token") as slow, hub.subscribe(None, None) as quick:
+        with hub.subscribe("w", frozenset({"token"})) as slow, hub.subscribe(None, frozenset()) as quick:
             heard = []
             for number in range(3):
                 hub.publish("w", [str(number)])

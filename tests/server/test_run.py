@@ -21,7 +21,8 @@ from websockets.sync.client import connect
 
 from molecule_approve.errors import ConfigError, ServerError, UsageError
 from molecule_approve.places import Places, locate, read_requester, who_serves
-from molecule_approve.server.run import Plan, Running, loopback
+from molecule_approve.server.run import Plan, Running
+from molecule_approve.server.starting import loopback
 from tests.server.desk import PATIENCE, Desk, desk_of
 from tests.server.serving import environment, serving
 

@@ -1,0 +1,72 @@
+"""What browsers say about where a call comes from (Host, Origin, Sec-Fetch-*), and which of it is refused.
+
+Who calls is no matter here: a page from elsewhere is refused with whatever credential.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .refusals import refused
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+HTTP_PORT = 80
+
+_OWN = frozenset({"same-origin", "none"})
+"""What Sec-Fetch-Site may say: our own page calls, or the person did (typed the address, took a bookmark)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The names under which this server answers: what a Host header may say, and an Origin."""
+
+    hosts: frozenset[str]
+    origins: frozenset[str]
+
+    @classmethod
+    def of(cls, host: str, port: int) -> Addresses:
+        """Every usual name of this loopback address with this port."""
+        shown = f"[{host}]" if ":" in host else host
+        bare = (shown, "127.0.0.1", "localhost", "[::1]")
+        # Clients leave the port of http:// out.
+        names = [*(f"{name}:{port}" for name in bare), *(bare if port == HTTP_PORT else ())]
+        return cls(frozenset(names), frozenset(f"http://{name}" for name in names))
+
+    def check(self, connection: HTTPConnection) -> None:
+        """Refuse what a browser sends for another page: a name rebound to loopback, a foreign Origin, another site's call.
+
+        Raises:
+            RefusedError: 421 for the name, 403 for the rest.
+
+        """
+        hosts = connection.headers.getlist("host")
+        # On the Unix socket no browser can come, and the clients name no port.
+        allowed = self.hosts if _over_tcp(connection) else self.hosts | {"localhost"}
+        if len(hosts) != 1 or hosts[0].lower() not in allowed:
+            raise refused(421, "the Host header names another server", "wrong_host")
+        if any(origin.lower() not in self.origins for origin in connection.headers.getlist("origin")):
+            raise refused(403, "calls from other web pages are refused", "wrong_origin")
+        # Of two headers the worse one counts. Another port of this machine is "same-site", and no friend either.
+        if not set(connection.headers.getlist("sec-fetch-site")) <= _OWN and not _follows_a_link(connection):
+            raise refused(403, "calls from other web sites are refused", "wrong_site")
+
+
+def _follows_a_link(connection: HTTPConnection) -> bool:
+    """Whether a person goes to the page from somewhere else, in a tab: the page itself holds no data."""
+    scope, headers = connection.scope, connection.headers
+    return (
+        scope["type"] == "http"
+        and scope["method"] == "GET"
+        and scope["path"] == "/"
+        and headers.getlist("sec-fetch-mode") == ["navigate"]
+        and headers.getlist("sec-fetch-dest") == ["document"]
+    )
+
+
+def _over_tcp(connection: HTTPConnection) -> bool:
+    # uvicorn gives a port for TCP alone.
+    server = connection.scope.get("server")
+    return server is None or server[1] is not None

@@ -1,0 +1,76 @@
+"""The page: its files, as they lie in ``static/``, and the headers that keep it from being turned against its reader.
+
+There is no data in it; all that it shows comes from REST.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Self
+
+from starlette.responses import Response
+
+from .refusals import refused
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from .access import Doorkeeper
+
+DOCUMENT = "inbox.html"
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+# Nothing runs but our own files; nothing is sent to anybody else; no other page frames it or keeps a hold of its window.
+# Browsers that do not count ws:// among 'self' need the socket's origin by name.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws://{host}; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The handlers. The files are read once: they do not change under a server that runs."""
+
+    doors: Doorkeeper
+    held: Mapping[str, bytes]
+
+    @classmethod
+    def packaged(cls, doors: Doorkeeper) -> Self:
+        """The page that comes with the program."""
+        folder = files(__package__) / "static"
+        found = [entry for entry in folder.iterdir() if _type(entry.name) is not None]
+        return cls(doors, {entry.name: entry.read_bytes() for entry in found})
+
+    async def document(self, request: Request) -> Response:
+        """``GET /``: the page."""
+        return self._answer(request, DOCUMENT)
+
+    async def part(self, request: Request) -> Response:
+        """``GET /static/{name}``: its parts."""
+        return self._answer(request, request.path_params["name"])
+
+    def _answer(self, request: Request, name: str) -> Response:
+        self.doors.public(request)
+        content = self.held.get(name)
+        if content is None:
+            raise refused(404, "there is no such file", "unknown_file")
+        # The name has been compared with our own (`browsers`): it can be nothing else than an address of ours.
+        policy = _POLICY.format(host=request.headers["host"].lower())
+        return Response(content, headers={**_HEADERS, "Content-Security-Policy": policy}, media_type=_type(name))
+
+
+def _type(name: str) -> str | None:
+    return next((kind for ending, kind in _TYPES.items() if name.endswith(ending)), None)

@@ -1,0 +1,58 @@
+"""How many calls a minute, for one credential or one address; who that is, ``access`` says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .settings import MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left to one credential or address within the minute, for the ``X-RateLimit-*`` headers."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers, as the platform sends them."""
+        pairs = (("limit", self.limit), ("remaining", self.remaining), ("reset", self.reset))
+        return [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in pairs]
+
+
+class RateLimiter:
+    """Calls a minute, counted from a key's first call on; ``clock`` gives seconds and never jumps."""
+
+    MANY = 1_000
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._windows: dict[str, tuple[float, int]] = {}
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._windows)
+
+    def charge(self, key: str, limit: int) -> tuple[Allowance, bool]:
+        """Count one call; what is left, and whether this one was within the limit."""
+        now = self._clock()
+        self._sweep(now)
+        start, count = self._windows.get(key, (now, 0))
+        if now - start >= MINUTE:
+            start, count = now, 0
+        count += 1
+        self._windows[key] = (start, count)
+        reset = max(1, math.ceil(start + MINUTE - now))
+        return Allowance(limit, max(0, limit - count), reset), count <= limit
+
+    def forget(self, key: str) -> None:
+        """Count from nothing again."""
+        self._windows.pop(key, None)
+
+    def _sweep(self, now: float) -> None:
+        # Otherwise a caller with many addresses or tokens would fill the memory.
+        if len(self._windows) >= self.MANY:
+            self._windows = {key: window for key, window in self._windows.items() if now - window[0] < MINUTE}

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from molecule_approve.errors import AuditError
@@ -88,7 +89,7 @@ def _linked(log: Path, handle: int, first: int, last: int) -> Path:
             continue
         if _is_same(name, os.fstat(handle)):
             return name
-        name.unlink()  # somebody exchanged the log in this very moment, and the name that we made is theirs
+        name.unlink(missing_ok=True)  # somebody exchanged the log in this very moment, and the name that we made is theirs
         raise _exchanged(log)
     raise AssertionError  # pragma: no cover - the count has no end
 
@@ -121,7 +122,7 @@ def _replace(log: Path, old: int) -> None:
             raise AuditError(f"{path} is not empty, and in the way of the audit log's rotation", hint="look what it is")
         before = os.fstat(old)
         os.fchmod(handle, stat.S_IMODE(before.st_mode))
-        if os.geteuid() == 0:
+        with suppress(PermissionError):  # root may give it to anybody; others only to a group of their own
             os.fchown(handle, before.st_uid, before.st_gid)
     finally:
         os.close(handle)

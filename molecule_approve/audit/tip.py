@@ -103,7 +103,7 @@ def _reason(live: Live, memory: Memory, *, in_live: bool) -> Damage:
         return Damage.TRUNCATED
     if not in_live:
         return Damage.DELETED  # the file, or its name, went away with its records, and nothing or an empty one came
-    return Damage.CHANGED if live.inode == memory.inode else Damage.REPLACED
+    return Damage.CHANGED if memory.inode in {0, live.inode} else Damage.REPLACED  # 0: which file it was is not known
 
 
 def _with(tip: Tip, damage: Damage, memory: Memory, found: Link | None = None) -> Tip:

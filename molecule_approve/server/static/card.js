@@ -1,0 +1,274 @@
+// One request that waits: all of it on a card, and how a person decides it. Nothing is decided by accident:
+//  * a click counts only if the button was pressed and released while it was armed, and only the first of a double click;
+//  * buttons are armed a moment after the request appeared or moved, so that no click meant for something else hits them;
+//  * a key only chooses; another, deliberate one confirms; what a keyboard "clicks" only chooses as well.
+// What becomes of a decision is its owner's matter.
+
+import { Fold, asker, factsOf } from "./facts.js";
+import { isLong, looksLikeCommand, show } from "./text.js";
+import { absolute, clockwork, now, showAgo } from "./times.js";
+
+/** Milliseconds from the moment a request appears or moves to the moment its buttons work. */
+export const ARMING = 1000;
+const SOON = 60_000;
+
+const WORDS = {
+  approved: { verb: "Approve", doing: "Approving…", key: "A" },
+  denied: { verb: "Deny", doing: "Denying…", key: "D" },
+};
+
+function* part(node, ...classes) {
+  for (const name of classes) {
+    yield node.querySelector(`.${name}`);
+  }
+}
+
+/** `owner` has `decide(card, decision, comment)`, `say(text)`, `steady(change)` and `connected`. */
+export class Card {
+  constructor(request, owner) {
+    this.request = request;
+    this.owner = owner;
+    this.state = "waiting";
+    this.choice = null;
+    this.armed = false;
+    this.pressed = null;
+    this.asked = Date.parse(request.created_at);
+    this.ends = Date.parse(request.expires_at ?? "");
+    this.build();
+    this.listen();
+    this.tick();
+  }
+
+  get id() {
+    return this.request.id;
+  }
+
+  get waiting() {
+    return this.state !== "ended";
+  }
+
+  build() {
+    this.place = document.getElementById("card").content.firstElementChild.cloneNode(true);
+    [this.node, this.clock, this.ring, this.left, this.hint, this.result] = part(
+      this.place, "card", "clock", "ring-left", "left", "hint", "result",
+    );
+    [this.choices, this.confirm, this.question, this.comment] = part(
+      this.place, "choices", "confirm", "question", "comment",
+    );
+    const [approve, deny, yes, back] = part(this.place, "approve", "deny", "yes", "back");
+    Object.assign(this, { buttons: { approved: approve, denied: deny }, yes, back });
+    this.name();
+    this.fill();
+  }
+
+  // Ids tie labels to what they label, for who does not see the card.
+  name() {
+    const id = `r-${this.id}`;
+    const [asks, action, label] = part(this.place, "asks", "action", "comment-label");
+    this.node.dataset.id = this.id;
+    asks.id = `${id}-asks`;
+    action.id = `${id}-action`;
+    // A long action would be read out whole at each step from card to card.
+    this.node.setAttribute("aria-labelledby", isLong(this.request.action) ? asks.id : `${asks.id} ${action.id}`);
+    this.hint.id = `${id}-hint`;
+    this.question.id = `${id}-question`;
+    this.comment.id = `${id}-comment`;
+    label.htmlFor = this.comment.id;
+    this.confirm.setAttribute("aria-labelledby", this.question.id);
+    for (const button of Object.values(this.buttons)) {
+      button.setAttribute("aria-describedby", this.hint.id);
+    }
+  }
+
+  fill() {
+    const { action, reason } = this.request;
+    const [who, heading, why, details, asked] = part(this.place, "who", "action", "reason", "details", "asked");
+    const opened = () => this.owner.steady(() => this.refresh());
+    const facts = factsOf(this.request, opened);
+    const shown = new Fold(action, looksLikeCommand(action) ? "code" : "prose", opened);
+    this.folds = [shown, ...facts.folds];
+    show(who, asker(this.request));
+    heading.append(shown.node);
+    why.hidden = !reason;
+    if (reason) {
+      const fold = new Fold(reason, "prose", opened);
+      this.folds.push(fold);
+      why.append(fold.node);
+    }
+    details.append(facts.node);
+    this.askedAt = asked;
+    this.left.hidden = Number.isNaN(this.ends);
+    this.left.title = this.left.hidden ? "" : `until ${absolute(this.ends)}`;
+  }
+
+  listen() {
+    for (const [decision, button] of Object.entries(this.buttons)) {
+      this.press(button, () => this.decide(decision), () => this.choose(decision));
+    }
+    this.press(this.yes, () => this.decide(this.choice), () => this.decide(this.choice));
+    this.back.addEventListener("click", () => this.unchoose());
+    const [dismiss] = part(this.place, "dismiss");
+    dismiss.addEventListener("click", () => this.owner.dismiss(this));
+  }
+
+  /** `clicked` for a pointer that went down and up on the armed button; `keyed` for Enter, space and screen readers. */
+  press(button, clicked, keyed) {
+    button.addEventListener("pointerdown", (event) => {
+      this.pressed = this.armed && event.isPrimary && event.button === 0 ? button : null;
+    });
+    button.addEventListener("click", (event) => {
+      const pressed = this.pressed === button;
+      this.pressed = null;
+      if (event.detail === 0) {
+        keyed();
+      } else if (pressed && this.armed && event.detail === 1) {
+        clicked();
+      }
+    });
+  }
+
+  /** Take the buttons away for a moment, because the card appeared or moved. */
+  arm() {
+    this.armed = false;
+    this.pressed = null;
+    clearTimeout(this.arming);
+    this.arming = setTimeout(() => {
+      this.armed = true;
+      this.refresh();
+    }, ARMING);
+    this.refresh();
+  }
+
+  /** Why it cannot be decided like this just now: a sentence, "" for a matter of a moment, null where it can. */
+  obstacle(decision) {
+    const folded = this.folds.filter((fold) => !fold.seen).length;
+    if (!this.owner.connected) {
+      return "No connection: what you see may be old.";
+    }
+    if (this.state !== "waiting") {
+      return "";
+    }
+    if (decision === "approved" && folded > 0) {
+      return `Before you can approve: open ${folded === 1 ? "the long text" : `the ${folded} long texts`} above.`;
+    }
+    return this.armed ? null : "";
+  }
+
+  /** Show what can be done now. */
+  refresh() {
+    for (const [decision, button] of Object.entries(this.buttons)) {
+      button.setAttribute("aria-disabled", String(this.obstacle(decision) !== null));
+    }
+    this.yes.setAttribute("aria-disabled", String(this.choice === null || this.obstacle(this.choice) !== null));
+    this.node.dataset.armed = String(this.armed);
+    this.node.dataset.state = this.state;
+    const hint = this.fault || this.obstacle("approved") || "";
+    if (this.hint.textContent !== hint) {
+      show(this.hint, hint);
+    }
+  }
+
+  /** Choose by a key; a second one confirms. */
+  choose(decision) {
+    const obstacle = this.obstacle(decision);
+    if (obstacle !== null) {
+      this.owner.say(obstacle || "One moment, then again.");
+      return;
+    }
+    const { verb, key } = WORDS[decision];
+    this.choice = decision;
+    this.question.textContent = `${verb} this request?`;
+    const [hint] = part(this.confirm, "keys");
+    hint.textContent = `Shift + ${key} confirms, Escape goes back.`;
+    this.yes.textContent = `Yes, ${verb.toLowerCase()}`;
+    this.yes.className = `yes ${decision}`;
+    this.confirm.hidden = false;
+    this.choices.hidden = true;
+    this.confirm.focus({ preventScroll: false });
+    // The button that confirms stands where another one stood.
+    this.arm();
+  }
+
+  /** Go back to the choice, if one was made. */
+  unchoose() {
+    if (this.choice !== null) {
+      const inside = this.confirm.contains(document.activeElement);
+      this.choice = null;
+      this.confirm.hidden = true;
+      this.choices.hidden = false;
+      this.arm();
+      if (inside) {
+        this.node.focus();
+      }
+    }
+  }
+
+  /** Decide, if nothing stands against it. */
+  decide(decision) {
+    const obstacle = decision === null ? "" : this.obstacle(decision);
+    if (obstacle !== null) {
+      this.owner.say(obstacle || "One moment, then again.");
+      return;
+    }
+    this.state = "deciding";
+    this.fault = WORDS[decision].doing;
+    this.refresh();
+    this.owner.decide(this, decision, this.comment.value.trim() ? this.comment.value : "");
+  }
+
+  /** The decision did not come about; it may be tried again. */
+  failed(sentence) {
+    if (this.state === "deciding") {
+      this.state = "waiting";
+      this.fault = sentence;
+      this.unchoose();
+      this.arm();
+    }
+  }
+
+  /** It has ended; `tone` is the verdict's name, for colours and icons. */
+  end(tone, sentence, comment) {
+    if (this.state === "ended") {
+      return;
+    }
+    const inside = this.node.contains(document.activeElement);
+    this.state = "ended";
+    this.node.classList.add("ended", tone);
+    const [said, remark, decision] = part(this.place, "said", "remark", "decision");
+    show(said, sentence);
+    remark.hidden = !comment;
+    show(remark, comment ?? "", true);
+    decision.hidden = true;
+    this.result.hidden = false;
+    this.left.hidden = true;
+    this.refresh();
+    if (inside) {
+      this.node.focus({ preventScroll: true });
+    }
+  }
+
+  /** Milliseconds left; infinite where it has no end. */
+  remaining() {
+    return Number.isNaN(this.ends) ? Infinity : this.ends - now();
+  }
+
+  /** Each second: how long ago, how long still. */
+  tick() {
+    showAgo(this.askedAt, this.asked);
+    if (this.left.hidden) {
+      return;
+    }
+    const remaining = this.remaining();
+    this.clock.textContent = remaining > 0 ? `${clockwork(remaining)} left` : "time is over";
+    this.left.classList.toggle("soon", remaining < SOON);
+    const share = Math.min(1, Math.max(0, remaining / (this.ends - this.asked)));
+    this.ring.setAttribute("stroke-dashoffset", String(100 - 100 * share));
+  }
+
+  /** Open what must be opened, and go to it. */
+  open() {
+    const fold = this.folds.find((one) => !one.seen) ?? this.folds.find((one) => one.button);
+    fold?.button.click();
+    fold?.button.scrollIntoView({ block: "nearest" });
+  }
+}

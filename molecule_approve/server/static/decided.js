@@ -1,0 +1,79 @@
+// What was decided lately, by whom, and why. A row is made once for each state of a request, and then only told the time.
+
+import { Fold } from "./facts.js";
+import { looksLikeCommand, make, show } from "./text.js";
+import { showAgo } from "./times.js";
+
+// How the server ends a request itself; the refusal of a late decision tells it by the name alone.
+const UNDECIDED = {
+  expired: { tone: "expired", word: "Expired", sentence: "nobody decided in time" },
+  withdrawn: { tone: "withdrawn", word: "Withdrawn", sentence: "taken back by who asked" },
+};
+const NAMES = { "auto-expired": "expired", withdrawn: "withdrawn" };
+
+/** How a request ended: `{tone, word, sentence}`. */
+export function ending(row) {
+  const outcome = row.outcome ?? NAMES[row.decided_by] ?? row.status;
+  if (outcome in UNDECIDED) {
+    return UNDECIDED[outcome];
+  }
+  const [tone, word] = outcome === "approved" ? ["approved", "Approved"] : ["denied", "Denied"];
+  return { tone, word, sentence: `by ${row.decided_by || "somebody"}` };
+}
+
+function verdict(row) {
+  const { tone, word, sentence } = ending(row);
+  const line = make("p", "verdict");
+  const time = make("time", "when");
+  line.append(make("strong", `word ${tone}`, word), " ", show(make("span", "by"), sentence), " ", time);
+  return { line, time };
+}
+
+class Row {
+  constructor(row) {
+    this.node = make("li", "past");
+    this.at = Date.parse(row.decided_at ?? "");
+    const { line, time } = verdict(row);
+    this.time = time;
+    const action = make("div", "past-action");
+    action.append(new Fold(row.action, looksLikeCommand(row.action) ? "code" : "prose", () => {}).node);
+    this.node.append(line, action);
+    if (row.comment) {
+      const comment = make("div", "past-comment");
+      comment.append(new Fold(row.comment, "prose", () => {}).node);
+      this.node.append(comment);
+    }
+    this.tick();
+  }
+
+  tick() {
+    if (!Number.isNaN(this.at)) {
+      showAgo(this.time, this.at);
+    }
+  }
+}
+
+/** The list. */
+export class Decided {
+  constructor(list, empty) {
+    this.list = list;
+    this.empty = empty;
+    this.rows = new Map();
+  }
+
+  /** Show these, newest first; rows that are there already are kept, with what was opened in them. */
+  show(decided) {
+    const rows = new Map(decided.map((row) => [row.id, this.rows.get(row.id) ?? new Row(row)]));
+    const nodes = [...rows.values()].map((row) => row.node);
+    const changed = nodes.length !== this.list.children.length || nodes.some((node, at) => node !== this.list.children[at]);
+    if (changed) {
+      this.list.replaceChildren(...nodes);
+    }
+    this.rows = rows;
+    this.empty.hidden = rows.size > 0;
+  }
+
+  tick() {
+    this.rows.forEach((row) => row.tick());
+  }
+}

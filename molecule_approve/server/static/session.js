@@ -1,0 +1,124 @@
+// Who sits here: the session that stands for an approver, how a sign-in link becomes one, and calls made with it.
+// It lies in the local storage of this exact origin, never in a cookie: cookies ignore ports, and any other local web
+// server would get them.
+
+const KEY = "molecule-desk.session";
+const PATIENCE = 10_000;
+
+/** A call that was answered with a refusal, or not at all (status 0). */
+export class CallError extends Error {
+  constructor(status, body, retryAfter = 0) {
+    super(typeof body.error === "string" ? body.error : "the server gave no reason");
+    this.status = status;
+    this.body = body;
+    this.retryAfter = retryAfter;
+  }
+}
+
+// Where storage is forbidden the session lives as long as the page.
+let held = null;
+
+/** The session, or null. */
+export function current() {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return held;
+  }
+}
+
+function keep(token) {
+  held = token;
+  try {
+    if (token === null) {
+      localStorage.removeItem(KEY);
+    } else {
+      localStorage.setItem(KEY, token);
+    }
+  } catch {
+    // It is held by the page alone.
+  }
+}
+
+/** Forget the session, if it is still the one that was refused: another tab may have signed in meanwhile. */
+export function forget(token) {
+  if (current() === token) {
+    keep(null);
+  }
+}
+
+/** Call `changed` when another tab signs in or out. */
+export function onOtherTab(changed) {
+  addEventListener("storage", (event) => {
+    if (event.key === KEY || event.key === null) {
+      changed();
+    }
+  });
+}
+
+async function send(method, path, token, body) {
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  if (token) {
+    headers.Authorization = `Bearer ${token}`;
+  }
+  const signal = AbortSignal.timeout(PATIENCE);
+  try {
+    const reply = await fetch(path, { method, headers, body: JSON.stringify(body), signal, cache: "no-store" });
+    return { reply, found: await reply.json().catch(() => ({})) };
+  } catch {
+    throw new CallError(0, { error: "no answer came" });
+  }
+}
+
+/** One call, with the session. Throws a CallError for everything but a success. */
+export async function call(method, path, body, token = current()) {
+  const { reply, found } = await send(method, path, token, body);
+  if (!reply.ok) {
+    throw new CallError(reply.status, found ?? {}, Number(reply.headers.get("Retry-After")) || 0);
+  }
+  return found;
+}
+
+/** Whether somebody answers at all; it uses no session, so that it keeps none alive. */
+export async function answers() {
+  try {
+    await call("GET", "/health", undefined, null);
+    return true;
+  } catch (failure) {
+    return failure.status !== 0;
+  }
+}
+
+/** The code of the sign-in link, if the page was opened by one; it leaves the address bar and the history at once. */
+export function takeCode() {
+  const found = new URLSearchParams(location.hash.slice(1)).get("sign-in");
+  if (location.hash) {
+    history.replaceState(null, "", location.pathname);
+  }
+  return found;
+}
+
+/** Exchange the code for a session; a session that was here before ends. */
+export async function signIn(code) {
+  const before = current();
+  const found = await call("POST", "/desk/session", { code }, null);
+  keep(found.token);
+  if (before !== null) {
+    await end(before);
+  }
+}
+
+/** Sign out, here and in the other tabs. */
+export async function signOut() {
+  const token = current();
+  keep(null);
+  await end(token);
+}
+
+async function end(token) {
+  try {
+    await call("POST", "/desk/session/end", {}, token);
+  } catch {
+    // It ends by itself, with the server or in time.
+  }
+}

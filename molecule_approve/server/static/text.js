@@ -1,0 +1,101 @@
+// Text from elsewhere on its way to the screen: set as text, whole, and with every hidden character marked.
+// Nothing here knows what a request is. The rules are those of molecule_approve/safe_text.py; a test compares the two.
+
+// What a person looking at a screen could miss or be misled by: control, format, unassigned and private characters,
+// separators and blanks other than the space, and those that are invisible although their category says otherwise.
+const HIDDEN = new RegExp(
+  "(?! )[\\p{C}\\p{Z}\\u034F\\u115F\\u1160\\u17B4\\u17B5\\u180B-\\u180D\\u180F\\u2800\\u3164\\uFFA0" +
+    "\\uFE00-\\uFE0F\\u{E0100}-\\u{E01EF}]",
+  "gu",
+);
+
+// Above either of these a text is folded, and must be opened before its request can be approved.
+const SHORT_CHARACTERS = 600;
+const SHORT_LINES = 10;
+
+/** Whether this one character is hidden. */
+export function isHidden(character) {
+  HIDDEN.lastIndex = 0;
+  return HIDDEN.test(character);
+}
+
+/** How a hidden character is written: U+202E. */
+export function codePoint(character) {
+  return "U+" + character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+}
+
+/** The text with its hidden characters written out, for places that hold plain text only: titles, announcements. */
+export function plain(text) {
+  return text.replace(HIDDEN, (character) => `[${codePoint(character)}]`);
+}
+
+/** Whether a text is too long to be taken in at a glance. */
+export function isLong(text) {
+  return text.length > SHORT_CHARACTERS || text.split("\n").length > SHORT_LINES;
+}
+
+/** An element with a class and, where given, our own text. */
+export function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) {
+    element.className = className;
+  }
+  if (text !== undefined) {
+    element.textContent = text;
+  }
+  return element;
+}
+
+function mark(character) {
+  const chip = make("span", "hidden", codePoint(character));
+  chip.title = "a hidden character, written out";
+  return chip;
+}
+
+/**
+ * Put a text into an element, replacing what was there. With `lines` its line feeds stay line breaks (the element's
+ * style keeps them); in a place of one line they are marked like every other control character.
+ */
+export function show(element, text, lines = false) {
+  const parts = [];
+  let done = 0;
+  for (const found of text.matchAll(HIDDEN)) {
+    if (lines && found[0] === "\n") {
+      continue;
+    }
+    parts.push(text.slice(done, found.index), mark(found[0]));
+    done = found.index + found[0].length;
+  }
+  element.replaceChildren(...parts, text.slice(done));
+  return element;
+}
+
+/** Whether the text reads like something that a shell or a program takes: it is then set in fixed width. */
+export function looksLikeCommand(text) {
+  return /[\n|<>$`;=\\{}]|(^|\s)--?\w|\w[/.]\w|&&/u.test(text);
+}
+
+/**
+ * A link to this address, or null where it is none that we would follow. The whole address is its text, with the host
+ * set off; an address that the browser would read otherwise than a person does (a user name before the host, blanks,
+ * other alphabets) gets no link.
+ */
+export function link(address) {
+  let url;
+  try {
+    url = new URL(address);
+  } catch {
+    return null;
+  }
+  const same = url.href === address || url.href === `${address}/`;
+  if (!/^https?:$/u.test(url.protocol) || url.username || url.password || !same) {
+    return null;
+  }
+  const found = make("a", "address");
+  found.href = url.href;
+  found.rel = "noopener noreferrer";
+  found.target = "_blank";
+  const before = `${url.protocol}//`;
+  found.append(before, make("strong", "", url.host), address.slice(before.length + url.host.length));
+  return found;
+}

@@ -76,10 +76,10 @@ def find(live: Live, newest: Iterable[bytes], older: Iterable[bytes], memory: Me
         if link.head == memory.head:
             return tip if in_live or not _emptied(live, memory) else _with(tip, Damage.COPYTRUNCATED, memory)
         if link.log_id != memory.head.log_id or link.seq <= memory.head.seq:
-            return _with(_remembered(memory), _reason(live, memory, in_live=in_live), memory, link)
+            return _with(_remembered(memory), _reason(live, memory, link if in_live else None), memory, link)
     if tip is not None or memory is None:
         return tip or Tip(None, sealed=False, damage={})  # the log begins after what is remembered: rotated, and no harm
-    return _with(_remembered(memory), _reason(live, memory, in_live=False), memory)
+    return _with(_remembered(memory), _reason(live, memory, None), memory)
 
 
 def unread(found: Tip, names: Sequence[str]) -> Tip:
@@ -98,12 +98,14 @@ def _emptied(live: Live, memory: Memory) -> bool:
     return live.there and live.inode == memory.inode and live.size < memory.size
 
 
-def _reason(live: Live, memory: Memory, *, in_live: bool) -> Damage:
+def _reason(live: Live, memory: Memory, found: Link | None) -> Damage:
     if _emptied(live, memory):
         return Damage.TRUNCATED
-    if not in_live:
+    if found is None:
         return Damage.DELETED  # the file, or its name, went away with its records, and nothing or an empty one came
-    return Damage.CHANGED if memory.inode in {0, live.inode} else Damage.REPLACED  # 0: which file it was is not known
+    # Where it is not known which file it was (0), only another log's id says that this is another one.
+    is_same = found.log_id == memory.head.log_id and memory.inode in {0, live.inode}
+    return Damage.CHANGED if is_same else Damage.REPLACED
 
 
 def _with(tip: Tip, damage: Damage, memory: Memory, found: Link | None = None) -> Tip:

@@ -220,9 +220,9 @@ def _newest(memory: Memory | None, sealed: Sealing | None) -> Memory | None:
     """What is remembered, by the head's file or by the seals' state, which is durable and written first."""
     if sealed is None or sealed.head.seq == 0:
         return memory
-    if memory is None:
+    if memory is None or memory.head.log_id != sealed.head.log_id:
         return Memory(sealed.head, sealed=True)
-    if memory.head.log_id == sealed.head.log_id and memory.head.seq >= sealed.head.seq:
+    if memory.head.seq >= sealed.head.seq:
         return memory
     return memory._replace(head=sealed.head, sealed=True)
 

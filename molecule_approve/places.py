@@ -51,6 +51,11 @@ class Places(NamedTuple):
         return self.state / "serve.lock"
 
     @property
+    def sign_in_page(self) -> Path:
+        """Sends the browser that ``serve --open`` starts to a sign-in link; there for a minute at most; 0600."""
+        return self.state / "sign-in.html"
+
+    @property
     def audit_log(self) -> Path:
         """The user's own audit log, where the system's cannot be written."""
         return self.state / "audit.jsonl"

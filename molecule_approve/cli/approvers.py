@@ -1,4 +1,4 @@
-"""``approvers add``, ``list`` and ``revoke``: who may decide on this machine's embedded server, whether it runs or not."""
+"""``approvers``: who may decide on this machine's embedded server, whether it runs or not, and their sign-in links."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from molecule_approve.places import locate
+from molecule_approve.errors import ServerError
+from molecule_approve.places import locate, who_serves
 from molecule_approve.safe_text import visible
 
 from . import output
@@ -49,6 +50,22 @@ def list_approvers() -> int:
         output.answer(f"{visible(name)}  since {visible(since)}")
     if not found:
         output.talk("nobody may decide yet: molecule-approve approvers add NAME")
+    return Exit.OK
+
+
+@app.command()
+def link(name: Name) -> int:
+    """Print a sign-in link for the running server's page, good once and for a minute, alone on stdout."""
+    with server_extra():
+        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+
+    places = locate(os.environ)
+    serving = who_serves(places)
+    if serving is None:
+        raise ServerError("no server of yours runs here", hint=f"start one: {output.PROGRAM} serve")
+    with credentials.opened(places) as store:
+        code = credentials.new_code(store, name)
+    output.answer(credentials.sign_in_link(serving.url, code))
     return Exit.OK
 
 

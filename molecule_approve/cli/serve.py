@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,9 @@ from .exits import Exit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from molecule_approve.server.run import Prepared
+    from molecule_approve.server.starting import Prepared
+
+    from .opening import SignInPage
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -44,6 +47,7 @@ def serve(
     port: Annotated[
         int, typer.Option("--port", metavar="NUMBER", min=0, max=65_535, help="The port; 0 takes a free one.")
     ] = 8788,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser, signed in as you.")] = False,
     anonymous: Annotated[
         bool,
         typer.Option("--anonymous-requests", help="Let clients without a token ask, list and listen; never decide."),
@@ -54,8 +58,12 @@ def serve(
 
     with server_extra():
         from molecule_approve.server import run  # noqa: PLC0415
-    plan = run.Plan(locate(os.environ), host, port, anonymous, complain=_complain)
-    run.serve(plan, _welcome)
+    from .opening import SignInPage  # noqa: PLC0415
+
+    places = locate(os.environ)
+    with SignInPage(places.sign_in_page, _complain) as page:
+        plan = run.Plan(places, host, port, anonymous, complain=_complain, signed_in=page.used)
+        run.serve(plan, lambda server: _welcome(server, page if browser else None))
     return Exit.OK
 
 
@@ -63,31 +71,61 @@ def _complain(sentence: str) -> None:
     output.talk(f"{output.PROGRAM}: {visible(sentence)}")
 
 
-def _welcome(server: Prepared) -> None:
+def _welcome(server: Prepared, page: SignInPage | None) -> None:
     """Say what must be known, and last of all, on stdout, the address: whoever waits for that line can ask at once."""
-    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
+    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
 
     if server.plan.anonymous:
         _complain("clients without a token may ask, list and listen (--anonymous-requests)")
-    if not credentials.approvers(server.store):
-        _first_approver(server)
+    talking = output.at_terminal() and not in_ci(os.environ)
+    name = _person(server, make=talking)
+    if name is not None and talking:
+        output.talk(f"To decide in a browser, as {name}, follow this link within a minute; it works once:")
+        output.talk(f"  {_link(server, name)}")
+        output.talk(f"A new one: {output.PROGRAM} approvers link {shlex.quote(name)}")
+    if page is not None:
+        # A link of its own: the one above stays good for whoever follows it instead.
+        page.open(server.url if name is None else _link(server, name))
     output.answer(server.url)
 
 
-def _first_approver(server: Prepared) -> None:
-    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs neither
-    from molecule_approve.server import credentials  # noqa: PLC0415
+def _person(server: Prepared, *, make: bool) -> str | None:
+    """The approver named like the user, whom the first start makes where ``make`` says so; None, and a hint, for nobody."""
+    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
 
-    if not output.at_terminal() or in_ci(os.environ):
+    name, known = _user(), {name for name, _ in credentials.approvers(server.store)}
+    if not known:
+        if make and _first_approver(server, name):
+            return name
         _complain("nobody may decide yet: molecule-approve approvers add NAME")
-        return
+        return None
+    if not make or name not in known:
+        _complain("to decide in a browser: molecule-approve approvers link NAME")
+    return name if name in known else None
+
+
+def _user() -> str:
     try:
-        name = getpass.getuser()
+        return getpass.getuser()
+    except (OSError, KeyError):  # an account without a name
+        return ""
+
+
+def _first_approver(server: Prepared, name: str) -> bool:
+    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
+
+    try:
         token = credentials.add_approver(server.store, name)
-    except (UsageError, OSError, KeyError):
+    except UsageError:
         # An account without a name, or with one that would deceive: its owner chooses another.
-        _complain("nobody may decide yet: molecule-approve approvers add NAME")
-        return
+        return False
     output.talk(f"You may decide, as {name}, with this token; it is shown once:")
     output.talk(f"  {token}")
     output.talk("Keep it where no program that asks can read it; approve and deny want it in MOLECULE_APPROVER_TOKEN.")
+    return True
+
+
+def _link(server: Prepared, name: str) -> str:
+    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
+
+    return credentials.sign_in_link(server.url, credentials.new_code(server.store, name))

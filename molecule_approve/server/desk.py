@@ -40,7 +40,7 @@ _CODE_BODY = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The handlers. ``signed_in`` is told the hash of each code that was used."""
+    """The handlers. ``signed_in`` is called after each sign-in."""
 
     service: Service
     lanes: Lanes
@@ -48,7 +48,7 @@ class Desk:
     doors: Doorkeeper
     sessions: Sessions
     settings: Settings
-    signed_in: Callable[[str], None]
+    signed_in: Callable[[], None]
 
     async def sign_in(self, request: Request) -> Response:
         """``POST /desk/session``: a session for a sign-in code, which is used up."""
@@ -59,7 +59,7 @@ class Desk:
             if holder is None:
                 raise wrong_code()
         token = self.sessions.begin(holder.token_hash)
-        self.signed_in(code)
+        self.signed_in()
         return answer({"token": token, "name": holder.name, "expires_in": int(self.settings.session)}, 201)
 
     async def sign_out(self, request: Request) -> Response:

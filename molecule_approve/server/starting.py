@@ -26,8 +26,8 @@ _LOCK_TRIES = 25
 _LOCK_PAUSE = 0.02
 
 
-def _nothing(_text: str) -> None:
-    """Say nothing."""
+def _nothing(*_: str) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Plan:
         port: 0 for a free one.
         anonymous: whether callers without a token may ask, list and listen.
         complain: is told, in one sentence, what goes wrong while it runs.
-        signed_in: is told the hash of each sign-in code that was used.
+        signed_in: is called after each sign-in.
 
     """
 
@@ -50,7 +50,7 @@ class Plan:
     anonymous: bool = False
     settings: Settings = field(default_factory=Settings)
     complain: Callable[[str], None] = _nothing
-    signed_in: Callable[[str], None] = _nothing
+    signed_in: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)

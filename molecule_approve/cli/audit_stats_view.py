@@ -6,6 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.stats import BOUNDS, OPEN, OUTCOMES, Statistics, Waits
@@ -189,10 +190,5 @@ def cut(text: str, width: int) -> str:
     """The text, if it fits; otherwise its beginning and an ellipsis."""
     if cells(text) <= width:
         return text
-    kept, used = "", 3
-    for character in text:
-        used += _cells(character)
-        if used > width:
-            break
-        kept += character
-    return f"{kept}..."
+    ends = accumulate(map(_cells, text))
+    return f"{text[: sum(end <= width - 3 for end in ends)]}..."

@@ -105,8 +105,6 @@ def export(
     from molecule_approve.audit.export_check import check  # noqa: PLC0415 - help needs none of it
 
     path = options.audit_log_path(config, audit_log)
-    if target is not None and os.path.lexists(target):
-        raise _is_there(target)
     text = _exported(path, trace, complete=complete)
     if target is None:
         output.answer(text)
@@ -158,7 +156,7 @@ class _History(NamedTuple):
 
         """
         from molecule_approve.audit import skim  # noqa: PLC0415
-        from molecule_approve.audit.story import gather, which  # noqa: PLC0415
+        from molecule_approve.audit.story import gather, is_beginning, which  # noqa: PLC0415
 
         newest = partial(skim.backwards, self.snapshot)
         if len(text) < SHORTEST:
@@ -174,7 +172,10 @@ class _History(NamedTuple):
                 f"the audit log {self.path} holds no request {text[:80]!r}",
                 hint="is it the right log? see --audit-log; `audit tail` shows trace ids",
             )
-        return gather(newest, fits[0].trace_id)
+        found = gather(newest, fits[0].trace_id)
+        if not any(map(is_beginning, found.entries)):
+            self.complain()  # the rest may stand there
+        return found
 
     def complain(self) -> None:
         """Say what could not be read, and so is not in what is told."""
@@ -262,10 +263,6 @@ def _draws_blocks() -> bool:
 # --- keeping -------------------------------------------------------------------------------------------------------------
 
 
-def _is_there(target: str) -> UsageError:
-    return UsageError(f"--output: {target!r} is there already", hint="nothing is overwritten: name another file")
-
-
 def _keep(path: Path, data: bytes) -> None:
     """Write the file 0600, whole or not at all, and over no other.
 
@@ -288,7 +285,9 @@ def _keep(path: Path, data: bytes) -> None:
             Path(name).unlink()
         _sync(path.parent)
     except FileExistsError as exc:
-        raise _is_there(str(path)) from exc
+        raise UsageError(
+            f"--output: {str(path)!r} is there already", hint="nothing is overwritten: name another file"
+        ) from exc
     except OSError as exc:
         raise DeliveryError(f"{path} cannot be written: {exc.strerror}", hint="name a file in a folder of yours") from exc
 

@@ -83,6 +83,7 @@ def test_a_complete_document_leads_to_the_head() -> None:
     later = [*log[:2], foreign(note='"prev"'), b"torn", log[2], log[2], *log[3:]]
     first, tip = links(log)[1], links(log)[3].head
     assert stretch(later[::-1], first, tip) == log[1:4]
+    assert stretch(later[::-1], first, Head(LOG, 9, tip.hash)) == []
 
 
 def test_lines_that_nothing_vouches_for_cannot_be_exported() -> None:

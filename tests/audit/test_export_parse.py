@@ -72,7 +72,7 @@ def test_what_may_be_missing_may_be_missing() -> None:
         (b'{"a":-Infinity}', "number"),
         (b" " * (LARGEST + 1), "larger"),
     ],
-    ids=str,
+    ids=lambda value: repr(value[:20]),
 )
 def test_what_is_no_export_is_said_in_one_sentence(data: bytes, why: str) -> None:
     """Whatever it is: broken, deep, large, doubled, or something else altogether."""

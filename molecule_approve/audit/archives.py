@@ -6,15 +6,9 @@ what stands in a line is the chain's business.
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import os
 import re
-import shutil
-import tempfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self, cast
@@ -24,12 +18,6 @@ from molecule_approve.errors import AuditError
 from . import files, lines
 from .chain import Link, link_of
 
-_OPENERS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
-    ".gz": lambda raw: cast("BinaryIO", gzip.GzipFile(fileobj=raw)),
-    ".xz": lambda raw: cast("BinaryIO", lzma.LZMAFile(raw)),  # noqa: SIM115 - the caller closes it
-    ".bz2": lambda raw: cast("BinaryIO", bz2.BZ2File(raw)),
-}
-_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _NUMBER = r"[.-]\d[\d-]*(?:\.\d+)?"
 _PACKED = r"(?:\.(?:gz|xz|bz2|zst))?"
 
@@ -210,7 +198,7 @@ def _listed(log: Path) -> dict[Path, Identity]:
 
 def is_compressed(path: Path) -> bool:
     """Whether the file has to be unpacked, by its name."""
-    return path.suffix in {*_OPENERS, ".zst"}
+    return path.suffix in {".gz", ".xz", ".bz2", ".zst"}
 
 
 def archive_name(log: Path, first: int, last: int) -> Path:
@@ -244,21 +232,40 @@ def _piece(path: Path) -> Piece | Unreadable | None:
             os.close(handle)
     except AuditError as exc:
         return Unreadable(path, exc.message)
-    except _BROKEN as exc:
-        return Unreadable(path, f"the audit log's archive {path} cannot be unpacked: {exc}")
 
 
 @contextmanager
 def _unpacked(path: Path, handle: int) -> Iterator[BinaryIO]:
     with os.fdopen(os.dup(handle), "rb") as raw:
-        if path.suffix == ".zst":
+        file, broken = _text_in(path, raw)
+        try:
+            with file:
+                yield file
+        except (OSError, EOFError, broken) as exc:
+            doing = "unpacked" if is_compressed(path) else "read"
+            raise AuditError(f"the audit log's archive {path} cannot be {doing}: {exc}") from exc
+
+
+def _text_in(path: Path, raw: BinaryIO) -> tuple[BinaryIO, type[Exception]]:
+    """The file's text, and what is raised where it is broken. Most logs have no such archive, and need no such import."""
+    match path.suffix:
+        case ".gz":
+            import gzip  # noqa: PLC0415
+            import zlib  # noqa: PLC0415
+
+            return cast("BinaryIO", gzip.GzipFile(fileobj=raw)), zlib.error
+        case ".xz":
+            import lzma  # noqa: PLC0415
+
+            return cast("BinaryIO", lzma.LZMAFile(raw)), lzma.LZMAError
+        case ".bz2":
+            import bz2  # noqa: PLC0415
+
+            return cast("BinaryIO", bz2.BZ2File(raw)), OSError
+        case ".zst":
             raise AuditError(f"the audit log's archive {path} is compressed with zstd, which this program cannot read")
-        opener = _OPENERS.get(path.suffix)
-        if opener is None:
-            yield raw
-            return
-        with opener(raw) as file:
-            yield file
+        case _:
+            return raw, OSError
 
 
 def text_of(path: Path) -> int:
@@ -275,13 +282,14 @@ def _text_behind(path: Path, handle: int) -> int:
     """The handle, or one of what was unpacked; then the handle is closed."""
     if not is_compressed(path):
         return handle
+    import shutil  # noqa: PLC0415 - as in _text_in
+    import tempfile  # noqa: PLC0415
+
     try:
         with _unpacked(path, handle) as packed, tempfile.TemporaryFile() as spool:
             shutil.copyfileobj(packed, spool, lines.BLOCK)
             spool.flush()
             return os.dup(spool.fileno())
-    except _BROKEN as exc:
-        raise AuditError(f"the audit log's archive {path} cannot be unpacked: {exc}") from exc
     finally:
         os.close(handle)
 
@@ -309,7 +317,7 @@ def _first_in(file: BinaryIO) -> Link | None:
 def _each_once(pieces: list[Piece]) -> list[Piece]:
     """Without copies: of those that begin with the same record the live one, else the one that is not compressed."""
     best: dict[Link | Identity, Piece] = {}
-    for piece in sorted(pieces, key=lambda piece: (not piece.live, piece.path.suffix in _OPENERS)):
+    for piece in sorted(pieces, key=lambda piece: (not piece.live, is_compressed(piece.path))):
         best.setdefault(piece.first or piece.identity, piece)
     return list(best.values())
 

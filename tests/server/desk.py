@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from molecule_approve.clock import utc_now
 from molecule_approve.server import credentials
@@ -91,6 +92,32 @@ class Desk:
         query = {"wait": str(wait)} if wait else {}
         found: dict[str, Any] = self.asker.get(f"{self.path}/{approval_id}", params=query).json()
         return found
+
+    def code(self, name: str = "alice") -> str:
+        """A fresh sign-in code."""
+        with credentials.opened(self.server.places) as store:
+            return credentials.new_code(store, name)
+
+    def session(self, name: str = "alice") -> str:
+        """Sign in; the session's token."""
+        answer = httpx.post(f"{self.server.url}/desk/session", json={"code": self.code(name)}, timeout=PATIENCE)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["token"])
+
+    @contextmanager
+    def at_desk(self, session: str, **headers: str) -> Iterator[Socket]:
+        """The event stream as the page opens it: the session stands among the subprotocols."""
+        url = self.server.url.replace("http://", "ws://") + "/ws"
+        names = [Subprotocol("molecule-desk"), Subprotocol(f"session.{session}")]
+        with connect(
+            url,
+            subprotocols=names,
+            additional_headers={"Origin": self.server.url, **headers},
+            compression=None,
+            open_timeout=PATIENCE,
+            close_timeout=1,
+        ) as connection:
+            yield Socket(connection)
 
     @contextmanager
     def listening(self, token: str | None = None, workspace_id: str | None = None, **headers: str) -> Iterator[Socket]:

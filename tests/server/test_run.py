@@ -1,4 +1,4 @@
-"""The start and the stop: one server for one state, on loopback, quick answers, a clean end."""
+"""A server that runs: under its address, with quick answers, to a clean end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import socket
 import sqlite3
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,106 +18,14 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from molecule_approve.errors import ConfigError, ServerError, UsageError
+from molecule_approve.errors import ServerError
 from molecule_approve.places import Places, locate, read_requester, who_serves
 from molecule_approve.server.run import Plan, Running
-from molecule_approve.server.starting import loopback
 from tests.server.desk import PATIENCE, Desk, desk_of
 from tests.server.serving import environment, serving
 
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
-
-
-def test_the_lock_says_who_serves_as_long_as_it_serves(server_places: Places) -> None:
-    """A second server on the same state is refused, and told who runs."""
-    with Running(Plan(server_places)) as server:
-        found = who_serves(server_places)
-        assert found is not None
-        assert (found.pid, found.url) == (os.getpid(), server.url)
-        with pytest.raises(ServerError, match=f"process {os.getpid()} at {server.url}"), Running(Plan(server_places)):
-            pass
-    assert who_serves(server_places) is None
-    assert not server_places.socket.exists()
-
-
-def test_a_server_that_is_just_starting_is_told_as_that(server_places: Places) -> None:
-    """It holds the lock and has not said its address yet."""
-    with Running(Plan(server_places)):
-        server_places.serving.write_text("")
-        with pytest.raises(ServerError, match="just starting"), Running(Plan(server_places)):
-            pass
-
-
-def test_whoever_only_looks_who_serves_does_not_keep_a_server_from_starting(server_places: Places) -> None:
-    """Looking takes the lock for a moment."""
-    with Running(Plan(server_places)):
-        pass
-    with ThreadPoolExecutor(1) as pool:
-        looking = pool.submit(lambda: [who_serves(server_places) for _ in range(2_000)])
-        for _ in range(3):
-            with Running(Plan(server_places)) as server:
-                assert server.url
-        looking.result(PATIENCE)
-
-
-def test_a_port_that_is_taken_is_told(server_places: Places, home: Path) -> None:
-    """With a hint; nothing of the second server remains."""
-    other = Places(home / "other", home / "other-run")
-    with Running(Plan(server_places)) as server:
-        port = int(server.url.rpartition(":")[2])
-        with pytest.raises(ServerError, match=f"port {port}") as caught, Running(Plan(other, port=port)):
-            pass
-    assert "--port 0" in caught.value.hint
-    assert not other.socket.exists()
-
-
-def test_a_folder_in_the_sockets_place_is_told(server_places: Places) -> None:
-    """As an error of ours."""
-    server_places.runtime.mkdir(mode=0o700)
-    server_places.socket.mkdir()
-    with pytest.raises(ServerError, match="socket"), Running(Plan(server_places)):
-        pass
-
-
-def test_a_socket_that_was_left_behind_is_taken_over(server_places: Places) -> None:
-    """A killed server leaves its socket; whoever holds the lock may replace it."""
-    server_places.runtime.mkdir(mode=0o700)
-    with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(server_places.socket))
-    with Running(Plan(server_places)) as server:
-        transport = httpx.HTTPTransport(uds=str(server.places.socket))
-        with httpx.Client(transport=transport, base_url="http://localhost") as client:
-            assert client.get("/health").status_code == 200
-
-
-def test_a_lock_file_that_is_a_link_is_refused(server_places: Places) -> None:
-    """Nothing of ours lies behind a link."""
-    server_places.state.mkdir(mode=0o700)
-    server_places.serving.symlink_to(server_places.state / "elsewhere")
-    with pytest.raises(ServerError, match=r"serve\.lock"), Running(Plan(server_places)):
-        pass
-
-
-def test_a_state_folder_open_to_others_is_refused(server_places: Places) -> None:
-    """What lies in it could be changed by them."""
-    server_places.state.mkdir(mode=0o755)
-    server_places.state.chmod(0o755)
-    with pytest.raises(ConfigError, match="open to other users"), Running(Plan(server_places)):
-        pass
-
-
-@pytest.mark.parametrize(("host", "address"), [("localhost", "127.0.0.1"), ("127.0.0.5", "127.0.0.5"), ("::1", "::1")])
-def test_a_loopback_address_is_good(host: str, address: str) -> None:
-    """By each of its writings."""
-    assert loopback(host) == address
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.com", ""])
-def test_any_other_address_is_refused(host: str) -> None:
-    """The server is for this machine."""
-    with pytest.raises(UsageError, match="no loopback address"):
-        loopback(host)
 
 
 def test_the_server_answers_under_the_address_it_was_given(open_desk: OpenDesk) -> None:
@@ -219,11 +126,3 @@ def test_a_server_that_fails_before_it_serves_is_told_on_entry(server_places: Pl
     with pytest.raises(ValueError, match="nonsense"), Running(Plan(server_places)):
         pass
     assert not server_places.socket.exists()
-
-
-def test_a_start_that_fails_is_told_to_whoever_started_it(server_places: Places) -> None:
-    """A server in a thread fails before the thread begins."""
-    server_places.state.mkdir(mode=0o700)
-    server_places.database.mkdir()
-    with pytest.raises(ServerError), Running(Plan(server_places)):
-        pass

@@ -1,0 +1,204 @@
+"""The approver's side of REST: signing in and out, and what the page is given to show."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.server.desk import Desk, wait_for
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tests.server.conftest import OpenDesk
+
+
+def _view(client: httpx.Client) -> dict[str, Any]:
+    answer = client.get("/desk/requests")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_code_is_exchanged_for_a_session(desk: Desk) -> None:
+    """The session carries the approver's name, lasts twelve hours, and decides like the approver's token."""
+    with desk.client(None) as stranger:
+        answer = stranger.post("/desk/session", json={"code": desk.code()})
+    found = answer.json()
+    assert (answer.status_code, found["name"], found["expires_in"]) == (201, "alice", 43_200)
+    assert set(found) == {"token", "name", "expires_in"}
+    approval_id = desk.ask()
+    with desk.client(found["token"]) as signed_in:
+        assert _view(signed_in)["name"] == "alice"
+        decided = signed_in.post(f"{desk.path}/{approval_id}/decide", json={"decision": "denied", "comment": "no"})
+    assert decided.status_code == 200
+    one = desk.one(approval_id)
+    assert (one["status"], one["decided_by"], one["decided_by_verified"], one["comment"]) == ("denied", "alice", True, "no")
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"code": ""}', '{"code": 7}', '{"code": null}', "code=x"])
+def test_a_body_without_a_code_is_refused(shared_desk: Desk, body: str) -> None:
+    """400, and nobody is signed in."""
+    with shared_desk.client(None) as stranger:
+        answer = stranger.post("/desk/session", content=body)
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
+
+
+def test_a_body_that_is_no_code_at_all_is_not_read_to_its_end(shared_desk: Desk) -> None:
+    """413: whoever sends it has proved nothing yet."""
+    with shared_desk.client(None) as stranger:
+        answer = stranger.post("/desk/session", json={"code": "x" * 5_000})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_signing_out_ends_the_session_and_its_sockets_at_once(open_desk: OpenDesk) -> None:
+    """Without waiting for the next look at who is still good; another session of the same person stays."""
+    desk = open_desk(recheck=600.0)
+    first, second = desk.session(), desk.session()
+    with desk.at_desk(first) as gone, desk.at_desk(second) as stays, desk.client(first) as client:
+        assert client.post("/desk/session/end").json() == {"status": "ended"}
+        with pytest.raises(ConnectionClosed) as caught:
+            gone.event()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1013
+        assert client.get("/desk/requests").status_code == 401
+        assert client.post("/desk/session/end").status_code == 401
+        desk.ask()
+        assert stays.event()["event"] == "APPROVAL_REQUESTED"
+
+
+def test_an_approvers_token_opens_the_desk_and_is_no_session(desk: Desk) -> None:
+    """It cannot sign out: 422 says how it is taken away."""
+    assert _view(desk.decider)["name"] == "alice"
+    answer = desk.decider.post("/desk/session/end")
+    assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
+    assert "revoke" in answer.json()["error"]
+    assert _view(desk.decider)["name"] == "alice"
+
+
+def test_what_waits_comes_oldest_first_with_everything(desk: Desk) -> None:
+    """From every workspace, whole, with the server's own time beside it."""
+    desk.add_workspace("other", "other", "token-of-other")
+    first = desk.ask("a" * 4_096, reason="r" * 16_384, context={"user": "root", "command": ["x"] * 1_000}, task_id="t")
+    with desk.client("token-of-other") as other:
+        second = other.post("/workspaces/other/approvals", json={"action": "theirs"}).json()["approval_id"]
+    third = desk.ask("last")
+    found = _view(desk.decider)
+    assert set(found) == {"name", "now", "waiting", "pending", "decided"}
+    assert [row["id"] for row in found["pending"]] == [first, second, third]
+    assert [row["workspace_name"] for row in found["pending"]] == ["local", "other", "local"]
+    assert (found["waiting"], found["decided"]) == (3, [])
+    assert found["pending"][0] == {**desk.one(first), "workspace_name": "local"}
+    assert found["pending"][0]["context"] == {"user": "root", "command": ["x"] * 1_000}
+    assert found["pending"][0]["created_at"] <= found["now"] < found["pending"][0]["expires_at"]
+
+
+def test_what_ended_comes_latest_first_and_says_how(desk: Desk) -> None:
+    """By whom, whether the name is proved, with what comment; in the order in which it ended."""
+    names = ("approved", "denied", "withdrawn", "expired", "pending")
+    ids = {name: desk.ask(name, reason=f"why {name}", context={"large": "x"}) for name in names}
+    desk.decide(ids["denied"], "denied", comment="not on a Friday")
+    desk.withdraw(ids["withdrawn"])
+    desk.decide(ids["approved"], "approved")
+    desk.change("UPDATE approvals SET expires = 1 WHERE id = ?", ids["expired"])
+    found = _view(desk.decider)
+    assert [row["outcome"] for row in found["decided"]] == ["expired", "approved", "withdrawn", "denied"]
+    assert [row["action"] for row in found["pending"]] == ["pending"]
+    latest, denied = found["decided"][0], found["decided"][-1]
+    assert (latest["decided_by"], latest["decided_by_verified"], latest["status"]) == ("auto-expired", False, "denied")
+    assert (denied["decided_by"], denied["decided_by_verified"]) == ("alice", True)
+    assert (denied["comment"], denied["reason"], denied["workspace_name"]) == ("not on a Friday", "why denied", "local")
+    assert denied["decided_at"] is not None
+    assert "context" not in denied
+
+
+def test_a_flood_is_cut_to_the_oldest_and_counted(open_desk: OpenDesk) -> None:
+    """The page stays quick; how many wait is told; of what ended only the latest comes."""
+    desk = open_desk(desk_pending=2, desk_decided=1)
+    ids = [desk.ask(str(number)) for number in range(5)]
+    desk.decide(ids[0])
+    desk.decide(ids[4], "denied")
+    found = _view(desk.decider)
+    assert [row["id"] for row in found["pending"]] == ids[1:3]
+    assert found["waiting"] == 3
+    assert [row["id"] for row in found["decided"]] == [ids[4]]
+
+
+def test_of_two_clicks_one_wins_and_the_other_learns_who(desk: Desk) -> None:
+    """Two people at their desks at once: 200 and 409, and the name that is told is the winner's."""
+    desk.server.add_approver("bob")
+    approval_id = desk.ask()
+    sessions = {name: desk.session(name) for name in ("alice", "bob")}
+
+    def click(name: str) -> httpx.Response:
+        with desk.client(sessions[name]) as client:
+            return client.post(f"{desk.path}/{approval_id}/decide", json={"decision": "approved"})
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = dict(zip(sessions, pool.map(click, sessions), strict=True))
+    assert sorted(answer.status_code for answer in answers.values()) == [200, 409]
+    winner = next(name for name, answer in answers.items() if answer.status_code == 200)
+    told = next(answer.json() for answer in answers.values() if answer.status_code == 409)
+    assert (told["decided_by"], told["status"], told["code"]) == (winner, "approved", "ended")
+
+
+def test_the_pages_socket_hears_every_workspace_under_its_own_name(desk: Desk) -> None:
+    """The answered subprotocol is `molecule-desk`, never the session; a workspace that is named besides changes nothing."""
+    desk.add_workspace("other", "other", "token-of-other")
+    with (
+        desk.at_desk(desk.session(), **{"X-Workspace-ID": desk.workspace_id}) as page,
+        desk.client("token-of-other") as other,
+    ):
+        assert page.connection.subprotocol == "molecule-desk"
+        other.post("/workspaces/other/approvals", json={"action": "theirs"})
+        desk.ask("mine")
+        assert [page.event()["payload"]["action"] for _ in range(2)] == ["theirs", "mine"]
+
+
+def test_an_approvers_token_may_open_the_pages_socket(desk: Desk) -> None:
+    """In the header, as programs send it."""
+    token = str(desk.decider.headers["authorization"])
+    with desk.listening(token.removeprefix("Bearer "), "") as stream:
+        desk.ask()
+        assert stream.event()["event"] == "APPROVAL_REQUESTED"
+
+
+def test_sessions_are_kept_nowhere_and_codes_only_as_hashes(desk: Desk) -> None:
+    """Neither stands in the state folder, in whatever file."""
+    code, session = desk.code(), desk.session()
+    kept = b"".join(path.read_bytes() for path in desk.server.places.state.iterdir() if path.is_file())
+    assert code.encode() not in kept
+    assert session.encode() not in kept
+
+
+def test_each_session_has_a_rate_of_its_own(open_desk: OpenDesk) -> None:
+    """One page that calls too often shuts no other one out."""
+    desk = open_desk(rate=4)
+    busy, calm = desk.session(), desk.session()
+    with desk.client(busy) as client:
+        statuses = [client.get("/desk/requests").status_code for _ in range(5)]
+    assert statuses == [200, 200, 200, 200, 429]
+    with desk.client(calm) as client:
+        assert client.get("/desk/requests").status_code == 200
+
+
+def test_the_claimed_name_is_kept_beside_and_never_believed(desk: Desk) -> None:
+    """The desk, the requester, the event and the audit log say whose session it was; the database keeps what was claimed."""
+    approval_id = desk.ask()
+    with desk.client(desk.session()) as client, desk.listening() as stream:
+        body = {"decision": "approved", "decided_by": "root", "claimed_by": "root", "name": "root"}
+        assert client.post(f"{desk.path}/{approval_id}/decide", json=body).status_code == 200
+        assert stream.event()["payload"]["decided_by"] == "alice"
+        assert _view(client)["decided"][0]["decided_by"] == "alice"
+    assert desk.one(approval_id)["decided_by"] == "alice"
+    wait_for(desk.journal, "the decision is not in the log")
+    assert [record["actor"] for record in desk.journal()] == ["alice"]
+    with closing(sqlite3.connect(desk.server.places.database)) as database:
+        assert database.execute("SELECT claimed_by FROM approvals").fetchone() == ("root",)
+    assert "root" in json.dumps(desk.journal()[0])

@@ -1,0 +1,32 @@
+"""Calls a minute: counted from a key's first one, on a clock that never jumps."""
+
+from __future__ import annotations
+
+from molecule_approve.server.rates import RateLimiter
+
+
+def test_after_a_minute_a_key_has_its_calls_again() -> None:
+    """Not before; and what is left is told meanwhile."""
+    now = [0.0]
+    rates = RateLimiter(lambda: now[0])
+    assert [rates.charge("key", 2)[1] for _ in range(3)] == [True, True, False]
+    now[0] = 59.9
+    assert rates.charge("key", 2)[1] is False
+    now[0] = 60.0
+    allowance, within = rates.charge("key", 2)
+    assert (allowance.remaining, within) == (1, True)
+
+
+def test_a_minute_starts_with_a_keys_first_call_and_is_forgotten() -> None:
+    """Counted on a clock that never jumps; a thousand old keys are swept away by the next call."""
+    now = [0.0]
+    rates = RateLimiter(lambda: now[0])
+    for number in range(RateLimiter.MANY):
+        rates.charge(f"key {number}", 1)
+    assert rates.charge("key 7", 1)[1] is False
+    now[0] = 59.5
+    assert rates.charge("key 7", 1)[0].reset == 1
+    now[0] = 60.0
+    allowance, within = rates.charge("key 7", 1)
+    assert (allowance.remaining, allowance.reset, within) == (0, 60, True)
+    assert len(rates) == 1

@@ -52,7 +52,11 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
         _ASKING,
         "asked, not decided yet: `--no-wait`; `status`; `wait` without `--withdraw` when its own time is over",
     ),
-    Exit.NOT_WHOLE: ("not whole", "`audit verify`", "a record was changed, removed, inserted, moved or cut off"),
+    Exit.NOT_WHOLE: (
+        "not whole",
+        "`audit verify`, `audit export`",
+        "a record was changed, removed, inserted, moved or cut off",
+    ),
     Exit.DENIED: ("denied", _ASKING, "a person said no, or the workspace's roles do not let it ask"),
     Exit.TIMED_OUT: (
         "timed out",

@@ -135,7 +135,7 @@ def test_every_command_line_can_be_understood() -> None:
     [
         "molecule-approve run -- rm",
         "molecule-approve request --reasons x -- y",
-        "FOO=1 molecule-approve audit show",
+        "FOO=1 molecule-approve audit shows",
         "x | sh -c 'molecule-approve doctor && y'",
         'MOLECULE=$(molecule-approve approvers rename "x")',
     ],

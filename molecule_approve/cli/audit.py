@@ -14,9 +14,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(audit_tail.tail)
+app.command()(audit_verify.verify)
 app.command()(audit_story.show)
 app.command()(audit_story.stats)
 app.command()(audit_story.export)
-app.command()(audit_verify.verify)
 app.command()(audit_keep.rotate)
 app.command()(audit_keep.init)

@@ -23,7 +23,7 @@ class Exit(IntEnum):
     PENDING = 8
     """Asked, not decided yet."""
     NOT_WHOLE = 65
-    """``audit verify``: the log is not whole (EX_DATAERR in sysexits.h)."""
+    """``audit verify``: the log, or ``audit export``: what was exported of it, is not whole (EX_DATAERR in sysexits.h)."""
     DENIED = 77
     """A person said no, or the roles do not let the workspace ask (EX_NOPERM in sysexits.h)."""
     TIMED_OUT = 124

@@ -13,6 +13,7 @@ import os
 import resource
 import select
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -71,8 +72,9 @@ def write_once(journal: Journal, order: Order, number: int) -> None:
 
 def once(order: Order) -> None:
     """One record, when we are told to go on: by then somebody traces us."""
-    # Where only ancestors may trace, everybody may trace this one; elsewhere the call is unknown, and nothing is lost.
-    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANYBODY, 0, 0, 0)
+    if sys.platform == "linux":
+        # Where only ancestors may trace, everybody may trace this one; elsewhere the call fails, and nothing is lost.
+        ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANYBODY, 0, 0, 0)
     say(pid=os.getpid())
     os.read(0, 1)
     if order["room"] is not None:

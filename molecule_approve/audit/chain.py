@@ -10,7 +10,13 @@ What the chain can show: any edit, deletion, insertion or reordering of chained 
 after it. What it cannot show by itself: that the end was cut off or rewritten, or the file replaced. A head that was
 remembered elsewhere shows that too.
 
-This file needs no other file of this package.
+A log is checked in stretches of whole lines, each by itself (:func:`examine`, which may run in several processes), and
+`proof.py` puts them together in order. In a stretch, a line that ends with exactly the fields that must come next is
+not parsed: it costs one hash. That is as good as parsing it. Its fields cannot mean anything else, for the last of
+doubled names counts in JSON, and ours stand last. It can only be no JSON at all: then the next record does not name its
+hash, and it is looked at again; the last line of a stretch always is.
+
+This file needs no other file of this package but ``seal.py``.
 """
 
 from __future__ import annotations
@@ -18,10 +24,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import NamedTuple
+
+from . import seal
 
 START = "0" * 64
 """``prev`` of a log's first record."""
@@ -30,8 +37,12 @@ LONGEST = 65_535
 """Bytes that a chained line has at most, its newline left out. A longer line is another tool's."""
 
 GAPS_KEPT = 100
-"""Gaps that a report names one by one; it counts all of them."""
+"""Gaps that a report names one by one."""
 
+OPENING = 4
+"""Chained lines that are looked at when two files meet: as many as an append writes in one call, and one more."""
+
+_BRACE = ord("{")
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -88,12 +99,15 @@ class Fault(StrEnum):
     OUT_OF_ORDER = "out of order"
     OTHER_LOG = "another log"
     CUT = "cut off"
+    NOT_SEALED = "not sealed"
+    FALSE_SEAL = "false seal"
 
 
 class Break(NamedTuple):
     """A place where the chain does not hold.
 
     Attributes:
+        file: the file's name; empty where it is not known.
         line: number, from 1, of the first line that can be wrong; one past the last line where the end is missing.
         fault: what kind of damage it is.
         expected: what should be there.
@@ -101,148 +115,279 @@ class Break(NamedTuple):
 
     """
 
+    file: str
     line: int
     fault: Fault
     expected: str
     found: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.fault.value}: expected {self.expected}, found {self.found}"
+        place = f"{self.file}, line {self.line}" if self.file else f"line {self.line}"
+        return f"{place}: {self.fault.value}: expected {self.expected}, found {self.found}"
 
 
-class Report(NamedTuple):
-    """What verifying came to.
+class Gap(NamedTuple):
+    """Records that are not there, both ends included, and the files before and after them.
+
+    The two names are the same for a gap inside a file. The first is empty before the oldest file, the second where the
+    end is missing.
+    """
+
+    first: int
+    last: int
+    after: str = ""
+    before: str = ""
+
+    @property
+    def is_between_files(self) -> bool:
+        """Whether a whole file can be missing: what is not there ends just where a file begins."""
+        return self.before not in ("", self.after)
+
+
+class Spot(NamedTuple):
+    """A chained line and its number, from 1."""
+
+    link: Link
+    line: int
+
+
+class Stretch(NamedTuple):
+    """What stands in consecutive lines of one file, as far as they show it by themselves; lines are counted from 1.
 
     Attributes:
         lines: all lines, chained or not.
-        covered: lines that the chain covers.
-        uncovered: lines that nothing vouches for: other tools', and torn ones.
-        unfinished: whether the last line has no newline yet; it counts as not covered.
-        first: number of the first record, or None where there is none.
-        head: the last record, or None where there is none.
+        covered: lines that are chained.
+        unfinished: whether the last line has no newline yet; it counts as not chained.
+        opening: the first chained lines, at most :data:`OPENING`.
+        last: the last chained line, or None where there is none.
         breaks: how many places do not hold.
-        first_break: the first of them in the file.
-        gaps: ranges of numbers, both ends included, whose records are not there; at most :data:`GAPS_KEPT`.
+        first_break: the first of them.
+        gaps: ranges of numbers whose records are not there; at most :data:`GAPS_KEPT`.
+        seen: of each number that was to be watched, the first record that carries it.
+        sealed: how many records carry a seal.
+        first_sealed: the first of them, or None.
+        plain: how many records before it, or in all, carry none and are no break for that.
+        first_plain: the first of those, or None.
 
     """
 
     lines: int
     covered: int
-    uncovered: int
     unfinished: bool
-    first: int | None
-    head: Head | None
+    opening: tuple[Spot, ...]
+    last: Spot | None
     breaks: int
     first_break: Break | None
-    gaps: tuple[tuple[int, int], ...]
+    gaps: tuple[Gap, ...]
+    seen: tuple[Spot, ...]
+    sealed: int
+    first_sealed: Spot | None
+    plain: int
+    first_plain: Spot | None
 
-    @property
-    def whole(self) -> bool:
-        """Whether every chained line is exactly what was written, as far as the chain and the remembered head can show."""
-        return self.breaks == 0
+
+class Examined(NamedTuple):
+    """What examining came to, and the places (from 0) of the lines that are not chained."""
+
+    stretch: Stretch
+    others: set[int]
 
 
-def verify(lines: Iterable[bytes], remembered: Head | None = None) -> Report:
-    """Check a log, given line by line with the newlines that are there, against its chain and a remembered head.
+def examine(
+    lines: Sequence[bytes], watched: Collection[int] = (), keys: seal.Keys | None = None, *, unfinished: bool = False
+) -> Examined:
+    """Check consecutive lines of one file.
 
-    The remembered head must be older than the lines, or as old: a log that is ahead of it is normal, one behind it was cut.
+    Nothing is said about what comes before the first chained line: that is for `proof.py` to compare.
+
+    Args:
+        lines: the lines without their newlines.
+        watched: numbers of records that are to be told, because something is known about them.
+        keys: what their seals are checked with.
+        unfinished: whether the last line has no newline.
+
     """
-    walk = _Walk(remembered)
-    for line in lines:
-        walk.take(line)
-    return walk.finish()
+    stops = frozenset(watched) if keys is None else frozenset((*watched, keys.first))
+    walk = _Walk(lines[:-1] if unfinished else lines, stops, keys)
+    place = 0
+    while place < len(walk.lines):
+        walk.take(place)
+        place = walk.run(place + 1)
+    if unfinished:
+        walk.others.add(len(lines) - 1)
+    return Examined(walk.told(len(lines), unfinished=unfinished), walk.others)
 
 
-@dataclass(slots=True)
+def misfit(before: Link, link: Link) -> tuple[Fault, str, str] | None:
+    """The rule of the chain: same log, next number, and ``prev`` is the hash of the chained line before."""
+    if link.log_id != before.log_id:
+        return Fault.OTHER_LOG, f"a record of log {before.log_id}", f"one of log {link.log_id}"
+    if link.seq != before.seq + 1:
+        fault = Fault.MISSING if link.seq > before.seq else Fault.OUT_OF_ORDER
+        return fault, f"record {before.seq + 1}", f"record {link.seq}"
+    if link.prev != before.hash:
+        return Fault.CHANGED, f"SHA-256 {link.prev}, as record {link.seq} says", f"SHA-256 {before.hash}"
+    return None
+
+
+class Tally:
+    """Places that do not hold: all are counted, and the first is kept; a log of nothing but breaks fills no memory."""
+
+    def __init__(self) -> None:
+        self.breaks = 0
+        self.first: Break | None = None
+        self.gaps: list[Gap] = []
+        self._at = (0, 0)
+
+    def broken(self, found: Break, file: int = 0, count: int = 1) -> None:
+        """Count so many places, of which this is the first; ``file`` is the file's place among all."""
+        self.breaks += count
+        if self.first is None or (file, found.line) < self._at:
+            self.first, self._at = found, (file, found.line)
+
+    def missing(self, gaps: Sequence[Gap]) -> None:
+        """Keep these gaps."""
+        self.gaps.extend(gaps[: GAPS_KEPT - len(self.gaps)])
+
+
 class _Walk:
-    """One pass over a log. After a break it goes on from the line that it found, so that later damage is found too."""
+    """One pass over a stretch. After a break it goes on from the line that it found, so that later damage is found too."""
 
-    remembered: Head | None
-    lines: int = 0
-    covered: int = 0
-    unfinished: bool = False
-    first: int | None = None
-    last: Link | None = None
-    last_line: int = 0
-    breaks: list[Break] = field(default_factory=list)
-    count: int = 0
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    met_remembered: bool = False
+    def __init__(self, lines: Sequence[bytes], watched: frozenset[int], keys: seal.Keys | None) -> None:
+        self.lines = lines
+        self.others: set[int] = set()
+        self._watched = watched
+        self._keys = keys
+        self._opening: list[Spot] = []
+        self._last: Spot | None = None
+        self._covered = 0
+        self._tally = Tally()
+        self._seen: dict[int, Spot] = {}
+        self._is_sealed = False  # whether the last record is
+        self._sealed = 0
+        self._first_sealed: Spot | None = None
+        self._plain = 0
+        self._first_plain: Spot | None = None
 
-    def take(self, line: bytes) -> None:
-        self.lines += 1
-        self.unfinished = not line.endswith(b"\n")
-        link = None if self.unfinished else link_of(line[:-1])
+    def take(self, place: int) -> None:
+        """Parse a line, and look at it from every side."""
+        link = link_of(self.lines[place])
         if link is None:
+            self.others.add(place)
             return
-        self.covered += 1
-        self._compare(link)
-        self._compare_with_remembered(link)
-        if self.first is None:
-            self.first = link.seq
-        self.last, self.last_line = link, self.lines
+        spot = Spot(link, place + 1)
+        self._compare(spot)
+        if link.seq in self._watched:
+            self._seen.setdefault(link.seq, spot)
+        self._look_at_seal(self.lines[place], spot)
+        if len(self._opening) < OPENING:
+            self._opening.append(spot)
+        self._last = spot
+        self._covered += 1
 
-    def _compare(self, link: Link) -> None:
-        """The rule of the chain: same log, next number, and ``prev`` is the hash of the chained line before."""
-        if self.last is not None and link.log_id != self.last.log_id:
-            self._broken(self.lines, Fault.OTHER_LOG, f"a record of log {self.last.log_id}", f"one of log {link.log_id}")
-            return
-        seq, prev = (1, START) if self.last is None else (self.last.seq + 1, self.last.hash)
-        if link.seq > seq:
-            self._missing(seq, link.seq - 1)
-            self._broken(self.lines, Fault.MISSING, f"record {seq}", f"record {link.seq}")
-        elif link.seq < seq:
-            self._broken(self.lines, Fault.OUT_OF_ORDER, f"record {seq}", f"record {link.seq}")
-        elif link.prev != prev and self.last is None:
-            self._broken(self.lines, Fault.CHANGED, "64 zeros before the first record", link.prev)
-        elif link.prev != prev:
-            # This line says what the line before it was. One of the two was changed; we name the earlier one.
-            expected = f"SHA-256 {link.prev}, as line {self.lines} says"
-            self._broken(self.last_line, Fault.CHANGED, expected, f"SHA-256 {prev}")
+    def run(self, place: int) -> int:
+        """Pass over what follows as it must, and over what is not chained at all; the place of the first other line."""
+        last = self._last
+        if last is None or len(self._opening) < OPENING or not self._may_run(last.link.seq + 1):
+            return place
+        lines, watched, plain = self.lines, self._watched, not self._is_sealed
+        fields, brace = f',"log_id":{json.dumps(last.link.log_id)},"seq":', "}" if plain else ""
+        seq, digest, newest = last.link.seq + 1, last.link.hash, last.line - 1
+        for at in range(place, len(lines)):
+            line = lines[at]
+            ending = f'{fields}{seq},"prev":"{digest}"{brace}'.encode()
+            fits = line.endswith(ending) if plain else line.endswith(ending, 0, len(line) - seal.ROOM)
+            if (
+                fits
+                and line[0] == _BRACE
+                and len(line) <= LONGEST
+                and seq not in watched
+                and (plain or self._seals(line, seq))
+            ):
+                seq, digest, newest = seq + 1, hashlib.sha256(line).hexdigest(), at
+            elif b'"prev"' in line:
+                return self._settle(last, newest, at)
+            else:
+                self.others.add(at)
+        return self._settle(last, newest, len(lines))
 
-    def _compare_with_remembered(self, link: Link) -> None:
-        known = self.remembered
-        if known is None or (link.log_id, link.seq) != (known.log_id, known.seq):
-            return
-        self.met_remembered = True
-        if link.hash != known.hash:
-            self._broken(self.lines, Fault.CHANGED, f"the remembered SHA-256 {known.hash}", f"SHA-256 {link.hash}")
+    def _settle(self, before: Spot, newest: int, place: int) -> int:
+        """Parse the newest line that was passed over; one that is no record after all goes to the others."""
+        if newest == before.line - 1:
+            return place
+        while (link := link_of(self.lines[newest])) is None:
+            self.others.add(newest)
+            newest -= 1
+        count = link.seq - before.link.seq
+        self._covered += count
+        self._sealed += count if self._is_sealed else 0
+        self._plain += 0 if self._is_sealed else count
+        self._last = Spot(link, newest + 1)
+        return place
 
-    def _missing(self, first: int, last: int) -> None:
-        if len(self.gaps) < GAPS_KEPT:
-            self.gaps.append((first, last))
+    def _may_run(self, seq: int) -> bool:
+        """Whether a plain record would be in order here: each that should be sealed and is not has to be counted."""
+        wanted = self._keys is not None and seq >= self._keys.first
+        return self._is_sealed or (self._first_sealed is None and not wanted)
 
-    def _broken(self, line: int, fault: Fault, expected: str, found: str) -> None:
-        self.count += 1
-        place = Break(line, fault, expected, found)
-        # Only the first is told; a log of nothing but breaks must not fill the memory.
-        if not self.breaks or line < self.breaks[0].line:
-            self.breaks = [place]
-
-    def _look_for_the_end(self) -> None:
-        """A remembered record that was not met: cut off, unless the log begins after it or the gap was named already."""
-        known = self.remembered
-        if known is None or self.met_remembered:
-            return
-        if self.last is not None and self.last.log_id != known.log_id:
-            self._broken(
-                self.last_line, Fault.OTHER_LOG, f"record {known.seq} of log {known.log_id}", f"log {self.last.log_id}"
-            )
-        elif self.last is None or self.last.seq < known.seq:
-            last = 0 if self.last is None else self.last.seq
-            self._missing(last + 1, known.seq)
-            self._broken(self.lines + 1, Fault.CUT, f"the records up to {known.seq}", f"none after {last}")
-
-    def finish(self) -> Report:
-        self._look_for_the_end()
-        return Report(
-            lines=self.lines,
-            covered=self.covered,
-            uncovered=self.lines - self.covered,
-            unfinished=self.unfinished,
-            first=self.first,
-            head=None if self.last is None else self.last.head,
-            breaks=self.count,
-            first_break=self.breaks[0] if self.breaks else None,
-            gaps=tuple(self.gaps),
+    def _seals(self, line: bytes, seq: int) -> bool:
+        """Whether a record of the last one's log carries a seal that nothing speaks against."""
+        return (
+            self._last is not None and seal.is_sealed(line) and self._seal_fault(line, self._last.link.log_id, seq) is None
         )
+
+    def _seal_fault(self, line: bytes, log_id: str, seq: int) -> tuple[Fault, str, str] | None:
+        """What is wrong with the seal of a record; None where nothing is, or where no key is given for it."""
+        if self._keys is None or seq < self._keys.first or log_id != self._keys.log_id:
+            return None
+        if not seal.is_sealed(line):
+            return Fault.NOT_SEALED, f"record {seq} with a seal", "none"
+        # What it should be is not told: that would be a recipe.
+        return None if self._keys.hold(line, seq) else (Fault.FALSE_SEAL, f"the seal of record {seq}", "another one")
+
+    def _compare(self, spot: Spot) -> None:
+        before = self._last
+        found = None if before is None else misfit(before.link, spot.link)
+        if before is None or found is None:
+            return
+        # Where a line says what the one before it was and that is not so, one was changed: the earlier one is named.
+        line = before.line if found[0] is Fault.CHANGED else spot.line
+        self._tally.broken(Break("", line, *found))
+        if found[0] is Fault.MISSING:
+            self._tally.missing([Gap(before.link.seq + 1, spot.link.seq - 1)])
+
+    def _look_at_seal(self, line: bytes, spot: Spot) -> None:
+        self._is_sealed = seal.is_sealed(line)
+        fault = self._seal_fault(line, spot.link.log_id, spot.link.seq)
+        if self._is_sealed:
+            self._sealed += 1
+            self._first_sealed = self._first_sealed or spot
+        elif fault is None and self._first_sealed is not None:
+            fault = unsealed(spot)
+        elif fault is None:
+            self._plain += 1
+            self._first_plain = self._first_plain or spot
+        if fault is not None:
+            self._tally.broken(Break("", spot.line, *fault))
+
+    def told(self, lines: int, *, unfinished: bool) -> Stretch:
+        return Stretch(
+            lines=lines,
+            covered=self._covered,
+            unfinished=unfinished,
+            opening=tuple(self._opening),
+            last=self._last,
+            breaks=self._tally.breaks,
+            first_break=self._tally.first,
+            gaps=tuple(self._tally.gaps),
+            seen=tuple(self._seen.values()),
+            sealed=self._sealed,
+            first_sealed=self._first_sealed,
+            plain=self._plain,
+            first_plain=self._first_plain,
+        )
+
+
+def unsealed(spot: Spot) -> tuple[Fault, str, str]:
+    """What is wrong with a record that carries no seal where one before it does."""
+    return Fault.NOT_SEALED, f"record {spot.link.seq} with a seal, as the ones before", "none"

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right, insort
+from collections.abc import Iterable
 from typing import NamedTuple
 
 KEY_BYTES = 32
@@ -23,9 +25,15 @@ FIELD = "seal"
 BLANK = "0" * 64
 """What stands in the field before the line is sealed."""
 
+FARTHEST = 50_000_000
+"""Records after its key up to which a seal is checked: some twenty seconds' work, once."""
+
 _BEFORE = b',"seal":"'
 _AFTER = b'"}'
-_ROOM = len(_BEFORE) + len(BLANK) + len(_AFTER)
+ROOM = len(_BEFORE) + len(BLANK) + len(_AFTER)
+"""Bytes of the field and the brace after it."""
+
+_STRIDE = 65_536
 _STEP = b"molecule-approve seal, next key\n"
 _TEXT = r"seal1:([0-9A-Za-z-]{1,64}):([1-9][0-9]{0,17}):([0-9a-f]{64})"
 
@@ -66,6 +74,49 @@ class SealKey(NamedTuple):
         return f"seal1:{self.log_id}:{self.seq}:{self.key.hex()}"
 
 
+class Keys:
+    """Keys of one log, for checking: each counts from its own record on, up to the next one's.
+
+    Attributes:
+        log_id: the log's UUID.
+        first: the first record whose seal can be checked.
+
+    Raises:
+        ValueError: there is none, or they belong to several logs.
+
+    """
+
+    def __init__(self, keys: Iterable[SealKey]) -> None:
+        self._given = sorted(keys, key=_seq)
+        if len({key.log_id for key in self._given}) != 1:
+            raise ValueError("one key of one log is wanted at least, and none of another log")
+        self.log_id, self.first = self._given[0].log_id, self._given[0].seq
+        self._known = list(self._given)
+        self._latest = self._given[0]
+
+    def hold(self, line: bytes, seq: int) -> bool:
+        """Whether the line, that record, carries the seal which the key makes that is given for it.
+
+        False also where the record is so far from its key that a forged number would keep us busy for minutes.
+        """
+        given = self._given[bisect_right(self._given, seq, key=_seq) - 1]
+        return seq - given.seq <= FARTHEST and holds(line, self._at(seq))
+
+    def _at(self, seq: int) -> bytes:
+        """The record's key, from the nearest one that is known; on a long way, one in a while is kept."""
+        nearest = self._known[bisect_right(self._known, seq, key=_seq) - 1]
+        key = self._latest if nearest.seq < self._latest.seq <= seq else nearest
+        while seq - key.seq > _STRIDE:
+            key = key.at(key.seq + _STRIDE)
+            insort(self._known, key, key=_seq)
+        self._latest = key.at(seq)
+        return self._latest.key
+
+
+def _seq(key: SealKey) -> int:
+    return key.seq
+
+
 def from_text(text: str) -> SealKey:
     """The key that :meth:`SealKey.to_text` wrote; white space around it does not matter.
 
@@ -81,12 +132,12 @@ def from_text(text: str) -> SealKey:
 
 def is_sealed(line: bytes) -> bool:
     """Whether the line, without its newline, ends with a seal, be it good or not."""
-    return line.endswith(_AFTER) and line[-_ROOM : len(_BEFORE) - _ROOM] == _BEFORE
+    return line.endswith(_AFTER) and line[-ROOM : len(_BEFORE) - ROOM] == _BEFORE
 
 
 def sealed(line: bytes, key: bytes) -> bytes:
     """The line, without its newline and with :data:`BLANK` in its last field, with the seal in its place."""
-    body = line[:-_ROOM]
+    body = line[:-ROOM]
     return body + _BEFORE + _mac(body, key).encode("ascii") + _AFTER
 
 
@@ -94,10 +145,10 @@ def holds(line: bytes, key: bytes) -> bool:
     """Whether the line carries the seal that this very key, its record's own, makes; compared in constant time."""
     if not is_sealed(line):
         return False
-    given = line[len(_BEFORE) - _ROOM : -len(_AFTER)]
+    given = line[len(_BEFORE) - ROOM : -len(_AFTER)]
     from hmac import compare_digest  # noqa: PLC0415 - most logs are not sealed, and every start would pay
 
-    return compare_digest(given, _mac(line[:-_ROOM], key).encode("ascii"))
+    return compare_digest(given, _mac(line[:-ROOM], key).encode("ascii"))
 
 
 def _mac(body: bytes, key: bytes) -> str:

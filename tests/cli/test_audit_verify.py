@@ -50,7 +50,7 @@ def test_verify_says_whole_or_not_by_its_exit_code(journal: Journal, log: Path, 
     assert main(["audit", "verify"]) == 65
     out = capfd.readouterr().out
     assert out.startswith("not whole, at 1 place: 12 records")
-    assert "the first is line 6: changed: " in out
+    assert "the first is audit.jsonl, line 6: changed: " in out
 
 
 def test_verify_finds_a_cut_end(journal: Journal, log: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,126 @@
+"""Work shared out to forked processes, one a core, with its results in order. What the work is, is not known here."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from molecule_approve.errors import AuditError
+
+AHEAD = 2
+"""Numbers that a process has been told before it is done with the first: it never waits for us."""
+
+_T = TypeVar("_T")
+_NUMBER = struct.Struct("=I")
+_FRAME = struct.Struct("=II")
+
+
+def workers(most: int = 8) -> int:
+    """How many processes are worth it here: one a core; none but ours where there are threads, which a fork can break."""
+    if not hasattr(os, "sched_getaffinity") or threading.active_count() > 1:
+        return 1
+    return min(most, len(os.sched_getaffinity(0)))
+
+
+def in_order(count: int, work: Callable[[int], _T], processes: int) -> Iterator[_T]:
+    """The results of ``work(0)``, ``work(1)``, …, each as soon as it and all before it are there.
+
+    ``work`` runs in copies of this process, and its results are pickled.
+
+    Raises:
+        AuditError: a process ended before its work was done: it was killed, or ``work`` failed.
+
+    """
+    crew = list[_Worker[_T]]()
+    try:
+        for _ in range(min(processes, count)):
+            crew.append(_Worker(work, [pipe for worker in crew for pipe in worker.pipes]))
+        numbers = iter(range(count))
+        for worker in crew * AHEAD:
+            worker.hand(next(numbers, None))
+        waiting: dict[int, _T] = {}
+        for wanted in range(count):
+            while wanted not in waiting:
+                for worker in _ready(crew):
+                    for number, result in worker.take():
+                        waiting[number] = result
+                        worker.hand(next(numbers, None))
+            yield waiting.pop(wanted)
+    finally:
+        for worker in crew:
+            worker.close()
+        for worker in crew:
+            os.waitpid(worker.process, 0)
+
+
+def _ready(crew: list[_Worker[_T]]) -> list[_Worker[_T]]:
+    found = select.select([worker.results for worker in crew], [], [])[0]
+    return [worker for worker in crew if worker.results in found]
+
+
+class _Worker(Generic[_T]):
+    """One process: it is told numbers through one pipe, and answers through another."""
+
+    def __init__(self, work: Callable[[int], _T], others: list[int]) -> None:
+        told, self._numbers = os.pipe()
+        self.results, answers = os.pipe()
+        self._unread = bytearray()
+        self.process = os.fork()
+        if self.process == 0:
+            # Each must notice when the first of us is gone: no other may hold these ends.
+            for handle in (*self.pipes, *others):
+                os.close(handle)
+            _serve(work, told, answers)
+        os.close(told)
+        os.close(answers)
+
+    @property
+    def pipes(self) -> tuple[int, int]:
+        """Our ends."""
+        return self._numbers, self.results
+
+    def hand(self, number: int | None) -> None:
+        """Tell it what to do next; nothing where there is nothing more to do."""
+        if number is not None:
+            with suppress(BrokenPipeError):  # it has died: that is told where its results are read
+                os.write(self._numbers, _NUMBER.pack(number))
+
+    def take(self) -> Iterator[tuple[int, _T]]:
+        """The results that have come in; something has."""
+        block = os.read(self.results, 1 << 20)
+        if not block:
+            raise AuditError("a process that checked the audit log ended early", hint="try again; look at the free memory")
+        self._unread += block
+        while len(self._unread) >= _FRAME.size:
+            number, size = _FRAME.unpack_from(self._unread)
+            end = _FRAME.size + size
+            if len(self._unread) < end:
+                return
+            yield number, pickle.loads(self._unread[_FRAME.size : end])  # noqa: S301 - from our own copy, by our own pipe
+            del self._unread[:end]
+
+    def close(self) -> None:
+        """Let it go: it ends; one that still works when nobody wants it any more learns it at its next answer."""
+        for handle in self.pipes:
+            os.close(handle)
+
+
+def _serve(work: Callable[[int], object], told: int, answers: int) -> None:
+    """What a process does: it ends when there is nothing more to do, or nobody who wants it."""
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C meets all of us; ours ends when the first one has
+        while number := os.read(told, _NUMBER.size):
+            found = pickle.dumps(work(*_NUMBER.unpack(number)))
+            with os.fdopen(os.dup(answers), "wb") as file:
+                file.write(_FRAME.pack(*_NUMBER.unpack(number), len(found)) + found)
+        code = 0
+    finally:
+        os._exit(code)  # not to where the copy was made: nothing of that is ours

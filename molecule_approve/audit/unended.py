@@ -1,0 +1,89 @@
+"""Pure: requests that were begun and have no ending: a question that stands, or a program that was killed. No fault.
+
+Only the bytes of chained lines are looked at, and nothing is parsed: our lines hold these fields in just this order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from heapq import nsmallest
+from typing import NamedTuple
+
+from .chain import link_of
+from .record import ENDINGS, RecordOutcome
+
+NAMED = 100
+"""Open requests that are named one by one; all are counted."""
+
+_BEGINNINGS = frozenset({RecordOutcome.INITIATED, RecordOutcome.REQUESTED, RecordOutcome.RESUMED})
+_BEGIN = frozenset(word.encode() for word in _BEGINNINGS)
+_END = frozenset(word.encode() for word in ENDINGS)
+
+# Inside a JSON string each quote has a backslash before it, so these can only be fields; and our extras come after them.
+_ACTION = b'"action":"approve","resource":"'
+_OUTCOME = re.compile(rb'","outcome":"([a-z]+)","trace_id":"([^"\\]+)"')
+
+
+class Ends(NamedTuple):
+    """What a stretch of lines begins and ends.
+
+    Attributes:
+        opened: trace ids (as they stand in the line) of what was begun and not ended after that, with the record's number.
+        ended: trace ids of what was ended.
+
+    """
+
+    opened: dict[bytes, int]
+    ended: frozenset[bytes]
+
+
+class Open(NamedTuple):
+    """A request without an ending: its trace id, and the number of the record that began it last."""
+
+    trace_id: str
+    seq: int
+
+
+def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
+    """What these lines begin and end; those at the places in ``others`` are not chained, and say nothing."""
+    begun: dict[bytes, int] = {}
+    ended: set[bytes] = set()
+    search = _OUTCOME.search
+    for place, line in enumerate(lines):
+        found = search(line)
+        if found is None or place in others:
+            continue
+        outcome, trace = found.groups()
+        if outcome in _BEGIN:
+            begun[trace] = place
+        elif outcome in _END and _ACTION in line:  # `rbac.deny` was denied as well, and ends nothing
+            ended.add(trace)
+            begun.pop(trace, None)
+    return Ends({trace: _seq(lines[place]) for trace, place in begun.items()}, frozenset(ended))
+
+
+class Unended:
+    """The requests without an ending, over all stretches in their order."""
+
+    def __init__(self) -> None:
+        self._open: dict[bytes, int] = {}
+
+    def add(self, ends: Ends) -> None:
+        """The next stretch."""
+        for trace in self._open.keys() & ends.ended:
+            del self._open[trace]
+        self._open.update(ends.opened)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def first(self) -> list[Open]:
+        """Those that were begun first, at most :data:`NAMED`."""
+        oldest = nsmallest(NAMED, self._open.items(), key=lambda item: item[1])
+        return [Open(trace.decode("utf-8", "replace"), seq) for trace, seq in oldest]
+
+
+def _seq(line: bytes) -> int:
+    link = link_of(line)
+    return 0 if link is None else link.seq

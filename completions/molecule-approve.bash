@@ -53,7 +53,7 @@ _molecule_approve_table() {
             wants=ids
             ;;
         'approvers')
-            subcommands='add list revoke'
+            subcommands='add list link revoke'
             flags='--help'
             ;;
         'approvers add')
@@ -63,12 +63,16 @@ _molecule_approve_table() {
         'approvers list')
             flags='--help'
             ;;
+        'approvers link')
+            flags='--help'
+            wants=text
+            ;;
         'approvers revoke')
             flags='--help'
             wants=text
             ;;
         'audit')
-            subcommands='tail verify'
+            subcommands='tail verify show stats export rotate init'
             flags='--help'
             ;;
         'audit tail')
@@ -82,8 +86,35 @@ _molecule_approve_table() {
             valued='--config --audit-log'
             paths='--config --audit-log'
             ;;
+        'audit show')
+            flags='--json --config --audit-log --help'
+            valued='--config --audit-log'
+            paths='--config --audit-log'
+            wants=text
+            ;;
+        'audit stats')
+            flags='--since --until --json --config --audit-log --help'
+            valued='--since --until --config --audit-log'
+            paths='--config --audit-log'
+            ;;
+        'audit export')
+            flags='--output -o --complete --config --audit-log --help'
+            valued='--output -o --config --audit-log'
+            paths='--output -o --config --audit-log'
+            wants=text
+            ;;
+        'audit rotate')
+            flags='--config --audit-log --help'
+            valued='--config --audit-log'
+            paths='--config --audit-log'
+            ;;
+        'audit init')
+            flags='--seal --new-key --config --audit-log --help'
+            valued='--config --audit-log'
+            paths='--config --audit-log'
+            ;;
         'serve')
-            flags='--host --port --anonymous-requests --help'
+            flags='--host --port --open --anonymous-requests --help'
             valued='--host --port'
             ;;
         *)

@@ -131,6 +131,7 @@ function __molecule_approve_table --no-scope-shadowing
             set subcommands \
                 add\t'Let somebody decide, and print the new token, once and alone, on stdout.' \
                 list\t'Show who may decide, and since when.' \
+                link\t'Print a sign-in link for the running server\'s page, good once and for a minute, alone on stdout.' \
                 revoke\t'Take the right to decide away, at once, also in a running server.'
             set flags \
                 --help\t'Show this message and exit.'
@@ -141,6 +142,10 @@ function __molecule_approve_table --no-scope-shadowing
         case 'approvers list'
             set flags \
                 --help\t'Show this message and exit.'
+        case 'approvers link'
+            set flags \
+                --help\t'Show this message and exit.'
+            set wants text
         case 'approvers revoke'
             set flags \
                 --help\t'Show this message and exit.'
@@ -148,7 +153,12 @@ function __molecule_approve_table --no-scope-shadowing
         case 'audit'
             set subcommands \
                 tail\t'Show the last records of the audit log; in a pipe, the log\'s own lines.' \
-                verify\t'Prove that the audit log is whole: 0 if it is, 65 if a record was changed, removed, inserted, moved or cut off.'
+                verify\t'Prove that the audit log is whole: 0 if it is, 65 if a record was changed, removed, inserted, moved or cut off.' \
+                show\t'Tell one request\'s whole story, as the log has it. It does not verify: verify does.' \
+                stats\t'Count the requests by outcome and approver, and how long decisions took. It does not verify: verify does.' \
+                export\t'Write one request\'s records with what proves them, as JSON that verify FILE checks on any machine.' \
+                rotate\t'Make the audit log an archive, and go on in a new file; prints the archive\'s path.' \
+                init\t'Begin the audit log with a record that says so; on demand, begin to seal it.'
             set flags \
                 --help\t'Show this message and exit.'
         case 'audit tail'
@@ -175,10 +185,57 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
             set valued --config --audit-log
             set paths --config --audit-log
+        case 'audit show'
+            set flags \
+                --json\t'Print one JSON object on stdout.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --config --audit-log
+            set paths --config --audit-log
+            set wants text
+        case 'audit stats'
+            set flags \
+                --since\t'Requests that began then or later: 2h, 1d, 2026-04-27T10:00:00Z.' \
+                --until\t'Requests that began before: the same forms.' \
+                --json\t'Print one JSON object on stdout.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --since --until --config --audit-log
+            set paths --config --audit-log
+        case 'audit export'
+            set flags \
+                --output\t'A file that does not exist yet. [stdout]' \
+                -o\t'A file that does not exist yet. [stdout]' \
+                --complete\t'Add every line up to the log\'s head: a proof, and other requests\' texts.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --output -o --config --audit-log
+            set paths --output -o --config --audit-log
+            set wants text
+        case 'audit rotate'
+            set flags \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --config --audit-log
+            set paths --config --audit-log
+        case 'audit init'
+            set flags \
+                --seal\t'Seal every record from now on; prints the first key, once: keep it elsewhere.' \
+                --new-key\t'Begin a new key, also where the log is sealed already or its key was lost.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --config --audit-log
+            set paths --config --audit-log
         case 'serve'
             set flags \
                 --host\t'The loopback address to listen on.' \
                 --port\t'The port; 0 takes a free one.' \
+                --open\t'Open the page in the browser, signed in as you.' \
                 --anonymous-requests\t'Let clients without a token ask, list and listen; never decide.' \
                 --help\t'Show this message and exit.'
             set valued --host --port

@@ -28,7 +28,7 @@ class BrokenError(AssertionError):
     """The chain does not hold."""
 
 
-def history(log: Path, *, first: int = 1) -> list[Standing]:
+def history(log: Path) -> list[Standing]:
     """Every record of a log, in order and each once.
 
     Raises:
@@ -43,8 +43,8 @@ def history(log: Path, *, first: int = 1) -> list[Standing]:
             del begun[0]
         found += begun
     for place, record in enumerate(found):
-        if record.seq != first + place:
-            raise BrokenError(f"record {first + place} is not there, but {record.seq}")
+        if record.seq != 1 + place:
+            raise BrokenError(f"record {1 + place} is not there, but {record.seq}")
         if place and record.fields["prev"] != found[place - 1].hash:
             raise BrokenError(f"record {record.seq} does not follow the one before")
     if len({record.fields["log_id"] for record in found}) > 1:

@@ -298,6 +298,29 @@ def test_no_error_makes_one_approval_open_two_gates(error: str, ground: Range) -
     assert standing.history(scene.log) == scene.before
 
 
+@pytest.mark.parametrize("remembered", [True, False])
+def test_an_archive_that_cannot_be_unpacked_is_named_and_grants_nothing(ground: Range, *, remembered: bool) -> None:
+    """The chain goes on from the remembered head, nobody is said to have deleted anything, and no use is ruled out."""
+    scene = _granted_in_an_archive(ground)
+    scene.log.unlink()
+    (archive,) = scene.log.parent.glob("audit.jsonl.0*")
+    archive.unlink()
+    scene.log.with_name("audit.jsonl.1.gz").write_bytes(b"no gzip at all")
+    if not remembered:
+        scene.log.with_name("audit.jsonl.head").unlink()
+    with pytest.raises(AuditError, match=r"cannot be known: .*audit\.jsonl\.1\.gz cannot be read") as caught:
+        scene.journal.grant(_record(5), approval_id="struck-0", patience=0)
+    assert "audit verify" in caught.value.hint
+    scene.journal.append(_record(6), patience=0)
+    first = scene.before[-1].seq + 1 if remembered else 1
+    recovered, written = standing.records(scene.log.read_bytes())
+    assert (recovered.seq, written.seq) == (first, first + 1)
+    assert (recovered.fields["reason"], recovered.fields["unreadable"]) == ("unreadable", ["audit.jsonl.1.gz"])
+    assert written.fields["mark"] == "before-6"
+    assert (recovered.fields["log_id"] == scene.before[0].fields["log_id"]) is remembered
+    assert not is_whole(scene.log)
+
+
 def _granted_in_an_archive(ground: Range) -> Scene:
     scene = ground.scene("ordinary")
     assert "seq" in (write_once(ground.crew, scene.log, what="grant", traced=False).said or {})

@@ -160,7 +160,11 @@ class Snapshot:
                 break
         pieces = [one for one in found if isinstance(one, Piece)]
         if self._live is not None:
-            pieces.insert(0, Piece(self._log, first_link(self._live), _identity(os.fstat(self._live)), live=True))
+            live = Piece(self._log, first_link(self._live), _identity(os.fstat(self._live)), live=True)
+            if not files.is_named(self._live, self._log):
+                # It was rotated in this moment, and perhaps others after it: those are newer than what is called live here.
+                pieces = [piece for piece in pieces if not _is_newer(piece, live)]
+            pieces.insert(0, live)
         one_each = {piece.identity: piece for piece in reversed(pieces)}
         unreadable = tuple(one for one in found if isinstance(one, Unreadable))
         return tuple(_in_order(_each_once([*reversed(one_each.values())]))), unreadable
@@ -232,6 +236,8 @@ def _piece(path: Path) -> Piece | Unreadable | None:
             os.close(handle)
     except AuditError as exc:
         return Unreadable(path, exc.message)
+    except OSError as exc:
+        return Unreadable(path, files.explained(exc, "read", path).message)
 
 
 @contextmanager
@@ -312,6 +318,11 @@ def _first_in(file: BinaryIO) -> Link | None:
         if link is not None:
             return link
     return None
+
+
+def _is_newer(piece: Piece, live: Piece) -> bool:
+    first, last = live.first, piece.first
+    return first is not None and last is not None and last.log_id == first.log_id and last.seq > first.seq
 
 
 def _each_once(pieces: list[Piece]) -> list[Piece]:

@@ -14,15 +14,12 @@ from typing import NamedTuple
 from .chain import START, Link, link_of
 from .export_parse import FORMAT, LARGEST, VERSION, Claim, Mark, NotAnExportError, Recorded, read
 from .record import RecordOutcome, decode
-from .seal import SealKey, holds, is_sealed
+from .seal import Keys, SealKey, is_sealed
 
 __all__ = ["FORMAT", "LARGEST", "VERSION", "Expected", "ExportReport", "check"]
 
 FAULTS_KEPT = 20
 """Faults that are told; all are counted."""
-
-MOST_STEPS = 20_000_000
-"""How far from its key a seal is checked, in records: each costs a hash, and a made-up number must not cost hours."""
 
 
 class Expected(NamedTuple):
@@ -225,26 +222,24 @@ class _Check:
     # --- seals -------------------------------------------------------------------------------------------------------------
 
     def _check_seals(self) -> None:
-        start = min((key.seq for key in self.keys if key.log_id == self.claim.log_id), default=None)
-        if self.keys and start is None:
-            self._wrong("the seal keys that were given are of another log")
-        since = self.claim.sealed_from
-        first = min((seq for seq, (line, _) in self.lines.items() if is_sealed(line)), default=None)
-        if since != min((record.seq for record in self.claim.records if is_sealed(record.line)), default=None):
+        sealed = sorted(seq for seq, (line, _) in self.lines.items() if is_sealed(line))
+        told = next((record.seq for record in self.claim.records if is_sealed(record.line)), None)
+        if self.claim.sealed_from != told:
             self._wrong("the first sealed record is not the one that is told")
-        keys = _Keys([key for key in self.keys if key.log_id == self.claim.log_id])
+        ours = [key for key in self.keys if key.log_id == self.claim.log_id]
+        if self.keys and not ours:
+            self._wrong("the seal keys that were given are of another log")
+        keys = Keys(ours) if ours else None
         for seq, (line, _) in sorted(self.lines.items()):
+            asked = keys is not None and seq >= keys.first
             if not is_sealed(line):
-                if (first is not None and seq > first) or (start is not None and seq >= start):
+                if asked or (sealed and seq > sealed[0]):
                     self._wrong(f"record {seq} carries no seal")
-            elif start is not None and seq >= start:
+            elif keys is not None and asked:
                 self._check_seal(seq, line, keys)
 
-    def _check_seal(self, seq: int, line: bytes, keys: _Keys) -> None:
-        key = keys.at(seq)
-        if key is None:
-            self._wrong(f"record {seq} is too far from its key for its seal to be checked")
-        elif holds(line, key.key):
+    def _check_seal(self, seq: int, line: bytes, keys: Keys) -> None:
+        if keys.hold(line, seq):
             self.seal_checked.append(seq)
         else:
             self._wrong(f"record {seq}: its seal does not hold")
@@ -258,7 +253,7 @@ class _Check:
             named = any(mark == (seq, digest) for _, mark in _marks(self.claim))
             # A number and a hash are copied easily: only lines that lead there show that the records came before it.
             self._wrong(
-                f"the expected record {seq} is named here, and no lines lead from the records to it"
+                f"the expected record {seq} is named here, and no lines lead from the records to it (--complete gives them)"
                 if named
                 else f"the expected record {seq} is not here"
             )
@@ -270,23 +265,6 @@ class _Check:
         while first - 1 in self.lines and self.lines[first - 1][1].hash == self.lines[first][1].prev:
             first -= 1
         return Expected(seq, digest, tuple(record.seq for record in self.claim.records if first <= record.seq <= seq))
-
-
-class _Keys:
-    """The key of each record, asked for in their order: every step is made once."""
-
-    def __init__(self, keys: Iterable[SealKey]) -> None:
-        self._given = sorted(keys, key=lambda key: key.seq)
-        self._now: SealKey | None = None
-
-    def at(self, seq: int) -> SealKey | None:
-        """The key of a record, from the newest that is not younger; None where that is too far away."""
-        newest = max((key for key in self._given if key.seq <= seq), key=lambda key: key.seq)
-        start = newest if self._now is None or self._now.seq < newest.seq else self._now
-        if seq - start.seq > MOST_STEPS:
-            return None
-        self._now = start.at(seq)
-        return self._now
 
 
 def _marks(claim: Claim) -> Iterable[tuple[str, Mark]]:

@@ -82,9 +82,10 @@ _molecule_approve_table() {
             choices='--outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --event-type=approval --event-type=rbac --event-type=audit'
             ;;
         'audit verify')
-            flags='--config --audit-log --help'
-            valued='--config --audit-log'
-            paths='--config --audit-log'
+            flags='--expect --from --seal-key-file --against-platform --json --config --platform-url --workspace-id --audit-log --help'
+            valued='--expect --from --seal-key-file --config --platform-url --workspace-id --audit-log'
+            paths='--seal-key-file --config --audit-log'
+            wants=text
             ;;
         'audit show')
             flags='--json --config --audit-log --help'

@@ -180,11 +180,19 @@ function __molecule_approve_table --no-scope-shadowing
             set choices --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --event-type=approval --event-type=rbac --event-type=audit
         case 'audit verify'
             set flags \
+                --expect\t'A head that is known from elsewhere; may be repeated.' \
+                --from\t'The records before this one were removed on purpose.' \
+                --seal-key-file\t'Check the seals with the keys in this file, one a line.' \
+                --against-platform\t'Compare with the heads that the platform keeps with its requests.' \
+                --json\t'Print one JSON object on stdout.' \
                 --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
                 --help\t'Show this message and exit.'
-            set valued --config --audit-log
-            set paths --config --audit-log
+            set valued --expect --from --seal-key-file --config --platform-url --workspace-id --audit-log
+            set paths --seal-key-file --config --audit-log
+            set wants text
         case 'audit show'
             set flags \
                 --json\t'Print one JSON object on stdout.' \

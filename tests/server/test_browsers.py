@@ -47,3 +47,53 @@ def test_the_unix_socket_serves_the_same(desk: Desk) -> None:
         assert client.get(desk.path, headers={"Host": "evil.example"}).status_code == 421
     assert desk.server.places.runtime.stat().st_mode & 0o777 == 0o700
     assert desk.server.places.socket.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)])
+def test_a_call_for_another_site_is_refused(shared_desk: Desk, site: str, status: int) -> None:
+    """Another port of this machine is another site; a call without the header comes from no browser, or from an old one."""
+    answer = shared_desk.asker.get(shared_desk.path, headers={"Sec-Fetch-Site": site})
+    assert answer.status_code == status
+    assert (answer.json()["code"] == "wrong_site") if status == 403 else True
+
+
+def test_of_two_words_about_the_site_the_worse_one_counts(shared_desk: Desk) -> None:
+    """No order, no comma and no case makes it better; an unknown word is a bad one."""
+    for words in (["same-origin", "cross-site"], ["cross-site", "none"], ["none, cross-site"], ["Cross-Site"], ["x"], [""]):
+        headers = [("Sec-Fetch-Site", word) for word in words]
+        assert shared_desk.asker.get(shared_desk.path, headers=headers).status_code == 403, words
+
+
+FOLLOWED = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+def test_a_link_from_elsewhere_leads_to_the_page(shared_desk: Desk) -> None:
+    """People click links in mail and chat; a sign-in page on the disk sends a browser here, too."""
+    with shared_desk.client(None) as stranger:
+        assert stranger.get("/", headers=FOLLOWED).status_code == 200
+        assert stranger.get("/", headers={**FOLLOWED, "Sec-Fetch-Site": "same-site"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "changed"),
+    [
+        ("GET", "/", {"Sec-Fetch-Dest": "iframe"}),
+        ("GET", "/", {"Sec-Fetch-Dest": "embed"}),
+        ("GET", "/", {"Sec-Fetch-Mode": "no-cors"}),
+        ("GET", "/", {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}),
+        ("GET", "/", {"Origin": "https://evil.example"}),
+        ("POST", "/", {}),
+        ("HEAD", "/", {}),
+        ("GET", "/static/inbox.js", {}),
+        ("GET", "/desk/requests", {}),
+        ("GET", "/approvals/pending", {}),
+        ("GET", "/health", {}),
+        ("GET", "/nothing", {}),
+    ],
+)
+def test_a_link_from_elsewhere_leads_nowhere_else(
+    shared_desk: Desk, method: str, path: str, changed: dict[str, str]
+) -> None:
+    """Not into a frame, not by a script, not to data, not with another method; whatever the credential."""
+    answer = shared_desk.decider.request(method, path, headers={**FOLLOWED, **changed})
+    assert answer.status_code == 403

@@ -99,3 +99,21 @@ def test_a_database_that_cannot_be_used_is_told_with_a_hint(server_places: Place
     with pytest.raises(ServerError, match="cannot be used") as caught, credentials.opened(server_places):
         pass
     assert "server.db" in caught.value.hint
+
+
+def test_a_sign_in_code_is_for_an_approver_and_kept_as_a_hash(server_places: Places) -> None:
+    """Each is another; for a name that nobody has, the hint says how to give it."""
+    with credentials.opened(server_places) as store:
+        with pytest.raises(UsageError, match="no approver called alice") as caught:
+            credentials.new_code(store, "alice")
+        assert "approvers add alice" in caught.value.hint
+        credentials.add_approver(store, "alice")
+        codes = {credentials.new_code(store, "alice") for _ in range(3)}
+    assert [len(code) for code in codes] == [43, 43, 43]
+    held = b"".join(path.read_bytes() for path in server_places.state.iterdir())
+    assert not any(code.encode() in held for code in codes)
+
+
+def test_the_code_stands_in_the_links_fragment() -> None:
+    """What stands there, no browser sends anywhere."""
+    assert credentials.sign_in_link("http://127.0.0.1:8788", "CODE") == "http://127.0.0.1:8788/#sign-in=CODE"

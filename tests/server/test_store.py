@@ -41,6 +41,65 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "server.db", 1)
 
 
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """It gets the table of sign-in codes, and keeps what it held."""
+    store = Store(tmp_path / "server.db", 1)
+    with store.write() as transaction:
+        transaction.add_approver("alice", "hash", "now")
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "server.db")) as database, database:
+        database.execute("DROP TABLE sign_in_codes")
+        database.execute("PRAGMA user_version = 1")
+    for _ in range(2):
+        store = Store(tmp_path / "server.db", 1)
+        with store.write() as transaction:
+            assert transaction.put_code("code", "alice", 100.0, 60.0)
+            found = transaction.take_code("code", 100.0, 60.0)
+            assert found is not None
+            assert (found.name, found.token_hash) == ("alice", "hash")
+            assert transaction.connection.exec_driver_sql("PRAGMA user_version").scalar() == 2
+        store.close()
+
+
+@pytest.mark.parametrize(("later", "good"), [(0.0, True), (59.9, True), (60.0, False), (-0.1, False), (1e9, False)])
+def test_a_code_is_good_for_its_time_and_once(tmp_path: Path, later: float, good: bool) -> None:
+    """A clock that was set back does not prolong it; taken at the wrong time it is used up as well."""
+    store = Store(tmp_path / "server.db", 1)
+    with store.write() as transaction:
+        transaction.add_approver("alice", "hash", "now")
+        assert transaction.put_code("code", "alice", 1_000.0, 60.0)
+        assert (transaction.take_code("code", 1_000.0 + later, 60.0) is not None) is good
+        assert transaction.take_code("code", 1_000.0, 60.0) is None
+    store.close()
+
+
+def test_a_code_is_for_somebody_who_may_decide(tmp_path: Path) -> None:
+    """For nobody there is none; after a revocation it is worth nothing, also when the name is given anew."""
+    store = Store(tmp_path / "server.db", 1)
+    with store.write() as transaction:
+        assert transaction.put_code("nobody's", "alice", 1.0, 60.0) is False
+        assert transaction.take_code("nobody's", 1.0, 60.0) is None
+        transaction.add_approver("alice", "first", "now")
+        transaction.put_code("code", "alice", 1.0, 60.0)
+        transaction.revoke("alice")
+        transaction.add_approver("alice", "second", "now")
+        assert transaction.take_code("code", 1.0, 60.0) is None
+    store.close()
+
+
+def test_codes_that_were_never_used_are_not_kept(tmp_path: Path) -> None:
+    """Whoever makes one sweeps the old ones away, and those of a clock that was set back."""
+    store = Store(tmp_path / "server.db", 1)
+    with store.write() as transaction:
+        transaction.add_approver("alice", "hash", "now")
+        for made in (100.0, 130.0, 170.0):
+            transaction.put_code(f"made {made}", "alice", made, 60.0)
+        transaction.put_code("made 150.0", "alice", 150.0, 60.0)
+        kept = transaction.connection.exec_driver_sql("SELECT made FROM sign_in_codes ORDER BY made").scalars().all()
+    store.close()
+    assert kept == [130.0, 150.0]
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     """With the database library's own sentence, and not its exception."""
     (tmp_path / "server.db").write_bytes(b"no database at all" * 100)

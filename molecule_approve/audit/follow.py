@@ -1,19 +1,39 @@
-"""Following a log: its last lines, then what is added, each line once and in order. How they look is not known here."""
+"""Following a log: its last lines, then what is added, each line once and in order. How they look is not known here.
+
+A log goes on in other files: it is rotated, by us or by another program, compressed, cut, deleted, exchanged. What was shown
+is known by the records' numbers and hashes, so every record is shown once, or it is said which ones are nowhere.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from molecule_approve.errors import AuditError
 
-from . import files, lines
-from .chain import Link, link_of
+from . import archives, backlog, files, lines
+from .backlog import Choice
+from .chain import Head, Link, link_of
+from .rows import Rows
 
-POLL = 0.1
-"""Seconds between two looks at a quiet log: at most this late, and a few milliseconds of CPU a minute."""
+if TYPE_CHECKING:
+    from .archives import Identity, Piece
+    from .watch import Pause, Watch
+
+__all__ = ["Choice", "Line", "Notice", "Shown", "follow", "history"]
+
+_CHAINED = (b'"log_id"', b'"seq"', b'"prev"')
+
+ATTEMPTS = 2
+"""How often a record that is missing is looked for: while its file is being compressed, a list of files can lack it."""
+
+KEPT = 8
+"""Records that are known again by their hash where a file repeats them: one, or a few that were written together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,126 +51,145 @@ class Notice:
 
 
 Shown = Line | Notice
-Wanted = Callable[[bytes], bool]
 
 
-def history(path: Path, count: int | None, wanted: Wanted) -> Iterator[Shown]:
-    """The newest ``count`` wanted lines (None: all), the oldest first. A last line that is not finished is not shown.
+def history(path: Path, choice: Choice) -> Generator[Shown, None, None]:
+    """The newest lines of the choice, the oldest first, from all files of the log. An unfinished last line is not shown.
 
     Raises:
         AuditError: the log is missing, or cannot be read.
 
     """
-    reader = _Reader(path, files.open_for_reading(path))
+    follower = _Follower(path, choice)
     try:
-        yield from _last(reader, count, wanted)
+        if not follower.has_file and not follower.has_archives():
+            os.close(files.open_for_reading(path))  # says that it is not there
+        yield from follower.begin()
     except OSError as exc:
         raise files.explained(exc, "read", path) from exc
     finally:
-        reader.close()
+        follower.close()
 
 
-def follow(path: Path, count: int | None, wanted: Wanted, pause: Callable[[float], None]) -> Iterator[Shown]:
-    """The same, and then every wanted line that is added, for ever: through a rename, a truncation, or the log's absence.
+def follow(path: Path, choice: Choice, pause: Pause, watch: Watch | None = None) -> Generator[Shown, None, None]:
+    """The same, and then every wanted line that is added, for ever: through a rotation, a truncation, or the log's absence.
 
-    ``pause`` waits that many seconds, or until something may have happened; what it raises ends this.
+    ``pause`` waits so many seconds, or until a descriptor can be read; what it raises ends this. ``watch`` is one for this
+    log, if not the usual one is wanted; it is closed at the end.
 
     Raises:
         AuditError: the log cannot be read.
 
     """
-    if not os.path.lexists(path):
-        yield Notice(f"there is no audit log {path} yet")
-        while not os.path.lexists(path):
-            pause(POLL)
-    reader = _Reader(path, files.open_for_reading(path))
+    follower = _Follower(path, choice)
     try:
-        yield from _last(reader, count, wanted)
-        while True:
-            yield from _chosen(reader.look(), wanted)
-            pause(POLL)
+        if not follower.has_file:
+            yield Notice(f"there is no audit log {path} yet")
+        yield from follower.begin()
+        follower.take_bearings()
+        with closing(watch or _watch(path)) as watching:
+            while True:
+                yield from follower.look()
+                watching.wait(pause)
     except OSError as exc:
         raise files.explained(exc, "read", path) from exc
     finally:
-        reader.close()
+        follower.close()
 
 
-def _chosen(shown: Iterator[Shown], wanted: Wanted) -> Iterator[Shown]:
-    return (item for item in shown if isinstance(item, Notice) or wanted(item.data))
+def _watch(path: Path) -> Watch:
+    from . import watch  # noqa: PLC0415 - loads ctypes, which only a follower needs
+
+    return watch.Watch(path, watch.library_for(path))
 
 
-def _last(reader: _Reader, count: int | None, wanted: Wanted) -> Iterator[Shown]:
-    if count is not None:
-        reader.skip_to_last(count, wanted)
-    yield from _chosen(reader.rest(), wanted)
+class _Follower:
+    """What has the log's name, what had it before, and what of the chain was seen."""
 
-
-class _Reader:
-    """One file of that name after the other, read line by line."""
-
-    def __init__(self, path: Path, handle: int) -> None:
+    def __init__(self, path: Path, choice: Choice) -> None:
         self._path = path
-        self._handle = handle
-        self._opened = os.fstat(handle)
-        self._at = 0  # what stands before it was read
-        self._begun = b""  # the beginning of a line that is not finished
-        self._length = 0  # its length; more than is kept of it when it is too long to be one of ours
-        self._last: Link | None = None  # the last chained line that was read
-        self._fresh = False  # whether no chained line of this file, which followed another, was read yet
+        self._choice = choice
+        self._last: Head | None = None  # the newest record that was read
+        self._recent: deque[Head] = deque(maxlen=KEPT)
+        self._is_new = True  # whether no record of the file that is read was met yet
+        self._searching = False  # whether archives are read, and so no others are to be looked for
+        self._read: deque[Identity] = deque(maxlen=2)  # the files that had the name
+        self._changed = 0  # when what was read last had been changed, in nanoseconds
+        self._rows: Rows | None = None
+        self._former: Rows | None = None  # the file that had the name before, still open
+        self._known: Rows | None = None  # how far a file was read that lost its name, or its content
+        handle = self._opened()
+        if handle is not None:
+            self._enter(handle)
+
+    @property
+    def _handle(self) -> int | None:
+        return None if self._rows is None else self._rows.handle
+
+    @property
+    def has_file(self) -> bool:
+        """Whether a file with the log's name was found."""
+        return self._rows is not None
+
+    def has_archives(self) -> bool:
+        """Whether there is anything else to read."""
+        return bool(archives.names(self._path))
 
     def close(self) -> None:
-        os.close(self._handle)
+        """Let go of all files."""
+        for rows in (self._rows, self._former):
+            if rows is not None:
+                os.close(rows.handle)
+        self._rows = self._former = None
 
-    def skip_to_last(self, count: int, wanted: Wanted) -> None:
-        """Go to the beginning of the newest lines that are wanted: so many, or as many as there are."""
-        end = lines.finished_end(self._handle, os.fstat(self._handle).st_size)
-        self._at = end
-        found = 0
-        for offset, line in lines.backwards(self._handle, end):
-            if found >= count:
-                break
-            if wanted(line):
-                found += 1
-                self._at = offset
+    # --- the beginning -------------------------------------------------------------------------------------------------
 
-    def rest(self) -> Iterator[Shown]:
-        """All whole lines up to the end of the file as it is now."""
-        while block := os.pread(self._handle, lines.BLOCK, self._at):
-            self._at += len(block)
-            *whole, rest = block.split(b"\n")
-            for piece in whole:
-                self._add(piece)
-                yield from self._finished()
-            self._add(rest)
+    def begin(self) -> Iterator[Shown]:
+        """The last lines."""
+        start = backlog.start(self._path, self._handle, self._choice)
+        self._searching = True
+        for reason in start.unreadable:
+            yield Notice(reason)
+        offset = start.first_offset
+        for piece in start.older:
+            with backlog.reading(self._path, piece) as handle:
+                yield from self._shown(Rows(handle, offset))
+            offset, self._is_new = 0, True
+        if self._rows is not None:
+            self._rows = Rows(self._rows.handle, start.live_offset)
+            yield from self._shown(self._rows)
+        self._searching = False
+
+    def take_bearings(self) -> None:
+        """Know the newest record also where none was read, so that a gap after it is noticed."""
+        if self._last is None:
+            self._last = backlog.newest(self._path, self._handle, 0 if self._rows is None else self._rows.at)
+
+    # --- what is new ---------------------------------------------------------------------------------------------------
 
     def look(self) -> Iterator[Shown]:
-        """What is new: in this file, and in the one that took its name."""
-        if self._is_quiet():
-            return
-        if os.fstat(self._handle).st_size < self._at:
-            yield Notice(f"the audit log {self._path} was cut from {self._at} bytes; it is shown from its beginning")
-            self._begin(self._handle)
-        yield from self.rest()
-        following = None if files.is_named(self._handle, self._path) else self._successor()
-        if following is None:
-            return
-        # A writer may have added to the old file until a moment ago; from now on all of them write to the new one.
-        yield from self.rest()
-        if self._length:
-            yield Notice(f"the file that was {self._path} ends with half a line, which is not shown")
-        os.close(self._handle)
-        self._begin(following)
-        yield from self.rest()
+        """What is new: in this file, in the one that took its name, and in those that had it between two looks."""
+        while not self._is_quiet():
+            yield from self._more()
+            following = None if self._is_named() else self._opened()
+            if following is None:
+                return
+            yield from self._cross(following)
 
     def _is_quiet(self) -> bool:
         """Whether one look at the name shows that nothing happened: this is nearly all that a quiet log costs."""
+        if self._rows is None or self._former_grew():
+            return False
         try:
-            found = os.lstat(self._path)
+            found = self._path.lstat()
         except FileNotFoundError:
             return False
-        return found.st_size == self._at and os.path.samestat(found, self._opened)
+        return found.st_size == self._rows.at and _identity(found) == self._read[-1]
 
-    def _successor(self) -> int | None:
+    def _is_named(self) -> bool:
+        return self._rows is not None and files.is_named(self._rows.handle, self._path)
+
+    def _opened(self) -> int | None:
         """The file that has the name now; None as long as none has it."""
         try:
             return files.open_for_reading(self._path)
@@ -159,32 +198,172 @@ class _Reader:
                 return None
             raise
 
-    def _begin(self, handle: int) -> None:
-        self._handle, self._opened = handle, os.fstat(handle)
-        self._at, self._begun, self._length, self._fresh = 0, b"", 0, True
+    def _enter(self, handle: int) -> None:
+        found = os.fstat(handle)
+        self._read.append(_identity(found))
+        self._rows, self._is_new = Rows(handle, 0), True
 
-    def _add(self, piece: bytes) -> None:
-        self._length += len(piece)
-        self._begun = self._begun + piece if self._length <= lines.LONGEST else b""
-
-    def _finished(self) -> Iterator[Shown]:
-        line, length = self._begun, self._length
-        self._begun, self._length = b"", 0
-        if length > lines.LONGEST:
-            yield Notice(f"a line of {length} bytes is not shown; no record is that long")
+    def _more(self) -> Iterator[Shown]:
+        """What was added to the files that are open."""
+        if self._former is not None:
+            # A program that keeps the log open writes to the old file for as long as it lives.
+            yield from self._late(self._former)
+        if self._rows is None:
             return
-        link = link_of(line)
-        if link is not None:
-            before, fresh, self._last, self._fresh = self._last, self._fresh, link, False
-            if fresh and before is not None:
-                if link == before:
-                    return  # written to the old file and, because that was just renamed, to the new one again
-                yield from _gap(before, link)
-        yield Line(line + b"\n")
+        if self._rows.is_rewritten():
+            yield from self._restart(self._rows)
+        yield from self._shown(self._rows)
+
+    def _cross(self, following: int) -> Iterator[Shown]:
+        """From the file that lost the name to the one that has it now."""
+        former = self._rows
+        if former is not None:
+            # A writer may have added to it until a moment ago; from now on all of ours write to the new one.
+            yield from self._shown(former)
+            if former.has_half_a_line:
+                yield Notice(f"the file that was {self._path} ends with half a line, which is not shown")
+        if self._former is not None:
+            os.close(self._former.handle)
+        self._former = self._known = former
+        self._enter(following)
+        yield from self._into(following)
+
+    def _restart(self, rows: Rows) -> Iterator[Shown]:
+        size = os.fstat(rows.handle).st_size
+        yield Notice(f"the audit log {self._path} was cut from {rows.at} bytes to {size}, or written anew")
+        self._known, self._is_new = rows, True
+        yield from self._into(rows.handle)
+
+    def _into(self, handle: int) -> Iterator[Shown]:
+        """All of a file that has, or had again, the log's name, but for what was shown; before it, what it goes on from."""
+        if self._is_something_between():
+            yield from self._between()
+        self._rows = Rows(handle, self._after_last(handle))
+        yield from self._shown(self._rows)
+
+    def _former_grew(self) -> bool:
+        return self._former is not None and os.fstat(self._former.handle).st_size > self._former.at
+
+    def _late(self, former: Rows) -> Iterator[Shown]:
+        """Lines that came to the old file after all. Our own writer writes them to the new one as well."""
+        for row in former.rest():
+            if isinstance(row, bytes) and link_of(row) is None and self._choice.wanted(row):
+                yield Line(row + b"\n")
+
+    # --- the lines of one file -----------------------------------------------------------------------------------------
+
+    def _shown(self, rows: Rows) -> Iterator[Shown]:
+        """The wanted ones of the lines up to the end of the file as it is now, and what is to be said about them."""
+        for item in self._new(rows):
+            if not isinstance(item, bytes):
+                yield item
+            elif self._choice.wanted(item):
+                yield Line(item + b"\n")
+
+    def _new(self, rows: Rows) -> Iterator[bytes | Shown]:
+        """The lines, newlines left out, that were not read before, and what is to be said about them."""
+        if rows is self._rows:
+            self._changed = os.fstat(rows.handle).st_mtime_ns
+        newest: deque[bytes] = deque(maxlen=KEPT)
+        for row in rows.rest():
+            if isinstance(row, int):
+                yield Notice(f"a line of {row} bytes is not shown; no record is that long")
+                continue
+            if not self._is_new:
+                if all(word in row for word in _CHAINED):
+                    newest.append(row)  # parsing each of a long history would cost more than all the rest
+            elif (link := link_of(row)) is not None:
+                if link.head in self._recent:
+                    continue  # written to the old file and, because that was just renamed, to this one again
+                yield from self._first(link)
+            yield row
+        for link in map(link_of, newest):
+            if link is not None:
+                self._know(link)
+
+    def _first(self, link: Link) -> Iterator[Shown]:
+        """A file's first record that is new; it may leave a gap, which other files may fill."""
+        for _ in range(ATTEMPTS):
+            if self._leaves_gap(link) and not self._searching:
+                yield from self._between()
+        if self._last is not None:
+            yield from _said(self._last, link)
+        self._is_new = False
+        self._know(link)
+
+    def _know(self, link: Link) -> None:
+        self._last = link.head
+        self._recent.append(link.head)
+
+    def _leaves_gap(self, link: Link) -> bool:
+        last = self._last
+        return last is not None and (link.log_id != last.log_id or link.seq > last.seq + 1)
+
+    def _after_last(self, handle: int) -> int:
+        """Where in a file stands what comes after the newest record that was read; 0 where it holds none of those before."""
+        last, first = self._last, archives.first_link(handle)
+        if last is None or first is None or first.log_id != last.log_id or first.seq > last.seq:
+            return 0
+        found = lines.backwards(handle, lines.finished_end(handle, os.fstat(handle).st_size))
+        links = ((offset + len(line) + 1, link_of(line)) for offset, line in found)
+        return next((end for end, link in links if link and link.log_id == last.log_id and link.seq <= last.seq), 0)
+
+    # --- the files in between ------------------------------------------------------------------------------------------
+
+    def _is_something_between(self) -> bool:
+        """Whether an archive was written to since we read last: the log was rotated more than once between two looks."""
+        return self._last is not None and any(map(self._is_newer, archives.names(self._path)))
+
+    def _is_newer(self, path: Path) -> bool:
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            return found.st_mtime_ns >= self._changed and _identity(found) not in self._read
+        return False
+
+    def _between(self) -> Iterator[Shown]:
+        """All records in archives that come after the newest that was read."""
+        self._searching = True
+        with archives.Snapshot(self._path) as snapshot:
+            for piece in self._later(snapshot.pieces):
+                try:
+                    with snapshot.reading(piece) as handle:
+                        self._is_new = True
+                        yield from self._shown(Rows(handle, self._onwards(handle)))
+                except AuditError as exc:
+                    yield Notice(exc.message)
+        self._searching, self._is_new = False, True
+
+    def _onwards(self, handle: int) -> int:
+        """Where in an archive stands what was not read; it may be the file that was read, or a copy of it."""
+        known = self._known
+        return known.at if known is not None and known.stands_in(handle) else self._after_last(handle)
+
+    def _later(self, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+        """The archives before the file that is open now, from the last one on that begins before the newest record."""
+        last, end = self._last, len(pieces)
+        mine = []
+        for place, piece in enumerate(pieces):
+            if piece.live or piece.identity == self._read[-1]:
+                end = place
+                break
+            if last is not None and piece.first is not None and piece.first.log_id == last.log_id:
+                mine.append((place, piece.first.seq <= last.seq))
+        before = [place for place, is_before in mine if is_before]
+        begin = before[-1] if before else mine[0][0] if mine else end
+        return pieces[begin:end]
 
 
-def _gap(before: Link, link: Link) -> Iterator[Notice]:
+def _said(before: Head, link: Link) -> Iterator[Notice]:
+    """What is to be said where one file goes on after another."""
     if link.log_id != before.log_id:
-        yield Notice(f"another log begins here: {link.log_id}")
+        yield Notice(f"another log begins here, with its record {link.seq}: {link.log_id}")
     elif link.seq > before.seq + 1:
         yield Notice(f"the records {before.seq + 1} to {link.seq - 1} were not seen")
+    elif link.seq <= before.seq:
+        yield Notice(f"record {link.seq} follows record {before.seq}: the log was changed; `audit verify` says more")
+    elif link.prev != before.hash:
+        yield Notice(f"record {before.seq} is not what it was: the log was changed; `audit verify` says more")
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino

@@ -66,15 +66,17 @@ def tail(
     from .audit_view import Filters, parse_since  # noqa: PLC0415
 
     moment = None if since is None else parse_since(since, datetime.now(UTC))
-    wanted = Filters(outcome, event_type, trace, moment).wanted
-    wanted_count = 10 if count is None and since is None else count
+    filters = Filters(outcome, event_type, trace, moment)
+    choice = following.Choice(
+        10 if count is None and since is None else count, filters.wanted, None if since is None else filters.is_too_old
+    )
     path = options.audit_log_path(config, audit_log)
     printer = _Printer(_rendering(json=json))
     try:
         if follow:
-            printer.show(following.follow(path, wanted_count, wanted, printer.pause))
+            printer.show(following.follow(path, choice, printer.pause))
         else:
-            printer.show(following.history(path, wanted_count, wanted))
+            printer.show(following.history(path, choice))
         printer.flush()
     except _ReaderGoneError:
         return Exit.OK
@@ -91,7 +93,6 @@ class _Printer:
     def __init__(self, rendered: Callable[[bytes], bytes]) -> None:
         self._rendered = rendered
         self._waiting = bytearray()
-        self._reader: select.poll | None = None
 
     def show(self, shown: Iterator[Shown]) -> None:
         from molecule_approve.audit.follow import Notice  # noqa: PLC0415 - loaded by now
@@ -116,13 +117,15 @@ class _Printer:
                 raise _ReaderGoneError from exc
             raise
 
-    def pause(self, seconds: float) -> None:
-        """Wait, unless the reader goes away meanwhile: a quiet log would never tell."""
+    def pause(self, seconds: float, descriptor: int | None) -> None:
+        """Wait, or until the descriptor can be read, unless the reader goes away meanwhile: a quiet log would never tell."""
         self.flush()
-        if self._reader is None:
-            self._reader = select.poll()
-            self._reader.register(sys.stdout.fileno(), 0)  # POLLERR and POLLHUP are told whether asked for or not
-        if self._reader.poll(seconds * 1000):
+        poll = select.poll()
+        reader = sys.stdout.fileno()
+        poll.register(reader, 0)  # POLLERR and POLLHUP are told whether asked for or not
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN)
+        if any(ready == reader for ready, _ in poll.poll(seconds * 1000)):
             raise _ReaderGoneError
 
 

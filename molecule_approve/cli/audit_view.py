@@ -49,6 +49,11 @@ class Filters:
             )
         )
 
+    def is_too_old(self, line: bytes) -> bool:
+        """Whether the line is older than what is wanted."""
+        fields = decode(line)
+        return fields is not None and self.since is not None and not _not_before(fields.get("timestamp"), self.since)
+
 
 _ALL = Filters()
 

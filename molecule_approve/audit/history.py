@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def backwards(log: Path, unread: list[Path] | None = None) -> Generator[bytes, N
 
     Args:
         log: the live file.
-        unread: gets, after the last line, the archives that cannot be read and were left out.
+        unread: gets the archives that cannot be read and were left out, each before the lines of an older one.
 
     Raises:
         AuditError: a file cannot be read.
@@ -50,10 +51,32 @@ def older(log: Path, unread: list[Path] | None = None) -> Generator[bytes, None,
     """
     from . import archives  # noqa: PLC0415 - most searches end in the live file, and completion has a budget
 
+    unread = [] if unread is None else unread
     try:
         with archives.Snapshot(log) as snapshot:
-            yield from snapshot.backwards(live=False)
-            if unread is not None:
-                unread.extend(found.path for found in snapshot.unreadable)
+            left = {found.path: _changed(found.path) for found in snapshot.unreadable}
+            for piece in reversed(snapshot.pieces):
+                if not piece.live:
+                    unread.extend(_taken(left, _changed(piece.path)))
+                    with snapshot.reading(piece) as handle:
+                        for _, line in lines.backwards(handle, lines.finished_end(handle, os.fstat(handle).st_size)):
+                            yield line
+            unread.extend(left)
     except OSError as exc:
         raise files.explained(exc, "read", log) from exc
+
+
+def _taken(left: dict[Path, int], oldest: int) -> list[Path]:
+    """Those that were not changed before; they are left no more."""
+    taken = [path for path, changed in left.items() if changed >= oldest]
+    for path in taken:
+        del left[path]
+    return taken
+
+
+def _changed(path: Path) -> int:
+    """When the file was written for the last time, which neither a new name nor compressing changes; now, if it is gone."""
+    try:
+        return path.lstat().st_mtime_ns
+    except FileNotFoundError:
+        return time.time_ns()

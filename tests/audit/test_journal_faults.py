@@ -298,13 +298,14 @@ def test_no_error_makes_one_approval_open_two_gates(error: str, ground: Range) -
     assert standing.history(scene.log) == scene.before
 
 
-@pytest.mark.parametrize("remembered", [True, False])
-def test_an_archive_that_cannot_be_unpacked_is_named_and_grants_nothing(ground: Range, *, remembered: bool) -> None:
+@pytest.mark.parametrize(("remembered", "older"), [(True, False), (True, True), (False, False)])
+def test_an_archive_that_cannot_be_unpacked_is_named_and_grants_nothing(
+    ground: Range, *, remembered: bool, older: bool
+) -> None:
     """The chain goes on from the remembered head, nobody is said to have deleted anything, and no use is ruled out."""
-    scene = _granted_in_an_archive(ground)
+    scene = _granted_in_an_archive(ground, older=older)
     scene.log.unlink()
-    (archive,) = scene.log.parent.glob("audit.jsonl.0*")
-    archive.unlink()
+    max(scene.log.parent.glob("audit.jsonl.0*")).unlink()
     scene.log.with_name("audit.jsonl.1.gz").write_bytes(b"no gzip at all")
     if not remembered:
         scene.log.with_name("audit.jsonl.head").unlink()
@@ -321,8 +322,11 @@ def test_an_archive_that_cannot_be_unpacked_is_named_and_grants_nothing(ground: 
     assert not is_whole(scene.log)
 
 
-def _granted_in_an_archive(ground: Range) -> Scene:
+def _granted_in_an_archive(ground: Range, *, older: bool = False) -> Scene:
+    """With another archive before it, on demand."""
     scene = ground.scene("ordinary")
+    if older:
+        scene.journal.rotate(patience=0)
     assert "seq" in (write_once(ground.crew, scene.log, what="grant", traced=False).said or {})
     scene.journal.rotate(patience=0)
     scene.journal.append(_record(9), patience=0)

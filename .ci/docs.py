@@ -137,7 +137,7 @@ _VARIABLES: tuple[_Setting, ...] = (
     (
         "MOLECULE_APPROVER_TOKEN",
         lambda _: "asked for at the terminal",
-        "bearer token for `approve`, `deny` and `pending`; the server keeps only its hash",
+        "bearer token for `review`, `approve`, `deny` and `pending`; the server keeps only its hash",
     ),
     (
         "APPROVAL_TIMEOUT",

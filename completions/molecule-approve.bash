@@ -6,7 +6,7 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request wait status withdraw pending approve deny approvers audit serve'
+            subcommands='request wait status withdraw pending review approve deny approvers audit serve'
             flags='--version --help'
             ;;
         'request')
@@ -36,7 +36,12 @@ _molecule_approve_table() {
             wants=ids
             ;;
         'pending')
-            flags='--json --config --platform-url --workspace-id --audit-log --help'
+            flags='--watch --json --config --platform-url --workspace-id --audit-log --help'
+            valued='--config --platform-url --workspace-id --audit-log'
+            paths='--config --audit-log'
+            ;;
+        'review')
+            flags='--config --platform-url --workspace-id --audit-log --help'
             valued='--config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             ;;

@@ -17,6 +17,7 @@ function __molecule_approve_table --no-scope-shadowing
                 status\t'Show how one request stands, or the workspace\'s newest; a script that acts on a yes uses wait.' \
                 withdraw\t'Take a pending request back.' \
                 pending\t'Show what waits for a decision, oldest first.' \
+                review\t'Go through what waits, one request at a time, and decide each.' \
                 approve\t'Approve a request, as the person whose token is given.' \
                 deny\t'Deny a request, as the person whose token is given.' \
                 approvers\t'Say who may decide on the embedded server.' \
@@ -95,7 +96,17 @@ function __molecule_approve_table --no-scope-shadowing
             set wants ids
         case 'pending'
             set flags \
+                --watch\t'Show a live table, until Ctrl-C.' \
                 --json\t'Print one JSON object on stdout.' \
+                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log
+            set paths --config --audit-log
+        case 'review'
+            set flags \
                 --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \

@@ -23,6 +23,7 @@ COMMANDS = {
     "status": ("status", "Show how one request stands, or the workspace's newest."),
     "withdraw": ("status", "Take a pending request back."),
     "pending": ("status", "Show what waits for a decision, oldest first."),
+    "review": ("review", "Go through what waits, one request at a time, and decide each."),
     "approve": ("decide", "Approve a request, as the person whose token is given."),
     "deny": ("decide", "Deny a request, as the person whose token is given."),
     "approvers": ("approvers", "Say who may decide on the embedded server."),

@@ -32,7 +32,7 @@ Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; wanted where there is no terminal.")]
 
 
-def _token() -> Secret:
+def token() -> Secret:
     """The approver's token, from the environment or typed at the terminal, where it does not show.
 
     Raises:
@@ -53,7 +53,7 @@ def _token() -> Secret:
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """Around what a person does at the terminal: a signal unwinds, so that the terminal shows again what is typed."""
     from .stop import SignalStop  # noqa: PLC0415
 
@@ -72,23 +72,29 @@ def _confirmed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def show(row: Approval) -> None:
-    """The whole request on stderr, nothing cut off, nothing hidden."""
-    output.talk(f"request   {visible(row.id)}")
-    output.talk(f"of        {visible(row.workspace_id)}")
-    output.talk(f"status    {visible(row.status.value)}")
-    output.talk(f"asked at  {visible(row.created_at or 'unknown')}")
+def parts(row: Approval) -> Iterator[tuple[str, str]]:
+    """The whole request as labels and lines, all visible; a line without a label goes on with what stands above it."""
+    yield "request", visible(row.id)
+    yield "of", visible(row.workspace_id)
+    yield "status", visible(row.status.value)
+    yield "asked at", visible(row.created_at or "unknown")
     if row.expires_at:
-        output.talk(f"expires   {visible(row.expires_at)}")
+        yield "expires", visible(row.expires_at)
     for label, text in (("action", row.action), ("reason", row.reason)):
         first, *rest = visible_lines(text)
-        output.talk(f"{label:<9} {first}")
+        yield label, first
         for line in rest:
-            output.talk(f"{'':<9} {line}")
+            yield "", line
     for key, value in (row.context or {}).items():
         # The requester chose these words: without the label a key called "action" would look like ours.
         shown = visible(value) if isinstance(value, str) else json_line(value)
-        output.talk(f"{'context':<9} {visible(key)} = {shown}")
+        yield "context", f"{visible(key)} = {shown}"
+
+
+def show(row: Approval) -> None:
+    """The whole request on stderr, nothing cut off, nothing hidden."""
+    for label, line in parts(row):
+        output.talk(f"{label:<9} {line}")
 
 
 def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, *, yes: bool) -> int:
@@ -100,7 +106,7 @@ def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, 
     if not yes and not output.at_terminal():
         raise UsageError("there is no terminal to ask at", hint="read the request with `status`, then decide with --yes")
     settings = options.settings(flags)
-    with _stoppable(), contextlib.closing(assemble.platform(settings, approver=_token())) as platform, _named():
+    with stoppable(), contextlib.closing(assemble.platform(settings, approver=token())) as platform, named():
         question = _read(platform, settings.workspace_id.value, approval)
         word = "approve" if decision is Status.APPROVED else "deny"
         if not yes and not _confirmed(f"{word} this request?"):
@@ -126,7 +132,7 @@ def _read(platform: Platform, workspace_id: str, approval: str) -> Question:
 
 
 @contextlib.contextmanager
-def _named() -> Iterator[None]:
+def named() -> Iterator[None]:
     """A token that is refused is the approver's here, not the workspace's."""
     try:
         yield

@@ -136,6 +136,7 @@ def _status(platform: Platform, workspace_id: str, approval: str, *, json: bool)
 
 @app.command("pending")
 def pending(
+    watch: Annotated[bool, typer.Option("--watch", help="Show a live table, until Ctrl-C.")] = False,
     json: options.Json = False,
     config: options.Config = None,
     platform_url: options.PlatformUrl = None,
@@ -146,14 +147,29 @@ def pending(
     from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
     from molecule_approve.config import Flags, approver_token  # noqa: PLC0415
 
+    if watch:
+        _must_watch(json=json)
     with failing_aloud(json=json, many=True):
         settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-        with contextlib.closing(assemble.platform(settings, approver=approver_token(os.environ))) as platform:
+        approver = approver_token(os.environ)
+        with contextlib.closing(assemble.platform(settings, approver=approver)) as platform:
+            if watch:
+                from .watch import watch as live  # noqa: PLC0415 - only a terminal needs it
+
+                live(settings, platform, approver=approver is not None)
             # The workspace's own list: reading /approvals/pending would expire what is older than ten minutes.
             rows = platform.list_requests(Deadline.after(READ))
         waiting = [row for row in rows if rule(row) is Ruling.OPEN]
         _show_list(waiting, json=json, nothing="nothing waits for a decision")
     return Exit.OK
+
+
+def _must_watch(*, json: bool) -> None:
+    from .watch import must_draw  # noqa: PLC0415 - only a terminal needs it
+
+    if json:
+        raise UsageError("--watch draws a table for people; --json is for programs", hint="one of the two")
+    must_draw()
 
 
 @app.command("withdraw")

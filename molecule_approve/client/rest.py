@@ -20,6 +20,7 @@ from molecule_approve.errors import (
 from molecule_approve.lifecycle import Ruling, answers, rule
 from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Question, Status
 
+from .desk import Queue, read_queue
 from .dial import Grip
 from .http import Answer, Http, retry_after
 from .platform import Sighting, Subscription, Withdrawal
@@ -146,6 +147,15 @@ class RestPlatform:
     def list_requests(self, deadline: Deadline) -> list[Approval]:
         """The workspace's newest requests, oldest first."""
         return list(reversed(self._list(deadline)))
+
+    def queue(self, deadline: Deadline) -> Queue | None:
+        """What waits in every workspace, each whole, for an approver's token; None on the platform, which has no desk."""
+        answer = self._get("/desk/requests", deadline, LIST_LIMIT)
+        if self._is_platform(answer):
+            return None
+        if answer.status != 200:
+            raise judge(answer)
+        return read_queue(answer.body)
 
     # --- reading -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,71 @@
+"""A terminal's window: its size, how much of it a text takes, and its styles. Texts that come here are visible by now."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple, TextIO
+
+BOLD, DIM, YELLOW = "1", "2", "33"
+"""What ECMA-48 calls them."""
+
+
+class Size(NamedTuple):
+    """Columns and lines."""
+
+    columns: int
+    lines: int
+
+
+def size_of(stream: TextIO) -> Size:
+    """The window's size just now; people change it while they look."""
+    try:
+        columns, lines = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        columns = lines = 0
+    return Size(columns or 80, lines or 24)  # a terminal that was never told its size says 0
+
+
+def cells(text: str) -> int:
+    """Columns that the text takes."""
+    return sum(_cells(character) for character in text)
+
+
+def _cells(character: str) -> int:
+    if character.isascii():
+        return 1
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def cut(text: str, width: int) -> str:
+    """The text if it fits; otherwise as much of its beginning as does, and an ellipsis."""
+    if cells(text) <= width:
+        return text
+    return f"{next(wrapped(text, width - 1))}…" if width > 1 else "…"[:width]
+
+
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """The whole text in pieces that each fit; one piece, perhaps empty, at least. A width of one may be exceeded by one."""
+    piece, room = "", width
+    for character in text:
+        taken = _cells(character)
+        if taken > room and piece:
+            yield piece
+            piece, room = "", width
+        piece, room = piece + character, room - taken
+    yield piece
+
+
+def padded(text: str, width: int) -> str:
+    """The text, cut or filled up to exactly this width."""
+    short = cut(text, width)
+    return short + " " * (width - cells(short))
+
+
+def styled(text: str, style: str) -> str:
+    """The text in a style where one is wanted: NO_COLOR says, and what the terminal is."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") in {"dumb", "unknown"}
+    return text if plain or not style else f"\x1b[{style}m{text}\x1b[0m"

@@ -29,13 +29,14 @@ class SignInPage:
     Args:
         path: where the file will be.
         complain: is told, in one sentence, that no browser could be opened.
+        lifetime: seconds after which it goes by itself.
 
     """
 
-    def __init__(self, path: Path, complain: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, complain: Callable[[str], None], lifetime: float = LIFETIME) -> None:
         self._path = path
         self._complain = complain
-        self._timer = threading.Timer(LIFETIME, self._remove)
+        self._timer = threading.Timer(lifetime, self._remove)
         self._timer.daemon = True
         self._there = False
 

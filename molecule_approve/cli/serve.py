@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shlex
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,10 +105,10 @@ def _person(server: Prepared, *, make: bool) -> str | None:
 
 
 def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # an account without a name
-        return ""
+    name = ""
+    with suppress(OSError, KeyError):  # an account without a name
+        name = getpass.getuser()
+    return name
 
 
 def _first_approver(server: Prepared, name: str) -> bool:

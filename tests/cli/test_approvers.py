@@ -1,4 +1,4 @@
-"""`approvers add`, `list` and `revoke`: on the database itself, whether a server runs or not."""
+"""`approvers`: on the database itself, whether a server runs or not; a sign-in link only where one does."""
 
 from __future__ import annotations
 
@@ -64,3 +64,33 @@ def test_a_name_is_shown_visibly_and_refused_where_it_hides(capsys: pytest.Captu
     assert "\x1b" not in capsys.readouterr().err
     assert main(["approvers", "revoke", "\x1b[2K"]) == 2
     assert "\\x1b[2K" in capsys.readouterr().err
+
+
+def test_link_prints_the_link_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that `xdg-open "$(molecule-approve approvers link alice)"` works; its code signs alice in, once."""
+    with Running(Plan(locate(environment(home)))) as server:
+        server.add_approver("alice")
+        assert main(["approvers", "link", "alice"]) == 0
+        out, err = capsys.readouterr()
+        address, _, code = out.strip().partition("/#sign-in=")
+        assert (address, err) == (server.url, "")
+        answers = [httpx.post(f"{server.url}/desk/session", json={"code": code}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 401]
+    assert answers[0].json()["name"] == "alice"
+
+
+def test_link_wants_a_server_that_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """125 with what to start; nothing is made for that."""
+    assert main(["approvers", "link", "alice"]) == 125
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "hint: start one: molecule-approve serve" in err
+    assert not locate(environment(home)).database.exists()
+
+
+def test_link_wants_somebody_who_may_decide(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """2, and the hint says how to name one."""
+    with Running(Plan(locate(environment(home)))):
+        assert main(["approvers", "link", "ali\x1b[2Kce"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, "approvers add" in err, "\x1b" in err) == ("", True, False)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -18,6 +21,9 @@ import pytest
 from molecule_approve.cli.main import main
 from molecule_approve.places import locate, who_serves
 from tests.server.serving import PROGRAM, environment, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PATIENCE = 20.0
 
@@ -93,7 +99,8 @@ def test_without_its_libraries_it_says_what_to_install(home: Path, tmp_path: Pat
         (blocked / name).mkdir(parents=True)
         (blocked / name / "__init__.py").write_text("raise ImportError")
     path = f"{blocked}{os.pathsep}{Path.cwd()}"
-    for command in (["serve"], ["approvers", "list"], ["approvers", "add", "a"], ["approvers", "revoke", "a"]):
+    commands = [["serve"], ["approvers", "list"], *(["approvers", word, "a"] for word in ("add", "revoke", "link"))]
+    for command in commands:
         found = subprocess.run(
             [*PROGRAM, *command],
             env={**environment(home), "PYTHONPATH": path},
@@ -108,30 +115,59 @@ def test_without_its_libraries_it_says_what_to_install(home: Path, tmp_path: Pat
 
 def test_a_first_start_at_a_terminal_makes_an_approver(home: Path) -> None:
     """Named after the user; the token is shown once, on stderr, and can decide."""
-    first = _at_a_terminal(home, {})
+    with _at_a_terminal(home) as (first, _):
+        pass
     assert "You may decide, as tester, with this token; it is shown once:" in first
     lines = [line.strip() for line in first.splitlines()]
     token = lines[lines.index("You may decide, as tester, with this token; it is shown once:") + 1]
     with serving(home) as (_, url):
         answer = httpx.get(f"{url}/approvals/pending", headers={"Authorization": f"Bearer {token}"})
         assert (answer.status_code, answer.json()) == (200, [])
-    assert "token" not in _at_a_terminal(home, {})
+    with _at_a_terminal(home) as (second, _):
+        assert "token" not in second
+
+
+def test_each_start_at_a_terminal_shows_a_sign_in_link(home: Path) -> None:
+    """For the approver named like the user: good once, for a minute, and with the words that make a new one."""
+    for _ in range(2):
+        with _at_a_terminal(home) as (said, url):
+            lines = [line.strip() for line in said.splitlines()]
+            at = lines.index("To decide in a browser, as tester, follow this link within a minute; it works once:")
+            address, _, code = lines[at + 1].partition("/#sign-in=")
+            assert address == url
+            assert lines[at + 2 :] == ["A new one: molecule-approve approvers link tester", url]
+            answers = [httpx.post(f"{url}/desk/session", json={"code": code}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [201, 401]
+        assert answers[0].json()["name"] == "tester"
+
+
+@pytest.mark.parametrize("changed", [{"CI": "true"}, {"LOGNAME": "somebody", "USER": "somebody"}])
+def test_where_the_link_would_be_nobodys_or_everybodys_only_the_way_to_one_is_said(
+    home: Path, changed: dict[str, str]
+) -> None:
+    """In a CI job, and to a user who is no approver; a link in a job's log would sign anybody in."""
+    with _at_a_terminal(home):
+        pass
+    with _at_a_terminal(home, changed) as (said, _):
+        assert "molecule-approve: to decide in a browser: molecule-approve approvers link NAME" in said
+        assert "sign-in" not in said
 
 
 @pytest.mark.parametrize("changed", [{"CI": "true"}, {"LOGNAME": "auto-expired", "USER": "auto-expired"}])
 def test_in_ci_or_without_a_usable_name_no_approver_is_made(home: Path, changed: dict[str, str]) -> None:
     """A token in a job's log would be everybody's; a reserved name would be nobody's."""
-    said = _at_a_terminal(home, changed)
-    assert "nobody may decide yet" in said
-    assert "shown once" not in said
+    with _at_a_terminal(home, changed) as (said, _):
+        assert "nobody may decide yet" in said
+        assert "shown once" not in said
 
 
-def _at_a_terminal(home: Path, changed: dict[str, str]) -> str:
-    """What a server says at a terminal, from its start to the line on stdout."""
+@contextmanager
+def _at_a_terminal(home: Path, changed: dict[str, str] | None = None, *options: str) -> Iterator[tuple[str, str]]:
+    """What a server says at a terminal, from its start to the line on stdout, and its address; it is stopped in the end."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [*PROGRAM, "serve", "--port", "0"],
-        env={**environment(home), **changed},
+        [*PROGRAM, "serve", "--port", "0", *options],
+        env={**environment(home), **(changed or {})},
         stdin=follower,
         stdout=follower,
         stderr=follower,
@@ -140,17 +176,103 @@ def _at_a_terminal(home: Path, changed: dict[str, str]) -> str:
     os.close(follower)
     said, until = b"", time.monotonic() + PATIENCE
     try:
-        while b"http://127.0.0.1" not in said or not said.endswith(b"\n"):
+        while not re.search(rb"^http://127\.0\.0\.1:\d+\r\n", said, re.MULTILINE):
             ready, _, _ = select.select([leader], [], [], max(0, until - time.monotonic()))
             assert ready, said
             said += os.read(leader, 4_096)
+        yield said.decode(), said.decode().splitlines()[-1]
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()
         os.close(leader)
-    return said.decode()
+
+
+# --- --open ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Browser:
+    """A browser that tells what it was called with, and what it read there."""
+    return Browser(tmp_path)
+
+
+class Browser:
+    """A program that stands for the browser, and the pipe through which it tells."""
+
+    def __init__(self, folder: Path) -> None:
+        self._told = folder / "told"
+        os.mkfifo(self._told)
+        self._program = folder / "browser"
+        self._program.write_text(
+            f"#!{sys.executable}\n"
+            "import sys, urllib.parse, urllib.request\n"
+            "path = urllib.request.url2pathname(urllib.parse.urlsplit(sys.argv[1]).path)\n"
+            "print('talk on stdout')\n"
+            f"told = open({str(self._told)!r}, 'w')\n"
+            "told.write(sys.argv[1] + '\\n' + open(path).read())\n"
+        )
+        self._program.chmod(0o755)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What names it."""
+        return {"BROWSER": f"{self._program} %s"}
+
+    def told(self) -> tuple[str, str]:
+        """The address that it was opened with, and the page that it found there."""
+        handle = os.open(self._told, os.O_RDONLY | os.O_NONBLOCK)
+        said, until = b"", time.monotonic() + PATIENCE
+        with os.fdopen(handle, "rb", buffering=0) as pipe:
+            while not said.rstrip().endswith(b"</html>"):
+                assert select.select([pipe], [], [], max(0, until - time.monotonic()))[0], said
+                said += pipe.read() or b""
+        address, _, page = said.decode().partition("\n")
+        return address, page
+
+
+def _code(page: str, url: str) -> str:
+    [link] = re.findall(r'content="0; url=([^"]+)"', page)
+    address, _, code = str(link).partition("/#sign-in=")
+    assert address == url
+    return code
+
+
+def test_open_signs_the_browser_in_without_the_code_in_a_command_line(home: Path, browser: Browser) -> None:
+    """The browser gets the address of a private file, which sends it on; once it signed in the file is gone."""
+    page = locate(environment(home)).sign_in_page
+    with _at_a_terminal(home, browser.environment, "--open") as (said, url):
+        address, text = browser.told()
+        assert address == page.as_uri()
+        assert page.stat().st_mode & 0o777 == 0o600
+        code = _code(text, url)
+        assert code not in said  # the link at the terminal is another one, and stays good
+        assert "talk on stdout" not in said
+        answer = httpx.post(f"{url}/desk/session", json={"code": code})
+        assert (answer.status_code, answer.json()["name"]) == (201, "tester")
+        assert not page.exists()
+
+
+def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home: Path, browser: Browser) -> None:
+    """A desktop's launcher has none; stdout holds the address and nothing of the browser's."""
+    page = locate(environment(home)).sign_in_page
+    env = {**environment(home), **browser.environment}
+    subprocess.run([*PROGRAM, "approvers", "add", "tester"], env=env, check=True, capture_output=True)
+    with serving(home, "--open", through=("env", f"BROWSER={env['BROWSER']}")) as (process, url):
+        assert _code(browser.told()[1], url)
+        assert page.exists()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=PATIENCE)
+    # A code that was never used: the file goes with the server.
+    assert (process.returncode, out, page.exists()) == (0, "", False)
+    assert err == "molecule-approve: to decide in a browser: molecule-approve approvers link NAME\n"
+
+
+def test_open_shows_the_page_also_to_who_may_not_decide(home: Path, browser: Browser) -> None:
+    """It says how to sign in; there is no code."""
+    with serving(home, "--open", through=("env", f"BROWSER={browser.environment['BROWSER']}")) as (_, url):
+        assert f'content="0; url={url}"' in browser.told()[1]
 
 
 def test_main_serves_until_a_signal(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,7 +117,7 @@ def reading(log: Path, piece: Piece) -> Iterator[int]:
         AuditError: it was removed meanwhile, or cannot be read.
 
     """
-    status = _status(piece.path)
+    status = status_of(piece.path)
     if status is not None and _identity(status) == piece.identity:
         handle = archives.text_of(piece.path)
         try:
@@ -206,7 +206,7 @@ def newest_archives(log: Path, live: int | None) -> Generator[Archive | str, Non
 
 def _changed_last(names: list[Path], used: set[Identity]) -> Path | None:
     """The archive that was written last; compressing one keeps that time."""
-    found = [(status.st_mtime_ns, path) for path in names if (status := _status(path)) and _identity(status) not in used]
+    found = [(status.st_mtime_ns, path) for path in names if (status := status_of(path)) and _identity(status) not in used]
     return max(found)[1] if found else None
 
 
@@ -218,7 +218,7 @@ def _proved(log: Path, path: Path, newer: Link | None) -> Iterator[Archive | Non
     else:
         memory = files.recall(log)
         heads = set() if memory is None else {memory.head}
-    before = _status(path)
+    before = status_of(path)
     try:
         handle = archives.text_of(path)
     except AuditError:
@@ -227,7 +227,7 @@ def _proved(log: Path, path: Path, newer: Link | None) -> Iterator[Archive | Non
     try:
         links = (link_of(line) for line in islice(_backwards(handle, os.fstat(handle).st_size), NEAR))
         last = next((link.head for link in links if link is not None), None)
-        after = _status(path)
+        after = status_of(path)
         if last not in heads or before is None or after is None or not os.path.samestat(before, after):
             yield None
             return
@@ -261,7 +261,8 @@ def _identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
 
 
-def _status(path: Path) -> os.stat_result | None:
+def status_of(path: Path) -> os.stat_result | None:
+    """What the system knows of the file; None where it has just got another name."""
     try:
         return path.lstat()
     except FileNotFoundError:

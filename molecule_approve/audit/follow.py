@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -315,10 +315,8 @@ class _Follower:
         return self._last is not None and any(map(self._is_newer, archives.names(self._path)))
 
     def _is_newer(self, path: Path) -> bool:
-        with suppress(FileNotFoundError):
-            found = path.lstat()
-            return found.st_mtime_ns >= self._changed and _identity(found) not in self._read
-        return False
+        found = backlog.status_of(path)
+        return found is not None and found.st_mtime_ns >= self._changed and _identity(found) not in self._read
 
     def _between(self) -> Iterator[Shown]:
         """All records in archives that come after the newest that was read."""
@@ -340,17 +338,16 @@ class _Follower:
 
     def _later(self, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
         """The archives before the file that is open now, from the last one on that begins before the newest record."""
-        last, end = self._last, len(pieces)
-        mine = []
-        for place, piece in enumerate(pieces):
-            if piece.live or piece.identity == self._read[-1]:
-                end = place
-                break
-            if last is not None and piece.first is not None and piece.first.log_id == last.log_id:
-                mine.append((place, piece.first.seq <= last.seq))
-        before = [place for place, is_before in mine if is_before]
-        begin = before[-1] if before else mine[0][0] if mine else end
-        return pieces[begin:end]
+        last = self._last
+        open_now = (place for place, piece in enumerate(pieces) if piece.live or piece.identity == self._read[-1])
+        closed = pieces[: next(open_now, None)]
+        mine = [
+            (place, piece.first.seq)
+            for place, piece in enumerate(closed)
+            if last is not None and piece.first is not None and piece.first.log_id == last.log_id
+        ]
+        before = [place for place, seq in mine if last is not None and seq <= last.seq]
+        return closed[before[-1] :] if before else closed[mine[0][0] :] if mine else ()
 
 
 def _said(before: Head, link: Link) -> Iterator[Notice]:

@@ -72,7 +72,7 @@ class Watch:
         end = self._clock() + LOOK
         while (left := end - self._clock()) > 0:
             pause(left, self._handle)
-            if self._is_concerned():
+            if self._is_concerned(self._handle):
                 return
         if not self._is_same_folder():
             self.close()  # a folder above was renamed, or something was mounted: nothing tells of that
@@ -84,43 +84,44 @@ class Watch:
         if handle < 0:
             return
         self._handle = handle
+        folder = self._log.parent
         try:
-            self._folder = self._log.parent.stat()
+            self._folder = folder.stat()
+            is_watched = self._library.inotify_add_watch(handle, os.fsencode(folder), _WANTED) >= 0
         except OSError:
-            self.close()
-            return
-        if self._library.inotify_add_watch(handle, os.fsencode(self._log.parent), _WANTED) < 0:
+            is_watched = False
+        if not is_watched:
             self.close()
 
-    def _is_concerned(self) -> bool:
+    def _is_concerned(self, handle: int) -> bool:
         """Take all events that there are; whether one is about the log, or about the watch itself."""
         concerned = lost = False
-        for mask, name in self._events():
+        for mask, name in _events(handle):
             concerned = concerned or name == self._name or bool(mask & (_LOST | _OVERFLOW))
             lost = lost or bool(mask & _LOST)
         if lost:
             self.close()
         return concerned
 
-    def _events(self) -> Iterator[tuple[int, bytes]]:
-        """What the system tells: what happened, as bits, and to which name."""
-        handle = self._handle
-        while handle is not None:
-            try:
-                data = os.read(handle, _ROOM)
-            except BlockingIOError:
-                return
-            at = 0
-            while at < len(data):
-                _, mask, _, length = _HEADER.unpack_from(data, at)
-                at += _HEADER.size + length
-                yield mask, data[at - length : at].rstrip(b"\0")
-
     def _is_same_folder(self) -> bool:
         try:
             return self._folder is not None and os.path.samestat(self._folder, self._log.parent.stat())
         except OSError:
             return False
+
+
+def _events(handle: int) -> Iterator[tuple[int, bytes]]:
+    """What the system tells: what happened, as bits, and to which name."""
+    while True:
+        try:
+            data = os.read(handle, _ROOM)
+        except BlockingIOError:
+            return
+        at = 0
+        while at < len(data):
+            _, mask, _, length = _HEADER.unpack_from(data, at)
+            at += _HEADER.size + length
+            yield mask, data[at - length : at].rstrip(b"\0")
 
 
 def library_for(log: Path, *, mounts: Path = files.MOUNTS) -> ctypes.CDLL | None:

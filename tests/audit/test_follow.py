@@ -404,6 +404,7 @@ def test_archives_that_cannot_be_read_or_are_missing_are_said(records: Log) -> N
     first, *others = said(texts(history(records.path, last(5))))
     assert "audit.jsonl.1.gz cannot be unpacked" in str(first)
     assert others == [4, 5, 6, "the records 7 to 8 were not seen", "deleted", 9]
+    assert said(texts(history(records.path, last(None))))[1:] == [1, 2, 3, *others]
 
 
 def test_a_log_without_its_live_file_is_shown_from_its_archives(records: Log) -> None:
@@ -579,6 +580,77 @@ def test_a_program_that_keeps_the_old_file_open_is_heard(records: Log) -> None:
         assert said(seen(records.path, records.rotate, records.append, write, records.append, records.rotate)) == [
             1, 2, "late", 3,
         ]  # fmt: skip
+
+
+def test_a_follower_that_showed_nothing_yet_knows_where_it_stands(records: Log) -> None:
+    """Also where the live file is empty: what is missing after that is noticed."""
+
+    def unseen() -> None:
+        records.append(1)
+        records.rotate()
+        records.append(2)
+        archive = records.rotate()
+        records.append(1)
+        archive.unlink()
+
+    records.append(2)
+    records.rotate()
+    records.path.with_name("audit.jsonl.1.gz").write_bytes(b"no gzip")
+    shown = said(seen(records.path, unseen, count=0))
+    assert [item for item in shown if item != "unreadable"] == [3, "the records 4 to 5 were not seen", 6]
+    empty = Log(records.path.parent / "b" / "audit.jsonl", records._make)
+    empty.append(1)
+    empty.path.write_bytes(b"")
+    assert said(seen(empty.path, empty.append, count=0)) == ["truncated", 2]
+
+
+def test_half_an_archive_is_said(records: Log) -> None:
+    """One whose end cannot be unpacked is named, and the follower goes on with what comes after it."""
+
+    def broken() -> None:
+        records.append(20)
+        records.rotate()
+        records.append(20)
+        archive = records.rotate()
+        records.append(1)
+        packed = archive.with_name(f"{archive.name}.gz")
+        packed.write_bytes(gzip.compress(archive.read_bytes(), 0)[:-50])
+        archive.unlink()
+
+    records.append(1)
+    shown = said(seen(records.path, broken))
+    assert shown[:21] == list(range(1, 22))
+    assert [str(item)[:19] for item in shown[21:]][:1] == ["the audit log's arc"]
+    assert shown[-1] == 42
+    assert "the records 22 to 41 were not seen" in shown
+
+
+def test_what_comes_late_is_shown_once(records: Log) -> None:
+    """The old file's late lines obey the filters, and a record that our writer writes to both files is not among them."""
+    records.append(1)
+    kept = records.path.open("ab", buffering=0)
+
+    def write() -> None:
+        kept.write(b'{"tool":"late"}\n{"tool":"unwanted"}\n' + records.path.read_bytes())
+
+    shown: list[bytes | str] = []
+    choice = last(10, lambda line: b"unwanted" not in line)
+    steps = Steps(records.rotate, records.append, write)
+    with kept, pytest.raises(Interrupted):
+        collect(shown, follow(records.path, choice, steps, Watch(records.path, None)))
+    assert said(shown) == [1, 2, "late"]
+
+
+def test_words_of_the_chain_make_no_record(records: Log) -> None:
+    """Another tool's line that has them all is a line, and no place to go on from."""
+
+    def rotate() -> None:
+        records.foreign(b'"log_id" "seq" "prev"'.replace(b'"', b"") + b'","log_id":1,"seq":2,"prev":"3')
+        records.rotate()
+        records.append(1)
+
+    records.append(2)
+    assert [item for item in said(seen(records.path, rotate)) if isinstance(item, int)] == [1, 2, 3]
 
 
 def test_an_archive_that_cannot_be_read_when_it_is_needed_is_said(records: Log) -> None:

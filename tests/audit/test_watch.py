@@ -172,7 +172,7 @@ def test_where_the_system_has_none_left_we_look(path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     with closing(watch):
         assert not watch.is_told()
-    for one in (Watch(path, None), Watch(path.with_name("missing") / "audit.jsonl", library)):
+    for one in (Watch(path, None), Watch(path.with_name("missing") / "x", library), Watch(path / "x", library)):
         with closing(one):
             assert not one.is_told()
             pauses = Pauses(nothing)

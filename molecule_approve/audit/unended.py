@@ -60,7 +60,7 @@ def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
         elif outcome in _END and _ACTION in line:  # `rbac.deny` was denied as well, and ends nothing
             ended.add(trace)
             begun.pop(trace, None)
-    return Ends({trace: _seq(lines[place]) for trace, place in begun.items()}, frozenset(ended))
+    return Ends({trace: _number(lines[place]) for trace, place in begun.items()}, frozenset(ended))
 
 
 class Unended:
@@ -84,6 +84,6 @@ class Unended:
         return [Open(trace.decode("utf-8", "replace"), seq) for trace, seq in oldest]
 
 
-def _seq(line: bytes) -> int:
+def _number(line: bytes) -> int:
     link = link_of(line)
-    return 0 if link is None else link.seq
+    return link.seq if link else 0  # a chained line has one

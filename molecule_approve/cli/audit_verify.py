@@ -197,14 +197,19 @@ def _platform_heads(flags: Flags, path: Path) -> _Kept:
     from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
     from molecule_approve.audit.journal import Journal  # noqa: PLC0415
     from molecule_approve.clock import Deadline  # noqa: PLC0415
+    from molecule_approve.model import Question  # noqa: PLC0415
 
     from .requests import READ  # noqa: PLC0415
 
     settings = options.settings(flags)
+    workspace = settings.workspace_id.value
     with contextlib.closing(assemble.platform(settings)) as platform:
         rows = platform.list_requests(Deadline.after(READ))
+        # A list shows no contexts. The embedded server tells one request's, the platform none at all.
+        ids = [row.id for row in rows] if platform.verifies_approvers(Deadline.after(READ)) else []
+        seen = [platform.fetch(Question(one, workspace), Deadline.after(READ)).approval for one in ids]
     log = Journal(path).head()
-    heads = [head for row in rows if (head := _head_in(row.context)) is not None]
+    heads = [head for row in seen if row is not None and (head := _head_in(row.context)) is not None]
     ours = [head for head in heads if log is not None and head.log_id == log.log_id]
     return _Kept(ours, len(rows), len(heads) - len(ours))
 

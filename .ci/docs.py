@@ -164,6 +164,11 @@ _VARIABLES: tuple[_Setting, ...] = (
         lambda _: f"`{config.SYSTEM_AUDIT_LOG}` if that can be written, else `audit.jsonl` in the state folder",
         "the audit log",
     ),
+    (
+        "AUDIT_LOG_ROTATE_AT",
+        lambda _: "`16MiB`",
+        "size at which the audit log becomes an archive: `500K`, `16MiB`, `1GiB`, or bytes (64K at least); or `never`",
+    ),
     ("WORKSPACE_CONFIG_PATH", lambda _: "`/configs`", "`config.yaml`, or the folder it is in"),
 )
 

@@ -160,7 +160,7 @@ def test_every_make_target_exists() -> None:
 
 PROMISED = {
     "PLATFORM_URL", "WORKSPACE_ID", "MOLECULE_TOKEN", "MOLECULE_APPROVER_TOKEN", "APPROVAL_TIMEOUT", "AUDIT_LOG_PATH",
-    "APPROVAL_POLL_INTERVAL", "APPROVAL_USE_WEBSOCKET", "APPROVAL_ALLOW_HTTP", "WORKSPACE_CONFIG_PATH", "CONFIGS_DIR",
+    "AUDIT_LOG_ROTATE_AT", "APPROVAL_POLL_INTERVAL", "APPROVAL_USE_WEBSOCKET", "APPROVAL_ALLOW_HTTP", "WORKSPACE_CONFIG_PATH", "CONFIGS_DIR",
 }  # fmt: skip
 """The variables of the command line's contract."""
 
@@ -193,6 +193,7 @@ def test_the_example_of_config_yaml_is_understood(tmp_path: Path) -> None:
     assert found.platform_url.value == "https://platform.example.org"
     assert (found.timeout.value, found.poll_interval.value) == (900.0, 5.0)
     assert found.headers.value == {"X-Molecule-Org-Id": "42"}
+    assert found.audit_rotate_at.value == 64 * 1024**2
     assert found.allowed_actions.value == {"deployer": frozenset({"approve"})}
     assert {key for key in (*APPROVE_KEYS, "headers") if f"\n  {key}:" not in SNIPPETS["config"]} == set()
 

@@ -37,6 +37,7 @@ def test_nothing_given_means_the_defaults(resolve: Resolve, places: Places) -> N
     assert found.poll_interval == Sourced(5.0, "default")
     assert found.transport == Sourced(Transport.AUTO, "default")
     assert found.audit_optional == Sourced(value=False)
+    assert found.audit_rotate_at == Sourced(16 * 1024**2, "default")
     assert found.allow_http == Sourced(value=False)
     assert found.require_verified_approver == Sourced(value=False)
     assert found.roles == Sourced(("operator",), "default")
@@ -54,6 +55,7 @@ approve:
   poll_interval: 3
   transport: poll
   audit_log: /file.jsonl
+  audit_rotate_at: 131072
   allow_http: true
   require_verified_approver: true
 """
@@ -65,6 +67,7 @@ ENVIRON = {
     "APPROVAL_POLL_INTERVAL": "2",
     "APPROVAL_USE_WEBSOCKET": "true",
     "AUDIT_LOG_PATH": "/env.jsonl",
+    "AUDIT_LOG_ROTATE_AT": "never",
     "APPROVAL_ALLOW_HTTP": "false",
 }
 
@@ -90,6 +93,7 @@ def test_the_file_goes_before_the_default(resolve: Resolve, written: Written) ->
     assert found.allow_http.value is True
     assert found.require_verified_approver.value is True
     assert found.timeout.source == f"{flags.config}, line 4: approve.timeout"
+    assert found.audit_rotate_at == Sourced(131_072, f"{flags.config}, line 8: approve.audit_rotate_at", from_file=True)
     assert found.config_path == Path(str(flags.config))
 
 
@@ -105,6 +109,7 @@ def test_the_environment_goes_before_the_file(resolve: Resolve, written: Written
         (Path("/env.jsonl"), "AUDIT_LOG_PATH"),
     ]
     assert found.allow_http == Sourced(value=False, source="APPROVAL_ALLOW_HTTP")
+    assert found.audit_rotate_at == Sourced(None, "AUDIT_LOG_ROTATE_AT")
 
 
 def test_a_flag_goes_before_everything(resolve: Resolve, written: Written) -> None:
@@ -148,6 +153,9 @@ def test_an_empty_workspace_in_the_environment_says_nothing(resolve: Resolve, wr
         ("APPROVAL_ALLOW_HTTP", "sure"),
         ("AUDIT_LOG_PATH", ""),
         ("AUDIT_LOG_PATH", "/a\nb"),
+        ("AUDIT_LOG_ROTATE_AT", ""),
+        ("AUDIT_LOG_ROTATE_AT", "big"),
+        ("AUDIT_LOG_ROTATE_AT", "1K"),
         ("WORKSPACE_CONFIG_PATH", ""),
     ],
 )
@@ -189,6 +197,9 @@ def test_a_bad_flag_is_a_usage_error_that_names_it(resolve: Resolve, flag: str, 
         ("approve:\n  workspace_id: ..\n", r"line 2: approve.workspace_id"),
         ("approve:\n  transport: carrier pigeon\n", r"line 2: approve.transport"),
         ("approve:\n  audit: maybe\n", r"line 2: approve.audit: 'maybe' is neither"),
+        ("approve:\n  audit_rotate_at: 1.5\n", r"line 2: approve.audit_rotate_at: '1.5' is no size"),
+        ("approve:\n  audit_rotate_at: 0\n", r"line 2: approve.audit_rotate_at: '0' is too small"),
+        ("approve:\n  audit_rotate_at: false\n", r"line 2: approve.audit_rotate_at: is a boolean, not"),
         ("approve:\n  audit_log: audit.jsonl\n", r"line 2: approve.audit_log: the path is not absolute"),
         ("approve:\n  audit_log: ~/audit.jsonl\n", r"line 2: approve.audit_log: the path is not absolute"),
         ("approve:\n  headers:\n    Cookie: hunter2\n", r"line 3: approve.headers.Cookie: this header cannot"),

@@ -44,6 +44,49 @@ def test_a_span_refuses_what_lies_outside(text: str) -> None:
     assert caught.value.hint == "it must lie between 1 s and 24 h"
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("65536", 65_536),
+        ("64K", 65_536),
+        ("64 KiB", 65_536),
+        ("64kb", 65_536),
+        ("16MiB", 16_777_216),
+        ("1g", 1_073_741_824),
+        ("70000B", 70_000),
+        ("never", None),
+        ("NEVER", None),
+    ],
+)
+def test_a_size_is_bytes_with_units_of_1024(text: str, read: int | None) -> None:
+    """Or no size at all."""
+    assert values.size(text) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is no size"),
+        ("-1", "is no size"),
+        ("1.5M", "is no size"),
+        ("16 megabytes", "is no size"),
+        ("16M\n", "is no size"),
+        ("0x10000", "is no size"),
+        ("\u0661\u0662\u0663\u0664\u0665\u0666", "is no size"),
+        ("1" * 16, "is no size"),
+        ("off", "is no size"),
+        ("0", "is too small"),
+        ("65535", "is too small"),
+        ("63K", "is too small"),
+    ],
+)
+def test_another_size_is_refused(text: str, complaint: str) -> None:
+    """One record has up to 64 KiB: an archive for each would be none."""
+    with pytest.raises(UsageError, match=complaint) as caught:
+        values.size(text)
+    assert caught.value.hint
+
+
 @pytest.mark.parametrize("text", ["w", "3f2b8c1e-0000-4000-8000-000000000001", "a.b_c~d-e", "x" * 128, "..."])
 def test_a_workspace_id_is_a_safe_segment_of_an_address(text: str) -> None:
     """It is kept as it is."""

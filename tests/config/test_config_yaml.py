@@ -36,6 +36,7 @@ approve:
   transport: poll
   audit_log: /var/log/a.jsonl
   audit: optional
+  audit_rotate_at: 1048576
   headers:
     X-Molecule-Org-Id: acme
   allow_http: yes
@@ -53,11 +54,12 @@ approve:
         "transport": Scalar("poll", 12),
         "audit_log": Scalar("/var/log/a.jsonl", 13),
         "audit": Scalar("optional", 14),
-        "allow_http": Scalar("yes", 17),
-        "require_verified_approver": Scalar("false", 18),
+        "audit_rotate_at": Scalar("1048576", 15),
+        "allow_http": Scalar("yes", 18),
+        "require_verified_approver": Scalar("false", 19),
     }
     assert set(found.approve) == set(APPROVE_KEYS)
-    assert found.headers == {"X-Molecule-Org-Id": Scalar("acme", 16)}
+    assert found.headers == {"X-Molecule-Org-Id": Scalar("acme", 17)}
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff"])

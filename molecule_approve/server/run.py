@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import threading
@@ -45,6 +46,11 @@ __all__ = ["Plan", "Prepared", "Running", "prepared", "serve"]
 
 
 # --- running -----------------------------------------------------------------------------------------------------------
+
+
+def _is_true(record: logging.LogRecord) -> bool:
+    """Whether uvicorn's sentence is true: it complains of each handshake that we refuse, and any web page can make those."""
+    return "returned without completing handshake" not in record.getMessage()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -106,6 +112,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         limit_concurrency=settings.connections,
         timeout_graceful_shutdown=settings.stop,  # type: ignore[arg-type]  # it is given to asyncio.wait_for
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_true)
     jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, sessions, settings))
     background = [asyncio.create_task(job) for job in jobs]
     for task in background:

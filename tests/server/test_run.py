@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from molecule_approve.errors import ServerError
@@ -86,6 +86,17 @@ def test_a_signal_stops_it_cleanly_with_sockets_open_and_answers_held(home: Path
             assert caught.value.rcvd is not None
     assert not places.socket.exists()
     assert who_serves(places) is None
+
+
+def test_refused_sockets_do_not_fill_the_terminal(home: Path) -> None:
+    """Any web page can try to open one; what is refused is no fault of the server's."""
+    with serving(home) as (process, url):
+        for headers in ({}, {"Origin": "https://evil.example"}, {"Authorization": "Bearer wrong", "X-Workspace-ID": "w"}):
+            with pytest.raises(InvalidStatus), connect(url.replace("http", "ws") + "/ws", additional_headers=headers):
+                pass
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert [line for line in err.splitlines() if not line.startswith("molecule-approve: ")] == []
 
 
 def _get(url: str, path: str, token: str) -> bytes:

@@ -122,7 +122,7 @@ class _OneFile:
 
 
 class _Part(NamedTuple):
-    """Whole lines of one file; an end of -1 is the end of what will be unpacked. ``weight`` is in bytes on the disk."""
+    """Whole lines of one file, and how many bytes of work they are; an end of -1 is the end of what will be unpacked."""
 
     piece: Piece
     start: int
@@ -190,7 +190,7 @@ def _check_keys(keys: Keys | None, report: Report, pieces: Sequence[Piece]) -> N
 
 def _parts(found: _Files, piece: Piece) -> list[_Part]:
     if archives.is_compressed(piece.path):
-        return [_Part(piece, 0, -1, _size(piece.path))]
+        return [_Part(piece, 0, -1, PART)]
     with found.reading(piece) as handle:
         return [_Part(piece, start, end, end - start) for start, end in _cut(handle, os.fstat(handle).st_size)]
 
@@ -212,13 +212,6 @@ def _after_newline(handle: int, at: int, size: int) -> int:
             return at + place + 1
         at += len(block)
     return size
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _results(found: _Files, parts: Sequence[_Part], watched: frozenset[int], keys: Keys | None) -> Iterator[_Found]:

@@ -149,15 +149,16 @@ def _export_in(path: Path) -> bytes | None:
     from molecule_approve.audit import chain, export_check, files  # noqa: PLC0415 - help needs none of it
 
     handle = files.open_for_reading(path)
-    with os.fdopen(handle, "rb") as file:
-        try:
-            begin = file.read(_BEGIN)
-            # A record may well speak of exports; then its line is chained.
-            if export_check.FORMAT.encode() not in begin or chain.link_of(begin.partition(b"\n")[0]) is not None:
-                return None
-            return begin + file.read(export_check.LARGEST)
-        except OSError as exc:
-            raise files.explained(exc, "read", path) from exc
+    try:
+        begin = os.pread(handle, _BEGIN, 0)
+        # A record may well speak of exports; then its line is chained.
+        if export_check.FORMAT.encode() not in begin or chain.link_of(begin.partition(b"\n")[0]) is not None:
+            return None
+        return os.pread(handle, export_check.LARGEST + 1, 0)
+    except OSError as exc:
+        raise files.explained(exc, "read", path) from exc
+    finally:
+        os.close(handle)
 
 
 # --- what the platform keeps -------------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def _head_in(context: Mapping[str, JsonValue] | None) -> Expected | None:
     from molecule_approve.audit.proof import Expected, Source  # noqa: PLC0415 - help needs none of it
 
     match None if context is None else context.get("audit_head"):
-        case {"log_id": str(log_id), "seq": int(seq), "hash": str(digest)} if seq > 0:
+        case {"log_id": str(log_id), "seq": int(seq), "hash": str(digest)} if _EXPECT.fullmatch(f"{seq}:{digest}"):
             return Expected(seq, digest, log_id, Source.PLATFORM)
     return None
 

@@ -223,6 +223,33 @@ def test_the_earlier_line_is_named_even_when_it_is_found_later() -> None:
     assert first_line(report) == 7
 
 
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_stretches_prove_what_one_does(cut: int) -> None:
+    """Wherever a log is cut, its stretches together are as whole, or as broken, as it is."""
+    assert verify(LINES, HEAD, cut=cut) == verify(LINES, HEAD)
+    for at in range(8):
+        edited = [*LINES[:at], LINES[at].replace(b"record", b"forged"), *LINES[at + 1 :]]
+        assert verify(edited, HEAD, cut=cut) == verify(edited, HEAD)
+
+
+def test_a_line_that_only_ends_like_a_record_is_none() -> None:
+    """Half a line in front of a record, and the record once more behind it, as our writer sees to it: whole."""
+    half = b'{"half":"' + LINES[5]
+    for cut in (None, 5, 6):
+        report = verify([*LINES[:5], half, *LINES[5:]], HEAD, cut=cut)
+        assert (report.whole, report.covered, report.uncovered) == (True, 8, 1)
+    report = verify([*LINES[:7], b'{"half":"' + LINES[7]])
+    assert (report.whole, report.covered, report.uncovered) == (True, 7, 1)
+
+
+def test_a_line_that_is_no_json_counts_only_where_the_next_record_names_it() -> None:
+    """Whoever wrote the next record had it in front of them just so; what lacks even its brace is never a record."""
+    after = [b'{"half":"' + LINES[5][:-1], b"half" + LINES[5][:-1]]
+    named = [chain(2, first=7, prev=hashlib.sha256(line).hexdigest()) for line in after]
+    assert verify([*LINES[:5], after[0] + b"\n", *named[0]]).whole
+    assert not verify([*LINES[:5], after[1] + b"\n", *named[1]]).whole
+
+
 def test_a_log_of_nothing_but_breaks_fills_no_memory() -> None:
     """Gaps are named up to a limit; the breaks are counted all the same."""
     report = verify([line for seq in range(1, 500, 2) for line in chain(1, first=seq)])

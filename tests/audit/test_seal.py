@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve.audit.record import encode
-from molecule_approve.audit.seal import SealKey, from_text, holds, is_sealed
+from molecule_approve.audit.seal import FARTHEST, Keys, SealKey, from_text, holds, is_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,3 +121,26 @@ def test_a_key_is_never_shown() -> None:
         assert "seq=7" in shown
         assert "kkk" not in shown
         assert KEY.key.hex() not in shown
+
+
+def test_of_several_keys_the_newest_counts(make: Callable[..., Record]) -> None:
+    """Forwards, backwards and over long ways: each record under the last key that was given for it."""
+    second = SealKey(KEY.log_id, 200_000, b"s" * 32)
+    keys = Keys([second, KEY])
+    assert (keys.log_id, keys.first) == (KEY.log_id, 7)
+    for seq in (7, 8, 150_000, 9, 140_000, 199_999, 200_000, 200_001, 150_000, 7):
+        key = (second if seq >= second.seq else KEY).at(seq)
+        assert keys.hold(a_line(make, key), seq), seq
+        assert not keys.hold(a_line(make, KEY.at(seq) if seq >= second.seq else second), seq), seq
+
+
+def test_a_record_that_is_too_far_from_its_key_is_not_waited_for(make: Callable[..., Record]) -> None:
+    """A made-up number must not keep the verifier busy for hours."""
+    assert not Keys([KEY]).hold(a_line(make), KEY.seq + FARTHEST + 1)
+
+
+def test_keys_belong_to_one_log() -> None:
+    """One at least."""
+    for keys in ([], [KEY, KEY._replace(log_id="other")]):
+        with pytest.raises(ValueError, match="one log"):
+            Keys(keys)

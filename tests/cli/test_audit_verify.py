@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.audit.journal import Journal
+from molecule_approve.audit.proof import Expected, Source
 from molecule_approve.audit.record import Record
-from molecule_approve.cli.audit_meter import Meter
+from molecule_approve.cli import audit_verify
 from molecule_approve.cli.main import main
 
 if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue
     from tests.callers import Caller
     from tests.integration.fake_platform import FakePlatform
 
@@ -141,6 +143,8 @@ def test_a_file_by_itself(journal: Journal, log: Path, tmp_path: Path, capfd: py
     assert main(["audit", "verify", str(tmp_path / "other")]) == 125
     assert "no record" in capfd.readouterr().err
     assert main(["audit", "verify", str(tmp_path / "none")]) == 125
+    assert main(["audit", "verify", "/proc/self/mem"]) == 125  # opens, and cannot be read at its beginning
+    assert "Input/output error" in capfd.readouterr().err
     for option in (["--from", "5"], ["--against-platform"]):
         assert main(["audit", "verify", str(copy), *option]) == 2
 
@@ -224,6 +228,17 @@ def test_the_heads_that_the_platform_keeps_are_compared(caller: Caller) -> None:
     assert (told.code, "no head of this log: nothing to compare; " in told.out) == (0, True)
 
 
+def test_a_context_without_a_head_is_passed_over() -> None:
+    """The platform keeps what anybody sent: only what can be a head is compared."""
+    good: dict[str, JsonValue] = {"log_id": "l", "seq": 1, "hash": "a" * 64}
+    assert audit_verify._head_in({"audit_head": good}) == Expected(1, "a" * 64, "l", Source.PLATFORM)
+    odds: list[JsonValue] = [None, 7, {}]
+    odds += [{**good, "seq": 0}, {**good, "seq": True}, {**good, "hash": "x"}, {**good, "log_id": []}]
+    for odd in odds:
+        assert audit_verify._head_in({"audit_head": odd}) is None
+    assert audit_verify._head_in(None) is None
+
+
 def test_a_platform_that_shows_no_heads_leaves_nothing_to_compare(platform: FakePlatform, caller: Caller) -> None:
     """It says so; one that cannot be reached is an error, in JSON as well."""
     assert caller.main("request", "--no-wait", "deploy").code == 8
@@ -248,20 +263,6 @@ def test_a_reader_that_is_gone_is_not_told(journal: Journal, log: Path) -> None:
     os.close(writer)
     assert done.returncode == 125
     assert b"could not be told" in done.stderr
-
-
-def test_a_long_log_shows_how_far_it_is_and_nothing_stays(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing in the first half second, then at most ten pictures a second, and in the end an empty line."""
-    times = iter([0.0, 0.1, 0.6, 0.65, 0.8, 0.9])
-    meter = Meter(lambda: next(times))
-    for done, total in ((10, 100), (30_000_000, 100_000_000), (40, 100), (80_000_000, 100_000_000), (1, 0)):
-        meter.tell(done, total)
-    meter.close()
-    assert capfd.readouterr().err == "\r\x1b[Kverifying: 30 %, 50 MB/s\r\x1b[Kverifying: 80 %, 100 MB/s\r\x1b[K"
-    Meter(lambda: 0.0).close()
-    assert capfd.readouterr().err == ""
 
 
 def test_a_terminal_gets_the_answer_and_a_clean_line(journal: Journal, log: Path) -> None:

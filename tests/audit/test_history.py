@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import pytest
-
 from molecule_approve.audit import history
-from molecule_approve.errors import AuditError
 from molecule_approve.errors import AuditError
 
 Before = Callable[[object, Callable[[], None]], AbstractContextManager[None]]
@@ -94,16 +91,3 @@ def test_what_is_no_log_is_an_error(tmp_path: Path) -> None:
         for read in (history.live, history.older):
             with pytest.raises(AuditError):
                 list(read(path))
-
-
-def test_a_folder_that_goes_away_in_the_middle_is_an_error(journal: Journal, log: Path, make: MakeRecord) -> None:
-    """What was found so far is no answer then."""
-    for number in (2, 1):
-        journal.append(make(), patience=0)
-        log.rename(log.with_name(f"audit.jsonl.{number}"))
-    with closing(history.older(log)) as older:
-        next(older)
-        log.parent.rename(log.parent.with_name("elsewhere"))
-        log.parent.touch()
-        with pytest.raises(AuditError, match="cannot be read: Not a directory"):
-            next(older)

@@ -81,8 +81,8 @@ _molecule_approve_table() {
             flags='--help'
             ;;
         'audit tail')
-            flags='-n --lines -f --follow --outcome --event-type --trace --since --json --config --audit-log --help'
-            valued='-n --lines --outcome --event-type --trace --since --config --audit-log'
+            flags='-n --lines -f --follow --outcome --event-type --actor --trace --since --json --config --audit-log --help'
+            valued='-n --lines --outcome --event-type --actor --trace --since --config --audit-log'
             paths='--config --audit-log'
             choices='--outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --event-type=approval --event-type=rbac --event-type=audit'
             ;;

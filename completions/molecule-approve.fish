@@ -163,7 +163,7 @@ function __molecule_approve_table --no-scope-shadowing
             set wants text
         case 'audit'
             set subcommands \
-                tail\t'Show the last records of the audit log; in a pipe, the log\'s own lines.' \
+                tail\t'Show the last records of the audit log, its archives included; in a pipe, the log\'s own lines.' \
                 verify\t'Prove that the audit log is whole: 0 if it is, 65 if a record was changed, removed, inserted, moved or cut off.' \
                 show\t'Tell one request\'s whole story, as the log has it. It does not verify: verify does.' \
                 stats\t'Count the requests by outcome and approver, and how long decisions took. It does not verify: verify does.' \
@@ -180,13 +180,14 @@ function __molecule_approve_table --no-scope-shadowing
                 --follow\t'Go on with what is added.' \
                 --outcome\t'Only these: granted, denied, …' \
                 --event-type\t'Only these: approval, rbac, audit.' \
+                --actor\t'Only what this person, or workspace, caused.' \
                 --trace\t'Only one request\'s, by its trace id or its beginning.' \
                 --since\t'Only newer ones: 2h, 1d, or 2026-04-27T10:00:00Z.' \
                 --json\t'Print the log\'s own lines, on a terminal too.' \
                 --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
                 --help\t'Show this message and exit.'
-            set valued -n --lines --outcome --event-type --trace --since --config --audit-log
+            set valued -n --lines --outcome --event-type --actor --trace --since --config --audit-log
             set paths --config --audit-log
             set choices --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --event-type=approval --event-type=rbac --event-type=audit
         case 'audit verify'

@@ -18,7 +18,8 @@ class Settings:
         code: how long a sign-in code is good.
         session: how long a session at the desk lasts.
         session_idle: how long it lasts without a call.
-        desk_pending: how many pending requests the desk shows, oldest first; they come with all that was sent.
+        desk_pending: how many pending requests the desk shows, oldest first, each whole: of the longest, as many as a
+            client reads at once.
         desk_decided: how many of the latest that ended it shows.
         pending_list: how many pending requests an approver is shown: as many of the longest as a client reads at once.
         body: size of one request's body.
@@ -45,7 +46,7 @@ class Settings:
     code: float = 60.0
     session: float = 12 * 3_600.0
     session_idle: float = 3_600.0
-    desk_pending: int = 200
+    desk_pending: int = 100
     desk_decided: int = 20
     pending_list: int = 500
     body: int = 1_048_576

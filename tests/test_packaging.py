@@ -107,9 +107,10 @@ def run(installed: Path, *arguments: str, **env: str) -> subprocess.CompletedPro
 def test_the_wheel_holds_the_package_and_nothing_else(contents: zipfile.ZipFile) -> None:
     """Every module of the package, its data, and no tests, benchmarks or tools."""
     files = set(contents.namelist())
-    package = {str(path.relative_to(ROOT)) for path in (ROOT / "molecule_approve").rglob("*.py")}
+    there = [path for path in (ROOT / "molecule_approve").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    package = {str(path.relative_to(ROOT)) for path in there}
     assert package <= files
-    assert "molecule_approve/py.typed" in files
+    assert {"molecule_approve/py.typed", "molecule_approve/server/static/inbox.html"} <= package
     others = {name.split("/")[0] for name in files} - {"molecule_approve"}
     assert {name.rpartition(".")[2] for name in others} == {"dist-info", "data"}
 

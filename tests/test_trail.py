@@ -134,6 +134,19 @@ def test_a_denial_by_nobody_is_the_workspaces() -> None:
     assert scene.last.actor == WORKSPACE
 
 
+def test_every_record_that_stands_is_noted_with_its_head() -> None:
+    """Whoever keeps heads elsewhere is told each, a grant's as well, and none of a record that does not stand."""
+    scene = Scene(optional=True)
+    scene.trail.initiated(soon(60), 60.0, no_pause)
+    scene.trail.requested(question(), soon(60))
+    scene.trail.granted(YES, 1.0, "live")
+    assert scene.heads == [Head("log", number, "hash") for number in (1, 2, 3)]
+    scene.log.fails = AuditError("full")
+    scene.trail.undelivered(OURS, "gone")
+    scene.trail.denied(YES, 1.0, "live")
+    assert len(scene.heads) == 3
+
+
 @pytest.mark.parametrize("stood", [None, row("approved", "alice")])
 def test_a_withdrawal_names_the_decision_that_stood(stood: object) -> None:
     """After a signal the record says whether it was taken back, and what had been decided."""

@@ -122,6 +122,15 @@ def test_each_refusal_of_the_system_has_its_hint(number: int, word: str) -> None
     assert word in error.hint
 
 
+def test_whether_there_is_a_file_is_known_or_an_error(tmp_path: Path) -> None:
+    """A link that leads nowhere is something; below a file nobody can tell."""
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "file").touch()
+    assert [files.exists(tmp_path / name) for name in ("link", "file", "none")] == [True, True, False]
+    with pytest.raises(AuditError, match="Not a directory"):
+        files.exists(tmp_path / "file" / "x")
+
+
 def test_a_name_that_means_another_file_is_noticed(tmp_path: Path) -> None:
     """After a rename, and after a rename with a new file, the handle is not the named file any more."""
     path = tmp_path / "file"
@@ -201,12 +210,23 @@ def test_a_head_is_remembered_and_recalled(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
     assert files.recall(log) is None
     for seq in (1_000_000, 7):
-        files.remember(log, files.Memory(Head(HEAD.log_id, seq, HEAD.hash), 7, 8))
-    assert files.recall(log) == files.Memory(HEAD, 7, 8)
+        files.remember(log, files.Memory(Head(HEAD.log_id, seq, HEAD.hash), 7, 8, sealed=True))
+    assert files.recall(log) == files.Memory(HEAD, 7, 8, sealed=True)
     assert mode_of(files.head_path(log)) == 0o600
 
 
-@pytest.mark.parametrize("data", [b"", b"\0" * 512, b"{}", b"[]", b'{"log_id":"a","seq":"x","hash":"b"}', b"\xff"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0" * 512,
+        b"{}",
+        b"[]",
+        b'{"log_id":"a","seq":"x","hash":"b"}',
+        b'{"log_id":"a","seq":1e999,"hash":"b"}',
+        b"\xff",
+    ],
+)
 def test_what_a_power_cut_left_of_a_head_is_no_head(tmp_path: Path, data: bytes) -> None:
     """An empty or torn memory is none; the log itself says where it ends."""
     log = tmp_path / "audit.jsonl"

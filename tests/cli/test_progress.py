@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.audit.chain import Head
 from molecule_approve.cli.progress import Plain, Progress, Scene, Silent, Spinner, span
 from molecule_approve.client.wait import Link
 from molecule_approve.errors import PlatformError
@@ -123,11 +125,48 @@ def test_silent_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     silent.link(Link.LIVE, "why")
     silent.trouble(PlatformError("x"))
     silent.withdrawing("x")
+    silent.recorded(Head("a", 1, "b"))
     silent.tick()
     silent.close()
     silent.finish(Verdict(Outcome.DENIED))
     assert capsys.readouterr() == ("", "")
     assert seen == [QUESTION]
+
+
+def test_the_first_and_the_last_head_are_told_where_they_are_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each once, at once and at the end; an id from a file that others write is shown visibly."""
+    for heads in (True, False):
+        plain = Plain(_scene(), _nothing, heads=heads)
+        for seq in (7, 8, 9):
+            plain.recorded(Head("an\x1bid", seq, f"hash{seq}"))
+        plain.finish(Verdict(Outcome.DENIED, decided_by="bob"))
+        told = [line for line in capsys.readouterr().err.splitlines() if "audit log" in line]
+        wanted = [f"molecule-approve: audit log an\\x1bid: its head is {seq}:hash{seq}" for seq in (7, 9)]
+        assert told == (wanted if heads else [])
+
+
+def test_one_head_is_told_once_and_none_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the roles refuse, one record is the first and the last; an optional log may have none."""
+    for recorded in (1, 0):
+        plain = Plain(_scene(), _nothing, heads=True)
+        for _ in range(recorded):
+            plain.recorded(Head("id", 1, "hash"))
+        plain.finish(Verdict(Outcome.DENIED, decided_by="bob"))
+        assert capsys.readouterr().err.count("its head is 1:hash") == recorded
+
+
+def test_in_ci_the_heads_are_those_of_the_log(caller: Caller) -> None:
+    """What `audit verify --expect` takes; --quiet says nothing; elsewhere nobody is told."""
+    for ci, quiet, wanted in (("true", False, [1, 3]), ("true", True, []), ("false", False, [])):
+        caller.log.unlink(missing_ok=True)
+        caller.log.with_name("audit.jsonl.head").unlink(missing_ok=True)
+        caller.set(CI=ci)
+        with caller.answering("drop it", "denied"):
+            told = caller.main("request", *(["--quiet"] if quiet else []), "--", "drop it")
+        lines = caller.log.read_bytes().splitlines()
+        said = re.findall(r"^molecule-approve: audit log (\S+): its head is (\d+):([0-9a-f]{64})$", told.err, re.MULTILINE)
+        log_id = caller.records()[0]["log_id"]
+        assert said == [(log_id, str(seq), hashlib.sha256(lines[seq - 1]).hexdigest()) for seq in wanted]
 
 
 @pytest.mark.parametrize("setting", [{"CI": "true"}, {"CI": "1"}, {"TERM": "dumb"}, {"TERM": ""}])

@@ -90,6 +90,18 @@ def test_an_action_that_differs_from_our_log_is_2(caller: Caller) -> None:
     assert "--action differs from what our audit log says" in told.err
 
 
+def test_a_request_of_another_workspace_is_2(caller: Caller) -> None:
+    """Our log knows who asked: its text is not held against another workspace's request, also not with --action."""
+    found = _ask(caller)
+    caller.set(PLATFORM_URL=caller.desk.server.url, WORKSPACE_ID="other-w", MOLECULE_TOKEN="t")
+    asker = caller.records()[-1]["workspace_id"]
+    for action in ([], ["--action", "drop it"]):
+        told = caller.main("wait", "--json", *action, found)
+        assert (told.code, told.object["error"]["kind"]) == (2, "usage")
+        assert f"our audit log says that workspace {asker} asked this, not other-w" in told.object["error"]["message"]
+        assert "--workspace-id" in told.object["error"]["hint"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from .api import request_approval, request_approval_sync
     from .errors import (
         ApprovalError,
-        AuditDamagedError,
         AuditError,
         ConfigError,
         CredentialError,
@@ -37,7 +36,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ApprovalError",
-    "AuditDamagedError",
     "AuditError",
     "ConfigError",
     "CredentialError",

@@ -17,7 +17,6 @@
     │   ├── UsedError                 the approval was already used up
     │   └── KeyUsedError              the idempotency key belongs to another request, or to one that has ended
     ├── AuditError                    the audit log cannot be written or read
-    │   └── AuditDamagedError         the audit log is not whole
     ├── DeliveryError                 the verdict could not be told to whoever asked
     └── ServerError                   the embedded server cannot run
     Interrupted (BaseException)       somebody stopped us: a signal, a cancelled task, nobody left to tell
@@ -206,12 +205,6 @@ class AuditError(ApprovalError):
     """The audit log cannot be written or read."""
 
     kind = "audit"
-
-
-class AuditDamagedError(AuditError):
-    """The audit log is not whole: a record was changed, removed, inserted, reordered or cut off."""
-
-    kind = "audit_damaged"
 
 
 class DeliveryError(ApprovalError):

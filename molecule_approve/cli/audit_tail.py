@@ -50,6 +50,9 @@ def tail(
         str | None,
         typer.Option("--event-type", metavar="WORD", help="Only these: approval, rbac, audit.", autocompletion=_event_types),
     ] = None,
+    actor: Annotated[
+        str | None, typer.Option("--actor", metavar="NAME", help="Only what this person, or workspace, caused.")
+    ] = None,
     trace: Annotated[
         str | None, typer.Option("--trace", metavar="ID", help="Only one request's, by its trace id or its beginning.")
     ] = None,
@@ -60,13 +63,13 @@ def tail(
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Show the last records of the audit log; in a pipe, the log's own lines."""
+    """Show the last records of the audit log, its archives included; in a pipe, the log's own lines."""
     from molecule_approve.audit import follow as following  # noqa: PLC0415 - help needs none of it
 
     from .audit_view import Filters, parse_since  # noqa: PLC0415
 
     moment = None if since is None else parse_since(since, datetime.now(UTC))
-    filters = Filters(outcome, event_type, trace, moment)
+    filters = Filters(outcome, event_type, trace, actor, moment)
     choice = following.Choice(
         10 if count is None and since is None else count, filters.wanted, None if since is None else filters.is_too_old
     )
@@ -130,49 +133,45 @@ class _Printer:
 
 
 def _rendering(*, json: bool) -> Callable[[bytes], bytes]:
-    """How a line is shown: as it stands in a pipe; made visible, or readable, on a terminal."""
+    """How a line is shown: as it stands in a pipe; made visible, or as a row of a table, on a terminal."""
     if not output.is_terminal(sys.stdout):
         return bytes
-    if json:
-        return _visible_line
-    return _coloured() if _colours_wanted() else _plain_line
-
-
-def _colours_wanted() -> bool:
-    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
-
-    return (
-        not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
-        and not in_ci(os.environ)
-    )
+    return _visible_line if json else _tabulated()
 
 
 def _visible_line(line: bytes) -> bytes:
     return _encoded(visible(line.rstrip(b"\n").decode("utf-8", "backslashreplace")))
 
 
-def _plain_line(line: bytes) -> bytes:
-    from .audit_view import row  # noqa: PLC0415 - loaded by now
-
-    return _encoded("".join(text for text, _ in row(line)))
-
-
 def _encoded(text: str) -> bytes:
     return f"{text}\n".encode(sys.stdout.encoding, "backslashreplace")
 
 
-def _coloured() -> Callable[[bytes], bytes]:
-    from rich.console import Console  # noqa: PLC0415 - a third of the start, and only a terminal needs it
-    from rich.text import Text  # noqa: PLC0415
+def _tabulated() -> Callable[[bytes], bytes]:
+    from .audit_table import STYLES, Piece, Table  # noqa: PLC0415 - only a terminal needs it
 
-    from .audit_view import row  # noqa: PLC0415
+    table, are_coloured = Table(sys.stdout.encoding), _colours_wanted()
 
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    def painted(piece: Piece) -> str:
+        text, style = piece
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if are_coloured and STYLES[style] and text.strip() else text
 
-    def coloured(line: bytes) -> bytes:
-        with console.capture() as captured:  # Rich must not write by itself: it leaves with 1 when the reader is gone
-            console.print(Text.assemble(*row(line)), end="")
-        return _encoded(captured.get())
+    def tabulated(line: bytes) -> bytes:
+        return b"".join(_encoded("".join(map(painted, row))) for row in table.rows(line, _columns()))
 
-    return coloured
+    return tabulated
+
+
+def _columns() -> int:
+    """The width of the window just now; people change it while they look."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns or 80  # a terminal that was never told its size says 0
+
+
+def _colours_wanted() -> bool:
+    """NO_COLOR says, then FORCE_COLOR, then the terminal and CI."""
+    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
+
+    if os.environ.get("NO_COLOR"):
+        return False
+    dumb = os.environ.get("TERM", "dumb") in {"dumb", "unknown"} or in_ci(os.environ)
+    return bool(os.environ.get("FORCE_COLOR")) or not dumb

@@ -27,7 +27,8 @@ from molecule_approve.places import Places
 from molecule_approve.server import credentials
 from molecule_approve.server.run import Plan, Running
 from molecule_approve.server.settings import Settings
-from tests.server.desk import PATIENCE, Desk, desk_of, wait_for
+from tests.callers import until
+from tests.server.desk import PATIENCE, Desk, desk_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -365,11 +366,11 @@ def test_who_signed_out_is_out(desk: Desk) -> None:
 
 def test_a_session_is_over_when_its_time_is_over(open_desk: OpenDesk) -> None:
     """However busy it is, its open socket included."""
-    desk = open_desk(session=1.0, recheck=0.05)
+    desk = open_desk(session=1.0, recheck=0.05, rate=1_000_000)
     session, approval_id = desk.session(), desk.ask()
     with desk.at_desk(session) as stream, desk.client(session) as client:
         assert client.get("/desk/requests").status_code == 200
-        wait_for(lambda: client.get("/desk/requests").status_code == 401, "the session does not end")
+        until(lambda: client.get("/desk/requests").status_code == 401)
         _is_closed(stream.connection.recv)
     _is_out(desk, session, approval_id)
 

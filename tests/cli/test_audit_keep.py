@@ -180,3 +180,17 @@ def test_all_records_of_a_request_are_sealed(caller: Caller, answer: str, code: 
     standing.check_seals(found, key)
     ending = "granted" if answer == "approved" else "denied"
     assert [record.fields["outcome"] for record in found] == ["success", "initiated", "requested", ending]
+
+
+def test_a_sealed_log_is_proved_with_its_first_key_and_its_heads(caller: Caller) -> None:
+    """What was printed at the beginning proves the log and its archives; one forged record is found."""
+    key, kept = first_key(caller), caller.folder / "key.txt"
+    kept.write_text(f"{key}\n")
+    kept.chmod(0o600)
+    head = caller.main("audit", "init").out.strip()
+    assert caller.main("audit", "rotate").code == 0
+    assert caller.main("request", "--no-wait", "--", "drop it").code == 8
+    proof = ("audit", "verify", "--seal-key-file", str(kept), "--expect", head)
+    assert caller.main(*proof).code == 0
+    caller.log.write_bytes(caller.log.read_bytes().replace(b"drop it", b"drop at"))
+    assert caller.main(*proof).code == 65

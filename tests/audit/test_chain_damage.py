@@ -125,7 +125,20 @@ def unsealed(lines: list[bytes], at: int, chooser: random.Random) -> None:
     lines[at] = re.sub(rb',"seal":"[^"]*"', chooser.choice((b"", b',"seal":"%s"' % (b"0" * 64), b',"seal":7')), lines[at])
 
 
-DAMAGE = (a_byte, gone, doubled, exchanged, foreign, glued, no_json, other_words, forged, falsely_sealed, other_log, unsealed)
+DAMAGE = (
+    a_byte,
+    gone,
+    doubled,
+    exchanged,
+    foreign,
+    glued,
+    no_json,
+    other_words,
+    forged,
+    falsely_sealed,
+    other_log,
+    unsealed,
+)
 
 
 # --- the plain verifier ------------------------------------------------------------------------------------------------

@@ -30,6 +30,10 @@ export class Waiting {
     this.desk.say(sentence);
   }
 
+  decide(card, decision, comment) {
+    this.desk.decide(card, decision, comment);
+  }
+
   /** Show these, oldest first. `decided` says what became of those that are gone. */
   show(pending, decided) {
     const there = new Set(pending.map((request) => request.id));

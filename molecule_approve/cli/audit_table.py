@@ -168,7 +168,7 @@ def _time(fields: Mapping[str, JsonValue], columns: int) -> str:
 def _subject(fields: Mapping[str, JsonValue]) -> str:
     """Nothing for the usual record, `approval / approve`; otherwise what kind of record it is."""
     event, action = _word(fields, "event_type"), _word(fields, "action")
-    return "" if (event, action) == ("approval", "approve") else f"{event}/{action}: "
+    return "" if (event, action) in {("approval", "approve"), ("-", "-")} else f"{event}/{action}: "
 
 
 def _details(fields: Mapping[str, JsonValue]) -> str:

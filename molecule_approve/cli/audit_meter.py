@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -60,6 +61,21 @@ def meter() -> Iterator[Callable[[int, int], None]]:
         return
     drawing = Meter()
     try:
-        yield drawing.tell
+        with _raising_on_interrupt():
+            yield drawing.tell
     finally:
         drawing.close()
+
+
+@contextmanager
+def _raising_on_interrupt() -> Iterator[None]:
+    """Ctrl-C becomes an exception: the program would leave at once, and the line stay where the prompt comes."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

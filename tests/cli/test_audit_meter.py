@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
-from typing import TYPE_CHECKING
+import signal
+
+import pytest
 
 from molecule_approve.cli.audit_meter import Meter, meter
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_a_long_log_shows_how_far_it_is_and_nothing_stays(capfd: pytest.CaptureFixture[str]) -> None:
@@ -35,4 +34,25 @@ def test_it_is_drawn_only_where_somebody_sits(monkeypatch: pytest.MonkeyPatch) -
             with meter() as tell:
                 assert isinstance(getattr(tell, "__self__", None), Meter) is drawn
                 tell(0, 0)
+    os.close(master)
+
+
+def test_an_interrupt_takes_the_line_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is an exception as long as something is drawn, and what it was before afterwards; an ignored one stays so."""
+    master, slave = pty.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("CI", "")
+    kept = signal.getsignal(signal.SIGINT)
+    try:
+        with os.fdopen(slave, "w") as terminal:
+            monkeypatch.setattr("sys.stderr", terminal)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            with pytest.raises(KeyboardInterrupt), meter():
+                signal.raise_signal(signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            with meter():
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, kept)
     os.close(master)

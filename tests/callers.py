@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import json
@@ -180,6 +181,8 @@ class Terminal:
         # Kept open, so that what the terminal was set to can be looked at after the process has ended.
         self._follower = follower
         self.seen = ""
+        # A character may come in two pieces, and what is typed need not be one.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def until(self, text: str) -> str:
         """Read until this text stands behind what was read before; all that was read meanwhile."""
@@ -192,7 +195,7 @@ class Terminal:
     def _read(self, seconds: float) -> None:
         ready, _, _ = select.select([self._leader], [], [], max(0.0, seconds))
         assert ready, f"nothing more came; so far: {self.seen!r}"
-        self.seen += os.read(self._leader, 65_536).decode()
+        self.seen += self._decoder.decode(os.read(self._leader, 65_536))
 
     def type(self, text: str) -> None:
         """Type."""

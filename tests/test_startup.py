@@ -52,7 +52,9 @@ def _loaded(caller: Caller, moment: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads((caller.folder / moment).read_text())}
 
 
-@pytest.mark.parametrize("argv", [("--help",), ("--version",), ("request", "--help"), ("serve", "--help")])
+@pytest.mark.parametrize(
+    "argv", [("--help",), ("--version",), ("request", "--help"), ("serve", "--help"), ("review", "--help")]
+)
 def test_help_loads_nothing_heavy(observed: Caller, argv: tuple[str, ...]) -> None:
     """No HTTP, no YAML, no server, though all of it is installed."""
     observed.run(*argv)
@@ -88,6 +90,21 @@ def test_at_a_terminal_it_is_as_light(observed: Caller) -> None:
     with observed.terminal("request", "--timeout", "1", "--", "x") as terminal:
         assert terminal.end() == 124
     assert not _loaded(observed, "end") & {"rich", "pygments", "asyncio"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown", "typed"), [(("review",), "quit? ", "q\r"), (("pending", "--watch"), "wait", "\x03")]
+)
+def test_the_desk_in_a_terminal_is_as_light(observed: Caller, argv: tuple[str, ...], shown: str, typed: str) -> None:
+    """Pages and tables are drawn without Rich, and what is live needs no asyncio."""
+    token = observed.desk.decider.headers["Authorization"].removeprefix("Bearer ")
+    observed.set(MOLECULE_APPROVER_TOKEN=token)
+    observed.desk.ask()
+    with observed.terminal(*argv) as terminal:
+        terminal.until(shown)
+        terminal.type(typed)
+        terminal.end()
+    assert not _loaded(observed, "end") & (HEAVY - {"httpx", "websockets"})
 
 
 def test_click_is_kept_out_although_it_is_installed(observed: Caller) -> None:

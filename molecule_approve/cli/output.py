@@ -66,7 +66,9 @@ def raw_bytes(data: bytes) -> None:
 
     """
     with _stdout() as stream:
-        stream.buffer.write(data)
+        left = memoryview(data)
+        while left:  # unbuffered (PYTHONUNBUFFERED), a signal that goes by cuts a write short
+            left = left[stream.buffer.write(left) :]
         stream.flush()
 
 

@@ -82,6 +82,9 @@ def ask(question: str) -> str | None:
         line = sys.stdin.buffer.readline()
     except (OSError, termios.error):
         return None
+    except Interrupted:
+        output.talk("")  # the question's line ends here
+        raise
     if line.endswith(b"\n"):
         return line[:-1].decode("utf-8", "surrogateescape").strip()
     output.talk("")

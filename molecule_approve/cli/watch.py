@@ -89,8 +89,9 @@ class Screen:
 
     def __init__(self) -> None:
         self._drawn: tuple[Size, list[str]] | None = None
+        self._writing = self._suspended = False
         if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN:
-            signal.signal(signal.SIGTSTP, self._suspend)
+            signal.signal(signal.SIGTSTP, self._on_suspend)
 
     def size(self) -> Size:
         """The window just now."""
@@ -103,7 +104,7 @@ class Screen:
             return
         start = _ENTER if self._drawn is None else ""
         self._drawn = picture
-        body = "\r\n".join(f"{line}{_ERASE_LINE}" for line in lines)
+        body = "\n".join(f"{line}{_ERASE_LINE}" for line in lines)
         self._write(f"{start}{_HOME}{body}{_ERASE_REST}")
 
     def leave(self) -> None:
@@ -112,17 +113,30 @@ class Screen:
             self._drawn = None
             self._write(_LEAVE)
 
-    def _suspend(self, signum: int, frame: FrameType | None) -> None:
-        """Ctrl-Z: the shell gets its own screen; the next picture takes it again."""
-        del frame
-        self.leave()
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
-        signal.signal(signum, self._suspend)
+    def _on_suspend(self, signum: int, frame: FrameType | None) -> None:
+        """Ctrl-Z, at any moment: what is being written is written first, for no stream may be written to from within."""
+        del signum, frame
+        if self._writing:
+            self._suspended = True
+        else:
+            self._suspend()
 
-    @staticmethod
-    def _write(text: str) -> None:
-        output.raw_bytes(text.encode(sys.stdout.encoding, "backslashreplace"))
+    def _suspend(self) -> None:
+        """The shell gets its own screen; the next picture takes it again."""
+        self._suspended = False
+        self.leave()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._on_suspend)
+
+    def _write(self, text: str) -> None:
+        self._writing = True
+        try:
+            output.raw_bytes(text.encode(sys.stdout.encoding, "backslashreplace"))
+        finally:
+            self._writing = False
+        if self._suspended:
+            self._suspend()
 
 
 # --- the picture -------------------------------------------------------------------------------------------------------

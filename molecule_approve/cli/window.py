@@ -44,7 +44,8 @@ def cut(text: str, width: int) -> str:
     """The text if it fits; otherwise as much of its beginning as does, and an ellipsis."""
     if cells(text) <= width:
         return text
-    return f"{next(wrapped(text, width - 1))}…" if width > 1 else "…"[:width]
+    piece = next(wrapped(text, width - 1))
+    return f"{piece if cells(piece) < width else ''}…"[: max(0, width)]
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:

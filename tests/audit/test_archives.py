@@ -415,3 +415,19 @@ def test_unpacking_is_loaded_only_where_something_is_packed(log: Path, child: Ch
         log,
     )
     assert started.line() == "2 []"
+
+
+def test_what_was_rotated_after_the_live_file_was_opened_is_newer_than_it(log: Path, before: Before) -> None:
+    """It is no part of this moment's log; before the live file's records it would look like damage."""
+    put(log.with_name("audit.jsonl.1"), lines(1, 2))
+    put(log, lines(3, 4))
+    to_do = [5, 7]
+
+    def rotate() -> None:
+        while to_do:
+            seq = to_do.pop(0)
+            log.rename(log.with_name(f"audit.jsonl.{seq - 2:012d}-{seq - 1:012d}"))
+            put(log, lines(seq, seq + 1))
+
+    with before(os.listdir, rotate):
+        assert read(log) == [1, 2, 3, 4]

@@ -88,7 +88,7 @@ def test_a_status_is_offered_everything(busy: tuple[House, Asked]) -> None:
     assert told(found, "status") == [ids.denied, ids.newer, ids.older, ids.granted, ids.logged]
 
 
-@pytest.mark.parametrize("command", ["", "request", "bash_complete", "$(touch run-by-tab)"])
+@pytest.mark.parametrize("command", ["", "request", "review", "pending", "bash_complete", "$(touch run-by-tab)"])
 def test_no_other_word_gets_an_answer(busy: tuple[House, Asked], command: str) -> None:
     """Whatever else the variable says, Typer's own words included."""
     assert told(busy[0], command) == []

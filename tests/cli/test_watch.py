@@ -184,7 +184,7 @@ def test_the_shell_gets_its_screen_while_we_are_stopped(seated: Caller) -> None:
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_it_is_stopped_between_two_pictures_only(caller: Caller, unbuffered: str) -> None:
-    """A signal in the middle of one waits for its end: a stream cannot be written to from within a write. None is cut short."""
+    """A signal in the middle of one waits for its end, for no write may come in between; and nothing is cut short by it."""
     caller.set(PYTHONUNBUFFERED=unbuffered)
     script = "from molecule_approve.cli.watch import Screen; screen = Screen(); screen.draw(['x' * 200_000]); screen.leave()"
     with caller.start(program=(sys.executable, "-c", script), start_new_session=True) as process:

@@ -47,7 +47,7 @@ def _offer(request: pytest.FixtureRequest, busy: tuple[House, Asked]) -> Iterato
 OUTCOMES = ["denied", "failure", "granted", "initiated", "requested", "resumed", "timeout", "withdrawn"]
 CASES = [
     ("", sorted(COMMANDS)),
-    ("re", ["request"]),
+    ("re", ["request", "review"]),
     ("app", ["approve", "approvers"]),
     ("zz", []),
     ("nonsense ", []),

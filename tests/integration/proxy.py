@@ -14,22 +14,27 @@ _PIECE = 65_536
 class Proxy:
     """Forwards to a port of this machine, and misbehaves when told to. Use it as a context manager.
 
+    Args:
+        target: the server's port.
+        near: where it listens; a browser names that address in Host and Origin, and the server may want its own port there.
+        far: the server's address.
+
     Attributes:
         delay: seconds that each piece waits before it is passed on.
         connections: how many connections were accepted.
 
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, near: tuple[str, int] = ("127.0.0.1", 0), far: str = "127.0.0.1") -> None:
         self.delay = 0.0
         self.connections = 0
-        self._target = target
+        self._target = (far, target)
         self._flowing = threading.Event()
         self._flowing.set()
         self._pause = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(near)
         self._port: int = self._listener.getsockname()[1]
 
     @property
@@ -84,7 +89,7 @@ class Proxy:
                 return
             self.connections += 1
             try:
-                far = socket.create_connection(("127.0.0.1", self._target))
+                far = socket.create_connection(self._target)
             except OSError:
                 near.close()
                 continue

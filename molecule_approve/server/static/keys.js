@@ -76,7 +76,8 @@ export class Keys {
       return;
     }
     const action = this.actions(card)[key];
-    if (action && !event.shiftKey !== (key === "?")) {
+    // On most keyboards the question mark itself needs Shift.
+    if (action && (key === "?" || !event.shiftKey)) {
       event.preventDefault();
       action();
     }

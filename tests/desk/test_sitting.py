@@ -1,0 +1,127 @@
+"""Signing in, staying, leaving; and a connection that is lost and comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from molecule_approve.places import Places
+from molecule_approve.server import credentials
+from molecule_approve.server.run import Running
+from molecule_approve.server.settings import Settings
+from molecule_approve.server.starting import Plan
+from tests.desk.seat import Seat, link_for
+from tests.integration.proxy import Proxy
+from tests.server.desk import Desk, desk_of, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.desk.conftest import NewSeat
+
+ENDED = "Your session has ended"
+
+
+def signed_out(seat: Seat, why: str) -> None:
+    """The way in is shown, with the reason, and nothing of the desk is left."""
+    expect(seat.page.get_by_role("heading", name="Sign in to decide")).to_be_visible()
+    expect(seat.page.locator("#why")).to_contain_text(why)
+    expect(seat.page.get_by_text("molecule-approve approvers link NAME")).to_be_visible()
+    expect(seat.page.locator(".card")).to_have_count(0)
+    assert seat.page.evaluate("localStorage.getItem('molecule-desk.session')") is None
+
+
+def test_a_link_signs_in_once(seat: Seat, new_seat: NewSeat) -> None:
+    """The code leaves the address bar and the history at once; the session lasts over a reload, and sets no cookie."""
+    expect(seat.page.locator("#name")).to_have_text("alice")
+    assert seat.page.evaluate("location.href") == f"{seat.desk.server.url}/"
+    seat.page.reload()
+    seat.live()
+    assert seat.context.cookies() == []
+    link, other = link_for(seat.desk), new_seat()
+    other.page.goto(link)
+    other.live()
+    third = new_seat()
+    third.page.goto(link)
+    signed_out(third, "was used already, or its minute is over")
+
+
+def test_without_a_link_it_says_how_to_get_one(new_seat: NewSeat) -> None:
+    """And a link that is then pasted into the same tab is taken, though it loads no page."""
+    seat = new_seat()
+    seat.page.goto(seat.desk.server.url)
+    expect(seat.page.get_by_text("molecule-approve approvers link NAME")).to_be_visible()
+    expect(seat.page.locator("#why")).to_be_hidden()
+    seat.page.goto(link_for(seat.desk))
+    seat.live()
+
+
+def test_signing_out_ends_it_in_every_tab(seat: Seat) -> None:
+    """The other tab shows the way in too; the session is no good any more."""
+    other = Seat.take(seat.context, seat.desk)
+    other.page.goto(seat.desk.server.url)
+    other.live()
+    token = seat.page.evaluate("localStorage.getItem('molecule-desk.session')")
+    seat.page.get_by_role("button", name="Sign out").click()
+    signed_out(seat, "You are signed out")
+    expect(other.page.locator("body[data-view=sign-in]")).to_be_attached()
+    with seat.desk.client(token) as client:
+        wait_for(lambda: client.get("/desk/requests").status_code == 401, "the session is still good")
+
+
+def test_an_expired_session_shows_the_way_in(seat: Seat) -> None:
+    """Taken away under an open page: the click decides nothing, and says why."""
+    first = seat.desk.ask("deploy")
+    card = seat.armed(first)
+    with credentials.opened(seat.desk.server.places) as store:
+        credentials.revoke(store, "alice")
+    # Sooner than the server looks for what was revoked, or just after: the end is the same.
+    seat.press(card.locator(".approve"))
+    signed_out(seat, ENDED)
+    assert seat.status(first) == "pending"
+
+
+def test_a_server_that_starts_again_knows_no_session(seat: Seat, house: Places) -> None:
+    """The page notices that it is gone, comes back by itself, and shows the way in."""
+    port = int(seat.desk.server.url.rpartition(":")[2])
+    seat.desk.server.stop()
+    expect(seat.page.locator("#lost")).to_contain_text("No connection to the server")
+    with Running(Plan(house, port=port)):
+        seat.page.get_by_role("button", name="Try now").click()
+        signed_out(seat, ENDED)
+
+
+def test_a_lost_connection_comes_back(home: Path, new_seat: NewSeat) -> None:
+    """While it is gone it is seen, and nothing can be decided; then what happened meanwhile is there."""
+    places = Places(home / "far", home / "off")
+    with Running(Plan(places, "127.0.0.2", settings=replace(Settings(), rate=1_000_000))) as server, desk_of(server) as desk:
+        port = int(server.url.rpartition(":")[2])
+        # The page must be at an address with the server's own port: Host and Origin are checked.
+        with Proxy(port, ("127.0.0.1", port), "127.0.0.2") as proxy:
+            _lose_and_find(new_seat(desk), desk, proxy)
+
+
+def _lose_and_find(seat: Seat, desk: Desk, proxy: Proxy) -> None:
+    seat.sign_in(proxy.url)
+    first = desk.ask("before")
+    card = seat.armed(first)
+    seat.page.route("**/desk/requests", lambda route: route.abort())
+    proxy.cut()
+    expect(seat.page.locator("#lost")).to_contain_text("Trying again")
+    expect(card.locator(".approve")).to_have_attribute("aria-disabled", "true")
+    expect(card.locator(".deny")).to_have_attribute("aria-disabled", "true")
+    expect(card.locator(".hint")).to_contain_text("No connection")
+    seat.press(card.locator(".approve"))
+    desk.decide(first, "denied")
+    second = desk.ask("meanwhile")
+    seat.page.unroute("**/desk/requests")
+    # Without a click: it tries again by itself.
+    expect(seat.ended(first)).to_contain_text("Denied by alice")
+    seat.live()
+    expect(seat.page.locator("#lost")).to_be_hidden()
+    seat.armed(second).locator(".approve").click()
+    seat.ended(second)
+    assert "The connection is lost" in seat.heard()
+    assert "The connection is back" in seat.heard()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def test_a_request_arrives_and_is_approved(seat: Seat, tmp_path: Path) -> None:
     """It appears without a reload with all that is known of it; after a click the program that asked leaves with 0."""
     expect(seat.page.locator("#empty")).to_be_visible()
-    with asking(seat.desk, tmp_path, "--reason", "release day", "--context", "ticket=OPS-12", "--", "kubectl apply -f x") as run:
+    with asking(
+        seat.desk, tmp_path, "--reason", "release day", "--context", "ticket=OPS-12", "--", "kubectl apply -f x"
+    ) as run:
         card = seat.page.locator(".card")
         expect(card.locator(".action")).to_have_text("kubectl apply -f x")
         for text in ("release day", "tester", str(tmp_path), "ticket", "OPS-12"):
@@ -154,7 +156,7 @@ def test_the_other_mouse_buttons_decide_nothing(seat: Seat) -> None:
 def test_a_long_text_must_be_opened_before_it_is_approved(seat: Seat, field: str) -> None:
     """Approve says so and does nothing until the text was opened; it is there to its last word. Deny works at once."""
     text = "word " * 400 + "END"
-    asked = {"action": "deploy", field: {"plan": text} if field == "context" else text}
+    asked: dict[str, Any] = {"action": "deploy", field: {"plan": text} if field == "context" else text}
     first = seat.desk.ask(**asked)
     card = seat.armed(first)
     expect(card.locator(".deny")).to_have_attribute("aria-disabled", "false")
@@ -171,9 +173,7 @@ def test_a_long_text_must_be_opened_before_it_is_approved(seat: Seat, field: str
 def test_what_the_server_refuses_is_told_and_can_be_tried_again(seat: Seat) -> None:
     """The sentence stands at the request, which is still there, with its comment."""
     first = seat.desk.ask("deploy")
-    seat.page.route(
-        "**/decide", lambda route: route.fulfill(status=503, json={"error": "the database is away"}), times=1
-    )
+    seat.page.route("**/decide", lambda route: route.fulfill(status=503, json={"error": "the database is away"}), times=1)
     card = seat.armed(first)
     card.get_by_label("Comment").fill("well")
     card.locator(".approve").click()

@@ -35,7 +35,7 @@ def chosen(card: Locator) -> Locator:
 
 @pytest.mark.parametrize(("key", "code"), [("a", 0), ("d", 77)])
 def test_keyboard_alone_decides(seat: Seat, tmp_path: Path, key: str, code: int) -> None:
-    """j goes to it, a or d chooses, Shift with the same key confirms; the program that asked gets its answer."""
+    """J goes to it, a or d chooses, Shift with the same key confirms; the program that asked gets its answer."""
     with asking(seat.desk, tmp_path, "--", "deploy") as run:
         card = seat.page.locator(".card[data-armed=true]")
         card.wait_for()
@@ -93,7 +93,7 @@ def test_enter_on_the_button_only_chooses(seat: Seat, card: Locator) -> None:
 
 
 def test_typing_a_comment_triggers_nothing(seat: Seat, card: Locator) -> None:
-    """c goes into the field, where letters are letters and Enter is a new line; Escape leaves it."""
+    """C goes into the field, where letters are letters and Enter is a new line; Escape leaves it."""
     seat.page.keyboard.press("c")
     comment = card.get_by_label("Comment")
     expect(comment).to_be_focused()
@@ -106,7 +106,7 @@ def test_typing_a_comment_triggers_nothing(seat: Seat, card: Locator) -> None:
 
 
 def test_a_long_text_is_opened_by_o(seat: Seat) -> None:
-    """a says why it cannot be approved yet; o opens the text, and then it can."""
+    """A says why it cannot be approved yet; o opens the text, and then it can."""
     found = seat.armed(seat.desk.ask("deploy", reason="long " * 200))
     seat.page.keyboard.press("j")
     seat.page.keyboard.press("a")

@@ -1,0 +1,149 @@
+"""Everybody can sit at the desk: axe-core finds nothing in any state, and nothing reaches out of a narrow window."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.desk.seat import Seat, link_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.desk.conftest import NewSeat
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+RUN = """async () => (await axe.run(document)).violations.map(
+    found => [found.id, found.nodes.map(node => [node.html.slice(0, 200), node.failureSummary])])"""
+LONG = "a long line of words, and more of them; " * 40
+JOB = {
+    "system": "GitHub Actions",
+    "job": "https://ci.example/run/1",
+    "repository": "https://ci.example/x",
+    "commit": "c" * 40,
+}
+
+
+def _look(seat: Seat, states: dict[str, Callable[[Seat], None]]) -> None:
+    """Go from state to state, and look at each in both themes and widths."""
+    found = []
+    for name, reach in states.items():
+        reach(seat)
+        for width, scheme in LOOKS:
+            seat.page.set_viewport_size({"width": width, "height": 900})
+            seat.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # one of its words
+            found += [(name, width, scheme, fault) for fault in seat.page.evaluate(RUN)]
+            if seat.page.evaluate("document.documentElement.scrollWidth") > width:
+                found.append((name, width, scheme, "it reaches out of the window"))
+    assert found == []
+
+
+def _confirm(seat: Seat) -> None:
+    seat.page.keyboard.press("j")
+    expect(seat.page.locator(".card").first).to_have_attribute("data-armed", "true")
+    seat.page.keyboard.press("d")
+    expect(seat.page.locator(".confirm").first).to_be_visible()
+    expect(seat.page.locator(".card").first).to_have_attribute("data-armed", "true")
+
+
+def _many(seat: Seat) -> None:
+    context = {"user": "mara", "host": "h" * 80, "folder": "/f" * 60, "ci": JOB, "ticket": "x" * 90, "plan": LONG}
+    seat.desk.ask("plain words", expires_in=50)
+    seat.desk.ask("x" * 300 + " --flag \u202e", reason=LONG, context=context)
+    seat.armed(seat.desk.ask("deploy", reason="a reason"))
+
+
+def _open(seat: Seat) -> None:
+    seat.page.keyboard.press("Escape")
+    for button in seat.page.locator(".waiting .unfold").all():
+        button.click()
+
+
+def _ended(seat: Seat) -> None:
+    for row, word in zip(seat.desk.decider.get("/approvals/pending").json()[:2], ("approved", "denied"), strict=True):
+        seat.desk.decide(row["id"], word, comment="so it is " * 20)
+        seat.ended(row["id"])
+
+
+def _help(seat: Seat) -> None:
+    seat.page.get_by_role("heading", name="Waiting for you").focus()
+    seat.page.keyboard.press("?")
+    expect(seat.page.get_by_role("dialog")).to_be_visible()
+
+
+def _lost(seat: Seat) -> None:
+    seat.page.keyboard.press("Escape")
+    seat.desk.server.stop()
+    expect(seat.page.locator("#lost")).to_be_visible()
+
+
+@pytest.fixture
+def examined(new_seat: NewSeat) -> Seat:
+    """A tab with axe-core in it, whatever the page's policy says: it comes from the test, not from the page."""
+    seat = new_seat()
+    seat.page.add_init_script(AXE)
+    return seat
+
+
+def test_axe_finds_nothing_at_the_desk(examined: Seat) -> None:
+    """Empty, full, folded, opened, choosing, ended, with the help, without a connection."""
+    examined.sign_in()
+    states: dict[str, Callable[[Seat], None]] = {
+        "empty": lambda _: None,
+        "many": _many,
+        "confirm": _confirm,
+        "open": _open,
+        "ended": _ended,
+        "help": _help,
+        "lost": _lost,
+    }
+    _look(examined, states)
+
+
+def test_axe_finds_nothing_at_the_door(examined: Seat) -> None:
+    """Before signing in, and after a link that was used."""
+
+    def door(seat: Seat) -> None:
+        seat.page.goto(seat.desk.server.url)
+
+    def refused(seat: Seat) -> None:
+        link = link_for(seat.desk)
+        seat.page.goto(link)
+        seat.live()
+        seat.page.get_by_role("button", name="Sign out").click()
+        expect(seat.page.locator("#why")).to_contain_text("signed out")
+        seat.page.goto(link)
+        expect(seat.page.locator("#why")).to_contain_text("used already")
+
+    _look(examined, {"door": door, "refused": refused})
+
+
+def test_arrivals_and_results_are_announced(seat: Seat) -> None:
+    """Politely, in a region that adds up; what was there before the page came is not news."""
+    region = seat.page.locator("#announcements")
+    assert region.get_attribute("aria-live") == "polite"
+    expect(region).to_have_text("")
+    first = seat.desk.ask("deploy", context={"user": "mara", "host": "laptop"})
+    expect(region).to_contain_text("New request: mara@laptop asks: deploy")
+    seat.armed(first).locator(".approve").click()
+    expect(region).to_contain_text("Approved by you: deploy")
+    seat.page.reload()
+    seat.live()
+    expect(region).to_have_text("")
+
+
+def test_a_screen_readers_click_only_chooses(seat: Seat) -> None:
+    """It comes without a pointer; what it chose is asked about, by a group that has the focus and a name."""
+    first = seat.desk.ask("deploy")
+    card = seat.armed(first)
+    card.get_by_role("button", name="Deny").dispatch_event("click")
+    expect(card.get_by_role("group", name="Deny this request?")).to_be_focused()
+    yes = card.get_by_role("button", name="Yes, deny")
+    expect(yes).to_have_attribute("aria-disabled", "false")
+    yes.dispatch_event("click")
+    seat.ended(first)
+    assert seat.status(first) == "denied"

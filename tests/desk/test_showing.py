@@ -1,0 +1,208 @@
+"""What the desk shows: texts as text and whole, links, times, counts, the list of what was decided, notifications."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pytest
+from playwright.sync_api import expect
+
+from molecule_approve.safe_text import is_hidden
+
+if TYPE_CHECKING:
+    from tests.desk.conftest import NewSeat
+    from tests.desk.seat import Seat
+    from tests.server.desk import Desk
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202egnp\u202c\u200bx\u00a0y"
+SHOWN = "U+001B[2JU+001B]0;ownedU+0007U+202EgnpU+202CU+200BxU+00A0y"
+COMMIT = "6fe2991cd3a9b1c7f0e84d1d1a1f6ab2c07f9e55"
+
+
+def test_script_and_escapes_in_every_field_are_text(seat: Seat) -> None:
+    """Nothing of them runs or is obeyed: markup is shown as it was written, and what hides is written out."""
+    bad = HOSTILE + ESCAPES
+    job = {"system": bad, "job": bad, "repository": bad, "commit": bad, bad: bad}
+    context = {"user": bad, "host": bad, "folder": bad, "ci": job, bad: {bad: [bad]}, "audit_head": bad}
+    first = seat.desk.ask(bad, reason=bad, context=context)
+    card = seat.armed(first)
+    whole = HOSTILE + SHOWN
+    expect(card.locator(".action .words")).to_have_text(whole)
+    expect(card.locator(".reason .words")).to_have_text(whole)
+    expect(card.locator(".who")).to_have_text(f"{whole}@{whole}")
+    for label in ("Asked by", "Host", "Folder", "CI system", "CI job", "Repository", "Commit"):
+        expect(card.locator(".fact", has=seat.page.get_by_text(label, exact=True)).locator("dd")).to_have_text(whole)
+    assert card.locator("img, script, a").count() == 0
+    assert card.locator(".hidden").count() >= 6 * 10
+    card.get_by_label("Comment").fill(HOSTILE)
+    card.locator(".deny").click()
+    expect(seat.page.locator(".past-comment")).to_have_text(HOSTILE)
+    assert seat.page.title() == "Approvals"
+    assert not any(is_hidden(character) and character != "\n" for character in seat.page.locator("body").inner_text())
+
+
+def test_the_page_and_the_terminal_hide_the_same(seat: Seat) -> None:
+    """Every code point of the planes in use; a newer browser may know letters that are unassigned to this Python."""
+    codes = [*range(0x34000), *range(0xDFFF0, 0xE0200), *range(0xEFFF0, 0xF0010), 0x10FFFF]
+    mine = set(
+        seat.page.evaluate(
+            """async codes => {
+                const {isHidden} = await import("/static/text.js");
+                return codes.filter(code => isHidden(String.fromCodePoint(code)));
+            }""",
+            codes,
+        )
+    )
+    python = {code for code in codes if is_hidden(chr(code))}
+    assert mine - python == set()
+    assert {code for code in python - mine if unicodedata.category(chr(code)) != "Cn"} == set()
+
+
+def test_links_lead_only_where_they_say(seat: Seat) -> None:
+    """A job's, a repository's and a commit's page, with the host set off; opened apart from this page."""
+    ci = {"system": "GitHub Actions", "job": "https://ci.example/run/1", "repository": "https://ci.example/shop"}
+    first = seat.desk.ask("deploy", context={"ci": {**ci, "commit": COMMIT}, "site": "https://ci.example/"})
+    links = seat.card(first).locator("a")
+    wanted = [ci["job"], ci["repository"], f"{ci['repository']}/commit/{COMMIT}"]
+    expect(links).to_have_text(wanted)
+    for link, address in zip(links.all(), wanted, strict=True):
+        assert link.get_attribute("href") == address
+        assert link.get_attribute("rel") == "noopener noreferrer"
+        assert link.locator("strong").inner_text() == "ci.example"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "https://github.com@evil.example/",
+        "https://ex\u0430mple.com/",
+        "//evil",
+        "x",
+    ],
+)
+def test_other_addresses_are_only_text(seat: Seat, address: str) -> None:
+    """Other schemes, a name that poses as the host, letters of another alphabet: shown, not linked."""
+    first = seat.desk.ask("deploy", context={"ci": {"system": "Jenkins", "job": address}})
+    expect(seat.card(first).locator(".fact", has_text="CI job").locator("dd")).to_have_text(address)
+    assert seat.card(first).locator("a").count() == 0
+
+
+def test_all_of_a_context_is_shown(seat: Seat) -> None:
+    """Nested values, odd types in our own fields, and keys that pose as ours, under a heading of their own."""
+    context: dict[str, Any] = {"user": 1, "ci": "none", "Asked by": "the boss", "deep": {"a": [1, None, {"b": True}]}}
+    first = seat.desk.ask("deploy", context=context)
+    card = seat.card(first)
+    expect(card.locator("dl").first).not_to_contain_text("the boss")
+    expect(card.locator(".context")).to_contain_text("the boss")
+    expect(card.locator(".context .fact", has_text="deep").locator("dd")).to_have_text(json.dumps(context["deep"], indent=2))
+    expect(card.locator(".context .fact", has_text="none")).to_have_count(1)
+
+
+def test_the_countdown_turns(new_seat: NewSeat, desk: Desk) -> None:
+    """It says what is left, and until when in full; in the last minute it looks urgent."""
+    seat = new_seat(timezone_id="UTC", locale="en-GB")
+    seat.page.clock.install()
+    first = desk.ask("deploy", expires_in=100)
+    seat.sign_in()
+    left = seat.card(first).locator(".left")
+    expect(left).to_have_text("1:40 left")
+    ends = desk.one(first)["expires_at"]
+    title = str(left.get_attribute("title"))
+    assert title.startswith("until ")
+    assert str(int(ends[:4])) in title
+    assert ends[14:16] in title
+    expect(left).to_have_text("1:38 left")
+    expect(left).not_to_have_class("left soon")
+    seat.page.clock.fast_forward(60_000)
+    expect(left).to_have_class("left soon")
+    ring = seat.card(first).locator(".ring-left")
+    assert 50 < float(ring.get_attribute("stroke-dashoffset") or "nan") < 100
+    expect(seat.card(first).locator(".asked")).to_have_text("1 min ago")
+    seat.page.clock.fast_forward(60_000)
+    expect(left).to_have_text("time is over")
+
+
+def test_title_and_icon_count_what_waits(seat: Seat) -> None:
+    """From nothing to two and back."""
+    expect(seat.page).to_have_title("Approvals")
+    first, second = seat.desk.ask("one"), seat.desk.ask("two")
+    expect(seat.page).to_have_title("(2) Approvals")
+    icon = seat.page.locator("link[rel=icon]")
+    assert ">2</text>" in unquote(str(icon.get_attribute("href")))
+    expect(seat.page.locator("#count")).to_have_text("2")
+    for approval_id in (first, second):
+        seat.desk.decide(approval_id)
+    expect(seat.page).to_have_title("Approvals")
+    assert "</text>" not in unquote(str(icon.get_attribute("href")))
+    expect(seat.page.locator("#count")).to_be_hidden()
+
+
+def test_oldest_first_and_the_newest_decision_first(seat: Seat) -> None:
+    """What waits in the order in which it was asked; what was decided the other way round, with author and reason."""
+    found = [seat.desk.ask(f"step {number}") for number in range(3)]
+    expect(seat.page.locator(".card .action")).to_have_text(["step 0", "step 1", "step 2"])
+    seat.desk.decide(found[1], "denied", comment="no")
+    seat.desk.decide(found[0], "approved")
+    expect(seat.page.locator(".past-action")).to_have_text(["step 0", "step 1"])
+    expect(seat.page.locator(".past .by")).to_have_text(["by alice", "by alice"])
+    expect(seat.page.locator(".past-comment")).to_have_text(["no"])
+
+
+def test_an_ended_card_stays_a_moment_and_goes(new_seat: NewSeat) -> None:
+    """So that no other one takes its place under the hand."""
+    seat = new_seat()
+    seat.page.clock.install()
+    seat.sign_in()
+    first = seat.desk.ask("deploy")
+    seat.card(first).wait_for()
+    seat.desk.decide(first)
+    expect(seat.ended(first)).to_contain_text("Approved by alice")
+    seat.page.clock.fast_forward(11_000)
+    expect(seat.card(first)).to_have_count(0)
+    expect(seat.page.locator("#empty")).to_be_visible()
+
+
+# Headless Chromium shows no notifications: what the page hands to the browser is looked at.
+_NOTICES = """
+    globalThis.noticed = [];
+    globalThis.Notification = class extends EventTarget {
+        static permission = "default";
+        static async requestPermission() { return (this.permission = "ANSWER"); }
+        constructor(title, options) { super(); noticed.push([title, options.body]); }
+        close() {}
+    };
+    document.hasFocus = () => false;
+"""
+
+
+def test_notifications_only_after_they_were_allowed(new_seat: NewSeat) -> None:
+    """The browser is asked by a button alone; then a request is announced, with what hides written out."""
+    seat = new_seat()
+    seat.page.add_init_script(_NOTICES.replace("ANSWER", "granted"))
+    seat.sign_in()
+    seat.card(seat.desk.ask("before")).wait_for()
+    assert seat.page.evaluate("[Notification.permission, noticed.length]") == ["default", 0]
+    button = seat.page.get_by_role("button", name="Notify me")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    seat.card(seat.desk.ask("de\u200bploy", context={"user": "mara", "host": "laptop"})).wait_for()
+    assert seat.page.evaluate("noticed") == [["A request waits for you", "mara@laptop: de[U+200B]ploy"]]
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+
+
+def test_blocked_notifications_say_so(new_seat: NewSeat) -> None:
+    """Nothing is announced, and the button says why."""
+    seat = new_seat()
+    seat.page.add_init_script(_NOTICES.replace("ANSWER", "denied"))
+    seat.sign_in()
+    seat.page.locator("#notify").click()
+    expect(seat.page.locator("#notify")).to_have_text("Notifications blocked")
+    seat.card(seat.desk.ask("deploy")).wait_for()
+    assert seat.page.evaluate("noticed") == []

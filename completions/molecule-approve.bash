@@ -90,7 +90,7 @@ _molecule_approve_table() {
             flags='--expect --from --seal-key-file --against-platform --json --config --platform-url --workspace-id --audit-log --help'
             valued='--expect --from --seal-key-file --config --platform-url --workspace-id --audit-log'
             paths='--seal-key-file --config --audit-log'
-            wants=text
+            wants=file
             ;;
         'audit show')
             flags='--json --config --audit-log --help'
@@ -212,6 +212,8 @@ _molecule_approve() {
         _molecule_approve_offer $subcommands
     elif [[ $wants == ids && $given == 0 ]]; then
         _molecule_approve_ids "${typed_words[0]}" "$place"
+    elif [[ $wants == file && $given == 0 ]]; then
+        compopt -o default 2>/dev/null
     elif [[ ! $wants && ! $typed && ! $plain ]]; then
         _molecule_approve_offer $flags
     fi

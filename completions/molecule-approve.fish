@@ -204,7 +204,7 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
             set valued --expect --from --seal-key-file --config --platform-url --workspace-id --audit-log
             set paths --seal-key-file --config --audit-log
-            set wants text
+            set wants file
         case 'audit show'
             set flags \
                 --json\t'Print one JSON object on stdout.' \
@@ -315,7 +315,11 @@ function __molecule_approve
     end
 
     if test "$wanted" = path
-        contains -- "$expecting" $paths
+        if test -n "$expecting"
+            contains -- "$expecting" $paths
+            return
+        end
+        test "$wants" = file -a $given -eq 0
     else if test -n "$expecting"
         for choice in $choices
             set -l parts (string split -m 1 = -- $choice)

@@ -55,7 +55,7 @@ class Command:
     Attributes:
         place: the words that lead to it, ``audit tail``; empty for the program itself.
         help: one line.
-        wants: ``ids``, ``text``, or nothing where it takes no argument.
+        wants: ``ids``, ``file``, ``text``, or nothing where it takes no argument.
         subcommands: name and help of what stands below it.
 
     """
@@ -98,7 +98,7 @@ def _walk(command: Any, place: str, context: Any) -> Iterator[Command]:  # noqa:
 
 
 def _wants(argument: Any) -> str:  # noqa: ANN401
-    return "ids" if argument.metavar in {"ID", "[ID]"} else "text"
+    return {"ID": "ids", "FILE": "file"}.get(argument.metavar.strip("[]"), "text")
 
 
 def _option(option: Any, context: Any) -> Option:  # noqa: ANN401

@@ -52,7 +52,7 @@ CASES = [
     ("zz", []),
     ("nonsense ", []),
     ("--v", ["--version"]),
-    ("audit ", ["tail", "verify"]),
+    ("audit ", ["export", "init", "rotate", "show", "stats", "tail", "verify"]),
     ("approvers r", ["revoke"]),
     ("audit nonsense ", []),
     ("request --tr", ["--transport"]),
@@ -66,7 +66,7 @@ CASES = [
     ("audit tail --outcome=gr", ["granted"]),
     ("audit tail --event-type ", ["approval", "audit", "rbac"]),
     ("audit tail --event-type rbac --outcome de", ["denied"]),
-    ("audit verify ", ["--audit-log", "--config", "--help"]),
+    ("audit rotate ", ["--audit-log", "--config", "--help"]),
     # Free text, and what is none of ours to know.
     ("request ", []),
     ("request --reason ", []),
@@ -99,6 +99,9 @@ def test_files_where_a_path_is_wanted(offer: Offer, busy: tuple[House, Asked]) -
     for option in ("--config ", "--config=", "--audit-log ", "--result-file ", "--id-file "):
         [path] = offer(f"molecule-approve request {option}{busy[0].folder}/some")
         assert path.replace("\\", "") == f"{busy[0].folder}/some:files/"
+    [path] = offer(f"molecule-approve audit verify {busy[0].folder}/some")
+    assert path.replace("\\", "") == f"{busy[0].folder}/some:files/"
+    assert offer(f"molecule-approve audit verify x {busy[0].folder}/some") == []
     assert offer(f"molecule-approve request --reason {busy[0].folder}/some") == []
 
 

@@ -57,6 +57,8 @@ class Seat:
         """Open a tab; nothing is shown in it yet."""
         context.set_default_timeout(PATIENCE)
         seat = cls(context, context.new_page(), desk)
+        # The page's clock goes on as ever, and can be put forward: nobody waits here for the moment of arming.
+        seat.page.clock.install()
         seat.page.on("pageerror", lambda error: seat.faults.append(str(error)))
         seat.page.on("console", lambda said: seat.faults.append(said.text) if said.type == "error" else None)
         return seat
@@ -80,7 +82,9 @@ class Seat:
         return self.page.locator(f'.card[data-id="{approval_id}"]')
 
     def armed(self, approval_id: str) -> Locator:
-        """The same, as soon as its buttons work."""
+        """The same, after the moment in which its buttons rest."""
+        expect(self.card(approval_id)).to_be_visible()
+        self.page.clock.fast_forward(ARMING)
         expect(self.page.locator(f'.card[data-id="{approval_id}"][data-armed=true]')).to_be_visible()
         return self.card(approval_id)
 

@@ -88,7 +88,6 @@ def test_a_double_click_decides_once(seat: Seat) -> None:
 def test_buttons_work_only_after_a_moment(new_seat: NewSeat) -> None:
     """A click at the place where a request just appeared does nothing; a second later it decides."""
     seat = new_seat()
-    seat.page.clock.install()
     seat.sign_in()
     seat.page.clock.pause_at(seat.page.evaluate("Date.now() + 5000"))
     first = seat.desk.ask("deploy")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.callers import ended
-from tests.desk.seat import asking
+from tests.desk.seat import ARMING, asking
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
@@ -29,6 +29,7 @@ def card(seat: Seat) -> Locator:
 def chosen(card: Locator) -> Locator:
     """What asks for the confirmation, once it would take one."""
     expect(card.locator(".confirm")).to_be_focused()
+    card.page.clock.fast_forward(ARMING)
     expect(card.locator(".yes")).to_have_attribute("aria-disabled", "false")
     return card.locator(".confirm")
 

@@ -116,6 +116,13 @@ class Writer:
             with closing(history.older(self._path, unread)) as older:
                 live = tip.Live(there, status.st_ino, status.st_size)
                 found = tip.find(live, _lines(handle, end, status.st_size), older, memory)
+            if memory is None and unread and found.head is not None:
+                # Nothing remembers the head, and the file that may hold it is newer than what was found: to go on from
+                # there would give numbers twice.
+                raise AuditError(
+                    f"the audit log {self._path} cannot go on: its end stands in {unread[0].name}, which cannot be read",
+                    hint="make it readable, or take all archives away to begin a new log",
+                )
             found = tip.unread(found, [path.name for path in unread])
             return _Found(found, status.st_size, _torn(handle, end, status.st_size), sealed)
         finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve.audit import history
+from molecule_approve.audit import files, history
 from molecule_approve.audit.record import Record
 from molecule_approve.errors import AuditError
 
@@ -59,3 +59,20 @@ def test_a_folder_that_goes_away_in_the_middle_is_an_error(journal: Journal, log
         log.parent.touch()
         with pytest.raises(AuditError, match="cannot be read: Not a directory"):
             next(older)
+
+
+def test_a_chain_goes_on_from_no_older_archive_than_the_newest(journal: Journal, log: Path, make: MakeRecord) -> None:
+    """Without the remembered head, and with an unreadable newest archive, it is refused: numbers would stand twice."""
+    for number in (2, 1):
+        journal.append(make(), patience=0)
+        log.rename(log.with_name(f"audit.jsonl.{number}"))
+    files.head_path(log).unlink()
+    newest, packed = log.with_name("audit.jsonl.1"), log.with_name("audit.jsonl.1.gz")
+    data = newest.read_bytes()
+    newest.unlink()
+    packed.write_bytes(b"no gzip")
+    with pytest.raises(AuditError, match=r"its end stands in audit\.jsonl\.1\.gz, which cannot be read"):
+        journal.append(make(), patience=0)
+    packed.unlink()
+    newest.write_bytes(data)
+    assert journal.append(make(), patience=0).seq == 3

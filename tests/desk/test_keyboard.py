@@ -60,7 +60,10 @@ def test_j_and_k_go_through_the_list(seat: Seat) -> None:
 def test_a_word_typed_by_mistake_decides_nothing(seat: Seat, card: Locator) -> None:
     """Every key but the confirming one takes a choice back; Enter and space do nothing."""
     for word in ("today", "Add a day", "add", "aa", "dA"):
-        seat.page.keyboard.type(word)
+        for letter in word:
+            # Slowly: it is not the moment of rest that saves us here.
+            seat.page.clock.fast_forward(ARMING)
+            seat.page.keyboard.press(f"Shift+{letter}" if letter.isupper() else letter)
         seat.page.keyboard.press("Escape")
         for key in ("Enter", "Space"):
             seat.page.keyboard.press(key)

@@ -140,7 +140,7 @@ class _Run:
         head = self._trail.initiated(me.deadline, me.terms.timeout, self._stop.sleep)
         if head is not None:
             # Where the writer of the log cannot reach it: the platform keeps the context.
-            note: JsonValue = {"log_id": head.log_id, "seq": head.seq, "hash": head.hash}
+            note: JsonValue = {**head._asdict(), "file": self._trail.place}
             me.request = replace(me.request, context={**me.request.context, "audit_head": note})
 
     def _demand_verification(self) -> None:

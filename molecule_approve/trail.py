@@ -30,6 +30,11 @@ Pause = Callable[[float], None]
 class Log(Protocol):
     """The audit log as the gate knows it; audit/journal.py is it."""
 
+    @property
+    def place(self) -> str:
+        """A hash of where it is kept."""
+        ...
+
     def append(self, record: Record, *, patience: float, pause: Pause = ...) -> Head:
         """Write one record durably."""
         ...
@@ -76,6 +81,11 @@ class Trail:
         self._warn = warn
         self._note = note
         self._failed = False
+
+    @property
+    def place(self) -> str:
+        """A hash of where the log is kept."""
+        return self._log.place
 
     def _patience(self, seconds: float) -> float:
         return min(AGAIN, seconds) if self._failed else seconds

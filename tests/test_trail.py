@@ -27,6 +27,8 @@ def no_pause(_seconds: float) -> None:
 class Log:
     """A log in memory, that fails when it is told to."""
 
+    place = "here"
+
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.patience: list[float] = []

@@ -7,6 +7,8 @@ How a line looks is `record.py`'s business, what ties lines together `chain.py`'
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -64,6 +66,11 @@ class Journal:
         self._secrets = tuple(secrets)
         self._clock = clock
         self._writer = Writer(path, secrets=self._secrets, now=now, mounts=mounts)
+
+    @property
+    def place(self) -> str:
+        """SHA-256, in lower-case hex, of the live file's path: whether a log was kept here, without telling where."""
+        return hashlib.sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()
 
     def append(self, record: Record, *, patience: float, pause: Pause = time.sleep) -> Head:
         """Write the record so that neither a kill nor a power cut can take it back; its place in the chain.

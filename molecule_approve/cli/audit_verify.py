@@ -168,9 +168,9 @@ class _Kept(NamedTuple):
     """What the platform shows.
 
     Attributes:
-        heads: heads of this log.
+        heads: heads of this log, and of logs that this user kept in its place on this machine: it was exchanged then.
         requests: how many requests it showed.
-        others: how many of them carry the head of another log.
+        others: how many of them carry the head of a log that was kept elsewhere.
 
     """
 
@@ -182,7 +182,7 @@ class _Kept(NamedTuple):
     def said(self) -> str:
         """All of that in a sentence."""
         shown = f"the platform shows {self.requests} request{'' if self.requests == 1 else 's'}"
-        others = f"; {self.others} of another log" if self.others else ""
+        others = f"; {self.others} of logs elsewhere" if self.others else ""
         if not self.heads:
             return f"{shown} and no head of this log: nothing to compare{others}"
         return f"{shown}: compared with {len(self.heads)} head{'' if len(self.heads) == 1 else 's'}{others}"
@@ -209,16 +209,31 @@ def _platform_heads(flags: Flags, path: Path) -> _Kept:
         # A list shows no contexts. The embedded server tells one request's, the platform none at all.
         ids = [row.id for row in rows] if platform.verifies_approvers(Deadline.after(READ)) else []
         seen = [platform.fetch(Question(one, workspace), Deadline.after(READ)).approval for one in ids]
-    log = Journal(path).head()
-    heads = [head for row in seen if row is not None and (head := _head_in(row.context)) is not None]
-    ours = [head for head in heads if log is not None and head.log_id == log.log_id]
-    return _Kept(ours, len(rows), len(heads) - len(ours))
+    journal, origin = Journal(path), assemble.origin()
+    log, here = journal.head(), {"user": origin.user, "host": origin.host, "file": journal.place}
+    heads, ours = 0, []
+    for context in (row.context for row in seen if row is not None and row.context is not None):
+        head = _head_in(context)
+        if head is not None:
+            heads += 1
+            # Who keeps several logs has them in several places: another one in this place means that it was exchanged.
+            is_ours = (log is not None and head.log_id == log.log_id) or _place_in(context) == here
+            ours += [head] if is_ours else []
+    return _Kept(ours, len(rows), heads - len(ours))
 
 
-def _head_in(context: Mapping[str, JsonValue] | None) -> Expected | None:
+def _place_in(context: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Who kept the log whose head is in the context, and where."""
+    match context:
+        case {"user": user, "host": host, "audit_head": {"file": file}}:
+            return {"user": user, "host": host, "file": file}
+    return {}
+
+
+def _head_in(context: Mapping[str, JsonValue]) -> Expected | None:
     from molecule_approve.audit.proof import Expected, Source  # noqa: PLC0415 - help needs none of it
 
-    match None if context is None else context.get("audit_head"):
+    match context.get("audit_head"):
         case {"log_id": str(log_id), "seq": int(seq), "hash": str(digest)} if _EXPECT.fullmatch(f"{seq}:{digest}"):
             return Expected(seq, digest, log_id, Source.PLATFORM)
     return None

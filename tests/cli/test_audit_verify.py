@@ -205,7 +205,10 @@ def test_seals_are_checked_with_the_keys_of_a_file(
 
 
 def test_the_heads_that_the_platform_keeps_are_compared(caller: Caller) -> None:
-    """A log whose end was cut off, with all that is beside it, is found by what the requests' contexts hold."""
+    """A log that was cut off, exchanged or deleted, with all beside it, is found by what the requests' contexts hold.
+
+    Another log of the same workspace, in another place, is no damage.
+    """
     assert caller.main("request", "--no-wait", "deploy").code == 8
     assert caller.main("request", "--no-wait", "deploy again").code == 8
     told = caller.main("audit", "verify", "--against-platform")
@@ -225,7 +228,14 @@ def test_the_heads_that_the_platform_keeps_are_compared(caller: Caller) -> None:
         Record("2026-04-27T10:00:00.000000Z", "approval", "w", "w", "approve", "x", "denied", "t"), patience=0
     )
     told = caller.main("audit", "verify", "--against-platform")
-    assert (told.code, "no head of this log: nothing to compare; " in told.out) == (0, True)
+    assert (told.code, "another log: expected record 1 of log " in told.out) == (65, True)
+    elsewhere = caller.log.with_name("other.jsonl")
+    caller.log.rename(elsewhere)
+    told = caller.main("audit", "verify", "--against-platform", "--audit-log", str(elsewhere))
+    assert (told.code, "no head of this log: nothing to compare; 2 of logs elsewhere" in told.out) == (0, True)
+    caller.log.with_name(f"{caller.log.name}.head").unlink()
+    told = caller.main("audit", "verify", "--against-platform")
+    assert (told.code, "cut off: expected the records up to 3, found none" in told.out) == (65, True)
 
 
 def test_a_context_without_a_head_is_passed_over() -> None:
@@ -236,7 +246,7 @@ def test_a_context_without_a_head_is_passed_over() -> None:
     odds += [{**good, "seq": 0}, {**good, "seq": True}, {**good, "hash": "x"}, {**good, "log_id": []}]
     for odd in odds:
         assert audit_verify._head_in({"audit_head": odd}) is None
-    assert audit_verify._head_in(None) is None
+        assert audit_verify._place_in({"user": "u", "host": "h", "audit_head": odd}) == {}
 
 
 def test_a_platform_that_shows_no_heads_leaves_nothing_to_compare(platform: FakePlatform, caller: Caller) -> None:

@@ -308,7 +308,7 @@ def test_the_context_reaches_the_approver(caller: Caller) -> None:
     context = caller.desk.one(told.out.strip())["context"]
     assert (context["user"], context["ticket"], context["empty"]) == ("tester", "OPS=12", "")
     assert context["ci"]["job"] == "https://git.example/a/b/actions/runs/7"
-    assert set(context["audit_head"]) == {"log_id", "seq", "hash"}
+    assert set(context["audit_head"]) == {"log_id", "seq", "hash", "file"}
 
 
 def test_a_verified_approver_can_be_demanded(caller: Caller) -> None:

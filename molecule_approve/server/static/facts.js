@@ -143,9 +143,10 @@ function addOthers(facts, context, job) {
 function addNumbers(facts, request, context) {
   facts.section("", "numbers");
   if ("audit_head" in context) {
-    const { log_id: log, seq, hash, ...others } = isObject(context.audit_head) ? context.audit_head : { log_id: null };
-    const usual = log && Object.keys(others).length === 0;
-    facts.text("Audit log", usual ? `${log} ${seq} ${hash}` : written(context.audit_head), "code");
+    const { log_id: log, seq, hash, file = "", ...others } = isObject(context.audit_head) ? context.audit_head : {};
+    const isText = (value) => typeof value === "string" || typeof value === "number";
+    const usual = Object.keys(others).length === 0 && [log, seq, hash, file].every(isText);
+    facts.text("Audit log", usual ? `${log} ${seq} ${hash} ${file}`.trim() : written(context.audit_head), "code");
   }
   facts.text("Request", request.id, "code");
 }

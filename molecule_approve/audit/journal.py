@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
-from . import files, history, search, tip
+from . import files, history, lines, search, tip
 from .chain import Head
 from .files import on_network_filesystem
 from .record import Record, mask
@@ -178,9 +178,7 @@ class Journal:
             raise files.explained(exc, "written", self.path) from exc
 
     def _earlier_grant(self, approval_id: str) -> Mapping[str, JsonValue] | None:
-        unread: list[Path] = []
-        with closing(history.backwards(self.path, unread)) as newest:
-            found = search.earlier_grant(newest, mask(approval_id, self._secrets))
+        found, unread = lines.twice(lambda: self._look_for_grant(approval_id))
         if found is None and unread:
             # The grant may stand there: one yes opens one gate, so what cannot be known is a no.
             raise AuditError(
@@ -188,6 +186,12 @@ class Journal:
                 hint="`audit verify` says why",
             )
         return found
+
+    def _look_for_grant(self, approval_id: str) -> tuple[Mapping[str, JsonValue] | None, list[Path]]:
+        """The grant, and the archives that could not be searched."""
+        unread: list[Path] = []
+        with closing(history.backwards(self.path, unread)) as newest:
+            return search.earlier_grant(newest, mask(approval_id, self._secrets)), unread
 
     def _write(self, record: Record) -> Head:
         self._rotate_when_full()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import BinaryIO, TypeVar
 
 from molecule_approve.errors import AuditError
 
@@ -14,6 +15,22 @@ BLOCK = 65_536
 
 LONGEST = 1_048_576
 """Bytes of a line that are kept. Ours have at most 64 KiB; of a longer one nothing is told but that it is there."""
+
+_T = TypeVar("_T")
+
+
+class ShrunkError(AuditError):
+    """The file became shorter while it was read."""
+
+    def __init__(self) -> None:
+        super().__init__("the audit log shrank while it was read", hint="`audit verify` says what is missing")
+
+
+def twice(look: Callable[[], _T]) -> _T:
+    """What the look finds. Where the file shrinks in that very moment (copytruncate), a second one sees it as it is then."""
+    with suppress(ShrunkError):
+        return look()
+    return look()
 
 
 def finished_end(handle: int, size: int) -> int:
@@ -27,7 +44,7 @@ def backwards(handle: int, end: int) -> Iterator[tuple[int, bytes]]:
     ``end`` is 0 or just after a newline. Of a line longer than :data:`LONGEST` the bytes are empty.
 
     Raises:
-        AuditError: the file shrank meanwhile.
+        ShrunkError: the file shrank meanwhile.
         OSError: it cannot be read.
 
     """
@@ -84,5 +101,5 @@ def _last_newline(handle: int, start: int, end: int) -> int:
 def _read(handle: int, start: int, end: int) -> bytes:
     data = os.pread(handle, end - start, start)
     if len(data) != end - start:
-        raise AuditError("the audit log shrank while it was read", hint="`audit verify` says what is missing")
+        raise ShrunkError
     return data

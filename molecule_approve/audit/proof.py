@@ -195,6 +195,7 @@ class Proof:
         """What came of it all. Nothing may be added any more."""
         expected = tuple(Met(known, self._is_met(known)) for known in self._expected)
         self._tell_what_was_cut_off()
+        self._look_for_beginning()
         return Report(
             files=tuple(self._files),
             covered=sum(file.records for file in self._files) - self._doubled,
@@ -228,6 +229,8 @@ class Proof:
         """No record tells of the head: the end was cut off, the log was replaced, or what is missing is named already."""
         first, last = self._first, self._last
         if last is None or first is None:
+            if self._begins is not None and known.seq < self._begins and known.source is not Source.GIVEN:
+                return None  # removed on purpose, all of it
             self._cut_to = max(self._cut_to, known.seq)
         elif known.log_id not in (None, last.log_id):
             file, line = self._place
@@ -249,6 +252,15 @@ class Proof:
         self._tally.missing([Gap(last + 1, self._cut_to, name)])
         found = (Fault.CUT, f"the records up to {self._cut_to}", f"none after {last}")
         self._broken(len(self._files) - 1, self._base + 1, found)
+
+    def _look_for_beginning(self) -> None:
+        """The first record that is asked for must be there, or be the one that comes next."""
+        remembered = (known.seq for known in self._expected if known.source is Source.REMEMBERED)
+        last = max(remembered, default=0) if self._last is None else self._last.seq
+        if self._begins is not None and last < self._begins - 1:
+            self._broken(
+                len(self._files) - 1, self._base + 1, (Fault.MISSING, f"record {self._begins}", f"none after {last}")
+            )
 
 
 def _doubled(last: Link, opening: Sequence[Spot]) -> int:

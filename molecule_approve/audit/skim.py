@@ -9,8 +9,6 @@ import os
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from molecule_approve.errors import AuditError
-
 from . import lines
 from .chain import link_of
 
@@ -43,7 +41,7 @@ def _blocks(handle: int, end: int) -> Iterator[bytes]:
         start = max(0, end - BLOCK)
         block = os.pread(handle, end - start, start)
         if len(block) != end - start:
-            raise AuditError("the audit log shrank while it was read", hint="`audit verify` says what is missing")
+            raise lines.ShrunkError
         # The block begins in the middle of a line, which belongs to the block before.
         cut = block.find(b"\n") + 1 if start > 0 else 0
         if cut == len(block):

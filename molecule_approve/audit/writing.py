@@ -81,7 +81,7 @@ class Writer:
             OSError: the system refuses.
 
         """
-        found = self._look(None if new_key else sealing.recall(self._path))
+        found = lines.twice(lambda: self._look(None if new_key else sealing.recall(self._path)))
         if not new_key and (found.sealing is not None or found.tip.sealed):
             raise AuditError(f"the audit log {self._path} is sealed already", hint="--new-key begins a new key")
         before = found.tip.head or Head(_new_log_id(), 0, START)
@@ -96,7 +96,7 @@ class Writer:
     # --- what to write -------------------------------------------------------------------------------------------------
 
     def _planned(self, record: Record) -> list[_Plan]:
-        found = self._look(sealing.recall(self._path))
+        found = lines.twice(lambda: self._look(sealing.recall(self._path)))
         if found.tip.sealed and found.sealing is None:
             raise sealing.lost(self._path)
         if found.size == 0:

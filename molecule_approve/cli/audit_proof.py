@@ -113,7 +113,7 @@ def _what_is_missing(proved: Proved, archive_name: ArchiveName | None) -> Iterat
         where = f"between {visible(gap.after)} and" if gap.after else "before"
         name = f"; as one archive it would be {visible(archive_name(gap.first, gap.last))}" if archive_name else ""
         yield f"missing archive: {what}, {where} {visible(gap.before)}{name}"
-        if not gap.after:
+        if not gap.after and not proved.unreadable:  # else it may stand in what cannot be read
             yield f"if they were removed on purpose, say so: --from {gap.last + 1}"
 
 

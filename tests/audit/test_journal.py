@@ -262,6 +262,22 @@ def test_one_yes_is_used_once(journal: Journal, log: Path, make: MakeRecord) -> 
     journal.grant(make(RecordOutcome.GRANTED, approval_id="a-2"), approval_id="a-2", patience=0)
 
 
+def test_a_grant_is_found_while_the_log_is_copied_and_cut(
+    journal: Journal, log: Path, make: MakeRecord, before: Before
+) -> None:
+    """The search begins again, and finds it in the copy; cut twice, it is no yes."""
+    granted = make(RecordOutcome.GRANTED, approval_id="a-1")
+    journal.grant(granted, approval_id="a-1", patience=0)
+
+    def copytruncate() -> None:
+        if log.stat().st_size:
+            log.with_name(f"{log.name}.1").write_bytes(log.read_bytes())
+            os.truncate(log, 0)
+
+    with before(os.pread, copytruncate), pytest.raises(UsedError):
+        journal.grant(granted, approval_id="a-1", patience=0)
+
+
 def test_the_first_grant_may_begin_a_log(journal: Journal, make: MakeRecord) -> None:
     """Where there is no log yet, nothing was used."""
     assert journal.grant(make(RecordOutcome.GRANTED, approval_id="a"), approval_id="a", patience=0).seq == 1

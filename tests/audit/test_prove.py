@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve.audit import prove
-from molecule_approve.audit.chain import START, Fault, Head
+from molecule_approve.audit.chain import START, Break, Fault, Head
 from molecule_approve.audit.proof import Expected
 from molecule_approve.audit.prove import Terms
 from molecule_approve.audit.record import Record, RecordOutcome, encode
@@ -126,6 +126,13 @@ def test_a_remembered_head_before_the_beginning_is_not_asked_for(journal: Journa
     assert proved.whole
     assert [one.met for one in proved.report.expected] == [None]
     assert not prove.log(log).whole
+    assert prove.log(log, Terms(begins=7)).whole
+    assert prove.log(log, Terms(begins=8)).report.first_break == Break(
+        log.name, 3, Fault.MISSING, "record 8", "none after 6"
+    )
+    log.write_bytes(b"")
+    assert prove.log(log, Terms(begins=4)).whole
+    assert not prove.log(log, Terms(begins=5)).whole
 
 
 def test_records_that_stand_twice_where_two_files_meet_are_no_damage(log: Path, records: list[bytes], write: Write) -> None:

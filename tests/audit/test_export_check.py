@@ -123,6 +123,14 @@ def test_a_seals_key_proves_each_record() -> None:
     assert checked(found, [KEY.at(7)]).seal_checked == ()
 
 
+def test_a_record_without_a_seal_after_a_sealed_one_is_a_fault_without_the_key_too() -> None:
+    """Whoever goes on by himself has no key to seal with."""
+    log = the_log(key=KEY)[:5]
+    forged = json.loads(the_log()[5]) | {"prev": hashlib.sha256(log[4]).hexdigest()}
+    report = checked(document([*log, json.dumps(forged).encode()]))
+    assert report.faults == ("record 6 carries no seal",)
+
+
 # --- what it must not be taken for ---------------------------------------------------------------------------------------
 
 

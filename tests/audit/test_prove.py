@@ -148,6 +148,16 @@ def test_records_that_stand_twice_where_two_files_meet_are_no_damage(log: Path, 
     other = records[11].replace(b"deploy", b"forged")
     write("audit.jsonl", [other, *records[12:]])
     assert not prove.log(log).whole
+    write("audit.jsonl", [other])
+    assert not prove.log(log).whole
+
+
+def test_the_end_of_a_line_that_is_too_long_is_no_record(log: Path, records: list[bytes], write: Write) -> None:
+    """Wherever such a line is cut for reading: what follows belongs to it, though it looks like what should come next."""
+    begin = b"\n".join(records[:3]) + b"\n"
+    write("audit.jsonl", [begin + b"x" * (prove.BLOCK - len(begin)) + records[3], *records[4:]])
+    report = prove.log(log).report
+    assert (report.covered, report.uncovered, [gap[:2] for gap in report.gaps]) == (29, 1, [(4, 4)])
 
 
 def test_a_false_beginning_and_a_changed_end_of_a_file_are_found(log: Path, records: list[bytes], write: Write) -> None:

@@ -94,6 +94,15 @@ def test_a_state_that_is_no_file_of_ours_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_state_that_others_may_have_written_is_an_error(tmp_path: Path) -> None:
+    """Whoever could write it could have put a key of his own there."""
+    log = tmp_path / "audit.jsonl"
+    store(log, STATE)
+    state_path(log).chmod(0o606)
+    with pytest.raises(AuditError, match="can be written by everybody"):
+        recall(log)
+
+
 def test_a_state_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """What the system says becomes a sentence."""
     with _files_may_have(0), pytest.raises(AuditError, match="cannot be sealed: File too large"):

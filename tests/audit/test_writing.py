@@ -244,3 +244,24 @@ def test_a_record_that_stands_twice_at_a_boundary_is_counted_once(
     assert three.append(make(number=4), patience=0).seq == 5
     assert json.loads(twice)["seq"] == 4
     assert [record.fields["number"] for record in standing.history(log)] == [0, 1, 2, 3, 4]
+
+
+# --- power cuts ------------------------------------------------------------------------------------------------------------
+
+
+def test_all_that_must_outlast_a_power_cut_is_synced(log: Path, make: MakeRecord, before: Before) -> None:
+    """The record, the name of a new file, the key that forgets, and both names that a rotation makes: each by an fsync."""
+    log.parent.mkdir(mode=0o700)
+    journal = Journal(log)
+
+    def syncs(action: Callable[[], object]) -> int:
+        seen: list[None] = []
+        with before(os.fsync, lambda: seen.append(None)):
+            action()
+        return len(seen)
+
+    assert syncs(lambda: journal.append(make(), patience=0)) == 2
+    assert syncs(lambda: journal.append(make(), patience=0)) == 1
+    assert syncs(lambda: journal.rotate(patience=0)) == 2
+    journal.init(make("success"), new_key=False, patience=0)
+    assert syncs(lambda: journal.append(make(), patience=0)) == 2

@@ -25,11 +25,13 @@ class Meter:
 
     Args:
         clock: seconds.
+        doing: what the work is.
 
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, doing: str = "verifying") -> None:
         self._clock = clock
+        self._doing = doing
         self._started = clock()
         self._next = self._started + PATIENCE
         self._drawn = False
@@ -42,7 +44,7 @@ class Meter:
         self._next = now + EVERY
         self._drawn = True
         speed = done / (now - self._started) / 1e6
-        output.write_talk(f"{_ERASE}verifying: {100 * done // total} %, {speed:.0f} MB/s")
+        output.write_talk(f"{_ERASE}{self._doing}: {100 * done // total} %, {speed:.0f} MB/s")
 
     def close(self) -> None:
         """The line goes."""
@@ -51,7 +53,7 @@ class Meter:
 
 
 @contextmanager
-def meter() -> Iterator[Callable[[int, int], None]]:
+def meter(doing: str = "verifying") -> Iterator[Callable[[int, int], None]]:
     """Whom to tell; where nobody sits at a terminal that can erase a line, nobody listens."""
     from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
 
@@ -59,7 +61,7 @@ def meter() -> Iterator[Callable[[int, int], None]]:
     if dumb or in_ci(os.environ) or not output.is_terminal(sys.stderr):
         yield lambda _done, _total: None
         return
-    drawing = Meter()
+    drawing = Meter(doing=doing)
     try:
         with _raising_on_interrupt():
             yield drawing.tell

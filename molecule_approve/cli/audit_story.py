@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SHORTEST = 6
 """Characters of an id that are asked for at least."""
 
+_EVERY = 1_000
+"""Lines after which it is told how far the reading is."""
+
 LISTED = 10
 """Requests that are named where an id is not unique."""
 
@@ -72,6 +75,7 @@ def stats(
     """Count the requests by outcome and approver, and how long decisions took. It does not verify: verify does."""
     from molecule_approve.audit.stats import statistics  # noqa: PLC0415 - help needs none of it
 
+    from .audit_meter import meter  # noqa: PLC0415
     from .audit_stats_view import statistics_json, statistics_lines  # noqa: PLC0415
     from .audit_story_view import UNPROVED  # noqa: PLC0415
 
@@ -80,7 +84,8 @@ def stats(
     last = None if until is None else _when(until, "--until", now)
     with _history(options.audit_log_path(config, audit_log)) as history:
         history.complain()
-        found = statistics((line for _, line in history.snapshot.forwards()), first, last)
+        with meter("counting") as watch:
+            found = statistics(history.forwards(watch), first, last)
     if json:
         _tell(json_line(statistics_json(found, first, last)))
     else:
@@ -177,10 +182,33 @@ class _History(NamedTuple):
             self.complain()  # the rest may stand there
         return found
 
+    def forwards(self, watch: Callable[[int, int], None]) -> Iterator[bytes]:
+        """All lines, the oldest first; ``watch`` is told now and then how many bytes of the files are done, and of how many.
+
+        Of a compressed file its own bytes are counted, which are done before its text is.
+        """
+        sizes = {piece.path: _size(piece.path) for piece in self.snapshot.pieces}
+        before, done, now = 0, 0, None
+        for number, (piece, line) in enumerate(self.snapshot.forwards()):
+            if piece is not now:
+                before, done, now = before + (sizes[now.path] if now else 0), 0, piece
+            done += len(line)
+            if number % _EVERY == 0:
+                watch(before + min(done, sizes[piece.path]), sum(sizes.values()))
+            yield line
+
     def complain(self) -> None:
         """Say what could not be read, and so is not in what is told."""
         for piece in self.snapshot.unreadable:
             output.talk(f"{output.PROGRAM}: warning: left out: {visible(piece.reason)}")
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 where it has just got another name."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _listed(fits: list[Fit]) -> str:

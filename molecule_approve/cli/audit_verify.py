@@ -211,15 +211,11 @@ def _platform_heads(flags: Flags, path: Path) -> _Kept:
         seen = [platform.fetch(Question(one, workspace), Deadline.after(READ)).approval for one in ids]
     journal, origin = Journal(path), assemble.origin()
     log, here = journal.head(), {"user": origin.user, "host": origin.host, "file": journal.place}
-    heads, ours = 0, []
-    for context in (row.context for row in seen if row is not None and row.context is not None):
-        head = _head_in(context)
-        if head is not None:
-            heads += 1
-            # Who keeps several logs has them in several places: another one in this place means that it was exchanged.
-            is_ours = (log is not None and head.log_id == log.log_id) or _place_in(context) == here
-            ours += [head] if is_ours else []
-    return _Kept(ours, len(rows), heads - len(ours))
+    contexts = [row.context for row in seen if row is not None and row.context is not None]
+    heads = [(head, _place_in(context)) for context in contexts if (head := _head_in(context)) is not None]
+    # Who keeps several logs has them in several places: another one in this place means that it was exchanged.
+    ours = [head for head, place in heads if place == here or (log is not None and head.log_id == log.log_id)]
+    return _Kept(ours, len(rows), len(heads) - len(ours))
 
 
 def _place_in(context: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -21,6 +21,9 @@ def test_a_long_log_shows_how_far_it_is_and_nothing_stays(capfd: pytest.CaptureF
     assert capfd.readouterr().err == "\r\x1b[Kverifying: 30 %, 50 MB/s\r\x1b[Kverifying: 80 %, 100 MB/s\r\x1b[K"
     Meter(lambda: 0.0).close()
     assert capfd.readouterr().err == ""
+    times = iter([0.0, 1.0])
+    Meter(lambda: next(times), "counting").tell(1, 2)
+    assert "counting: 50 %" in capfd.readouterr().err
 
 
 def test_it_is_drawn_only_where_somebody_sits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from molecule_approve.audit.export import check
 from molecule_approve.audit.journal import Journal
+from molecule_approve.cli import audit_story
 from molecule_approve.cli.audit_story_view import UNPROVED
 from molecule_approve.cli.main import main
 from tests.audit.tales import begun, foreign, record
@@ -281,3 +282,21 @@ def test_what_nothing_vouches_for_is_not_exported(journal: Journal, log: Path, c
     for args in ([], ["--complete"], ["--audit-log", str(alone)]):
         assert main(["audit", "export", "only-theirs", *args]) == 125
         assert "nothing can be exported" in capsys.readouterr().err
+
+
+def test_counting_tells_how_far_it_is(journal: Journal, log: Path) -> None:
+    """In bytes of the files as they are: a compressed one counts with its own; one that went away with none."""
+    archive = journal.rotate(patience=0)
+    assert archive is not None
+    text = archive.read_bytes()
+    log.write_bytes(b"{}\n" * 2_000)
+    archive.with_name(f"{archive.name}.gz").write_bytes(gzip.compress(text))
+    archive.unlink()
+    told: list[tuple[int, int]] = []
+    with audit_story._history(log) as history:
+        total = sum(piece.path.stat().st_size for piece in history.snapshot.pieces)
+        count = sum(1 for _ in history.forwards(lambda *so_far: told.append(so_far)))
+    lines = text.count(b"\n")
+    assert count == lines + 2_000
+    assert told[1:] == [(total - 6_000 + 3 * (number - lines + 1), total) for number in (1_000, 2_000)]
+    assert audit_story._size(archive) == 0

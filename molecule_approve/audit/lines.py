@@ -22,8 +22,10 @@ _T = TypeVar("_T")
 class ShrunkError(AuditError):
     """The file became shorter while it was read."""
 
-    def __init__(self) -> None:
-        super().__init__("the audit log shrank while it was read", hint="`audit verify` says what is missing")
+
+def shrunk() -> ShrunkError:
+    """What to say then."""
+    return ShrunkError("the audit log shrank while it was read", hint="`audit verify` says what is missing")
 
 
 def twice(look: Callable[[], _T]) -> _T:
@@ -101,5 +103,5 @@ def _last_newline(handle: int, start: int, end: int) -> int:
 def _read(handle: int, start: int, end: int) -> bytes:
     data = os.pread(handle, end - start, start)
     if len(data) != end - start:
-        raise ShrunkError
+        raise shrunk()
     return data

@@ -41,7 +41,7 @@ def _blocks(handle: int, end: int) -> Iterator[bytes]:
         start = max(0, end - BLOCK)
         block = os.pread(handle, end - start, start)
         if len(block) != end - start:
-            raise lines.ShrunkError
+            raise lines.shrunk()
         # The block begins in the middle of a line, which belongs to the block before.
         cut = block.find(b"\n") + 1 if start > 0 else 0
         if cut == len(block):

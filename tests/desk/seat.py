@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,6 +81,17 @@ class Seat:
     def card(self, approval_id: str) -> Locator:
         """A request's card."""
         return self.page.locator(f'.card[data-id="{approval_id}"]')
+
+    def arrived(self, approval_id: str) -> Locator:
+        """The same in a page whose clock stands still, which is put forward in small steps until the card is there.
+
+        The page gathers events for a moment of its own clock before it reads, and an event takes its own time to come.
+        """
+        deadline = time.monotonic() + PATIENCE / 1000
+        while self.card(approval_id).count() == 0:
+            assert time.monotonic() < deadline, "the card did not come"
+            self.page.clock.run_for(20)
+        return self.card(approval_id)
 
     def armed(self, approval_id: str) -> Locator:
         """The same, after the moment in which its buttons rest."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -162,11 +161,16 @@ def _refuse_open(path: Path, found: os.stat_result) -> None:
         raise ConfigError(f"{path} is open to other users", hint=f"chmod 600 {path}, and treat what stands in it as known")
 
 
-@contextlib.contextmanager
-def staged_private(path: Path, data: bytes) -> Iterator[None]:
-    """Write a file 0600 durably beside its place, and put it there when the block ends well; else it never was.
+def write_private(path: Path, data: bytes, *, over: bool = True) -> None:
+    """Write the file 0600, whole or not at all, and durably.
+
+    Args:
+        path: where it is to be.
+        data: all that is to stand in it.
+        over: whether a file that is there already may be replaced.
 
     Raises:
+        FileExistsError: it may not, and there is something of that name.
         OSError: the disk refused.
 
     """
@@ -178,27 +182,16 @@ def staged_private(path: Path, data: bytes) -> Iterator[None]:
             file.write(data)
             file.flush()
             os.fsync(handle)
-        yield
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink()
-        raise
+        # A link fails where the name is taken, however lately; a rename would not.
+        put = os.replace if over else os.link
+        put(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write the file 0600, whole or not at all, and durably.
-
-    Raises:
-        OSError: the disk refused.
-
-    """
-    with staged_private(path, data):
-        pass
 
 
 def read_requester(places: Places) -> Requester | None:

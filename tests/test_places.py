@@ -159,17 +159,14 @@ def test_a_file_that_cannot_be_put_in_its_place_leaves_nothing(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [tmp_path / "taken"]
 
 
-def test_a_staged_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
-    """Until then the old one stands; after an exception it always has."""
+def test_a_file_that_is_there_stands_where_it_may_not_be_replaced(tmp_path: Path) -> None:
+    """Its bytes stay, and the draft is gone; elsewhere the new one is written like any other."""
     path = tmp_path / "file"
-    places.write_private(path, b"old")
-    with pytest.raises(IsADirectoryError), places.staged_private(path, b"new"):
-        tmp_path.read_bytes()
+    places.write_private(path, b"old", over=False)
+    with pytest.raises(FileExistsError):
+        places.write_private(path, b"new", over=False)
     assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-    with places.staged_private(path, b"new"):
-        assert path.read_bytes() == b"old"
-    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
 
 

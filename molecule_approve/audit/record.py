@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -146,6 +147,19 @@ def decode(line: bytes) -> dict[str, JsonValue] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+
+
+def moment(text: JsonValue) -> datetime | None:
+    """The moment, in UTC, that an RFC 3339 text names; None where it names none, or no offset from UTC."""
+    if not isinstance(text, str) or not _RFC3339.match(text):
+        return None
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def is_as_asked(text: str) -> bool:

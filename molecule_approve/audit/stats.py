@@ -17,8 +17,8 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from .chain import LONGEST
-from .record import ENDINGS, EventType, RecordAction, RecordOutcome, decode
-from .story import BEGINNINGS, DECISIONS, moment
+from .record import ENDINGS, EventType, RecordAction, RecordOutcome, decode, moment
+from .story import BEGINNINGS, DECISIONS
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue

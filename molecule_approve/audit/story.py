@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from .chain import Head, Link, link_of
-from .record import CHAIN_FIELDS, ENDINGS, FIELDS, EventType, RecordAction, RecordOutcome, decode, needle
+from .record import CHAIN_FIELDS, ENDINGS, FIELDS, EventType, RecordAction, RecordOutcome, decode, moment, needle
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -188,15 +187,6 @@ def is_beginning(entry: Entry) -> bool:
     event, action, outcome = entry.kind
     asked = (event, action, outcome) == (EventType.APPROVAL, RecordAction.APPROVE, RecordOutcome.INITIATED)
     return asked or (event, action) == (EventType.RBAC, RecordAction.RBAC_DENY)
-
-
-def moment(text: JsonValue) -> datetime | None:
-    """A record's time; None where it is none, or does not say its offset from UTC."""
-    try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-        return None if found is None or found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 @dataclass(frozen=True)

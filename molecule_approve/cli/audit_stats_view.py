@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.stats import BOUNDS, OPEN, OUTCOMES, Statistics, Waits
 from molecule_approve.safe_text import visible
 
 from .audit_story_view import span
+from .window import cells, cut
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -23,6 +22,7 @@ SHOWN = 20
 _STEPS = ("< 10 s", "< 30 s", "< 1 min", "< 5 min", "< 15 min", "< 1 h", "< 1 day", "longer")
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LONGEST_BAR = 40
+_CUT = "..."  # in every encoding three columns; where an ellipsis becomes an escape, lines would be too long
 
 
 def statistics_lines(found: Statistics, width: int, remark: str, *, blocks: bool) -> Iterator[str]:
@@ -47,8 +47,8 @@ def statistics_lines(found: Statistics, width: int, remark: str, *, blocks: bool
     if found.waits is not None:
         yield from ("", *_waits(found.waits, width, blocks=blocks))
     if found.transports:
-        yield ""
-        yield cut("transport    " + ", ".join(f"{visible(name)} {count}" for name, count in found.transports.items()), width)
+        counts = ", ".join(f"{visible(name)} {count}" for name, count in found.transports.items())
+        yield from ("", cut(f"transport    {counts}", width, _CUT))
     yield ""
     for text in (*_remarks(found), remark):
         yield from textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
@@ -136,8 +136,8 @@ def _table(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
     room = max(8, width - 4 - max(len(text) for _, text in shown))
     first = min(room, max(cells(name) for name, _ in shown))
     for name, text in shown:
-        kept = cut(name, first)
-        yield cut(f"  {kept}{' ' * (first - cells(kept))}  {text}", width)
+        kept = cut(name, first, _CUT)
+        yield cut(f"  {kept}{' ' * (first - cells(kept))}  {text}", width, _CUT)
     if len(rows) > SHOWN:
         yield f"  and {len(rows) - SHOWN} more"
 
@@ -173,22 +173,3 @@ def _remarks(found: Statistics) -> Iterator[str]:
         yield f"requests whose time cannot be read, and which are in no period: {found.undated}"
     if found.unvouched:
         yield f"lines that nothing vouches for, and which were not counted: {found.unvouched}"
-
-
-def cells(text: str) -> int:
-    """Columns that the text takes on a terminal."""
-    return sum(_cells(character) for character in text)
-
-
-def _cells(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
-
-
-def cut(text: str, width: int) -> str:
-    """The text, if it fits; otherwise its beginning and an ellipsis."""
-    if cells(text) <= width:
-        return text
-    ends = accumulate(map(_cells, text))
-    return f"{text[: sum(end <= width - 3 for end in ends)]}..."

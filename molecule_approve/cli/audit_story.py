@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from molecule_approve.errors import AuditError, DeliveryError, UsageError
+from molecule_approve.places import write_private
 from molecule_approve.safe_text import json_line, visible
 
 from . import options, output
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from molecule_approve.audit.story import Fit, Gathered
 
     from .audit_story_view import Piece
-
-SHORTEST = 6
-"""Characters of an id that are asked for at least."""
 
 _EVERY = 1_000
 """Lines after which it is told how far the reading is."""
@@ -78,10 +76,11 @@ def stats(
     from .audit_meter import meter  # noqa: PLC0415
     from .audit_stats_view import statistics_json, statistics_lines  # noqa: PLC0415
     from .audit_story_view import UNPROVED  # noqa: PLC0415
+    from .moments import parse_moment  # noqa: PLC0415
 
     now = datetime.now(UTC)
-    first = None if since is None else _when(since, "--since", now)
-    last = None if until is None else _when(until, "--until", now)
+    first = None if since is None else parse_moment(since, "--since", now)
+    last = None if until is None else parse_moment(until, "--until", now)
     with _history(options.audit_log_path(config, audit_log)) as history:
         history.complain()
         with meter("counting") as watch:
@@ -164,9 +163,9 @@ class _History(NamedTuple):
         from molecule_approve.audit.story import gather, is_beginning, which  # noqa: PLC0415
 
         newest = partial(skim.backwards, self.snapshot)
-        if len(text) < SHORTEST:
+        if len(text) < options.SHORTEST_ID:
             raise UsageError(
-                f"{text!r} is too short for an id", hint=f"give at least {SHORTEST} characters of its beginning"
+                f"{text!r} is too short for an id", hint=f"give at least {options.SHORTEST_ID} characters of its beginning"
             )
         fits = which(newest, text)
         if len(fits) > 1:
@@ -230,19 +229,6 @@ def _history(path: Path) -> Iterator[_History]:
         raise files.explained(exc, "read", path) from exc
 
 
-def _when(text: str, option: str, now: datetime) -> datetime:
-    """A moment: an RFC 3339 time, or a duration back from now."""
-    from molecule_approve.audit.story import moment  # noqa: PLC0415
-    from molecule_approve.durations import parse_duration  # noqa: PLC0415
-
-    try:
-        return moment(text) or now - timedelta(seconds=parse_duration(text))
-    except (UsageError, OverflowError) as exc:
-        raise UsageError(
-            f"{option}: {text[:40]!r} is no time", hint="write a duration like 2h or 1d, or a time like 2026-04-27T10:00:00Z"
-        ) from exc
-
-
 # --- telling -------------------------------------------------------------------------------------------------------------
 
 
@@ -299,28 +285,11 @@ def _keep(path: Path, data: bytes) -> None:
         DeliveryError: it cannot be written.
 
     """
-    import tempfile  # noqa: PLC0415 - whoever only reads does without its imports
-
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(handle)
-            os.link(name, path)  # fails where the name is taken, however lately; a rename would not
-        finally:
-            Path(name).unlink()
-        _sync(path.parent)
+        write_private(path, data, over=False)
     except FileExistsError as exc:
         raise UsageError(
             f"--output: {str(path)!r} is there already", hint="nothing is overwritten: name another file"
         ) from exc
     except OSError as exc:
         raise DeliveryError(f"{path} cannot be written: {exc.strerror}", hint="name a file in a folder of yours") from exc
-
-
-def _sync(folder: Path) -> None:
-    from molecule_approve.audit.files import sync_folder  # noqa: PLC0415
-
-    sync_folder(folder)

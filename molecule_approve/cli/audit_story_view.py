@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome
-from molecule_approve.audit.story import Entry, Story, moment
+from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, moment
 from molecule_approve.safe_text import visible, visible_lines
 
 if TYPE_CHECKING:
+    from molecule_approve.audit.story import Entry, Story
     from molecule_approve.model import JsonValue
 
 Piece = tuple[str, str]

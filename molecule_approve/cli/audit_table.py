@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.audit.chain import link_of
-from molecule_approve.audit.record import RecordOutcome, decode
+from molecule_approve.audit.record import RecordOutcome, decode, moment
 from molecule_approve.safe_text import visible
-
-from .audit_view import moment
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue

@@ -66,10 +66,11 @@ def tail(
     """Show the last records of the audit log, its archives included; in a pipe, the log's own lines."""
     from molecule_approve.audit import follow as following  # noqa: PLC0415 - help needs none of it
 
-    from .audit_view import Filters, parse_since  # noqa: PLC0415
+    from .audit_filters import Filters  # noqa: PLC0415
+    from .moments import parse_moment  # noqa: PLC0415
 
-    moment = None if since is None else parse_since(since, datetime.now(UTC))
-    filters = Filters(outcome, event_type, trace, actor, moment)
+    first = None if since is None else parse_moment(since, "--since", datetime.now(UTC))
+    filters = Filters(outcome, event_type, trace, actor, first)
     choice = following.Choice(
         10 if count is None and since is None else count, filters.wanted, None if since is None else filters.is_too_old
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from molecule_approve.errors import ApprovalError, AuditError, DeliveryError, UsageError
+from molecule_approve.errors import AuditError, UsageError
 from molecule_approve.safe_text import visible
 
 from . import options, output
+from .deliver import failing_aloud
 from .exits import Exit
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from molecule_approve.audit.seal import SealKey
     from molecule_approve.config import Flags
     from molecule_approve.model import JsonValue
+
+    from .deliver import Told
 
 _BEGIN = 4096
 """Bytes in which an export says that it is one."""
@@ -67,7 +70,7 @@ def verify(
     wanted = _Wanted([_head(text) for text in expect or ()], _keys(seal_key_file), begins or 1)
     if file is not None and (begins is not None or against_platform):
         raise UsageError("--from and --against-platform are for the whole log", hint="leave them away, or FILE")
-    with _failing_aloud(json=json):
+    with failing_aloud(json=json, form=_unchecked):
         if file is not None:
             return _verify_file(Path(file), wanted, json=json)
         flags = Flags(config, platform_url, workspace_id, audit_log)
@@ -82,19 +85,9 @@ class _Wanted(NamedTuple):
     begins: int
 
 
-@contextlib.contextmanager
-def _failing_aloud(*, json: bool) -> Iterator[None]:
-    """With ``--json`` a failure is an object on stdout too, before it goes on its way."""
-    try:
-        yield
-    except DeliveryError:
-        raise  # nobody reads stdout
-    except ApprovalError as exc:
-        if json:
-            with contextlib.suppress(DeliveryError):
-                error = {"kind": exc.kind, "message": exc.message, "hint": exc.hint}
-                output.answer_json({"whole": None, "error": dict(error)})
-        raise
+def _unchecked(told: Told) -> JsonValue:
+    """What ``--json`` says where the log could not be checked: it is neither whole nor damaged."""
+    return {"whole": None, "error": told["error"]}
 
 
 def _tell(said: Iterable[str], facts: dict[str, JsonValue], *, json: bool) -> int:

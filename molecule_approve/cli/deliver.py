@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .stop import SignalStop
 
 Undelivered = Callable[[Verdict, ApprovalError], Verdict]
+Told = dict[str, JsonValue]
+"""A verdict as one JSON object."""
 
 
 def vacant(path: str, option: str) -> Path:
@@ -81,8 +83,14 @@ def failed(error: Exception) -> Verdict:
 
 
 @contextlib.contextmanager
-def failing_aloud(*, json: bool, many: bool = False) -> Iterator[None]:
-    """With ``--json`` a failure is an object on stdout too (in an array where there are many), before it goes on its way."""
+def failing_aloud(*, json: bool, form: Callable[[Told], JsonValue] = dict) -> Iterator[None]:
+    """With ``--json`` a failure is told on stdout too, before it goes on its way.
+
+    Args:
+        json: whether ``--json`` was given.
+        form: makes of the object of a failed verdict what the command prints; the object itself by default.
+
+    """
     try:
         yield
     except DeliveryError:
@@ -91,8 +99,13 @@ def failing_aloud(*, json: bool, many: bool = False) -> Iterator[None]:
         told = failed(exc).as_json()
         if json:
             with contextlib.suppress(DeliveryError):  # what failed is the news, and has a code of its own
-                output.answer_json([told] if many else told)
+                output.answer_json(form(told))
         raise
+
+
+def in_array(told: Told) -> JsonValue:
+    """The form of a failure where the answer would have been many objects."""
+    return [told]
 
 
 class Report(NamedTuple):

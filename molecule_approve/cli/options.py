@@ -32,6 +32,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 
 
+SHORTEST_ID = 6
+"""Characters of an id that are asked for at least, where its beginning will do; the help says so in words."""
+
+
 class GateCommand(TyperCommand):
     """A command whose 0 means yes: its help ends with 2, so that ``request "$X"`` never says yes to a hostile word."""
 

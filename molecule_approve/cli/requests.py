@@ -11,6 +11,8 @@ from molecule_approve.model import ApprovalRequest, Question
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import is_id, is_uuid
 
+from .options import SHORTEST_ID
+
 if TYPE_CHECKING:
     from molecule_approve.audit.journal import Journal
     from molecule_approve.client.platform import Platform
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
 READ = 10.0
 """Seconds that one read for a person may take."""
-
-SHORTEST = 6
 
 
 def find_id(platform: Platform, text: str, deadline: Deadline) -> str:
@@ -32,9 +32,9 @@ def find_id(platform: Platform, text: str, deadline: Deadline) -> str:
     """
     if is_uuid(text):
         return text.lower()
-    if not is_id(text) or len(text) < SHORTEST:
+    if not is_id(text) or len(text) < SHORTEST_ID:
         raise UsageError(
-            f"{text[:80]!r} is no id", hint=f"give the request's id, or at least {SHORTEST} characters of its beginning"
+            f"{text[:80]!r} is no id", hint=f"give the request's id, or at least {SHORTEST_ID} characters of its beginning"
         )
     rows = platform.list_requests(deadline.capped(READ))
     found = {row.id for row in rows if row.id.lower().startswith(text.lower())}

@@ -16,7 +16,7 @@ from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
 
 from . import exits, options, output
-from .deliver import failing_aloud
+from .deliver import failing_aloud, in_array
 from .exits import Exit
 from .requests import READ, find_id
 
@@ -110,7 +110,7 @@ def status(
     from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
     from molecule_approve.config import Flags  # noqa: PLC0415
 
-    with failing_aloud(json=json, many=approval is None):
+    with failing_aloud(json=json, form=in_array if approval is None else dict):
         settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
         with contextlib.closing(assemble.platform(settings)) as platform:
             if approval is not None:
@@ -149,7 +149,7 @@ def pending(
 
     if watch:
         _must_watch(json=json)
-    with failing_aloud(json=json, many=True):
+    with failing_aloud(json=json, form=in_array):
         settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
         approver = approver_token(os.environ)
         with contextlib.closing(assemble.platform(settings, approver=approver)) as platform:

@@ -40,12 +40,13 @@ def _cells(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
 
 
-def cut(text: str, width: int) -> str:
-    """The text if it fits; otherwise as much of its beginning as does, and an ellipsis."""
+def cut(text: str, width: int, mark: str = "…") -> str:
+    """The text if it fits; otherwise as much of its beginning as does, and a mark (of narrow characters)."""
     if cells(text) <= width:
         return text
-    piece = next(wrapped(text, width - 1))
-    return f"{piece if cells(piece) < width else ''}…"[: max(0, width)]
+    room = width - len(mark)
+    piece = next(wrapped(text, room))
+    return f"{piece if cells(piece) <= room else ''}{mark}"[: max(0, width)]
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:

@@ -21,6 +21,7 @@ from molecule_approve.audit.record import (
     encode,
     is_as_asked,
     mask,
+    moment,
     needle,
 )
 from molecule_approve.errors import AuditError
@@ -162,3 +163,9 @@ def test_the_needle_is_what_the_line_holds(make: Callable[..., Record]) -> None:
 def test_the_endings_are_those_of_the_design() -> None:
     """Exactly five outcomes end a request."""
     assert {str(word) for word in ENDINGS} == {"granted", "denied", "timeout", "withdrawn", "failure"}
+
+
+@pytest.mark.parametrize("text", [None, 7, "", "noon", "2026-04-27", "2026-04-27T10:00:00", "0001-01-01T00:00:00+23:00"])
+def test_what_is_no_moment_is_none(text: str | int | None) -> None:
+    """A time without its offset from UTC, or one that no calendar holds, is none."""
+    assert moment(text) is None

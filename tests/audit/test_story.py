@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import pytest
 
 from molecule_approve.audit.chain import link_of
-from molecule_approve.audit.story import Entry, Story, gather, moment, which
+from molecule_approve.audit.story import Entry, Story, gather, which
 from tests.audit.tales import begun, foreign, gathered, head, lines, newest, record
 
 
@@ -233,9 +233,3 @@ def test_time_that_passed_is_told_where_both_times_can_be_read() -> None:
     assert told.elapsed(odd) is None
     assert Story([odd, told.entries[0]]).elapsed(told.entries[0]) is None
     assert (odd.text("seq"), odd.text("n")) == ("", "1.5")
-
-
-@pytest.mark.parametrize("text", [None, 7, "", "noon", "2026-04-27", "2026-04-27T10:00:00", "0001-01-01T00:00:00+23:00"])
-def test_what_is_no_moment_is_none(text: str | int | None) -> None:
-    """A time without its offset from UTC, or one that no calendar holds, is none."""
-    assert moment(text) is None

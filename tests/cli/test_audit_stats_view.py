@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from molecule_approve.audit.stats import Statistics, statistics
-from molecule_approve.cli.audit_stats_view import SHOWN, bar, cells, cut, statistics_json, statistics_lines
+from molecule_approve.cli.audit_stats_view import SHOWN, bar, statistics_json, statistics_lines
+from molecule_approve.cli.window import cells
 from tests.audit.tales import begun, foreign, lines, record
 
 REMARK = "this was not verified, and it says so in a sentence that is longer than a narrow window"
@@ -120,14 +121,6 @@ def test_of_many_approvers_the_busiest_are_shown() -> None:
 def test_a_bar_is_as_long_as_its_share(count: int, blocks: bool, text: str) -> None:
     """In eighths of a character where there are such; what is there at all is seen."""
     assert bar(count, 16, 2, blocks=blocks) == text
-
-
-def test_wide_characters_count_two_and_combining_ones_none() -> None:
-    """A text is cut where it stops to fit."""
-    assert (cells("abc"), cells("日本"), cells("e\u0301")) == (3, 4, 1)
-    assert cut("abcdef", 6) == "abcdef"
-    assert cut("abcdefg", 6) == "abc..."
-    assert cut("日本日本", 6) == "日..."
 
 
 def test_json_is_one_object() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from molecule_approve.cli.deliver import Report, deliver, failing_aloud, vacant
+from molecule_approve.cli.deliver import Report, deliver, failing_aloud, in_array, vacant
 from molecule_approve.cli.stop import Audience, SignalStop
 from molecule_approve.errors import ApprovalError, DeliveryError, UsageError
 from molecule_approve.model import Failure, Outcome, Verdict
@@ -73,7 +73,7 @@ def test_trying_a_place_out_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize("many", [False, True])
 def test_a_failure_goes_on_its_way_after_it_was_told(capsys: pytest.CaptureFixture[str], many: bool) -> None:
     """As an object, or in an array; without --json stdout stays empty."""
-    with pytest.raises(UsageError), failing_aloud(json=True, many=many):
+    with pytest.raises(UsageError), failing_aloud(json=True, form=in_array if many else dict):
         raise UsageError("why")
     out = capsys.readouterr().out
     assert out.startswith("[{" if many else "{")

@@ -42,6 +42,15 @@ def test_a_text_is_cut_to_a_width(text: str, width: int, short: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "width", "short"),
+    [("abcdef", 6, "abcdef"), ("abcdefg", 6, "abc..."), ("漢字漢字", 6, "漢..."), ("abcd", 2, "..")],
+)
+def test_what_says_that_a_text_was_cut_can_be_chosen(text: str, width: int, short: str) -> None:
+    """For terminals that have no ellipsis."""
+    assert cut(text, width, "...") == short
+
+
+@pytest.mark.parametrize(
     ("text", "width", "pieces"),
     [
         ("", 3, [""]),

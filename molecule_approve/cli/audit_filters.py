@@ -1,17 +1,15 @@
-"""How lines of the audit log are chosen: the filters of ``audit tail``. Pure."""
+"""Which lines of the audit log are wanted: the filters of ``audit tail``. Pure."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from molecule_approve.audit.record import decode
-from molecule_approve.durations import parse_duration
-from molecule_approve.errors import UsageError
+from molecule_approve.audit.record import decode, moment
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from molecule_approve.model import JsonValue
 
 
@@ -58,37 +56,6 @@ class Filters:
 
 
 _ALL = Filters()
-
-
-def parse_since(text: str, now: datetime) -> datetime:
-    """The moment from which records are wanted: an RFC 3339 time, or a duration back from now (``2h``, ``1d``).
-
-    Raises:
-        UsageError: it is neither, or a time without its offset from UTC.
-
-    """
-    found = moment(text)
-    if found is not None:
-        return found
-    try:
-        return now - timedelta(seconds=parse_duration(text))
-    except (UsageError, OverflowError) as exc:
-        raise UsageError(
-            f"--since: {text[:40]!r} is no time", hint="write a duration like 2h or 1d, or a time like 2026-04-27T10:00:00Z"
-        ) from exc
-
-
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
-
-
-def moment(text: JsonValue) -> datetime | None:
-    """The moment that an RFC 3339 text names, in UTC; None where it names none."""
-    if not isinstance(text, str) or not _RFC3339.match(text):
-        return None
-    try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _not_before(timestamp: JsonValue, since: datetime) -> bool:

@@ -10,8 +10,7 @@ import pytest
 
 from molecule_approve.audit.chain import START
 from molecule_approve.audit.record import FIELDS, Record, encode
-from molecule_approve.cli.audit_view import Filters, parse_since
-from molecule_approve.errors import UsageError
+from molecule_approve.cli.audit_filters import Filters
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -83,29 +82,3 @@ def test_what_is_too_old_is_a_record_with_an_earlier_time() -> None:
     assert filters.is_too_old(b"{}")
     assert not filters.is_too_old(b"torn")
     assert not Filters().is_too_old(line())
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2h", NOW - timedelta(hours=2)),
-        ("90", NOW - timedelta(seconds=90)),
-        ("1d", NOW - timedelta(days=1)),
-        ("2026-04-27T10:00:00Z", datetime(2026, 4, 27, 10, tzinfo=UTC)),
-        ("2026-04-27t12:00:00.5+02:00", datetime(2026, 4, 27, 10, 0, 0, 500_000, tzinfo=UTC)),
-        ("2026-04-27 10:00:00z", datetime(2026, 4, 27, 10, tzinfo=UTC)),
-    ],
-)
-def test_since_is_a_duration_or_a_moment(text: str, moment: datetime) -> None:
-    """A duration counts back from now; a moment names its offset from UTC."""
-    assert parse_since(text, NOW) == moment
-
-
-@pytest.mark.parametrize(
-    "text", ["", "5 parsecs", "yesterday", "2026-04-27", "2026-04-27T10:00:00", "2026-13-27T10:00:00Z", "999999999d", "-1h"]
-)
-def test_anything_else_is_a_usage_error(text: str) -> None:
-    """What is neither is said, with what to write."""
-    with pytest.raises(UsageError, match="--since") as caught:
-        parse_since(text, NOW)
-    assert "2h" in caught.value.hint

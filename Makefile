@@ -64,7 +64,7 @@ docs-check: $(VENV)/dev ## Compare them with the code.
 
 package: $(VENV)/dev ## A wheel and an sdist in dist/.
 	rm -rf dist
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m hatchling build --directory dist
 
 check: lint types completions-check docs-check test ## All that CI runs.
 

@@ -74,7 +74,8 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
 }
 _SIGNALS = (
     "| 129, 130, 143 | interrupted | `request`, `wait` | | SIGHUP (or nobody left to tell), SIGINT, SIGTERM: `request` "
-    "withdrew first, as far as that was possible (`wait` only with `--withdraw`); other commands leave with 130 on Ctrl-C, but `serve` with 0 |"
+    "withdrew first, as far as that was possible (`wait` only with `--withdraw`); other commands leave with 130 on Ctrl-C, "
+    "but `serve` with 0 |"
 )
 
 

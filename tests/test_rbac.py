@@ -42,8 +42,11 @@ def test_admin_may_do_everything() -> None:
 
 
 def test_one_granting_role_among_many_is_enough() -> None:
-    """Roles add up."""
-    rbac.permit(["read-only", "operator"], {})
+    """Roles add up: another one takes nothing away, wherever it stands, and two that do not grant it do not."""
+    for roles in (["read-only", "operator"], ["operator", "read-only"]):
+        rbac.permit(roles, {})
+    with pytest.raises(NotPermittedError):
+        rbac.permit(["read-only", "no-approval"], {})
 
 
 @pytest.mark.parametrize("role", ["operator", "admin", "no-delegation"])

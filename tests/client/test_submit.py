@@ -246,7 +246,10 @@ def test_a_used_key_found_after_nonsense_is_told_as_such() -> None:
     scene = Scene(key="job-1")
     scene.platform.submits = [ProtocolError("no id")]
     scene.platform.finds = [None, row("denied", "bob", reason="because")]
-    scene.fails(KeyUsedError)
+    failure = scene.fails(KeyUsedError)
+    assert isinstance(failure, KeyUsedError)
+    assert failure.approval_id == OURS
+    assert scene.calls.count("submit") == 1
 
 
 @pytest.mark.parametrize("at", [0.0, 0.1, 5.0])

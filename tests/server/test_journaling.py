@@ -35,9 +35,10 @@ def _log_held(places: Places) -> Iterator[None]:
         os.close(handle)
 
 
-def _unmarked(places: Places) -> int:
+def _marks(places: Places) -> list[bool]:
+    """Of each ending in the database, the oldest first, whether it is noted as being in the log."""
     with closing(sqlite3.connect(places.database)) as database:
-        return int(database.execute("SELECT count(*) FROM journal WHERE journaled = 0").fetchone()[0])
+        return [bool(journaled) for (journaled,) in database.execute("SELECT journaled FROM journal ORDER BY number")]
 
 
 def test_every_ending_stands_in_the_log_with_its_actor(desk: Desk) -> None:
@@ -70,7 +71,7 @@ def test_every_ending_stands_in_the_log_with_its_actor(desk: Desk) -> None:
 def test_what_the_log_holds_is_noted_in_the_database(desk: Desk) -> None:
     """So that a later start need not look into the log."""
     desk.decide(desk.ask())
-    wait_for(lambda: _unmarked(desk.server.places) == 0, "the row is not marked")
+    wait_for(lambda: _marks(desk.server.places) == [True], "the row is not marked")
 
 
 def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk: OpenDesk) -> None:
@@ -140,7 +141,7 @@ def test_a_crash_between_the_log_and_the_note_of_it_doubles_nothing(server_place
     with server_places.server_log.open("ab") as log:
         log.write(b'{"another": "tool"}\nno json\n')
     with Running(Plan(server_places)):
-        wait_for(lambda: _unmarked(server_places) == 0, "the rows are not marked")
+        wait_for(lambda: _marks(server_places) == [True, True], "the rows are not marked")
     lines = server_places.server_log.read_text().splitlines()
     assert [held in line for line in lines] == [True, False, False, False]
     assert [lacking in line for line in lines] == [False, False, False, True]
@@ -158,9 +159,9 @@ def test_a_note_that_the_database_refuses_is_made_later(open_desk: OpenDesk) -> 
         # Each of these waits in the same line as the note, and is refused after it.
         for _ in range(5):
             assert desk.asker.post(desk.path, json={"action": "a"}).status_code == 503
-        assert _unmarked(desk.server.places) == 1
+        assert _marks(desk.server.places) == [False]
         holder.execute("ROLLBACK")
-    wait_for(lambda: _unmarked(desk.server.places) == 0, "the row is not marked")
+    wait_for(lambda: _marks(desk.server.places) == [True], "the row is not marked")
 
 
 def test_a_log_that_cannot_be_read_at_the_start_is_told_and_written_to_later(server_places: Places) -> None:
@@ -178,6 +179,6 @@ def test_a_log_that_cannot_be_read_at_the_start_is_told_and_written_to_later(ser
         assert "1 decisions from before this start are not journaled" in said[0]
     server_places.server_log.rmdir()
     with Running(Plan(server_places)):
-        wait_for(lambda: _unmarked(server_places) == 0, "the row is not marked")
+        wait_for(lambda: _marks(server_places) == [True], "the row is not marked")
     # Before it the log says itself that it was gone.
     assert [record["action"] for record in read_log(server_places)] == ["recover", "approve"]

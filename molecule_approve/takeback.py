@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 EFFORT = 2.0
 """Seconds that taking a request back may take."""
+
+LOOKS = (0.0, 0.25, 0.75)
+"""Seconds before each look for a question whose POST was broken off: the platform may still be at work on it.
+
+One second in all, the other one of EFFORT is kept for taking back what was found; three reads, as the contract allows.
+"""
 
 _DECISIONS = frozenset({Ruling.APPROVED, Ruling.DENIED, Ruling.EXPIRED})
 
@@ -45,6 +52,7 @@ class TakeBack:
         request: what was asked, to find it by.
         deadline: the invocation's own: what was said more than five seconds after it does not stand, for the machine slept.
         warn: is told what goes wrong; nothing is raised.
+        looks: seconds before each look for a question that may be there.
 
     """
 
@@ -52,6 +60,7 @@ class TakeBack:
     request: ApprovalRequest
     deadline: Deadline
     warn: Callable[[ApprovalError], None]
+    looks: tuple[float, ...] = LOOKS
 
     def __call__(self, question: Question | None, *, maybe_there: bool) -> TakenBack:
         """Take it back.
@@ -87,7 +96,9 @@ class TakeBack:
         return TakenBack(question, ended=ruling is Ruling.WITHDRAWN, stood=row if ruling in _DECISIONS else None)
 
     def _unseen(self, effort: Deadline) -> Question | None:
-        row = self.platform.find(self.request, effort)
-        if row is None:
-            return None
-        return Question(row.id, self.request.workspace_id, self.request.action, self.request.task_id)
+        for pause in self.looks:
+            time.sleep(min(pause, effort.left()))
+            row = self.platform.find(self.request, effort)
+            if row is not None:
+                return Question(row.id, self.request.workspace_id, self.request.action, self.request.task_id)
+        return None

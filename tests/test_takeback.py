@@ -9,7 +9,7 @@ import pytest
 from molecule_approve.client.platform import Sighting, Withdrawal
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, RejectedError, UnavailableError
-from molecule_approve.takeback import TakeBack, TakenBack
+from molecule_approve.takeback import EFFORT, LOOKS, TakeBack, TakenBack
 from tests.client.fakes import OTHER, Clock, Contract, question, request, row
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Scene:
         self.platform = Contract(self.clock)
         self.warnings: list[ApprovalError] = []
         deadline = Deadline(self.clock.now - overdue, self.clock)
-        self.take_back = TakeBack(self.platform, request(), deadline, self.warnings.append)
+        self.take_back = TakeBack(self.platform, request(), deadline, self.warnings.append, looks=(0.0, 0.001, 0.001))
 
     @property
     def calls(self) -> list[str]:
@@ -57,6 +57,20 @@ def test_a_question_that_may_be_there_is_looked_for() -> None:
     taken = scene.take_back(None, maybe_there=True)
     assert taken.question is not None
     assert (taken.question.approval_id, taken.ended, scene.platform.taken_back) == (OTHER, True, [OTHER])
+
+
+def test_a_platform_that_is_still_at_work_is_looked_at_again() -> None:
+    """A question that appears only at the third look, its POST having been broken off, is taken back all the same."""
+    scene = Scene()
+    scene.platform.finds = [None, None, row(id=OTHER)]
+    assert scene.take_back(None, maybe_there=True).ended
+    assert scene.calls == ["find", "find", "find", "withdraw"]
+
+
+def test_the_looks_leave_time_to_take_it_back() -> None:
+    """Half of the effort at most goes into looking, and the first look is at once."""
+    assert LOOKS[0] == 0
+    assert sum(LOOKS) <= EFFORT / 2
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,13 @@ def act_then_hold(exchange: Exchange) -> None:
     exchange.channel.wait_for_end()
 
 
+def act_once_looked_for(exchange: Exchange) -> None:
+    """Do it only after somebody has looked for it in vain, and never answer."""
+    exchange.platform.await_count("list", 2)
+    exchange.default()
+    exchange.channel.wait_for_end()
+
+
 def act_then(code: int, body: bytes, *headers: tuple[str, str]) -> Behaviour:
     """Do it, and answer something else."""
 

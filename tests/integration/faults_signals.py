@@ -199,6 +199,7 @@ SIGNALS = (
     *_signalled("in the TLS handshake", _initiated, _silent_tls, paths=POLL),
     *_signalled("while connecting", _initiated, _full_backlog, paths=POLL),
     *_signalled("with the POST unanswered", _posted, breaks("submit", does.act_then_hold)),
+    *_signalled("while the POST is worked on", _posted, breaks("submit", does.act_once_looked_for), paths=POLL),
     *_signalled("with the POST held", _posted, breaks("submit", does.hold)),
     *_signalled("in the wait", _waiting),
     *_signalled("at a terminal", _waiting, start=_at_terminal, check=_cursor_is_back),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from molecule_approve.audit.chain import Head
     from molecule_approve.audit.story import Fit, Gathered
 
-    from .audit_story_view import Piece
+    from .pieces import Piece
 
 _EVERY = 1_000
 """Lines after which it is told how far the reading is."""
@@ -243,26 +243,11 @@ def _tell(text: str) -> None:
 
 def _rendering() -> Callable[[Iterable[Piece]], str]:
     """How pieces of a line become text: with colours where somebody sees them."""
-    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
+    from .pieces import painted  # noqa: PLC0415 - help needs it not
+    from .window import colours_wanted  # noqa: PLC0415
 
-    terminal = output.is_terminal(sys.stdout) and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
-    if not terminal or os.environ.get("NO_COLOR") or in_ci(os.environ):
-        return lambda pieces: "".join(text for text, _ in pieces).rstrip()
-    return _coloured()
-
-
-def _coloured() -> Callable[[Iterable[Piece]], str]:
-    from rich.console import Console  # noqa: PLC0415 - a third of the start, and only a terminal needs it
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
-
-    def coloured(pieces: Iterable[Piece]) -> str:
-        with console.capture() as captured:  # Rich must not write by itself: it leaves with 1 when the reader is gone
-            console.print(Text.assemble(*pieces), end="")
-        return captured.get()
-
-    return coloured
+    coloured = output.is_terminal(sys.stdout) and colours_wanted()
+    return lambda pieces: painted(pieces, coloured=coloured).rstrip()
 
 
 def _width() -> int:

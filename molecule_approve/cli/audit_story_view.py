@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, moment
 from molecule_approve.safe_text import visible, visible_lines
 
+from .pieces import style_of
+
 if TYPE_CHECKING:
     from molecule_approve.audit.story import Entry, Story
     from molecule_approve.model import JsonValue
 
-Piece = tuple[str, str]
-"""Text that is safe to show, and a Rich style for it."""
+    from .pieces import Piece
 
 UNVOUCHED = "(nothing vouches for this line)"
 """What follows a line without a chain."""
@@ -26,19 +27,6 @@ NOT_PERMITTED = "not_permitted"
 
 _WIDTH = 11  # of the names before the facts
 _TIME = 9  # of the time that passed
-
-# Green a yes, red a no, yellow nobody's decision, magenta a fault: as `audit tail` colours them.
-_STYLES: dict[str, str] = {
-    RecordOutcome.GRANTED: "bold green",
-    RecordOutcome.DENIED: "bold red",
-    RecordOutcome.TIMEOUT: "yellow",
-    RecordOutcome.WITHDRAWN: "yellow",
-    RecordOutcome.FAILURE: "bold magenta",
-    RecordOutcome.FAILED: "bold magenta",
-    RecordOutcome.INITIATED: "cyan",
-    RecordOutcome.REQUESTED: "cyan",
-    RecordOutcome.RESUMED: "cyan",
-}
 
 # What the sentences say already.
 _SAID = frozenset(
@@ -145,14 +133,10 @@ def _happening(story: Story, entry: Entry) -> list[Piece]:
         ("  " if entry.link is not None else "? ", "dim"),
         (f"{_time(entry)}  {_elapsed(story.elapsed(entry)):>{_TIME}}  ", "dim"),
         (which.get(entry.text("invocation"), ""), "dim"),
-        (happened(entry), _style(entry)),
+        (happened(entry), style_of(entry.kind[2])),
         (_measured(entry), "dim"),
     ]
     return pieces if entry.link is not None else [*pieces, (f"  {UNVOUCHED}", "dim")]
-
-
-def _style(entry: Entry) -> str:
-    return _STYLES.get(entry.kind[2], "")
 
 
 def _time(entry: Entry) -> str:
@@ -275,7 +259,7 @@ def _ended(story: Story) -> list[Piece]:
         return [("open: nothing has ended it yet", "bold")]
     elapsed = story.elapsed(ending)
     after = "" if elapsed is None or len(story.entries) == 1 else f", {_elapsed(elapsed)}"
-    return [("ended: ", "dim"), (happened(ending), _style(ending)), (after, "dim")]
+    return [("ended: ", "dim"), (happened(ending), style_of(ending.kind[2])), (after, "dim")]
 
 
 def _word(entry: Entry, name: str) -> str:

@@ -9,33 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.audit.chain import link_of
-from molecule_approve.audit.record import RecordOutcome, decode, moment
+from molecule_approve.audit.record import decode, moment
 from molecule_approve.safe_text import visible
+
+from .pieces import style_of
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
+    from .pieces import Piece
+
 UNVOUCHED = "(unvouched) "
 """What precedes the text of a line without a chain, another tool's or a torn one, besides its question mark."""
-
-Piece = tuple[str, str]
-"""Text that is safe to show, and a style for it; see :data:`STYLES`."""
-
-STYLES = {"bold": "1", "dim": "2", "good": "1;32", "bad": "1;31", "nobody": "33", "fault": "1;35", "going": "36", "": ""}
-"""What ECMA-48 calls them."""
-
-# The colours say what came of it: green a yes, red a no, yellow nobody's decision, magenta a fault.
-_OUTCOMES: dict[str, str] = {
-    RecordOutcome.GRANTED: "good",
-    RecordOutcome.DENIED: "bad",
-    RecordOutcome.TIMEOUT: "nobody",
-    RecordOutcome.WITHDRAWN: "nobody",
-    RecordOutcome.FAILURE: "fault",
-    RecordOutcome.FAILED: "fault",
-    RecordOutcome.INITIATED: "going",
-    RecordOutcome.REQUESTED: "going",
-    RecordOutcome.RESUMED: "going",
-}
 
 _MARK, _OUTCOME = 2, 9
 _GAP = "  "
@@ -98,7 +83,7 @@ class Table:
         text = f"{'' if chained else UNVOUCHED}{_subject(fields)}{_word(fields, 'resource')}"
         cells = [
             [(self._fit(_time(fields, room.time), room.time), "dim")],
-            [(self._fit(outcome, _OUTCOME), _OUTCOMES.get(outcome, "") if chained else "dim")],
+            [(self._fit(outcome, _OUTCOME), style_of(outcome) if chained else "dim")],
             self._action(text, _details(fields), room.action, "" if chained else "dim"),
             [(self._who(fields, room.who), "" if chained else "dim")],
             [(self._fit(_word(fields, "trace_id"), room.trace, ellipsis=False), "dim")],

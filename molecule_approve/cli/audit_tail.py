@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import sys
 from datetime import UTC, datetime
@@ -149,30 +148,13 @@ def _encoded(text: str) -> bytes:
 
 
 def _tabulated() -> Callable[[bytes], bytes]:
-    from .audit_table import STYLES, Piece, Table  # noqa: PLC0415 - only a terminal needs it
+    from .audit_table import Table  # noqa: PLC0415 - only a terminal needs it
+    from .pieces import painted  # noqa: PLC0415
+    from .window import colours_wanted, size_of  # noqa: PLC0415
 
-    table, are_coloured = Table(sys.stdout.encoding), _colours_wanted()
-
-    def painted(piece: Piece) -> str:
-        text, style = piece
-        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if are_coloured and STYLES[style] and text.strip() else text
+    table, coloured = Table(sys.stdout.encoding), colours_wanted()
 
     def tabulated(line: bytes) -> bytes:
-        return b"".join(_encoded("".join(map(painted, row))) for row in table.rows(line, _columns()))
+        return b"".join(_encoded(painted(row, coloured=coloured)) for row in table.rows(line, size_of(sys.stdout).columns))
 
     return tabulated
-
-
-def _columns() -> int:
-    """The width of the window just now; people change it while they look."""
-    return os.get_terminal_size(sys.stdout.fileno()).columns or 80  # a terminal that was never told its size says 0
-
-
-def _colours_wanted() -> bool:
-    """NO_COLOR says, then FORCE_COLOR, then the terminal and CI."""
-    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
-
-    if os.environ.get("NO_COLOR"):
-        return False
-    dumb = os.environ.get("TERM", "dumb") in {"dumb", "unknown"} or in_ci(os.environ)
-    return bool(os.environ.get("FORCE_COLOR")) or not dumb

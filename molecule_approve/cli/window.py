@@ -67,7 +67,21 @@ def padded(text: str, width: int) -> str:
     return short + " " * (width - cells(short))
 
 
+def colours_wanted() -> bool:
+    """Whether a terminal gets colours: NO_COLOR says, then FORCE_COLOR, then the kind of terminal, and CI."""
+    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
+
+    if os.environ.get("NO_COLOR"):
+        return False
+    dumb = os.environ.get("TERM", "dumb") in {"dumb", "unknown"} or in_ci(os.environ)
+    return bool(os.environ.get("FORCE_COLOR")) or not dumb
+
+
 def styled(text: str, style: str) -> str:
-    """The text in a style where one is wanted: NO_COLOR says, and what the terminal is."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") in {"dumb", "unknown"}
-    return text if plain or not style else f"\x1b[{style}m{text}\x1b[0m"
+    """The text in a style, where colours are wanted."""
+    return in_style(text, style) if colours_wanted() else text
+
+
+def in_style(text: str, style: str) -> str:
+    """The text in a style, wanted or not: whoever writes many lines asks once."""
+    return f"\x1b[{style}m{text}\x1b[0m" if style else text

@@ -144,7 +144,7 @@ def test_the_story_goes_on_through_archives(journal: Journal, log: Path, capsys:
 
 
 def test_a_terminal_gets_colours_where_they_are_wanted(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The outcome is green; NO_COLOR, a dumb terminal and CI get the same words without a control code."""
+    """The outcome is green; NO_COLOR, a dumb terminal and CI get the same words in plain, but for FORCE_COLOR."""
     with at_a_terminal(monkeypatch) as read:
         assert main(["audit", "show", TRACE]) == 0
         assert "\x1b[1;32mapproved by alice" in read()
@@ -155,6 +155,10 @@ def test_a_terminal_gets_colours_where_they_are_wanted(journal: Journal, monkeyp
             shown = read()
             assert "\x1b" not in shown
             assert "approved by alice" in shown
+        monkeypatch.setenv("CI", "true")
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        assert main(["audit", "show", TRACE]) == 0
+        assert "\x1b[1;32mapproved by alice" in read()
 
 
 def test_a_reader_that_has_had_enough_is_no_error(journal: Journal, monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:

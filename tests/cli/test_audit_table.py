@@ -10,7 +10,8 @@ from rich.cells import cell_len
 
 from molecule_approve.audit.chain import START
 from molecule_approve.audit.record import FIELDS, Record, encode
-from molecule_approve.cli.audit_table import STYLES, UNVOUCHED, Table, layout
+from molecule_approve.cli.audit_table import UNVOUCHED, Table, layout
+from molecule_approve.cli.pieces import STYLES
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue

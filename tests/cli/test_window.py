@@ -78,11 +78,14 @@ def test_a_cell_is_exactly_as_wide_as_wanted() -> None:
         ({"TERM": "xterm", "NO_COLOR": ""}, "\x1b[1mx\x1b[0m"),
         ({"TERM": "dumb"}, "x"),
         ({}, "x"),
+        ({"TERM": "xterm", "CI": "true"}, "x"),
+        ({"TERM": "dumb", "CI": "true", "FORCE_COLOR": "1"}, "\x1b[1mx\x1b[0m"),
+        ({"TERM": "xterm", "NO_COLOR": "1", "FORCE_COLOR": "1"}, "x"),
     ],
 )
 def test_styles_where_they_are_wanted(environ: dict[str, str], text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_COLOR and a dumb terminal get none."""
-    for name in ("TERM", "NO_COLOR"):
+    """NO_COLOR, a dumb terminal and CI get none, but for FORCE_COLOR."""
+    for name in ("TERM", "NO_COLOR", "FORCE_COLOR", "CI"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)

@@ -316,6 +316,7 @@ def test_more_than_fit_are_counted() -> None:
 def test_what_ends_soon_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """In yellow, where colours are wanted; what tells no time left does not."""
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("NO_COLOR", "CI"):
+        monkeypatch.delenv(name, raising=False)
     lines = picture(state_of(waiting(1), waiting(2, seconds=90), waiting(3, seconds=None)), NOW, Size(80, 24))
     assert [line.startswith("\x1b[33m") for line in lines[3:6]] == [True, False, False]

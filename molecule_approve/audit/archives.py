@@ -1,7 +1,7 @@
 """The files that one log consists of: the live one and its archives, ours and logrotate's, in the order of their records.
 
-Which names are archives, how they are opened (also compressed ones), and how a full log becomes an archive stand here;
-what stands in a line is the chain's business.
+Which names are archives, and how they are opened, compressed ones too, stands here; how a full log becomes one is
+`rotation.py`'s business, and what stands in a line the chain's.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Snapshot:
         now = piece
         while True:
             handle = _opened_or_none(now.path)
-            if handle is not None and _identity(os.fstat(handle)) == now.identity:
+            if handle is not None and identity_of(os.fstat(handle)) == now.identity:
                 return _text_behind(now.path, handle)
             if handle is not None:
                 os.close(handle)
@@ -160,7 +160,7 @@ class Snapshot:
                 break
         pieces = [one for one in found if isinstance(one, Piece)]
         if self._live is not None:
-            live = Piece(self._log, first_link(self._live), _identity(os.fstat(self._live)), live=True)
+            live = Piece(self._log, first_link(self._live), identity_of(os.fstat(self._live)), live=True)
             if not files.is_named(self._live, self._log):
                 # It was rotated in this moment, and perhaps others after it: those are newer than what is called live here.
                 pieces = [piece for piece in pieces if not _is_newer(piece, live)]
@@ -192,7 +192,7 @@ def _listed(log: Path) -> dict[Path, Identity]:
             # What has a lock beside it is a log of its own, whatever it is called.
             if pattern.match(name) and name != log.name and f"{name}.lock" not in there:
                 with suppress(FileNotFoundError):
-                    found[log.with_name(name)] = _identity(log.with_name(name).lstat())
+                    found[log.with_name(name)] = identity_of(log.with_name(name).lstat())
     except FileNotFoundError:
         return {}
     except OSError as exc:
@@ -219,7 +219,8 @@ def _opened_or_none(path: Path) -> int | None:
         raise
 
 
-def _identity(found: os.stat_result) -> Identity:
+def identity_of(found: os.stat_result) -> Identity:
+    """Which file it is, whatever it is called."""
     return found.st_dev, found.st_ino
 
 
@@ -231,7 +232,7 @@ def _piece(path: Path) -> Piece | Unreadable | None:
             return None
         try:
             with _unpacked(path, handle) as file:
-                return Piece(path, _first_in(file), _identity(os.fstat(handle)), live=False)
+                return Piece(path, _first_in(file), identity_of(os.fstat(handle)), live=False)
         finally:
             os.close(handle)
     except AuditError as exc:

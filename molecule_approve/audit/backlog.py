@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from molecule_approve.errors import AuditError
 
 from . import archives, files, lines
+from .archives import identity_of
 from .chain import Head, Link, link_of
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def reading(log: Path, piece: Piece) -> Iterator[int]:
 
     """
     status = status_of(piece.path)
-    if status is not None and _identity(status) == piece.identity:
+    if status is not None and identity_of(status) == piece.identity:
         handle = archives.text_of(piece.path)
         try:
             yield handle
@@ -192,7 +193,7 @@ def newest_archives(log: Path, live: int | None) -> Generator[Archive | str, Non
         AuditError, OSError: the folder cannot be read, or an archive was removed meanwhile.
 
     """
-    used = set() if live is None else {_identity(os.fstat(live))}
+    used = set() if live is None else {identity_of(os.fstat(live))}
     newer = None if live is None else archives.first_link(live)
     while (path := _changed_last(archives.names(log), used)) is not None:
         with _proved(log, path, newer) as archive:
@@ -206,7 +207,7 @@ def newest_archives(log: Path, live: int | None) -> Generator[Archive | str, Non
 
 def _changed_last(names: list[Path], used: set[Identity]) -> Path | None:
     """The archive that was written last; compressing one keeps that time."""
-    found = [(status.st_mtime_ns, path) for path in names if (status := status_of(path)) and _identity(status) not in used]
+    found = [(status.st_mtime_ns, path) for path in names if (status := status_of(path)) and identity_of(status) not in used]
     return max(found)[1] if found else None
 
 
@@ -231,7 +232,7 @@ def _proved(log: Path, path: Path, newer: Link | None) -> Iterator[Archive | Non
         if last not in heads or before is None or after is None or not os.path.samestat(before, after):
             yield None
             return
-        piece = archives.Piece(path, archives.first_link(handle), _identity(after), live=False)
+        piece = archives.Piece(path, archives.first_link(handle), identity_of(after), live=False)
         yield Archive(piece, handle, newer)
     finally:
         os.close(handle)
@@ -255,10 +256,6 @@ def _all_others(log: Path, used: set[Identity], newer: Link | None) -> Iterator[
 def _backwards(handle: int, end: int) -> Iterator[bytes]:
     for _, line in lines.backwards(handle, lines.finished_end(handle, end)):
         yield line
-
-
-def _identity(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino
 
 
 def status_of(path: Path) -> os.stat_result | None:

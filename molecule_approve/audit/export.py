@@ -59,8 +59,14 @@ def build(
     }
 
 
-def stretch(newest: Iterable[bytes], first: Link, head: Head) -> list[bytes]:
-    """All chained lines from a record to the head, the oldest first, each once; given a log's lines, the newest first.
+def stretch(newest: Iterable[bytes], first: Link, head: Head, limit: int = LARGEST) -> list[bytes]:
+    """All chained lines from a record to the head, the oldest first, each once.
+
+    Args:
+        newest: the log's lines, the newest first.
+        first: the record.
+        head: the log's head.
+        limit: bytes that they may have together.
 
     Raises:
         AuditError: they are too many for one document.
@@ -75,7 +81,7 @@ def stretch(newest: Iterable[bytes], first: Link, head: Head) -> list[bytes]:
             continue
         found.append(line)
         last, size = link, size + len(line)
-        if size > LARGEST:
+        if size > limit:
             raise AuditError("the log is too long since then for one document", hint="leave --complete away")
         if link == first:
             break

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from molecule_approve.errors import AuditError
 
 from . import archives, backlog, files, lines
+from .archives import identity_of
 from .backlog import Choice
 from .chain import Head, Link, link_of
 from .rows import Rows
@@ -184,7 +185,7 @@ class _Follower:
             found = self._path.lstat()
         except FileNotFoundError:
             return False
-        return found.st_size == self._rows.at and _identity(found) == self._read[-1]
+        return found.st_size == self._rows.at and identity_of(found) == self._read[-1]
 
     def _is_named(self) -> bool:
         return self._rows is not None and files.is_named(self._rows.handle, self._path)
@@ -200,7 +201,7 @@ class _Follower:
 
     def _enter(self, handle: int) -> None:
         found = os.fstat(handle)
-        self._read.append(_identity(found))
+        self._read.append(identity_of(found))
         self._rows, self._is_new = Rows(handle, 0), True
 
     def _more(self) -> Iterator[Shown]:
@@ -316,7 +317,7 @@ class _Follower:
 
     def _is_newer(self, path: Path) -> bool:
         found = backlog.status_of(path)
-        return found is not None and found.st_mtime_ns >= self._changed and _identity(found) not in self._read
+        return found is not None and found.st_mtime_ns >= self._changed and identity_of(found) not in self._read
 
     def _between(self) -> Iterator[Shown]:
         """All records in archives that come after the newest that was read."""
@@ -360,7 +361,3 @@ def _said(before: Head, link: Link) -> Iterator[Notice]:
         yield Notice(f"record {link.seq} follows record {before.seq}: the log was changed; `audit verify` says more")
     elif link.prev != before.hash:
         yield Notice(f"record {before.seq} is not what it was: the log was changed; `audit verify` says more")
-
-
-def _identity(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino

@@ -76,22 +76,22 @@ def _numbers(handle: int, size: int) -> tuple[int, int] | None:
 
 
 def _linked(log: Path, handle: int, first: int, last: int) -> Path:
-    """The archive's name, which the file has from now on."""
+    """The archive's name, which the file has from now on; one more number where another file has that name."""
     name = archive_name(log, first, last)
-    for number in itertools.count(2):
-        try:
-            _link(log, name)
-        except FileExistsError:
-            if _is_same(name, os.fstat(handle)):
-                return name  # an earlier call was killed just after this
-            # Another file has that name: it stays, and ours gets one more number.
-            name = log.with_name(f"{archive_name(log, first, last).name}.{number}")
-            continue
-        if _is_same(name, os.fstat(handle)):
-            return name
+    others = (name.with_name(f"{name.name}.{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([name], others) if _is_named(log, handle, path))
+
+
+def _is_named(log: Path, handle: int, name: Path) -> bool:
+    """Give the file this name; False where another file has it, which stays."""
+    try:
+        _link(log, name)
+    except FileExistsError:
+        return _is_same(name, os.fstat(handle))  # an earlier call may have been killed just after this
+    if not _is_same(name, os.fstat(handle)):
         name.unlink(missing_ok=True)  # somebody exchanged the log in this very moment, and the name that we made is theirs
         raise _exchanged(log)
-    raise AssertionError  # pragma: no cover - the count has no end
+    return True
 
 
 def _link(log: Path, name: Path) -> None:

@@ -40,6 +40,8 @@ from .store import Transaction
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from starlette.types import ASGIApp
+
     from .settings import Settings
 
 __all__ = ["Plan", "Prepared", "Running", "prepared", "serve"]
@@ -78,6 +80,27 @@ class _Uvicorn(uvicorn.Server):
         self._halt()
 
 
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="websockets-sansio",
+        ws_max_size=settings.socket_message,
+        # The clients ping where they care; an idle socket costs nothing here.
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        # Nobody stands between: who sends X-Forwarded-For wants another address's rate.
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=settings.connections,
+        timeout_graceful_shutdown=settings.stop,  # type: ignore[arg-type]  # it is given to asyncio.wait_for
+    )
+
+
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     plan, settings = prepared.plan, prepared.plan.settings
     lanes, hub = Lanes(prepared.store), Hub(settings.socket_queue)
@@ -95,23 +118,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         doors,
         Addresses.of(*prepared.address),
     )
-    config = uvicorn.Config(
-        create_app(house),
-        loop="asyncio",
-        http="h11",
-        ws="websockets-sansio",
-        ws_max_size=settings.socket_message,
-        # The clients ping where they care; an idle socket costs nothing here.
-        ws_ping_interval=None,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=settings.connections,
-        timeout_graceful_shutdown=settings.stop,  # type: ignore[arg-type]  # it is given to asyncio.wait_for
-    )
+    config = _config(create_app(house), settings)
     logging.getLogger("uvicorn.error").addFilter(_is_true)
     jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, sessions, settings))
     background = [asyncio.create_task(job) for job in jobs]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .store import Store
 
 _LOCK_TRIES = 25
-_LOCK_PAUSE = 0.02
+_LOCK_PAUSE = 0.02  # seconds
 
 
 def _nothing(*_: str) -> None:
@@ -39,6 +39,7 @@ class Plan:
         host: a loopback address.
         port: 0 for a free one.
         anonymous: whether callers without a token may ask, list and listen.
+        settings: the limits.
         complain: is told, in one sentence, what goes wrong while it runs.
         signed_in: is called after each sign-in.
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from molecule_approve.audit import export
 from molecule_approve.audit.chain import Head, Link, link_of
 from molecule_approve.audit.export import build, check, stretch
 from molecule_approve.audit.journal import Journal
@@ -99,12 +98,13 @@ def test_lines_that_nothing_vouches_for_cannot_be_exported() -> None:
         build(gathered(earlier).entries, head(log), exported_at="now", remembered=None)
 
 
-def test_a_stretch_that_no_document_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stretch_that_no_document_can_hold_is_refused() -> None:
     """Before it fills the memory."""
     log = lines(begun(), *(begun(f"new-{number}") for number in range(20)))
-    monkeypatch.setattr(export, "LARGEST", 4_000)
+    size = sum(map(len, log))
+    assert stretch(log[::-1], links(log)[0], head(log), size) == log
     with pytest.raises(AuditError, match="too long") as caught:
-        stretch(log[::-1], links(log)[0], head(log))
+        stretch(log[::-1], links(log)[0], head(log), size - 1)
     assert "--complete" in caught.value.hint
 
 

@@ -49,9 +49,11 @@ def test_the_page_goes_after_its_minute(tmp_path: Path, monkeypatch: pytest.Monk
     """Used or not: its code is good no longer."""
     monkeypatch.setenv("BROWSER", "/bin/true %s")
     path = tmp_path / "sign-in.html"
-    with SignInPage(path, Heard(), 0.05) as page:
+    heard = Heard()
+    with SignInPage(path, heard, 0.05) as page:
         page.open(LINK)
         until(lambda: not path.exists())
+        assert heard.said == []  # it was there, for else that would have been told
 
 
 def test_a_folder_that_takes_no_file_is_told(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_value_keeps_its_source() -> None:
 HEADER: Sourced[None] = Sourced(None, "FILE, line 3: approve.headers.X", from_file=True)
 
 
-@pytest.mark.parametrize(("name", "value"), [("X-Molecule-Org-Id", "acme"), ("x", "a b\tc"[:3]), ("X_y", "~!")])
+@pytest.mark.parametrize(("name", "value"), [("X-Molecule-Org-Id", "acme"), ("x", "a b"), ("X_y", "~!")])
 def test_a_plain_header_passes(name: str, value: str) -> None:
     """Names of token characters, values of printable ASCII."""
     values.check_header(HEADER, name, value)

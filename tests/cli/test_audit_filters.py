@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from molecule_approve.audit.chain import START
-from molecule_approve.audit.record import FIELDS, Record, encode
 from molecule_approve.cli.audit_filters import Filters
-
-if TYPE_CHECKING:
-    from molecule_approve.model import JsonValue
+from tests.cli.log_lines import line
 
 NOW = datetime(2026, 4, 27, 12, 0, tzinfo=UTC)
-
-
-def line(**fields: JsonValue) -> bytes:
-    """A chained line with its newline; `extras` are further fields."""
-    known: dict[str, Any] = dict(zip(FIELDS, ("2026-04-27T10:00:00.123456Z", "approval", "ws", "ws"), strict=False))
-    known |= {"action": "approve", "resource": "deploy", "outcome": "granted", "trace_id": "0123456789"}
-    extras = {name: value for name, value in fields.items() if name not in FIELDS}
-    record = Record(**(known | {name: value for name, value in fields.items() if name in FIELDS}), extras=extras)
-    return encode(record, log_id="7d444840-9dc0-11d1-b245-5ffdce74fad2", seq=1, prev=START) + b"\n"
 
 
 @pytest.mark.parametrize(

@@ -27,17 +27,6 @@ TRACE = "aaaaaa-1"
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configured log, in an environment where nothing else is configured."""
-    for name in ("CI", "NO_COLOR", "FORCE_COLOR", "PLATFORM_URL", "WORKSPACE_CONFIG_PATH", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("AUDIT_LOG_PATH", str(tmp_path / "log" / "audit.jsonl"))
-    return tmp_path / "log" / "audit.jsonl"
-
-
-@pytest.fixture
 def journal(log: Path) -> Journal:
     """Three requests, one of them open, and a line of another tool."""
     journal = Journal(log)

@@ -31,18 +31,6 @@ def record(
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configured log, in an environment where nothing else is configured."""
-    for name in ("CI", "NO_COLOR", "FORCE_COLOR", "PLATFORM_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("WORKSPACE_CONFIG_PATH", raising=False)
-    monkeypatch.setenv("AUDIT_LOG_PATH", str(tmp_path / "log" / "audit.jsonl"))
-    return tmp_path / "log" / "audit.jsonl"
-
-
-@pytest.fixture
 def journal(log: Path) -> Journal:
     """A log of twelve records, one line of another tool, and one that is no record."""
     journal = Journal(log)

@@ -29,15 +29,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configured log, in an environment where nothing else is configured."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("WORKSPACE_CONFIG_PATH", raising=False)
-    monkeypatch.setenv("AUDIT_LOG_PATH", str(tmp_path / "log" / "audit.jsonl"))
-    return tmp_path / "log" / "audit.jsonl"
-
-
-@pytest.fixture
 def journal(log: Path) -> Journal:
     """A log of twelve records and two lines of other tools."""
     journal = Journal(log)

@@ -19,7 +19,7 @@ from .errors import (
 )
 from .lifecycle import Ruling, rule
 from .model import Decision, Failure, Outcome, Question, Verdict
-from .takeback import EFFORT, TakeBack, TakenBack
+from .takeback import EFFORT, LOOKS, TakeBack, TakenBack
 
 if TYPE_CHECKING:
     from .audit.chain import Head
@@ -112,7 +112,8 @@ class Ending:
         # These say that the question under this id is not ours to take back.
         foreign = isinstance(failure, KeyUsedError | UsedError | UnknownApprovalError)
         if self._me.terms.withdraw and not foreign and self._taken is None:
-            self._take_back()
+            # An answer that makes no sense is an answer all the same: the platform is no longer at work on the POST.
+            self._take_back(LOOKS if isinstance(failure, UnavailableError) else LOOKS[:1])
         if self._trail.begun and not self._trail.ended:
             self._trail.failure(self._me.approval_id, "submit_failed" if unasked else failure.kind, failure.message)
         return self._verdict(Outcome.FAILED, failure)
@@ -122,8 +123,8 @@ class Ending:
         self._trail.not_permitted(refusal, self._me.deadline, self._stop.sleep)
         return self._verdict(Outcome.NOT_PERMITTED, refusal)
 
-    def _take_back(self) -> TakenBack:
-        take_back = TakeBack(self._platform, self._me.request, self._me.deadline, self._observer.trouble)
+    def _take_back(self, looks: tuple[float, ...] = LOOKS) -> TakenBack:
+        take_back = TakeBack(self._platform, self._me.request, self._me.deadline, self._observer.trouble, looks)
         self._taken = take_back(self._me.question, maybe_there=self._me.maybe_there)
         self._me.question = self._taken.question
         return self._taken

@@ -48,13 +48,16 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     [
         (RejectedError("no", status=400), ["submit"]),
         (UnavailableError("busy", retry_after=999.0, maybe_sent=False), ["submit"]),
-        (UnavailableError("busy", retry_after=999.0), ["submit", "find"]),
+        (UnavailableError("busy", retry_after=999.0), ["submit", "find", "find", "find"]),
         (ProtocolError("no id"), ["submit", "find", "find"]),
         (KeyUsedError.ended(OTHER), ["submit"]),
     ],
 )
 def test_what_could_not_be_asked(scene: Scene, failure: ApprovalError, calls: list[str]) -> None:
-    """A failed POST is a failed gate; where it may have arrived all the same, it is looked for to be taken back."""
+    """A failed POST is a failed gate; where it may have arrived all the same, it is looked for to be taken back.
+
+    Three times where no answer came, for the platform may still be at work; once more after an answer that made no sense.
+    """
     scene.contract.submits = [failure]
     verdict = scene.request()
     assert (verdict.outcome, verdict.approval_id, scene.calls) == (Outcome.FAILED, None, calls)

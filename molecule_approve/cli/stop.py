@@ -108,10 +108,9 @@ class SignalStop:
         self._repeater = Repeater(self._on_signal)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        del frame
         if self._stopped is None:
             self._stopped = Interrupted(signum, _WORDS[signal.Signals(signum)])
-        if self._open and not self._raised:
+        if self._open and not self._raised and not _at_the_border(frame):
             raise self._stopped  # it counts as raised once it leaves the region: on its way there it may be swallowed
 
     def _raise_if_stopped(self) -> None:
@@ -168,3 +167,18 @@ class SignalStop:
         self.check()
         with self:
             time.sleep(seconds)
+
+
+def _at_the_border(frame: FrameType | None) -> bool:
+    """Whether a signal met one of the few steps into a region or out of it.
+
+    What is raised there never comes through ``__exit__``: the region would stay open, and the signal be raised again in
+    the middle of taking the question back. It is seen by the next step, by the next check, or sent again.
+    """
+    return frame is not None and frame.f_code in _BORDER
+
+
+_BORDER = frozenset(
+    step.__code__
+    for step in (SignalStop.__enter__, SignalStop.__exit__, SignalStop._raise_if_stopped, SignalStop._raised_now)  # noqa: SLF001 - its own
+)

@@ -77,6 +77,26 @@ def test_the_first_signal_counts_and_no_second_is_raised(stop: SignalStop) -> No
     assert stop.signalled.signum == signal.SIGTERM
 
 
+def _in_and_out(stop: SignalStop) -> None:
+    while True:
+        with stop.open():
+            pass
+
+
+def test_at_the_border_of_a_region_a_signal_is_raised_once() -> None:
+    """Wherever it meets the few steps into a region or out of it; while the question is taken back no second one is."""
+    with signals_kept():
+        for _ in range(20):
+            stop = SignalStop(None)
+            stop.install()
+            timer = threading.Timer(0.002, signal.pthread_kill, (threading.get_ident(), signal.SIGTERM))
+            timer.start()
+            with pytest.raises(Interrupted):
+                _in_and_out(stop)
+            timer.join()
+            signal.raise_signal(signal.SIGTERM)
+
+
 def test_a_signal_that_a_finalizer_swallowed_comes_again(stop: SignalStop, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is raised in a finalizer is lost (imports run many); the wait ends all the same."""
     swallowed: list[object] = []

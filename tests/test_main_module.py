@@ -42,6 +42,7 @@ def test_an_ignored_signal_stays_ignored(caller: Caller) -> None:
     assert ended(process).code == 125
 
 
+@pytest.mark.measured
 def test_a_broken_installation_is_125_and_says_so(caller: Caller) -> None:
     """One sentence and a hint: a traceback's exit code would be 1."""
     (caller.folder / "typer.py").write_text("raise ImportError('no typer here')")
@@ -75,6 +76,7 @@ def test_all_that_was_said_arrives(caller: Caller) -> None:
     assert out.read_text() == told.out
 
 
+@pytest.mark.measured
 def test_the_installed_command_is_the_same(caller: Caller) -> None:
     """By its name, with its code."""
     command = os.path.join(os.path.dirname(PROGRAM[0]), "molecule-approve")  # noqa: PTH118, PTH120 - the venv is a link

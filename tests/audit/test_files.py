@@ -253,6 +253,7 @@ def test_a_memory_that_is_no_file_is_refused(tmp_path: Path) -> None:
         files.remember(log, files.Memory(HEAD))
 
 
+@pytest.mark.measured
 def test_a_memory_that_cannot_be_written_is_an_error(tmp_path: Path, child: Callable[..., Any]) -> None:
     """A file-size limit of zero stops even these few bytes, and the sentence says so."""
     started = child(

@@ -176,6 +176,7 @@ def test_colours_are_left_out_where_they_are_not_wanted(
     assert coloured or "  04-27 10:00:00  granted    deploy 11" in shown
 
 
+@pytest.mark.measured
 def test_rows_fit_the_window_also_when_its_size_changes(journal: Journal, log: Path) -> None:
     """What comes after the change fits the new width, below a header of its own."""
     master, slave = pty.openpty()
@@ -206,6 +207,7 @@ def test_rows_fit_the_window_also_when_its_size_changes(journal: Journal, log: P
     assert rows[3] == f"  10:00:00  granted    {'x' * 16}…"
 
 
+@pytest.mark.measured
 def test_json_on_a_terminal_is_made_visible(journal: Journal) -> None:
     """The file's own lines, but nothing that a terminal would obey."""
     shown = on_a_terminal("-n", "2", "--json")
@@ -242,6 +244,7 @@ def test_a_notice_goes_to_stderr(journal: Journal, start: Callable[..., subproce
     assert b"was cut from" in process.stderr.read()
 
 
+@pytest.mark.measured
 def test_a_reader_that_goes_away_is_no_error(
     journal: Journal, start: Callable[..., subprocess.Popen[bytes]], log: Path
 ) -> None:
@@ -261,6 +264,7 @@ def test_a_reader_that_goes_away_is_no_error(
         assert process.stderr.read() == b""
 
 
+@pytest.mark.measured
 def test_output_that_cannot_be_written_is_not_done(journal: Journal, start: Callable[..., subprocess.Popen[bytes]]) -> None:
     """A full disk behind stdout is no reader that went away: 125."""
     with Path("/dev/full").open("wb") as full:
@@ -286,6 +290,7 @@ def test_a_quiet_follower_costs_almost_nothing(journal: Journal, start: Callable
     assert woken() - before <= 2
 
 
+@pytest.mark.measured
 def test_a_log_in_a_folder_that_is_not_there_yet_is_waited_for(
     log: Path, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:

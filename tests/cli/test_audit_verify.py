@@ -254,6 +254,7 @@ def test_a_platform_that_shows_no_heads_leaves_nothing_to_compare(platform: Fake
     assert (told.code, json.loads(told.out)["error"]["kind"]) == (125, "unavailable")
 
 
+@pytest.mark.measured
 def test_a_reader_that_is_gone_is_not_told(journal: Journal, log: Path) -> None:
     """125, and nothing more is tried on stdout."""
     reader, writer = os.pipe()

@@ -25,6 +25,7 @@ def _options(place: str) -> dict[str, completion.Option]:
     return {name: option for option in _of(place).options for name in option.names}
 
 
+@pytest.mark.measured
 def test_what_is_committed_is_what_the_commands_say(tmp_path: Path) -> None:
     """`make completions` writes just these files; who changes a command runs it."""
     subprocess.run([sys.executable, "-m", "molecule_approve.cli.completion", str(tmp_path)], check=True, timeout=60)

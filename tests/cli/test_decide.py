@@ -120,6 +120,7 @@ def test_a_token_that_is_none_is_2(caller: Caller) -> None:
 # --- at a terminal -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(("answer", "code", "status"), [("y", 0, "approved"), ("n", 125, "pending"), ("", 125, "pending")])
 def test_it_asks_at_a_terminal(approver: Caller, answer: str, code: int, status: str) -> None:
     """Only a yes decides; return alone is a no."""
@@ -146,6 +147,7 @@ def test_the_token_is_typed_unseen(caller: Caller) -> None:
     assert caller.desk.one(found)["status"] == "denied"
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(("typed", "code"), [("\x03", 130), ("\x04", 125)])
 def test_the_terminal_shows_again_what_is_typed(caller: Caller, typed: str, code: int) -> None:
     """Ctrl-C and the end of input while the token is typed: nothing is decided, and the echo is back."""
@@ -158,6 +160,7 @@ def test_the_terminal_shows_again_what_is_typed(caller: Caller, typed: str, code
     assert caller.desk.one(found)["status"] == "pending"
 
 
+@pytest.mark.measured
 def test_a_signal_while_it_asks(approver: Caller) -> None:
     """128 and the signal; nothing is decided."""
     found = approver.desk.ask()

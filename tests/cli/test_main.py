@@ -49,6 +49,7 @@ def test_arguments_that_make_no_sense_are_2_with_a_hint(
     assert "\x1b" not in told.err
 
 
+@pytest.mark.measured
 def test_a_fault_of_the_program_is_125_and_one_sentence(caller: Caller) -> None:
     """No traceback, and never 1."""
     (caller.folder / "httpx.py").write_text("raise RuntimeError('bro\x1bken')")
@@ -60,6 +61,7 @@ def test_a_fault_of_the_program_is_125_and_one_sentence(caller: Caller) -> None:
     assert "Traceback" not in told.err
 
 
+@pytest.mark.measured
 def test_ctrl_c_in_a_program_that_calls_main_is_130(caller: Caller, platform: FakePlatform) -> None:
     """Where nobody took the signals over, Python's own exception ends a command that waits for an answer."""
     platform.on("list", does.hold)
@@ -70,6 +72,7 @@ def test_ctrl_c_in_a_program_that_calls_main_is_130(caller: Caller, platform: Fa
         assert ended(process).code == 130
 
 
+@pytest.mark.measured
 def test_a_reader_that_had_enough_of_the_help_is_no_fault(caller: Caller) -> None:
     """125 without a word: nothing was shown."""
     reader, writer = os.pipe()

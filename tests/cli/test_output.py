@@ -19,6 +19,7 @@ def _shell(caller: Caller, redirection: str, *argv: str) -> tuple[int, str, str]
     return told.code, told.out, told.err
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
 def test_an_approval_that_cannot_be_told_is_125(caller: Caller, redirection: str) -> None:
     """Closed at the start or full: stderr says so, with the hint that helps, and the log holds both."""

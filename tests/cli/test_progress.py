@@ -235,6 +235,7 @@ def test_colours_where_they_are_wanted(caller: Caller, setting: dict[str, str], 
         assert ("\x1b[3" in terminal.seen) == coloured
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(("columns", "shown"), [(35, "live, "), (20, " s, "), (6, "")])
 def test_a_narrow_window_shows_what_fits(caller: Caller, columns: int, shown: str) -> None:
     """No frame is wider than the window, and time left goes last."""
@@ -280,6 +281,7 @@ def test_reconnecting_is_yellow_and_trouble_stands_above(caller: Caller, platfor
         assert terminal.seen.count("reconnecting, polling meanwhile: ") == 1
 
 
+@pytest.mark.measured
 def test_a_terminal_that_goes_away_takes_the_question_back(caller: Caller) -> None:
     """A window that is closed: 129, withdrawn and recorded, though nothing can be written any more."""
     with caller.terminal("request", "--", "drop it") as terminal:

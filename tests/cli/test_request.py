@@ -214,6 +214,7 @@ def test_a_denial_whose_file_cannot_be_written_keeps_its_code(caller: Caller) ->
     assert "one.json cannot be written" in told.err
 
 
+@pytest.mark.measured
 def test_with_a_result_file_stdout_may_fail(caller: Caller) -> None:
     """A pipe cannot swallow the verdict: 0, and the file says so."""
     path = caller.folder / "one.json"

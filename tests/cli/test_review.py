@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.integration.fake_platform import Behaviour, Exchange, FakePlatform
     from tests.integration.raw_http import Reply
 
+pytestmark = pytest.mark.measured
+
 ASKS = "approve, deny, skip or quit? "
 COMMENTS = "decide nothing): "
 PLAIN = re.compile(r"\x1b\[\d*m")

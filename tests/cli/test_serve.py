@@ -25,6 +25,8 @@ from tests.server.serving import PROGRAM, environment, serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.measured
+
 PATIENCE = 20.0
 
 

@@ -101,6 +101,7 @@ def test_an_unknown_id_is_125_with_a_hint(caller: Caller) -> None:
     assert "hint: " in told.err
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(("decision", "code"), [("approved", 125), ("denied", 77)])
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_what_could_not_be_told(caller: Caller, decision: str, code: int, options: tuple[str, ...]) -> None:

@@ -175,6 +175,7 @@ def test_a_socket_or_a_terminal_that_went_away_is_nobody(kind: str) -> None:
         assert audience.gone() is not None
 
 
+@pytest.mark.measured
 def test_a_parent_that_died_is_nobody() -> None:
     """Found by an orphan."""
     script = """
@@ -235,6 +236,7 @@ def test_nohup_expects_nobody() -> None:
 # --- real processes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.measured
 def test_a_reader_that_goes_away_while_it_waits(caller: Caller) -> None:
     """129 within seconds, and the question is taken back."""
     reader, writer = os.pipe()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tests.callers import Caller, Terminal
     from tests.integration.fake_platform import FakePlatform
 
+pytestmark = pytest.mark.measured
+
 ENTER, LEAVE, HOME = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H"
 CODES = re.compile(r"\x1b\[[\d?]*[A-Za-z]")
 

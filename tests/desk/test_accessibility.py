@@ -107,7 +107,7 @@ def test_axe_finds_nothing_at_the_desk(examined: Seat) -> None:
 
 
 def test_axe_finds_nothing_at_the_door(examined: Seat) -> None:
-    """Before signing in, and after a link that was used."""
+    """Before signing in, after a link that was used, and where another approver's link asks."""
 
     def door(seat: Seat) -> None:
         seat.page.goto(seat.desk.server.url)
@@ -121,7 +121,13 @@ def test_axe_finds_nothing_at_the_door(examined: Seat) -> None:
         seat.page.goto(link)
         expect(seat.page.locator("#why")).to_contain_text("used already")
 
-    _look(examined, {"door": door, "refused": refused})
+    def asking(seat: Seat) -> None:
+        seat.desk.server.add_approver("bob")
+        seat.sign_in()
+        seat.page.goto(link_for(seat.desk, "bob"))
+        expect(seat.page.locator("#change")).to_have_attribute("aria-disabled", "false")
+
+    _look(examined, {"door": door, "refused": refused, "asking": asking})
 
 
 def test_arrivals_and_results_are_announced(seat: Seat) -> None:

@@ -12,7 +12,7 @@ from molecule_approve.server import credentials
 from molecule_approve.server.run import Running
 from molecule_approve.server.settings import Settings
 from molecule_approve.server.starting import Plan
-from tests.desk.seat import Seat, link_for
+from tests.desk.seat import ARMING, Seat, link_for
 from tests.integration.proxy import Proxy
 from tests.server.desk import Desk, desk_of, wait_for
 
@@ -46,6 +46,11 @@ def test_a_link_signs_in_once(seat: Seat, new_seat: NewSeat) -> None:
     third = new_seat()
     third.page.goto(link)
     signed_out(third, "was used already, or its minute is over")
+    # Who is signed in already is told the same, and goes on.
+    seat.page.goto(link)
+    expect(seat.page.locator("#why")).to_contain_text("was used already")
+    seat.page.get_by_role("button", name="Back to the desk").click()
+    expect(seat.live().page.locator("#name")).to_have_text("alice")
 
 
 def test_without_a_link_it_says_how_to_get_one(new_seat: NewSeat) -> None:
@@ -58,6 +63,57 @@ def test_without_a_link_it_says_how_to_get_one(new_seat: NewSeat) -> None:
     seat.live()
 
 
+def _follow(seat: Seat, name: str) -> str:
+    """Follow a link of this approver in a tab whose clock stands; the session that the server gave for it."""
+    link = link_for(seat.desk, name)
+    seat.page.clock.pause_at(seat.page.evaluate("Date.now() / 1000 + 1"))
+    with seat.page.expect_response("**/desk/session") as answered:
+        seat.page.goto(link)
+    return str(answered.value.json()["token"])
+
+
+def _held(seat: Seat) -> str:
+    """The session of this browser."""
+    return str(seat.page.evaluate("localStorage.getItem('molecule-desk.session')"))
+
+
+def _is_over(seat: Seat, token: str) -> None:
+    """The server knows the session no more."""
+    with seat.desk.client(token) as client:
+        wait_for(lambda: client.get("/desk/requests").status_code == 401, "the session is still good")
+
+
+def test_the_link_of_another_approver_changes_nobody_without_a_question(seat: Seat) -> None:
+    """It says who is here and who would come; the session that is not wanted ends. One's own link asks nothing."""
+    seat.desk.server.add_approver("bob")
+    before = _held(seat)
+    offered = _follow(seat, "bob")
+    question = seat.page.get_by_role("heading", name="Change who is signed in?")
+    expect(question).to_be_focused()
+    expect(seat.page.locator("#ask-why")).to_contain_text("signed in as alice")
+    expect(seat.page.locator("#ask-why")).to_contain_text("signs in bob")
+    # Neither a click meant for something else nor a key answers.
+    seat.page.get_by_role("button", name="Sign in as bob").click(force=True)
+    seat.page.keyboard.press("Enter")
+    seat.page.keyboard.press("Space")
+    assert _held(seat) == before
+    seat.page.clock.run_for(ARMING)
+    seat.page.get_by_role("button", name="Stay as alice").click()
+    seat.live()
+    expect(seat.page.locator("#name")).to_have_text("alice")
+    assert _held(seat) == before
+    _is_over(seat, offered)
+    offered = _follow(seat, "bob")
+    seat.page.clock.run_for(ARMING)
+    seat.page.get_by_role("button", name="Sign in as bob").click()
+    expect(seat.live().page.locator("#name")).to_have_text("bob")
+    assert _held(seat) == offered
+    _is_over(seat, before)
+    again = _follow(seat, "bob")
+    wait_for(lambda: _held(seat) == again, "one's own link was not taken")
+    seat.live()
+
+
 def test_signing_out_ends_it_in_every_tab(seat: Seat) -> None:
     """The other tab shows the way in too; the session is no good any more."""
     other = Seat.take(seat.context, seat.desk)
@@ -67,8 +123,7 @@ def test_signing_out_ends_it_in_every_tab(seat: Seat) -> None:
     seat.page.get_by_role("button", name="Sign out").click()
     signed_out(seat, "You are signed out")
     expect(other.page.locator("body[data-view=sign-in]")).to_be_attached()
-    with seat.desk.client(token) as client:
-        wait_for(lambda: client.get("/desk/requests").status_code == 401, "the session is still good")
+    _is_over(seat, token)
 
 
 def test_an_expired_session_shows_the_way_in(seat: Seat) -> None:

@@ -1,6 +1,7 @@
 // The approver's desk: puts the parts together. Who sits here is session.js, the connection live.js, the list waiting.js.
 
 import { Decided } from "./decided.js";
+import { Door } from "./door.js";
 import { Keys } from "./keys.js";
 import { Live } from "./live.js";
 import * as session from "./session.js";
@@ -18,6 +19,8 @@ class Desk {
   constructor() {
     this.connected = false;
     this.live = null;
+    this.offer = null;
+    this.door = new Door(this);
     this.waiting = new Waiting(at("waiting"), at("empty"), this);
     this.decided = new Decided(at("decided"), at("nothing-decided"));
     this.notices = new Notices(at("notify"), (id) => this.go(id));
@@ -47,6 +50,7 @@ class Desk {
 
   /** Show the desk or the way in, as the session and the address bar want it. */
   async open() {
+    this.decline();
     const code = session.takeCode();
     if (code !== null) {
       await this.signIn(code);
@@ -59,12 +63,53 @@ class Desk {
 
   async signIn(code) {
     this.leave("Signing in…");
+    const before = session.current();
     try {
-      await session.signIn(code);
+      const here = await session.whoIsHere();
+      this.admit(before, here, await session.exchange(code));
     } catch (failure) {
-      this.leave(refusal(failure));
-      return;
+      this.leave(refusal(failure), session.current() !== null);
     }
+  }
+
+  // A link that somebody else sent must not put another name under the decisions of who sits here already.
+  admit(before, here, offer) {
+    this.decline();
+    if (session.current() !== before) {
+      // Another tab was faster: the question would name the wrong person.
+      session.end(offer.token);
+      this.back();
+    } else if (here === null || here === offer.name) {
+      this.sit(offer.token);
+    } else {
+      this.offer = offer.token;
+      this.door.ask(here, offer.name);
+    }
+  }
+
+  /** Let go of a session that was offered and not taken; nobody else knows it. */
+  decline() {
+    if (this.offer !== null) {
+      session.end(this.offer);
+      this.offer = null;
+    }
+  }
+
+  /** Stay as it was: who is signed in goes on, and the other one's session ends. */
+  back() {
+    this.leave("");
+    this.open();
+  }
+
+  /** Take the place of who is signed in. */
+  change() {
+    const token = this.offer;
+    this.offer = null;
+    this.sit(token);
+  }
+
+  sit(token) {
+    session.take(token);
     this.enter();
   }
 
@@ -75,8 +120,8 @@ class Desk {
     this.live.start();
   }
 
-  /** Show the way in, and why. */
-  leave(sentence) {
+  /** Show the way in, and why; `open` says that somebody may go back in as they are. */
+  leave(sentence, open = false) {
     this.live?.stop();
     this.live = null;
     this.connected = false;
@@ -84,8 +129,7 @@ class Desk {
     this.decided.show([]);
     count(0);
     document.body.dataset.view = "sign-in";
-    at("why").textContent = sentence;
-    at("why").hidden = !sentence;
+    this.door.shut(sentence, open);
   }
 
   async signOut() {

@@ -98,11 +98,30 @@ export function takeCode() {
   return found;
 }
 
-/** Exchange the code for a session; a session that was here before ends. */
-export async function signIn(code) {
+/** The name of who is signed in in this browser, or null. Throws a CallError where that cannot be found out. */
+export async function whoIsHere() {
+  if (current() === null) {
+    return null;
+  }
+  try {
+    return (await call("GET", "/desk/requests")).name;
+  } catch (failure) {
+    if (failure.status === 401 || failure.status === 403) {
+      return null;
+    }
+    throw failure;
+  }
+}
+
+/** Exchange the code for a session, which is not kept: `take` it or `end` it. It has `token`, and the `name` it stands for. */
+export function exchange(code) {
+  return call("POST", "/desk/session", { code }, null);
+}
+
+/** Sit here with this session; the one that was here before ends. */
+export async function take(token) {
   const before = current();
-  const found = await call("POST", "/desk/session", { code }, null);
-  keep(found.token);
+  keep(token);
   if (before !== null) {
     await end(before);
   }
@@ -115,10 +134,11 @@ export async function signOut() {
   await end(token);
 }
 
-async function end(token) {
+/** End a session. It is no matter whether that succeeds: it ends by itself, with the server or in time. */
+export async function end(token) {
   try {
     await call("POST", "/desk/session/end", {}, token);
   } catch {
-    // It ends by itself, with the server or in time.
+    // As said above.
   }
 }

@@ -175,7 +175,9 @@ def _at_the_border(frame: FrameType | None) -> bool:
     What is raised there never comes through ``__exit__``: the region would stay open, and the signal be raised again in
     the middle of taking the question back. It is seen by the next step, by the next check, or sent again.
     """
-    return frame is not None and frame.f_code in _BORDER
+    while frame is not None and frame.f_code not in _BORDER:
+        frame = frame.f_back  # a step may have called something, or a tracer may stand on top of it
+    return frame is not None
 
 
 _BORDER = frozenset(

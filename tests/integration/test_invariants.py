@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.integration.facts import Facts
 from tests.integration.invariants import RULES, violations
+from tests.integration.program import new_world
 
 TASK = "7c1d3f62-0000-4000-8000-000000000001"
 ID = "adc54aaf-0bc7-4f39-933b-1dc14862f7c9"
@@ -173,3 +175,14 @@ def test_a_doctored_run_is_found(name: str) -> None:
 def test_every_rule_can_fail() -> None:
     """No rule is without a doctored run."""
     assert {rule for rule, _ in DOCTORED.values()} == {rule.__name__ for rule in RULES}
+
+
+def test_what_reaches_another_address_is_a_stray_if_it_tells_of_its_world() -> None:
+    """A program that is sent elsewhere is found; a call that was meant for whoever had that port before is not."""
+    world = new_world(None)
+    world.env["PLATFORM_URL"] = world.elsewhere.url
+    with httpx.Client(trust_env=False) as client:
+        client.get(f"{world.elsewhere.url}/workspaces/{SPACE}/approvals", headers={"Authorization": "Bearer other"})
+    world.run("status", ID)
+    assert [facts.strays for facts in world.end()] == [len(world.elsewhere.seen) - 1]
+    assert len(world.elsewhere.seen) > 1

@@ -29,7 +29,7 @@ demo: $(VENV)/server ## The main job, for real: a server, a question, a verdict.
 
 test: $(VENV)/dev ## Every test, with branch coverage.
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q -n $(JOBS) -m 'not soak' $(ARGS)
+	$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' $(ARGS)
 	$(BIN)/coverage combine --quiet 2>/dev/null # a process that was killed leaves half a file; what it ran, others run too
 	rm -f .coverage.*
 	$(BIN)/coverage report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +28,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
             for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
                 patch.delenv(name)
         return (yield)
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """Coverage looks away: for a test that runs the same few lines a million times, or that no tracer may disturb."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
 
 
 @pytest.fixture

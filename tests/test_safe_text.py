@@ -59,6 +59,7 @@ def test_no_order_for_a_log_reader_is_left(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
+@pytest.mark.usefixtures("untraced")
 def test_no_character_at_all_gets_through_unseen() -> None:
     """All of Unicode: what is left is no control, format, surrogate, private, unassigned or odd space character."""
     shown = visible("".join(map(chr, range(sys.maxunicode + 1))))

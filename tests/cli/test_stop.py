@@ -83,15 +83,7 @@ def _in_and_out(stop: SignalStop) -> None:
             pass
 
 
-@pytest.fixture
-def untraced() -> Iterator[None]:
-    """Nobody traces this thread: what is raised while a tracer holds its own lock would leave it locked for ever."""
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    yield
-    sys.settrace(tracer)
-
-
+# What is raised while a tracer holds its own lock would leave it locked for ever.
 @pytest.mark.usefixtures("untraced")
 def test_at_the_border_of_a_region_a_signal_is_raised_once() -> None:
     """Wherever it meets the few steps into a region or out of it; while the question is taken back no second one is."""

@@ -110,6 +110,7 @@ def test_a_fault_of_the_program_is_one_object_too(caller: Caller) -> None:
     assert "Traceback" not in told.err
 
 
+@pytest.mark.measured
 def test_a_signal_before_there_is_a_gate_is_one_object_too(caller: Caller) -> None:
     """While an import hangs: 130 at once, and nothing was asked."""
     pipe = caller.folder / "pipe"

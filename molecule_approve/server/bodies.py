@@ -144,12 +144,14 @@ def read_code(data: bytes) -> str:
     """A sign-in code.
 
     Raises:
-        RefusedError: 400, there is none in it.
+        RefusedError: 400, there is none in it; 422 for text that no code is made of.
 
     """
     value = read_object(data).get("code")
     if not isinstance(value, str) or not value:
         raise bad_body()
+    # A lone surrogate has no bytes to be hashed.
+    _check_text(value, "the code")
     return value
 
 
@@ -204,6 +206,9 @@ def _check_context(value: Any, left: int) -> None:  # noqa: ANN401 - whatever JS
         raise unacceptable(f"the context has more than {CONTEXT_DEPTH} levels")
     if isinstance(value, str):
         _check_text(value, "the context")
+    elif isinstance(value, float) and math.isinf(value):
+        # 1e400 is good JSON, but no number that we could keep or write again.
+        raise unacceptable("the context holds a number that is too large")
     elif isinstance(value, dict):
         for key, item in value.items():
             _check_text(key, "the context")

@@ -76,6 +76,15 @@ def test_what_is_no_request_is_refused(shared_desk: Desk, content: bytes) -> Non
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e400", '[1, {"in": 1e999}]'])
+def test_a_number_that_cannot_be_written_again_is_refused(shared_desk: Desk, number: str) -> None:
+    """It is good JSON, and is read as infinite: 422 instead of a fault, and nothing is stored."""
+    before = shared_desk.asker.get(shared_desk.path).json()
+    answer = shared_desk.asker.post(shared_desk.path, content=f'{{"action": "a", "context": {{"n": {number}}}}}')
+    assert (answer.status_code, answer.json()["error"]) == (422, "the context holds a number that is too large")
+    assert shared_desk.asker.get(shared_desk.path).json() == before
+
+
 def test_a_context_that_is_too_deep_is_refused(shared_desk: Desk) -> None:
     """The clients read at most 64 levels in an answer."""
     context: dict[str, Any] = {}

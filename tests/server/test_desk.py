@@ -50,6 +50,14 @@ def test_a_body_without_a_code_is_refused(shared_desk: Desk, body: str) -> None:
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
 
 
+@pytest.mark.parametrize("code", ["\\ud800", "x\\udfff", "\\u0000"])
+def test_a_code_of_text_that_is_none_is_refused(shared_desk: Desk, code: str) -> None:
+    """A lone surrogate has no bytes: 422, instead of a fault that anybody could fill the server's log with."""
+    with shared_desk.client(None) as stranger:
+        answer = stranger.post("/desk/session", content=f'{{"code": "{code}"}}')
+    assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
+
+
 def test_a_body_that_is_no_code_at_all_is_not_read_to_its_end(shared_desk: Desk) -> None:
     """413: whoever sends it has proved nothing yet."""
     with shared_desk.client(None) as stranger:

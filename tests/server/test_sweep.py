@@ -1,0 +1,159 @@
+"""Every route, with every method, and every kind of credential: one table says who gets in, and nobody else does."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from contextlib import closing
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING
+
+from molecule_approve.server import credentials
+from molecule_approve.server.api import Api
+from molecule_approve.server.app import entrances
+from molecule_approve.server.desk import Desk as DeskRoutes
+from molecule_approve.server.pages import Pages
+from molecule_approve.server.run import Plan, Running
+from molecule_approve.server.settings import Settings
+from tests.server.desk import PATIENCE, Desk, desk_of
+
+if TYPE_CHECKING:
+    from molecule_approve.places import Places
+
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
+
+REQUESTS = "/workspaces/{workspace_id}/approvals"
+REQUEST = REQUESTS + "/{approval_id}"
+
+ALLOWED = {
+    ("POST", REQUESTS): (401, 201, 401, 201, 201),
+    ("GET", REQUESTS): (401, 200, 401, 200, 200),
+    ("GET", REQUEST): (401, 200, 401, 200, 200),
+    # The session decides; the approver's token, which comes after it, is told so.
+    ("POST", REQUEST + "/decide"): (401, 403, 401, 200, 409),
+    ("POST", REQUEST + "/redeem"): (401, 200, 401, 403, 403),
+    ("POST", REQUEST + "/withdraw"): (401, 409, 401, 403, 403),
+    ("GET", "/approvals/pending"): (401, 403, 403, 200, 200),
+    ("GET", "/health"): (200, 200, 200, 200, 200),
+    ("POST", "/desk/session"): (401, 401, 401, 401, 401),
+    ("GET", "/desk/requests"): (401, 403, 403, 200, 200),
+    ("GET", "/"): (200, 200, 200, 200, 200),
+    ("GET", "/static/{name}"): (200, 200, 200, 200, 200),
+    ("GET", "/openapi.json"): (200, 200, 200, 200, 200),
+    ("POST", "/workspaces//approvals"): (401, 401, 401, 401, 401),
+    ("GET", "/workspaces//approvals"): (401, 401, 401, 401, 401),
+    # Last: after it the session is none.
+    ("POST", "/desk/session/end"): (401, 403, 403, 200, 422),
+}
+"""For each route: no good credential, the requester's, another workspace's, a session, an approver's token."""
+
+DOES_SOMETHING = {200, 201, 409}
+"""The answers to a call that was let in, 409 included: it is told how the request ended."""
+
+
+def _bodies() -> dict[str, object]:
+    return {
+        REQUESTS: {"action": "planted"},
+        REQUEST + "/decide": {"decision": "approved"},
+        REQUEST + "/redeem": {"invocation": str(uuid.uuid4())},
+        "/desk/session": {"code": "no code"},
+    }
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A server, all credentials there are (each with its column in the table), and one kept connection."""
+
+    desk: Desk
+    approval_id: str
+    columns: list[tuple[str, int, str | None]]
+    connection: HTTPConnection
+
+    def status(self, method: str, path: str, credential: str | None) -> int:
+        """What one call is answered with."""
+        filled = {"{workspace_id}": self.desk.workspace_id, "{approval_id}": self.approval_id, "{name}": "inbox.js"}
+        body = json.dumps(_bodies().get(path, {}))
+        for name, value in filled.items():
+            path = path.replace(name, value)
+        headers = {} if credential is None else {"Authorization": credential}
+        self.connection.request(method, path, body, headers)
+        answer = self.connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def state(self) -> list[object]:
+        """All that the database holds."""
+        tables = ("workspaces", "approvers", "sign_in_codes", "approvals", "journal")
+        with closing(sqlite3.connect(self.desk.server.places.database)) as database:
+            return [database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables]
+
+
+def _credentials(desk: Desk) -> list[tuple[str, int, str | None]]:
+    revoked, ended = desk.server.add_approver("bob"), desk.session()
+    bobs = desk.session("bob")
+    with credentials.opened(desk.server.places) as store:
+        credentials.revoke(store, "bob")
+    with desk.client(ended) as client:
+        assert client.post("/desk/session/end").status_code == 200
+    desk.add_workspace("other", "other", "token-of-other")
+    kinds: list[tuple[str, int, str]] = [
+        ("garbage", 0, "garbage"),
+        ("empty", 0, ""),
+        ("a revoked approver's token", 0, revoked),
+        ("a session that ended", 0, ended),
+        ("a session of somebody revoked", 0, bobs),
+        ("a sign-in code", 0, desk.code()),
+        ("the requester's token", 1, desk.server.requester.token),
+        ("another workspace's token", 2, "token-of-other"),
+        ("a session", 3, desk.session()),
+        ("an approver's token", 4, str(desk.decider.headers["authorization"]).removeprefix("Bearer ")),
+    ]
+    return [("none", 0, None), *((name, column, f"Bearer {token}") for name, column, token in kinds)]
+
+
+def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places: Places) -> None:
+    """By their own methods alone; what is refused, and every GET, changes nothing; there is no fault among the answers."""
+    listed = {(route.method, route.path) for route in entrances(*_unborn())} | {("GET", "/openapi.json")}
+    assert set(ALLOWED) == listed
+    plan = Plan(server_places, settings=replace(Settings(), rate=1_000_000, failed_logins=1_000_000))
+    with Running(plan) as server, desk_of(server) as desk:
+        netloc = server.url.removeprefix("http://")
+        with closing(HTTPConnection(netloc, timeout=PATIENCE)) as connection:
+            sweep = Sweep(desk, desk.ask("what waits"), _credentials(desk), connection)
+            before = sweep.state()
+            _nothing_by_another_method(sweep)
+            _nothing_by_who_is_refused_or_reads(sweep)
+            assert sweep.state() == before
+            _what_is_allowed(sweep)
+
+
+def _unborn() -> tuple[Api, DeskRoutes, Pages]:
+    """Enough to list the routes: none of their handlers is called."""
+    return object.__new__(Api), object.__new__(DeskRoutes), object.__new__(Pages)
+
+
+def _nothing_by_another_method(sweep: Sweep) -> None:
+    for path in sorted({path for _, path in ALLOWED} | {"/ws", "/nothing"}):
+        own = {method for method, listed in ALLOWED if listed == path}
+        own |= {"HEAD"} if "GET" in own else set()
+        for method in METHODS:
+            for kind, _, credential in sweep.columns if method not in own else ():
+                assert sweep.status(method, path, credential) == 404, (method, path, kind)
+
+
+def _nothing_by_who_is_refused_or_reads(sweep: Sweep) -> None:
+    for (method, path), row in ALLOWED.items():
+        for kind, column, credential in sweep.columns:
+            if method == "GET":
+                assert sweep.status("HEAD", path, credential) == row[column], ("HEAD", path, kind)
+            if method == "GET" or row[column] not in DOES_SOMETHING:
+                assert sweep.status(method, path, credential) == row[column], (method, path, kind)
+
+
+def _what_is_allowed(sweep: Sweep) -> None:
+    for (method, path), row in ALLOWED.items():
+        for kind, column, credential in sweep.columns if method == "POST" else ():
+            if row[column] in DOES_SOMETHING:
+                assert sweep.status(method, path, credential) == row[column], (method, path, kind)

@@ -114,6 +114,16 @@ def _handshake(desk: Desk, session: str, headers: dict[str, str] | None = None, 
             return exc.response.status_code
 
 
+def _opened(desk: Desk, names: list[str], query: str) -> int:
+    """The status of a handshake with these subprotocols, and this query in its address."""
+    url = desk.server.url.replace("http://", "ws://") + f"/ws{query}"
+    try:
+        with connect(url, subprotocols=[Subprotocol(name) for name in names], open_timeout=PATIENCE, close_timeout=1):
+            return 101
+    except InvalidStatus as exc:
+        return exc.response.status_code
+
+
 def _body(path: str) -> dict[str, Any]:
     """A body that would do something there."""
     if path.endswith("/decide"):
@@ -172,6 +182,25 @@ def test_our_own_page_hears(attacked: Attacked) -> None:
     """The same handshake with our own Origin: so it is the Origin that the others lack."""
     own = {"Origin": attacked.desk.server.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "websocket"}
     assert attacked.handshake(**own) == 101
+
+
+@pytest.mark.parametrize(
+    ("names", "query", "status"),
+    [
+        ("molecule-desk", "", 401),
+        ("molecule-desk", "?session={0}&token={0}&access_token={0}", 401),
+        ("molecule-desk session.", "", 401),
+        ("molecule-desk session. session.{0}", "", 401),
+        ("molecule-desk session.guess session.{0}", "", 401),
+        ("session.{0}", "", 400),
+        ("Molecule-Desk session.{0}", "", 400),
+        ("session.{0} molecule-desk", "", 101),
+    ],
+)
+def test_a_socket_brings_one_session_in_its_one_place(attacked: Attacked, names: str, query: str, status: int) -> None:
+    """The first that it names counts, an empty one included: nobody tries several; an address is no place for one."""
+    session = attacked.session
+    assert _opened(attacked.desk, names.format(session).split(), query.format(session)) == status
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,21 @@ def test_a_foreign_origin_is_refused(desk: Desk) -> None:
         assert desk.asker.get(desk.path, headers={"Origin": origin}).status_code == status
 
 
+def test_of_several_origins_every_one_must_be_ours(shared_desk: Desk) -> None:
+    """In whatever order; none at all is said by leaving it out, and what only looks like ours is not."""
+    own = shared_desk.server.url
+    for origins in ([own, "null"], ["null", own], [""], [own, ""], [f"{own}/"], [f"{own}, null"], ["https" + own[4:]]):
+        headers = [("Origin", origin) for origin in origins]
+        assert shared_desk.asker.get(shared_desk.path, headers=headers).status_code == 403, origins
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.1:{0}.", "127.0.0.1.:{0}", "127.0.0.1:0{0}", "127.1:{0}", "127.0.0.1:{0}, x"])
+def test_what_only_means_our_name_is_another(shared_desk: Desk, host: str) -> None:
+    """A name is compared as it stands: no dot, no zero and no shorter way of writing it is put right."""
+    named = host.format(shared_desk.server.url.rpartition(":")[2])
+    assert shared_desk.asker.get(shared_desk.path, headers={"Host": named}).status_code == 421
+
+
 def test_the_unix_socket_serves_the_same(desk: Desk) -> None:
     """REST over the socket in the runtime folder, under the name `localhost`; another name is refused there, too."""
     transport = httpx.HTTPTransport(uds=str(desk.server.places.socket))

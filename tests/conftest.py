@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,13 @@ from molecule_approve.server.settings import Settings
 from tests.callers import Caller, signals_kept
 from tests.integration.fake_platform import FakePlatform
 from tests.server.desk import Desk, desk_of
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C and a hangup, also where the tests themselves run in the background or under nohup: callers inherit it."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -94,6 +94,21 @@ def test_all_of_a_context_is_shown(seat: Seat) -> None:
     expect(card.locator(".context .fact", has_text="none")).to_have_count(1)
 
 
+def test_large_numbers_keep_their_digits(seat: Seat) -> None:
+    """Beyond 2^53 too, nested or in our own fields; a browser that cannot do that says that it cannot."""
+    large = 9_007_199_254_740_993
+    context = {"n": large, "deep": [-large, 1e300, 0.5], "user": large, "ci": large}
+    card = seat.card(seat.desk.ask("deploy", context=context))
+    for label, written in (("n", str(large)), ("ci", str(large)), ("deep", json.dumps(context["deep"], indent=2))):
+        fact = card.locator(".context .fact", has=seat.page.get_by_text(label, exact=True))
+        expect(fact.locator("dd")).to_have_text(written)
+    expect(card.locator(".fact", has_text="Asked by").locator("dd")).to_have_text(str(large))
+    seat.page.add_init_script("delete JSON.rawJSON; delete JSON.isRawJSON")
+    seat.page.reload()
+    fact = card.locator(".context .fact", has=seat.page.get_by_text("n", exact=True))
+    expect(fact.locator("dd")).to_have_text(f"about {large - 1} (this browser cannot show it exactly)")
+
+
 def test_the_countdown_turns(new_seat: NewSeat, desk: Desk) -> None:
     """It says what is left, and until when in full; in the last minute it looks urgent."""
     seat = new_seat(timezone_id="UTC", locale="en-GB")

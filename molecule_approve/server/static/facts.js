@@ -100,7 +100,8 @@ class Facts {
   }
 }
 
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+// A number that keeps its digits (session.js) is an object to JavaScript, and not to us.
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value) && !JSON.isRawJSON?.(value);
 const written = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 const names = (table) => table.map(([name]) => name);
 

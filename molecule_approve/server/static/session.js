@@ -56,6 +56,26 @@ export function onOtherTab(changed) {
   });
 }
 
+// A number beyond 2^53 would be shown rounded, which is another number than the one that is approved: its digits stay.
+// Browsers that do not tell a number's source (before 2025) say so in its place.
+function exact(_key, value, context) {
+  const lossy = Number.isInteger(value) ? !Number.isSafeInteger(value) : typeof value === "number" && !Number.isFinite(value);
+  if (!lossy) {
+    return value;
+  }
+  const canSay = typeof context?.source === "string" && JSON.rawJSON;
+  return canSay ? JSON.rawJSON(context.source) : `about ${value} (this browser cannot show it exactly)`;
+}
+
+// The body of an answer; what is not JSON tells nothing.
+function read(text) {
+  try {
+    return JSON.parse(text, exact);
+  } catch {
+    return {};
+  }
+}
+
 async function send(method, path, token, body) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   if (token) {
@@ -64,7 +84,7 @@ async function send(method, path, token, body) {
   const signal = AbortSignal.timeout(PATIENCE);
   try {
     const reply = await fetch(path, { method, headers, body: JSON.stringify(body), signal, cache: "no-store" });
-    return { reply, found: await reply.json().catch(() => ({})) };
+    return { reply, found: read(await reply.text()) };
   } catch {
     throw new CallError(0, { error: "no answer came" });
   }

@@ -292,18 +292,19 @@ def test_a_connection_that_ends_too_early(data: bytes) -> None:
     assert caught.value.maybe_sent
 
 
-def test_a_connection_that_is_reset() -> None:
-    """An abrupt end is one as well, and the next exchange works."""
+@pytest.mark.parametrize("size", [10_000_000, 0])
+def test_a_connection_that_is_reset(size: int) -> None:
+    """An abrupt end is one as well, while the body is written or the answer awaited, and the next exchange works."""
 
     def script(channel: Channel, number: int) -> None:
         if number == 1:
-            channel.read(1)
+            channel.read_until(b"\r\n\r\n")
             channel.reset()
         answering(OK)(channel, number)
 
     with Peer(script) as peer, closing(Http(endpoint(peer.url))) as line:
         with pytest.raises(UnavailableError, match="broke off"):
-            line.exchange("POST", "/", soon(), body=b"x" * 10_000_000, limit=LIMIT)
+            line.exchange("POST", "/", soon(), body=b"x" * size, limit=LIMIT)
         assert line.exchange("GET", "/", soon(), limit=LIMIT).status == 200
 
 

@@ -106,6 +106,8 @@ class _Stream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._begin()
+        if not buffer:  # httpcore ends a request by writing nothing: that would swallow a reset that our reading is to see
+            return
         try:
             self._sock.sendall(buffer)
         except TimeoutError as exc:

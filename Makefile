@@ -5,8 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
-# Three on two cores: the tests mostly wait for processes and peers.
-JOBS ?= 3
+# Four on two cores: the tests mostly wait for processes and peers.
+JOBS ?= 4
 
 .PHONY: help demo test lint types bench soak completions completions-check docs docs-check package check clean
 

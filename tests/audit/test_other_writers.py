@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -53,12 +54,16 @@ def test_beside_another_tool_nothing_of_ours_is_lost_or_glued(
     foreign = child(FOREIGN, log, parts, measured=False)
     assert foreign.line() == "ready"
     with Crew() as crew:
+        writers = []
         for name in ("a", "b"):
             crew.order(do="storm", log=log, limit=limit, what="requests", name=name, patience=30, pause=0)
-            crew.started()
+            writers.append(crew.started())
         crew.listen(0.8)
         foreign.go()
         written = int(foreign.line())
+        for writer in writers:
+            os.kill(writer, signal.SIGKILL)
+        crew.dismissed()
     told = crew.said
     found = standing.history(log)
     assert min(len(told), written) > 20

@@ -159,14 +159,26 @@ class SignalStop:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open = False
-        if isinstance(error, Interrupted):
+        if self._stopped is not None and _is_behind(self._stopped, error):
             self._raised_now()
+            if error is not self._stopped:
+                raise self._stopped from None
 
     def sleep(self, seconds: float) -> None:
         """Pause; a signal ends it at once."""
         self.check()
         with self:
             time.sleep(seconds)
+
+
+def _is_behind(stopped: Interrupted, error: BaseException | None) -> bool:
+    """Whether this error is the signal, or came of it.
+
+    What is interrupted may fail while it cleans up: threading's Condition then releases a lock that it has not.
+    """
+    while error is not None and error is not stopped:
+        error = error.__context__
+    return error is stopped
 
 
 def _at_the_border(frame: FrameType | None) -> bool:

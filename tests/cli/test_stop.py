@@ -117,6 +117,26 @@ def test_a_signal_that_a_finalizer_swallowed_comes_again(stop: SignalStop, monke
     assert len(swallowed) == 1
 
 
+def test_a_signal_on_which_the_cleaning_up_fails_is_still_that_signal(stop: SignalStop) -> None:
+    """What was interrupted may raise something else on its way out; an error that has nothing to do with it stays one."""
+
+    def fail_to_clean_up() -> None:
+        lock = threading.Lock()
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            lock.release()
+
+    with pytest.raises(LookupError), stop.open():
+        raise LookupError
+    with pytest.raises(Interrupted) as caught, stop.open():
+        fail_to_clean_up()
+    assert caught.value is stop.signalled
+    stop.check()
+    with pytest.raises(LookupError), stop.open():
+        raise LookupError
+
+
 def test_a_signal_of_somebody_else_is_not_sent_again(stop: SignalStop) -> None:
     """Only what stops us is our matter; what came first is remembered."""
     with signals_kept():

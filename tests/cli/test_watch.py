@@ -169,7 +169,7 @@ def test_a_signal_puts_the_terminal_back(seated: Caller, number: signal.Signals,
     with seated.terminal("pending", "--watch") as terminal:
         shows(terminal, "(live)")
         terminal.process.send_signal(number)
-        assert terminal.end() == code
+        assert terminal.end() == code, terminal.seen
         assert terminal.seen.endswith(LEAVE)
 
 

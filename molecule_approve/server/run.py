@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from molecule_approve.clock import boottime
 from molecule_approve.errors import ServerError
@@ -38,6 +39,7 @@ from .starting import Plan, Prepared, prepared
 from .store import Transaction
 
 if TYPE_CHECKING:
+    import socket
     from types import TracebackType
 
     from starlette.types import ASGIApp
@@ -53,6 +55,14 @@ __all__ = ["Plan", "Prepared", "Running", "prepared", "serve"]
 def _is_true(record: logging.LogRecord) -> bool:
     """Whether uvicorn's sentence is true: it complains of each handshake that we refuse, and any web page can make those."""
     return "returned without completing handshake" not in record.getMessage()
+
+
+class _Socket(WebSocketsSansIOProtocol):
+    """One connection of the event stream. uvicorn's own fails on a stop that meets one whose peer has just said goodbye."""
+
+    def shutdown(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -79,13 +89,19 @@ class _Uvicorn(uvicorn.Server):
             await self.on_tick(0)  # the Date header
         self._halt()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        # What nobody reads would be sent for ever.
+        for connection in self.server_state.connections:
+            connection.transport.abort()
+
 
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="asyncio",
         http="h11",
-        ws="websockets-sansio",
+        ws=_Socket,
         ws_max_size=settings.socket_message,
         # The clients ping where they care; an idle socket costs nothing here.
         ws_ping_interval=None,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import time
 import uuid
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 from websockets.sync.client import connect
@@ -129,6 +131,28 @@ class Desk:
         url = self.server.url.replace("http://", "ws://") + "/ws"
         with connect(url, additional_headers=sent, compression=None, open_timeout=PATIENCE, close_timeout=1) as connection:
             yield Socket(connection)
+
+    @contextmanager
+    def lazy(self) -> Iterator[socket.socket]:
+        """A connection to the event stream from which nobody reads; little of what is sent to it fits on its way."""
+        where = urlsplit(self.server.url)
+        names = {
+            "Host": where.netloc,
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            "X-Workspace-ID": self.workspace_id,
+            "Authorization": f"Bearer {self.server.requester.token}",
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in names.items())
+        with socket.socket() as lazy:
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            lazy.settimeout(PATIENCE)
+            lazy.connect((where.hostname, where.port))
+            lazy.sendall(f"GET /ws HTTP/1.1\r\n{head}\r\n".encode())
+            assert lazy.recv(12) == b"HTTP/1.1 101"
+            yield lazy
 
     def journal(self) -> list[dict[str, Any]]:
         """The server's own audit log."""

@@ -6,7 +6,6 @@ import json
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -133,23 +132,7 @@ def test_a_handshake_is_counted_like_any_call(open_desk: OpenDesk) -> None:
 def test_a_socket_that_does_not_read_is_dropped_and_blocks_nobody(open_desk: OpenDesk) -> None:
     """Its queue is bounded; others hear everything meanwhile."""
     desk = open_desk(socket_queue=4)
-    where = urlsplit(desk.server.url)
-    with socket.socket() as lazy, desk.listening() as quick:
-        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        lazy.settimeout(PATIENCE)
-        lazy.connect((where.hostname, where.port))
-        names = {
-            "Host": where.netloc,
-            "Connection": "Upgrade",
-            "Upgrade": "websocket",
-            "Sec-WebSocket-Version": "13",
-            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-            "X-Workspace-ID": desk.workspace_id,
-            "Authorization": f"Bearer {desk.server.requester.token}",
-        }
-        head = "".join(f"{name}: {value}\r\n" for name, value in names.items())
-        lazy.sendall(f"GET /ws HTTP/1.1\r\n{head}\r\n".encode())
-        assert lazy.recv(12) == b"HTTP/1.1 101"
+    with desk.lazy() as lazy, desk.listening() as quick:
         for number in range(150):
             desk.ask("\u6f22" * 4_096, reason="\u6f22" * 16_384, task_id=str(number))
             assert quick.event()["payload"]["task_id"] == str(number)

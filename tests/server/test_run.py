@@ -103,12 +103,15 @@ def _get(url: str, path: str, token: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
 
 
-def test_a_stop_does_not_wait_for_a_socket_that_does_not_read(open_desk: OpenDesk) -> None:
-    """Its connection is dropped after the time that a clean stop takes at most."""
+@pytest.mark.parametrize("farewell", [b"", b"\x88\x80\0\0\0\0"])
+def test_a_stop_does_not_wait_for_a_socket_that_does_not_read(open_desk: OpenDesk, farewell: bytes) -> None:
+    """Its connection is dropped after the time that a clean stop takes at most, also where it has said goodbye."""
     desk = open_desk(stop=0.2)
-    with desk.listening():
-        for _ in range(30):
+    with desk.lazy() as lazy:
+        for _ in range(60):
             desk.ask("\u6f22" * 4_096, reason="\u6f22" * 16_384)
+        lazy.sendall(farewell)
+        desk.ask("something that is answered after the farewell has come")
         began = time.monotonic()
         desk.server.stop()
         assert time.monotonic() - began < 3

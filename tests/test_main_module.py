@@ -26,6 +26,7 @@ def _importing(caller: Caller, program: tuple[str, ...] = PROGRAM) -> Iterator[s
         yield process
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("number", STOPS)
 def test_a_signal_during_imports_is_its_code(caller: Caller, number: signal.Signals) -> None:
     """128 and the signal, at once, without a word."""
@@ -35,6 +36,7 @@ def test_a_signal_during_imports_is_its_code(caller: Caller, number: signal.Sign
     assert (told.code, told.out, told.err) == (128 + number, "", "")
 
 
+@pytest.mark.measured
 def test_an_ignored_signal_stays_ignored(caller: Caller) -> None:
     """The import goes on, and fails by itself."""
     with _importing(caller, ("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", *PROGRAM)) as process:

@@ -152,7 +152,7 @@ def _not_asked(world: World, facts: Facts) -> None:
 
 
 def _refused(name: str, example: str, arrange: Arrange = nothing, **more: Any) -> Fault:  # noqa: ANN401 - fields of Fault
-    settings = {"timeout": 1.0, "check": both(_not_asked, within(3)), "paths": POLL, **more}
+    settings = {"timeout": 60, "check": both(_not_asked, within(30)), "paths": POLL, **more}
     return Fault(name, example, 125, None, arrange=arrange, **settings)
 
 
@@ -165,7 +165,7 @@ DISK = (
     _refused("a folder", "a folder where the log should be", _folder),
     _refused("a link", "a link where the log should be", _link),
     _refused("a pipe", "a pipe where the log should be", _pipe),
-    _refused("a lock held for ever", "a lock held for ever", _locked),
+    _refused("a lock held for ever", "a lock held for ever", _locked, timeout=1, check=both(_not_asked, within(9))),
 )
 
 # --- the output ----------------------------------------------------------------------------------------------------------
@@ -281,7 +281,8 @@ OUTPUT = (
         129,
         "withdrawn",
         start=_reader_gone("stdout"),
-        check=within(8),
+        timeout=60,
+        check=within(30),
     ),
     Fault(
         "the reader of stderr is gone",
@@ -289,9 +290,10 @@ OUTPUT = (
         129,
         "withdrawn",
         start=_reader_gone("stderr"),
-        check=within(8),
+        timeout=60,
+        check=within(30),
     ),
-    Fault("the parent died", "a parent that died", 129, "withdrawn", start=_orphan, check=within(8)),
+    Fault("the parent died", "a parent that died", 129, "withdrawn", start=_orphan, timeout=60, check=within(30)),
 )
 
 ROWS = (*TIME, *DISK, *OUTPUT)

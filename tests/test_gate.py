@@ -159,7 +159,7 @@ def test_a_log_whose_lock_is_held_is_waited_for_until_the_deadline(scene: Scene)
         fcntl.flock(held, fcntl.LOCK_EX)
         verdict = scene.request(timeout=0.3)
     assert (verdict.outcome, scene.calls) == (Outcome.FAILED, ["submit"])
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5
 
 
 def test_a_stop_while_the_lock_is_waited_for(scene: Scene) -> None:
@@ -356,7 +356,7 @@ def test_a_decision_that_comes_later(served: Served) -> None:
     verdict = served.request()
     decided[0].join()
     assert (verdict.outcome, verdict.decided_by, served.scene.ending["actor"]) == (Outcome.DENIED, "alice", "alice")
-    assert verdict.waited_seconds < 2.0
+    assert verdict.waited_seconds < 4
 
 
 def test_an_expiry_of_the_embedded_server(served: Served) -> None:

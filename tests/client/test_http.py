@@ -373,7 +373,7 @@ def test_another_thread_breaks_an_exchange_off() -> None:
         began = time.monotonic()
         with pytest.raises(UnavailableError):
             line.exchange("GET", "/", soon(20), limit=LIMIT)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
         thread.join()
         assert line.exchange("GET", "/", soon(), limit=LIMIT).status == 200
 

@@ -219,7 +219,7 @@ def test_another_thread_lets_go_of_it() -> None:
         with pytest.raises(DisconnectedError):
             stream.next(20.0)
         thread.join()
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 8
 
 
 def test_another_thread_breaks_it_off() -> None:
@@ -232,7 +232,7 @@ def test_another_thread_breaks_it_off() -> None:
         with pytest.raises(DisconnectedError):
             stream.next(20.0)
         thread.join()
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 8
 
 
 def test_letting_go_twice_does_nothing() -> None:

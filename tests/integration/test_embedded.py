@@ -84,9 +84,9 @@ def test_at_the_deadline_it_is_withdrawn(local: World, path: str) -> None:
 @both_paths
 def test_the_server_expires_it_itself(local: World, path: str) -> None:
     """``--expires-in`` is the server's matter, and its expiry is noticed long before the timeout."""
-    facts = local.request(path, "--expires-in", "1", timeout=10).wait()
+    facts = local.request(path, "--expires-in", "1", timeout=60).wait()
     assert (facts.code, facts.answer["outcome"]) == (124, "expired")
-    assert facts.seconds < 5
+    assert facts.seconds < 30
 
 
 @both_paths

@@ -78,7 +78,7 @@ def test_a_signal_stops_it_cleanly_with_sockets_open_and_answers_held(home: Path
         began = time.monotonic()
         process.send_signal(signum)
         assert process.wait(PATIENCE) == 0
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
         assert json.loads(held.recv(65_536).partition(b"\r\n\r\n")[2])["status"] == "pending"
         for stream in streams:
             with pytest.raises(ConnectionClosed) as caught:
@@ -114,7 +114,7 @@ def test_a_stop_does_not_wait_for_a_socket_that_does_not_read(open_desk: OpenDes
         desk.ask("something that is answered after the farewell has come")
         began = time.monotonic()
         desk.server.stop()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
         desk.server.stop()
 
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 MANY = 100
 """How many ids are looked for in the audit log; nobody reads a longer list."""
 
-PATIENCE = 0.3
+PATIENCE = 1.0
 """Seconds within which the embedded server has to answer."""
 
 MOST = 4_194_304

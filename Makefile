@@ -7,6 +7,8 @@ VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 # Four on two cores: the tests mostly wait for processes and peers.
 JOBS ?= 4
+# Thousands of processes are started: where none may keep what it compiled, each takes a third longer.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint types bench soak completions completions-check docs docs-check package check clean
 

@@ -74,7 +74,7 @@ def test_beside_another_tool_nothing_of_ours_is_lost_or_glued(
 
 
 def _theirs(log: Path) -> list[int]:
-    """The numbers of the other tool's lines that stand whole, in all files. One that was killed in a rotation has two names."""
+    """The numbers of the other tool's lines that stand whole, in all files; a killed rotation leaves two names of one."""
     paths = [path for path in log.parent.glob("audit.jsonl*") if path.suffix not in standing.BESIDE]
     lines = b"".join({path.stat().st_ino: path.read_bytes() for path in paths}.values())
     return sorted(json.loads(line)["number"] for line in lines.splitlines() if b'"event_type":"memory"' in line)

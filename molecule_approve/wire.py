@@ -22,6 +22,12 @@ LIST_LENGTH = 50
 PLATFORM_EXPIRY = 600.0
 """Seconds after which the platform denies an open request by ``auto-expired``, once ``/approvals/pending`` is read."""
 
+SERVER_FIELD = ("server", "molecule-approve")
+"""How the embedded server says in each object of an answer what it is; the platform has no such field."""
+
+SERVER_HEADER = ("X-Molecule-Server", "embedded")
+"""The same on every answer, bodies that are no object included. A proxy may drop it; then the field still says it."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z", re.IGNORECASE)
 _DEPTH = 64
 
@@ -57,21 +63,25 @@ def instant(text: str | None) -> datetime | None:
 # --- reading -----------------------------------------------------------------------------------------------------------
 
 
+def _nonsense(sentence: str) -> ProtocolError:
+    return ProtocolError(sentence, hint="what answers there may not be the platform")
+
+
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ProtocolError("the answer names one key twice", hint="what answers there may not be the platform")
+        raise _nonsense("the answer names one key twice")
     return found
 
 
 def _no_constant(name: str) -> Any:  # noqa: ANN401 - it never returns
-    raise ProtocolError(f"the answer holds {name}, which is no JSON", hint="what answers there may not be the platform")
+    raise _nonsense(f"the answer holds {name}, which is no JSON")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ProtocolError("the answer holds a number that is too large", hint="what answers there may not be the platform")
+        raise _nonsense("the answer holds a number that is too large")
     return value
 
 
@@ -87,61 +97,42 @@ def loads(data: bytes | str) -> JsonValue:
         value = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as exc:
         start = data[:60] if isinstance(data, str) else data[:60].decode("utf-8", "replace")
-        raise ProtocolError(
-            f"the answer is not JSON; it begins with {start!r}", hint="what answers there may not be the platform"
-        ) from exc
+        raise _nonsense(f"the answer is not JSON; it begins with {start!r}") from exc
     _check_depth(value, _DEPTH)
     return cast("JsonValue", value)
 
 
 def _check_depth(value: object, left: int) -> None:
     if left == 0:
-        raise ProtocolError("the answer is nested too deeply", hint="what answers there may not be the platform")
-    if isinstance(value, dict):
-        for item in value.values():
-            _check_depth(item, left - 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check_depth(item, left - 1)
+        raise _nonsense("the answer is nested too deeply")
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in items:
+        _check_depth(item, left - 1)
 
 
 def _object(value: JsonValue, what: str) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
-        raise ProtocolError(f"{what} is not an object", hint="what answers there may not be the platform")
+        raise _nonsense(f"{what} is not an object")
     return value
 
 
 def _text(row: Mapping[str, JsonValue], key: str) -> str:
-    value = row.get(key)
-    if not isinstance(value, str):
-        raise ProtocolError(
-            f"the answer has no text in its field {key!r}", hint="what answers there may not be the platform"
-        )
+    value = _optional(row, key)
+    if value is None:
+        raise _nonsense(f"the answer has no text in its field {key!r}")
     return value
 
 
 def _optional(row: Mapping[str, JsonValue], key: str) -> str | None:
     value = row.get(key)
     if value is not None and not isinstance(value, str):
-        raise ProtocolError(
-            f"the answer has no text in its field {key!r}", hint="what answers there may not be the platform"
-        )
+        raise _nonsense(f"the answer has no text in its field {key!r}")
     return value
 
 
 def read_status(text: str) -> Status:
     """The status that the platform wrote; one that is not known is UNKNOWN."""
-    try:
-        return Status(text)
-    except ValueError:
-        return Status.UNKNOWN
-
-
-class Submitted(NamedTuple):
-    """The answer to a POST: the request's id, and whether the server announced an address for it (an embedded server)."""
-
-    approval_id: str
-    addressable: bool
+    return Status(text) if text in set(Status) else Status.UNKNOWN
 
 
 def approval_path(workspace_id: str, approval_id: str) -> str:
@@ -149,10 +140,29 @@ def approval_path(workspace_id: str, approval_id: str) -> str:
     return f"/workspaces/{workspace_id}/approvals/{approval_id}"
 
 
-def read_submitted(data: bytes, workspace_id: str, location: str | None) -> Submitted:
-    """The id from a 201 (or from the 200 of a request that was taken up again).
+def is_signed(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether an answer says that the embedded server gave it: by its header, or by the field in its object or rows."""
+    name, word = SERVER_HEADER
+    if headers.get(name.lower()) == word:
+        return True
+    key, value = SERVER_FIELD
+    try:  # a platform's long lists are not read twice
+        found = loads(body) if value.encode() in body else None
+    except ProtocolError:
+        return False
+    rows = found if isinstance(found, list) else [found]
+    return bool(rows) and all(isinstance(row, dict) and row.get(key) == value for row in rows)
 
-    ``Location`` counts only if it is exactly the address of this approval and the ids look like UUIDs.
+
+class Submitted(NamedTuple):
+    """The answer to a POST: the request's id, and the task id that was kept, where the server repeats it."""
+
+    approval_id: str
+    task_id: str | None
+
+
+def read_submitted(data: bytes) -> Submitted:
+    """The ids from a 201 (or from the 200 of a request that was taken up again).
 
     Raises:
         ProtocolError: there is no usable id in it.
@@ -161,9 +171,23 @@ def read_submitted(data: bytes, workspace_id: str, location: str | None) -> Subm
     row = _object(loads(data), "the answer")
     approval_id = _text(row, "approval_id")
     if not is_id(approval_id):
-        raise ProtocolError("the answer's approval_id is no id", hint="what answers there may not be the platform")
-    exact = location == approval_path(workspace_id, approval_id)
-    return Submitted(approval_id, addressable=exact and is_uuid(approval_id) and is_uuid(workspace_id))
+        raise _nonsense("the answer's approval_id is no id")
+    return Submitted(approval_id, _optional(row, "task_id"))
+
+
+def check_done(data: bytes, approval_id: str, status: Status) -> None:
+    """Whether a success says that this request has this status now.
+
+    Raises:
+        ProtocolError: it says something else, or nothing that can be understood.
+
+    """
+    row = _object(loads(data), "the answer")
+    if (row.get("approval_id"), row.get("status")) != (approval_id, status.value):
+        raise ProtocolError(
+            f"the answer does not say that request {approval_id} is {status.value} now",
+            hint=f"see how it stands: molecule-approve status {approval_id}",
+        )
 
 
 def read_row(value: JsonValue, workspace_id: str) -> Approval:
@@ -176,7 +200,7 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
     row = _object(value, "an approval")
     approval_id = _text(row, "id")
     if not is_id(approval_id):
-        raise ProtocolError("an approval's id is no id", hint="what answers there may not be the platform")
+        raise _nonsense("an approval's id is no id")
     context = row.get("context")
     verified = row.get("decided_by_verified", False)
     return Approval(
@@ -207,18 +231,22 @@ def read_list(data: bytes, workspace_id: str) -> list[Approval]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise ProtocolError("the answer is not a list", hint="what answers there may not be the platform")
+        raise _nonsense("the answer is not a list")
     return [read_row(row, workspace_id) for row in value]
 
 
-def read_one(data: bytes, workspace_id: str) -> Approval:
-    """One approval from the embedded server's answer.
+def read_one(data: bytes, workspace_id: str, invocation: str | None = None) -> Approval:
+    """One approval from the embedded server's answer; from the one to a redemption with the invocation that it repeats.
 
     Raises:
-        ProtocolError: it cannot be understood.
+        ProtocolError: it cannot be understood, or it answers another invocation's redemption.
 
     """
-    return read_row(loads(data), workspace_id)
+    value = loads(data)
+    row = read_row(value, workspace_id)
+    if invocation is not None and _object(value, "the answer").get("invocation") != invocation:
+        raise _nonsense("the answer does not repeat our invocation, so it answers something else")
+    return row
 
 
 def read_error(data: bytes) -> dict[str, JsonValue]:
@@ -328,7 +356,7 @@ def dump(value: JsonValue) -> bytes:
 
 
 def row_body(approval: Approval) -> dict[str, JsonValue]:
-    """A row of a workspace's list, with the platform's fields and no others."""
+    """A row of a workspace's list: the platform's fields."""
     return {
         "action": approval.action,
         "created_at": approval.created_at,

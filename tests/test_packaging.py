@@ -6,6 +6,7 @@ import email.message
 import email.parser
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -143,8 +144,8 @@ def test_the_dependencies_carry_their_bounds(metadata: email.message.Message) ->
     needs = metadata.get_all("Requires-Dist") or []
     plain = {need.replace(" ", "") for need in needs if "extra" not in need}
     assert plain & {"typer<0.29,>=0.26", "typer>=0.26,<0.29"}
-    names = {need.split(";")[0].rstrip("0123456789.<>=,").lower() for need in plain}
-    assert names == {"typer", "rich", "httpx", "httpcore", "websockets", "certifi", "pyyaml"}
+    names = {re.split("[;<>=]", need)[0].lower() for need in plain}
+    assert names == {"typer", "rich", "httpx", "h11", "websockets", "certifi", "pyyaml"}
     server = [need for need in needs if "extra == 'server'" in need or 'extra == "server"' in need]
     assert {need.split(">")[0].strip().lower() for need in server} == {"starlette", "uvicorn", "sqlalchemy"}
 

@@ -132,13 +132,13 @@ def test_sixty_three_levels_are_read() -> None:
 
 
 def test_every_recorded_201_has_an_id() -> None:
-    """And none announces an address, as only the embedded server does."""
+    """And none says what only the embedded server says."""
     found = [entry for entry in exchanges("rest.jsonl") if entry["response"]["status"] == 201]
     assert len(found) > 10
     for entry in found:
-        read = wire.read_submitted(entry["response"]["body"].encode(), WORKSPACE, None)
+        read = wire.read_submitted(entry["response"]["body"].encode())
         assert wire.is_uuid(read.approval_id)
-        assert not read.addressable
+        assert not wire.is_signed({}, entry["response"]["body"].encode())
 
 
 def test_every_recorded_list_can_be_read() -> None:
@@ -159,23 +159,24 @@ def test_every_recorded_list_can_be_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("workspace", "approval_id", "location", "addressable"),
+    ("headers", "body", "signed"),
     [
-        (WORKSPACE, ID, f"/workspaces/{WORKSPACE}/approvals/{ID}", True),
-        (WORKSPACE, ID, None, False),
-        (WORKSPACE, ID, f"/workspaces/{WORKSPACE}/approvals/{ID}/", False),
-        (WORKSPACE, ID, f"http://evil/workspaces/{WORKSPACE}/approvals/{ID}", False),
-        (WORKSPACE, ID, f"/workspaces/other/approvals/{ID}", False),
-        ("ops", ID, f"/workspaces/ops/approvals/{ID}", False),
-        (WORKSPACE, "a1", f"/workspaces/{WORKSPACE}/approvals/a1", False),
+        ({"x-molecule-server": "embedded"}, b"404 page not found", True),
+        ({"x-molecule-server": "other"}, b"{}", False),
+        ({}, b'{"server":"molecule-approve"}', True),
+        ({}, b'[{"server":"molecule-approve"},{"server":"molecule-approve"}]', True),
+        ({}, b'[{"server":"molecule-approve"},{"server":"molecule-core"}]', False),
+        ({}, b'{"action":"\\"server\\":\\"molecule-approve\\""}', False),
+        ({}, b'{"context":{"server":"molecule-approve"}}', False),
+        ({}, b'"molecule-approve"', False),
+        ({}, b"molecule-approve", False),
+        ({}, b"[]", False),
+        ({}, b"", False),
     ],
 )
-def test_an_address_counts_only_if_it_is_exactly_that(
-    workspace: str, approval_id: str, location: str | None, *, addressable: bool
-) -> None:
-    """With UUIDs in it."""
-    found = wire.read_submitted(wire.dump({"approval_id": approval_id}), workspace, location)
-    assert found == wire.Submitted(approval_id, addressable)
+def test_an_answer_says_that_the_embedded_server_gave_it(headers: dict[str, str], body: bytes, *, signed: bool) -> None:
+    """By its header or by a field of its object or of every row; text that somebody asked for cannot say it."""
+    assert wire.is_signed(headers, body) is signed
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_an_address_counts_only_if_it_is_exactly_that(
 def test_an_answer_without_a_usable_id_is_a_protocol_error(body: bytes) -> None:
     """Nothing can be waited for."""
     with pytest.raises(ProtocolError):
-        wire.read_submitted(body, WORKSPACE, None)
+        wire.read_submitted(body)
 
 
 ROW: dict[str, JsonValue] = {"id": ID, "action": "a", "status": "approved"}

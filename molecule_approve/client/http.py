@@ -1,8 +1,12 @@
-"""One HTTP exchange with an endpoint, bounded as a whole. The only file that imports httpx; what it means is rest.py's.
+"""One HTTP exchange with an endpoint, bounded as a whole; rest.py says what it means. The only file with httpx and h11.
 
-httpx bounds each step but never the whole, builds a TLS context even for http://, has its own rules for proxies and
-decodes without limit. So it gets a transport of ours: one deadline over every step, our way of dialling, and bodies read
-raw and capped. Redirects, cookies and .netrc have no place here: a token goes to the address that it was configured for.
+Every exchange has a connection of its own: one request, one answer, and then the end. So no byte that was meant for
+another request, or that nobody asked for, can be taken for this one's answer: a connection on which something waits before
+we have asked, or goes on after the answer, is closed, and what came over it is not believed.
+
+httpx alone bounds each step but never the whole, keeps connections, has its own rules for proxies and decodes without
+limit. So it gets a transport of ours: one deadline over every step, our way of dialling, and bodies read raw and capped.
+Redirects, cookies and .netrc have no place here: a token goes to the address that it was configured for.
 """
 
 from __future__ import annotations
@@ -10,15 +14,14 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import re
-import select
 import sys
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import PlatformError, ProtocolError, UnavailableError
+from molecule_approve.errors import ProtocolError, UnavailableError
 
 from . import dial
 
@@ -47,12 +50,22 @@ def _without_click() -> Iterator[None]:
 
 
 with _without_click():
-    import httpcore
+    import h11
     import httpx
 
-_NEVER = Deadline(0.0)
-# What httpcore and h11 say where the connection ended too early; everything else that they refuse is no HTTP.
-_BROKEN_OFF = ("disconnected", "closed connection")
+_CHUNK = 65_536
+_FAREWELL = 0.1
+"""Seconds that the end of the connection may take after the answer: we asked for it, so a server closes at once."""
+
+Dialer = Callable[["Endpoint", Deadline, dial.Grip], "socket.socket"]
+
+
+class _UnaskedError(Exception):
+    """Bytes came that answer nothing: before we had asked, or after the answer (``asked``)."""
+
+    def __init__(self, *, asked: bool) -> None:
+        super().__init__()
+        self.asked = asked
 
 
 class Answer(typing.NamedTuple):
@@ -82,143 +95,156 @@ def retry_after(value: str | None, now: float) -> float | None:
     return max(0.0, (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - now)
 
 
-class _Stream(httpcore.NetworkStream):
-    """A socket whose every operation ends at the line's current deadline."""
+class _Line:
+    """A connection for one exchange; every operation ends at the exchange's deadline."""
 
-    def __init__(self, sock: socket.socket, line: _Backend) -> None:
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
-        self._line = line
+        self._deadline = deadline
+        self._ended = False
 
     def _begin(self) -> None:
-        left = self._line.deadline.left()
+        left = self._deadline.left()
         if left <= 0:
             raise UnavailableError("the platform took too long to answer", hint="is it overloaded, or is the network slow?")
         self._sock.settimeout(left)
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    def _hears(self, seconds: float) -> bool:
+        """Whether anything comes within that time; notes the connection's end."""
+        self._sock.settimeout(seconds)
+        try:
+            found = self._sock.recv(1)
+        except OSError:  # nothing came (over TLS: nothing but its own records), or nothing can come any more
+            return False
+        self._ended = not found
+        return bool(found)
+
+    def ask(self, data: bytes) -> None:
+        """Send the request, over a connection on which nothing was said yet."""
+        if self._hears(0.0):
+            raise _UnaskedError(asked=False)
+        if self._ended:
+            raise UnavailableError(
+                "the platform closed the connection before it was asked", maybe_sent=False, hint="is it being restarted?"
+            )
         self._begin()
         try:
-            return self._sock.recv(max_bytes)
+            self._sock.sendall(data)
+        except TimeoutError as exc:
+            raise UnavailableError("the platform did not take our request in time", hint="is it overloaded?") from exc
+        except OSError:
+            return  # a server may refuse a request before it has read it whole, and its answer says why
+
+    def read(self) -> bytes:
+        """The next bytes of the answer; empty at the end of the connection."""
+        self._begin()
+        try:
+            data = self._sock.recv(_CHUNK)
         except TimeoutError as exc:
             raise UnavailableError("the platform did not answer in time", hint="is it overloaded?") from exc
         except OSError as exc:
-            raise httpcore.ReadError(str(exc)) from exc
+            raise _broken_off() from exc
+        self._ended = not data
+        return data
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._begin()
-        if not buffer:  # httpcore ends a request by writing nothing: that would swallow a reset that our reading is to see
-            return
-        try:
-            self._sock.sendall(buffer)
-        except TimeoutError as exc:
-            raise UnavailableError("the platform did not take our request in time", hint="is it overloaded?") from exc
-        except OSError as exc:
-            # httpcore goes on to read here: a server may refuse a request before it has read it whole.
-            raise httpcore.WriteError(str(exc)) from exc
+    def finish(self, rest: bytes) -> None:
+        """See that the connection ends with the answer; ``rest`` is what was read beyond it."""
+        if rest or (not self._ended and self._hears(min(_FAREWELL, self._deadline.left()))):
+            raise _UnaskedError(asked=True)
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        self._sock = dial.start_tls(self._sock, ssl_context, server_hostname or "", self._line.deadline, self._line.grip)
-        return self
-
-    def get_extra_info(self, info: str) -> typing.Any:  # noqa: ANN401 - httpcore's signature
-        if info == "is_readable":  # asked before a connection is used again: readable means that it was closed
-            poller = select.poll()  # select.select fails in a program that has a thousand files open
-            poller.register(self._sock, select.POLLIN)
-            return bool(poller.poll(0))
-        return None
-
-    def close(self) -> None:
-        self._sock.close()
+    @property
+    def ended(self) -> bool:
+        """Whether the other side has closed the connection."""
+        return self._ended
 
 
-class _Backend(httpcore.NetworkBackend):
-    """Dials for httpcore, our way.
-
-    Attributes:
-        deadline: of the exchange in progress.
-        grip: what that exchange waits for.
-
-    """
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self.deadline = _NEVER
-        self.grip = dial.Grip()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        # The endpoint says it all: its socket, its proxy, its address; httpcore's host and port are the same ones.
-        return _Stream(dial.dial(self._endpoint, self.deadline, self.grip), self)
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, parts: typing.Iterable[bytes]) -> None:
-        self._parts = parts
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._parts
-
-    def close(self) -> None:
-        typing.cast("typing.Any", self._parts).close()
+def _broken_off() -> UnavailableError:
+    return UnavailableError("the platform broke off the connection", hint="is it being restarted?")
 
 
 class _Transport(httpx.BaseTransport):
-    """httpx's transport with our backend under it."""
+    """httpx's way to the network: for every request a connection of our own dialling, with h11 over it.
 
-    def __init__(self, backend: _Backend, tls: ssl.SSLContext | None) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=tls, network_backend=backend, max_connections=1, max_keepalive_connections=1
-        )
+    Attributes:
+        deadline: of the exchange in progress.
+        limit: bytes that its answer may have.
+        grip: what it waits for.
+
+    """
+
+    def __init__(self, endpoint: Endpoint, dialer: Dialer) -> None:
+        self.deadline = Deadline(0.0)
+        self.limit = 0
+        self.grip = dial.Grip()
+        self._endpoint = endpoint
+        self._dialer = dialer
+        self._tls: ssl.SSLContext | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                request.method,
-                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                headers=request.headers.raw,
-                content=request.stream,
-            )
-        )
-        parts = typing.cast("Iterable[bytes]", answer.stream)
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(parts))
+        with contextlib.closing(self._dialer(self._endpoint, self.deadline, self.grip)) as plain:
+            if request.url.scheme != "https":
+                return self._talk(_Line(plain, self.deadline), request)
+            self._tls = self._tls or dial.tls_context()
+            with contextlib.closing(dial.start_tls(plain, self._tls, request.url.host, self.deadline, self.grip)) as secure:
+                return self._talk(_Line(secure, self.deadline), request)
 
-    def close(self) -> None:
-        self._pool.close()
+    def _talk(self, line: _Line, request: httpx.Request) -> httpx.Response:
+        connection = h11.Connection(h11.CLIENT)
+        asking = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+        content = h11.Data(data=request.read())
+        line.ask(b"".join(connection.send(event) or b"" for event in (asking, content, h11.EndOfMessage())))
+        try:
+            response = self._receive(line, connection)
+        except h11.RemoteProtocolError as exc:
+            if line.ended:
+                raise _broken_off() from exc
+            raise ProtocolError(
+                f"what answers at {self._endpoint.url} does not speak HTTP", hint="check the port in PLATFORM_URL"
+            ) from exc
+        line.finish(connection.trailing_data[0])
+        return response
+
+    def _receive(self, line: _Line, connection: h11.Connection) -> httpx.Response:
+        status, headers, body = 0, httpx.Headers(), bytearray()
+        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                connection.receive_data(line.read())
+            elif isinstance(event, h11.Response):
+                status, headers = event.status_code, httpx.Headers(event.headers.raw_items())
+                _refuse_compression(headers)
+            elif isinstance(event, h11.Data):  # what is left is "100 Continue" and its like
+                body += event.data
+                if len(body) > self.limit:
+                    raise ProtocolError(
+                        f"the answer is longer than {self.limit} bytes", hint="what answers there may not be the platform"
+                    )
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(bytes(body)))
+
+
+def _refuse_compression(headers: httpx.Headers) -> None:
+    if headers.get("content-encoding", "identity") != "identity":
+        raise ProtocolError(
+            "the answer is compressed, which was not asked for", hint="what answers there may not be the platform"
+        )
 
 
 class Http:
-    """A line to one endpoint, over which one exchange at a time takes place."""
+    """The way to one endpoint, on which one exchange at a time takes place."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._backend = _Backend(endpoint)
-        self._client: httpx.Client | None = None
-
-    def _open(self) -> httpx.Client:
-        if self._client is None:
-            tls = dial.tls_context() if self._endpoint.url.startswith("https://") else None
-            headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self._endpoint.headers}
-            if self._endpoint.token is not None:
-                headers["Authorization"] = f"Bearer {self._endpoint.token.reveal()}"
-            # With a transport given, httpx builds no TLS context and reads no proxies of its own.
-            self._client = httpx.Client(
-                transport=_Transport(self._backend, tls),
-                base_url=self._endpoint.url,
-                headers=headers,
-                trust_env=False,
-                follow_redirects=False,
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            )
-        return self._client
+    def __init__(self, endpoint: Endpoint, *, dialer: Dialer = dial.dial) -> None:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close", **endpoint.headers}
+        if endpoint.token is not None:
+            headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
+        self._transport = _Transport(endpoint, dialer)
+        # With a transport given, httpx builds no TLS context and reads no proxies of its own.
+        self._client = httpx.Client(
+            transport=self._transport,
+            base_url=endpoint.url,
+            headers=headers,
+            trust_env=False,
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
 
     def exchange(
         self,
@@ -229,63 +255,52 @@ class Http:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         limit: int,
+        repeatable: bool | None = None,
     ) -> Answer:
         """Send one request and read its whole answer, of at most ``limit`` bytes.
 
+        Where bytes came that answer nothing, it is done once more over another connection, if that changes nothing.
+
+        Args:
+            method: the HTTP method.
+            path: below the endpoint's address, with its query.
+            deadline: of all of it.
+            body: JSON, or None.
+            headers: further ones.
+            limit: bytes that the answer's body may have.
+            repeatable: whether the request means the same when it is sent twice; by default a GET does.
+
         Raises:
             UnavailableError: there was no whole answer in time; ``maybe_sent`` says whether the request may have arrived.
-            ProtocolError: what came back is no HTTP, is larger than the limit, or is compressed although we refuse that.
+            ProtocolError: what came back is no HTTP, answers nothing, is larger than the limit, or is compressed although
+                we refuse that.
 
         """
-        self._backend.deadline = deadline
+        self._transport.deadline, self._transport.limit = deadline, limit
         wanted = dict(headers or {})
         if body is not None:
             wanted["Content-Type"] = "application/json"
-        try:
-            with self._open().stream(method, path, content=body, headers=wanted) as response:
-                return Answer(response.status_code, response.headers, _read(response, limit))
-        except (httpcore.NetworkError, httpcore.RemoteProtocolError) as exc:
-            self.close()
-            raise self._meaning(exc) from exc
-        except BaseException:
-            self.close()  # an exchange that was broken off leaves a line on which the next answer would be the wrong one
-            raise
-
-    def _meaning(self, failure: Exception) -> PlatformError:
-        broken_off = isinstance(failure, httpcore.NetworkError) or any(word in str(failure) for word in _BROKEN_OFF)
-        if broken_off:
-            return UnavailableError("the platform broke off the connection", hint="is it being restarted?")
-        return ProtocolError(
-            f"what answers at {self._endpoint.url} does not speak HTTP", hint="check the port in PLATFORM_URL"
+        again = method == "GET" if repeatable is None else repeatable
+        for last in (False, True):
+            try:
+                with self._client.stream(method, path, content=body, headers=wanted) as response:
+                    return Answer(response.status_code, response.headers, b"".join(response.iter_raw()))
+            except _UnaskedError as exc:
+                if last or (exc.asked and not again):
+                    break
+        raise ProtocolError(
+            f"bytes came from {self._endpoint_url} that answer no request of ours; nothing of it is believed",
+            hint="a proxy in between may be broken, or what answers there may not be the platform",
         )
 
     @property
-    def is_fresh(self) -> bool:
-        """Whether the next exchange opens a connection of its own, so that none can have gone stale."""
-        return self._client is None
+    def _endpoint_url(self) -> str:
+        return str(self._client.base_url).rstrip("/")
 
     def interrupt(self) -> None:
         """Make the exchange in progress fail at once; for another thread."""
-        self._backend.grip.break_off()
+        self._transport.grip.break_off()
 
     def close(self) -> None:
-        """Let go of the connection; the next exchange opens a new one."""
-        client, self._client = self._client, None
-        if client is not None:
-            with contextlib.suppress(Exception):
-                client.close()
-
-
-def _read(response: httpx.Response, limit: int) -> bytes:
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise ProtocolError(
-            "the answer is compressed, which was not asked for", hint="what answers there may not be the platform"
-        )
-    body = bytearray()
-    for part in response.iter_raw():
-        body += part
-        if len(body) > limit:
-            raise ProtocolError(
-                f"the answer is longer than {limit} bytes", hint="what answers there may not be the platform"
-            )
-    return bytes(body)
+        """Let go; every exchange has let go of its own connection before."""
+        self._client.close()

@@ -1,4 +1,7 @@
-"""The contract over REST: the platform's routes, the embedded server's additions, and what each answer means."""
+"""The contract over REST: the platform's routes, the embedded server's additions, and what each answer means.
+
+Done is only what says so: an answer counts if it is JSON, about our id, and has the status that was asked for.
+"""
 
 from __future__ import annotations
 
@@ -71,8 +74,9 @@ def judge(answer: Answer) -> ApprovalError:
 class RestPlatform:
     """A platform behind an endpoint; the same class for the real one and for the embedded server.
 
-    The embedded server shows itself by ``Location`` in a 201, or by its answer to a read of one approval, which the
-    platform answers with 404 in plain text.
+    The embedded server says what it is in its answers (``wire.is_signed``). Once one of them has said so, that stays: what
+    then comes without the sign comes from something else, and is a fault. A missing sign proves nothing for good: the way
+    of the platform is gone then, and the rows that it shows say whose they are before any of them is believed.
     """
 
     def __init__(self, endpoint: Endpoint, *, actor: str = "human") -> None:
@@ -81,6 +85,7 @@ class RestPlatform:
         self._http = Http(endpoint)
         self._stream: Subscription | None = None
         self._stream_grip = Grip()
+        # None: not known. False: nothing says so, and the platform's way works.
         self._embedded: bool | None = None
 
     @property
@@ -91,32 +96,75 @@ class RestPlatform:
         return wire.approval_path(self._endpoint.workspace_id, approval_id)
 
     def _get(self, path: str, deadline: Deadline, limit: int = ANSWER_LIMIT) -> Answer:
-        return self._again("GET", path, deadline, None, limit)
+        return self._checked(self._http.exchange("GET", path, deadline, limit=limit))
 
-    def _again(self, method: str, path: str, deadline: Deadline, body: bytes | None, limit: int = ANSWER_LIMIT) -> Answer:
-        """An exchange that may be repeated: once more at once where a kept connection had gone stale."""
-        fresh = self._http.is_fresh
-        try:
-            return self._http.exchange(method, path, deadline, body=body, limit=limit)
-        except UnavailableError:
-            if fresh or deadline.passed():
-                raise
-        return self._http.exchange(method, path, deadline, body=body, limit=limit)
+    def _post(
+        self,
+        path: str,
+        deadline: Deadline,
+        body: bytes,
+        *,
+        headers: dict[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> Answer:
+        return self._checked(
+            self._http.exchange(
+                "POST", path, deadline, body=body, headers=headers, limit=ANSWER_LIMIT, repeatable=repeatable
+            )
+        )
+
+    def _checked(self, answer: Answer) -> Answer:
+        """Learn who answers.
+
+        Raises:
+            UnavailableError: it is not the embedded server, which is known to be there: without it an approval could be
+                read and not be used up.
+
+        """
+        if wire.is_signed(answer.headers, answer.body):
+            self._embedded = True
+        elif self._embedded:
+            if answer.status in _TRANSIENT:
+                raise judge(answer)
+            raise UnavailableError(
+                f"something else answers in the embedded server's place ({answer.status})",
+                status=answer.status,
+                hint="a proxy or a login page may stand in between",
+            )
+        return answer
+
+    def _is_addition(self, answer: Answer) -> bool:
+        """Whether the embedded server answers here; False where the platform's way is to be gone.
+
+        Raises:
+            ApprovalError: neither can be said.
+
+        """
+        if self._embedded:
+            return True
+        if answer.status != 404 or not answer.body:
+            raise judge(answer)
+        if not answer.is_json:  # as the platform says it of a route that it does not know
+            self._embedded = False
+        return False
 
     # --- asking --------------------------------------------------------------------------------------------------------
 
     def submit(self, request: ApprovalRequest, deadline: Deadline) -> Question:
         """Ask once; see the contract."""
         headers = {} if request.idempotency_key is None else {"Idempotency-Key": request.idempotency_key}
-        body = wire.submit_body(request)
-        answer = self._http.exchange("POST", self._requests, deadline, body=body, headers=headers, limit=ANSWER_LIMIT)
+        answer = self._post(self._requests, deadline, wire.submit_body(request), headers=headers)
         if answer.status in {409, 422}:
             self._refuse_key(answer)
         # A 200 stands for a request that our key had asked before, and only then.
-        if answer.status != 201 and not (answer.status == 200 and headers):
+        if answer.status != 201 and not (answer.status == 200 and headers and self._embedded):
             raise judge(answer)
-        found = wire.read_submitted(answer.body, request.workspace_id, answer.headers.get("location"))
-        self._embedded = found.addressable
+        found = wire.read_submitted(answer.body)
+        if self._embedded and found.task_id != request.task_id:
+            raise ProtocolError(
+                "the answer to our request is about another one", hint="a proxy in between may mix answers up"
+            )
+        self._embedded = bool(self._embedded)
         return Question(
             approval_id=found.approval_id,
             workspace_id=request.workspace_id,
@@ -151,7 +199,7 @@ class RestPlatform:
     def queue(self, deadline: Deadline) -> Queue | None:
         """What waits in every workspace, each whole, for an approver's token; None on the platform, which has no desk."""
         answer = self._get("/desk/requests", deadline, LIST_LIMIT)
-        if self._is_platform(answer):
+        if not self._is_addition(answer):
             return None
         if answer.status != 200:
             raise judge(answer)
@@ -165,7 +213,9 @@ class RestPlatform:
             sighting = self._fetch_one(question, deadline)
             if sighting is not None:
                 return sighting
-        return _sight(self._list(deadline), question)
+        shown = _sight(self._list(deadline), question)
+        # Its rows may have said that it is the embedded server's list: then only its own routes use an approval up.
+        return shown if not self._embedded else self._fetch_one(question, deadline) or Sighting(None)
 
     def _fetch_one(self, question: Question, deadline: Deadline) -> Sighting | None:
         """By the embedded server's own routes; None where it turns out to be the platform.
@@ -187,46 +237,33 @@ class RestPlatform:
         if invocation is None:
             answer = self._get(path, deadline)
         else:
-            answer = self._again("POST", f"{path}/redeem", deadline, wire.dump({"invocation": invocation}))
-        if self._is_platform(answer):
+            answer = self._post(f"{path}/redeem", deadline, wire.dump({"invocation": invocation}), repeatable=True)
+        if not self._is_addition(answer):
             return None
         said = wire.read_error(answer.body)
-        if answer.status == 404 and answer.is_json:
+        if answer.status == 404 and said.get("code") == "unknown_approval":
             return Sighting(None)
-        if answer.status == 409 and said.get("code") == "already_used":
+        if answer.status == 409 and said.get("code") == "already_used" and said.get("approval_id") == question.approval_id:
             raise UsedError(
                 f"this approval was already used up ({said.get('used_at') or 'earlier'}): one yes, one 0",
                 hint="ask again for each run: a fresh request needs a fresh yes",
             )
         if answer.status != 200:
             raise judge(answer)
-        row = wire.read_one(answer.body, self._endpoint.workspace_id)
+        row = wire.read_one(answer.body, self._endpoint.workspace_id, invocation)
         if not answers(row, question) or row.id != question.approval_id:
             return Sighting(None, strange=True)
         return Sighting(row)
 
-    def _is_platform(self, answer: Answer) -> bool:
-        """Learn from an answer to one of the additions who answers; the platform says 404 in plain text.
-
-        Raises:
-            UnavailableError: the embedded server, known as such, seems to be gone: without it an approval could be read
-                and not be used up.
-
-        """
-        if answer.status == 404 and answer.body and not answer.is_json:
-            if self._embedded:
-                raise UnavailableError("something else answers in the embedded server's place (404)", status=404)
-            self._embedded = False
-        elif answer.status in {200, 404, 409} and answer.is_json:
-            self._embedded = True
-        return self._embedded is False
-
     def verifies_approvers(self, deadline: Deadline) -> bool:
-        """Whether the name on a decision comes from the approver's own credential: only the embedded server's does."""
+        """Whether the name on a decision comes from the approver's own credential: only the embedded server's does.
+
+        A server that does not say so where it should is asked once more by another route: a "no" here refuses to ask.
+        """
         if self._embedded is None:
-            answer = self._get(self._one(_NOBODY), deadline)
-            if not self._is_platform(answer) and self._embedded is None:
-                raise judge(answer)
+            self._is_addition(self._get(self._one(_NOBODY), deadline))
+        if not self._embedded:
+            self._get("/health", deadline)
         return self._embedded is True
 
     # --- ending --------------------------------------------------------------------------------------------------------
@@ -234,24 +271,33 @@ class RestPlatform:
     def withdraw(self, question: Question, deadline: Deadline) -> Withdrawal:
         """Take it back; see the contract. On the platform that is a denial by ``withdrawn``.
 
-        It is said once, over a line of its own: said again after a lost answer it would meet its own work, and "it had
-        ended before" would no longer prove that somebody else had decided.
+        It is said once: said again after a lost answer it would meet its own work, and "it had ended before" would no
+        longer prove that somebody else had decided.
         """
-        self._http.close()
         answer = self._withdraw(self._one(question.approval_id), deadline)
         if answer.status == 200:
+            wire.check_done(answer.body, question.approval_id, Status.DENIED)
             return Withdrawal(taken_back=True, settled=False)
-        if answer.status in {404, 409} and answer.is_json:
+        if self._says_ended(answer, question):
             return Withdrawal(taken_back=False, settled=True)
         raise judge(answer)
 
     def _withdraw(self, path: str, deadline: Deadline) -> Answer:
         if self._embedded is not False:
-            answer = self._http.exchange("POST", f"{path}/withdraw", deadline, body=b"{}", limit=ANSWER_LIMIT)
-            if not self._is_platform(answer):
+            answer = self._post(f"{path}/withdraw", deadline, b"{}")
+            if self._is_addition(answer):
                 return answer
-        body = wire.decide_body(Status.DENIED, WITHDRAWN_BY)
-        return self._http.exchange("POST", f"{path}/decide", deadline, body=body, limit=ANSWER_LIMIT)
+        answer = self._post(f"{path}/decide", deadline, wire.decide_body(Status.DENIED, WITHDRAWN_BY))
+        # The embedded server after all, which takes no decision from a requester: this time by its own route.
+        return self._post(f"{path}/withdraw", deadline, b"{}") if self._embedded else answer
+
+    @staticmethod
+    def _says_ended(answer: Answer, question: Question) -> bool:
+        """Whether a refusal says that the request is not open: it has ended, or nobody knows it."""
+        said = wire.read_error(answer.body)
+        about = said.get("approval_id", question.approval_id) == question.approval_id
+        known = said.get("code") in {None, "ended", "unknown_approval"} and isinstance(said.get("error"), str)
+        return answer.status in {404, 409} and answer.is_json and about and known
 
     def decide(self, question: Question, decision: Status, comment: str | None, deadline: Deadline) -> None:
         """Approve or deny; see the contract."""
@@ -260,14 +306,13 @@ class RestPlatform:
                 "this platform cannot keep a comment", status=422, hint="decide without --comment, and tell the requester"
             )
         path = f"{self._one(question.approval_id)}/decide"
-        answer = self._http.exchange(
-            "POST", path, deadline, body=wire.decide_body(decision, self._actor, comment), limit=ANSWER_LIMIT
-        )
+        answer = self._post(path, deadline, wire.decide_body(decision, self._actor, comment))
         if answer.status == 200:
-            return
-        if answer.status in {404, 409} and answer.is_json:
+            wire.check_done(answer.body, question.approval_id, decision)
+        elif self._says_ended(answer, question):
             raise EndedError(self._how_it_ended(question, wire.read_error(answer.body), deadline))
-        raise judge(answer)
+        else:
+            raise judge(answer)
 
     def _how_it_ended(self, question: Question, said: dict[str, JsonValue], deadline: Deadline) -> str:
         status, by = said.get("status"), said.get("decided_by")

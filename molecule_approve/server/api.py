@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from molecule_approve.wire import approval_path, one_body, row_body
+from molecule_approve.wire import SERVER_FIELD, approval_path, one_body, row_body
 
 from .bodies import read_body, read_decision, read_hold, read_invocation, read_submission
 from .refusals import missing_workspace
@@ -29,9 +29,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def answer(value: JsonValue, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer, with the platform's content type."""
-    body = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    """A JSON answer, with the platform's content type; its objects say whose they are, whatever a proxy does to headers."""
+    signed = [_signed(row) for row in value] if isinstance(value, list) else _signed(value)
+    body = json.dumps(signed, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
     return Response(body, status, headers, "application/json; charset=utf-8")
+
+
+def _signed(value: JsonValue) -> JsonValue:
+    key, word = SERVER_FIELD
+    return {**value, key: word} if isinstance(value, dict) else value
 
 
 def _ended(approval: Approval) -> Response:
@@ -55,7 +61,7 @@ class Api:
             enter = partial(visitor.member, workspace_id=workspace_id, open_house=True)
             reading = partial(read_submission, body, request.headers.get("idempotency-key"), self.settings)
             approval, created = await self.service.submit(enter, workspace_id, reading)
-        answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value}
+        answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
         return answer(answered, 201 if created else 200, {"Location": approval_path(workspace_id, approval.id)})
 
     async def newest(self, request: Request) -> Response:
@@ -91,12 +97,13 @@ class Api:
             return _ended(await self.service.withdraw(partial(visitor.requester, workspace_id=name.workspace_id), name))
 
     async def redeem(self, request: Request) -> Response:
-        """``POST …/redeem``, by the requester: the answer of the read, and an approval is used up by it."""
+        """``POST …/redeem``, by the requester: the read's answer and the invocation; an approval is used up by it."""
         name = _name(request)
         with self.doors.visit(request) as visitor:
             body = await read_body(request, self.settings.body)
             enter = partial(visitor.requester, workspace_id=name.workspace_id)
-            return answer(one_body(await self.service.redeem(enter, name, partial(read_invocation, body))))
+            approval = await self.service.redeem(enter, name, partial(read_invocation, body))
+        return answer({**one_body(approval), "invocation": read_invocation(body)})
 
     async def pending(self, request: Request) -> Response:
         """``GET /approvals/pending``, by an approver. Reading changes nothing."""
@@ -107,7 +114,7 @@ class Api:
     async def health(self, request: Request) -> Response:
         """``GET /health``: who answers here, and what ``doctor`` must say."""
         self.doors.public(request)
-        return answer({"status": "ok", "server": "molecule-approve", "anonymous_requests": self.anonymous})
+        return answer({"status": "ok", "anonymous_requests": self.anonymous})
 
     async def nameless(self, request: Request) -> Response:
         """``/workspaces//approvals``: an empty setting in a client, answered as on the platform."""

@@ -11,6 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 
+from molecule_approve.wire import SERVER_HEADER
+
 from .api import Api, Handler, answer
 from .refusals import RefusedError
 
@@ -120,9 +122,10 @@ def create_app(house: House) -> ASGIApp:
     return Front(Router([*listed, described, socket], redirect_slashes=False, default=nothing), house.addresses)
 
 
-# For every answer: it is what its type says, belongs to this origin alone and is kept nowhere; were a browser to show it as
-# a page, nothing in it would run. `pages` has a policy of its own.
+# For every answer: whose it is, that it is what its type says, belongs to this origin alone and is kept nowhere; were a
+# browser to show it as a page, nothing in it would run. `pages` has a policy of its own.
 _SAFE = {
+    SERVER_HEADER[0].lower().encode(): SERVER_HEADER[1].encode(),
     b"x-content-type-options": b"nosniff",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; sandbox",
     b"cross-origin-resource-policy": b"same-origin",

@@ -305,7 +305,19 @@ def test_only_what_is_needed_is_imported(busy: tuple[House, Asked]) -> None:
         [sys.executable, "-c", code], env=_clean(busy[0].env), capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert len(out.stdout.splitlines()) == 4
-    heavy = {"typer", "click", "rich", "httpx", "httpcore", "websockets", "yaml", "sqlite3", "sqlalchemy", "starlette"}
+    heavy = {
+        "typer",
+        "click",
+        "rich",
+        "httpx",
+        "httpcore",
+        "h11",
+        "websockets",
+        "yaml",
+        "sqlite3",
+        "sqlalchemy",
+        "starlette",
+    }
     heavy |= {"asyncio", "http.client", "email", "ssl", "subprocess", "tempfile", "logging", "random"}
     assert heavy & set(out.stderr.split()) == set()
 

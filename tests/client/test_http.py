@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http
+import socket
 import subprocess
 import sys
 import threading
@@ -102,18 +104,14 @@ def test_without_a_token_there_is_no_credential() -> None:
     assert not {"authorization", "content-type", "content-length"} & set(seen[0].headers)
 
 
-def test_a_connection_is_kept() -> None:
-    """A second exchange goes over the same connection; a line that was closed opens a new one."""
-    with Peer(answering(OK)) as peer, closing(Http(endpoint(peer.url))) as line:
-        fresh = [line.is_fresh]
+def test_every_exchange_has_a_connection_of_its_own() -> None:
+    """Nothing that is left of one exchange can reach the next, and the peer is told so."""
+    seen: list[Request] = []
+    with Peer(answering(OK, seen)) as peer, closing(Http(endpoint(peer.url))) as line:
         line.exchange("GET", "/", soon(), limit=LIMIT)
-        fresh.append(line.is_fresh)
-        assert fresh == [True, False]
-        line.exchange("GET", "/", soon(), limit=LIMIT)
-        assert peer.connections == 1
-        line.close()
         line.exchange("GET", "/", soon(), limit=LIMIT)
         assert peer.connections == 2
+    assert [request.headers["connection"] for request in seen] == ["close", "close"]
 
 
 def test_no_cookie_is_kept() -> None:
@@ -200,14 +198,12 @@ def test_a_server_that_does_not_read() -> None:
 
 
 def test_time_that_is_over_sends_nothing() -> None:
-    """Over a kept connection an exchange without time fails before a byte goes out."""
-    seen: list[Request] = []
-    with Peer(answering(OK, seen)) as peer, closing(Http(endpoint(peer.url))) as line:
-        line.exchange("GET", "/", soon(), limit=LIMIT)
+    """An exchange without time fails before a byte goes out, also where the connection is there already."""
+    ours, theirs = socket.socketpair()
+    with closing(theirs), closing(Http(endpoint("http://peer"), dialer=lambda *_: ours)) as line:
         with pytest.raises(UnavailableError, match="too long"):
             line.exchange("GET", "/", soon(-1.0), limit=LIMIT)
-        line.exchange("GET", "/", soon(), limit=LIMIT)
-        assert (len(seen), peer.connections) == (2, 2)
+        assert theirs.recv(1) == b""
 
 
 # --- size --------------------------------------------------------------------------------------------------------------
@@ -327,25 +323,108 @@ def test_nobody_there() -> None:
     assert not caught.value.maybe_sent
 
 
-@pytest.mark.parametrize("farewell", [b"", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
-def test_a_kept_connection_that_was_closed_meanwhile(farewell: bytes) -> None:
-    """A connection that the server has closed, with a word or without, is not used again."""
-    closed = threading.Event()
+def test_a_connection_that_is_closed_before_we_ask() -> None:
+    """A peer that hangs up at once was asked nothing, so asking again is safe."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with (
+        closing(Http(endpoint("http://peer"), dialer=lambda *_: ours)) as line,
+        pytest.raises(UnavailableError, match="before it was asked") as caught,
+    ):
+        line.exchange("POST", "/", soon(), body=b"{}", limit=LIMIT)
+    assert not caught.value.maybe_sent
+
+
+# --- bytes that nobody asked for ---------------------------------------------------------------------------------------
+
+
+class Lines:
+    """Dials socket pairs, over which something stands from the start; each peer answers ``OK`` once and hangs up."""
+
+    def __init__(self, *waiting: bytes) -> None:
+        self.dialled = 0
+        self.asked: list[bytes] = []
+        self._waiting = waiting
+        self._threads: list[threading.Thread] = []
+
+    def __call__(self, *_: object) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        theirs.sendall(self._waiting[self.dialled] if self.dialled < len(self._waiting) else b"")
+        self.dialled += 1
+        self._threads.append(threading.Thread(target=self._answer, args=(theirs,), daemon=True))
+        self._threads[-1].start()
+        return ours
+
+    def _answer(self, theirs: socket.socket) -> None:
+        with closing(theirs), contextlib.suppress(ConnectionError):  # hung up on, with what it had said unread
+            self.asked.append(theirs.recv(65_536))
+            theirs.sendall(OK.encode())
+
+    def requests(self) -> list[bytes]:
+        """What the peers were asked, once all of them have ended."""
+        for thread in self._threads:
+            thread.join(5)
+        return [data for data in self.asked if data]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_bytes_before_the_request_are_not_its_answer(method: str) -> None:
+    """A connection that says something before it is asked is never asked anything; another one is."""
+    dialer = Lines(Reply(200, b"early").encode())
+    with closing(Http(endpoint("http://peer"), dialer=dialer)) as line:
+        assert line.exchange(method, "/", soon(), limit=LIMIT).body == b"{}"
+    assert (dialer.dialled, len(dialer.requests())) == (2, 1)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_bytes_before_the_request_twice_are_a_fault(method: str) -> None:
+    """Where the second connection speaks first, too, nothing was asked and nothing is believed."""
+    dialer = Lines(b"x", b"H")
+    with closing(Http(endpoint("http://peer"), dialer=dialer)) as line, pytest.raises(ProtocolError, match="no request"):
+        line.exchange(method, "/", soon(), limit=LIMIT)
+    assert (dialer.dialled, dialer.requests()) == (2, [])
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "later"])
+def test_bytes_after_the_answer_make_it_incredible(apart: bool) -> None:
+    """An answer that something follows may be an older one that came early: a read is done again, once."""
 
     def script(channel: Channel, number: int) -> None:
         read_request(channel)
-        channel.send(OK.encode())
-        if number == 1:
-            channel.send(farewell)
-            channel.finish()
-            closed.set()
-        channel.wait_for_end()
+        channel.send(OK.encode() + (b"" if apart or number > 1 else OK.encode()))
+        if apart and number == 1:
+            channel.send(OK.encode())
 
     with Peer(script) as peer, closing(Http(endpoint(peer.url))) as line:
-        line.exchange("GET", "/", soon(), limit=LIMIT)
-        assert closed.wait(5)
         assert line.exchange("GET", "/", soon(), limit=LIMIT).status == 200
         assert peer.connections == 2
+
+
+@pytest.mark.parametrize(("method", "repeatable", "times"), [("GET", None, 2), ("POST", None, 1), ("POST", True, 2)])
+def test_doubled_answers_are_never_believed(method: str, repeatable: bool | None, times: int) -> None:
+    """Where the fault stays it is told, and what changes something is sent once."""
+    with (
+        Peer(once(OK.encode() * 2)) as peer,
+        closing(Http(endpoint(peer.url))) as line,
+        pytest.raises(ProtocolError, match="answer no request"),
+    ):
+        line.exchange(method, "/", soon(), limit=LIMIT, repeatable=repeatable)
+    assert peer.connections == times
+
+
+def test_a_peer_that_stays_on_the_line() -> None:
+    """A peer that keeps the connection although we asked it not to delays the answer by a tenth of a second, no more."""
+    gone = threading.Event()
+
+    def script(channel: Channel, _number: int) -> None:
+        read_request(channel)
+        channel.send(OK.encode())
+        channel.wait_for_end()
+        gone.set()
+
+    with Peer(script) as peer:
+        assert exchange(peer).status == 200
+        assert gone.wait(5)
 
 
 # --- breaking off ------------------------------------------------------------------------------------------------------
@@ -391,7 +470,7 @@ def test_breaking_off_between_exchanges_harms_nothing() -> None:
 
 
 def test_an_exchange_over_tls(trusted: Certificate) -> None:
-    """https:// works over a kept connection as well, and its end is noticed."""
+    """https:// works, and over a second connection as well."""
 
     def script(channel: Channel, number: int) -> None:
         channel.sock = trusted.server.wrap_socket(channel.sock, server_side=True)
@@ -400,7 +479,7 @@ def test_an_exchange_over_tls(trusted: Certificate) -> None:
     with Peer(script) as peer, closing(Http(endpoint(f"https://localhost:{peer.port}"))) as line:
         assert line.exchange("GET", "/", soon(), limit=LIMIT).body == b"{}"
         assert line.exchange("GET", "/", soon(), limit=LIMIT).body == b"{}"
-        assert peer.connections == 1
+        assert peer.connections == 2
 
 
 def test_an_untrusted_certificate_gets_no_token(certificate: Certificate) -> None:

@@ -6,8 +6,8 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +28,7 @@ from molecule_approve.errors import (
     UsedError,
 )
 from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Question, Secret, Status
+from molecule_approve.wire import key_task_id
 from tests.client.fakes import OTHER, OURS, TASK, WORKSPACE, Peer, endpoint, question, request, soon
 from tests.integration.behaviours import act_then_drop, answers, drop, status
 from tests.integration.raw_http import Channel, Reply, Request, read_request
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 JSON = ("Content-Type", "application/json; charset=utf-8")
 TEXT = ("Content-Type", "text/plain")
+NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
 def new_request(workspace: str, **fields: object) -> ApprovalRequest:
@@ -112,10 +114,9 @@ def test_reading_without_a_201_tries_the_addition_first(rest: RestPlatform, plat
 
 
 def test_the_platform_verifies_nobody(rest: RestPlatform, platform: FakePlatform) -> None:
-    """The platform cannot prove who approves, which is learned once."""
+    """The platform cannot prove who approves; two routes say so before anybody is refused for it."""
     assert not rest.verifies_approvers(soon())
-    assert not rest.verifies_approvers(soon())
-    assert len(platform.seen) == 1
+    assert [seen.request.path.rpartition("/")[2] for seen in platform.seen] == [NOBODY, "health"]
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -209,45 +210,16 @@ def test_listening_and_breaking_off(rest: RestPlatform, platform: FakePlatform) 
         stream.next(1.0)
 
 
-@pytest.mark.parametrize("call", ["fetch", "find", "list_requests"])
-def test_a_read_is_repeated_over_a_stale_connection(rest: RestPlatform, platform: FakePlatform, call: str) -> None:
-    """A kept connection that breaks under a read is replaced at once, and the read is repeated once."""
-    wanted = new_request(platform.workspace)
-    ours = rest.submit(wanted, soon())
-    platform.on("list", drop, range(1, 2))
-    calls: dict[str, Callable[[], object]] = {
-        "fetch": lambda: rest.fetch(ours, soon()),
-        "find": lambda: rest.find(wanted, soon()),
-        "list_requests": lambda: rest.list_requests(soon()),
-    }
-    calls[call]()
-    assert platform.count("list") == 2
-
-
-def test_a_read_over_a_new_connection_is_not_repeated(rest: RestPlatform, platform: FakePlatform) -> None:
-    """Where nothing can be stale, a broken connection is the outage that it is."""
+def test_nothing_is_repeated(rest: RestPlatform, platform: FakePlatform) -> None:
+    """A call whose answer is lost is sent once: whether another try helps is decided above."""
     platform.on("list", drop)
     with pytest.raises(UnavailableError):
         rest.list_requests(soon())
-    assert platform.count("list") == 1
-
-
-def test_a_read_without_time_is_not_repeated(rest: RestPlatform, platform: FakePlatform) -> None:
-    """A read whose time was used up is not begun again."""
-    asked(rest, platform)
-    platform.on("list", lambda exchange: exchange.channel.wait_for_end())
-    with pytest.raises(UnavailableError):
-        rest.list_requests(soon(0.2))
-    assert platform.count("list") == 1
-
-
-def test_the_question_is_never_repeated(rest: RestPlatform, platform: FakePlatform) -> None:
-    """The POST that asks is sent once, also over a kept connection that breaks."""
-    rest.list_requests(soon())
     platform.on("submit", act_then_drop)
     with pytest.raises(UnavailableError) as caught:
         asked(rest, platform)
-    assert (platform.count("submit"), len(platform.rows), caught.value.maybe_sent) == (1, 1, True)
+    assert (platform.count("list"), platform.count("submit"), len(platform.rows)) == (1, 1, 1)
+    assert caught.value.maybe_sent
 
 
 # --- the rows of a list ------------------------------------------------------------------------------------------------
@@ -263,10 +235,9 @@ def sight(rows: list[dict[str, Any]], asked: Question | None = None) -> Sighting
     """What a platform that lists these rows shows."""
 
     def script(channel: Channel, _number: int) -> None:
-        while True:
-            is_list = read_request(channel).path.endswith("/approvals")
-            listing = Reply(200, json.dumps(rows).encode(), (JSON,))
-            channel.send((listing if is_list else Reply(404, b"404 page not found", (TEXT,))).encode())
+        is_list = read_request(channel).path.endswith("/approvals")
+        listing = Reply(200, json.dumps(rows).encode(), (JSON,))
+        channel.send((listing if is_list else Reply(404, b"404 page not found", (TEXT,))).encode())
 
     with Peer(script) as peer, closing(RestPlatform(endpoint(peer.url))) as client:
         return client.fetch(asked or question(), soon())
@@ -371,9 +342,8 @@ def told() -> Iterator[Callable[..., Told]]:
         seen: list[Request] = []
 
         def script(channel: Channel, _number: int) -> None:
-            while True:
-                seen.append(read_request(channel))
-                channel.send(reply)
+            seen.append(read_request(channel))
+            channel.send(reply)
 
         peers.append(Peer(script).__enter__())
         return Told(RestPlatform(endpoint(peers[-1].url)), seen)
@@ -458,22 +428,29 @@ def test_a_201_without_an_id(told: Teller, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "embedded"),
+    ("header", "field", "embedded"),
     [
-        (f"/workspaces/{WORKSPACE}/approvals/{OURS}", True),
-        (f"/workspaces/{WORKSPACE}/approvals/{OTHER}", False),
-        (f"http://elsewhere/workspaces/{WORKSPACE}/approvals/{OURS}", False),
-        (f"//elsewhere/workspaces/{WORKSPACE}/approvals/{OURS}", False),
-        ("", False),
+        ("embedded", "molecule-approve", True),
+        ("embedded", None, True),
+        (None, "molecule-approve", True),
+        (None, None, False),
+        ("other", "other", False),
     ],
 )
-def test_only_the_exact_location_announces_the_additions(told: Teller, location: str, embedded: bool) -> None:
-    """``Location`` counts only if it is exactly the address of this approval."""
-    made = told(201, {"approval_id": OURS, "status": "pending"}, JSON, ("Location", location))
+def test_a_201_says_who_gives_it(told: Teller, header: str | None, field: str | None, embedded: bool) -> None:
+    """The embedded server is known by the header or by the field of its 201, whichever a proxy leaves."""
+    body = {"approval_id": OURS, "status": "pending", "task_id": TASK, **({"server": field} if field else {})}
+    made = told(201, body, JSON, *([("X-Molecule-Server", header)] if header else []))
     with closing(made.client):
         made.client.submit(request(), soon())
         assert made.client.verifies_approvers(soon()) is embedded
-    assert len(made.seen) == 1
+
+
+def test_a_201_for_another_request_is_not_ours(told: Teller) -> None:
+    """The embedded server repeats our task id; a 201 with another one answers somebody else's request."""
+    made = told(201, signed(approval_id=OURS, status="pending", task_id=OTHER))
+    with closing(made.client), pytest.raises(ProtocolError, match="about another one"):
+        made.client.submit(request(), soon())
 
 
 @pytest.mark.parametrize(
@@ -496,9 +473,16 @@ def test_a_key_that_is_taken(told: Teller, code: int, body: object, words: str, 
 
 def test_a_key_that_takes_its_request_up(told: Teller) -> None:
     """A 200 to a POST with a key is the pending request of that key, not one of our own making."""
-    made = told(200, {"approval_id": OURS, "status": "pending"})
+    made = told(200, signed(approval_id=OURS, status="pending", task_id=TASK))
     with closing(made.client):
         assert made.client.submit(request(idempotency_key="k"), soon()) == question(own=False)
+
+
+def test_a_200_to_a_key_from_anybody_else(told: Teller) -> None:
+    """Only the embedded server takes a request up by its key: the platform answers 201, a portal with anything."""
+    made = told(200, {"approval_id": OURS, "status": "pending", "task_id": TASK})
+    with closing(made.client), pytest.raises(ProtocolError, match="200"):
+        made.client.submit(request(idempotency_key="k"), soon())
 
 
 @pytest.mark.parametrize(
@@ -554,36 +538,198 @@ def test_who_answers_cannot_be_learned_from_a_failure(told: Teller, code: int) -
         made.client.verifies_approvers(soon())
 
 
-def test_somebody_else_in_the_embedded_servers_place() -> None:
-    """Once the embedded server is known, a 404 in plain text is an outage: by the list an approval would not be used up."""
+# --- whose answer it is, and what counts as done ------------------------------------------------------------------------
 
-    def script(channel: Channel, _number: int) -> None:
-        read_request(channel)
-        where = f"/workspaces/{WORKSPACE}/approvals/{OURS}"
-        channel.send(Reply(201, json.dumps({"approval_id": OURS}).encode(), (JSON, ("Location", where))).encode())
-        while True:
-            read_request(channel)
-            channel.send(Reply(404, b"404 page not found", (TEXT,)).encode())
+PAGE = Reply(200, b"<html>Please sign in</html>", (("Content-Type", "text/html"),))
+GONE = Reply(404, b"404 page not found", (TEXT,))
+
+
+def signed(**fields: object) -> dict[str, object]:
+    """An object as the embedded server answers it."""
+    return {**fields, "server": "molecule-approve"}
+
+
+def made(code: int, body: object) -> Reply:
+    """A JSON answer."""
+    return Reply(code, json.dumps(body).encode(), (JSON,))
+
+
+CREATED = made(201, signed(approval_id=OURS, status="pending", task_id=TASK))
+
+
+@contextmanager
+def scripted(*replies: Reply) -> Iterator[tuple[RestPlatform, list[Request]]]:
+    """A client of a peer that gives these answers, one after another, and what the peer was asked."""
+    seen: list[Request] = []
+
+    def script(channel: Channel, number: int) -> None:
+        seen.append(read_request(channel))
+        channel.send(replies[number - 1].encode())
 
     with Peer(script) as peer, closing(RestPlatform(endpoint(peer.url))) as client:
+        yield client, seen
+
+
+def paths(seen: list[Request]) -> list[str]:
+    """The last words of what was asked."""
+    return [f"{entry.method} {entry.path.rpartition('/')[2]}" for entry in seen]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        GONE,
+        PAGE,
+        made(200, listed(status="approved", decided_by="alice")),
+        made(404, {"error": "not found"}),
+        made(401, {"error": "who?"}),
+        Reply(302, b"", (("Location", "/login"),)),
+        Reply(204, b""),
+    ],
+)
+def test_somebody_else_in_the_embedded_servers_place(reply: Reply) -> None:
+    """Once the embedded server is known, what does not come from it is an outage, and never makes it the platform again."""
+    with scripted(CREATED, reply, reply, reply) as (client, seen):
         ours = client.submit(request(), soon())
+        calls = (client.fetch, client.withdraw)
+        for call in calls:
+            with pytest.raises(UnavailableError, match="in the embedded server's place"):
+                call(ours, soon())
         with pytest.raises(UnavailableError, match="in the embedded server's place"):
+            client.decide(ours, Status.DENIED, None, soon())
+    assert paths(seen) == ["POST approvals", f"GET {OURS}", "POST withdraw", "POST decide"]
+
+
+def test_an_overload_before_the_embedded_server_is_one() -> None:
+    """A proxy's 503 keeps its status and its Retry-After, known server or not."""
+    busy = Reply(503, b"", (("Retry-After", "7"),))
+    with scripted(CREATED, busy) as (client, _seen):
+        ours = client.submit(request(), soon())
+        with pytest.raises(UnavailableError) as caught:
             client.fetch(ours, soon())
+    assert (caught.value.status, caught.value.retry_after) == (503, 7.0)
+
+
+@pytest.mark.parametrize("missing", [GONE, made(404, {"message": "no route"})], ids=["text", "JSON"])
+def test_a_list_says_whose_rows_it_shows(missing: Reply) -> None:
+    """Where a proxy hides the additions, the rows still say whose they are, and no approval is taken from such a list."""
+    row = signed(**listed(status="approved", decided_by="alice"))
+    used = made(200, {**row, "decided_by_verified": True, "invocation": OTHER})
+    wanted = question(own=False, invocation=OTHER)
+    with scripted(missing, made(200, [row]), made(200, row), used) as (client, seen):
+        found = client.fetch(wanted, soon()).approval
+        assert found is not None
+        assert found.decided_by_verified
+    assert paths(seen) == [f"GET {OURS}", "GET approvals", f"GET {OURS}", "POST redeem"]
+
+
+def test_hidden_additions_of_the_embedded_server_are_an_outage() -> None:
+    """A list of the embedded server whose additions stay out of reach gives no verdict at all."""
+    row = signed(**listed(status="approved", decided_by="alice"))
+    with (
+        scripted(GONE, made(200, [row]), GONE) as (client, _seen),
+        pytest.raises(UnavailableError, match="in the embedded server's place"),
+    ):
+        client.fetch(question(invocation=OTHER, own=False), soon())
+
+
+def test_a_hidden_addition_refuses_no_verified_approver() -> None:
+    """One plain 404 is not enough to say that nobody's name is verified."""
+    with scripted(GONE, made(200, signed(status="ok"))) as (client, seen):
+        assert client.verifies_approvers(soon())
+    assert paths(seen) == [f"GET {NOBODY}", "GET health"]
+
+
+def test_a_withdrawal_finds_out_who_answers() -> None:
+    """Where a proxy hid the addition and the denial is refused by the embedded server, its own route is tried again."""
+    refused = made(403, signed(error="a requester's token decides nothing", code="forbidden"))
+    done = made(200, signed(approval_id=OURS, status="denied"))
+    with scripted(GONE, refused, done) as (client, seen):
+        assert client.withdraw(question(), soon()) == Withdrawal(taken_back=True, settled=False)
+    assert paths(seen) == ["POST withdraw", "POST decide", "POST withdraw"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"approval_id": OTHER, "status": "denied"},
+        {"approval_id": OURS, "status": "approved"},
+        {"approval_id": OURS, "status": "pending"},
+        {"approval_id": OURS},
+        {"status": "denied"},
+        {},
+        [],
+        "denied",
+        None,
+    ],
+)
+@pytest.mark.parametrize("embedded", [True, False])
+def test_done_is_only_what_says_so(body: object, embedded: bool) -> None:
+    """A 200 that is not about our id and the status that was asked for neither withdraws nor denies."""
+    sign: dict[str, object] = signed() if embedded and isinstance(body, dict) else {}
+    reply = made(200, {**body, **sign} if isinstance(body, dict) else body)
+    reply = reply.having(("X-Molecule-Server", "embedded")) if embedded else reply
+    first = CREATED if embedded else made(201, {"approval_id": OURS, "status": "pending"})
+    with scripted(first, reply, reply) as (client, _seen):
+        ours = client.submit(request(), soon())
+        with pytest.raises(ProtocolError):
+            client.withdraw(ours, soon())
+        with pytest.raises(ProtocolError):
+            client.decide(ours, Status.DENIED, None, soon())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        made(404, {"message": "no route"}),
+        made(404, {"error": "there is no such workspace", "code": "unknown_workspace"}),
+        made(409, {"error": "ended", "code": "ended", "approval_id": OTHER}),
+        Reply(404, b"<html>", (("Content-Type", "text/html"),)),
+        Reply(409, b"[]", (JSON,)),
+    ],
+)
+def test_a_refusal_that_does_not_say_that_it_ended(reply: Reply) -> None:
+    """Only a refusal about our own request settles it; any other one is what it is."""
+    with scripted(made(201, {"approval_id": OURS}), reply, reply) as (client, _seen):
+        ours = client.submit(request(), soon())
+        with pytest.raises(RejectedError):
+            client.withdraw(ours, soon())
+        with pytest.raises(RejectedError):
+            client.decide(ours, Status.DENIED, None, soon())
+
+
+@pytest.mark.parametrize("invocation", [OURS, None, 7])
+def test_a_redemption_must_answer_our_invocation(invocation: object) -> None:
+    """An approval without our invocation in it answers somebody else's redemption, and is no yes of ours."""
+    row = signed(**listed(status="approved", decided_by="alice"), decided_by_verified=True, invocation=invocation)
+    with scripted(CREATED, made(200, row)) as (client, _seen):
+        ours = client.submit(request(), soon())
+        with pytest.raises(ProtocolError, match="invocation"):
+            client.fetch(replace(ours, invocation=OTHER), soon())
+
+
+def test_a_used_approval_must_be_ours() -> None:
+    """That another approval was used up says nothing about ours."""
+    reply = made(409, signed(error="used", code="already_used", approval_id=OTHER, used_at="now"))
+    with scripted(CREATED, reply) as (client, _seen):
+        ours = client.submit(request(), soon())
+        with pytest.raises(RejectedError):
+            client.fetch(replace(ours, invocation=OTHER), soon())
 
 
 @pytest.mark.parametrize("fields", [{"action": "drop"}, {"task_id": "another"}, {"id": OTHER}, {"workspace_id": OTHER}])
 def test_the_embedded_servers_row_must_be_ours(told: Teller, fields: dict[str, Any]) -> None:
     """A single approval that is not our question is strange, and not ours."""
-    made = told(200, listed(status="approved", decided_by="alice", decided_by_verified=True, **fields))
-    with closing(made.client):
-        assert made.client.fetch(question(), soon()) == Sighting(None, strange=True)
+    found = told(200, signed(**listed(status="approved", decided_by="alice", decided_by_verified=True, **fields)))
+    with closing(found.client):
+        assert found.client.fetch(question(), soon()) == Sighting(None, strange=True)
 
 
 def test_an_unknown_conflict_is_told(told: Teller) -> None:
     """A 409 that does not say "used" is a refusal."""
-    made = told(409, {"error": "no"})
-    with closing(made.client), pytest.raises(RejectedError):
-        made.client.fetch(question(invocation=str(uuid.uuid4())), soon())
+    found = told(409, signed(error="no"))
+    with closing(found.client), pytest.raises(RejectedError):
+        found.client.fetch(question(invocation=str(uuid.uuid4())), soon())
 
 
 # --- the embedded server -----------------------------------------------------------------------------------------------
@@ -713,7 +859,7 @@ def test_withdrawing_what_was_decided(served: Served) -> None:
 
 def test_a_key_on_the_embedded_server(served: Served) -> None:
     """A key takes its pending request up, refuses other text, and is refused once its request has ended."""
-    wanted = new_request(served.workspace, idempotency_key="job-1")
+    wanted = replace(new_request(served.workspace, idempotency_key="job-1"), task_id=key_task_id(served.workspace, "job-1"))
     first = served.asker.submit(wanted, soon())
     again = served.asker.submit(wanted, soon())
     assert (again.approval_id, first.own, again.own) == (first.approval_id, True, False)

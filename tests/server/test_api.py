@@ -61,12 +61,12 @@ def test_a_withdrawn_request_cannot_be_decided(desk: Desk) -> None:
 
 
 def test_an_approval_is_used_up_once(desk: Desk) -> None:
-    """The same invocation gets the same answer again; any other is told when the approval was used."""
+    """The same invocation gets the same answer again, with its own id; any other is told when the approval was used."""
     approval_id, invocation = desk.ask(), str(uuid.uuid4())
     desk.decide(approval_id)
     first, again = desk.redeem(approval_id, invocation), desk.redeem(approval_id, invocation.upper())
     assert (first.status_code, again.status_code) == (200, 200)
-    assert first.json() == again.json() == desk.one(approval_id)
+    assert first.json() == again.json() == {**desk.one(approval_id), "invocation": invocation}
     other = desk.redeem(approval_id)
     assert (other.status_code, other.json()["code"]) == (409, "already_used")
     assert other.json()["used_at"] in other.json()["error"]

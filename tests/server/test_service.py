@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from molecule_approve.server.run import Plan, Running
-from tests.server.desk import PATIENCE, Desk, desk_of, wait_for
+from tests.server.desk import PATIENCE, Desk, desk_of, unsigned, wait_for
 
 if TYPE_CHECKING:
     from molecule_approve.places import Places
@@ -173,7 +173,7 @@ def test_a_restart_keeps_everything_and_expires_what_was_due_meanwhile(server_pl
         assert second.requester == requester
         headers = {"Authorization": f"Bearer {requester.token}"}
         path = f"{second.url}/workspaces/{requester.workspace_id}/approvals"
-        assert [httpx.get(f"{path}/{one}", headers=headers).json() for one in (pending, used)] == before
+        assert [unsigned(httpx.get(f"{path}/{one}", headers=headers).json()) for one in (pending, used)] == before
         assert httpx.get(f"{path}/{due}", headers=headers, params={"wait": "9"}).json()["decided_by"] == "auto-expired"
         again = httpx.post(f"{path}/{used}/redeem", headers=headers, json={"invocation": invocation})
         other = httpx.post(f"{path}/{used}/redeem", headers=headers, json={"invocation": str(uuid.uuid4())})

@@ -246,7 +246,7 @@ def _rendering() -> Callable[[Iterable[Piece]], str]:
     from .pieces import painted  # noqa: PLC0415 - help needs it not
     from .window import colours_wanted  # noqa: PLC0415
 
-    coloured = output.is_terminal(sys.stdout) and colours_wanted()
+    coloured = colours_wanted(sys.stdout)
     return lambda pieces: painted(pieces, coloured=coloured).rstrip()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,7 +88,18 @@ def _show_list(rows: list[Approval], *, json: bool, nothing: str) -> None:
     elif not rows:
         output.talk(f"{output.PROGRAM}: {nothing}")
     for row in () if json else rows:
-        output.answer(line_of(row))
+        output.answer(line_of(row), foreign=True)
+
+
+def _show_one(row: Approval) -> None:
+    """A line for a script; at a terminal the whole request below it."""
+    verdict = visible(verdict_of(row).message)
+    if not output.is_terminal(sys.stdout):
+        output.answer(f"{verdict}  ({visible(row.action)})")
+        return
+    from .sheet import parts, sheet  # noqa: PLC0415 - only a terminal needs it
+
+    output.answer("\n".join(sheet([("answer", verdict), *parts(row)], sys.stdout)))
 
 
 def ended(row: Approval) -> EndedError:
@@ -126,7 +138,7 @@ def _status(platform: Platform, workspace_id: str, approval: str, *, json: bool)
         if json:
             output.answer_json(verdict.as_json())
         else:
-            output.answer(f"{visible(verdict.message)}  ({visible(row.action)})")
+            _show_one(row)
     except DeliveryError as exc:
         if verdict.approved:
             raise

@@ -36,9 +36,10 @@ WORTH = 20
 WIDEST = 24
 """Columns that a name may take."""
 
-# ECMA-48, and xterm's second screen, on which we leave nothing behind: there and back, the cursor hidden and shown, to
-# the first place, and erase to the end of the line and of the screen.
-_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+# ECMA-48, and xterm's second screen, on which we leave nothing behind: there and back, the cursor hidden and shown, rows
+# that are too long cut and not broken (terminals differ over the width of a character), to the first place, and erase to
+# the end of the line and of the screen.
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME, _ERASE_LINE, _ERASE_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
 

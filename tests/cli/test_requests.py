@@ -27,7 +27,7 @@ def test_an_approval_is_used_up_by_the_first_wait(caller: Caller) -> None:
     caller.desk.decide(found)
     first, second = caller.main("wait", found), caller.main("wait", "--json", found)
     assert (first.code, first.out) == (0, "approved by alice\n")
-    assert "; waiting for the embedded server to approve: drop it\n" in first.err
+    assert "waiting for the embedded server to approve:\naction    drop it\n" in first.err
     assert (second.code, second.object["outcome"], second.object["error"]["kind"]) == (125, "failed", "already_used")
     assert caller.main("status", found).code == 0
 
@@ -63,7 +63,7 @@ def test_a_signal_leaves_the_question_standing(caller: Caller) -> None:
     """143, and only --withdraw would take it back."""
     found = _ask(caller)
     with caller.start("wait", found, "--transport", "poll") as process:
-        while process.stderr is not None and "to approve: drop it" not in process.stderr.readline():
+        while process.stderr is not None and "action    drop it" not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGTERM)
         assert ended(process).code == 143

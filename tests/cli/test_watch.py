@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.measured
 
-ENTER, LEAVE, HOME = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H"
+ENTER, LEAVE, HOME = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l", "\x1b[H"
 CODES = re.compile(r"\x1b\[[\d?]*[A-Za-z]")
 
 
@@ -317,8 +317,7 @@ def test_more_than_fit_are_counted() -> None:
 
 def test_what_ends_soon_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """In yellow, where colours are wanted; what tells no time left does not."""
-    monkeypatch.setenv("TERM", "xterm")
-    for name in ("NO_COLOR", "CI"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
     lines = picture(state_of(waiting(1), waiting(2, seconds=90), waiting(3, seconds=None)), NOW, Size(80, 24))
     assert [line.startswith("\x1b[33m") for line in lines[3:6]] == [True, False, False]

@@ -388,7 +388,8 @@ def test_completion_variables_say_nothing_about_a_request(caller: Caller, name: 
 @pytest.mark.parametrize(
     ("action", "shown"),
     [
-        ("a\nb", "a\\nb"),
+        ("a\nb", "a\n          b"),
+        ("a\\nb", "a\\\\nb"),
         ("\x1b[2Kb", "\\x1b[2Kb"),
         ("a\u202eb", "a\\u202eb"),
         ("a\x9bb", "a\\x9bb"),

@@ -178,7 +178,7 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
     if not is_id(approval_id):
         raise ProtocolError("an approval's id is no id", hint="what answers there may not be the platform")
     context = row.get("context")
-    verified = row.get("decided_by_verified", False)
+    verified = row.get("decided_by_verified")
     return Approval(
         id=approval_id,
         workspace_id=str(row.get("workspace_id", workspace_id)),
@@ -192,7 +192,7 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
         comment=_optional(row, "comment"),
         context=context if isinstance(context, dict) else None,
         expires_at=_optional(row, "expires_at"),
-        decided_by_verified=verified is True,
+        decided_by_verified=None if verified is None else verified is True,
     )
 
 

@@ -74,6 +74,16 @@ def test_the_newest_stand_oldest_first(caller: Caller, platform: FakePlatform) -
     assert len(caller.main("pending").out.splitlines()) == 2
 
 
+def test_a_list_and_one_request_do_not_contradict_each_other(caller: Caller) -> None:
+    """What a list does not tell is null in it, never false; what it tells is what `status ID` tells."""
+    found = caller.desk.ask("x", expires_in=600)
+    caller.desk.decide(found, comment="fine")
+    one = caller.main("status", "--json", found).object
+    listed = next(row for row in caller.main("status", "--json").array if row["approval_id"] == found)
+    assert (one["decided_by_verified"], one["comment"], listed["decided_by_verified"]) == (True, "fine", None)
+    assert {key for key in one if listed[key] not in {None, one[key]}} == set()
+
+
 def test_nothing_to_list(caller: Caller, platform: FakePlatform) -> None:
     """0, an empty array; in words stderr says it."""
     for command, words in (("status", "no requests"), ("pending", "nothing waits for a decision")):

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple, cast
 from .errors import ProtocolError
 from .model import Approval, ApprovalRequest, JsonValue, Status
 
+WAITING_HEADER = "X-Molecule-Waiting"
+"""Says in the embedded server's list of what waits how many there are; on the platform's list it never stands."""
+
 LIST_LENGTH = 50
 """How many of a workspace's newest requests the platform lists."""
 

@@ -23,7 +23,7 @@ from .requests import READ, find_id
 from .status import ended, read_one
 
 if TYPE_CHECKING:
-    from molecule_approve.client.platform import Platform
+    from molecule_approve.client.rest import RestPlatform
     from molecule_approve.config import Flags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -107,7 +107,7 @@ def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, 
     return Exit.OK
 
 
-def _seen(platform: Platform, workspace_id: str, approval: str, word: str | None) -> Question:
+def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | None) -> Question:
     """Show the request, which must still be open, and ask whether that ``word`` is meant; None asks nothing.
 
     Raises:

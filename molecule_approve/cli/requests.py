@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 from molecule_approve.asking import check_action
 from molecule_approve.errors import UsageError
 from molecule_approve.model import ApprovalRequest, Question
-from molecule_approve.wire import is_id, is_uuid
+from molecule_approve.wire import LIST_LENGTH, is_id, is_uuid
 
 from .options import SHORTEST_ID
 
 if TYPE_CHECKING:
     from molecule_approve.audit.journal import Journal
-    from molecule_approve.client.platform import Platform
+    from molecule_approve.client.rest import RestPlatform
     from molecule_approve.clock import Deadline
 
 READ = 10.0
 """Seconds that one read for a person may take."""
 
 
-def find_id(platform: Platform, text: str, deadline: Deadline) -> str:
+def find_id(platform: RestPlatform, text: str, deadline: Deadline) -> str:
     """The whole id of a request, from a unique beginning of at least six characters; ids are written in small letters.
 
     Raises:
@@ -36,10 +36,15 @@ def find_id(platform: Platform, text: str, deadline: Deadline) -> str:
             f"'{text[:80]}' is no id", hint=f"give the request's id, or at least {SHORTEST_ID} characters of its beginning"
         )
     rows = platform.list_requests(deadline.capped(READ))
+    if len(rows) >= LIST_LENGTH:  # what waits may be older than the newest
+        rows += [waiting.approval for waiting in platform.open_requests(deadline.capped(READ)).rows]
     found = {row.id for row in rows if row.id.lower().startswith(text.lower())}
     if len(found) != 1:
         how_many = "no request" if not found else f"{len(found)} requests"
-        raise UsageError(f"{how_many} among the newest begin with '{text}'", hint="give more of the id")
+        raise UsageError(
+            f"{how_many} among the newest and what waits begin with '{text}'",
+            hint="give more of the id, or all of it",
+        )
     return found.pop()
 
 

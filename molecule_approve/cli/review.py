@@ -92,13 +92,16 @@ class _Sitting:
         self._over = set[str]()  # what we ended, or saw ended
         self._skipped = set[str]()
         self._seen: dict[str, Waiting] = {}
-        self._total = 0
+        self._total, self._unseen = 0, False
 
     def summary(self) -> str:
         """What was done, on one line."""
+        from .waiting import UNSEEN  # noqa: PLC0415 - loaded by now
+
         words = ("approved", "denied", "skipped")
         done = ", ".join(f"{self._tally[word]} {word}" for word in words if self._tally[word]) or "nothing was decided"
-        return f"{done}; {self._total or 'nothing'} still {'waits' if self._total < 2 else 'wait'}"
+        more = f"; {UNSEEN}" if self._unseen else ""
+        return f"{done}; {self._total or 'nothing'} still {'waits' if self._total < 2 else 'wait'}{more}"
 
     def run(self) -> None:
         """Until nothing more waits that was not skipped, or the person has had enough."""
@@ -117,7 +120,7 @@ class _Sitting:
         queue = self._desk.read(Deadline.after(READ))
         self._tell_ended(queue)
         self._seen = {one.approval.id: one for one in queue.rows}
-        self._total = queue.total
+        self._total, self._unseen = queue.total, queue.unseen
         return next((one for one in queue.rows if one.approval.id not in self._skipped), None)
 
     def _tell_ended(self, queue: Queue) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from molecule_approve.errors import UsageError
 from molecule_approve.safe_text import visible
+from molecule_approve.wire import LIST_LENGTH
 
 from . import output
 from .feed import Feed, State
@@ -174,7 +175,8 @@ def _title(state: State, total: int) -> str:
     how = "live" if state.live else "polling"
     if state.queue is None:
         return "looking what waits for a decision"
-    return f"{total or 'nothing'} {'waits' if total < 2 else 'wait'} for a decision ({how})"
+    seen = f" among the platform's {LIST_LENGTH} newest requests" if state.queue.unseen else ""
+    return f"{total or 'nothing'} {'waits' if total < 2 else 'wait'} for a decision{seen} ({how})"
 
 
 def _table(rows: tuple[Waiting, ...], now: datetime, width: int) -> list[str]:

@@ -109,7 +109,7 @@ def test_a_request_of_another_workspace_is_2(caller: Caller) -> None:
         ("abcde", "'abcde' is no id"),
         ("../../x", "'../../x' is no id"),
         ("\x1b[2K", "'\\x1b[2K' is no id"),
-        ("zzzzzz", "no request among the newest begin with 'zzzzzz'"),
+        ("zzzzzz", "no request among the newest and what waits begin with 'zzzzzz'"),
     ],
 )
 @pytest.mark.parametrize("command", ["wait", "status", "withdraw"])
@@ -127,7 +127,7 @@ def test_an_ambiguous_beginning_is_2(caller: Caller, platform: FakePlatform) -> 
         platform.add(platform.workspace, {"action": "x"}).id = f"abcdef00-0000-4000-8000-00000000000{number}"
     told = caller.main("wait", "abcdef")
     assert told.code == 2
-    assert "2 requests among the newest begin with 'abcdef'" in told.err
+    assert "2 requests among the newest and what waits begin with 'abcdef'" in told.err
 
 
 def test_the_search_for_an_id_is_within_the_time(caller: Caller, platform: FakePlatform) -> None:

@@ -137,10 +137,11 @@ def test_it_asks_at_a_terminal(approver: Caller, answer: str, code: int, status:
 
 
 def test_the_token_is_typed_unseen(caller: Caller) -> None:
-    """It decides, and stands nowhere on the screen."""
+    """It decides, and stands nowhere on the screen; what was typed before it was asked for is not taken for it."""
     found = caller.desk.ask()
     token = caller.desk.decider.headers["Authorization"].removeprefix("Bearer ")
     with caller.terminal("deny", found) as terminal:
+        terminal.type("typed too soon\r")
         terminal.until("approver's token: ")
         terminal.type(f"{token}\r")
         terminal.until("deny this request? [y/N]: ")

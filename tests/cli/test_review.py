@@ -94,6 +94,15 @@ def test_nothing_waits(seated: Caller) -> None:
         assert last_line(terminal) == "nothing was decided; nothing still waits"
 
 
+def test_what_a_platform_does_not_list_may_still_wait(admin: Caller, platform: FakePlatform) -> None:
+    """Fifty that ended say nothing about older ones, and nobody reads that nothing waits."""
+    for _ in range(50):
+        platform.decide(platform.add(platform.workspace, {"action": "x"}), "denied", "bob")
+    with admin.terminal("review", size=(24, 200)) as terminal:
+        assert terminal.end() == 0
+        assert last_line(terminal).endswith("the platform lists only its 50 newest requests; older ones may still wait")
+
+
 @pytest.mark.parametrize("word", ["", "y", "yes", "ok", "approved", "approve it", "aa", "\x1b[A", "1"])
 def test_another_word_is_asked_again(seated: Caller, word: str) -> None:
     """Enter alone, a yes, half a sentence, an arrow: none of them decides."""

@@ -54,6 +54,7 @@ def narrow(seated: Caller) -> Caller:
     return seated
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("command", ["approve", "deny"])
 @pytest.mark.parametrize("ended", [False, True])
 def test_deciding_shows_no_row_that_is_not_ours(narrow: Caller, command: str, ended: bool) -> None:
@@ -74,6 +75,7 @@ def test_deciding_shows_no_row_that_is_not_ours(narrow: Caller, command: str, en
         assert whole.count(MANY.strip()) == (5 if ended else 4)
 
 
+@pytest.mark.measured
 def test_a_page_that_is_not_read_decides_nothing(narrow: Caller) -> None:
     """A word, a yes, or the end of the input before the last page."""
     found = narrow.desk.ask(MANY, reason=MANY)
@@ -86,7 +88,19 @@ def test_a_page_that_is_not_read_decides_nothing(narrow: Caller) -> None:
     assert narrow.desk.one(found)["status"] == "pending"
 
 
-@pytest.mark.parametrize("argv", [("status", "ID"), ("status",), ("pending",), ("withdraw", "ID"), ("wait", "ID")])
+@pytest.mark.measured
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("status", "ID"),
+        ("status",),
+        ("pending",),
+        ("withdraw", "ID"),
+        ("wait", "ID"),
+        ("audit", "show", "ID"),
+        ("audit", "tail"),
+    ],
+)
 @pytest.mark.parametrize("ended", [False, True])
 def test_looking_shows_no_row_that_is_not_ours(narrow: Caller, argv: tuple[str, ...], ended: bool) -> None:
     """One request, a list, what had ended, and the answer of a wait, whose comment is foreign as well."""

@@ -315,6 +315,12 @@ def test_more_than_fit_are_counted() -> None:
     assert plain(state_of(*(waiting(number) for number in range(5))), 80, 10)[7].startswith("00000004")
 
 
+def test_what_is_not_listed_may_still_wait() -> None:
+    """The table says what it speaks of, where a platform lists only its newest."""
+    title = picture(State(Queue((), 0, unseen=True)), NOW, Size(80, 24))[0]
+    assert "nothing waits for a decision among the platform's 50 newest requests (polling)" in title
+
+
 def test_what_ends_soon_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """In yellow, where colours are wanted; what tells no time left does not."""
     monkeypatch.delenv("NO_COLOR", raising=False)

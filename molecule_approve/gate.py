@@ -213,5 +213,5 @@ class _Run:
         """An approval opens the gate for the very text that is asked here, and for no name but the one that was demanded."""
         if row.action != self._me.request.action:
             raise PlatformError("what was approved is not what is asked here", hint="ask again, for this action")
-        if self._me.terms.verified and not row.decided_by_verified:
+        if self._me.terms.verified and row.decided_by_verified is not True:
             raise PlatformError("the approver's name is not verified", hint="only the embedded server can verify it")

@@ -93,7 +93,7 @@ class Invocation:
             self.verdict(outcome, recorded=recorded),
             approval_id=row.id,
             decided_by=row.decided_by,
-            decided_by_verified=row.decided_by_verified,
+            decided_by_verified=row.decided_by_verified is True,
             comment=row.comment,
             decided_at=row.decided_at,
             expires_at=row.expires_at,

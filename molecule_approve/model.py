@@ -111,7 +111,7 @@ class Approval:
 
     Attributes:
         decided_by_verified: True where the name comes from the approver's own credential (the embedded server), False
-            where it is text that anybody with the workspace's token could have sent (the platform).
+            where that is known not to be so, None where it is not told (lists, the platform); a yes needs True.
         comment, context, expires_at: only the embedded server tells them.
 
     """
@@ -128,7 +128,7 @@ class Approval:
     comment: str | None = None
     context: Mapping[str, JsonValue] | None = None
     expires_at: str | None = None
-    decided_by_verified: bool = False
+    decided_by_verified: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,7 @@ class Verdict:
     """What came of one question. ``approved`` is True for one outcome only; everything else is a no.
 
     Attributes:
+        decided_by_verified: None where nothing tells; only `status` shows such a one.
         waited_seconds: time from the request to this verdict.
         trace_id: finds this invocation's records in the audit log.
         recorded: whether the ending stands in the audit log.
@@ -208,7 +209,7 @@ class Verdict:
     action: str | None = None
     approval_id: str | None = None
     decided_by: str | None = None
-    decided_by_verified: bool = False
+    decided_by_verified: bool | None = False
     comment: str | None = None
     decided_at: str | None = None
     requested_at: str | None = None

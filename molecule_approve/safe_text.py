@@ -16,10 +16,17 @@ _VARIATION = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _PLAIN = re.compile(r"[ -~]*\Z")
 
-# Orders to log readers: GitHub Actions reads `::` at the start of a line and `##[` anywhere, Azure Pipelines `##vso[`
-# and `##[` anywhere, GitLab `section_start:` and `section_end:` anywhere.
-_ORDER_AT_START = re.compile(r"\A(\s*):(?=:)")
-_ORDER_ANYWHERE = re.compile(r"#(?=#(?:vso)?\[)|(?<=section_start):|(?<=section_end):", re.IGNORECASE)
+# Orders to log readers. At the start of a line: `::` (GitHub, Gitea and Forgejo Actions, behind blanks too), `---`, `+++`,
+# `~~~` and `^^^` (Buildkite), `@@@` (Buildbot's annotations). Anywhere: `##[` (GitHub, Azure), `##vso[` (Azure),
+# `##teamcity[`, `##octopus[`, `##myget[` and their like, `section_start:` and `section_end:` (GitLab), `travis_fold:` and
+# `travis_time:`. Those that begin with a control character (Jenkins' notes, Buildkite's links) are escaped as such.
+_ORDER_AT_START = re.compile(r"\A(?:\s*:(?=:)|-(?=--(?!\S))|\+(?=\+\+(?!\S))|~(?=~~(?!\S))|\^(?=\^\^)|@(?=@@))")
+_ORDER_ANYWHERE = re.compile(
+    r"#(?=#[\w.-]*\[)|(?<=section_start):|(?<=section_end):|(?<=travis_fold):|(?<=travis_time):", re.IGNORECASE | re.ASCII
+)
+
+_ESCAPE = re.compile(r"\\[\\nrtxuU]")
+"""What could be an escape of ours."""
 
 
 def is_hidden(character: str) -> bool:
@@ -45,15 +52,18 @@ def _escape(character: str) -> str:
 
 
 def _mark(match: re.Match[str]) -> str:
-    lead = match.group(1) if match.re is _ORDER_AT_START else ""
-    return lead + _escape(match.group(0)[-1])
+    return match.group(0)[:-1] + _escape(match.group(0)[-1])
 
 
 def visible(text: str) -> str:
-    """The text on one line, with every hidden character written as an escape and no order for a log reader left."""
-    if not _PLAIN.match(text):
-        text = "".join(_escape(c) if is_hidden(c) else c for c in text)
-    return _ORDER_ANYWHERE.sub(_mark, _ORDER_AT_START.sub(_mark, text))
+    """The text on one line, with every hidden character written as an escape and no order for a log reader left.
+
+    Two texts never look alike: where an escape is written, or stands in the text, each of its backslashes is doubled.
+    """
+    doubled = text.replace("\\", "\\\\")
+    shown = doubled if _PLAIN.match(doubled) else "".join(_escape(c) if is_hidden(c) else c for c in doubled)
+    shown = _ORDER_ANYWHERE.sub(_mark, _ORDER_AT_START.sub(_mark, shown))
+    return text if shown == doubled and not _ESCAPE.search(text) else shown
 
 
 def visible_lines(text: str) -> list[str]:
@@ -61,7 +71,16 @@ def visible_lines(text: str) -> list[str]:
     return [visible(line) for line in text.split("\n")]
 
 
+def visible_json(line: str) -> str:
+    """A line that is JSON already, made visible by JSON's own escapes: it means the same."""
+    shown = line if _PLAIN.match(line) else "".join(_json_escape(c) if is_hidden(c) else c for c in line)
+    return _ORDER_ANYWHERE.sub(lambda match: _json_escape(match.group(0)), shown)
+
+
+def _json_escape(character: str) -> str:
+    return json.dumps(character)[1:-1] if character > "\x7f" else f"\\u{ord(character):04x}"
+
+
 def json_line(value: Any) -> str:  # noqa: ANN401 - whatever json can write
     """The value as one line of ASCII JSON that no terminal and no log reader obeys, and that means the same."""
-    text = json.dumps(value, ensure_ascii=True, separators=(", ", ": "), allow_nan=False).replace("\x7f", "\\u007f")
-    return _ORDER_ANYWHERE.sub(lambda match: f"\\u{ord(match.group(0)):04x}", text)
+    return visible_json(json.dumps(value, ensure_ascii=True, separators=(", ", ": "), allow_nan=False))

@@ -229,7 +229,7 @@ def _decided(row: Approval) -> dict[str, JsonValue]:
     return {
         "approval_id": row.id,
         "decided_by": row.decided_by,
-        "decided_by_verified": row.decided_by_verified,
+        "decided_by_verified": row.decided_by_verified is True,
         "decided_at": row.decided_at,
         "comment": row.comment,
     }

@@ -16,6 +16,9 @@ from typing import Any, NamedTuple, cast
 from .errors import ProtocolError
 from .model import Approval, ApprovalRequest, JsonValue, Status
 
+WAITING_HEADER = "X-Molecule-Waiting"
+"""Says in the embedded server's list of what waits how many there are; on the platform's list it never stands."""
+
 LIST_LENGTH = 50
 """How many of a workspace's newest requests the platform lists."""
 
@@ -202,7 +205,7 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
     if not is_id(approval_id):
         raise _nonsense("an approval's id is no id")
     context = row.get("context")
-    verified = row.get("decided_by_verified", False)
+    verified = row.get("decided_by_verified")
     return Approval(
         id=approval_id,
         workspace_id=str(row.get("workspace_id", workspace_id)),
@@ -216,7 +219,7 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
         comment=_optional(row, "comment"),
         context=context if isinstance(context, dict) else None,
         expires_at=_optional(row, "expires_at"),
-        decided_by_verified=verified is True,
+        decided_by_verified=None if verified is None else verified is True,
     )
 
 

@@ -261,8 +261,10 @@ def test_a_verified_approver_is_demanded_before_asking(scene: Scene) -> None:
     assert scene.outcomes == ["initiated", "failure"]
 
 
-@pytest.mark.parametrize(("verified", "outcome"), [(True, Outcome.APPROVED), (False, Outcome.FAILED)])
-def test_only_a_verified_name_counts_where_it_is_demanded(scene: Scene, verified: bool, outcome: Outcome) -> None:
+@pytest.mark.parametrize(
+    ("verified", "outcome"), [(True, Outcome.APPROVED), (False, Outcome.FAILED), (None, Outcome.FAILED)]
+)
+def test_only_a_verified_name_counts_where_it_is_demanded(scene: Scene, verified: bool | None, outcome: Outcome) -> None:
     """Whatever the platform claimed before, the row's own name must be verified."""
     scene.contract.verifies = [True]
     scene.contract.shows = shows(row("approved", "alice", decided_by_verified=verified))

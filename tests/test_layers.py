@@ -43,7 +43,7 @@ RULES = (
     Rule(("config", "config_*"), (*GROUND, *CONFIG, "rbac")),
     Rule(("durations", "addresses"), GROUND),
     Rule(("client", "audit", "server", "cli"), ()),
-    Rule(("audit.*",), ("errors", "model", "clock", "audit.*")),
+    Rule(("audit.*",), ("errors", "model", "clock", "safe_text", "audit.*")),
     # `submit` for the interface of what can stop us; the wait knows the contract, never who implements it.
     Rule(("client.wait",), (*PURE, "client.platform", "client.retry", "client.submit")),
     Rule(("client.platform", "client.retry"), PURE),

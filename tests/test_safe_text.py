@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import sys
 import unicodedata
 
 import pytest
 
-from molecule_approve.safe_text import is_hidden, json_line, visible, visible_lines
+from molecule_approve.safe_text import is_hidden, json_line, visible, visible_json, visible_lines
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,44 @@ from molecule_approve.safe_text import is_hidden, json_line, visible, visible_li
 def test_what_is_hidden_becomes_an_escape(text: str, shown: str) -> None:
     """Plain letters of any script stay as they are."""
     assert visible(text) == shown
-    assert visible(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("find . -exec rm {} \\;", "find . -exec rm {} \\;"),
+        ("C:\\Program Files", "C:\\Program Files"),
+        ("a\\nb", "a\\\\nb"),
+        ("a\nb", "a\\nb"),
+        ("a\\tb", "a\\\\tb"),
+        ("C:\\Users\\bob", "C:\\\\Users\\\\bob"),
+        ("\\d\n", "\\\\d\\n"),
+        ("\\\\server", "\\\\\\\\server"),
+        ("\\##[x", "\\\\\\x23#[x"),
+        ("\\", "\\"),
+    ],
+)
+def test_an_escape_and_a_text_that_looks_like_one_differ(text: str, shown: str) -> None:
+    """Backslashes are doubled where one of them could be read as an escape of ours, and only there."""
+    assert visible(text) == shown
+
+
+def _read(shown: str) -> str:
+    """The text that was made visible: what somebody who knows the rule reads."""
+    if not re.search(r"\\[\\nrtxuU]", shown):
+        return shown
+    escape = re.compile(r"\\(?:([\\nrt])|x(..)|u(....)|U(........))")
+    named = {"\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
+    return escape.sub(lambda m: named[m[1]] if m[1] else chr(int(m[2] or m[3] or m[4], 16)), shown)
+
+
+@pytest.mark.usefixtures("untraced")
+def test_no_two_texts_look_alike() -> None:
+    """Every text of up to five of the characters that matter can be read back from what is shown of it."""
+    for length in range(6):
+        for letters in itertools.product("\\nx2\n#[:", repeat=length):
+            text = "".join(letters)
+            assert _read(visible(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -52,10 +91,26 @@ def test_what_is_hidden_becomes_an_escape(text: str, shown: str) -> None:
         ("SECTION_END:1:x", "SECTION_END\\x3a1:x"),
         ("\n::error::", "\\n::error::"),
         ("###[x", "#\\x23#[x"),
+        ("##teamcity[buildStop]", "\\x23#teamcity[buildStop]"),
+        ("x ##octopus[setVariable]", "x \\x23#octopus[setVariable]"),
+        ("##myget[x]", "\\x23#myget[x]"),
+        ("## title [x]", "## title [x]"),
+        ("travis_fold:start:x", "travis_fold\\x3astart:x"),
+        ("x travis_time:end", "x travis_time\\x3aend"),
+        ("--- section", "\\x2d-- section"),
+        ("+++ section", "\\x2b++ section"),
+        ("~~~ section", "\\x7e~~ section"),
+        ("^^^ +++", "\\x5e^^ +++"),
+        ("--- a", "\\x2d-- a"),
+        ("---", "\\x2d--"),
+        ("----", "----"),
+        ("a --- b", "a --- b"),
+        ("@@@BUILD_STEP x@@@", "\\x40@@BUILD_STEP x@@@"),
+        ("\x1b[8mha:AAAA", "\\x1b[8mha:AAAA"),
     ],
 )
 def test_no_order_for_a_log_reader_is_left(text: str, shown: str) -> None:
-    """GitHub, Azure and GitLab read such words as commands."""
+    """GitHub, Azure, GitLab, TeamCity, Octopus, Travis, Buildkite, Buildbot and Jenkins read such words as commands."""
     assert visible(text) == shown
 
 
@@ -85,6 +140,8 @@ def test_long_texts_keep_their_lines() -> None:
         "##[x",
         "##vso[",
         "section_start:",
+        "##teamcity[x",
+        "travis_fold:x",
         "\x7f\x1b\u202e\u00a0é",
         {"##[a": ["section_end:"]},
         {"a": 1, "b": None},
@@ -101,6 +158,21 @@ def test_a_json_line_means_the_same_and_orders_nothing(value: object) -> None:
     assert "##" not in line
     assert "section_start:" not in line
     assert "section_end:" not in line
+    assert "travis_fold:" not in line
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('{"a": "x\\ny"}', '{"a": "x\\ny"}'),
+        ('{"a": "\u202e\U000e0041\x7f##[x"}', '{"a": "\\u202e\\udb40\\udc41\\u007f\\u0023#[x"}'),
+        ('{"a": "section_end:"}', '{"a": "section_end\\u003a"}'),
+    ],
+)
+def test_a_line_that_is_json_stays_that_json(line: str, shown: str) -> None:
+    """Its own escapes are left alone, and what is hidden becomes one of JSON's."""
+    assert visible_json(line) == shown
+    assert json.loads(shown) == json.loads(line)
 
 
 def test_a_json_line_is_spaced_for_people() -> None:

@@ -205,6 +205,7 @@ def test_a_row_needs_little_and_keeps_what_it_has() -> None:
     assert wire.read_one(wire.dump(wire.one_body(found)), "w") == found
     assert wire.read_row({**ROW, "status": "granted"}, "w").status is Status.UNKNOWN
     assert wire.read_row({**ROW, "decided_by_verified": "yes"}, "w").decided_by_verified is False
+    assert wire.read_row(ROW, "w").decided_by_verified is None
     assert wire.read_row({**ROW, "context": []}, "w").context is None
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import AuditError
+from molecule_approve.safe_text import visible_json
 
 from . import seal
 
@@ -187,10 +188,6 @@ _OUR_WORDS = frozenset({"timestamp", "event_type", "action", "outcome"})
 
 _CUT_MARK = re.compile(r"\.\.\.\[cut: \d+ characters, SHA-256 [0-9a-f]{64}\]\Z")
 
-# A log is shown in CI jobs, where `##[`, `##vso[`, `section_start:` and `section_end:` are orders to the log's reader.
-# In JSON text these characters can only stand inside a string, so an escape means the same and is obeyed by nobody.
-_ORDER = re.compile(r"#(?=#(?:vso)?\[)|(?<=section_start):|(?<=section_end):", re.IGNORECASE)
-
 # What is cut, and how hard: the extras first, since what was asked (at most 4,096 characters of at most 12 bytes) must
 # stay comparable; then lists and objects become text; then everything.
 _EXTRAS_LIMITS = (16_384, 8_192, 4_096, 2_048, 1_024, 512, 256, 128)
@@ -255,6 +252,5 @@ def _each_string(value: JsonValue, change: Callable[[str], str]) -> JsonValue:
 
 
 def _dump(value: JsonValue) -> str:
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    # JSON lets DEL stand as it is; a terminal does not.
-    return _ORDER.sub(lambda match: f"\\u{ord(match.group(0)):04x}", text.replace("\x7f", "\\u007f"))
+    # A log is shown at terminals and in CI jobs.
+    return visible_json(json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False))

@@ -54,7 +54,7 @@ def show(trace: Trace, json: options.Json = False, config: options.Config = None
 
     with _history(options.audit_log_path(config, audit_log)) as history:
         story = Story(history.gathered(trace).entries)
-    _tell(json_line(story_json(story)) if json else "\n".join(map(_rendering(), story_lines(story))))
+    _tell(json_line(story_json(story)) if json else "\n".join(map(_folding(), story_lines(story))))
     return Exit.OK
 
 
@@ -246,8 +246,16 @@ def _rendering() -> Callable[[Iterable[Piece]], str]:
     from .pieces import painted  # noqa: PLC0415 - help needs it not
     from .window import colours_wanted  # noqa: PLC0415
 
-    coloured = output.is_terminal(sys.stdout) and colours_wanted()
+    coloured = colours_wanted(sys.stdout)
     return lambda pieces: painted(pieces, coloured=coloured).rstrip()
+
+
+def _folding() -> Callable[[Iterable[Piece]], str]:
+    """The same for lines that hold text from elsewhere, whole: in rows of the window, if there is one."""
+    from .window import folded  # noqa: PLC0415 - help needs it not
+
+    render = _rendering()
+    return lambda pieces: folded(render(pieces), sys.stdout)
 
 
 def _width() -> int:

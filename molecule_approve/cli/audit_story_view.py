@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, moment
-from molecule_approve.safe_text import visible, visible_lines
+from molecule_approve.safe_text import visible, visible_json, visible_lines
 
 from .pieces import style_of
 
@@ -268,7 +268,7 @@ def _word(entry: Entry, name: str) -> str:
 
 def _shown(value: JsonValue) -> str:
     try:
-        return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        return visible(value) if isinstance(value, str) else visible_json(json.dumps(value, ensure_ascii=False))
     except RecursionError:
         return "(nested too deeply)"
 

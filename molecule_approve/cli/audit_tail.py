@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molecule_approve.errors import DeliveryError
-from molecule_approve.safe_text import visible
+from molecule_approve.safe_text import visible, visible_json
 
 from . import options, output
 from .exits import Exit
@@ -140,7 +140,7 @@ def _rendering(*, json: bool) -> Callable[[bytes], bytes]:
 
 
 def _visible_line(line: bytes) -> bytes:
-    return _encoded(visible(line.rstrip(b"\n").decode("utf-8", "backslashreplace")))
+    return _encoded(visible_json(line.rstrip(b"\n").decode("utf-8", "backslashreplace")))
 
 
 def _encoded(text: str) -> bytes:

@@ -14,18 +14,21 @@ from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, CredentialError, UsageError
 from molecule_approve.lifecycle import Ruling, rule
 from molecule_approve.model import Approval, Question, Secret, Status
-from molecule_approve.safe_text import json_line, visible, visible_lines
+from molecule_approve.safe_text import visible
 
 from . import options, output
 from .exits import Exit
+from .prompt import ask
 from .requests import READ, find_id
 from .status import ended, read_one
 
 if TYPE_CHECKING:
-    from molecule_approve.client.platform import Platform
+    from molecule_approve.client.rest import RestPlatform
     from molecule_approve.config import Flags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+_WORDS = {Status.APPROVED: "approve", Status.DENIED: "deny"}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id, or at least six characters of its beginning.")]
 Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why; the requester is told.")]
@@ -66,35 +69,26 @@ def stoppable() -> Iterator[None]:
         raise ApprovalError("nothing was decided") from None
 
 
-def _confirmed(question: str) -> bool:
-    """Whether the person at the terminal says yes; anything else is a no."""
-    output.write_talk(f"{question} [y/N]: ")
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+def _confirmed(row: Approval, question: str) -> bool:
+    """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
+    from .paging import pages  # noqa: PLC0415 - help needs neither
+    from .sheet import parts  # noqa: PLC0415
+
+    *earlier, last = pages("", parts(row))
+    for number, page in enumerate(earlier, 1):
+        output.write_talk(page)
+        if ask(f"page {number} of {len(earlier) + 1}; Enter for the next, any word to leave: ") != "":
+            return False
+    output.write_talk(last)
+    return (ask(f"{question} [y/N]: ") or "").lower() in {"y", "yes"}
 
 
-def parts(row: Approval) -> Iterator[tuple[str, str]]:
-    """The whole request as labels and lines, all visible; a line without a label goes on with what stands above it."""
-    yield "request", visible(row.id)
-    yield "of", visible(row.workspace_id)
-    yield "status", visible(row.status.value)
-    yield "asked at", visible(row.created_at or "unknown")
-    if row.expires_at:
-        yield "expires", visible(row.expires_at)
-    for label, text in (("action", row.action), ("reason", row.reason)):
-        first, *rest = visible_lines(text)
-        yield label, first
-        for line in rest:
-            yield "", line
-    for key, value in (row.context or {}).items():
-        # The requester chose these words: without the label a key called "action" would look like ours.
-        shown = visible(value) if isinstance(value, str) else json_line(value)
-        yield "context", f"{visible(key)} = {shown}"
-
-
-def show(row: Approval) -> None:
+def _show(row: Approval) -> None:
     """The whole request on stderr, nothing cut off, nothing hidden."""
-    for label, line in parts(row):
-        output.talk(f"{label:<9} {line}")
+    from .sheet import parts, sheet  # noqa: PLC0415 - help needs it not
+
+    for line in sheet(parts(row), sys.stderr):
+        output.talk(line)
 
 
 def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, *, yes: bool) -> int:
@@ -107,27 +101,29 @@ def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, 
         raise UsageError("there is no terminal to ask at", hint="read the request with `status`, then decide with --yes")
     settings = options.settings(flags)
     with stoppable(), contextlib.closing(assemble.platform(settings, approver=token())) as platform, named():
-        question = _read(platform, settings.workspace_id.value, approval)
-        word = "approve" if decision is Status.APPROVED else "deny"
-        if not yes and not _confirmed(f"{word} this request?"):
-            raise ApprovalError("nothing was decided")
+        question = _seen(platform, settings.workspace_id.value, approval, word=None if yes else _WORDS[decision])
         platform.decide(question, decision, comment, Deadline.after(READ))
     output.done(f"{decision.value} {visible(question.approval_id)}")
     return Exit.OK
 
 
-def _read(platform: Platform, workspace_id: str, approval: str) -> Question:
-    """Show the request; it must still be open.
+def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | None) -> Question:
+    """Show the request, which must still be open, and ask whether that ``word`` is meant; None asks nothing.
 
     Raises:
-        EndedError: it is not.
+        EndedError: it is not open.
+        ApprovalError: it is not meant.
 
     """
     approval_id = find_id(platform, approval, Deadline.after(READ))
     row = read_one(platform, workspace_id, approval_id)
-    show(row)
-    if rule(row) is not Ruling.OPEN:
+    is_open = rule(row) is Ruling.OPEN
+    if word is None or not is_open:
+        _show(row)
+    if not is_open:
         raise ended(row)
+    if word is not None and not _confirmed(row, f"{word} this request?"):
+        raise ApprovalError("nothing was decided")
     return Question(approval_id, workspace_id)
 
 

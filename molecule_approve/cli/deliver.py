@@ -146,7 +146,7 @@ class Report(NamedTuple):
             output.answer_json(verdict.as_json())
         elif verdict.error is None:
             alone = self.id_alone and verdict.outcome is Outcome.PENDING
-            output.answer(visible(verdict.approval_id or "" if alone else verdict.message))
+            output.answer(visible(verdict.approval_id or "" if alone else verdict.message), foreign=not alone)
 
     def in_file(self, verdict: Verdict, code: int) -> None:
         """The same object with the exit code, where a file was asked for.

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, TextIO
 from molecule_approve.errors import ApprovalError, DeliveryError
 from molecule_approve.safe_text import json_line, visible
 
+from . import window
+from .window import folded
+
 if TYPE_CHECKING:
     from molecule_approve.model import Failure, JsonValue
 
 PROGRAM = "molecule-approve"
+
+is_terminal = window.is_terminal
 
 
 def prepare() -> None:
@@ -25,28 +30,25 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody sits there; a stream that is closed or missing is none."""
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:
-        return False
-
-
 def at_terminal() -> bool:
     """Whether stdin and stderr are terminals, so that questions can be asked and answered."""
     return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 
-def answer(line: str) -> None:
+def answer(line: str, *, foreign: bool = False) -> None:
     """One line on stdout, flushed.
+
+    Args:
+        line: the answer.
+        foreign: whether text from elsewhere stands in it; then a window's rows are ours to make. Other lines are left
+            whole, for people copy them.
 
     Raises:
         DeliveryError: nobody can read it.
 
     """
     with _stdout() as stream:
-        stream.write(f"{line}\n")
+        stream.write(f"{folded(line, stream) if foreign else line}\n")
         stream.flush()
 
 
@@ -100,8 +102,17 @@ def answer_json(value: JsonValue) -> None:
 
 
 def talk(line: str) -> None:
-    """One line on stderr. Talk that nobody hears changes nothing."""
-    write_talk(f"{line}\n")
+    """One line on stderr. Talk that nobody hears changes nothing.
+
+    What begins with our name may tell of text from elsewhere: a window's rows are ours to make. Other lines are left
+    whole, for people copy them.
+    """
+    write_talk(f"{fitted(line) if line.startswith(f'{PROGRAM}: ') else line}\n")
+
+
+def fitted(line: str) -> str:
+    """The line in rows that fit the window of stderr, if it is shown in one."""
+    return folded(line, sys.stderr)
 
 
 def write_talk(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections import deque
@@ -14,6 +13,8 @@ from molecule_approve.gate import Observer
 from molecule_approve.safe_text import visible
 
 from . import output
+from .sheet import asked, sheet
+from .window import CYAN, YELLOW, size_of, styled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,10 +45,9 @@ _WORDS = {
     Link.RECONNECTING: "reconnecting, polling meanwhile",
 }
 
-# ECMA-48: to the line's beginning and erase it to its end; cyan, yellow, and the end of colour. The cursor is never
-# hidden, so it need not come back, whatever ends us.
+# ECMA-48: to the line's beginning and erase it to its end. The cursor is never hidden, so it need not come back,
+# whatever ends us.
 _ERASE = "\r\x1b[K"
-_CYAN, _YELLOW, _PLAIN = "\x1b[36m", "\x1b[33m", "\x1b[0m"
 
 
 class Scene(NamedTuple):
@@ -93,15 +93,18 @@ def span(seconds: float) -> str:
 
 
 def opening(scene: Scene, question: Question) -> list[str]:
-    """What stands above the wait: what is asked, of whom, why, and where to decide it."""
+    """The rows that stand above the wait: what is asked, of whom, why, and where to decide it."""
     whom = visible(scene.whom)
     if not scene.embedded and scene.timeout > PLATFORM_EXPIRY:
         whom += f", which may expire the request after {span(PLATFORM_EXPIRY)}, not only after {span(scene.timeout)},"
     doing = "waiting for" if scene.earlier else "asking"
-    lines = [f"{doing} {whom} to approve: {visible(scene.action)}"]
-    if scene.reason:
-        lines.append(f"reason: {visible(scene.reason)}")
-    return [*lines, f"to decide: {output.PROGRAM} approve {visible(question.approval_id)}  (or deny)"]
+    lines = (line for line in asked(scene.action, scene.reason) if line != ("reason", ""))
+    return [
+        output.fitted(f"{output.PROGRAM}: {doing} {whom} to approve:"),
+        *sheet(lines, sys.stderr),
+        # Left whole, for it is there to be copied.
+        f"{output.PROGRAM}: to decide: {output.PROGRAM} approve {visible(question.approval_id)}  (or deny)",
+    ]
 
 
 class Silent:
@@ -166,9 +169,8 @@ class Plain(Silent):
         output.talk(f"{output.PROGRAM}: {line}")
 
     def asked(self, question: Question) -> None:
-        """One line: ours first, so that nothing in the action can look like the place to decide."""
-        asked, *reason, decide = opening(self._scene, question)
-        self._say("; ".join([decide, asked, *reason]))
+        """The opening."""
+        output.write_talk("".join(f"{row}\n" for row in opening(self._scene, question)))
         super().asked(question)
 
     def link(self, link: Link, why: str) -> None:
@@ -236,10 +238,8 @@ class Spinner(Plain):
         self._painter: threading.Thread | None = None
 
     def asked(self, question: Question) -> None:
-        """The opening lines, and the live one begins."""
-        for line in opening(self._scene, question):
-            self._say(line)
-        Silent.asked(self, question)
+        """The opening, and the live line begins."""
+        super().asked(question)
         self._painter = threading.Thread(target=self._paint, name="spinner", daemon=True)
         self._painter.start()
 
@@ -253,7 +253,8 @@ class Spinner(Plain):
     def _picture(self) -> str:
         """What is written at once: the lines that stay, in the live one's place, and that below them."""
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        return _ERASE + "".join(f"{output.PROGRAM}: {line}\n" for line in lines) + (self._line() if self._lively else "")
+        above = "".join(f"{output.fitted(f'{output.PROGRAM}: {line}')}\n" for line in lines)
+        return _ERASE + above + (self._line() if self._lively else "")
 
     def _say(self, line: str) -> None:
         if self._painter is None:
@@ -266,14 +267,14 @@ class Spinner(Plain):
         self._frame += 1
         turning = "|/-\\"[self._frame % 4]
         waited, left = self._times()
-        room = _columns() - 1  # a full line would wrap, and could not be erased any more
+        room = size_of(sys.stderr).columns - 1  # a full line would wrap, and could not be erased any more
         wordings = (
             f"{turning} waiting ({_WORDS[self._link]})  {waited} waited, {left} left",
             f"{turning} {self._link.value}, {waited}, {left} left",
             f"{turning} {waited}, {left} left",
         )
         line = next((text for text in wordings if len(text) <= room), wordings[-1][:room])
-        return _coloured(line, _YELLOW if self._link is Link.RECONNECTING else _CYAN)
+        return styled(line, YELLOW if self._link is Link.RECONNECTING else CYAN, sys.stderr)
 
     def tick(self) -> None:
         """Nothing: the line lives by itself."""
@@ -294,19 +295,3 @@ class Spinner(Plain):
         """The last line stays, where stdout does not say the same to the same person."""
         if not output.is_terminal(sys.stdout):
             super().finish(verdict)
-
-
-def _columns() -> int:
-    """The width of the window just now; people make windows narrower while they wait."""
-    try:
-        found = os.get_terminal_size(sys.stderr.fileno()).columns
-    except (OSError, ValueError, AttributeError):
-        return 80
-    return found or 80  # a terminal that was never told its size says 0
-
-
-def _coloured(text: str, colour: str) -> str:
-    """The text in its colour where one is wanted: NO_COLOR says, then FORCE_COLOR, then the terminal (a VT has none)."""
-    forced = bool(os.environ.get("FORCE_COLOR"))
-    wanted = not os.environ.get("NO_COLOR") and (forced or not os.environ.get("TERM", "").startswith("vt"))
-    return f"{colour}{text}{_PLAIN}" if wanted else text

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING
 from molecule_approve.asking import check_action
 from molecule_approve.errors import UsageError
 from molecule_approve.model import ApprovalRequest, Question
-from molecule_approve.safe_text import visible
-from molecule_approve.wire import is_id, is_uuid
+from molecule_approve.wire import LIST_LENGTH, is_id, is_uuid
 
 from .options import SHORTEST_ID
 
 if TYPE_CHECKING:
     from molecule_approve.audit.journal import Journal
-    from molecule_approve.client.platform import Platform
+    from molecule_approve.client.rest import RestPlatform
     from molecule_approve.clock import Deadline
 
 READ = 10.0
 """Seconds that one read for a person may take."""
 
 
-def find_id(platform: Platform, text: str, deadline: Deadline) -> str:
+def find_id(platform: RestPlatform, text: str, deadline: Deadline) -> str:
     """The whole id of a request, from a unique beginning of at least six characters; ids are written in small letters.
 
     Raises:
@@ -34,13 +33,18 @@ def find_id(platform: Platform, text: str, deadline: Deadline) -> str:
         return text.lower()
     if not is_id(text) or len(text) < SHORTEST_ID:
         raise UsageError(
-            f"{text[:80]!r} is no id", hint=f"give the request's id, or at least {SHORTEST_ID} characters of its beginning"
+            f"'{text[:80]}' is no id", hint=f"give the request's id, or at least {SHORTEST_ID} characters of its beginning"
         )
     rows = platform.list_requests(deadline.capped(READ))
+    if len(rows) >= LIST_LENGTH:  # what waits may be older than the newest
+        rows += [waiting.approval for waiting in platform.open_requests(deadline.capped(READ)).rows]
     found = {row.id for row in rows if row.id.lower().startswith(text.lower())}
     if len(found) != 1:
         how_many = "no request" if not found else f"{len(found)} requests"
-        raise UsageError(f"{how_many} among the newest begin with {text!r}", hint="give more of the id")
+        raise UsageError(
+            f"{how_many} among the newest and what waits begin with '{text}'",
+            hint="give more of the id, or all of it",
+        )
     return found.pop()
 
 
@@ -55,7 +59,7 @@ def earlier(log: Journal, workspace_id: str, approval_id: str, action: str | Non
     found = log.find(approval_id)
     if found is not None and found.workspace_id != workspace_id:
         raise UsageError(
-            f"our audit log says that workspace {visible(found.workspace_id)} asked this, not {workspace_id}",
+            f"our audit log says that workspace {found.workspace_id} asked this, not {workspace_id}",
             hint="set WORKSPACE_ID, or give --workspace-id",
         )
     text = (None if found is None else found.action) or action

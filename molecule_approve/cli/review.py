@@ -7,8 +7,6 @@ matter, how it fits the window ``paging``'s.
 from __future__ import annotations
 
 import contextlib
-import sys
-import termios
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,8 +20,9 @@ from molecule_approve.model import Question, Status
 from molecule_approve.safe_text import visible
 
 from . import options, output
-from .decide import named, parts, stoppable, token
+from .decide import named, stoppable, token
 from .exits import Exit
+from .prompt import ask
 from .requests import READ
 from .status import verdict_of
 
@@ -71,28 +70,9 @@ def review(
     return Exit.OK
 
 
-def ask(question: str) -> str | None:
-    """A line from the person at the terminal, without its end; None where the input has ended, or the terminal has gone.
-
-    What was typed before the question stood there answers another one, if any, and is thrown away.
-    """
-    try:
-        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-        output.write_talk(question)
-        line = sys.stdin.buffer.readline()
-    except (OSError, termios.error):
-        return None
-    except Interrupted:
-        output.talk("")  # the question's line ends here
-        raise
-    if line.endswith(b"\n"):
-        return line[:-1].decode("utf-8", "surrogateescape").strip()
-    output.talk("")
-    return None
-
-
 def _lines(found: Waiting) -> list[tuple[str, str]]:
     """The whole request, and what is known of who asks."""
+    from .sheet import parts  # noqa: PLC0415 - help needs it not
     from .waiting import who, workspace  # noqa: PLC0415 - help needs no client
 
     return [("workspace", workspace(found)), ("who", who(found.approval)), *parts(found.approval)]
@@ -112,13 +92,16 @@ class _Sitting:
         self._over = set[str]()  # what we ended, or saw ended
         self._skipped = set[str]()
         self._seen: dict[str, Waiting] = {}
-        self._total = 0
+        self._total, self._unseen = 0, False
 
     def summary(self) -> str:
         """What was done, on one line."""
+        from .waiting import UNSEEN  # noqa: PLC0415 - loaded by now
+
         words = ("approved", "denied", "skipped")
         done = ", ".join(f"{self._tally[word]} {word}" for word in words if self._tally[word]) or "nothing was decided"
-        return f"{done}; {self._total or 'nothing'} still {'waits' if self._total < 2 else 'wait'}"
+        more = f"; {UNSEEN}" if self._unseen else ""
+        return f"{done}; {self._total or 'nothing'} still {'waits' if self._total < 2 else 'wait'}{more}"
 
     def run(self) -> None:
         """Until nothing more waits that was not skipped, or the person has had enough."""
@@ -137,7 +120,7 @@ class _Sitting:
         queue = self._desk.read(Deadline.after(READ))
         self._tell_ended(queue)
         self._seen = {one.approval.id: one for one in queue.rows}
-        self._total = queue.total
+        self._total, self._unseen = queue.total, queue.unseen
         return next((one for one in queue.rows if one.approval.id not in self._skipped), None)
 
     def _tell_ended(self, queue: Queue) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +22,8 @@ from .exits import Exit
 from .requests import READ, find_id
 
 if TYPE_CHECKING:
-    from molecule_approve.client.platform import Platform
+    from molecule_approve.client.desk import Queue
+    from molecule_approve.client.rest import RestPlatform
     from molecule_approve.config import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -58,14 +60,16 @@ def verdict_of(row: Approval) -> Verdict:
     )
 
 
-def line_of(row: Approval) -> str:
-    """One request on one line, for people."""
+def line_of(row: Approval, workspace_id: str) -> str:
+    """One request on one line, for people who look from this workspace."""
     verdict = verdict_of(row)
     by = f" by {row.decided_by or 'nobody'}" if verdict.outcome in {Outcome.APPROVED, Outcome.DENIED} else ""
-    return f"{visible(row.id)}  {visible(row.created_at or '')}  {verdict.outcome.value}{visible(by)}  {visible(row.action)}"
+    of = "" if row.workspace_id == workspace_id else f" of workspace {row.workspace_id}"
+    how = f"{verdict.outcome.value}{visible(by)}{visible(of)}"
+    return f"{visible(row.id)}  {visible(row.created_at or '')}  {how}  {visible(row.action)}"
 
 
-def read_one(platform: Platform, workspace_id: str, approval_id: str) -> Approval:
+def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> Approval:
     """One request, by its id.
 
     Raises:
@@ -81,13 +85,24 @@ def read_one(platform: Platform, workspace_id: str, approval_id: str) -> Approva
     return row
 
 
-def _show_list(rows: list[Approval], *, json: bool, nothing: str) -> None:
+def _show_list(rows: list[Approval], workspace_id: str, *, json: bool, nothing: str) -> None:
     if json:
         output.answer_json([verdict_of(row).as_json() for row in rows])
     elif not rows:
         output.talk(f"{output.PROGRAM}: {nothing}")
     for row in () if json else rows:
-        output.answer(line_of(row))
+        output.answer(line_of(row, workspace_id), foreign=True)
+
+
+def _show_one(row: Approval) -> None:
+    """A line for a script; at a terminal the whole request below it."""
+    verdict = visible(verdict_of(row).message)
+    if not output.is_terminal(sys.stdout):
+        output.answer(f"{verdict}  ({visible(row.action)})")
+        return
+    from .sheet import parts, sheet  # noqa: PLC0415 - only a terminal needs it
+
+    output.answer("\n".join(sheet([("answer", verdict), *parts(row)], sys.stdout)))
 
 
 def ended(row: Approval) -> EndedError:
@@ -115,18 +130,19 @@ def status(
         with contextlib.closing(assemble.platform(settings)) as platform:
             if approval is not None:
                 return _status(platform, settings.workspace_id.value, approval, json=json)
-            _show_list(platform.list_requests(Deadline.after(READ)), json=json, nothing="no requests")
+            rows = platform.list_requests(Deadline.after(READ))
+            _show_list(rows, settings.workspace_id.value, json=json, nothing="no requests")
             return Exit.OK
 
 
-def _status(platform: Platform, workspace_id: str, approval: str, *, json: bool) -> int:
+def _status(platform: RestPlatform, workspace_id: str, approval: str, *, json: bool) -> int:
     row = read_one(platform, workspace_id, find_id(platform, approval, Deadline.after(READ)))
     verdict = verdict_of(row)
     try:
         if json:
             output.answer_json(verdict.as_json())
         else:
-            output.answer(f"{visible(verdict.message)}  ({visible(row.action)})")
+            _show_one(row)
     except DeliveryError as exc:
         if verdict.approved:
             raise
@@ -157,11 +173,24 @@ def pending(
                 from .watch import watch as live  # noqa: PLC0415 - only a terminal needs it
 
                 live(settings, platform, approver=approver is not None)
-            # The workspace's own list: reading /approvals/pending would expire what is older than ten minutes.
-            rows = platform.list_requests(Deadline.after(READ))
-        waiting = [row for row in rows if rule(row) is Ruling.OPEN]
-        _show_list(waiting, json=json, nothing="nothing waits for a decision")
+            queue = platform.queue(Deadline.after(READ)) if approver else None
+            if queue is None:
+                queue = platform.open_requests(Deadline.after(READ))
+        _show_queue(queue, settings.workspace_id.value, json=json)
     return Exit.OK
+
+
+def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
+    """What waits; and where that is not all, stderr says so."""
+    from .waiting import UNSEEN  # noqa: PLC0415 - help needs no client
+
+    rows = [waiting.approval for waiting in queue.rows]
+    nothing = f"nothing that is listed waits: {UNSEEN}" if queue.unseen else "nothing waits for a decision"
+    _show_list(rows, workspace_id, json=json, nothing=nothing)
+    if queue.total > len(rows):
+        output.talk(f"{output.PROGRAM}: {len(rows)} of {queue.total} that wait are shown, the oldest")
+    elif rows and queue.unseen:
+        output.talk(f"{output.PROGRAM}: {UNSEEN}")
 
 
 def _must_watch(*, json: bool) -> None:
@@ -202,7 +231,7 @@ def withdraw(
     return Exit.OK
 
 
-def _take_back(platform: Platform, question: Question) -> bool:
+def _take_back(platform: RestPlatform, question: Question) -> bool:
     """Take it back; False where somebody had done that before.
 
     Raises:

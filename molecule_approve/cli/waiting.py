@@ -6,16 +6,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from molecule_approve.client.desk import Queue, Waiting
-from molecule_approve.lifecycle import Ruling, rule
 from molecule_approve.model import Approval, Question
 from molecule_approve.safe_text import visible
-from molecule_approve.wire import instant
+from molecule_approve.wire import LIST_LENGTH, instant
 
 from .progress import span
 
 if TYPE_CHECKING:
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.clock import Deadline
+
+
+UNSEEN = f"the platform lists only its {LIST_LENGTH} newest requests; older ones may still wait"
+"""Where that is so, nobody may read that nothing waits."""
 
 
 class Desk:
@@ -35,18 +38,19 @@ class Desk:
         self._whole: dict[str, Approval] = {}
 
     def read(self, deadline: Deadline) -> Queue:
-        """What waits now.
+        """What waits now, each with all that the platform tells of it (of what is listed, the oldest).
 
         Raises:
             PlatformError: it cannot be read.
 
         """
         queue = self._platform.queue(deadline) if self._approver else None
-        if queue is None:
-            # Not /approvals/pending: on the platform reading that expires what is older than ten minutes.
-            rows = [row for row in self._platform.list_requests(deadline) if rule(row) is Ruling.OPEN]
-            queue = Queue(tuple(Waiting(row) for row in self._filled(rows, deadline)), len(rows))
-        return queue
+        if queue is not None:
+            return queue
+        listed = self._platform.open_requests(deadline)
+        rows = [waiting.approval for waiting in listed.rows]
+        whole = [*self._filled(rows[:LIST_LENGTH], deadline), *rows[LIST_LENGTH:]]
+        return listed._replace(rows=tuple(Waiting(row) for row in whole))
 
     def _filled(self, rows: list[Approval], deadline: Deadline) -> list[Approval]:
         """The rows with what a list leaves out. That never changes while a request stands, so each is read once."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from molecule_approve.errors import UsageError
 from molecule_approve.safe_text import visible
+from molecule_approve.wire import LIST_LENGTH
 
 from . import output
 from .feed import Feed, State
@@ -36,9 +37,10 @@ WORTH = 20
 WIDEST = 24
 """Columns that a name may take."""
 
-# ECMA-48, and xterm's second screen, on which we leave nothing behind: there and back, the cursor hidden and shown, to
-# the first place, and erase to the end of the line and of the screen.
-_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+# ECMA-48, and xterm's second screen, on which we leave nothing behind: there and back, the cursor hidden and shown, rows
+# that are too long cut and not broken (terminals differ over the width of a character), to the first place, and erase to
+# the end of the line and of the screen.
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME, _ERASE_LINE, _ERASE_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -173,7 +175,8 @@ def _title(state: State, total: int) -> str:
     how = "live" if state.live else "polling"
     if state.queue is None:
         return "looking what waits for a decision"
-    return f"{total or 'nothing'} {'waits' if total < 2 else 'wait'} for a decision ({how})"
+    seen = f" among the platform's {LIST_LENGTH} newest requests" if state.queue.unseen else ""
+    return f"{total or 'nothing'} {'waits' if total < 2 else 'wait'} for a decision{seen} ({how})"
 
 
 def _table(rows: tuple[Waiting, ...], now: datetime, width: int) -> list[str]:

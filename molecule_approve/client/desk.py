@@ -1,4 +1,4 @@
-"""What the embedded server's desk says waits for a decision: its answer, read. How it is asked for is ``rest``'s matter."""
+"""What a platform says waits for a decision: its answer, read. How it is asked for is ``rest``'s matter."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve import wire
 from molecule_approve.errors import ProtocolError
+from molecule_approve.lifecycle import Ruling, rule
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
@@ -24,11 +25,32 @@ class Queue(NamedTuple):
     Attributes:
         rows: oldest first, each with all that the platform tells of it.
         total: how many wait; more than there are rows where not all are shown.
+        unseen: whether older ones may wait that the platform does not list.
 
     """
 
     rows: tuple[Waiting, ...]
     total: int
+    unseen: bool = False
+
+
+def read_open(data: bytes, workspace_id: str, total: str | None) -> Queue:
+    """What waits, from the answer to ``GET …/approvals?status=pending``.
+
+    Args:
+        data: the answer.
+        workspace_id: the workspace whose list it is.
+        total: the header that counts them; None from the platform, which then has answered with its newest of any kind.
+
+    Raises:
+        ProtocolError: it cannot be understood.
+
+    """
+    listed = wire.read_list(data, workspace_id)
+    rows = tuple(Waiting(row) for row in reversed(listed) if rule(row) is Ruling.OPEN)
+    if total is not None and total.isascii() and total.isdigit():
+        return Queue(rows, max(len(rows), int(total[:9])))
+    return Queue(rows, len(rows), unseen=len(listed) >= wire.LIST_LENGTH)
 
 
 def read_queue(data: bytes) -> Queue:

@@ -23,7 +23,7 @@ from molecule_approve.errors import (
 from molecule_approve.lifecycle import Ruling, answers, rule
 from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Question, Status
 
-from .desk import Queue, read_queue
+from .desk import Queue, read_open, read_queue
 from .dial import Grip
 from .http import Answer, Http, retry_after
 from .platform import Sighting, Subscription, Withdrawal
@@ -195,6 +195,16 @@ class RestPlatform:
     def list_requests(self, deadline: Deadline) -> list[Approval]:
         """The workspace's newest requests, oldest first."""
         return list(reversed(self._list(deadline)))
+
+    def open_requests(self, deadline: Deadline) -> Queue:
+        """What waits in the workspace, oldest first; on the platform as far as its newest requests show it.
+
+        Not by ``/approvals/pending``: on the platform reading that expires what is older than ten minutes.
+        """
+        answer = self._get(f"{self._requests}?status=pending", deadline, LIST_LIMIT)
+        if answer.status != 200:
+            raise judge(answer)
+        return read_open(answer.body, self._endpoint.workspace_id, answer.headers.get(wire.WAITING_HEADER.lower()))
 
     def queue(self, deadline: Deadline) -> Queue | None:
         """What waits in every workspace, each whole, for an approver's token; None on the platform, which has no desk."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from molecule_approve.wire import SERVER_FIELD, approval_path, one_body, row_body
+from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, one_body, row_body
 
 from .bodies import read_body, read_decision, read_hold, read_invocation, read_submission
 from .refusals import missing_workspace
@@ -65,10 +65,17 @@ class Api:
         return answer(answered, 201 if created else 200, {"Location": approval_path(workspace_id, approval.id)})
 
     async def newest(self, request: Request) -> Response:
-        """``GET /workspaces/{id}/approvals``: the fifty newest."""
+        """``GET /workspaces/{id}/approvals``: the fifty newest; with ``?status=pending`` what waits, which a header counts.
+
+        Newest first either way, as on the platform, which knows no such parameter.
+        """
         workspace_id = request.path_params["workspace_id"]
         with self.doors.visit(request) as visitor:
             enter = partial(visitor.member, workspace_id=workspace_id, open_house=True)
+            if request.query_params.get("status") == "pending":
+                waiting, total = await self.service.waiting(enter, workspace_id)
+                rows: JsonValue = [row_body(approval) for approval in reversed(waiting)]
+                return answer(rows, headers={WAITING_HEADER: str(total)})
             found = await self.service.newest(enter, workspace_id)
         return answer([row_body(approval) for approval in found])
 

@@ -165,7 +165,21 @@ class Service:
             RefusedError: the caller's; 503.
 
         """
-        return await self._read(enter, lambda transaction: transaction.newest(workspace_id, LIST_LENGTH), _same)
+        return await self._read(enter, lambda transaction: transaction.newest(workspace_id, LIST_LENGTH), list)
+
+    async def waiting(self, enter: Enter, workspace_id: str) -> tuple[list[Approval], int]:
+        """The workspace's open requests, oldest first, as many as a client reads at once; and how many there are.
+
+        Raises:
+            RefusedError: the caller's; 503.
+
+        """
+
+        def job(transaction: Transaction) -> tuple[list[Approval], int]:
+            rows = transaction.oldest_open(workspace_id, self._settings.pending_list)
+            return rows, transaction.count_open(workspace_id)
+
+        return await self._read(enter, job, lambda found: found[0])
 
     async def pending(self, enter: Enter) -> list[tuple[Approval, str]]:
         """The newest pending requests of every workspace, each with the workspace's name.
@@ -348,10 +362,6 @@ class Service:
     def _watch(self, expires: float) -> None:
         if self._next is None or expires < self._next:
             self._sooner.set()
-
-
-def _same(rows: list[Approval]) -> list[Approval]:
-    return rows
 
 
 def _firsts(rows: list[tuple[Approval, str]]) -> list[Approval]:

@@ -41,6 +41,7 @@ _INSERT = sa.insert(approvals).returning(approvals)
 _ONE = sa.select(approvals).where(_ROW.id == bindparam("p_id"), _MINE)
 _KEYED = sa.select(approvals).where(_MINE, _ROW.key_id == bindparam("p_key"))
 _NEWEST = sa.select(approvals).where(_MINE).order_by(_ROW.number.desc()).limit(bindparam("p_count", type_=sa.Integer))
+_OLDEST_OPEN = sa.select(approvals).where(_MINE, _OPEN).order_by(_ROW.number).limit(bindparam("p_count", type_=sa.Integer))
 _COUNT_OPEN = sa.select(sa.func.count()).select_from(approvals).where(_MINE, _OPEN)
 _OF_ANY = (
     sa.select(approvals, workspaces.c.name)
@@ -190,6 +191,11 @@ class Transaction:
     def newest(self, workspace_id: str, count: int) -> list[Approval]:
         """The workspace's newest requests, newest first."""
         rows = self.connection.execute(_NEWEST, {"p_workspace": workspace_id, "p_count": count})
+        return [_approval(row) for row in rows]
+
+    def oldest_open(self, workspace_id: str, count: int) -> list[Approval]:
+        """The workspace's oldest requests that have not ended, oldest first."""
+        rows = self.connection.execute(_OLDEST_OPEN, {"p_workspace": workspace_id, "p_count": count})
         return [_approval(row) for row in rows]
 
     def count_open(self, workspace_id: str) -> int:

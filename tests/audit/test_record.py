@@ -49,12 +49,27 @@ def test_whatever_the_text_the_line_is_printable_ascii_and_means_the_same(make: 
     assert json.loads(line)["resource"] == f"a{text}b"
 
 
-@pytest.mark.parametrize("text", ["##[error]x", "##vso[task]", "###[x", "section_start:1:a", "Section_End:1", "a ##[b ##[c"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "##[error]x",
+        "##vso[task]",
+        "###[x",
+        "section_start:1:a",
+        "Section_End:1",
+        "a ##[b ##[c",
+        "##teamcity[x",
+        "travis_fold:x",
+    ],
+)
 def test_a_line_gives_no_order_to_a_ci_log_reader(make: Callable[..., Record], text: str) -> None:
     """What a CI's log reader obeys is escaped, so that the file can be shown in a job; it means the same."""
     line = encode(make(resource=text), **PLACE)
     lowered = line.lower()
-    assert not any(order in lowered for order in (b"##[", b"##vso[", b"section_start:", b"section_end:"))
+    assert not any(
+        order in lowered
+        for order in (b"##[", b"##vso[", b"section_start:", b"section_end:", b"##teamcity[", b"travis_fold:")
+    )
     assert json.loads(line)["resource"] == text
 
 

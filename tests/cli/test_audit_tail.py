@@ -212,7 +212,7 @@ def test_json_on_a_terminal_is_made_visible(journal: Journal) -> None:
     """The file's own lines, but nothing that a terminal would obey."""
     shown = on_a_terminal("-n", "2", "--json")
     assert '{"event_type":"memory","outcome":"granted","resource":"x"}\r\n' in shown
-    assert "\\xff\\x1b[31m raw\r\n" in shown
+    assert "\\xff\\u001b[31m raw\r\n" in shown
     assert "\x1b" not in shown
 
 

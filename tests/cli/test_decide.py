@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.callers import Caller
     from tests.integration.fake_platform import FakePlatform
+
+PLAIN = re.compile(r"\x1b\[\d*m")
 
 
 @pytest.fixture
@@ -126,7 +129,7 @@ def test_it_asks_at_a_terminal(approver: Caller, answer: str, code: int, status:
     """Only a yes decides; return alone is a no."""
     found = approver.desk.ask()
     with approver.terminal("approve", found) as terminal:
-        assert "action    deploy" in terminal.until("approve this request? [y/N]: ")
+        assert "action    deploy" in PLAIN.sub("", terminal.until("approve this request? [y/N]: "))
         terminal.type(f"{answer}\r")
         assert terminal.end() == code
         assert ("nothing was decided" in terminal.seen) == (code == 125)
@@ -134,10 +137,11 @@ def test_it_asks_at_a_terminal(approver: Caller, answer: str, code: int, status:
 
 
 def test_the_token_is_typed_unseen(caller: Caller) -> None:
-    """It decides, and stands nowhere on the screen."""
+    """It decides, and stands nowhere on the screen; what was typed before it was asked for is not taken for it."""
     found = caller.desk.ask()
     token = caller.desk.decider.headers["Authorization"].removeprefix("Bearer ")
     with caller.terminal("deny", found) as terminal:
+        terminal.type("typed too soon\r")
         terminal.until("approver's token: ")
         terminal.type(f"{token}\r")
         terminal.until("deny this request? [y/N]: ")

@@ -55,7 +55,7 @@ def test_every_encoding_can_say_it(caller: Caller, encoding: str) -> None:
     )
     assert (told.code, told.object["action"]) == (8, action)
     shown = action.encode(encoding, "backslashreplace").decode(encoding)
-    assert f"to approve: {shown}\n" in told.err
+    assert f"to approve:\naction    {shown}\n" in told.err
 
 
 def test_an_error_is_one_sentence_and_a_hint(capsys: pytest.CaptureFixture[str]) -> None:

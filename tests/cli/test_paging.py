@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from molecule_approve.cli.paging import MARGIN, NARROWEST, pages
-from molecule_approve.cli.window import Size, cells
+from molecule_approve.cli.paging import pages
+from molecule_approve.cli.window import MARGIN, NARROWEST, Size, cells
 
 PLAIN = re.compile(r"\x1b\[\d*m")
 LINES = [("action", "deploy 日本 " * 30), ("", "second line"), ("reason", ""), ("context", "x" * 200)]

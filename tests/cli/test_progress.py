@@ -74,7 +74,11 @@ def test_one_line_at_the_start_one_every_thirty_seconds_one_at_the_end(capsys: p
     assert not CONTROL.search(err)
     to_decide = "to decide: molecule-approve approve abc-123  (or deny)"
     assert err.splitlines() == [
-        f"molecule-approve: {to_decide}; asking http://p to approve: drop\\nit; reason: be\\x1bcause",
+        "molecule-approve: asking http://p to approve:",
+        "action    drop",
+        "          it",
+        "reason    be\\x1bcause",
+        f"molecule-approve: {to_decide}",
         "molecule-approve: still waiting (live): 30 s so far, 4:30 left",
         "molecule-approve: still waiting (live): 1:00 so far, 4:00 left",
         "molecule-approve: still waiting (live): 1:30 so far, 3:30 left",
@@ -176,7 +180,7 @@ def test_at_a_terminal_that_is_none_there_is_no_control_code(caller: Caller, set
     with caller.terminal("request", "--timeout", "1", "--", "drop it") as terminal:
         assert terminal.end() == 124
         assert not CONTROL.search(terminal.seen.replace("\r\n", "\n"))
-        assert "to approve: drop it" in terminal.seen
+        assert "to approve:\r\naction    drop it\r\n" in terminal.seen
 
 
 # --- the live line -------------------------------------------------------------------------------------------------------
@@ -193,8 +197,8 @@ def test_the_live_line_shows_how_it_goes(caller: Caller, ci: str) -> None:
     with caller.terminal("request", "--timeout", "90", "--reason", "spring", "--", "drop\x1b it") as terminal:
         terminal.until("waiting (live)")
         opening = terminal.seen
-        assert "asking the embedded server to approve: drop\\x1b it\r\n" in opening
-        assert "reason: spring\r\n" in opening
+        assert "asking the embedded server to approve:\r\n" in opening
+        assert "action    drop\\x1b it\r\nreason    spring\r\n" in re.sub(r"\x1b\[\d*m", "", opening)
         found = re.search(r"to decide: molecule-approve approve ([0-9a-f-]{36})", opening)
         assert found
         assert re.search(r"\x1b\[36m[|/\\-] waiting \(live\)  \d+ s waited, 1:\d\d left\x1b\[0m", terminal.seen)
@@ -351,7 +355,7 @@ def test_in_a_real_terminal_emulator_one_line_lives(caller: Caller) -> None:
         until(lambda: "(live)" in run("capture-pane", "-p"))
         shown = run("capture-pane", "-p")
         assert shown.count(" left") == 1
-        assert "to approve: drop it" in shown.replace("\n", "")
+        assert "to approve:\naction    drop it\n" in shown
         run("send-keys", "C-c")
         until(lambda: code.exists() and code.read_text())
         until(lambda: "interrupted by SIGINT" in run("capture-pane", "-p"))

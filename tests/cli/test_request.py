@@ -42,7 +42,7 @@ def test_an_approval_in_words_is_one_line(caller: Caller, transport: str) -> Non
         )
     assert (told.code, told.out) == (0, "approved by alice\n")
     assert "to decide: molecule-approve approve " in told.err
-    assert "; reason: spring" in told.err
+    assert "reason    spring\n" in told.err
 
 
 def test_a_denial_is_77_with_its_comment(caller: Caller) -> None:
@@ -388,7 +388,8 @@ def test_completion_variables_say_nothing_about_a_request(caller: Caller, name: 
 @pytest.mark.parametrize(
     ("action", "shown"),
     [
-        ("a\nb", "a\\nb"),
+        ("a\nb", "a\n          b"),
+        ("a\\nb", "a\\\\nb"),
         ("\x1b[2Kb", "\\x1b[2Kb"),
         ("a\u202eb", "a\\u202eb"),
         ("a\x9bb", "a\\x9bb"),
@@ -401,7 +402,7 @@ def test_hostile_text_is_asked_as_it_is_and_shown_visibly(caller: Caller, action
     told = caller.main("request", "--no-wait", "--reason", action, "--", action)
     row = caller.desk.one(told.out.strip())
     assert (row["action"], row["reason"]) == (action, action)
-    assert f"to approve: {shown}; reason: {shown}\n" in told.err
+    assert f"to approve:\naction    {shown}\nreason    {shown}\n" in told.err
     assert not set(told.err) & set("\x1b\u202e\x9b")
 
 

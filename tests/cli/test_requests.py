@@ -27,7 +27,7 @@ def test_an_approval_is_used_up_by_the_first_wait(caller: Caller) -> None:
     caller.desk.decide(found)
     first, second = caller.main("wait", found), caller.main("wait", "--json", found)
     assert (first.code, first.out) == (0, "approved by alice\n")
-    assert "; waiting for the embedded server to approve: drop it\n" in first.err
+    assert "waiting for the embedded server to approve:\naction    drop it\n" in first.err
     assert (second.code, second.object["outcome"], second.object["error"]["kind"]) == (125, "failed", "already_used")
     assert caller.main("status", found).code == 0
 
@@ -63,7 +63,7 @@ def test_a_signal_leaves_the_question_standing(caller: Caller) -> None:
     """143, and only --withdraw would take it back."""
     found = _ask(caller)
     with caller.start("wait", found, "--transport", "poll") as process:
-        while process.stderr is not None and "to approve: drop it" not in process.stderr.readline():
+        while process.stderr is not None and "action    drop it" not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGTERM)
         assert ended(process).code == 143
@@ -109,7 +109,7 @@ def test_a_request_of_another_workspace_is_2(caller: Caller) -> None:
         ("abcde", "'abcde' is no id"),
         ("../../x", "'../../x' is no id"),
         ("\x1b[2K", "'\\x1b[2K' is no id"),
-        ("zzzzzz", "no request among the newest begin with 'zzzzzz'"),
+        ("zzzzzz", "no request among the newest and what waits begin with 'zzzzzz'"),
     ],
 )
 @pytest.mark.parametrize("command", ["wait", "status", "withdraw"])
@@ -127,7 +127,7 @@ def test_an_ambiguous_beginning_is_2(caller: Caller, platform: FakePlatform) -> 
         platform.add(platform.workspace, {"action": "x"}).id = f"abcdef00-0000-4000-8000-00000000000{number}"
     told = caller.main("wait", "abcdef")
     assert told.code == 2
-    assert "2 requests among the newest begin with 'abcdef'" in told.err
+    assert "2 requests among the newest and what waits begin with 'abcdef'" in told.err
 
 
 def test_the_search_for_an_id_is_within_the_time(caller: Caller, platform: FakePlatform) -> None:

@@ -13,6 +13,7 @@ from tests.integration import behaviours as does
 if TYPE_CHECKING:
     from tests.callers import Caller
     from tests.integration.fake_platform import FakePlatform
+    from tests.server.desk import Desk
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,16 @@ def test_the_newest_stand_oldest_first(caller: Caller, platform: FakePlatform) -
     assert len(caller.main("pending").out.splitlines()) == 2
 
 
+def test_a_list_and_one_request_do_not_contradict_each_other(caller: Caller) -> None:
+    """What a list does not tell is null in it, never false; what it tells is what `status ID` tells."""
+    found = caller.desk.ask("x", expires_in=600)
+    caller.desk.decide(found, comment="fine")
+    one = caller.main("status", "--json", found).object
+    listed = next(row for row in caller.main("status", "--json").array if row["approval_id"] == found)
+    assert (one["decided_by_verified"], one["comment"], listed["decided_by_verified"]) == (True, "fine", None)
+    assert {key for key in one if listed[key] not in {None, one[key]}} == set()
+
+
 def test_nothing_to_list(caller: Caller, platform: FakePlatform) -> None:
     """0, an empty array; in words stderr says it."""
     for command, words in (("status", "no requests"), ("pending", "nothing waits for a decision")):
@@ -120,6 +131,61 @@ def test_pending_as_an_approver(caller: Caller, platform: FakePlatform) -> None:
     caller.set(MOLECULE_APPROVER_TOKEN=platform.admin, MOLECULE_TOKEN="wrong")
     assert len(caller.main("pending").out.splitlines()) == 1
     assert platform.count("pending") == 0
+
+
+def _crowd_out(desk: Desk, action: str) -> str:
+    """A request that waits behind fifty newer ones, which have all ended."""
+    found = desk.ask(action)
+    for _ in range(51):
+        desk.withdraw(desk.ask("newer"))
+    return found
+
+
+@pytest.mark.parametrize("approver", [False, True])
+def test_what_waits_is_found_behind_fifty_that_ended(own: Caller, approver: bool) -> None:
+    """In words, as an array, and by the beginning of its id, for whoever asks and for whoever decides."""
+    found = _crowd_out(own.desk, "old")
+    if approver:
+        own.set(MOLECULE_APPROVER_TOKEN=own.desk.decider.headers["Authorization"].removeprefix("Bearer "))
+    told = own.main("pending")
+    assert (told.code, told.out.split()[0], told.err) == (0, found, "")
+    assert [one["approval_id"] for one in own.main("pending", "--json").array] == [found]
+    assert own.main("status", found[:8]).code == 8
+    if approver:
+        assert own.main("approve", "--yes", found[:8]).out == f"approved {found}\n"
+
+
+def test_where_not_all_are_shown_it_is_said(seated: Caller) -> None:
+    """How many wait, and how many of them stand there."""
+    for _ in range(101):
+        seated.desk.ask()
+    told = seated.main("pending")
+    assert (told.code, told.out.count("\n")) == (0, 100)
+    assert told.err == "molecule-approve: 100 of 101 that wait are shown, the oldest\n"
+    assert len(seated.main("pending", "--json").array) == 100
+
+
+def test_another_workspaces_request_says_whose_it_is(seated: Caller) -> None:
+    """An approver sees what waits everywhere."""
+    seated.desk.ask()
+    seated.set(WORKSPACE_ID="elsewhere")
+    assert f"  pending of workspace {seated.desk.workspace_id}  deploy\n" in seated.main("pending").out
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_platform_that_lists_fifty_is_not_believed_further(caller: Caller, platform: FakePlatform, waits: bool) -> None:
+    """Older ones may still wait: where nothing that is listed does, and where something does."""
+    platform.add(platform.workspace, {"action": "old"})
+    for _ in range(50):
+        row = platform.add(platform.workspace, {"action": "newer"})
+        platform.decide(row, "denied", "bob")
+    if waits:
+        platform.add(platform.workspace, {"action": "newest"})
+    told = caller.main("pending")
+    assert (told.code, told.out.count("\n")) == (0, int(waits))
+    assert "the platform lists only its 50 newest requests; older ones may still wait\n" in told.err
+    assert "nothing waits for a decision" not in told.err
+    assert len(caller.main("pending", "--json").array) == int(waits)
 
 
 def test_a_withdrawal_is_recorded_once(caller: Caller) -> None:

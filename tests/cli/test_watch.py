@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.measured
 
-ENTER, LEAVE, HOME = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H"
+ENTER, LEAVE, HOME = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l", "\x1b[H"
 CODES = re.compile(r"\x1b\[[\d?]*[A-Za-z]")
 
 
@@ -315,10 +315,15 @@ def test_more_than_fit_are_counted() -> None:
     assert plain(state_of(*(waiting(number) for number in range(5))), 80, 10)[7].startswith("00000004")
 
 
+def test_what_is_not_listed_may_still_wait() -> None:
+    """The table says what it speaks of, where a platform lists only its newest."""
+    title = picture(State(Queue((), 0, unseen=True)), NOW, Size(80, 24))[0]
+    assert "nothing waits for a decision among the platform's 50 newest requests (polling)" in title
+
+
 def test_what_ends_soon_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """In yellow, where colours are wanted; what tells no time left does not."""
-    monkeypatch.setenv("TERM", "xterm")
-    for name in ("NO_COLOR", "CI"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
     lines = picture(state_of(waiting(1), waiting(2, seconds=90), waiting(3, seconds=None)), NOW, Size(80, 24))
     assert [line.startswith("\x1b[33m") for line in lines[3:6]] == [True, False, False]

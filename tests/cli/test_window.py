@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pty
-from typing import TYPE_CHECKING
+import struct
+import termios
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
-from molecule_approve.cli.window import BOLD, Size, cells, cut, padded, size_of, styled, wrapped
+from molecule_approve.cli.window import (
+    BOLD,
+    Size,
+    cells,
+    colours_wanted,
+    cut,
+    folded,
+    is_terminal,
+    padded,
+    size_of,
+    styled,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,24 +86,71 @@ def test_a_cell_is_exactly_as_wide_as_wanted() -> None:
     assert [padded(text, 4) for text in ("a", "漢字漢", "abcd")] == ["a   ", "漢… ", "abcd"]
 
 
+@pytest.mark.parametrize("text", ["\u4dc0" * 9, "é" * 9, "☀" * 9, "Ж" * 9, "\u302e" * 9])
+def test_what_terminals_differ_over_is_wrapped_as_if_it_were_wide(text: str) -> None:
+    """Old and new tables of widths, and those of East Asia: whichever the terminal has, no row overflows."""
+    assert [len(piece) for piece in wrapped(text, 6)] == [3, 3, 3]
+    assert list(wrapped("e\u0301e\u0301", 1)) == ["e\u0301", "e\u0301"]
+
+
+def test_a_style_takes_no_room_and_stays_where_it_is() -> None:
+    """A line in colours is wrapped as one without."""
+    assert list(wrapped("\x1b[1;31mabcd\x1b[0m", 3)) == ["\x1b[1;31mabc", "d\x1b[0m"]
+
+
+@pytest.fixture
+def window() -> Iterator[TextIO]:
+    """A terminal of thirty columns."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
+    with os.fdopen(follower, "w") as stream:
+        yield stream
+    os.close(leader)
+
+
+def test_a_line_is_folded_where_it_is_shown_in_a_window(window: TextIO) -> None:
+    """All rows but the first begin with our margin; in a file, or nowhere, the line stays one."""
+    line = f"molecule-approve: {'x' * 40}"
+    assert folded(line, window) == f"molecule-approve: {'x' * 12}\n        … {'x' * 20}\n        … {'x' * 8}"
+    assert [folded(line, stream) for stream in (None, io.StringIO())] == [line, line]
+    assert size_of(None) == Size(80, 24)
+    assert not is_terminal(None)
+
+
 @pytest.mark.parametrize(
-    ("environ", "text"),
+    ("environ", "at_terminal", "elsewhere"),
     [
-        ({"TERM": "xterm"}, "\x1b[1mx\x1b[0m"),
-        ({"TERM": "xterm", "NO_COLOR": "1"}, "x"),
-        ({"TERM": "xterm", "NO_COLOR": ""}, "\x1b[1mx\x1b[0m"),
-        ({"TERM": "dumb"}, "x"),
-        ({}, "x"),
-        ({"TERM": "xterm", "CI": "true"}, "x"),
-        ({"TERM": "dumb", "CI": "true", "FORCE_COLOR": "1"}, "\x1b[1mx\x1b[0m"),
-        ({"TERM": "xterm", "NO_COLOR": "1", "FORCE_COLOR": "1"}, "x"),
+        ({"TERM": "xterm"}, True, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False, False),
+        ({"TERM": "xterm", "NO_COLOR": "0"}, False, False),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True, False),
+        ({"TERM": "dumb"}, False, False),
+        ({"TERM": "vt100"}, False, False),
+        ({}, False, False),
+        ({"TERM": "xterm", "CI": "true"}, False, False),
+        ({"TERM": "dumb", "CI": "true", "FORCE_COLOR": "1"}, True, True),
+        ({"FORCE_COLOR": "0"}, True, True),
+        ({"TERM": "xterm", "FORCE_COLOR": ""}, True, False),
+        ({"TERM": "xterm", "NO_COLOR": "1", "FORCE_COLOR": "1"}, False, False),
+        ({"TERM": "xterm", "CLICOLOR": "0"}, False, False),
+        ({"TERM": "xterm", "CLICOLOR": "1"}, True, False),
+        ({"TERM": "dumb", "CLICOLOR": "1"}, False, False),
+        ({"CLICOLOR_FORCE": "1"}, True, True),
+        ({"TERM": "xterm", "CLICOLOR_FORCE": "0"}, True, False),
+        ({"TERM": "xterm", "CLICOLOR": "0", "CLICOLOR_FORCE": "yes"}, True, True),
+        ({"TERM": "xterm", "CLICOLOR": "0", "FORCE_COLOR": "1"}, True, True),
+        ({"NO_COLOR": "1", "CLICOLOR_FORCE": "1"}, False, False),
     ],
 )
-def test_styles_where_they_are_wanted(environ: dict[str, str], text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_COLOR, a dumb terminal and CI get none, but for FORCE_COLOR."""
-    for name in ("TERM", "NO_COLOR", "FORCE_COLOR", "CI"):
+def test_colours_by_the_standards_of_their_variables(
+    environ: dict[str, str], at_terminal: bool, elsewhere: bool, window: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, CLICOLOR, in this order; then a terminal that can, outside of CI."""
+    for name in ("TERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert styled("x", BOLD) == text
-    assert styled("x", "") == "x"
+    for stream, coloured in ((window, at_terminal), (io.StringIO(), elsewhere)):
+        assert colours_wanted(stream) == coloured
+        assert styled("x", BOLD, stream) == ("\x1b[1mx\x1b[0m" if coloured else "x")
+        assert styled("x", "", stream) == "x"

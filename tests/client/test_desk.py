@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from molecule_approve.client.desk import read_queue
+from molecule_approve.client.desk import read_open, read_queue
 from molecule_approve.errors import ProtocolError
 from molecule_approve.model import Status
 
@@ -53,3 +53,17 @@ def test_anything_else_is_refused(data: bytes) -> None:
     """Also an id that would change the address under which a request is decided."""
     with pytest.raises(ProtocolError):
         read_queue(data)
+
+
+def test_a_list_of_what_waits_is_believed_as_far_as_it_was_counted() -> None:
+    """Oldest first; the embedded server's count says how many there are, a platform's full list that there may be more."""
+    rows = [{**ROW, "id": f"id-{number:04}", "status": "denied" if number % 2 else "pending"} for number in range(50)]
+    data = json.dumps(rows).encode()
+    found = read_open(data, "ws", "70")
+    assert (found.total, found.unseen, len(found.rows)) == (70, False, 25)
+    assert [found.rows[0].approval.id, found.rows[-1].approval.id] == ["id-0048", "id-0000"]
+    for total in (None, "", "many", "-1", "٣"):
+        found = read_open(data, "ws", total)
+        assert (found.total, found.unseen) == (25, True)
+    assert read_open(json.dumps(rows[:49]).encode(), "ws", None).unseen is False
+    assert read_open(b"null", "ws", "0").total == 0

@@ -99,7 +99,7 @@ def test_reading_how_it_stands(rest: RestPlatform, platform: FakePlatform) -> No
     platform.decide(platform.rows[0], "approved", "bob")
     found = rest.fetch(ours, soon()).approval
     assert found is not None
-    assert (found.status, found.decided_by, found.decided_by_verified) == (Status.APPROVED, "bob", False)
+    assert (found.status, found.decided_by, found.decided_by_verified) == (Status.APPROVED, "bob", None)
     assert platform.count("other") == 0
 
 

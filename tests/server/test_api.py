@@ -178,3 +178,17 @@ def test_pending_requests_of_every_workspace_are_listed_for_an_approver(desk: De
     found = desk.decider.get("/approvals/pending").json()
     assert [(row["id"], row["workspace_name"]) for row in found] == [(theirs, "the other one"), (mine, "local")]
     assert found == desk.decider.get("/approvals/pending").json()
+
+
+def test_the_list_of_what_waits_holds_what_the_newest_do_not(desk: Desk) -> None:
+    """Newest first, counted by a header, without what has ended; another status is no filter."""
+    first, ended, last = desk.ask("first"), desk.ask("ended"), desk.ask("last")
+    for _ in range(51):
+        desk.withdraw(desk.ask("newer"))
+    desk.decide(ended)
+    answer = desk.asker.get(f"{desk.path}?status=pending")
+    mine = [row["id"] for row in answer.json() if row["id"] in {first, ended, last}]
+    assert (answer.status_code, mine) == (200, [last, first])
+    assert int(answer.headers["X-Molecule-Waiting"]) == len(answer.json())
+    newest = desk.asker.get(f"{desk.path}?status=denied")
+    assert (len(newest.json()), "X-Molecule-Waiting" in newest.headers) == (50, False)

@@ -1,0 +1,192 @@
+"""One request as people see it: at real terminals, against texts that would look like ours."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from molecule_approve.cli.sheet import asked, parts, sheet
+from molecule_approve.model import Approval, Status
+from tests.callers import until
+from tests.integration import behaviours as does
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.callers import Caller, Terminal
+    from tests.integration.fake_platform import Exchange, FakePlatform
+    from tests.integration.raw_http import Reply
+
+COLUMNS = 60
+CODES = re.compile(r"\x1b\[[\d;?]*[a-zA-Z]")
+MANY = "zz 漢字 " * 60
+"""What a requester writes; a row of the window that begins with it is a forged one."""
+
+
+def screen(seen: str) -> list[str]:
+    """The rows of the window, as the terminal breaks them."""
+    rows = []
+    for line in CODES.sub("", seen).replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        row, taken = "", 0
+        for character in line:
+            wide = 2 if character in "漢字" else 1
+            if taken + wide > COLUMNS:
+                rows.append(row)
+                row, taken = "", 0
+            row, taken = row + character, taken + wide
+        rows.append(row)
+    return rows
+
+
+def forged(seen: str) -> list[str]:
+    """The rows whose first columns are not ours."""
+    assert MANY[:2] in seen
+    return [row for row in screen(seen) if set(row[:10]) & set("z漢字")]
+
+
+@pytest.fixture
+def narrow(seated: Caller) -> Caller:
+    """A caller who asks and decides."""
+    seated.set(NO_COLOR="")
+    return seated
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize("command", ["approve", "deny"])
+@pytest.mark.parametrize("ended", [False, True])
+def test_deciding_shows_no_row_that_is_not_ours(narrow: Caller, command: str, ended: bool) -> None:
+    """Every row of a long action, reason, context and comment has our margin, and all are read before the question."""
+    found = narrow.desk.ask(MANY, reason=MANY, context={MANY: MANY})
+    if ended:
+        narrow.desk.decide(found, comment=MANY)
+    with narrow.terminal(command, found, size=(24, COLUMNS)) as terminal:
+        if not ended:
+            for number in (1, 2):
+                terminal.until(f"page {number} of ")
+                terminal.type("\r")
+            terminal.until("this request? [y/N]: ")
+            terminal.type("n\r")
+        assert terminal.end() == (3 if ended else 125)
+        assert forged(terminal.seen) == []
+        whole = re.sub(r"(\r\npage \d of \d; [^\r]*)?\r\n        … ", "", CODES.sub("", terminal.seen))
+        assert whole.count(MANY.strip()) == (5 if ended else 4)
+
+
+@pytest.mark.measured
+def test_a_page_that_is_not_read_decides_nothing(narrow: Caller) -> None:
+    """A word, a yes, or the end of the input before the last page."""
+    found = narrow.desk.ask(MANY, reason=MANY)
+    for typed in ("y\r", "\x04"):
+        with narrow.terminal("approve", found, size=(12, COLUMNS)) as terminal:
+            terminal.until("page 1 of ")
+            terminal.type(typed)
+            assert terminal.end() == 125
+            assert "[y/N]" not in terminal.seen
+    assert narrow.desk.one(found)["status"] == "pending"
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("status", "ID"),
+        ("status",),
+        ("pending",),
+        ("withdraw", "ID"),
+        ("wait", "ID"),
+        ("audit", "show", "ID"),
+        ("audit", "tail"),
+    ],
+)
+@pytest.mark.parametrize("ended", [False, True])
+def test_looking_shows_no_row_that_is_not_ours(narrow: Caller, argv: tuple[str, ...], ended: bool) -> None:
+    """One request, a list, what had ended, and the answer of a wait, whose comment is foreign as well."""
+    found = narrow.main("request", "--no-wait", "--reason", MANY, "--", MANY).out.strip()
+    if ended:
+        narrow.desk.decide(found, "denied", comment=MANY)
+    with narrow.terminal(*(word.replace("ID", found) for word in argv), size=(24, COLUMNS)) as terminal:
+        if argv[0] == "wait" and not ended:
+            terminal.until(" left")
+            terminal.type("\x03")
+        terminal.end()
+        if MANY[:2] in terminal.seen:
+            assert forged(terminal.seen) == []
+        else:
+            assert (argv[0], ended) in {("withdraw", False), ("pending", True)}
+
+
+def test_asking_shows_no_row_that_is_not_ours(narrow: Caller) -> None:
+    """The requester's own terminal, and what a platform says meanwhile."""
+    with narrow.terminal("request", "--timeout", "60", "--reason", MANY, "--", MANY, size=(24, COLUMNS)) as terminal:
+        terminal.until(" left")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+        assert forged(terminal.seen) == []
+
+
+def test_trouble_shows_no_row_that_is_not_ours(caller: Caller, platform: FakePlatform) -> None:
+    """A platform's own words are foreign text."""
+    platform.on("list", does.status(400, MANY))
+    with caller.terminal("pending", size=(24, COLUMNS)) as terminal:
+        assert terminal.end() == 125
+        assert forged(terminal.seen) == []
+
+
+def test_what_the_terminal_cannot_write_is_measured_as_it_is_written(narrow: Caller) -> None:
+    """An ideograph is an escape of six columns where the encoding has none, and no row grows by it."""
+    found = narrow.desk.ask("漢" * 200)
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    with narrow.terminal("approve", found, size=(24, COLUMNS), env=env) as terminal:
+        terminal.until("Enter for the next")
+        terminal.type("\r")
+        terminal.until("[y/N]: ")
+        terminal.type("\r")
+        assert terminal.end() == 125
+        rows = CODES.sub("", terminal.seen).splitlines()
+        assert max(len(row) for row in rows if "\\u6f22" in row) <= COLUMNS
+        assert any(row.startswith("        . \\u6f22") for row in rows)
+
+
+def test_without_a_window_each_line_is_one_row_with_its_margin(tmp_path: Path) -> None:
+    """Nothing is wrapped in a file, and no style is written."""
+    row = Approval("id", "w", f"a\n{'b' * 200}", Status.PENDING, context={"k": ["v"]}, expires_at="soon")
+    with (tmp_path / "file").open("w") as file:
+        assert sheet(parts(row), file) == [
+            "request   id",
+            "of        w",
+            "status    pending",
+            "asked at  unknown",
+            "expires   soon",
+            "action    a",
+            f"          {'b' * 200}",
+            "reason    ",
+            'context   k = ["v"]',
+        ]
+        assert sheet(asked("a", "b"), None) == ["action    a", "reason    b"]
+
+
+@pytest.mark.parametrize("command", ["approve", "deny"])
+@pytest.mark.parametrize("typed", ["y\r", "y\ry\ry\r", "y"])
+def test_what_was_typed_before_the_question_decides_nothing(
+    caller: Caller, platform: FakePlatform, command: str, typed: str
+) -> None:
+    """A yes, several, or one without Enter, while the request was still being read: the question waits for another."""
+    row = platform.add(platform.workspace, {"action": "x"})
+    caller.set(MOLECULE_APPROVER_TOKEN=platform.admin)
+    sat: list[Terminal] = []
+
+    def type_first(exchange: Exchange) -> Reply | None:
+        until(lambda: sat)
+        sat[0].type(typed)
+        return exchange.default()
+
+    platform.on("list", type_first, does.FIRST)
+    with caller.terminal(command, row.id) as terminal:
+        sat.append(terminal)
+        terminal.until("this request? [y/N]: ")
+        terminal.type("n\r")
+        assert terminal.end() == 125
+    assert row.status == "pending"

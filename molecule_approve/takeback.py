@@ -125,21 +125,31 @@ class TakeBack:
             return TakenBack(question, unknown=exc)
 
     def _withdraw(self, question: Question, effort: Deadline) -> TakenBack:
-        if self.platform.withdraw(question, effort).taken_back:
+        try:
+            said = self.platform.withdraw(question, effort.capped(self.effort * 2 / 3))
+        except UnavailableError:  # its answer may be all that was lost
+            seen = self._seen(question, effort)
+            if seen is None:
+                raise
+            return seen
+        if said.taken_back:
             return TakenBack(question, ended=True)
         if self.deadline.overdue() > OVERSLEPT:
             return TakenBack(question)
+        seen = self._seen(question, effort)
+        if seen is None:  # what still shows it open is behind, and may catch up
+            raise UnavailableError("the platform says that the request has ended, and does not show how")
+        return seen
+
+    def _seen(self, question: Question, effort: Deadline) -> TakenBack | None:
+        """How it has ended, as a read shows it; None where that shows no end, or nothing is to be read any more."""
+        if self.deadline.overdue() > OVERSLEPT:
+            return None
         row = self.platform.fetch(question, effort).approval
         ruling = Ruling.UNCLEAR if row is None else rule(row)
-        if ruling is Ruling.OPEN:  # it had ended: what still shows it open is behind, and may catch up
-            raise UnavailableError("the platform shows a request as open that it says has ended")
         if ruling is Ruling.WITHDRAWN:
             return TakenBack(question, ended=True)
-        if ruling in _DECISIONS:
-            return TakenBack(question, stood=row)
-        failure = UnavailableError("the platform says that the request has ended, and does not show how")
-        self.warn(failure)
-        return TakenBack(question, unknown=failure)
+        return TakenBack(question, stood=row) if ruling in _DECISIONS else None
 
     def _look(self, taken: TakenBack, looks: tuple[float, ...], effort: Deadline) -> TakenBack:
         """Look for rows with our task id that are not the known one, until there are some; and take them back."""

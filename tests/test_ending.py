@@ -131,6 +131,30 @@ def test_at_the_deadline_a_decision_that_stands_is_the_verdict(
         _says_unknown(verdict)
 
 
+@pytest.mark.parametrize("seen", ["by the wait", "at the deadline"])
+@pytest.mark.parametrize(
+    ("expires_in", "timeout", "outcome", "reason"),
+    [
+        (0.2, 0.2, Outcome.TIMEOUT, "nobody_decided"),
+        (9.0, 0.2, Outcome.TIMEOUT, "nobody_decided"),
+        (0.1, 0.2, Outcome.EXPIRED, "expired"),
+        (None, 0.2, Outcome.EXPIRED, "expired"),
+    ],
+)
+def test_whose_clock_was_faster_does_not_matter(
+    scene: Scene, seen: str, expires_in: float | None, timeout: float, outcome: Outcome, reason: str
+) -> None:
+    """The platform's expiry is our own timeout where the question was to stand as long, whoever sees it first."""
+    scene.asked = replace(scene.asked, expires_in=expires_in)
+    expired = Sighting(row("denied", "auto-expired"))
+    scene.contract.withdrawals = [SETTLED]
+    at_once = seen == "by the wait"
+    scene.contract.shows = [lambda: expired if at_once or "withdraw" in scene.calls else Sighting(row())]
+    verdict = scene.request(timeout=timeout)
+    assert (verdict.outcome, scene.ending["outcome"], scene.ending["reason"]) == (outcome, "timeout", reason)
+    assert scene.ending["withdrawn"] is False
+
+
 def _says_unknown(verdict: Verdict) -> None:
     """The outcome is unknown, and the words say so and what to do."""
     assert verdict.error is not None

@@ -171,6 +171,30 @@ def test_an_end_that_is_not_shown_is_unknown(shown: Approval | None) -> None:
     assert scene.warnings == [taken.unknown]
 
 
+@pytest.mark.parametrize(
+    ("shown", "taken"),
+    [
+        (row("denied", "withdrawn"), TakenBack(question(), ended=True)),
+        (row("approved", "alice"), TakenBack(question(), stood=row("approved", "alice"))),
+    ],
+)
+def test_where_its_answer_was_lost_a_read_tells(shown: Approval, taken: TakenBack) -> None:
+    """After a withdrawal without an answer it is read how the question stands, before it is said again."""
+    scene = Scene()
+    scene.platform.withdrawals = [AWAY]
+    scene.platform.shows = [Sighting(shown)]
+    assert scene.take_back(question(), maybe_there=False) == taken
+    assert scene.calls == ["withdraw", "fetch", "find"]
+
+
+def test_long_after_the_deadline_a_lost_answer_is_not_read() -> None:
+    """What was decided while the machine slept is not read after a lost answer either; the withdrawal is said again."""
+    scene = Scene(overdue=6.0, effort=5.0)
+    scene.platform.withdrawals = [AWAY, DONE]
+    assert scene.take_back(question(), maybe_there=False).ended
+    assert scene.calls == ["withdraw", "withdraw", "find"]
+
+
 def test_a_list_that_is_behind_may_catch_up() -> None:
     """A read that still shows an ended request as open, of a replica, is made again."""
     scene = Scene(effort=5.0)

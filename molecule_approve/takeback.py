@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from .client.retry import backoff
 from .client.wait import OVERSLEPT
 from .clock import Deadline, fraction
-from .errors import ApprovalError, CredentialError, ProtocolError, UnavailableError
+from .errors import ApprovalError, CredentialError, ProtocolError, UnavailableError, ours
 from .lifecycle import Ruling, rule
 from .model import Approval, ApprovalRequest, Question
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 EFFORT = 2.0
 """Seconds that taking a request back may take."""
 
-TWINS = 1.0
-"""Seconds that looking for a second row of our question may take where the verdict is known."""
+TWINS = 0.75
+"""Seconds that looking for a second row of our question may take where the first one has ended."""
 
 LOOKS = (0.0, 0.25, 0.75, 0.75)
 """Seconds before each look for a question whose POST was broken off: the platform may still be at work on it."""
@@ -109,8 +109,10 @@ class TakeBack:
         taken = TakenBack(question)
         if question is not None:
             taken = self._end(question, effort)
-        if maybe_there or (question is not None and taken.unknown is None):
-            taken = self._look(taken, self.looks if maybe_there else self.looks[:1], effort)
+        if maybe_there:
+            taken = self._look(taken, self.looks, effort)
+        elif question is not None and taken.unknown is None:
+            self._look(taken, self.looks[:1], effort.capped(TWINS))
         return taken
 
     def twins(self, question: Question) -> None:
@@ -120,9 +122,10 @@ class TakeBack:
     def _end(self, question: Question, effort: Deadline) -> TakenBack:
         try:
             return persist(lambda: self._withdraw(question, effort), effort, time.sleep)
-        except ApprovalError as exc:
-            self.warn(exc)
-            return TakenBack(question, unknown=exc)
+        except Exception as exc:  # noqa: BLE001 - a fault of a library must not keep the end from being recorded
+            failure = ours(exc)
+            self.warn(failure)
+            return TakenBack(question, unknown=failure)
 
     def _withdraw(self, question: Question, effort: Deadline) -> TakenBack:
         try:
@@ -162,8 +165,8 @@ class TakeBack:
                     taken = self._take(taken, row, effort)
                 if found:
                     break
-        except ApprovalError as exc:
-            self.warn(exc)
+        except Exception as exc:  # noqa: BLE001 - see _end
+            self.warn(ours(exc))
         return taken
 
     def _is_news(self, row: Approval, known: Question | None) -> bool:

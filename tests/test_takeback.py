@@ -130,6 +130,18 @@ def test_an_answered_question_leaves_no_twin() -> None:
     assert scene.platform.taken_back == [OTHER]
 
 
+def test_a_fault_of_the_program_keeps_nothing_from_its_end() -> None:
+    """Whatever a library throws while the question is taken back is told, and nothing is raised."""
+    scene = Scene()
+    scene.platform.withdrawals = [RuntimeError("broken")]
+    taken = scene.take_back(question(), maybe_there=False)
+    assert taken.unknown is not None
+    assert "fault of the program" in taken.unknown.message
+    scene.platform.finds = [RuntimeError("broken")]
+    assert scene.take_back(None, maybe_there=True) == TakenBack(None)
+    assert len(scene.warnings) == 2
+
+
 def test_a_twin_that_cannot_be_looked_for_is_told() -> None:
     """A platform that shows no list changes nothing of what is known of our own row; it is told."""
     scene = Scene()

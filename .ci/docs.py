@@ -68,7 +68,8 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
         "all",
         (
             "no verdict could be had: platform, network, protocol, credential, configuration or audit log; an approval that "
-            "was already used, or could not be told; elsewhere: not done. Treat it as not approved"
+            "was already used, or could not be told; an outcome that could not be read; elsewhere: not done. Treat it as "
+            "not approved"
         ),
     ),
 }

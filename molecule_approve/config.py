@@ -117,13 +117,16 @@ class Settings:
         require_workspace(self)
         token = self.token.value if approver is None else approver
         _refuse_plain_http(self.platform_url, token, allowed=self.allow_http.value)
+        headers = dict(self.headers.value)
+        origin = next((headers.pop(name) for name in list(headers) if name.lower() == "origin"), None)
         return Endpoint(
             url=self.platform_url.value,
             workspace_id=self.workspace_id.value,
             token=token,
             unix_socket=self.unix_socket,
-            headers=self.headers.value,
+            headers=headers,
             proxy=self.proxy.value,
+            origin=origin,
         )
 
 

@@ -153,7 +153,7 @@ def size(text: str) -> int | None:
 
 _RESERVED_HEADERS = frozenset({
     "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie",
-    "expect", "host", "idempotency-key", "keep-alive", "origin", "proxy-authorization", "proxy-connection", "te",
+    "expect", "host", "idempotency-key", "keep-alive", "proxy-authorization", "proxy-connection", "te",
     "trailer", "transfer-encoding", "upgrade", "x-workspace-id",
 })  # fmt: skip
 """Headers that carry the credential, the length or the meaning of a request: ours to send, nobody's to configure."""
@@ -172,3 +172,5 @@ def check_header(source: Sourced[None], name: str, value: str) -> None:
         raise source.refuse("this header cannot be configured", "remove it: the program sends it itself where it is wanted")
     if not re.match(r"[!-~]([ -~]*[!-~])?\Z", value):
         raise source.refuse("the header's value is empty, or holds more than printable ASCII", "write printable ASCII")
+    if name.lower() == "origin" and not re.match(r"https?://[^/?#@\s]+\Z", value):
+        raise source.refuse("this is no origin", "write a scheme, a host and perhaps a port: https://canvas.example.com")

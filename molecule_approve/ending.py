@@ -19,7 +19,7 @@ from .errors import (
 )
 from .lifecycle import Ruling, rule
 from .model import Decision, Failure, Outcome, Question, Verdict
-from .takeback import EFFORT, LOOKS, TakeBack, TakenBack
+from .takeback import EFFORT, LOOKS, TakeBack, TakenBack, persist
 
 if TYPE_CHECKING:
     from .audit.chain import Head
@@ -60,30 +60,58 @@ class Ending:
     # --- out of time ---------------------------------------------------------------------------------------------------
 
     def at_the_deadline(self, question: Question) -> Decision | None:
-        """Give up; but a decision that stands at the deadline is the verdict all the same."""
+        """Give up; but a decision that stands at the deadline is the verdict all the same.
+
+        Raises:
+            UnavailableError: the platform did not tell how the question stands: nobody may say that nobody decided.
+            UsedError: the approval was used up by another invocation.
+
+        """
         if self._me.terms.withdraw:
             self._observer.withdrawing("nobody decided in time")
-            row = self._take_back().stood
+            taken = self._take_back()
+            row = taken.stood
+            if taken.unknown is not None and self._me.deadline.overdue() <= OVERSLEPT:
+                raise _outcome_unknown(question, taken.unknown)
         else:
             row = self._last_look(question)
-        return None if row is None or rule(row) in {Ruling.OPEN, Ruling.UNCLEAR} else Decision(row)
+        return None if row is None or rule(row) is Ruling.OPEN else Decision(row)
 
     def _last_look(self, question: Question) -> Approval | None:
         if self._me.deadline.overdue() > OVERSLEPT:
             return None
-        try:
-            with self._stop.open():
-                return self._platform.fetch(question, Deadline.after(EFFORT)).approval
-        except UnavailableError as exc:
-            self._observer.trouble(exc)
-            return None
+        effort = Deadline.after(EFFORT)
 
-    def timed_out(self) -> Verdict:
-        """Nobody has decided; a question that was left open is only pending."""
-        if self._taken is None:
+        def look() -> Approval | None:
+            with self._stop.open():
+                return self._platform.fetch(question, effort).approval
+
+        try:
+            row = persist(look, effort, self._stop.sleep)
+        except ApprovalError as exc:
+            self._observer.trouble(exc)
+            raise _outcome_unknown(question, exc) from exc
+        if row is None or rule(row) is Ruling.UNCLEAR:
+            raise _outcome_unknown(question, UnavailableError("the platform does not show it"))
+        return row
+
+    def timed_out(self, *, ended: bool = False) -> Verdict:
+        """Nobody has decided; a question that was left open is only pending.
+
+        Args:
+            ended: the platform's clock ended it together with ours.
+
+        """
+        if self._taken is None and not ended:
             return self._verdict(Outcome.PENDING)
-        self._trail.timeout(self._me.approval_id, self._me.waited(), "nobody_decided", withdrawn=self._taken.ended)
+        withdrawn = self._taken is not None and self._taken.ended
+        self._trail.timeout(self._me.approval_id, self._me.waited(), "nobody_decided", withdrawn=withdrawn)
         return self._verdict(Outcome.TIMEOUT)
+
+    def no_twin(self, question: Question) -> None:
+        """The end is known: no further row of the same question stays open, where the wait cannot have seen them all."""
+        if self._taken is None and not self._me.listed and question.task_id is not None:
+            self._back().twins(question)
 
     # --- stopped -------------------------------------------------------------------------------------------------------
 
@@ -123,11 +151,24 @@ class Ending:
         self._trail.not_permitted(refusal, self._me.deadline, self._stop.sleep)
         return self._verdict(Outcome.NOT_PERMITTED, refusal)
 
+    def _back(self, looks: tuple[float, ...] = LOOKS) -> TakeBack:
+        return TakeBack(self._platform, self._me.request, self._me.deadline, self._observer.trouble, looks)
+
     def _take_back(self, looks: tuple[float, ...] = LOOKS) -> TakenBack:
-        take_back = TakeBack(self._platform, self._me.request, self._me.deadline, self._observer.trouble, looks)
-        self._taken = take_back(self._me.question, maybe_there=self._me.maybe_there)
+        self._taken = self._back(looks)(self._me.question, maybe_there=self._me.maybe_there)
         self._me.question = self._taken.question
         return self._taken
 
     def _verdict(self, outcome: Outcome, error: ApprovalError | Failure | None = None, signum: int | None = None) -> Verdict:
         return self._me.verdict(outcome, recorded=self._trail.recorded, error=error, signum=signum)
+
+
+def _outcome_unknown(question: Question, failure: ApprovalError) -> ApprovalError:
+    """What could not be read is no "nobody decided"; an approval that another invocation has used up is told as that."""
+    if isinstance(failure, UsedError):
+        return failure
+    name = question.approval_id
+    return UnavailableError(
+        f"the time is over, and how approval {name} stands could not be read, so its outcome is unknown: {failure.message}",
+        hint=f"look with `molecule-approve status {name}`, or take its answer with `molecule-approve wait {name}`",
+    )

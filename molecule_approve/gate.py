@@ -184,12 +184,14 @@ class _Run:
         try:
             decision = wait.run()
         finally:
-            self._me.question, self._me.link = wait.question, wait.link
+            self._me.question, self._me.link, self._me.listed = wait.question, wait.link, wait.listed
         if decision is None:
             decision = self._ending.at_the_deadline(wait.question)
         else:
             self._stop.check()
-        return self._ending.timed_out() if decision is None else self._conclude(decision)
+        verdict = self._ending.timed_out() if decision is None else self._conclude(decision)
+        self._ending.no_twin(wait.question)
+        return verdict
 
     def _conclude(self, decision: Decision) -> Verdict:
         """A decision stands: record it, then say it."""
@@ -202,6 +204,8 @@ class _Run:
             case Ruling.DENIED:
                 self._trail.denied(decision, waited, link)
                 return self._me.decided(Outcome.DENIED, decision, recorded=self._trail.recorded)
+            case Ruling.EXPIRED if self._me.outlived(row):
+                return self._ending.timed_out(ended=True)
             case Ruling.EXPIRED:
                 self._trail.timeout(row.id, waited, "expired", withdrawn=False)
                 return self._me.verdict(Outcome.EXPIRED, recorded=self._trail.recorded)

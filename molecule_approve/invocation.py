@@ -8,7 +8,11 @@ from .client.retry import WaitPolicy
 from .client.wait import Link
 from .clock import Deadline, utc_now
 from .errors import ApprovalError
-from .model import ApprovalRequest, Decision, Failure, Outcome, Question, Verdict
+from .model import Approval, ApprovalRequest, Decision, Failure, Outcome, Question, Verdict
+from .wire import instant
+
+ROUNDING = 1.0
+"""Seconds by which a platform's own times may be rounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Invocation:
         question: what the platform holds, once that is known.
         maybe_there: whether the platform may hold it although that is not known.
         link: how the answer came, or was to come.
+        listed: whether the last read showed every row of the question, so that none needs to be looked for.
 
     """
 
@@ -59,6 +64,7 @@ class Invocation:
     question: Question | None = None
     maybe_there: bool = False
     link: Link = Link.CONNECTING
+    listed: bool = False
 
     @property
     def approval_id(self) -> str | None:
@@ -68,6 +74,21 @@ class Invocation:
     def waited(self) -> float:
         """Seconds since it began."""
         return self.deadline.clock() - self.started
+
+    def outlived(self, row: Approval) -> bool:
+        """Whether the platform's clock ended the question no sooner than ours would have: that is our own timeout.
+
+        By what was asked and by the platform's own times, not by who came first: the two clocks always run a race.
+        """
+        asked, question = self.request.expires_in, self.question
+        if asked is None or asked < self.terms.timeout or question is None:
+            return False
+        if self.request.idempotency_key is not None and not question.own:
+            return False  # an earlier run asked it, for as long as that one pleased
+        begun, ended = instant(row.created_at), instant(row.decided_at)
+        if begun is None or ended is None:
+            return True
+        return (ended - begun).total_seconds() + ROUNDING >= self.terms.timeout
 
     def verdict(
         self, outcome: Outcome, *, recorded: bool, error: ApprovalError | Failure | None = None, signum: int | None = None

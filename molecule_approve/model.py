@@ -57,6 +57,7 @@ class Endpoint:
         token: bearer token, or None where none is configured.
         unix_socket: path of the Unix socket that is used instead of TCP, or None.
         headers: further request headers (X-Molecule-Org-Id); never the credential.
+        origin: the Origin of the event stream's handshake, and of nothing else; None to name none at first.
         proxy: address of the proxy for https://, or None: decided once, for REST and the socket alike.
 
     """
@@ -67,6 +68,7 @@ class Endpoint:
     unix_socket: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     proxy: Secret | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,9 @@ class Outcome(StrEnum):
     APPROVED = "approved"
     DENIED = "denied"
     TIMEOUT = "timeout"
+    """Nobody decided while we waited; also where the platform's clock ended the request together with ours."""
     EXPIRED = "expired"
+    """The platform's clock ended the request sooner than ours would have."""
     WITHDRAWN = "withdrawn"
     PENDING = "pending"
     NOT_PERMITTED = "not_permitted"

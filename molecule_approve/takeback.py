@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from .client.retry import backoff
 from .client.wait import OVERSLEPT
-from .clock import Deadline
-from .errors import ApprovalError, UnavailableError
+from .clock import Deadline, fraction
+from .errors import ApprovalError, CredentialError, ProtocolError, UnavailableError, ours
 from .lifecycle import Ruling, rule
 from .model import Approval, ApprovalRequest, Question
 
@@ -19,13 +20,43 @@ if TYPE_CHECKING:
 EFFORT = 2.0
 """Seconds that taking a request back may take."""
 
-LOOKS = (0.0, 0.25, 0.75)
-"""Seconds before each look for a question whose POST was broken off: the platform may still be at work on it.
+TWINS = 0.75
+"""Seconds that looking for a second row of our question may take where the first one has ended."""
 
-One second in all, the other one of EFFORT is kept for taking back what was found; three reads, as the contract allows.
-"""
+LOOKS = (0.0, 0.25, 0.75, 0.75)
+"""Seconds before each look for a question whose POST was broken off: the platform may still be at work on it."""
+
+_LAST = 0.25
+"""Seconds that are kept for the last try: a pause never takes them."""
 
 _DECISIONS = frozenset({Ruling.APPROVED, Ruling.DENIED, Ruling.EXPIRED})
+_T = TypeVar("_T")
+
+
+def persist(call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None]) -> _T:
+    """What the call answers; while it fails in a way that may pass it is made again, for as long as there is time.
+
+    Raises:
+        ApprovalError: the last failure.
+
+    """
+    pauses = backoff(0.1, 0.4, fraction)
+    while True:
+        try:
+            return call()
+        except ApprovalError as exc:
+            room = effort.left() - _LAST
+            if room <= 0 or not _may_pass(exc):
+                raise
+            asked = exc.retry_after if isinstance(exc, UnavailableError) else None
+            pause(min(max(next(pauses), asked or 0.0), room))
+
+
+def _may_pass(failure: ApprovalError) -> bool:
+    """Whether another try may fare better: also after nonsense, and after the 401 of a platform without its database."""
+    if isinstance(failure, CredentialError):
+        return failure.status == 401
+    return isinstance(failure, UnavailableError | ProtocolError)
 
 
 class TakenBack(NamedTuple):
@@ -35,12 +66,14 @@ class TakenBack(NamedTuple):
         question: which one: found again by its task id where its answer had been lost; None where there is none.
         ended: whether it ended by being taken back.
         stood: the decision that had ended it before, if one had.
+        unknown: why it could not be learnt how the question stands, if it could not.
 
     """
 
     question: Question | None
     ended: bool = False
     stood: Approval | None = None
+    unknown: ApprovalError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +86,7 @@ class TakeBack:
         deadline: the invocation's own: what was said more than five seconds after it does not stand, for the machine slept.
         warn: is told what goes wrong; nothing is raised.
         looks: seconds before each look for a question that may be there.
+        effort: seconds that all of it may take.
 
     """
 
@@ -61,44 +95,93 @@ class TakeBack:
     deadline: Deadline
     warn: Callable[[ApprovalError], None]
     looks: tuple[float, ...] = LOOKS
+    effort: float = EFFORT
 
     def __call__(self, question: Question | None, *, maybe_there: bool) -> TakenBack:
-        """Take it back.
+        """Take it back, and every further row of it.
 
         Args:
             question: the question, if its id is known.
-            maybe_there: whether the platform may hold one although its id is not known.
+            maybe_there: whether the platform may still be at work on a POST that was not answered.
 
         """
-        effort = Deadline.after(EFFORT)
+        effort = Deadline.after(self.effort)
+        taken = TakenBack(question)
+        if question is not None:
+            taken = self._end(question, effort)
+        if maybe_there:
+            taken = self._look(taken, self.looks, effort)
+        elif question is not None and taken.unknown is None:
+            self._look(taken, self.looks[:1], effort.capped(TWINS))
+        return taken
+
+    def twins(self, question: Question) -> None:
+        """Take back every other open row of a question that was decided: a proxy or a late POST may have doubled it."""
+        self._look(TakenBack(question), self.looks[:1], Deadline.after(min(TWINS, self.effort)))
+
+    def _end(self, question: Question, effort: Deadline) -> TakenBack:
         try:
-            if question is None and maybe_there:
-                question = self._unseen(effort)
-            if question is None:
-                return TakenBack(None)
-            try:
-                return self._withdraw(question, effort)
-            except UnavailableError:  # a kept connection that broke, a call that was broken off: once more
-                return self._withdraw(question, effort)
-        except ApprovalError as exc:
-            self.warn(exc)
-            return TakenBack(question)
+            return persist(lambda: self._withdraw(question, effort), effort, time.sleep)
+        except Exception as exc:  # noqa: BLE001 - a fault of a library must not keep the end from being recorded
+            failure = ours(exc)
+            self.warn(failure)
+            return TakenBack(question, unknown=failure)
 
     def _withdraw(self, question: Question, effort: Deadline) -> TakenBack:
-        if self.platform.withdraw(question, effort).taken_back:
+        try:
+            said = self.platform.withdraw(question, effort.capped(self.effort * 2 / 3))
+        except UnavailableError:  # its answer may be all that was lost
+            seen = self._seen(question, effort)
+            if seen is None:
+                raise
+            return seen
+        if said.taken_back:
             return TakenBack(question, ended=True)
         if self.deadline.overdue() > OVERSLEPT:
             return TakenBack(question)
-        row = self.platform.fetch(question, effort).approval
-        if row is None:
-            return TakenBack(question)
-        ruling = rule(row)
-        return TakenBack(question, ended=ruling is Ruling.WITHDRAWN, stood=row if ruling in _DECISIONS else None)
+        seen = self._seen(question, effort)
+        if seen is None:  # what still shows it open is behind, and may catch up
+            raise UnavailableError("the platform says that the request has ended, and does not show how")
+        return seen
 
-    def _unseen(self, effort: Deadline) -> Question | None:
-        for pause in self.looks:
-            time.sleep(min(pause, effort.left()))
-            row = self.platform.find(self.request, effort)
-            if row is not None:
-                return Question(row.id, self.request.workspace_id, self.request.action, self.request.task_id)
-        return None
+    def _seen(self, question: Question, effort: Deadline) -> TakenBack | None:
+        """How it has ended, as a read shows it; None where that shows no end, or nothing is to be read any more."""
+        if self.deadline.overdue() > OVERSLEPT:
+            return None
+        row = self.platform.fetch(question, effort).approval
+        ruling = Ruling.UNCLEAR if row is None else rule(row)
+        if ruling is Ruling.WITHDRAWN:
+            return TakenBack(question, ended=True)
+        return TakenBack(question, stood=row) if ruling in _DECISIONS else None
+
+    def _look(self, taken: TakenBack, looks: tuple[float, ...], effort: Deadline) -> TakenBack:
+        """Look for rows with our task id that are not the known one, until there are some; and take them back."""
+        try:
+            for pause in looks:
+                time.sleep(min(pause, effort.left()))
+                rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep)
+                found = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
+                for row in found:
+                    taken = self._take(taken, row, effort)
+                if found:
+                    break
+        except Exception as exc:  # noqa: BLE001 - see _end
+            self.warn(ours(exc))
+        return taken
+
+    def _is_news(self, row: Approval, known: Question | None) -> bool:
+        if row.action != self.request.action:  # our key's, and not our question
+            return False
+        return known is None or (row.id != known.approval_id and not _is_ended(row))
+
+    def _take(self, taken: TakenBack, row: Approval, effort: Deadline) -> TakenBack:
+        question = Question(row.id, self.request.workspace_id, self.request.action, self.request.task_id)
+        if taken.question is None:
+            return self._end(question, effort)
+        if not _is_ended(row):
+            persist(lambda: self.platform.withdraw(question, effort), effort, time.sleep)
+        return taken
+
+
+def _is_ended(row: Approval) -> bool:
+    return rule(row) is not Ruling.OPEN

@@ -193,7 +193,7 @@ def test_the_example_of_config_yaml_is_understood(tmp_path: Path) -> None:
     found = config.resolve(config.Flags(config=str(path)), {"CONFIGS_DIR": str(tmp_path)}, nowhere, at_terminal=False)
     assert found.platform_url.value == "https://platform.example.org"
     assert (found.timeout.value, found.poll_interval.value) == (900.0, 5.0)
-    assert found.headers.value == {"X-Molecule-Org-Id": "42"}
+    assert found.headers.value == {"X-Molecule-Org-Id": "42", "Origin": "https://canvas.example.org"}
     assert found.audit_rotate_at.value == 64 * 1024**2
     assert found.allowed_actions.value == {"deployer": frozenset({"approve"})}
     assert {key for key in (*APPROVE_KEYS, "headers") if f"\n  {key}:" not in SNIPPETS["config"]} == set()

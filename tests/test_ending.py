@@ -24,7 +24,7 @@ from molecule_approve.errors import (
     UsedError,
 )
 from molecule_approve.gate import Gate, Terms
-from molecule_approve.model import Approval, Outcome
+from molecule_approve.model import Approval, Outcome, Verdict
 from tests.client.fakes import OTHER, OURS, WORKSPACE, Clock, Stop, question, row
 from tests.gate_scene import Scene
 
@@ -48,7 +48,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     [
         (RejectedError("no", status=400), ["submit"]),
         (UnavailableError("busy", retry_after=999.0, maybe_sent=False), ["submit"]),
-        (UnavailableError("busy", retry_after=999.0), ["submit", "find", "find", "find"]),
+        (UnavailableError("busy", retry_after=999.0), ["submit", *["find"] * 4]),
         (ProtocolError("no id"), ["submit", "find", "find"]),
         (KeyUsedError.ended(OTHER), ["submit"]),
     ],
@@ -56,7 +56,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_what_could_not_be_asked(scene: Scene, failure: ApprovalError, calls: list[str]) -> None:
     """A failed POST is a failed gate; where it may have arrived all the same, it is looked for to be taken back.
 
-    Three times where no answer came, for the platform may still be at work; once more after an answer that made no sense.
+    Four times where no answer came, for the platform may still be at work; once more after an answer that made no sense.
     """
     scene.contract.submits = [failure]
     verdict = scene.request()
@@ -115,8 +115,8 @@ def test_nobody_decides(scene: Scene) -> None:
         (row("denied", "bob"), Outcome.DENIED, "denied"),
         (row("denied", "auto-expired"), Outcome.EXPIRED, "timeout"),
         (row("denied", "withdrawn"), Outcome.TIMEOUT, "timeout"),
-        (row("approved", ""), Outcome.TIMEOUT, "timeout"),
-        (None, Outcome.TIMEOUT, "timeout"),
+        (row("approved", ""), Outcome.FAILED, "failure"),
+        (None, Outcome.FAILED, "failure"),
     ],
 )
 def test_at_the_deadline_a_decision_that_stands_is_the_verdict(
@@ -127,17 +127,85 @@ def test_at_the_deadline_a_decision_that_stands_is_the_verdict(
     scene.contract.shows = [lambda: Sighting(stood if "withdraw" in scene.calls else row())]
     verdict = scene.request(timeout=0.1)
     assert (verdict.outcome, scene.ending["outcome"]) == (outcome, ending)
-    if outcome is Outcome.TIMEOUT:
-        assert scene.ending["withdrawn"] is (stood is not None and stood.decided_by == "withdrawn")
+    if outcome is Outcome.FAILED:
+        _says_unknown(verdict)
 
 
-def test_a_question_that_cannot_be_taken_back(scene: Scene) -> None:
-    """Where the platform is away at the deadline, it is tried twice, told, and a timeout all the same."""
-    scene.contract.withdrawals = [AWAY]
+@pytest.mark.parametrize("seen", ["by the wait", "at the deadline"])
+@pytest.mark.parametrize(
+    ("expires_in", "timeout", "outcome", "reason"),
+    [
+        (0.2, 0.2, Outcome.TIMEOUT, "nobody_decided"),
+        (9.0, 0.2, Outcome.TIMEOUT, "nobody_decided"),
+        (0.1, 0.2, Outcome.EXPIRED, "expired"),
+        (None, 0.2, Outcome.EXPIRED, "expired"),
+    ],
+)
+def test_whose_clock_was_faster_does_not_matter(
+    scene: Scene, seen: str, expires_in: float | None, timeout: float, outcome: Outcome, reason: str
+) -> None:
+    """The platform's expiry is our own timeout where the question was to stand as long, whoever sees it first."""
+    scene.asked = replace(scene.asked, expires_in=expires_in)
+    expired = Sighting(row("denied", "auto-expired"))
+    scene.contract.withdrawals = [SETTLED]
+    at_once = seen == "by the wait"
+    scene.contract.shows = [lambda: expired if at_once or "withdraw" in scene.calls else Sighting(row())]
+    verdict = scene.request(timeout=timeout)
+    assert (verdict.outcome, scene.ending["outcome"], scene.ending["reason"]) == (outcome, "timeout", reason)
+    assert scene.ending["withdrawn"] is False
+
+
+def _says_unknown(verdict: Verdict) -> None:
+    """The outcome is unknown, and the words say so and what to do."""
+    assert verdict.error is not None
+    assert (verdict.outcome, verdict.error.kind) == (Outcome.FAILED, "unavailable")
+    assert OURS in verdict.error.message
+    assert "outcome is unknown" in verdict.error.message
+    assert f"molecule-approve status {OURS}" in verdict.error.hint
+    assert f"molecule-approve wait {OURS}" in verdict.error.hint
+
+
+@pytest.mark.parametrize(
+    "failure", [AWAY, ProtocolError("<html>"), UnavailableError("slow down", status=429, retry_after=60)]
+)
+def test_a_decision_that_could_not_be_read_is_not_nobodys(scene: Scene, failure: ApprovalError) -> None:
+    """A platform that answers neither the withdrawal nor a read at the deadline leaves the outcome unknown: no timeout."""
+    scene.contract.withdrawals = [failure]
     verdict = scene.request(timeout=0.1)
-    assert (verdict.outcome, scene.ending["withdrawn"]) == (Outcome.TIMEOUT, False)
-    assert scene.watcher.troubles == [AWAY]
-    assert scene.calls.count("withdraw") == 2
+    _says_unknown(verdict)
+    assert (scene.ending["outcome"], scene.ending["reason"]) == ("failure", "unavailable")
+    assert scene.watcher.troubles == [failure]
+    assert scene.calls.count("withdraw") > 1
+
+
+def test_an_approval_used_by_another_is_told_at_the_deadline(scene: Scene) -> None:
+    """Where the withdrawal comes too late and the approval was used up elsewhere, that is the failure."""
+    scene.contract.withdrawals = [SETTLED]
+    used = UsedError("this approval was already used up")
+
+    def show() -> Sighting:
+        if "withdraw" in scene.calls:
+            raise used
+        return Sighting(row())
+
+    scene.contract.shows = [show]
+    verdict = scene.request(timeout=0.1)
+    assert verdict.error is not None
+    assert (verdict.outcome, verdict.error.kind) == (Outcome.FAILED, "already_used")
+
+
+def test_long_after_the_deadline_it_is_a_timeout_whatever_is_said(scene: Scene) -> None:
+    """Where the machine slept far beyond the deadline, what could not be read is no matter any more."""
+    clock = Clock()
+
+    def sleep_and_show() -> Sighting:
+        clock.now += 20.0
+        return Sighting(row())
+
+    scene.contract.shows = [sleep_and_show]
+    scene.contract.withdrawals = [RejectedError("no", status=400)]
+    gate = Gate(scene.contract, Journal(scene.path), Stop(clock), scene.watcher, invocation="i", clock=clock)
+    assert gate.request(scene.asked, Terms(10.0, stream=False), lambda: None).outcome is Outcome.TIMEOUT
 
 
 def test_a_timeout_that_cannot_be_recorded(scene: Scene) -> None:
@@ -230,14 +298,16 @@ def test_a_stop_without_leave_to_withdraw(scene: Scene) -> None:
     [
         (Sighting(row("approved", "alice")), Outcome.APPROVED),
         (Sighting(row("denied", "bob")), Outcome.DENIED),
-        (Sighting(row("unknown")), Outcome.PENDING),
-        (Sighting(None), Outcome.PENDING),
-        (AWAY, Outcome.PENDING),
+        (Sighting(row()), Outcome.PENDING),
+        (Sighting(row("unknown")), Outcome.FAILED),
+        (Sighting(None), Outcome.FAILED),
+        (AWAY, Outcome.FAILED),
+        (ProtocolError("<html>"), Outcome.FAILED),
         (UsedError("used"), Outcome.FAILED),
     ],
 )
 def test_a_wait_looks_once_more_at_its_end(scene: Scene, last: object, outcome: Outcome) -> None:
-    """What was decided after the last read and before the end is the verdict; a platform that is away is none."""
+    """What was decided after the last read and before the end is the verdict; what cannot be read is not "pending"."""
     reads = iter([Sighting(row())])
 
     def show() -> object:

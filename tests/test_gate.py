@@ -184,7 +184,7 @@ def test_a_log_that_breaks_once_it_is_asked(scene: Scene) -> None:
     scene.contract.submits = [answer]
     verdict = scene.request()
     assert (verdict.outcome, verdict.recorded) == (Outcome.FAILED, False)
-    assert scene.calls == ["submit", "withdraw"]
+    assert scene.calls == ["submit", "withdraw", "find"]
     assert scene.outcomes == ["initiated"]
 
 

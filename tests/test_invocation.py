@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from molecule_approve.client.wait import Link
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ProtocolError
@@ -12,9 +16,9 @@ from tests.client.fakes import OTHER, OURS, T0, TASK, Clock, question, request, 
 FAILURE = ProtocolError("what?", hint="look there")
 
 
-def invocation(clock: Clock) -> Invocation:
+def invocation(clock: Clock, **asked: object) -> Invocation:
     """One that began just now."""
-    return Invocation("i", request(), Terms(60.0), Deadline.after(60.0, clock), clock(), requested_at="then")
+    return Invocation("i", request(**asked), Terms(60.0), Deadline.after(60.0, clock), clock(), requested_at="then")
 
 
 def test_before_anything_is_known() -> None:
@@ -51,3 +55,47 @@ def test_a_decision() -> None:
 def test_an_error_as_it_is_shown() -> None:
     """Its stable word, its sentence and its hint."""
     assert shown(FAILURE) == Failure("protocol", "what?", "look there")
+
+
+def at(second: float) -> str:
+    """A moment so many seconds after T0."""
+    return f"2026-04-27T10:{int(second // 60):02}:{second % 60:06.3f}Z"
+
+
+@pytest.mark.parametrize(
+    ("asked", "ended", "own_timeout"),
+    [
+        (60.0, at(60.0), True),
+        (60.0, at(60.5), True),
+        (60.0, at(59.0), True),
+        (60.0, at(58.9), False),
+        (600.0, at(60.0), True),
+        (600.0, at(30.0), False),
+        (60.0, None, True),
+        (60.0, "soon", True),
+        (59.9, at(60.0), False),
+        (5.0, at(5.0), False),
+        (None, at(60.0), False),
+    ],
+)
+def test_whose_clock_ended_it(asked: float | None, ended: str | None, own_timeout: bool) -> None:
+    """An expiry is our own timeout if the question stood as long as we were to wait, by the platform's own times.
+
+    Not if it was asked to stand for less, and not if the platform ended it sooner; who was first does not matter.
+    """
+    me = invocation(Clock(), expires_in=asked)
+    me.question = question()
+    assert me.outlived(row("denied", "auto-expired", decided_at=ended)) is own_timeout
+
+
+def test_an_earlier_runs_question_expires_by_itself() -> None:
+    """A question that our key found was asked by an earlier run, whose time it had; a lost answer's is our own."""
+    me = invocation(Clock(), expires_in=60.0)
+    expired = row("denied", "auto-expired", decided_at=at(60.0))
+    assert not me.outlived(expired)
+    me.question = question(own=False)
+    assert me.outlived(expired)
+    me.request = replace(me.request, idempotency_key="job-1")
+    assert not me.outlived(expired)
+    me.question = question()
+    assert me.outlived(expired)

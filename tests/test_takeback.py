@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from molecule_approve.client.platform import Sighting, Withdrawal
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import ApprovalError, RejectedError, UnavailableError
-from molecule_approve.takeback import EFFORT, LOOKS, TakeBack, TakenBack
-from tests.client.fakes import OTHER, Clock, Contract, question, request, row
+from molecule_approve.errors import (
+    ApprovalError,
+    CredentialError,
+    ProtocolError,
+    RejectedError,
+    UnavailableError,
+    UsedError,
+)
+from molecule_approve.takeback import EFFORT, LOOKS, TakeBack, TakenBack, persist
+from tests.client.fakes import OTHER, OURS, Clock, Contract, question, request, row
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval
@@ -23,12 +31,13 @@ SETTLED = Withdrawal(taken_back=False, settled=True)
 class Scene:
     """A platform in memory, and a deadline that passed so many seconds ago."""
 
-    def __init__(self, overdue: float = 0.0) -> None:
+    def __init__(self, overdue: float = 0.0, effort: float = 0.3) -> None:
         self.clock = Clock()
         self.platform = Contract(self.clock)
         self.warnings: list[ApprovalError] = []
         deadline = Deadline(self.clock.now - overdue, self.clock)
-        self.take_back = TakeBack(self.platform, request(), deadline, self.warnings.append, looks=(0.0, 0.001, 0.001))
+        looks = (0.0, 0.001, 0.001)
+        self.take_back = TakeBack(self.platform, request(), deadline, self.warnings.append, looks, effort)
 
     @property
     def calls(self) -> list[str]:
@@ -36,10 +45,10 @@ class Scene:
 
 
 def test_an_open_question_is_taken_back() -> None:
-    """One call ends it, and nothing more is read."""
+    """One call ends it, and one look says that no further row of it is there."""
     scene = Scene()
-    assert scene.take_back(question(), maybe_there=True) == TakenBack(question(), ended=True)
-    assert scene.calls == ["withdraw"]
+    assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), ended=True)
+    assert scene.calls == ["withdraw", "find"]
 
 
 def test_where_nothing_was_asked_nothing_is_done() -> None:
@@ -68,9 +77,81 @@ def test_a_platform_that_is_still_at_work_is_looked_at_again() -> None:
 
 
 def test_the_looks_leave_time_to_take_it_back() -> None:
-    """Half of the effort at most goes into looking, and the first look is at once."""
+    """The first look is at once, and the last one before the effort ends."""
     assert LOOKS[0] == 0
-    assert sum(LOOKS) <= EFFORT / 2
+    assert sum(LOOKS) < EFFORT
+
+
+# --- further rows of the question --------------------------------------------------------------------------------------
+
+
+def test_a_row_that_a_proxy_doubled_is_taken_back_as_well() -> None:
+    """Every open row that carries our task id is taken back, however the POST was answered."""
+    scene = Scene()
+    ended = row("denied", "bob", id="33333333-3333-4333-8333-333333333334")
+    scene.platform.finds = [[row(), row(id=OTHER), ended]]
+    assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), ended=True)
+    assert scene.platform.taken_back == [OURS, OTHER]
+
+
+def test_a_row_that_turns_up_late_is_taken_back() -> None:
+    """While a POST that was not answered may still be at work, it is looked for until it is seen."""
+    scene = Scene()
+    scene.platform.finds = [[row()], [row()], [row(), row(id=OTHER)]]
+    scene.take_back(question(), maybe_there=True)
+    assert scene.platform.taken_back == [OURS, OTHER]
+    assert scene.calls.count("find") == 3
+
+
+def test_two_unseen_rows_are_both_taken_back() -> None:
+    """Where no id is known, what is open is ours, not what the same key had asked before; and all of it is taken back."""
+    scene = Scene()
+    late = "33333333-3333-4333-8333-333333333334"
+    scene.platform.finds = [[row("denied", "bob"), row(id=OTHER), row(id=late)]]
+    taken = scene.take_back(None, maybe_there=True)
+    assert taken.question is not None
+    assert (taken.question.approval_id, scene.platform.taken_back) == (OTHER, [OTHER, late])
+
+
+def test_a_request_of_other_text_is_left_alone() -> None:
+    """A row of our idempotency key that asks something else is not our question."""
+    scene = Scene()
+    scene.platform.finds = [[row(id=OTHER, action="something else")]]
+    assert scene.take_back(None, maybe_there=True) == TakenBack(None)
+    assert scene.platform.taken_back == []
+
+
+def test_an_answered_question_leaves_no_twin() -> None:
+    """Where the verdict is known, an open row of the same question is taken back and the answered one is left alone."""
+    scene = Scene()
+    scene.platform.finds = [[row("approved", "alice"), row(id=OTHER)]]
+    scene.take_back.twins(question())
+    assert scene.calls == ["find", "withdraw"]
+    assert scene.platform.taken_back == [OTHER]
+
+
+def test_a_fault_of_the_program_keeps_nothing_from_its_end() -> None:
+    """Whatever a library throws while the question is taken back is told, and nothing is raised."""
+    scene = Scene()
+    scene.platform.withdrawals = [RuntimeError("broken")]
+    taken = scene.take_back(question(), maybe_there=False)
+    assert taken.unknown is not None
+    assert "fault of the program" in taken.unknown.message
+    scene.platform.finds = [RuntimeError("broken")]
+    assert scene.take_back(None, maybe_there=True) == TakenBack(None)
+    assert len(scene.warnings) == 2
+
+
+def test_a_twin_that_cannot_be_looked_for_is_told() -> None:
+    """A platform that shows no list changes nothing of what is known of our own row; it is told."""
+    scene = Scene()
+    failure = RejectedError("no list here", status=404)
+    scene.platform.finds = [failure]
+    assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), ended=True)
+    assert scene.warnings == [failure]
+
+
+# --- what had ended before ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -80,18 +161,58 @@ def test_the_looks_leave_time_to_take_it_back() -> None:
         (row("denied", "bob"), False, True),
         (row("denied", "auto-expired"), False, True),
         (row("denied", "withdrawn"), True, False),
-        (row("unknown"), False, False),
-        (row(), False, False),
-        (None, False, False),
     ],
 )
-def test_what_had_ended_before(stood: Approval | None, ended: bool, decides: bool) -> None:
-    """What comes too late is read: a decision stands, a withdrawal is one, and everything else is nothing."""
+def test_what_had_ended_before(stood: Approval, ended: bool, decides: bool) -> None:
+    """What comes too late is read: a decision stands, and a withdrawal is one."""
     scene = Scene()
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(stood)]
     taken = scene.take_back(question(), maybe_there=False)
     assert taken == TakenBack(question(), ended=ended, stood=stood if decides else None)
+
+
+@pytest.mark.parametrize("shown", [row("unknown"), row("approved", ""), row(), None])
+def test_an_end_that_is_not_shown_is_unknown(shown: Approval | None) -> None:
+    """Where the platform says that it has ended and shows no decision, nobody knows that nobody decided."""
+    scene = Scene()
+    scene.platform.withdrawals = [SETTLED]
+    scene.platform.shows = [Sighting(shown)]
+    taken = scene.take_back(question(), maybe_there=False)
+    assert (taken.ended, taken.stood, isinstance(taken.unknown, UnavailableError)) == (False, None, True)
+    assert scene.warnings == [taken.unknown]
+
+
+@pytest.mark.parametrize(
+    ("shown", "taken"),
+    [
+        (row("denied", "withdrawn"), TakenBack(question(), ended=True)),
+        (row("approved", "alice"), TakenBack(question(), stood=row("approved", "alice"))),
+    ],
+)
+def test_where_its_answer_was_lost_a_read_tells(shown: Approval, taken: TakenBack) -> None:
+    """After a withdrawal without an answer it is read how the question stands, before it is said again."""
+    scene = Scene()
+    scene.platform.withdrawals = [AWAY]
+    scene.platform.shows = [Sighting(shown)]
+    assert scene.take_back(question(), maybe_there=False) == taken
+    assert scene.calls == ["withdraw", "fetch", "find"]
+
+
+def test_long_after_the_deadline_a_lost_answer_is_not_read() -> None:
+    """What was decided while the machine slept is not read after a lost answer either; the withdrawal is said again."""
+    scene = Scene(overdue=6.0, effort=5.0)
+    scene.platform.withdrawals = [AWAY, DONE]
+    assert scene.take_back(question(), maybe_there=False).ended
+    assert scene.calls == ["withdraw", "withdraw", "find"]
+
+
+def test_a_list_that_is_behind_may_catch_up() -> None:
+    """A read that still shows an ended request as open, of a replica, is made again."""
+    scene = Scene(effort=5.0)
+    scene.platform.withdrawals = [SETTLED]
+    scene.platform.shows = [Sighting(row()), Sighting(row("approved", "alice"))]
+    assert scene.take_back(question(), maybe_there=False).stood == row("approved", "alice")
 
 
 @pytest.mark.parametrize(("overdue", "read"), [(4.9, True), (5.1, False)])
@@ -104,18 +225,50 @@ def test_long_after_the_deadline_nothing_stands(overdue: float, read: bool) -> N
     assert ("fetch" in scene.calls) is read
 
 
-def test_a_call_that_broke_is_made_once_more() -> None:
-    """A broken connection is no reason to leave the question behind."""
-    scene = Scene()
-    scene.platform.withdrawals = [AWAY, DONE]
+@pytest.mark.parametrize(
+    "failure",
+    [AWAY, ProtocolError("<html>"), CredentialError("no database", status=401), UnavailableError("busy", status=429)],
+)
+def test_what_may_pass_is_tried_again(failure: ApprovalError) -> None:
+    """An outage, nonsense and a 401 without a database are no reason to leave the question behind."""
+    scene = Scene(effort=20.0)
+    scene.platform.withdrawals = [failure, failure, failure, DONE]
     assert scene.take_back(question(), maybe_there=False).ended
-    assert scene.warnings == []
+    assert (scene.warnings, scene.calls.count("withdraw")) == ([], 4)
 
 
-@pytest.mark.parametrize(("failure", "tries"), [(AWAY, 2), (RejectedError("no", status=400), 1)])
-def test_what_cannot_be_taken_back_is_told(failure: ApprovalError, tries: int) -> None:
-    """A platform that is away is tried twice, one that refuses once; it is told, and nothing is raised."""
-    scene = Scene()
+def test_a_platform_that_stays_away_is_tried_for_the_whole_effort() -> None:
+    """Tries go on, with short pauses, until the effort is over; then it is told, and how it stands is unknown."""
+    scene = Scene(effort=1.0)
+    scene.platform.withdrawals = [AWAY]
+    began = time.monotonic()
+    assert scene.take_back(question(), maybe_there=True) == TakenBack(question(), unknown=AWAY)
+    assert time.monotonic() - began >= 0.7
+    assert scene.warnings[0] is AWAY
+    assert 3 <= scene.calls.count("withdraw") <= 14
+
+
+@pytest.mark.parametrize("failure", [RejectedError("no", status=400), CredentialError("no", status=403), UsedError("used")])
+def test_what_cannot_be_taken_back_is_told(failure: ApprovalError) -> None:
+    """A platform that refuses is asked once; it is told, and nothing is raised."""
+    scene = Scene(effort=5.0)
     scene.platform.withdrawals = [failure]
-    assert scene.take_back(question(), maybe_there=False) == TakenBack(question())
-    assert (scene.warnings, scene.calls) == ([failure], ["withdraw"] * tries)
+    assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), unknown=failure)
+    assert (scene.warnings, scene.calls) == ([failure], ["withdraw"])
+
+
+@pytest.mark.parametrize(("asked", "pauses"), [(0.5, [0.5]), (60.0, [1.75]), (None, [0.05])])
+def test_retry_after_is_honoured_within_the_effort(asked: float | None, pauses: list[float]) -> None:
+    """What the platform asks for is waited, and one try is made at the end where that is too long."""
+    slept: list[float] = []
+    answers = iter([UnavailableError("busy", status=429, retry_after=asked), "done"])
+
+    def call() -> object:
+        said = next(answers)
+        if isinstance(said, ApprovalError):
+            raise said
+        return said
+
+    clock = Clock()
+    assert persist(call, Deadline(clock.now + 2.0, clock), slept.append) == "done"
+    assert [round(pause, 3) for pause in slept] == pauses or (asked is None and 0.05 <= slept[0] <= 0.1)

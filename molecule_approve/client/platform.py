@@ -70,8 +70,11 @@ class Platform(Protocol):
         """Ask once. The answer says under which id the platform holds the request."""
         ...
 
-    def find(self, request: ApprovalRequest, deadline: Deadline) -> Approval | None:
-        """The request that already carries our task id, or None: how a lost answer is found again. The oldest counts."""
+    def find(self, request: ApprovalRequest, deadline: Deadline) -> list[Approval]:
+        """Every row that carries our task id, oldest first: how a lost answer is found again, and one that was doubled.
+
+        On the platform only among the fifty newest.
+        """
         ...
 
     def fetch(self, question: Question, deadline: Deadline) -> Sighting:

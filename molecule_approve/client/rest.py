@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from molecule_approve import wire
 from molecule_approve.errors import (
@@ -181,13 +182,17 @@ class RestPlatform:
         if said.get("code") == "key_conflict":
             raise KeyUsedError.conflict(held if isinstance(held, str) else None)
 
-    def find(self, request: ApprovalRequest, deadline: Deadline) -> Approval | None:
-        """The oldest request with our task id, by the list; see the contract."""
-        rows = [row for row in self._list(deadline) if row.task_id == request.task_id]
-        return _oldest(rows)
+    def find(self, request: ApprovalRequest, deadline: Deadline) -> list[Approval]:
+        """Every request with our task id, oldest first; see the contract.
 
-    def _list(self, deadline: Deadline) -> list[Approval]:
-        answer = self._get(self._requests, deadline, LIST_LIMIT)
+        The embedded server looks for it among all; the platform does not know the parameter and lists its fifty newest.
+        """
+        found = self._list(deadline, f"?task_id={quote(request.task_id, safe='')}")
+        # Newest first: where creation times tie or are missing, the order of the list decides.
+        return sorted((row for row in reversed(found) if row.task_id == request.task_id), key=_created)
+
+    def _list(self, deadline: Deadline, query: str = "") -> list[Approval]:
+        answer = self._get(self._requests + query, deadline, LIST_LIMIT)
         if answer.status != 200:
             raise judge(answer)
         return wire.read_list(answer.body, self._endpoint.workspace_id)

@@ -22,6 +22,29 @@ def backoff(first: float, most: float, random: Random) -> Iterator[float]:
         bound = min(most, bound * 2)
 
 
+def spread(wait: float, left: float, bound: float, policy: SubmitPolicy, random: Random) -> float | None:
+    """Seconds to pause where the platform has too many callers, or says how long to wait; None to give up.
+
+    Many who are told the same moment must not come back in it: what is asked is waited, and up to ``bound`` more, but
+    never so long that no time is left to try. Where more is asked than there is left, up to a minute (a rate limit
+    counts by the minute, and others may leave), the tries are the last ones; beyond that none is made.
+
+    Args:
+        wait: Retry-After, or the pause that would be made without one.
+        left: seconds until the last moment at which a try may begin.
+        bound: the most to add.
+        policy: the submission's policy.
+        random: chance.
+
+    """
+    room = left - policy.room
+    if wait <= left:
+        return wait + random() * min(bound, max(0.0, room - wait))
+    if wait > policy.patience or room <= 0:
+        return None
+    return room * (2 + random()) / 3
+
+
 class SubmitPolicy(NamedTuple):
     """How hard to try to ask. All in seconds.
 
@@ -31,6 +54,9 @@ class SubmitPolicy(NamedTuple):
         credential: how long a 401 is tried again: the platform says it to a good token while its database is away.
         refused: how long a 500 is tried again, which also stands for an unknown workspace.
         first, most: the pauses between tries.
+        crowd: the most that is first added to a pause so that many callers spread; it doubles with each.
+        room: what such a pause leaves for the try.
+        patience: the longest Retry-After that is worth a try although it is longer than the time left.
 
     """
 
@@ -40,6 +66,9 @@ class SubmitPolicy(NamedTuple):
     refused: float = 10.0
     first: float = 0.25
     most: float = 4.0
+    crowd: float = 2.0
+    room: float = 1.0
+    patience: float = 60.0
 
 
 class WaitPolicy(NamedTuple):

@@ -6,12 +6,14 @@ iterator gives up on 401 and does not pause after a clean close; so the socket i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
@@ -57,8 +59,8 @@ class Stream:
                     # It said goodbye and keeps the connection: the library would wait for the end of that for ever.
                     raise DisconnectedError("the event stream ended", hint="the wait goes on by reading") from None
                 return None
-            except WebSocketException as exc:
-                # A clean close ends it like any other: it is no news about the request.
+            except Exception as exc:
+                # A clean close ends it like any other, and so does a fault of the library: it is no news of the request.
                 raise DisconnectedError("the event stream ended", hint="the wait goes on by reading") from exc
             event = read_event(message)
             if event is not None:
@@ -69,7 +71,8 @@ class Stream:
     def close(self) -> None:
         """Let go of the socket at once; the platform needs no farewell. Also for another thread."""
         # The library's threads end by themselves; waiting for them would stand between the decision and the exit.
-        self._connection.close_socket()
+        with contextlib.suppress(Exception):
+            self._connection.close_socket()
 
 
 def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Grip, *, ping: float = PING) -> Stream:
@@ -87,26 +90,51 @@ def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Grip, *, ping
         UnavailableError: it is away, overloaded or too slow.
 
     """
+    try:
+        return _open(endpoint, endpoint.origin, deadline, grip, ping)
+    except CredentialError as exc:
+        if exc.status != 403 or endpoint.origin is not None:
+            raise
+    # A platform whose CORS_ORIGINS is set refuses a handshake without Origin like one with a foreign one.
+    return _open(endpoint, origin_of(endpoint.url), deadline, grip, ping)
+
+
+def origin_of(url: str) -> str:
+    """The address as a browser's page there would name itself (RFC 6454): scheme, host, and a port that is not the usual."""
+    parts = urlsplit(url)
+    usual = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower().removesuffix(usual)}"
+
+
+def _open(endpoint: Endpoint, origin: str | None, deadline: Deadline, grip: dial.Grip, ping: float) -> Stream:
     uri = parse_uri("ws" + endpoint.url.removeprefix("http") + "/ws")
     sock = dial.dial(endpoint, deadline, grip)
     if uri.secure:
         sock = dial.start_tls(sock, dial.tls_context(), uri.host, deadline, grip)
     sock.settimeout(None)
-    # No extensions: compression costs memory and hides the size of a message. No Origin: a foreign one gets 403.
+    # No extensions: compression costs memory and hides the size of a message. No Origin at first: a foreign one gets 403.
     protocol = ClientProtocol(uri, max_size=MESSAGE_LIMIT, logger=_LOG)
-    connection = ClientConnection(sock, protocol, ping_interval=ping, ping_timeout=ping, close_timeout=0.2)
+    let_go = sock.close
     try:
+        connection = ClientConnection(sock, protocol, ping_interval=ping, ping_timeout=ping, close_timeout=0.2)
+        let_go = connection.close_socket
         connection.__enter__()  # newer releases warn without it; it does nothing else
-        _shake_hands(connection, endpoint, deadline)
+        _shake_hands(connection, endpoint, origin, deadline)
         connection.start_keepalive()
-    except BaseException:
-        connection.close_socket()
+    except BaseException as exc:
+        with contextlib.suppress(Exception):
+            let_go()
+        if isinstance(exc, Exception) and not isinstance(exc, ApprovalError):
+            # What the library says to an answer that came before our question, or of a thread that cannot be started.
+            raise UnavailableError(f"the event stream could not be opened: {exc!r}") from exc
         raise
     return Stream(connection)
 
 
-def _shake_hands(connection: ClientConnection, endpoint: Endpoint, deadline: Deadline) -> None:
+def _shake_hands(connection: ClientConnection, endpoint: Endpoint, origin: str | None, deadline: Deadline) -> None:
     headers = {**endpoint.headers, "X-Workspace-ID": endpoint.workspace_id}
+    if origin is not None:
+        headers["Origin"] = origin
     if endpoint.token is not None:
         headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
     try:
@@ -114,18 +142,22 @@ def _shake_hands(connection: ClientConnection, endpoint: Endpoint, deadline: Dea
     except TimeoutError as exc:
         raise UnavailableError("the event stream did not answer in time") from exc
     except InvalidStatus as exc:
-        raise _refused(exc.response) from exc
-    except (WebSocketException, OSError, EOFError) as exc:
-        raise UnavailableError(f"the event stream could not be opened: {exc}") from exc
+        raise _refused(exc.response, origin) from exc
 
 
-def _refused(response: Response) -> ApprovalError:
+def _refused(response: Response, origin: str | None) -> ApprovalError:
     status = response.status_code
+    if status == 403 and origin is not None:
+        return CredentialError(
+            f"the event stream does not take us (403), also with Origin {origin}: is that in the platform's CORS_ORIGINS?",
+            status=status,
+            hint="set approve.headers: {Origin: ...} in config.yaml to an address that CORS_ORIGINS names",
+        )
     if status in {401, 403}:
         return CredentialError(
             f"the event stream does not take our token ({status})", status=status, hint="it takes only the workspace's own"
         )
-    if status == 429 or status >= 500:
+    if status in {408, 425, 429} or status >= 500:
         said = response.headers.get_all("Retry-After")  # `get` raises where the header came twice
         wait = retry_after(", ".join(said) or None, time.time())
         return UnavailableError(f"the event stream answered {status}", status=status, retry_after=wait)

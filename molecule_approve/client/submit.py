@@ -16,7 +16,7 @@ from molecule_approve.errors import (
 from molecule_approve.lifecycle import Ruling, rule
 from molecule_approve.model import Approval, ApprovalRequest, Question
 
-from .retry import Random, SubmitPolicy, backoff, submit_window
+from .retry import Random, SubmitPolicy, backoff, spread, submit_window
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -46,7 +46,7 @@ class Submission:
     """One question on its way.
 
     Attributes:
-        maybe_there: whether the platform may hold the question although no answer has said so.
+        maybe_there: whether the platform may hold the question, or a second row of it, although no answer has said so.
 
     """
 
@@ -68,6 +68,8 @@ class Submission:
         self._started = deadline.clock()
         self._stop = stop
         self._pauses = backoff(policy.first, policy.most, random)
+        self._random = random
+        self._crowd = policy.crowd
         self._on_trouble = on_trouble
         self._policy = policy
 
@@ -99,19 +101,21 @@ class Submission:
         return self._found(self._end.capped(self._policy.attempt))
 
     def _found(self, deadline: Deadline) -> Question | None:
-        row = self._platform.find(self._request, deadline)
-        return None if row is None else _adopted(row, self._request)
+        rows = self._platform.find(self._request, deadline)
+        return _adopted(rows[0], self._request) if rows else None
 
     def _ask(self) -> Question:
         before, self.maybe_there = self.maybe_there, True  # also when we are stopped in the middle of it
         try:
-            return self._platform.submit(self._request, self._end.capped(self._policy.attempt))
+            question = self._platform.submit(self._request, self._end.capped(self._policy.attempt))
         except (CredentialError, RejectedError, KeyUsedError):
             self.maybe_there = before
             raise
         except UnavailableError as exc:
             self.maybe_there = before or exc.maybe_sent
             raise
+        self.maybe_there = before
+        return question
 
     def _found_after(self, failure: ProtocolError) -> Question:
         """After an answer that makes no sense: the request may be there all the same, and is found by its task id."""
@@ -128,13 +132,16 @@ class Submission:
 
     def _pause(self, failure: ApprovalError) -> None:
         """Wait until the next try, or raise the failure where there is none."""
-        asked = failure.retry_after if isinstance(failure, UnavailableError) else None
-        wait = max(next(self._pauses), asked or 0.0)
-        last = min(self._end.at, self._started + submit_window(failure, self._policy))
-        if self._end.clock() + wait > last:
+        left = min(self._end.at, self._started + submit_window(failure, self._policy)) - self._end.clock()
+        pause: float | None
+        pause = wait = next(self._pauses)
+        if isinstance(failure, UnavailableError) and (failure.retry_after is not None or failure.status == 429):
+            pause = spread(max(wait, failure.retry_after or 0.0), left, self._crowd, self._policy, self._random)
+            self._crowd *= 2
+        if pause is None or pause > left:
             raise _explained(failure)
         self._on_trouble(failure)
-        self._stop.sleep(wait)
+        self._stop.sleep(pause)
 
 
 def _adopted(row: Approval, request: ApprovalRequest) -> Question:

@@ -6,6 +6,7 @@ timer for as long as we wait. Where there is no stream we read on a faster one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import (
     ApprovalError,
-    DisconnectedError,
     ProtocolError,
     UnavailableError,
     UnknownApprovalError,
@@ -70,6 +70,7 @@ class Wait:
     Attributes:
         question: what is waited for; another row's id once the platform shows an older request with our task id.
         link: how the answer will come, at this moment.
+        listed: whether the last read was a list, which shows every further row of the question.
 
     """
 
@@ -87,6 +88,7 @@ class Wait:
     ) -> None:
         self.question = question
         self.link = Link.CONNECTING if stream else Link.POLLING
+        self.listed = False
         self._platform = platform
         self._deadline = deadline
         self._now = deadline.clock
@@ -148,10 +150,10 @@ class Wait:
                 self._stream = self._platform.watch(self._deadline.capped(self._policy.open))
         except UnavailableError as exc:
             self._reconnect_later(exc)
-        except ApprovalError as exc:
+        except Exception as exc:  # noqa: BLE001 - nothing that a stream does, or a library for it, ends a wait
             # A stream that refuses the token which REST takes, or that is not there: poll, and say so.
             self._next_connect = float("inf")
-            self._tell(Link.POLLING, exc.message)
+            self._tell(Link.POLLING, _why(exc))
         else:
             self._opened = self._now()
             self._tell(Link.LIVE, "")
@@ -161,15 +163,17 @@ class Wait:
         self.link = link
         self._observer.link(link, why)
 
-    def _reconnect_later(self, failure: UnavailableError) -> None:
-        pause = max(1.0, next(self._reconnects), failure.retry_after or 0.0)
+    def _reconnect_later(self, failure: Exception) -> None:
+        asked = failure.retry_after if isinstance(failure, UnavailableError) else None
+        pause = max(1.0, next(self._reconnects), asked or 0.0)
         self._next_connect = self._now() + pause
-        self._tell(Link.RECONNECTING, failure.message)
+        self._tell(Link.RECONNECTING, _why(failure))
 
     def _drop_stream(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
-            stream.close()
+            with contextlib.suppress(Exception):
+                stream.close()
 
     def _listen(self) -> None:
         """Wait for an event, or until something is due."""
@@ -181,7 +185,7 @@ class Wait:
         try:
             with self._stop.open():
                 event = self._stream.next(max(0.0, due - now))
-        except DisconnectedError as exc:
+        except Exception as exc:  # noqa: BLE001 - see _connect
             self._drop_stream()
             if self._now() - self._opened > self._policy.settled:
                 self._reconnects = self._fresh_pauses()
@@ -254,6 +258,7 @@ class Wait:
 
     def _weigh(self, sighting: Sighting) -> Decision | None:
         """What a read shows: a decision, or a reason to go on waiting."""
+        self.listed = sighting.oldest is not None
         if sighting.strange:
             self._observer.trouble(
                 ProtocolError("under our id the platform shows a request with other text; it is not ours")
@@ -347,3 +352,7 @@ class Wait:
     def _all_newer(self, sighting: Sighting) -> bool:
         ours, oldest = instant(self.question.created_at), instant(sighting.oldest)
         return ours is not None and oldest is not None and oldest > ours
+
+
+def _why(failure: Exception) -> str:
+    return failure.message if isinstance(failure, ApprovalError) else f"the event stream failed: {failure!r}"

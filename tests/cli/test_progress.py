@@ -310,13 +310,36 @@ def test_a_terminal_that_somebody_stopped_keeps_nobody_from_taking_it_back(calle
         assert "timed out: nobody decided" in terminal.seen
 
 
+# What a library of ours would do if it were broken: it fails at each read of our request.
+_BROKEN = """
+import httpcore
+handle = httpcore.ConnectionPool.handle_request
+def broken(pool, request):
+    if request.url.target.endswith(b"/redeem"):
+        raise RuntimeError("broken")
+    return handle(pool, request)
+httpcore.ConnectionPool.handle_request = broken
+"""
+
+
 def test_a_crash_leaves_the_terminal_in_order(caller: Caller) -> None:
-    """A fault of the program in mid-wait: one sentence behind an erased line, and 125."""
-    (caller.folder / "websockets.py").write_text("raise RuntimeError('broken')")
+    """A fault of the program in mid-wait: one sentence behind an erased line, 125, and the request is taken back."""
+    (caller.folder / "sitecustomize.py").write_text(_BROKEN)
     caller.set(PYTHONPATH=str(caller.folder))
-    with caller.terminal("request", "--transport", "websocket", "--", "drop it") as terminal:
+    with caller.terminal("request", "--transport", "poll", "--", "drop it") as terminal:
+        approval_id = caller.requested()
         assert terminal.end() == 125
         assert "a fault of the program: RuntimeError: broken" in _after(terminal.seen, "\r\x1b[K")
+        assert "Traceback" not in terminal.seen
+    assert caller.desk.one(approval_id)["decided_by"] == "withdrawn"
+
+
+def test_a_broken_library_for_the_stream_does_not_end_the_wait(caller: Caller) -> None:
+    """Where websockets cannot even be imported the wait polls, and nobody decides."""
+    (caller.folder / "websockets.py").write_text("raise RuntimeError('broken')")
+    caller.set(PYTHONPATH=str(caller.folder))
+    with caller.terminal("request", "--transport", "websocket", "--timeout", "2", "--", "drop it") as terminal:
+        assert terminal.end() == 124
         assert "Traceback" not in terminal.seen
 
 

@@ -195,7 +195,7 @@ class Watcher:
 
 # --- the contract, in memory -------------------------------------------------------------------------------------------
 
-Said = tuple[float, Event | ApprovalError | None]
+Said = tuple[float, Event | Exception | None]
 
 
 class Stream:
@@ -214,7 +214,7 @@ class Stream:
             return None
         at, said = self._script.popleft()
         self._clock.now = max(at, self._clock.now)
-        if isinstance(said, ApprovalError):
+        if isinstance(said, Exception):
             raise said
         return said
 
@@ -250,12 +250,13 @@ class Contract:
         self.taken_back: list[str] = []
         self.sent: list[ApprovalRequest] = []
         self.submits: Scripted = [question()]
-        self.finds: Scripted = [None]
+        self.finds: Scripted = [None]  # a row, several, or none
         self.shows: Scripted = [Sighting(row())]
         self.streams: Scripted = [ApprovalError("there is no stream")]
         self.withdrawals: Scripted = [Withdrawal(taken_back=True, settled=False)]
         self.verifies: Scripted = [False]
         self.opened: list[Stream] = []
+        self.kind = Stream
         self.clock = clock
 
     def _called(self, name: str) -> None:
@@ -272,11 +273,13 @@ class Contract:
         assert isinstance(found, Question)
         return found
 
-    def find(self, request: ApprovalRequest, deadline: Deadline) -> Approval | None:
+    def find(self, request: ApprovalRequest, deadline: Deadline) -> list[Approval]:
         self._called("find")
         found = _next(self.finds)
-        assert found is None or isinstance(found, Approval)
-        return found
+        if isinstance(found, Approval):
+            return [found]
+        assert found is None or isinstance(found, list)
+        return found or []
 
     def fetch(self, question: Question, deadline: Deadline) -> Sighting:
         self._called("fetch")
@@ -293,7 +296,7 @@ class Contract:
         script = _next(self.streams)
         assert isinstance(script, list)
         assert isinstance(self.clock, Clock)
-        self.opened.append(Stream(self.clock, script))
+        self.opened.append(self.kind(self.clock, script))
         return self.opened[-1]
 
     def withdraw(self, question: Question, deadline: Deadline) -> Withdrawal:

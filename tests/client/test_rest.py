@@ -74,15 +74,15 @@ def test_asking_the_platform(rest: RestPlatform, platform: FakePlatform) -> None
 
 
 def test_finding_a_lost_question(rest: RestPlatform, platform: FakePlatform) -> None:
-    """A request is found by its task id, the oldest of several; where there is none, None."""
+    """A request is found by its task id, in every row that it has, oldest first."""
     wanted = new_request(platform.workspace)
-    assert rest.find(wanted, soon()) is None
+    assert rest.find(wanted, soon()) == []
     rest.submit(wanted, soon())
     rest.submit(wanted, soon())
     asked(rest, platform)
     found = rest.find(wanted, soon())
-    assert found is not None
-    assert found.id == platform.rows[0].id
+    assert [row.id for row in found] == [row.id for row in platform.rows[:2]]
+    assert platform.seen[-1].request.query == f"task_id={wanted.task_id}"
 
 
 def test_listing_is_oldest_first(rest: RestPlatform, platform: FakePlatform) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
+from random import Random
 
 import pytest
 
-from molecule_approve.client.retry import SubmitPolicy, WaitPolicy, backoff, submit_window, wait_window
+from molecule_approve.client.retry import SubmitPolicy, WaitPolicy, backoff, spread, submit_window, wait_window
 from molecule_approve.errors import ApprovalError, CredentialError, ProtocolError, RejectedError, UnavailableError
 
 SUBMIT, WAIT = SubmitPolicy(), WaitPolicy()
@@ -49,3 +51,42 @@ def test_submit_window(failure: ApprovalError, window: float) -> None:
 def test_wait_window(failure: ApprovalError, accepted: bool, window: float | None) -> None:
     """A wait outlasts every outage, and a 401 once the token was taken; the rest ends it."""
     assert wait_window(failure, WAIT, accepted=accepted) == window
+
+
+@pytest.mark.parametrize(
+    ("asked", "left", "chance", "pause"),
+    [
+        (3.0, 30.0, 0.5, 4.0),
+        (3.0, 30.0, 0.0, 3.0),
+        (28.5, 30.0, 1.0, 29.0),
+        (29.5, 30.0, 1.0, 29.5),
+        (30.0, 30.0, 1.0, 30.0),
+        (59.0, 30.0, 0.0, 58 / 3),
+        (59.0, 30.0, 1.0, 29.0),
+        (61.0, 30.0, 1.0, None),
+        (3.0, 1.0, 0.5, None),
+    ],
+)
+def test_a_pause_of_many(asked: float, left: float, chance: float, pause: float | None) -> None:
+    """What is asked is waited, with up to the bound more; it leaves room to try, and gives up only where nothing is left."""
+    assert spread(asked, left, 2.0, SUBMIT, lambda: chance) == (None if pause is None else pytest.approx(pause))
+
+
+def test_three_hundred_starts_get_through() -> None:
+    """300 commands that start within 25 s all ask within their 30 s, where the platform takes ten a second.
+
+    Those that are refused are all told to come back in a second.
+    """
+    chance = Random(7).random
+    tokens, last, served = 10.0, 0.0, 0
+    queue = [(number / 12, number, number / 12, SUBMIT.crowd) for number in range(300)]
+    while queue:
+        now, number, started, bound = heapq.heappop(queue)
+        tokens, last = min(10.0, tokens + (now - last) * 10), now
+        if tokens >= 1:
+            tokens, served = tokens - 1, served + 1
+            continue
+        pause = spread(1.0, started + SUBMIT.total - now, bound, SUBMIT, chance)
+        assert pause is not None, f"number {number} gave up"
+        heapq.heappush(queue, (now + pause, number, started, bound * 2))
+    assert served == 300

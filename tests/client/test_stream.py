@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -13,7 +16,7 @@ import pytest
 
 from molecule_approve.client.dial import Grip
 from molecule_approve.client.rest import RestPlatform
-from molecule_approve.client.stream import MESSAGE_LIMIT, Stream, open_stream
+from molecule_approve.client.stream import MESSAGE_LIMIT, Stream, open_stream, origin_of
 from molecule_approve.errors import (
     ApprovalError,
     CredentialError,
@@ -253,6 +256,7 @@ def test_letting_go_twice_does_nothing() -> None:
         (401, (), CredentialError, None),
         (403, (), CredentialError, None),
         (404, (), RejectedError, None),
+        (408, (), UnavailableError, None),
         (400, (), RejectedError, None),
         (302, (("Location", "http://127.0.0.1:1/"),), RejectedError, None),
         (429, (("Retry-After", "7"),), UnavailableError, 7.0),
@@ -339,6 +343,113 @@ def test_a_wrong_token(platform: FakePlatform) -> None:
     with pytest.raises(CredentialError) as caught:
         open_stream(Endpoint(platform.url, platform.workspace, Secret(platform.admin)), soon(), Grip())
     assert "own" in caught.value.hint
+
+
+EARLY = {
+    "a balancer's 408": b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    "a balancer's 503": b"HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/html\r\n\r\n<html>no server</html>",
+    "a 101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "two answers": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * 2,
+    "a frame": frame(b"hello"),
+}
+
+
+@pytest.mark.parametrize("data", EARLY.values(), ids=EARLY)
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_answer_before_the_question(data: bytes, ends: bool) -> None:
+    """What a peer says before the handshake was sent is an outage of the stream, and no fault of the program."""
+
+    def script(channel: Channel, _number: int) -> None:
+        channel.send(data)
+        if not ends:
+            channel.wait_for_end()
+
+    with Peer(script) as peer:
+        for _ in range(20):  # sometimes it is read before our handshake is written, sometimes after
+            with pytest.raises((UnavailableError, RejectedError)):
+                open_stream(endpoint(peer.url), soon(1.0), Grip()).close()
+
+
+def test_threads_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no thread left there is no stream, its socket is closed, and the wait goes on by reading."""
+    start, here, gone = threading.Thread.start, threading.current_thread(), threading.Event()
+
+    def refuse(thread: threading.Thread) -> None:
+        if threading.current_thread() is here:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def script(channel: Channel, _number: int) -> None:
+        channel.wait_for_end()
+        gone.set()
+
+    with Peer(script) as peer:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(UnavailableError, match="thread"):
+                open_stream(endpoint(peer.url), soon(), Grip())
+        assert gone.wait(5)
+    with warnings.catch_warnings(action="ignore"):  # the library's own half-made connection
+        gc.collect()
+
+
+# --- Origin ------------------------------------------------------------------------------------------------------------
+
+
+def picky(origin: str, seen: list[Request]) -> Callable[[Channel, int], None]:
+    """A platform whose CORS_ORIGINS names one origin, as the real one answers: 403 without it."""
+
+    def script(channel: Channel, _number: int) -> None:
+        request = read_request(channel)
+        seen.append(request)
+        if request.headers.get("origin") != origin:
+            channel.send(Reply(403, b"Forbidden\n", (("Content-Type", "text/plain; charset=utf-8"),)).encode())
+            return
+        channel.send(switching(request.headers["sec-websocket-key"]))
+        channel.wait_for_end()
+
+    return script
+
+
+def test_a_platform_that_wants_its_own_origin() -> None:
+    """After a 403 the handshake is tried once more, with the origin of the platform's address."""
+    seen: list[Request] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with Peer(picky(origin, seen), listener) as peer, listening(peer):
+            pass
+    assert [request.headers.get("origin") for request in seen] == [None, origin]
+
+
+def test_a_platform_that_wants_another_origin() -> None:
+    """The origin that is configured is sent at once; where it is refused as well, the message names CORS_ORIGINS."""
+    seen: list[Request] = []
+    with Peer(picky("https://canvas.example.com", seen)) as peer:
+        with listening(peer, origin="https://canvas.example.com"):
+            pass
+        assert len(seen) == 1
+        for origin, tries in ((None, 2), ("https://other.example.com", 1)):
+            seen.clear()
+            with pytest.raises(CredentialError, match="CORS_ORIGINS") as caught:
+                open_stream(endpoint(peer.url, origin=origin), soon(), Grip())
+            assert (len(seen), caught.value.status) == (tries, 403)
+            assert "approve.headers" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("https://Molecule.Example.com/base", "https://molecule.example.com"),
+        ("https://example.com:443", "https://example.com"),
+        ("http://example.com:80", "http://example.com"),
+        ("http://example.com:443", "http://example.com:443"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_the_origin_of_an_address(url: str, origin: str) -> None:
+    """Scheme, host and a port that is not the usual one, as a browser names its page."""
+    assert origin_of(url) == origin
 
 
 # --- TLS and the embedded server ---------------------------------------------------------------------------------------

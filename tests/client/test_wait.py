@@ -23,7 +23,7 @@ from molecule_approve.errors import (
 )
 from molecule_approve.model import Approval, Decision, Evidence, Question, Status
 from molecule_approve.wire import Event
-from tests.client.fakes import OTHER, OURS, T0, WORKSPACE, Clock, Contract, Said, Stop, Watcher, question, row
+from tests.client.fakes import OTHER, OURS, T0, WORKSPACE, Clock, Contract, Said, Stop, Stream, Watcher, question, row
 
 POLICY = WaitPolicy()
 START = 1000.0
@@ -54,7 +54,7 @@ class Scene:
         self,
         *,
         timeout: float = 100.0,
-        stream: list[Said] | ApprovalError | None = None,
+        stream: list[Said] | Exception | None = None,
         asked: Question | None = None,
         stop_at: float = float("inf"),
         policy: WaitPolicy = POLICY,
@@ -76,10 +76,10 @@ class Scene:
             policy=policy,
         )
 
-    def stream(self, *streams: list[Said] | ApprovalError) -> None:
+    def stream(self, *streams: list[Said] | Exception) -> None:
         """What the streams say, one connection after the other."""
         self.platform.streams = [
-            said if isinstance(said, ApprovalError) else [(START + at, what) for at, what in said] for said in streams
+            said if isinstance(said, Exception) else [(START + at, what) for at, what in said] for said in streams
         ]
 
     def decided_at(self, moment: float, decided: Approval | None = None) -> None:
@@ -292,6 +292,64 @@ def test_a_stream_that_refuses_means_polling(failure: ApprovalError) -> None:
     assert scene.watcher.links[-1] == (Link.POLLING, failure.message)
     assert scene.reads == [0, 5, 10, 15]
     assert scene.wait.link is Link.POLLING
+
+
+@pytest.mark.parametrize(
+    "failure", [AssertionError("unexpected"), RuntimeError("can't start new thread"), ImportError("gone")]
+)
+def test_a_stream_that_breaks_its_library_means_polling(failure: Exception) -> None:
+    """Whatever opening the stream throws, the wait polls, says so, and finds the decision."""
+    scene = Scene(stream=[])
+    scene.platform.streams = [failure]
+    scene.decided_at(7.0)
+    assert scene.run() == Decision(row("approved", "alice"))
+    assert scene.links == [Link.CONNECTING, Link.POLLING]
+    assert repr(failure) in scene.watcher.links[-1][1]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        AssertionError("unexpected"),
+        CredentialError("no", status=401),
+        RejectedError("no", status=404),
+        ProtocolError("what?"),
+    ],
+)
+def test_nothing_that_an_open_stream_does_ends_the_wait(failure: Exception) -> None:
+    """Whatever an open stream throws, it is opened again after a pause, with a read before and after."""
+    scene = Scene(stream=[])
+    scene.stream([(7.0, failure)], [(20.0, event())])
+    scene.decided_at(20.0)
+    assert scene.run() is not None
+    assert scene.connects == [0, 8]
+    assert scene.reads == [0, 7, 8, 20]
+    assert Link.RECONNECTING in scene.links
+
+
+def test_a_stream_that_cannot_be_closed_does_not_spoil_the_decision() -> None:
+    """A fault while the stream is let go of is no news either."""
+
+    class Sticky(Stream):
+        def close(self) -> None:
+            raise AssertionError("unexpected")
+
+    scene = Scene(stream=[(7.0, event())])
+    scene.platform.kind = Sticky
+    scene.decided_at(7.0)
+    assert scene.run() == Decision(row("approved", "alice"), Evidence.REST)
+
+
+def test_whether_the_last_read_was_a_list_is_known() -> None:
+    """A list shows every row of the question; a read of one row does not say whether there are more."""
+    scene = Scene()
+    scene.decided_at(0.0)
+    scene.run()
+    assert not scene.wait.listed
+    scene = Scene()
+    scene.platform.shows = [Sighting(row("approved", "alice"), oldest=T0)]
+    scene.run()
+    assert scene.wait.listed
 
 
 # --- reads that fail ---------------------------------------------------------------------------------------------------

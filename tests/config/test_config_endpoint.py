@@ -144,6 +144,13 @@ def test_a_bad_proxy_is_a_usage_error(resolve: Resolve) -> None:
         resolve(PLATFORM_URL="https://a", ALL_PROXY="socks5h://p")
 
 
+def test_the_origin_is_the_handshakes_alone(resolve: Resolve, written: Written) -> None:
+    """A configured Origin is no header of REST: the endpoint holds it apart."""
+    flags = written("approve: {headers: {origin: 'https://canvas.example.com', X-Molecule-Org-Id: acme}}\n")
+    found = resolve(flags, PLATFORM_URL="https://a", WORKSPACE_ID="w", MOLECULE_TOKEN="t").endpoint()
+    assert (found.origin, found.headers) == ("https://canvas.example.com", {"X-Molecule-Org-Id": "acme"})
+
+
 def test_a_platform_wants_a_workspace(resolve: Resolve) -> None:
     """At the moment of asking, not before: a log can be read without one."""
     found = resolve()

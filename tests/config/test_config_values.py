@@ -197,7 +197,6 @@ def test_a_plain_header_passes(name: str, value: str) -> None:
         "Host",
         "connection",
         "upgrade",
-        "Origin",
         "Sec-WebSocket-Key",
         "sec-fetch-site",
         "X-Workspace-ID",
@@ -207,10 +206,25 @@ def test_a_plain_header_passes(name: str, value: str) -> None:
     ],
 )
 def test_a_header_with_a_meaning_of_its_own_is_refused(name: str) -> None:
-    """The credential, the length, the origin and the workspace are the program's to send; the value is not shown."""
+    """The credential, the length and the workspace are the program's to send; the value is not shown."""
     with pytest.raises(ConfigError, match="cannot be configured") as caught:
         values.check_header(HEADER, name, "hunter2")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["https://canvas.example.com", "http://localhost:3000", "http://[::1]:8080"])
+def test_an_origin_is_configured(value: str) -> None:
+    """The origin that the platform's CORS_ORIGINS names: scheme, host, perhaps a port."""
+    values.check_header(HEADER, "Origin", value)
+
+
+@pytest.mark.parametrize(
+    "value", ["null", "*", "canvas.example.com", "https://a/", "https://a/b", "https://u@a", "ftp://a", "https://a b"]
+)
+def test_what_is_no_origin_is_refused(value: str) -> None:
+    """A browser would never send it, and no platform would take it."""
+    with pytest.raises(ConfigError, match="no origin"):
+        values.check_header(HEADER, "origin", value)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "a\n", "x" * 129, "[a]"])

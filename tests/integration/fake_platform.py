@@ -83,6 +83,7 @@ class FakePlatform(Ledger):
         connections: monotonic times of all accepted connections.
         mute: events are dropped.
         dialect: ``native``, ``flat`` or ``both``.
+        cors_origin: the Origin that its CORS_ORIGINS names; where that is not set, none at all may be sent.
 
     """
 
@@ -96,6 +97,7 @@ class FakePlatform(Ledger):
         self.connections: list[float] = []
         self.mute = False
         self.dialect = "native"
+        self.cors_origin: str | None = None
         self.at_connect: Callable[[Channel, int], bool] | None = None
         self._tls = tls
         self._host = host
@@ -378,7 +380,7 @@ class FakePlatform(Ledger):
     def _socket(self, exchange: Exchange) -> Reply | None:
         headers = exchange.request.headers
         workspace = headers.get("x-workspace-id", "")
-        if "origin" in headers:
+        if headers.get("origin") != self.cors_origin:
             return Reply(403)
         if workspace in self.workspaces:
             token = headers.get("authorization", "").removeprefix("Bearer ")

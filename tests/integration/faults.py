@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.integration import faults_answer, faults_host, faults_link, faults_setup, faults_signals
+from tests.integration import faults_answer, faults_host, faults_late, faults_link, faults_setup, faults_signals
 
 if TYPE_CHECKING:
     from tests.integration.fault import Fault
@@ -36,6 +36,14 @@ EXAMPLES = {
         "foreign events",
         "malformed events",
         "huge frames",
+        "answered early",
+        "refused without an Origin",
+    ),
+    "the end": (
+        "away around the end",
+        "a decision that cannot be read",
+        "a doubled POST",
+        "both clocks at once",
     ),
     "REST": (
         "429 with any kind of Retry-After",
@@ -101,4 +109,5 @@ TABLE: tuple[Fault, ...] = (
     *faults_host.ROWS,
     *faults_signals.ROWS,
     *faults_setup.ROWS,
+    *faults_late.ROWS,
 )

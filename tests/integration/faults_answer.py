@@ -20,7 +20,7 @@ from tests.integration.fault import (
     posted,
     within,
 )
-from tests.integration.ledger import as_text, now
+from tests.integration.ledger import now
 
 if TYPE_CHECKING:
     from tests.integration.facts import Facts
@@ -171,8 +171,7 @@ REST = (
 
 def _expire(world: World, path: str, program: Program) -> None:
     world.await_waiting(path)
-    world.platform.rows[0].created_at = as_text(now() - timedelta(minutes=11))
-    world.platform.sweep()
+    world.platform.change(world.platform.rows[0], "denied", "auto-expired")
 
 
 def _nobody_named(world: World, facts: Facts) -> None:
@@ -212,7 +211,7 @@ def _by_event(world: World, facts: Facts) -> None:
 
 def _never(name: str, example: str, arrange: Arrange, **more: Any) -> Fault:  # noqa: ANN401 - fields of Fault
     settings = {"act": approve_unseen, "timeout": 2.0, "cut_off": True, **more}
-    return Fault(name, example, 124, "timeout", arrange=arrange, **settings)
+    return Fault(name, example, 125, "failure", arrange=arrange, **settings)
 
 
 ANSWER = (
@@ -245,7 +244,7 @@ ANSWER = (
         "our row with another action",
         breaks("list", does.each_row(id="00000000-0000-4000-8000-0", task_id="")),
     ),
-    Fault("auto-expired", "auto-expired", 124, "timeout", act=_expire, check=_nobody_named, timeout=2),
+    Fault("auto-expired", "auto-expired", 124, "timeout", act=_expire, check=_nobody_named, timeout=5),
     _never("approved by auto-expired", "auto-expired", lambda _: None, act=_approved_by("auto-expired")),
     _never("approved by nobody", "auto-expired", lambda _: None, act=_approved_by("")),
     _never("approved by a blank", "auto-expired", lambda _: None, act=_approved_by("  ")),

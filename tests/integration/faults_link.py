@@ -166,8 +166,8 @@ AWAY = (
     Fault(
         "killed while we wait, and gone",
         "restarted while we wait and decided meanwhile",
-        124,
-        "timeout",
+        125,
+        "failure",
         act=_stay_away,
         timeout=2,
         cut_off=True,
@@ -245,8 +245,8 @@ STREAM = (
     Fault(
         "stalled for good",
         "half-open",
-        124,
-        "timeout",
+        125,
+        "failure",
         arrange=_through_proxy(),
         act=_stalled(lambda _: None),
         timeout=2,

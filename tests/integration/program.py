@@ -310,7 +310,8 @@ class World:
                 "history": tuple(platform.history),
                 "live_peak": dict(platform.live_peak),
                 "reads": tuple(s.request.at for s in seen if s.route == "list" and s.request.at > asked),
-                "attempts": tuple(s.request.at for s in seen if s.route == "socket"),
+                # A second handshake, with an Origin after a 403 without one, belongs to the first.
+                "attempts": tuple(s.request.at for s in seen if s.route == "socket" and "origin" not in s.request.headers),
                 "given_up": min(given_up, default=None),
                 "strays": self._strays(platform.workspace, platform.token, platform.url.removeprefix("http://")),
                 "cut_off": self.cut_off,

@@ -77,6 +77,12 @@ class Served:
             address, json={"decision": decision}, headers=headers, timeout=_PATIENCE, trust_env=False
         ).status_code
 
+    def ask(self, **body: str) -> None:
+        """Ask once more, as a proxy does that sends a POST twice."""
+        address = f"{self.url}/workspaces/{self.workspace}/approvals"
+        headers = {"Authorization": f"Bearer {self.token}"}
+        httpx.post(address, json=body, headers=headers, timeout=_PATIENCE, trust_env=False).raise_for_status()
+
     def facts(self) -> dict[str, Any]:
         """What the checker wants to know of a platform; this one tells neither its history nor its callers' pace."""
         rows = self.rows()

@@ -76,9 +76,31 @@ def test_a_denial_says_who_and_why(local: World, path: str) -> None:
 
 @both_paths
 def test_at_the_deadline_it_is_withdrawn(local: World, path: str) -> None:
-    """Nobody decides: 124, and the server says withdrawn, or expired if its clock was faster by a hair."""
-    assert local.request(path, timeout=1).wait().code == 124
-    assert _served(local).rows()[-1]["decided_by"] in {"withdrawn", "auto-expired"}
+    """Nobody decides: a timeout each time, though the server's clock may end it first; and nothing stays behind."""
+    programs = [local.request(path, answer="", timeout=1, action=f"step {number}") for number in range(5)]
+    programs.append(local.request(path, timeout=1))
+    assert {program.wait().code for program in programs} == {124}
+    text = local.log_text().decode()
+    assert text.count('"nobody_decided"') == 6
+    assert '"expired"' not in text
+    assert {row["decided_by"] for row in _served(local).rows()} <= {"withdrawn", "auto-expired"}
+
+
+@both_paths
+@pytest.mark.parametrize("decision", ["approved", "denied", None])
+def test_a_row_that_a_proxy_doubled_does_not_stay_behind(local: World, path: str, decision: str | None) -> None:
+    """A second row of the question is taken back, whether somebody decides or the program is stopped."""
+    program = local.request(path)
+    approval_id = _asked(local, program)
+    served = _served(local)
+    (row,) = served.rows()
+    served.ask(action=ACTION, task_id=row["task_id"])
+    if decision is None:
+        program.signal(signal.SIGTERM)
+    else:
+        assert served.decide(approval_id, decision) == 200
+    assert program.wait().code == {"approved": 0, "denied": 77, None: 143}[decision]
+    assert [found["decided_by"] for found in served.rows()] == ["alice" if decision else "withdrawn", "withdrawn"]
 
 
 @both_paths

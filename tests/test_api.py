@@ -269,7 +269,7 @@ _ODD: list[tuple[dict[str, object], str]] = [
 def test_an_odd_argument_is_a_verdict(caller: Caller, given: dict[str, object], says: str, asynchronous: bool) -> None:
     """Of kind usage, with a sentence that names the argument and no option; no bare exception."""
     arguments: dict[str, object] = {"action": "never asked", "timeout": 1, **given}
-    if asynchronous:
+    if asynchronous:  # noqa: SIM108 - two calls, each with its own types
         verdict = asyncio.run(request_approval(**arguments))  # type: ignore[arg-type]  # also what makes no sense
     else:
         verdict = request_approval_sync(**arguments)  # type: ignore[arg-type]

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import asking, assemble
-from .config import Flags, resolve
-from .errors import ApprovalError, Interrupted
+from .config import Flags, parse_duration, resolve
+from .errors import ApprovalError, Interrupted, UsageError, ours
 from .model import Failure, Outcome, Verdict
 from .places import locate
 
 if TYPE_CHECKING:
-    import os
-
     from .audit.chain import Head
     from .client.platform import Platform
     from .client.wait import Link
@@ -88,9 +89,9 @@ def request_approval_sync(
     *,
     context: Mapping[str, str] | None = None,
     timeout: float | str | None = None,
-    expires_in: float | None = None,
+    expires_in: float | str | None = None,
     transport: str | None = None,
-    poll_interval: float | None = None,
+    poll_interval: float | str | None = None,
     idempotency_key: str | None = None,
     require_verified_approver: bool | None = None,
     platform_url: str | None = None,
@@ -109,9 +110,9 @@ def request_approval_sync(
         reason: why, at most 16,384 characters.
         context: what the approver should know besides.
         timeout: seconds to wait, all of it, or text such as ``5m``.
-        expires_in: seconds that the question stands; the timeout, if not given.
+        expires_in: seconds that the question stands, or text such as ``5m``; the timeout, if not given.
         transport: ``auto``, ``websocket`` or ``poll``.
-        poll_interval: seconds between reads while polling.
+        poll_interval: seconds between reads while polling, or text.
         idempotency_key: takes up a pending request with this key instead of asking again.
         require_verified_approver: refuse a platform that cannot prove who approves.
         platform_url: base address of the platform, or ``local``.
@@ -138,9 +139,9 @@ async def request_approval(
     *,
     context: Mapping[str, str] | None = None,
     timeout: float | str | None = None,  # noqa: ASYNC109 - the gate's own timeout, which withdraws; asyncio's would cancel
-    expires_in: float | None = None,
+    expires_in: float | str | None = None,
     transport: str | None = None,
-    poll_interval: float | None = None,
+    poll_interval: float | str | None = None,
     idempotency_key: str | None = None,
     require_verified_approver: bool | None = None,
     platform_url: str | None = None,
@@ -175,8 +176,68 @@ def _thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "molecule-approve")
 
 
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+def _text(value: object, name: str) -> str:
+    """The argument, which must be text."""
+    if not isinstance(value, str):
+        raise UsageError(f"{name}= must be text, not {type(value).__name__}", hint="give a str")
+    return value
+
+
+def _optional(value: object, name: str) -> str | None:
+    return None if value is None else _text(value, name)
+
+
+def _path(value: object, name: str) -> str | None:
+    """The argument as a path; bytes as the file system's own."""
+    if isinstance(value, (str, bytes, os.PathLike)):
+        return os.fsdecode(value)
+    return _optional(value, name)
+
+
+def _time(value: object, name: str) -> str | None:
+    """The argument as a duration: seconds, text or a timedelta."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        # Not str(): it writes small and large numbers with an exponent.
+        return f"{value:.6f}".removesuffix(".000000")
+    return _optional(value, name)
+
+
+def _pairs(context: object) -> Iterator[tuple[str, str]]:
+    """The context's entries, which must be text; a value that is a number is said as text."""
+    if context is None:
+        return
+    if not isinstance(context, Mapping):
+        raise UsageError(f"context= must be a mapping, not {type(context).__name__}", hint="give a dict of text")
+    for key, value in context.items():
+        plain = str(value) if isinstance(value, (int, float)) else value
+        yield _text(key, "a key of context"), _text(plain, "a value of context")
+
+
+def _switch(value: object, name: str) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        # Guessing what "no" means could turn a demand off.
+        raise UsageError(f"{name}= must be True, False or None, not {value!r:.40}", hint="give a bool")
+    return value
+
+
+def _stands(value: object) -> float | None:
+    text = _time(value, "expires_in")
+    return None if text is None else parse_duration(text, "expires_in=")
+
+
+_OPTION = re.compile(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)(?=[:\s]|$)")
+
+
+def _in_python(text: str) -> str:
+    """The sentence with arguments for options: who calls a function gave no option."""
+    return _OPTION.sub(lambda found: f"{found[1].replace('-', '_')}=", text)
+
+
+def _failed(action: object, error: ApprovalError) -> Verdict:
+    failure = Failure(error.kind, _in_python(error.message), _in_python(error.hint))
+    return Verdict(Outcome.FAILED, action=action if isinstance(action, str) else None, error=failure)
 
 
 def _request(
@@ -186,9 +247,9 @@ def _request(
     reason: str,
     context: Mapping[str, str] | None,
     timeout: float | str | None,
-    expires_in: float | None,
+    expires_in: float | str | None,
     transport: str | None,
-    poll_interval: float | None,
+    poll_interval: float | str | None,
     idempotency_key: str | None,
     require_verified_approver: bool | None,
     platform_url: str | None,
@@ -196,31 +257,31 @@ def _request(
     audit_log: str | os.PathLike[str] | None,
     config: str | os.PathLike[str] | None,
 ) -> Verdict:
-    flags = Flags(
-        config=_text(config),
-        platform_url=platform_url,
-        workspace_id=workspace_id,
-        audit_log=_text(audit_log),
-        timeout=_text(timeout),
-        poll_interval=_text(poll_interval),
-        transport=transport,
-        require_verified_approver=require_verified_approver,
-    )
     try:
+        flags = Flags(
+            config=_path(config, "config"),
+            platform_url=_optional(platform_url, "platform_url"),
+            workspace_id=_optional(workspace_id, "workspace_id"),
+            audit_log=_path(audit_log, "audit_log"),
+            timeout=_time(timeout, "timeout"),
+            poll_interval=_time(poll_interval, "poll_interval"),
+            transport=_optional(transport, "transport"),
+            require_verified_approver=_switch(require_verified_approver, "require_verified_approver"),
+        )
         environ = assemble.environment()
         settings = resolve(flags, environ, locate(environ), at_terminal=False)
-        extra = asking.check_context((str(key), str(value)) for key, value in (context or {}).items())
+        stands = _stands(expires_in)
         asked = asking.compose(
             settings.workspace_id.value,
-            action,
-            reason,
-            context=asking.context_of(assemble.origin(), environ, extra),
-            expires_in=settings.timeout.value if expires_in is None else expires_in,
-            idempotency_key=idempotency_key,
+            _text(action, "action"),
+            _text(reason, "reason"),
+            context=asking.context_of(assemble.origin(), environ, asking.check_context(_pairs(context))),
+            expires_in=settings.timeout.value if stands is None else stands,
+            idempotency_key=_optional(idempotency_key, "idempotency_key"),
         )
         made = assemble.gate(settings, stop, _Quiet())
-    except ApprovalError as exc:
-        return Verdict(Outcome.FAILED, action=action, error=Failure(exc.kind, exc.message, exc.hint))
+    except Exception as exc:  # noqa: BLE001 - an argument may be anything, and none is worth a bare exception
+        return _failed(action, ours(exc))
     stop.watch(made.platform)
     try:
         return made.gate.request(asked, assemble.terms(settings), made.permit)

@@ -225,6 +225,10 @@ class Verdict:
     error: Failure | None = None
     signum: int | None = None
 
+    def __bool__(self) -> bool:
+        """Raise TypeError: a refusal is an object too, and ``if verdict:`` would go on with it."""
+        raise TypeError("a Verdict is neither true nor false; use .approved")
+
     @property
     def approved(self) -> bool:
         """Whether a person approved this very request."""

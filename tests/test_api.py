@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -235,3 +236,58 @@ def test_without_an_event_loop_no_asyncio_is_loaded(caller: Caller) -> None:
     script = "import sys; from molecule_approve import request_approval_sync as ask; ask('x', timeout=1, transport='poll'); "
     told = caller.run("-c", script + "print('asyncio' in sys.modules)", program=(sys.executable,))
     assert told.out == "False\n"
+
+
+_ODD: list[tuple[dict[str, object], str]] = [
+    ({"action": None}, "action= must be text, not NoneType"),
+    ({"action": b"x"}, "action= must be text, not bytes"),
+    ({"action": 7}, "action= must be text, not int"),
+    ({"action": "\ud800"}, "lone surrogate"),
+    ({"reason": None}, "reason= must be text"),
+    ({"context": ["a"]}, "context= must be a mapping, not list"),
+    ({"context": {1: "a"}}, "a key of context= must be text"),
+    ({"context": {"a": None}}, "a value of context= must be text"),
+    ({"timeout": True}, "timeout= must be text, not bool"),
+    ({"timeout": "soon"}, "timeout="),
+    ({"timeout": float("inf")}, "timeout="),
+    ({"expires_in": "soon"}, "expires_in="),
+    ({"expires_in": object()}, "expires_in= must be text"),
+    ({"poll_interval": []}, "poll_interval= must be text"),
+    ({"transport": 1}, "transport= must be text"),
+    ({"require_verified_approver": "no"}, "require_verified_approver= must be True, False or None"),
+    ({"idempotency_key": 7}, "idempotency_key= must be text"),
+    ({"platform_url": 7}, "platform_url= must be text"),
+    ({"workspace_id": b"w"}, "workspace_id= must be text"),
+    ({"config": 7}, "config= must be text"),
+    ({"audit_log": 7}, "audit_log= must be text"),
+    ({"audit_log": "\0"}, ""),
+]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(("given", "says"), _ODD)
+def test_an_odd_argument_is_a_verdict(caller: Caller, given: dict[str, object], says: str, asynchronous: bool) -> None:
+    """Of kind usage, with a sentence that names the argument and no option; no bare exception."""
+    arguments: dict[str, object] = {"action": "never asked", "timeout": 1, **given}
+    if asynchronous:  # noqa: SIM108 - two calls, each with its own types
+        verdict = asyncio.run(request_approval(**arguments))  # type: ignore[arg-type]  # also what makes no sense
+    else:
+        verdict = request_approval_sync(**arguments)  # type: ignore[arg-type]
+    assert (verdict.approved, verdict.outcome) == (False, Outcome.FAILED)
+    assert verdict.error is not None
+    assert says in verdict.error.message
+    assert "--" not in verdict.error.message
+    if says:
+        assert verdict.error.kind == "usage"
+
+
+def test_a_time_is_understood_as_people_give_it(caller: Caller) -> None:
+    """Seconds, text, or a timedelta; and a number in the context is text."""
+    with caller.answering("drop it"):
+        verdict = request_approval_sync(
+            "drop it",
+            timeout=timedelta(seconds=30),  # type: ignore[arg-type]  # understood all the same
+            expires_in="5m",
+            context={"count": 7},  # type: ignore[dict-item]  # likewise
+        )
+    assert verdict.approved

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+import typing
 
 import pytest
 
@@ -16,6 +18,17 @@ def test_every_public_name_is_there() -> None:
     """And is what it says."""
     for name in molecule_approve.__all__:
         assert getattr(molecule_approve, name).__name__ == name
+
+
+def test_every_public_name_has_hints_that_resolve() -> None:
+    """Frameworks read signatures: those of functions, fields, methods and properties."""
+    for name in molecule_approve.__all__:
+        found = getattr(molecule_approve, name)
+        typing.get_type_hints(found)
+        for member in vars(found).values() if isinstance(found, type) else ():
+            function = member.fget if isinstance(member, property) else member
+            if inspect.isfunction(function):
+                typing.get_type_hints(function)
 
 
 def test_every_error_is_public() -> None:

@@ -97,3 +97,10 @@ def test_values_do_not_change() -> None:
     """A verdict is what it was."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Verdict(Outcome.DENIED).outcome = Outcome.APPROVED  # type: ignore[misc]  # that it cannot be assigned is the test
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_a_verdict_is_neither_true_nor_false(outcome: Outcome) -> None:
+    """A refusal must not pass for a yes by being an object."""
+    with pytest.raises(TypeError, match=r"use \.approved"):
+        bool(Verdict(outcome))

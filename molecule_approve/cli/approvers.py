@@ -33,8 +33,7 @@ def add(name: Name) -> int:
         from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
 
     with credentials.opened(locate(os.environ)) as store:
-        token = credentials.add_approver(store, name)
-    output.answer(token)
+        credentials.add_approver(store, name, output.answer)
     return Exit.OK
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from molecule_approve.errors import ApprovalError, DeliveryError, UsageError, ours
+from molecule_approve.errors import ApprovalError, DeliveryError, ours
 from molecule_approve.model import Failure, JsonValue, Outcome, Verdict
 from molecule_approve.places import write_private
 from molecule_approve.safe_text import json_line, visible
@@ -24,43 +22,6 @@ if TYPE_CHECKING:
 Undelivered = Callable[[Verdict, ApprovalError], Verdict]
 Told = dict[str, JsonValue]
 """A verdict as one JSON object."""
-
-
-def vacant(path: str, option: str) -> Path:
-    """The path, if a file can be put there; tried out before anything is asked. What an earlier run left there goes.
-
-    Else somebody who looks there while we wait, or after we were killed, would read yesterday's yes.
-
-    Raises:
-        UsageError: it cannot, or what lies there is no plain file.
-
-    """
-    try:
-        found = Path(path).absolute()
-        if not path or not _is_file_or_nothing(found):
-            raise UsageError(f"{option} names no plain file: {path!r}", hint="name a file, or one that is yet to be made")
-        _try_out(found.parent)
-        found.unlink(missing_ok=True)
-    except (OSError, ValueError) as exc:
-        raise UsageError(
-            f"{option} cannot be written: {path!r}", hint="name a file in a folder that exists and is yours"
-        ) from exc
-    return found
-
-
-def _is_file_or_nothing(path: Path) -> bool:
-    """Whether the path is free or a plain file's: a link, a pipe or a device would be replaced, which nobody means."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except FileNotFoundError:
-        return True
-
-
-def _try_out(folder: Path) -> None:
-    # Asking for the permission says too little: root has every one, also on a file system that takes nothing.
-    probe = folder / f".molecule-approve.{os.getpid()}"
-    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    probe.unlink()
 
 
 def write_file(path: Path, text: str) -> None:

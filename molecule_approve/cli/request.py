@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from molecule_approve.model import ApprovalRequest, Question
 
     from .deliver import Report
+    from .leaving import Leaving
     from .progress import Progress, Scene
     from .stop import SignalStop
 
@@ -59,7 +59,7 @@ class Invocation(NamedTuple):
 
     report: Report
     stop: SignalStop
-    id_file: Path | None
+    leaving: Leaving
 
     def settings(self, flags: Flags) -> Settings:
         """The settings, with their warnings said."""
@@ -83,8 +83,8 @@ class Invocation(NamedTuple):
         """Leave the id where another process can find it."""
         from .deliver import write_file  # noqa: PLC0415
 
-        if self.id_file is not None:
-            write_file(self.id_file, f"{question.approval_id}\n")
+        if self.leaving.id is not None:
+            write_file(self.leaving.id, f"{question.approval_id}\n")
 
 
 def _scene(settings: Settings, action: str, reason: str = "", *, earlier: bool = False) -> Scene:
@@ -96,18 +96,21 @@ def _scene(settings: Settings, action: str, reason: str = "", *, earlier: bool =
 
 def _report_and_run(report: Report, result_file: str | None, id_file: str | None, run: Callable[[Invocation], int]) -> int:
     """Run to the exit code; what fails before there is a gate is reported like every other verdict."""
-    from .deliver import failed, vacant  # noqa: PLC0415
+    from .deliver import failed  # noqa: PLC0415
+    from .leaving import Leaving, TakenError  # noqa: PLC0415
     from .stop import Audience, SignalStop  # noqa: PLC0415
 
     # With a result file somebody may read the verdict later, whoever is gone now.
     stop = SignalStop(None if result_file is not None else Audience.expected())
     stop.install()
     try:
-        if result_file is not None:
-            report = report._replace(result_file=vacant(result_file, "--result-file"))
-        return run(Invocation(report, stop, None if id_file is None else vacant(id_file, "--id-file")))
+        leaving = Leaving.checked(result_file, id_file)
+        report = report._replace(result_file=leaving.result)
+        return run(Invocation(report, stop, leaving))
     except Interrupted as exc:
         verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
+    except TakenError as exc:
+        report, verdict = report._replace(result_file=None), failed(exc)
     except Exception as exc:  # noqa: BLE001 - with --json even a fault of ours is one object on stdout
         verdict = failed(exc)
     return report.tell(verdict, exits.of_verdict(verdict))
@@ -197,6 +200,7 @@ def request(
             progress = invocation.progress(_scene(settings, action, reason), wait=not no_wait)
             made = assemble.gate(settings, invocation.stop, progress)
             terms = assemble.terms(settings, wait=not no_wait)
+            invocation.leaving.clear(settings)
         return _judge(invocation, made, asked, progress, lambda: made.gate.request(asked, terms, made.permit))
 
     return _report_and_run(Report(json=json, quiet=quiet, id_alone=no_wait), result_file, id_file, run)
@@ -252,6 +256,7 @@ def wait(
         with invocation.stop.open():
             settings = invocation.settings(flags)
             end = Deadline.after(settings.timeout.value)
+            invocation.leaving.clear(settings)
             with contextlib.closing(assemble.platform(settings)) as platform:
                 approval_id = find_id(platform, approval, end)
             asked, question = earlier(assemble.journal(settings), settings.workspace_id.value, approval_id, action)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from molecule_approve.clock import utc_now
@@ -90,8 +90,8 @@ def check_name(name: str) -> None:
         raise UsageError(f"the name {name} is reserved: on a request it means that no person decided", hint=hint)
 
 
-def add_approver(store: Store, name: str) -> str:
-    """Let somebody decide; the token, which nobody can show again.
+def add_approver(store: Store, name: str, tell: Callable[[str], None] = lambda _: None) -> str:
+    """Let somebody decide; the token, which nobody can show again. If ``tell`` raises, nobody was added.
 
     Raises:
         UsageError: the name cannot be used, or is taken.
@@ -103,6 +103,7 @@ def add_approver(store: Store, name: str) -> str:
     try:
         with store.write() as transaction:
             transaction.add_approver(name, hash_token(token), utc_now())
+            tell(token)  # before it holds: no token that nobody saw
     except NameTakenError:
         hint = f"for a new token: molecule-approve approvers revoke {name}, then add it again"
         raise UsageError(f"there is an approver called {name} already", hint=hint) from None

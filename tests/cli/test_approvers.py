@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -94,3 +96,12 @@ def test_link_wants_somebody_who_may_decide(home: Path, capsys: pytest.CaptureFi
         assert main(["approvers", "link", "ali\x1b[2Kce"]) == 2
     out, err = capsys.readouterr()
     assert (out, "approvers add" in err, "\x1b" in err) == ("", True, False)
+
+
+def test_an_approver_whose_token_could_not_be_told_is_not_there(home: Path) -> None:
+    """125 on a full device, and the name is free."""
+    command = (sys.executable, "-m", "molecule_approve", "approvers")
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        assert subprocess.run([*command, "add", "alice"], env=environment(home), stdout=full, check=False).returncode == 125
+    found = subprocess.run([*command, "list"], env=environment(home), capture_output=True, text=True, check=True)
+    assert "alice" not in found.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from molecule_approve.cli.deliver import Report, deliver, failing_aloud, in_array, vacant
+from molecule_approve.cli.deliver import Report, deliver, failing_aloud, in_array
 from molecule_approve.cli.stop import Audience, SignalStop
 from molecule_approve.errors import ApprovalError, DeliveryError, UsageError
 from molecule_approve.model import Failure, Outcome, Verdict
@@ -60,14 +60,6 @@ def test_a_file_is_put_there_whole_or_not_at_all(tmp_path: Path, capsys: pytest.
     assert deliver(report, SignalStop(None), APPROVED, _unheard) == 125
     assert list(tmp_path.iterdir()) == [path]
     assert "approved" not in capsys.readouterr().out
-
-
-def test_trying_a_place_out_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Nor what an earlier run left there."""
-    path = tmp_path / "one.json"
-    path.write_text("old")
-    assert vacant(str(path), "--result-file") == path
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -173,7 +173,7 @@ def test_the_result_file_holds_the_object_and_the_code(caller: Caller, decision:
 def test_a_result_file_of_an_earlier_run_goes_before_anything_is_asked(caller: Caller) -> None:
     """Nobody reads yesterday's yes while we wait."""
     path = caller.folder / "one.json"
-    path.write_text('{"approved": true}')
+    path.write_text('{"outcome": "approved", "approved": true, "approval_id": "a", "exit_code": 0}\n')
     seen: list[bool] = []
 
     def answer(approval_id: str) -> None:

@@ -40,6 +40,7 @@ def test_script_and_escapes_in_every_field_are_text(seat: Seat) -> None:
         expect(card.locator(".fact", has=seat.page.get_by_text(label, exact=True)).locator("dd")).to_have_text(whole)
     assert card.locator("img, script, a").count() == 0
     assert card.locator(".hidden").count() >= 6 * 10
+    expect(card.locator(".reason").get_by_role("img", name="hidden character U+202E")).to_have_text("U+202E")
     card.get_by_label("Comment").fill(HOSTILE)
     seat.decide(card, "deny")
     expect(seat.page.locator(".past-comment")).to_have_text(HOSTILE)

@@ -126,6 +126,16 @@ def test_signing_out_ends_it_in_every_tab(seat: Seat) -> None:
     _is_over(seat, token)
 
 
+def test_signing_out_without_the_servers_word_says_so(seat: Seat) -> None:
+    """A portal's page is no "ended": here the session is gone, and the server still has it."""
+    token = _held(seat)
+    seat.misled("**/desk/session/end", status=200, content_type="text/html", body="<h1>Welcome</h1>")
+    seat.page.get_by_role("button", name="Sign out").click()
+    signed_out(seat, "The server did not say so")
+    with seat.desk.client(token) as client:
+        assert client.get("/desk/requests").status_code == 200
+
+
 def test_an_expired_session_shows_the_way_in(seat: Seat) -> None:
     """Taken away under an open page: the click decides nothing, and says why."""
     first = seat.desk.ask("deploy")

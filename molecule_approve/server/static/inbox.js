@@ -136,7 +136,9 @@ class Desk {
     const ending = session.signOut();
     this.leave("You are signed out.");
     at("sign-in-heading").focus();
-    await ending;
+    if (!(await ending) && this.live === null) {
+      this.leave("You are signed out here. The server did not say so: there the session ends within an hour.");
+    }
   }
 
   // What the connection tells.

@@ -173,18 +173,19 @@ export async function take(token) {
   }
 }
 
-/** Sign out, here and in the other tabs. */
-export async function signOut() {
+/** Sign out, here and in the other tabs; whether the session ended at the server too. */
+export function signOut() {
   const token = current();
   keep(null);
-  await end(token);
+  return end(token);
 }
 
-/** End a session. It is no matter whether that succeeds: it ends by itself, with the server or in time. */
+/** End a session; whether the server says so, or knows it no more. Without that it ends by itself, with the server or in time. */
 export async function end(token) {
   try {
     await call("POST", "/desk/session/end", ({ status }) => status === "ended", {}, token);
-  } catch {
-    // As said above.
+    return true;
+  } catch (failure) {
+    return failure.told && failure.status === 401;
   }
 }

@@ -62,6 +62,9 @@ export function make(tag, className, text) {
 function mark(character) {
   const chip = make("span", "hidden", codePoint(character));
   chip.title = "a hidden character, written out";
+  // To who only hears it, a text that spells the same must sound otherwise.
+  chip.setAttribute("role", "img");
+  chip.setAttribute("aria-label", `hidden character ${chip.textContent}`);
   return chip;
 }
 

@@ -19,6 +19,8 @@ _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z")
 _PATH = re.compile(r"[A-Za-z0-9._~/-]*\Z")
 _HINT = "write it like https://platform.example.org"
 _PROXY_HINT = "write it like http://proxy.example.org:3128"
+_PROXY_PORT = 1080
+"""Where none is given: curl's."""
 
 
 def base_url(text: str) -> str:
@@ -55,12 +57,12 @@ def is_this_machine(url: str) -> bool:
 
 
 def find_proxy(url: str, environ: Mapping[str, str]) -> Secret | None:
-    """The proxy that the environment names for this address; it may hold a password.
+    """The proxy that the environment names for this address; it may hold a password. The rules are curl's.
 
     Only https:// goes through one, and never loopback: over http:// the proxy would read the token.
 
     Raises:
-        UsageError: the proxy's address cannot be used (SOCKS is not spoken).
+        UsageError: the proxy's address cannot be used (neither SOCKS nor TLS is spoken to a proxy).
 
     """
     if not url.startswith("https://") or is_this_machine(url) or _is_exempt(url, environ):
@@ -72,31 +74,44 @@ def find_proxy(url: str, environ: Mapping[str, str]) -> Secret | None:
 
 
 def _is_exempt(url: str, environ: Mapping[str, str]) -> bool:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 443
+    host = urlsplit(url).hostname or ""
     listed = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    return any(_covers(entry, host, port) for entry in re.split(r"[\s,]+", listed.lower()) if entry)
+    return listed == "*" or any(_covers(entry, host) for entry in re.split(r"[ \t,]+", listed.lower()))
 
 
-def _covers(entry: str, host: str, port: int) -> bool:
-    if entry == "*":
-        return True
-    bracketed = re.match(r"\[(.*)\](?::([0-9]{1,5}))?\Z", entry) or re.match(r"([^:]*):([0-9]{1,5})\Z", entry)
-    if bracketed:
-        entry = bracketed.group(1)
-        if bracketed.group(2) and int(bracketed.group(2)) != port:
-            return False
-    name = entry.removeprefix("*").removeprefix(".")
-    return host == name or (name != "" and host.endswith(f".{name}"))
+def _covers(entry: str, host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        name = entry.removesuffix(".").removeprefix(".")
+        return name != "" and f".{host}".endswith(f".{name}")
+    found = re.fullmatch(r"([0-9a-f.:]+)(?:/([0-9]{1,3}))?", entry)
+    if found is None:
+        return False
+    bits = int(found[2] or 0) or address.max_prefixlen  # to curl a network of 0 bits is the one address
+    try:
+        return address in ipaddress.ip_network(f"{found[1]}/{bits}", strict=False)
+    except ValueError:
+        return False
 
 
 def _proxy_url(text: str, name: str) -> str:
+    scheme = text.partition("://")[0].lower() if "://" in text else "http"
+    if scheme.startswith("socks"):
+        raise UsageError(f"{name}: SOCKS proxies are not supported", hint=f"name an HTTP proxy: {_PROXY_HINT}")
+    if scheme != "http":
+        # Spoken to in clear all the same, it would get its password that way.
+        raise UsageError(
+            f"{name}: the proxy's address begins with another scheme than http://; TLS to a proxy is not supported",
+            hint=f"{_PROXY_HINT}, if the proxy speaks that; the tunnel to the platform is TLS in any case",
+        )
     try:
         parts = _split(text if "://" in text else f"http://{text}", _PROXY_HINT)
         if parts.path.strip("/") or "?" in text or "#" in text:
             raise UsageError("the address holds more than a host and a port", hint=_PROXY_HINT)
         user = parts.netloc.rpartition("@")[0]
-        return f"{parts.scheme}://{user + '@' if user else ''}{_authority(parts, _PROXY_HINT)}"
+        host = _authority(parts, _PROXY_HINT)
+        return f"http://{user + '@' if user else ''}{host}{'' if parts.port else f':{_PROXY_PORT}'}"
     except UsageError as exc:
         raise UsageError(f"{name}: {exc.message}", hint=exc.hint) from None
 

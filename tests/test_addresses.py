@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+
 import pytest
 
 from molecule_approve.addresses import base_url, find_proxy, is_plain_http, is_this_machine
@@ -142,13 +149,23 @@ def test_each_usual_variable_names_a_proxy(name: str) -> None:
 def test_a_special_variable_goes_before_a_general_one() -> None:
     """HTTPS_PROXY before ALL_PROXY, and an empty one says nothing."""
     assert proxy("https://a", ALL_PROXY="http://all:1", HTTPS_PROXY="http://one:1") == "http://one:1"
-    assert proxy("https://a", HTTPS_PROXY="", ALL_PROXY="https://all:1") == "https://all:1"
+    assert proxy("https://a", HTTPS_PROXY="", ALL_PROXY="http://all:1") == "http://all:1"
     assert proxy("https://a") is None
 
 
-def test_a_proxy_without_a_scheme_is_an_http_proxy() -> None:
-    """The usual short writing."""
-    assert proxy("https://a", https_proxy="proxy:3128") == "http://proxy:3128"
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("proxy:3128", "http://proxy:3128"),
+        ("proxy", "http://proxy:1080"),
+        ("HTTP://Proxy/", "http://proxy:1080"),
+        ("u:hunter2@proxy", "http://u:hunter2@proxy:1080"),
+        ("http://[::1]", "http://[::1]:1080"),
+    ],
+)
+def test_a_proxy_may_be_written_shortly(text: str, plain: str) -> None:
+    """Without a scheme it is an HTTP proxy, without a port at curl's."""
+    assert proxy("https://a", https_proxy=text) == plain
 
 
 @pytest.mark.parametrize(
@@ -159,49 +176,194 @@ def test_http_and_loopback_never_meet_a_proxy(url: str) -> None:
     assert proxy(url, HTTPS_PROXY="socks5://p", ALL_PROXY="http://p", HTTP_PROXY="http://p") is None
 
 
-@pytest.mark.parametrize(
-    "listed",
-    [
-        "*",
-        "a.example.org",
-        "example.org",
-        ".example.org",
-        "*.example.org",
-        "x, example.org",
-        "x example.org",
-        "EXAMPLE.ORG",
-        "a.example.org:8443",
-        ",,example.org,",
-    ],
-)
-def test_no_proxy_exempts_hosts_and_suffixes(listed: str) -> None:
-    """The usual forms of an entry, with either spelling of the variable."""
-    assert proxy("https://a.example.org:8443", HTTPS_PROXY="http://p", NO_PROXY=listed) is None
-    assert proxy("https://a.example.org:8443", HTTPS_PROXY="http://p", no_proxy=listed) is None
+_NAME, _FOUR, _SIX = "https://a.example.org", "https://10.1.2.3", "https://[2001:db8::1]"
+# What no_proxy holds, the address, and whether it then goes without the proxy.
+EXEMPT = [
+    ("*", _NAME, True),
+    (" * ", _NAME, False),
+    ("x,*", _NAME, False),
+    ("a.example.org", _NAME, True),
+    ("a.example.org", "https://a.example.org:8443", True),
+    ("A.Example.ORG", _NAME, True),
+    ("example.org", _NAME, True),
+    (".example.org", _NAME, True),
+    (".example.org", "https://example.org", True),
+    ("org", _NAME, True),
+    ("example.org.", _NAME, True),
+    (".example.org.", _NAME, True),
+    ("..example.org", _NAME, False),
+    ("example.org..", _NAME, False),
+    ("*.example.org", _NAME, False),
+    ("ample.org", _NAME, False),
+    ("b.example.org", _NAME, False),
+    ("x.a.example.org", _NAME, False),
+    (".", _NAME, False),
+    (",", _NAME, False),
+    ("a.example.org:443", _NAME, False),
+    ("https://a.example.org", _NAME, False),
+    ("x,example.org", _NAME, True),
+    ("x , example.org", _NAME, True),
+    ("x example.org", _NAME, True),
+    ("x\texample.org y", _NAME, True),
+    (",,example.org,", _NAME, True),
+    ("x;example.org", _NAME, False),
+    ("x\nexample.org", _NAME, False),
+    ("10.1.2.3", _FOUR, True),
+    ("10.0.0.0/8", _FOUR, True),
+    ("10.1.2.3/8", _FOUR, True),
+    ("10.1.2.2/31", _FOUR, True),
+    ("10.1.2.1/31", _FOUR, False),
+    ("10.1.3.0/24", _FOUR, False),
+    ("10.1.2.3/32", _FOUR, True),
+    ("10.1.2.3/33", _FOUR, False),
+    ("10.1.2.3/255.0.0.0", _FOUR, False),
+    ("10.1.2.3/0", _FOUR, True),
+    ("0.0.0.0/0", _FOUR, False),
+    ("10/8", _FOUR, False),
+    ("10.*", _FOUR, False),
+    ("1.2.3", _FOUR, False),
+    (".1.2.3", _FOUR, False),
+    ("10.1.2.3.", _FOUR, False),
+    ("10.1.2.3:443", _FOUR, False),
+    ("10.0.0.0/8", _NAME, False),
+    ("10.0.0.0/8", "https://10.example.org", False),
+    ("x,192.168.0.0/16,10.0.0.0/8", _FOUR, True),
+    ("2001:db8::1", _SIX, True),
+    ("[2001:db8::1]:443", _SIX, False),
+    ("2001:db9::/32", _SIX, False),
+    ("10.0.0.0/8", _SIX, False),
+]
+# Networks of IPv6: curl's manual has them, and some of its versions compare the letters.
+EXEMPT_SIX = [
+    ("2001:db8::/32", _SIX, True),
+    ("2001:DB8:0::1", _SIX, True),
+    ("2001:db8::1/129", _SIX, False),
+    ("2001:db8::1/0", _SIX, True),
+    ("::/0", _SIX, False),
+]
+# Which variable counts: what is set, and whose proxy is taken.
+CHOICES: list[tuple[dict[str, str], str | None]] = [
+    ({"https_proxy": "one", "HTTPS_PROXY": "two"}, "one"),
+    ({"HTTPS_PROXY": "one", "all_proxy": "two"}, "one"),
+    ({"all_proxy": "one", "ALL_PROXY": "two"}, "one"),
+    ({"ALL_PROXY": "one"}, "one"),
+    ({"https_proxy": "", "HTTPS_PROXY": "one"}, "one"),
+    ({"https_proxy": "", "HTTPS_PROXY": "", "all_proxy": "one"}, "one"),
+    ({"http_proxy": "one", "HTTP_PROXY": "two"}, None),
+    ({"Https_Proxy": "one"}, None),
+    ({"https_proxy": "one", "no_proxy": "x", "NO_PROXY": "*"}, "one"),
+    ({"https_proxy": "one", "no_proxy": "*", "NO_PROXY": "x"}, None),
+    ({"https_proxy": "one", "no_proxy": "", "NO_PROXY": "*"}, None),
+    ({"https_proxy": "one", "No_Proxy": "*"}, "one"),
+    ({}, None),
+]
 
 
-@pytest.mark.parametrize(
-    "listed",
-    ["", ",", "ample.org", "b.example.org", "a.example.org:443", "org.", ".", "*.", "10.0.0.0/8", "a.example.org:9999999"],
-)
-def test_other_entries_exempt_nothing(listed: str) -> None:
-    """Part of a label, another port, a network: no match."""
-    assert proxy("https://a.example.org:8443", HTTPS_PROXY="http://p", NO_PROXY=listed) == "http://p"
+def _environ(names: dict[str, str], port: int) -> dict[str, str]:
+    """The variables, each proxy told by its user."""
+    return {
+        name: f"http://{value}@127.0.0.1:{port}" if value and not name.lower().startswith("no") else value
+        for name, value in names.items()
+    }
 
 
-@pytest.mark.parametrize(
-    ("listed", "exempt"),
-    [("[2001:db8::1]", True), ("[2001:db8::1]:443", True), ("[2001:db8::1]:80", False), ("2001:db8::1", True)],
-)
-def test_no_proxy_knows_ipv6(listed: str, *, exempt: bool) -> None:
-    """In brackets with or without a port, or bare."""
-    assert (proxy("https://[2001:db8::1]", HTTPS_PROXY="http://p", NO_PROXY=listed) is None) is exempt
+@pytest.mark.parametrize(("listed", "url", "exempt"), [*EXEMPT, *EXEMPT_SIX])
+def test_no_proxy_exempts_names_suffixes_and_networks(listed: str, url: str, *, exempt: bool) -> None:
+    """Each form of an entry that is one, and those that are none; with either spelling of the variable."""
+    for name in ("no_proxy", "NO_PROXY"):
+        assert (proxy(url, https_proxy="http://p", **{name: listed}) is None) is exempt
+
+
+@pytest.mark.parametrize(("names", "whose"), CHOICES)
+def test_one_variable_counts(names: dict[str, str], whose: str | None) -> None:
+    """Small letters before capitals, the special one before the general one; an empty one is none."""
+    assert proxy(_NAME, **_environ(names, 3128)) == (None if whose is None else f"http://{whose}@127.0.0.1:3128")
+
+
+class Curl:
+    """The real curl, and a listener that is proxy and platform to it: which of them it wanted is in its first bytes."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(10)
+        self.port: int = self.listener.getsockname()[1]
+
+    def asks(self, url: str, environ: dict[str, str]) -> str | None:
+        """Whose proxy is asked for this address, or None if the address itself is called."""
+        # Nothing is looked up and nothing leaves this machine: a direct call comes here too.
+        command = [self.path, "-q", "-s", "--max-time", "10", "--connect-to", f"::127.0.0.1:{self.port}", url]
+        with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            connection, _ = self.listener.accept()
+            with connection:
+                head = connection.recv(4096)
+        if head.startswith(b"\x16"):  # TLS begins
+            return None
+        user = re.search(rb"Proxy-Authorization: Basic (\S+)", head)
+        assert head.startswith(b"CONNECT "), head
+        assert user, head
+        return base64.b64decode(user[1]).decode().partition(":")[0]
+
+
+@pytest.fixture(scope="module")
+def curl() -> Iterator[Curl]:
+    """One that knows networks in no_proxy."""
+    path = shutil.which("curl")
+    if path is None:
+        pytest.skip("no curl on this machine: apt-get install curl")
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    version = re.match(r"curl (\d+)\.(\d+)", told)
+    assert version
+    if (int(version[1]), int(version[2])) < (7, 86):
+        pytest.skip("this curl is older than 7.86 and knows no networks in no_proxy")
+    found = Curl(path)
+    yield found
+    found.listener.close()
+
+
+def test_the_rules_are_curls(curl: Curl) -> None:
+    """The same proxy for the same variables and addresses, by each row of the tables above."""
+    rows = [
+        *(({"https_proxy": "one", "no_proxy": listed}, url) for listed, url, _ in EXEMPT),
+        *((names, _NAME) for names, _ in CHOICES),
+    ]
+    for names, url in rows:
+        environ = _environ(names, curl.port)
+        whose = curl.asks(url, environ)
+        assert (names, url, proxy(url, **environ)) == (names, url, whose and f"http://{whose}@127.0.0.1:{curl.port}")
+
+
+def test_curls_own_port_of_a_proxy(curl: Curl) -> None:
+    """Where the address names none."""
+    environ = {"https_proxy": "127.9.8.7"}
+    told = subprocess.run([curl.path, "-q", "-sS", _NAME], env=environ, capture_output=True, text=True, check=False).stderr
+    assert "127.9.8.7 port 1080" in told
+    assert proxy(_NAME, **environ) == "http://127.9.8.7:1080"
+
+
+@pytest.mark.parametrize("scheme", ["socks", "socks4", "socks4a", "socks5", "SOCKS5H"])
+def test_a_socks_proxy_is_named_as_unsupported(scheme: str) -> None:
+    """By the word that whoever set it knows it by."""
+    with pytest.raises(UsageError, match=r"^all_proxy: SOCKS proxies are not supported$") as caught:
+        proxy("https://a", all_proxy=f"{scheme}://u:hunter2@p:1080")
+    assert "http://" in caught.value.hint
+
+
+def test_tls_to_a_proxy_is_refused() -> None:
+    """It would be spoken to in clear, and its password with it."""
+    with pytest.raises(UsageError, match=r"^HTTPS_PROXY: .*TLS to a proxy is not supported$") as caught:
+        proxy("https://a", HTTPS_PROXY="https://u:hunter2@p:443")
+    assert "http://" in caught.value.hint
+    assert "hunter2" not in caught.value.message + caught.value.hint
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "socks5://u:hunter2@p",
+        "https://u:hunter2@p",
+        "ftp://u:hunter2@p",
+        "//u:hunter2@p",
         "http://",
         "http://p:0",
         "http://p/path",

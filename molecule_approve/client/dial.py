@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import re
 import socket
 import ssl
@@ -15,9 +16,10 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molecule_approve.errors import CredentialError, PlatformError, UnavailableError
+from molecule_approve.errors import ConfigError, CredentialError, PlatformError, UnavailableError
 
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
@@ -66,12 +68,47 @@ def tls_context() -> ssl.SSLContext:
     """What TLS trusts: the system's authorities (SSL_CERT_FILE and SSL_CERT_DIR included) and certifi's.
 
     There is no switch to turn verification off. The system's store alone would fail in an image that ships none.
+
+    Raises:
+        ConfigError: SSL_CERT_FILE or SSL_CERT_DIR is set and cannot be used; OpenSSL would pass over that in silence.
+
     """
     import certifi  # noqa: PLC0415 - only https:// needs it
 
+    _check_authorities(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
+
+
+def _check_authorities(file: str | None, folders: str | None) -> None:
+    if file:
+        alone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            alone.load_verify_locations(file)
+        except ssl.SSLError:  # it holds nothing at all; below it is told apart from one that holds something else
+            pass
+        except OSError as exc:
+            raise ConfigError(
+                f"SSL_CERT_FILE names {file}, which cannot be read: {exc.strerror}", hint="correct or unset SSL_CERT_FILE"
+            ) from exc
+        if not alone.cert_store_stats()["x509"]:
+            raise ConfigError(
+                f"SSL_CERT_FILE names {file}, which holds no certificate in PEM", hint="correct or unset SSL_CERT_FILE"
+            )
+    # A list, of which some may be missing: the folders of several systems are usual in one.
+    if folders and not any(map(_holds_hashes, folders.split(os.pathsep))):
+        raise ConfigError(
+            f"SSL_CERT_DIR names {folders}, where no certificate is found",
+            hint="correct or unset it; `openssl rehash FOLDER` gives certificates the names by which they are found",
+        )
+
+
+def _holds_hashes(folder: str) -> bool:
+    try:
+        return folder != "" and any(re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", file.name) for file in Path(folder).iterdir())
+    except OSError:
+        return False
 
 
 def resolve(
@@ -177,14 +214,16 @@ def _connect_unix(path: str, deadline: Deadline, grip: Grip) -> socket.socket:
     return sock
 
 
-def _read_head(sock: socket.socket, deadline: Deadline) -> bytes:
+def _read_head(sock: socket.socket, name: str, deadline: Deadline) -> bytes:
     head = b""
     # Byte by byte: what follows the head belongs to TLS, and must stay in the socket.
     while not head.endswith(b"\r\n\r\n"):
         sock.settimeout(max(deadline.left(), _SHORTEST))
         byte = sock.recv(1)
         if not byte or len(head) >= _HEAD_LIMIT:
-            raise UnavailableError("the proxy gave no answer that can be understood", maybe_sent=False, hint=_PROXY_HINT)
+            raise UnavailableError(
+                f"the proxy {name} gave no answer that can be understood", maybe_sent=False, hint=_PROXY_HINT
+            )
         head += byte
     return head
 
@@ -198,7 +237,7 @@ def _connect_request(proxy: urllib.parse.SplitResult, host: str, port: int) -> b
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def _check_tunnel(head: bytes) -> None:
+def _check_tunnel(head: bytes, name: str) -> None:
     """Whether the proxy opened the tunnel; what it says instead is an error of ours."""
     first = head.split(b"\r\n", 1)[0].decode("latin-1")
     found = re.match(r"HTTP/1\.[01] ([1-5]\d\d)(?: |\Z)", first, re.ASCII)
@@ -206,25 +245,31 @@ def _check_tunnel(head: bytes) -> None:
         return
     if found is not None and found[1] == "407":
         raise CredentialError(
-            "the proxy wants other credentials (407)",
+            f"the proxy {name} wants other credentials (407)",
             status=407,
             hint="put them into HTTPS_PROXY: http://user:password@host",
         )
-    raise UnavailableError(f"the proxy refuses the tunnel: {first[:200]}", maybe_sent=False, hint=_PROXY_HINT)
+    raise UnavailableError(f"the proxy {name} refuses the tunnel: {first[:200]}", maybe_sent=False, hint=_PROXY_HINT)
 
 
 def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
     """A connection through a proxy's CONNECT (RFC 9110, 9.3.6)."""
     parts = urllib.parse.urlsplit(proxy.reveal())
-    sock = _connect(parts.hostname or "", parts.port or 80, deadline, grip)
+    name = parts.netloc.rpartition("@")[2]  # never its password
+    try:
+        sock = _connect(*address_of(parts.geturl()), deadline, grip)
+    except UnavailableError as exc:
+        raise UnavailableError(
+            f"the proxy {name} cannot be reached: {exc.message}", maybe_sent=False, hint=_PROXY_HINT
+        ) from exc
     try:
         with _closed_on_failure(sock):
             sock.settimeout(max(deadline.left(), _SHORTEST))
             sock.sendall(_connect_request(parts, host, port))
-            _check_tunnel(_read_head(sock, deadline))
+            _check_tunnel(_read_head(sock, name, deadline), name)
     except OSError as exc:
         raise UnavailableError(
-            f"the proxy does not answer: {exc.strerror or exc}", maybe_sent=False, hint=_PROXY_HINT
+            f"the proxy {name} does not answer: {exc.strerror or exc}", maybe_sent=False, hint=_PROXY_HINT
         ) from exc
     return sock
 

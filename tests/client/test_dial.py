@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.client.dial import Grip, address_of, dial, resolve, start_tls, tls_context
-from molecule_approve.errors import CredentialError, PlatformError, UnavailableError
+from molecule_approve.errors import ConfigError, CredentialError, PlatformError, UnavailableError
 from molecule_approve.model import Secret
 from tests.client.fakes import Peer, endpoint, soon
 
@@ -229,6 +231,7 @@ def test_a_proxy_that_wants_credentials() -> None:
     ):
         through(peer)
     assert (caught.value.status, "HTTPS_PROXY" in caught.value.hint) == (407, True)
+    assert re.match(r"the proxy 127\.0\.0\.1:\d+ wants", caught.value.message)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +249,7 @@ def test_a_proxy_that_refuses(answer: bytes) -> None:
     with Peer(proxying(answer, [])) as peer, pytest.raises(UnavailableError, match="refuses the tunnel") as caught:
         through(peer)
     assert not caught.value.maybe_sent
+    assert re.match(r"the proxy 127\.0\.0\.1:\d+ refuses", caught.value.message)
 
 
 def test_a_proxy_that_babbles() -> None:
@@ -265,14 +269,17 @@ def test_a_proxy_that_hangs_up() -> None:
 
 def test_a_proxy_that_says_nothing() -> None:
     """A silent proxy costs the time that there is, and no more."""
-    with Peer(silent) as peer, within(0.2, 1.0), pytest.raises(UnavailableError, match="the proxy does not answer"):
+    with Peer(silent) as peer, within(0.2, 1.0), pytest.raises(UnavailableError, match=f":{peer.port} does not answer"):
         dial(endpoint("https://platform.invalid", proxy=Secret(f"http://127.0.0.1:{peer.port}")), soon(0.2), Grip())
 
 
-def test_the_proxys_password_is_in_no_message() -> None:
-    """What cannot be reached is named without its credentials."""
-    with pytest.raises(UnavailableError) as caught:
-        dial(endpoint("https://platform.invalid", proxy=Secret("http://me:hush@127.0.0.1:1")), soon(), Grip())
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "proxy.invalid:3128"])
+def test_a_dead_proxy_is_named_without_its_password(address: str) -> None:
+    """It is the proxy that cannot be reached, and its variable that the hint speaks of."""
+    with pytest.raises(UnavailableError, match=f"^the proxy {address} cannot be reached: ") as caught:
+        dial(endpoint("https://platform.invalid", proxy=Secret(f"http://me:hush@{address}")), soon(), Grip())
+    assert not caught.value.maybe_sent
+    assert "HTTPS_PROXY" in caught.value.hint
     assert "hush" not in caught.value.message + caught.value.hint
 
 
@@ -298,6 +305,43 @@ def secured(peer: Peer, host: str = "localhost", seconds: float = 5.0, grip: Gri
 def test_a_certificate_of_ones_own_authority(trusted: Certificate) -> None:
     """A certificate that SSL_CERT_FILE names is trusted."""
     with Peer(greeting(trusted.server)) as peer, secured(peer) as sock:
+        assert sock.recv(5) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "cannot be read: No such file"),
+        ("", "holds no certificate"),
+        ("not a certificate\n", "holds no certificate"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "holds no certificate"),
+    ],
+)
+def test_a_file_of_authorities_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, complaint: str
+) -> None:
+    """It is named with its path before anybody is called; OpenSSL would pass over it in silence."""
+    file = tmp_path / "authorities.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(ConfigError, match=f"^SSL_CERT_FILE names {file}, which {complaint}") as caught:
+        tls_context()
+    assert "SSL_CERT_FILE" in caught.value.hint
+
+
+def test_a_folder_of_authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: Certificate) -> None:
+    """Of several one with certificates is enough; they count under the names by which OpenSSL finds them."""
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    (folder / "mine.pem").write_bytes(certificate.file.read_bytes())
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere::{folder}")
+    with pytest.raises(ConfigError, match=f"^SSL_CERT_DIR names /nowhere::{folder}, where no certificate") as caught:
+        tls_context()
+    assert "rehash" in caught.value.hint
+    subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
+    with Peer(greeting(certificate.server)) as peer, secured(peer) as sock:
         assert sock.recv(5) == b"hello"
 
 

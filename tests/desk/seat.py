@@ -105,12 +105,28 @@ class Seat:
         expect(self.page.locator(f'.card[data-id="{approval_id}"][data-state=ended]')).to_be_visible()
         return self.card(approval_id)
 
+    def decide(self, card: Locator, verb: str = "approve") -> None:
+        """Choose with the mouse, wait until the question takes an answer, and confirm."""
+        card.locator(f".{verb}").click()
+        self.asked(card).click()
+
+    def asked(self, card: Locator) -> Locator:
+        """The button that confirms, after the moment in which it rests."""
+        expect(card.locator(".confirm")).to_be_visible()
+        self.page.clock.fast_forward(ARMING)
+        expect(card.locator(".yes")).to_have_attribute("aria-disabled", "false")
+        return card.locator(".yes")
+
     def press(self, button: Locator) -> None:
         """Press and release where the button is, whether or not it works: as a hand does that does not look."""
         button.scroll_into_view_if_needed()
         box = button.bounding_box()
         assert box is not None
         self.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    def misled(self, path: str, **answer: Any) -> None:  # noqa: ANN401 - what Route.fulfill takes
+        """Let something on the way answer calls of this path in the server's place."""
+        self.page.route(path, lambda route: route.fulfill(**answer))
 
     def heard(self) -> str:
         """All that a screen reader was told."""

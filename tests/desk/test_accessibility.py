@@ -137,7 +137,7 @@ def test_arrivals_and_results_are_announced(seat: Seat) -> None:
     expect(region).to_have_text("")
     first = seat.desk.ask("deploy", context={"user": "mara", "host": "laptop"})
     expect(region).to_contain_text("New request: mara@laptop asks: deploy")
-    seat.armed(first).locator(".approve").click()
+    seat.decide(seat.armed(first))
     expect(region).to_contain_text("Approved by you: deploy")
     seat.page.reload()
     seat.live()

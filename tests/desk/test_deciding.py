@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def test_a_request_arrives_and_is_approved(seat: Seat, tmp_path: Path) -> None:
         expect(card.locator(".action")).to_have_text("kubectl apply -f x")
         for text in ("release day", "tester", str(tmp_path), "ticket", "OPS-12"):
             expect(card).to_contain_text(text)
-        card.locator(".approve").click()
+        seat.decide(card)
         told = ended(run)
     assert (told.code, told.out) == (0, "approved by alice\n")
     expect(seat.page.locator(".past .verdict")).to_contain_text("Approved by alice")
@@ -38,7 +39,7 @@ def test_another_is_denied_with_a_comment(seat: Seat, tmp_path: Path) -> None:
     with asking(seat.desk, tmp_path, "--", "drop the table") as run:
         card = seat.page.locator(".card")
         card.get_by_label("Comment").fill("not on a Friday")
-        card.locator(".deny").click()
+        seat.decide(card, "deny")
         told = ended(run)
     assert (told.code, told.out) == (77, "denied by alice: not on a Friday\n")
     expect(seat.page.locator(".past-comment")).to_have_text("not on a Friday")
@@ -54,7 +55,7 @@ def test_a_late_click_is_told_who_won(seat: Seat) -> None:
         route.continue_()  # type: ignore[attr-defined]  # a Route
 
     seat.page.route("**/decide", meanwhile)
-    card.locator(".approve").click()
+    seat.decide(card)
     expect(seat.ended(first)).to_contain_text("Too late. Denied by alice")
     expect(card).to_contain_text("I was faster")
     card.get_by_role("button", name="Dismiss").click()
@@ -67,26 +68,85 @@ def test_two_tabs_agree(seat: Seat, new_seat: NewSeat) -> None:
     other = new_seat().sign_in()
     first = seat.desk.ask("deploy")
     other.armed(first)
-    seat.armed(first).locator(".approve").click()
+    seat.decide(seat.armed(first))
     expect(other.ended(first)).to_contain_text("Approved by alice")
     expect(other.card(first).locator(".approve")).to_be_hidden()
     expect(other.page.locator(".past")).to_contain_text("deploy")
 
 
-def test_a_double_click_decides_once(seat: Seat) -> None:
-    """One call, and the next request, which may come to lie under the pointer, stays as it is."""
+def _decisions(seat: Seat) -> list[str]:
+    """Filled with each call that decides."""
     calls: list[str] = []
     seat.page.on("request", lambda call: calls.append(call.url) if call.url.endswith("/decide") else None)
+    return calls
+
+
+@pytest.mark.parametrize("verb", ["approve", "deny"])
+def test_a_double_click_only_chooses(seat: Seat, verb: str) -> None:
+    """Its second click passes no second step, and neither does a quick one on the button that confirms."""
+    calls = _decisions(seat)
+    card = seat.armed(seat.desk.ask("deploy"))
+    seat.page.clock.pause_at(seat.page.evaluate("Date.now() / 1000 + 1"))
+    card.locator(f".{verb}").dblclick()
+    expect(card.locator(".confirm")).to_be_visible()
+    expect(card.locator(".yes")).to_have_attribute("aria-disabled", "true")
+    seat.press(card.locator(".yes"))
+    card.locator(".yes").dblclick(force=True)
+    expect(card).to_have_attribute("data-state", "waiting")
+    assert calls == []
+
+
+@pytest.mark.parametrize("verb", ["approve", "deny"])
+@pytest.mark.parametrize(("width", "touch"), [(1280, False), (390, True)])
+def test_who_clicks_on_at_one_place_decides_nothing(new_seat: NewSeat, verb: str, width: int, *, touch: bool) -> None:
+    """Mouse or finger, however slowly, also at the window's edge, where the question is scrolled into sight."""
+    seat = new_seat(viewport={"width": width, "height": 560}, has_touch=touch, is_mobile=touch).sign_in()
+    calls = _decisions(seat)
+    card = seat.armed(seat.desk.ask("deploy", reason="a reason"))
+    button = card.locator(f".{verb}")
+    button.evaluate("node => node.scrollIntoView({block: 'end'})")
+    box = button.bounding_box()
+    assert box is not None
+    asked = 0
+    for part in (0.02, 0.5, 0.98):
+        for _ in range(4):
+            seat.armed(str(card.get_attribute("data-id")))
+            strike = seat.page.touchscreen.tap if touch else seat.page.mouse.click
+            strike(box["x"] + part * box["width"], box["y"] + box["height"] / 2)
+            asked += card.locator(".confirm").is_visible()
+    assert asked > 0
+    assert calls == []
+    expect(card).to_have_attribute("data-state", "waiting")
+
+
+def test_a_tap_chooses_and_another_one_confirms(new_seat: NewSeat) -> None:
+    """As with the mouse: the first asks, with the comment at hand; the second decides."""
+    seat = new_seat(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).sign_in()
+    first = seat.desk.ask("deploy")
+    card = seat.armed(first)
+    card.locator(".deny").tap()
+    expect(card.get_by_role("group", name="Deny this request?")).to_be_focused()
+    expect(card.locator(".keys")).to_be_hidden()
+    card.get_by_label("Comment").fill("not now")
+    seat.asked(card).tap()
+    seat.ended(first)
+    assert (seat.status(first), seat.desk.one(first)["comment"]) == ("denied", "not now")
+
+
+def test_one_question_at_a_time(seat: Seat) -> None:
+    """Choosing for one request takes back what was chosen for another: no panel is left for a stray click."""
     first, second = seat.desk.ask("one"), seat.desk.ask("two")
     seat.armed(second)
-    seat.armed(first).locator(".approve").dblclick()
-    seat.ended(first)
-    assert len(calls) == 1
-    assert (seat.status(first), seat.status(second)) == ("approved", "pending")
+    seat.armed(first).locator(".approve").click()
+    expect(seat.card(first).locator(".confirm")).to_be_visible()
+    seat.armed(second).locator(".deny").click()
+    expect(seat.card(second).locator(".confirm")).to_be_visible()
+    expect(seat.card(first).locator(".confirm")).to_be_hidden()
+    expect(seat.card(first).locator(".choices")).to_be_visible()
 
 
 def test_buttons_work_only_after_a_moment(new_seat: NewSeat) -> None:
-    """A click at the place where a request just appeared does nothing; a second later it decides."""
+    """A click at the place where a request or a question just appeared does nothing; a second later it is taken."""
     seat = new_seat()
     seat.sign_in()
     seat.page.clock.pause_at(seat.page.evaluate("Date.now() / 1000 + 1"))
@@ -96,22 +156,36 @@ def test_buttons_work_only_after_a_moment(new_seat: NewSeat) -> None:
     seat.page.clock.run_for(ARMING - 200)
     expect(card.locator(".approve")).to_have_attribute("aria-disabled", "true")
     seat.press(card.locator(".approve"))
-    expect(card).to_have_attribute("data-state", "waiting")
+    expect(card.locator(".confirm")).to_be_hidden()
     seat.page.clock.run_for(200)
     expect(card.locator(".approve")).to_have_attribute("aria-disabled", "false")
-    assert seat.status(first) == "pending"
     seat.press(card.locator(".approve"))
+    expect(card.locator(".confirm")).to_be_visible()
+    seat.page.clock.run_for(ARMING - 200)
+    seat.press(card.locator(".yes"))
+    expect(card).to_have_attribute("data-state", "waiting")
+    assert seat.status(first) == "pending"
+    seat.page.clock.run_for(200)
+    seat.press(card.locator(".yes"))
     seat.ended(first)
     assert seat.status(first) == "approved"
 
 
 def test_what_moved_works_only_after_a_moment(seat: Seat) -> None:
-    """When a card goes away, the buttons of those that move up are let go for a moment."""
-    first, second = seat.desk.ask("one"), seat.desk.ask("two")
+    """When a card goes away, the buttons of those that move up are let go for a moment, those that confirm too."""
+    for chosen in (False, True):
+        _move_up(seat, seat.desk.ask("one"), seat.desk.ask("two"), chosen=chosen)
+
+
+def _move_up(seat: Seat, first: str, second: str, *, chosen: bool) -> None:
     seat.armed(second)
-    seat.armed(first).locator(".deny").click()
+    seat.decide(seat.armed(first), "deny")
     seat.ended(first)
     card = seat.card(second)
+    if chosen:
+        card.locator(".approve").click()
+        seat.asked(card)
+    expect(card).to_have_attribute("data-armed", "true")
     # Seen by the page itself, in the moment after the first card went.
     seat.page.evaluate(
         """id => {
@@ -124,6 +198,10 @@ def test_what_moved_works_only_after_a_moment(seat: Seat) -> None:
     seat.card(first).get_by_role("button", name="Dismiss").click()
     expect(seat.page.locator("body")).to_have_attribute("data-rested", "yes")
     expect(card).to_have_attribute("data-armed", "true")
+    seat.page.evaluate("delete document.body.dataset.rested")
+    seat.desk.decide(second)
+    seat.ended(second)
+    card.get_by_role("button", name="Dismiss").click()
 
 
 def test_a_press_that_began_elsewhere_is_none(seat: Seat) -> None:
@@ -136,7 +214,15 @@ def test_a_press_that_began_elsewhere_is_none(seat: Seat) -> None:
         seat.page.mouse.down()
         end.hover()
         seat.page.mouse.up()
-    expect(card).to_have_attribute("data-state", "waiting")
+    expect(card.locator(".confirm")).to_be_hidden()
+    approve.click()
+    yes = seat.asked(card)
+    for start, end in ((card.locator(".back"), yes), (yes, card.locator(".back")), (card.locator(".action"), yes)):
+        start.hover()
+        seat.page.mouse.down()
+        end.hover()
+        seat.page.mouse.up()
+    expect(card.locator(".confirm")).to_be_visible()
     assert seat.status(first) == "pending"
 
 
@@ -146,6 +232,10 @@ def test_the_other_mouse_buttons_decide_nothing(seat: Seat) -> None:
     card = seat.armed(first)
     card.locator(".approve").click(button="right")
     card.locator(".approve").click(button="middle")
+    expect(card.locator(".confirm")).to_be_hidden()
+    card.locator(".approve").click()
+    for button in ("right", "middle"):
+        seat.asked(card).click(button=button)
     expect(card).to_have_attribute("data-state", "waiting")
 
 
@@ -159,10 +249,10 @@ def test_a_long_text_must_be_opened_before_it_is_approved(seat: Seat, field: str
     expect(card.locator(".deny")).to_have_attribute("aria-disabled", "false")
     seat.press(card.locator(".approve"))
     expect(card.locator(".hint")).to_contain_text("open the long text")
-    assert seat.status(first) == "pending"
+    expect(card.locator(".confirm")).to_be_hidden()
     card.get_by_role("button", name="Show all of it (2,003 characters, 1 line)").click()
     expect(card.locator(".words", has_text="END")).to_have_text(text)
-    seat.armed(first).locator(".approve").click()
+    seat.decide(seat.armed(first))
     seat.ended(first)
     assert seat.status(first) == "approved"
 
@@ -173,11 +263,52 @@ def test_what_the_server_refuses_is_told_and_can_be_tried_again(seat: Seat) -> N
     seat.page.route("**/decide", lambda route: route.fulfill(status=503, json={"error": "the database is away"}), times=1)
     card = seat.armed(first)
     card.get_by_label("Comment").fill("well")
-    card.locator(".approve").click()
+    seat.decide(card)
     expect(card.locator(".hint")).to_have_text("Not decided: the database is away.")
-    seat.armed(first).locator(".approve").click()
+    seat.decide(seat.armed(first))
     seat.ended(first)
     assert seat.desk.one(first)["comment"] == "well"
+
+
+_PAGE = {"content_type": "text/html", "body": "<h1>Welcome to the guests' network</h1>"}
+_OTHER = "00000000-0000-4000-8000-000000000000"
+
+
+def _foreign(approval_id: str) -> Iterator[dict[str, Any]]:
+    """Answers to "approve" that the server did not give, or that do not say that this request is approved."""
+    yield from ({**_PAGE, "status": status} for status in (200, 201, 401, 403, 404, 409, 502))
+    yield {"status": 204}
+    yield {"status": 302, "headers": {"Location": "/"}}
+    for status, body in [
+        (200, {}),
+        (200, None),
+        (200, [approval_id, "approved"]),
+        (200, {"approval_id": approval_id}),
+        (200, {"status": "approved"}),
+        (200, {"approval_id": _OTHER, "status": "approved"}),
+        (200, {"approval_id": approval_id, "status": "denied"}),
+        (200, {"approval_id": approval_id, "status": "pending"}),
+        (409, {"approval_id": _OTHER, "status": "approved", "decided_by": "mallory"}),
+    ]:
+        yield {"status": status, "json": body}
+
+
+def test_what_does_not_say_that_it_is_decided_is_no_success(seat: Seat) -> None:
+    """A portal's page with 200, a redirect, another request's answer: the page says that it does not know, and stays."""
+    first = seat.desk.ask("deploy")
+    for answer in _foreign(first):
+        seat.page.evaluate("document.getElementById('announcements').replaceChildren()")
+        seat.misled("**/decide", **answer)
+        card = seat.armed(first)
+        seat.decide(card)
+        expect(card.locator(".hint")).to_contain_text("Whether it was decided will show in a moment.")
+        assert "by you" not in seat.heard()
+        assert "Too late" not in seat.heard()
+        seat.page.unroute("**/decide")
+    expect(seat.page.locator(".past")).to_have_count(0)
+    assert seat.status(first) == "pending"
+    seat.decide(seat.armed(first))
+    expect(seat.ended(first)).to_contain_text("Approved by you")
 
 
 def test_an_answer_that_never_came_is_looked_up(seat: Seat) -> None:
@@ -189,7 +320,7 @@ def test_an_answer_that_never_came_is_looked_up(seat: Seat) -> None:
         route.abort()  # type: ignore[attr-defined]  # a Route
 
     seat.page.route("**/decide", swallow)
-    seat.armed(first).locator(".approve").click()
+    seat.decide(seat.armed(first))
     expect(seat.ended(first)).to_contain_text("Approved by alice")
     assert "No answer came" in seat.heard()
 

@@ -96,6 +96,23 @@ def test_enter_on_the_button_only_chooses(seat: Seat, card: Locator) -> None:
     expect(card).to_have_attribute("data-state", "ended")
 
 
+def test_enter_held_down_on_the_button_that_confirms_decides_nothing(seat: Seat, card: Locator) -> None:
+    """From before it worked until long after: it must be let go and pressed anew."""
+    card.locator(".approve").focus()
+    seat.page.keyboard.press("Enter")
+    seat.page.keyboard.press("Tab")
+    expect(card.locator(".yes")).to_be_focused()
+    for _ in range(3):
+        seat.page.keyboard.down("Enter")
+        seat.page.clock.fast_forward(ARMING)
+    expect(card.locator(".yes")).to_have_attribute("aria-disabled", "false")
+    seat.page.keyboard.down("Enter")
+    seat.page.keyboard.up("Enter")
+    expect(card).to_have_attribute("data-state", "waiting")
+    seat.page.keyboard.press("Enter")
+    expect(card).to_have_attribute("data-state", "ended")
+
+
 def test_typing_a_comment_triggers_nothing(seat: Seat, card: Locator) -> None:
     """C goes into the field, where letters are letters and Enter is a new line; Escape leaves it."""
     seat.page.keyboard.press("c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import unicodedata
@@ -39,8 +40,9 @@ def test_script_and_escapes_in_every_field_are_text(seat: Seat) -> None:
         expect(card.locator(".fact", has=seat.page.get_by_text(label, exact=True)).locator("dd")).to_have_text(whole)
     assert card.locator("img, script, a").count() == 0
     assert card.locator(".hidden").count() >= 6 * 10
+    expect(card.locator(".reason").get_by_role("img", name="hidden character U+202E")).to_have_text("U+202E")
     card.get_by_label("Comment").fill(HOSTILE)
-    card.locator(".deny").click()
+    seat.decide(card, "deny")
     expect(seat.page.locator(".past-comment")).to_have_text(HOSTILE)
     assert seat.page.title() == "Approvals"
     assert not any(is_hidden(character) and character != "\n" for character in seat.page.locator("body").inner_text())
@@ -61,6 +63,21 @@ def test_the_page_and_the_terminal_hide_the_same(seat: Seat) -> None:
     python = {code for span in spans for code in range(*span) if is_hidden(chr(code))}
     assert mine - python == set()
     assert {code for code in python - mine if unicodedata.category(chr(code)) != "Cn"} == set()
+
+
+def test_what_poses_as_a_mark_is_told_from_one(seat: Seat) -> None:
+    """Where a hidden character is written in plain letters, no two texts look alike; other texts stay as they are."""
+    texts = [
+        "".join(parts) for size in range(6) for parts in itertools.product(("[", "U+000A", "]", "\n", "\u202e"), repeat=size)
+    ]
+    kept = ["deploy", "a[0] = [[1], 2]", "U+202E", "[u+]"]
+    shown = seat.page.evaluate(
+        "async texts => { const {plain} = await import('/static/text.js'); return texts.map(plain); }", texts + kept
+    )
+    assert len(set(shown[: len(texts)])) == len(texts)
+    assert shown[len(texts) :] == kept
+    assert shown[texts.index("[U+000A]")] == "[[U+000A]"
+    assert shown[texts.index("\n")] == "[U+000A]"
 
 
 def test_links_lead_only_where_they_say(seat: Seat) -> None:

@@ -126,14 +126,26 @@ def test_signing_out_ends_it_in_every_tab(seat: Seat) -> None:
     _is_over(seat, token)
 
 
+def test_signing_out_without_the_servers_word_says_so(seat: Seat) -> None:
+    """A portal's page is no "ended": here the session is gone, and the server still has it."""
+    token = _held(seat)
+    seat.misled("**/desk/session/end", status=200, content_type="text/html", body="<h1>Welcome</h1>")
+    seat.page.get_by_role("button", name="Sign out").click()
+    signed_out(seat, "The server did not say so")
+    with seat.desk.client(token) as client:
+        assert client.get("/desk/requests").status_code == 200
+
+
 def test_an_expired_session_shows_the_way_in(seat: Seat) -> None:
     """Taken away under an open page: the click decides nothing, and says why."""
     first = seat.desk.ask("deploy")
     card = seat.armed(first)
+    card.locator(".approve").click()
+    yes = seat.asked(card)
     with credentials.opened(seat.desk.server.places) as store:
         credentials.revoke(store, "alice")
     # Sooner than the server looks for what was revoked, or just after: the end is the same.
-    seat.press(card.locator(".approve"))
+    seat.press(yes)
     signed_out(seat, ENDED)
     assert seat.status(first) == "pending"
 
@@ -146,6 +158,22 @@ def test_a_server_that_starts_again_knows_no_session(seat: Seat, house: Places) 
     with Running(Plan(house, port=port)):
         seat.page.get_by_role("button", name="Try now").click()
         signed_out(seat, ENDED)
+
+
+def test_a_portal_that_answers_is_no_server(seat: Seat) -> None:
+    """Its pages, whatever their status, are a lost connection: nobody is signed out by them, and nothing is shown."""
+    first = seat.desk.ask("deploy")
+    card = seat.armed(first)
+    for status in (200, 401, 403):
+        seat.misled("**/desk/requests", status=status, content_type="text/html", body="<h1>Please sign in</h1>")
+        other = seat.desk.ask("another")
+        expect(seat.page.locator("#lost")).to_be_visible()
+        expect(card.locator(".approve")).to_have_attribute("aria-disabled", "true")
+        seat.page.unroute("**/desk/requests")
+        seat.page.get_by_role("button", name="Try now").click()
+        seat.live()
+        seat.card(other).wait_for()
+    expect(card).to_have_attribute("data-state", "waiting")
 
 
 def test_a_lost_connection_comes_back(home: Path, new_seat: NewSeat) -> None:
@@ -176,7 +204,7 @@ def _lose_and_find(seat: Seat, desk: Desk, proxy: Proxy) -> None:
     expect(seat.ended(first)).to_contain_text("Denied by alice")
     seat.live()
     expect(seat.page.locator("#lost")).to_be_hidden()
-    seat.armed(second).locator(".approve").click()
+    seat.decide(seat.armed(second))
     seat.ended(second)
     assert "The connection is lost" in seat.heard()
     assert "The connection is back" in seat.heard()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.integration import faults_answer, faults_host, faults_late, faults_link, faults_setup, faults_signals
+from tests.integration import (
+    faults_answer,
+    faults_host,
+    faults_late,
+    faults_link,
+    faults_proxy,
+    faults_setup,
+    faults_signals,
+)
 
 if TYPE_CHECKING:
     from tests.integration.fault import Fault
@@ -95,12 +103,17 @@ EXAMPLES = {
         "double click",
         "a stale page",
     ),
+    **faults_proxy.EXAMPLES,
 }
 
 SOCKET_ONLY = set(EXAMPLES["the socket"])
 """What only one path can meet: there is no socket where the program polls."""
 
-BEFORE_THE_PATH = {*EXAMPLES["configuration"], *EXAMPLES["the disk"]}
+BEFORE_THE_PATH = {
+    *EXAMPLES["configuration"],
+    *EXAMPLES["the disk"],
+    *(example for examples in faults_proxy.EXAMPLES.values() for example in examples),
+}
 """What stops the program before it takes either path; one of them shows it."""
 
 TABLE: tuple[Fault, ...] = (
@@ -110,4 +123,5 @@ TABLE: tuple[Fault, ...] = (
     *faults_signals.ROWS,
     *faults_setup.ROWS,
     *faults_late.ROWS,
+    *faults_proxy.ROWS,
 )

@@ -1,7 +1,8 @@
 // One request that waits: all of it on a card, and how a person decides it. Nothing is decided by accident:
+//  * a click, a tap or a key only chooses; the panel that opens then asks, and a second, deliberate step confirms;
+//  * what confirms stands on the other side than what was clicked: who clicks on at the same place goes back and forth;
 //  * a click counts only if the button was pressed and released while it was armed, and only the first of a double click;
-//  * buttons are armed a moment after the request appeared or moved, so that no click meant for something else hits them;
-//  * a key only chooses; another, deliberate one confirms; what a keyboard "clicks" only chooses as well.
+//  * buttons are armed a moment after they appeared or moved, so that no click meant for something else hits them.
 // What becomes of a decision is its owner's matter.
 
 import { Fold, asker, factsOf } from "./facts.js";
@@ -23,7 +24,7 @@ function* part(node, ...classes) {
   }
 }
 
-/** `owner` has `decide(card, decision, comment)`, `say(text)`, `steady(change)` and `connected`. */
+/** `owner` has `decide(card, decision, comment)`, `chosen(card)`, `say(text)`, `steady(change)` and `connected`. */
 export class Card {
   constructor(request, owner) {
     this.request = request;
@@ -103,26 +104,24 @@ export class Card {
 
   listen() {
     for (const [decision, button] of Object.entries(this.buttons)) {
-      this.press(button, () => this.decide(decision), () => this.choose(decision));
+      this.press(button, () => this.choose(decision));
     }
-    this.press(this.yes, () => this.decide(this.choice), () => this.decide(this.choice));
+    this.press(this.yes, () => this.decide(this.choice));
     this.back.addEventListener("click", () => this.unchoose());
     const [dismiss] = part(this.place, "dismiss");
     dismiss.addEventListener("click", () => this.owner.dismiss(this));
   }
 
-  /** `clicked` for a pointer that went down and up on the armed button; `keyed` for Enter, space and screen readers. */
-  press(button, clicked, keyed) {
+  /** `act` for a pointer that went down and up on the armed button, and for Enter, space and screen readers. */
+  press(button, act) {
     button.addEventListener("pointerdown", (event) => {
       this.pressed = this.armed && event.isPrimary && event.button === 0 ? button : null;
     });
     button.addEventListener("click", (event) => {
       const pressed = this.pressed === button;
       this.pressed = null;
-      if (event.detail === 0) {
-        keyed();
-      } else if (pressed && this.armed && event.detail === 1) {
-        clicked();
+      if (event.detail === 0 || (pressed && this.armed && event.detail === 1)) {
+        act();
       }
     });
   }
@@ -168,13 +167,19 @@ export class Card {
     }
   }
 
-  /** Choose by a key; a second one confirms. */
+  /** What a hand would click on: the buttons to choose by, or the panel that asks. */
+  get target() {
+    return this.choice === null ? this.choices : this.confirm;
+  }
+
+  /** Choose; a second step confirms. */
   choose(decision) {
     const obstacle = this.obstacle(decision);
     if (obstacle !== null) {
       this.owner.say(obstacle || "One moment, then again.");
       return;
     }
+    this.owner.chosen(this);
     const { verb, key } = WORDS[decision];
     this.choice = decision;
     this.question.textContent = `${verb} this request?`;

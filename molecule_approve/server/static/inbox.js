@@ -136,7 +136,9 @@ class Desk {
     const ending = session.signOut();
     this.leave("You are signed out.");
     at("sign-in-heading").focus();
-    await ending;
+    if (!(await ending) && this.live === null) {
+      this.leave("You are signed out here. The server did not say so: there the session ends within an hour.");
+    }
   }
 
   // What the connection tells.
@@ -194,11 +196,9 @@ class Desk {
   }
 
   async decide(card, decision, comment) {
-    const { workspace_id: workspace, id } = card.request;
-    const path = `/workspaces/${encodeURIComponent(workspace)}/approvals/${encodeURIComponent(id)}/decide`;
     const live = this.live;
     try {
-      await session.call("POST", path, { decision, comment: comment || undefined }, live.token);
+      await session.decide(card.request, decision, comment, live.token);
     } catch (failure) {
       this.undecided(card, failure, live);
       return;
@@ -210,16 +210,18 @@ class Desk {
   }
 
   undecided(card, failure, live) {
-    if (failure.status === 401) {
+    if (failure.told && failure.status === 401) {
       live.failed(failure);
       return;
     }
-    if (failure.status === 409) {
+    if (failure.status === 409 && failure.body.approval_id === card.id) {
       this.late(card, failure.body);
       return;
     }
-    const silent = failure.status === 0;
-    const sentence = silent ? "No answer came. Whether it was decided will show in a moment." : `Not decided: ${failure.message}.`;
+    const why = failure.message;
+    const sentence = failure.told
+      ? `Not decided: ${why}.`
+      : `${why[0].toUpperCase()}${why.slice(1)}. Whether it was decided will show in a moment.`;
     card.failed(sentence);
     say(sentence);
     live.hint();

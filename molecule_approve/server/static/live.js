@@ -1,7 +1,7 @@
 // The connection: what waits is read over REST, and read again after each event of the socket. Events are hints only.
 // It knows how to lose a connection and find it again; what is done with what was read is its owner's matter.
 
-import { CallError, answers, call, current } from "./session.js";
+import { CallError, answers, current, desk } from "./session.js";
 
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 15_000;
@@ -115,10 +115,10 @@ export class Live {
 
   async readOnce() {
     try {
-      const desk = await call("GET", "/desk/requests", undefined, this.token);
+      const found = await desk(this.token);
       this.readAt = Date.now();
       if (!this.stopped) {
-        this.tell.read(desk);
+        this.tell.read(found);
       }
       return true;
     } catch (failure) {
@@ -134,7 +134,7 @@ export class Live {
     if (this.stopped) {
       return;
     }
-    if (failure.status === 401 || failure.status === 403) {
+    if (failure.told && (failure.status === 401 || failure.status === 403)) {
       this.tell.refused();
       return;
     }

@@ -5,11 +5,12 @@
 const KEY = "molecule-desk.session";
 const PATIENCE = 10_000;
 
-/** A call that was answered with a refusal, or not at all (status 0). */
+/** A call that was answered with a refusal, or not at all (status 0). `told` is whether the server itself refused it. */
 export class CallError extends Error {
   constructor(status, body, retryAfter = 0) {
     super(typeof body.error === "string" ? body.error : "the server gave no reason");
     this.status = status;
+    this.told = status !== 0 && typeof body.error === "string";
     this.body = body;
     this.retryAfter = retryAfter;
   }
@@ -67,10 +68,11 @@ function exact(_key, value, context) {
   return canSay ? JSON.rawJSON(context.source) : `about ${value} (this browser cannot show it exactly)`;
 }
 
-// The body of an answer; what is not JSON tells nothing.
+// The body of an answer; what is no JSON object tells nothing.
 function read(text) {
   try {
-    return JSON.parse(text, exact);
+    const found = JSON.parse(text, exact);
+    return typeof found === "object" && found !== null ? found : {};
   } catch {
     return {};
   }
@@ -83,26 +85,49 @@ async function send(method, path, token, body) {
   }
   const signal = AbortSignal.timeout(PATIENCE);
   try {
-    const reply = await fetch(path, { method, headers, body: JSON.stringify(body), signal, cache: "no-store" });
+    // The server sends nobody elsewhere; a portal that does has not answered.
+    const how = { method, headers, body: JSON.stringify(body), signal, cache: "no-store", redirect: "error" };
+    const reply = await fetch(path, how);
     return { reply, found: read(await reply.text()) };
   } catch {
     throw new CallError(0, { error: "no answer came" });
   }
 }
 
-/** One call, with the session. Throws a CallError for everything but a success. */
-export async function call(method, path, body, token = current()) {
+/**
+ * One call, with the session. `means(found)` says whether a success is what was asked for: what stands between, a portal
+ * or a proxy, can answer too. Throws a CallError for everything else, with status 0 where no answer of the server came.
+ */
+export async function call(method, path, means, body, token = current()) {
   const { reply, found } = await send(method, path, token, body);
   if (!reply.ok) {
-    throw new CallError(reply.status, found ?? {}, Number(reply.headers.get("Retry-After")) || 0);
+    throw new CallError(reply.status, found, Number(reply.headers.get("Retry-After")) || 0);
+  }
+  if (!means(found)) {
+    throw new CallError(0, { error: "the answer that came is not the server's" });
   }
   return found;
+}
+
+const isDesk = ({ name, now, waiting, pending, decided }) =>
+  typeof name === "string" && typeof now === "string" && Number.isInteger(waiting) && [pending, decided].every(Array.isArray);
+
+/** What waits and what was decided lately. */
+export function desk(token = current()) {
+  return call("GET", "/desk/requests", isDesk, undefined, token);
+}
+
+/** Decide a request. It is done only if the server says that this request is now what was asked for. */
+export function decide({ workspace_id: workspace, id }, decision, comment, token) {
+  const path = `/workspaces/${encodeURIComponent(workspace)}/approvals/${encodeURIComponent(id)}/decide`;
+  const done = (found) => found.approval_id === id && found.status === decision;
+  return call("POST", path, done, { decision, comment: comment || undefined }, token);
 }
 
 /** Whether somebody answers at all; it uses no session, so that it keeps none alive. */
 export async function answers() {
   try {
-    await call("GET", "/health", undefined, null);
+    await call("GET", "/health", ({ status }) => status === "ok", undefined, null);
     return true;
   } catch (failure) {
     return failure.status !== 0;
@@ -124,9 +149,9 @@ export async function whoIsHere() {
     return null;
   }
   try {
-    return (await call("GET", "/desk/requests")).name;
+    return (await desk()).name;
   } catch (failure) {
-    if (failure.status === 401 || failure.status === 403) {
+    if (failure.told && (failure.status === 401 || failure.status === 403)) {
       return null;
     }
     throw failure;
@@ -135,7 +160,8 @@ export async function whoIsHere() {
 
 /** Exchange the code for a session, which is not kept: `take` it or `end` it. It has `token`, and the `name` it stands for. */
 export function exchange(code) {
-  return call("POST", "/desk/session", { code }, null);
+  const isSession = ({ token, name }) => typeof token === "string" && token !== "" && typeof name === "string";
+  return call("POST", "/desk/session", isSession, { code }, null);
 }
 
 /** Sit here with this session; the one that was here before ends. */
@@ -147,18 +173,19 @@ export async function take(token) {
   }
 }
 
-/** Sign out, here and in the other tabs. */
-export async function signOut() {
+/** Sign out, here and in the other tabs; whether the session ended at the server too. */
+export function signOut() {
   const token = current();
   keep(null);
-  await end(token);
+  return end(token);
 }
 
-/** End a session. It is no matter whether that succeeds: it ends by itself, with the server or in time. */
+/** End a session; whether the server says so, or knows it no more. Without that it ends by itself, with the server or in time. */
 export async function end(token) {
   try {
-    await call("POST", "/desk/session/end", {}, token);
-  } catch {
-    // As said above.
+    await call("POST", "/desk/session/end", ({ status }) => status === "ended", {}, token);
+    return true;
+  } catch (failure) {
+    return failure.told && failure.status === 401;
   }
 }

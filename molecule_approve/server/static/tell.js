@@ -1,12 +1,11 @@
 // How the page is noticed: announcements for screen readers, the title, the icon, and notifications of the desktop.
 
 import { asker } from "./facts.js";
-import { plain } from "./text.js";
+import { brief, plain } from "./text.js";
 
 const NAME = document.title;
 const KEPT = 6;
 const NOTIFY = "molecule-desk.notify";
-const LONGEST = 160;
 
 /** Say something politely to who listens instead of looking. Each sentence is an addition, so that none swallows another. */
 export function say(sentence) {
@@ -89,9 +88,7 @@ export class Notices {
   /** Notify, if that was allowed and nobody looks. It is a hint to come here: nothing can be decided in it. */
   arrived(request) {
     if (this.on && !document.hasFocus()) {
-      const text = plain(`${asker(request)}: ${request.action}`);
-      const body = text.length > LONGEST ? `${text.slice(0, LONGEST)}… (more on the page)` : text;
-      this.notify("A request waits for you", body, request.id);
+      this.notify("A request waits for you", plain(`${asker(request)}: ${brief(request.action)}`), request.id);
     }
   }
 

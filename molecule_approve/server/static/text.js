@@ -12,6 +12,7 @@ const HIDDEN = new RegExp(
 // Above either of these a text is folded, and must be opened before its request can be approved.
 const SHORT_CHARACTERS = 600;
 const SHORT_LINES = 10;
+const BRIEF = 160;
 
 /** Whether this one character is hidden. */
 export function isHidden(character) {
@@ -24,9 +25,21 @@ export function codePoint(character) {
   return "U+" + character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-/** The text with its hidden characters written out, for places that hold plain text only: titles, announcements. */
+// A bracket that could be read as one of our marks, or as part of one.
+const POSING = new RegExp(`\\[+(?=U\\+|${HIDDEN.source})`, "gu");
+
+/**
+ * The text with its hidden characters written out, for places that hold plain text only: titles, announcements. A text
+ * that holds what looks like such a mark has its bracket doubled, so that no two texts look alike.
+ */
 export function plain(text) {
-  return text.replace(HIDDEN, (character) => `[${codePoint(character)}]`);
+  return text.replace(POSING, "$&$&").replace(HIDDEN, (character) => `[${codePoint(character)}]`);
+}
+
+/** The beginning of a text, for where there is no place for more; where something is missing it says so. */
+export function brief(text) {
+  const characters = [...text];
+  return characters.length > BRIEF ? `${characters.slice(0, BRIEF).join("")}… (more on the page)` : text;
 }
 
 /** Whether a text is too long to be taken in at a glance. */
@@ -49,6 +62,9 @@ export function make(tag, className, text) {
 function mark(character) {
   const chip = make("span", "hidden", codePoint(character));
   chip.title = "a hidden character, written out";
+  // To who only hears it, a text that spells the same must sound otherwise.
+  chip.setAttribute("role", "img");
+  chip.setAttribute("aria-label", `hidden character ${chip.textContent}`);
   return chip;
 }
 

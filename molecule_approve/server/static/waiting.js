@@ -3,6 +3,7 @@
 import { asker } from "./facts.js";
 import { Card } from "./card.js";
 import { ending } from "./decided.js";
+import { brief } from "./text.js";
 
 // How long a card stays that has ended: its place must not be taken by another one while somebody looks at it.
 const LINGER = { mine: 4_000, other: 10_000 };
@@ -34,6 +35,11 @@ export class Waiting {
     this.desk.decide(card, decision, comment);
   }
 
+  /** One question at a time: a panel that was left open elsewhere would take one stray click for a decision. */
+  chosen(card) {
+    this.steady(() => this.ordered().forEach((other) => other !== card && other.state === "waiting" && other.unchoose()));
+  }
+
   /** Show these, oldest first. `decided` says what became of those that are gone. */
   show(pending, decided) {
     const there = new Set(pending.map((request) => request.id));
@@ -58,7 +64,7 @@ export class Waiting {
     card.arm();
     if (!this.first) {
       this.desk.arrived(request);
-      this.say(`New request: ${asker(request)} asks: ${request.action.slice(0, 200)}`);
+      this.say(`New request: ${asker(request)} asks: ${brief(request.action)}`);
     }
   }
 
@@ -83,16 +89,17 @@ export class Waiting {
     const sentence = `${card.late ? "Too late. " : ""}${how.word} ${card.mine ? "by you" : how.sentence}`;
     card.endedAt = performance.now();
     card.end(how.tone, sentence, row?.comment);
-    this.say(`${sentence}: ${card.request.action.slice(0, 200)}`);
+    this.say(`${sentence}: ${brief(card.request.action)}`);
   }
 
   /** Make a change, and let go of the buttons that it moved. */
   steady(change) {
     const cards = [...this.cards.values()].filter((card) => card.place.isConnected);
-    const before = cards.map((card) => card.choices.getBoundingClientRect());
+    const targets = cards.map((card) => card.target);
+    const before = targets.map((target) => target.getBoundingClientRect());
     change();
     cards.forEach((card, at) => {
-      const { top, left } = card.choices.getBoundingClientRect();
+      const { top, left } = targets[at].getBoundingClientRect();
       if (card.waiting && (Math.abs(top - before[at].top) > STEADY || Math.abs(left - before[at].left) > STEADY)) {
         card.arm();
       }
@@ -112,8 +119,9 @@ export class Waiting {
   /** Each second. */
   tick() {
     const now = performance.now();
+    // A span that grows shorter or longer in words may wrap otherwise, and move what stands below it.
+    this.steady(() => this.cards.forEach((card) => card.tick()));
     for (const card of this.cards.values()) {
-      card.tick();
       const over = !card.waiting && now - card.endedAt > card.linger;
       // Whoever reads or writes in it dismisses it, or leaves.
       const held = card.place.contains(document.activeElement) && !card.mine;

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _HEAD_LIMIT = 16_384
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _PROXY_HINT = "check HTTPS_PROXY, or name the platform in NO_PROXY"
+_ONLY_HERE = (
+    "is the platform running? localhost is read as 127.0.0.1; one that listens on ::1 alone is named http://[::1]:PORT"
+)
 _SHORTEST = 0.001
 """Seconds: a timeout of 0 would mean "do not block" to a socket, which is something else."""
 
@@ -144,8 +147,17 @@ def _is_literal(host: str) -> bool:
 
 
 def _connect(host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
+    return connect_any(resolve(host, port, deadline, grip), host, port, deadline, grip)
+
+
+def connect_any(addresses: _AddressInfo, host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
+    """A connection to the first of a host's addresses that takes one.
+
+    Raises:
+        UnavailableError: none does.
+
+    """
     failure = OSError("it has no address")
-    addresses = resolve(host, port, deadline, grip)
     for tried, address in enumerate(addresses):
         # An equal share of the time for each address: one that swallows everything must not starve the next.
         try:
@@ -158,7 +170,7 @@ def _connect(host: str, port: int, deadline: Deadline, grip: Grip) -> socket.soc
     raise UnavailableError(
         f"no connection to {host}:{port}: {why}",
         maybe_sent=False,
-        hint="is the platform running, and is PLATFORM_URL right?",
+        hint=_ONLY_HERE if host == "localhost" else "is the platform running, and is PLATFORM_URL right?",
     ) from failure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.integration import faults_answer, faults_host, faults_link, faults_setup, faults_signals
+from tests.integration import faults_answer, faults_host, faults_link, faults_places, faults_setup, faults_signals
 
 if TYPE_CHECKING:
     from tests.integration.fault import Fault
@@ -87,6 +87,7 @@ EXAMPLES = {
         "double click",
         "a stale page",
     ),
+    **faults_places.EXAMPLES,
 }
 
 SOCKET_ONLY = set(EXAMPLES["the socket"])
@@ -101,4 +102,5 @@ TABLE: tuple[Fault, ...] = (
     *faults_host.ROWS,
     *faults_signals.ROWS,
     *faults_setup.ROWS,
+    *faults_places.ROWS,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,7 +271,7 @@ class Store:
     """
 
     def __init__(self, path: Path, patience: float) -> None:
-        self._path, self._file = path, _make_file(path)
+        self._files = {path: _make_file(path)}
         # The path is no text in a URL: ? and %20 in a folder's name would mean something. The statements' values hold what
         # people asked; they must not stand in an error's text.
         self._engine = sa.create_engine(
@@ -283,6 +283,10 @@ class Store:
         _teach(self._engine)
         with self.write() as transaction:
             _prepare(transaction)
+        # The newest commits stand in this file alone, as long as a connection is open, and here one always is.
+        log = path.with_name(f"{path.name}-wal")
+        with suppress(OSError):  # there is none on a file system that cannot have one
+            self._files[log] = _identity(log.lstat())
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -316,18 +320,19 @@ class Store:
             raise StoreError(str(getattr(exc, "orig", None) or exc)) from exc
 
     def check(self) -> None:
-        """Whether the path still names the file that is open: what is written into a removed one is kept nowhere.
+        """Whether the paths still name the files that are open: what is written into a removed one is kept nowhere.
 
         Raises:
-            StoreError: it does not.
+            StoreError: they do not.
 
         """
-        try:
-            found = self._path.lstat()
-        except OSError as exc:
-            raise StoreError(f"{self._path} is gone: {exc.strerror}") from exc
-        if (found.st_dev, found.st_ino) != self._file:
-            raise StoreError(f"{self._path} was replaced by another file")
+        for path, known in self._files.items():
+            try:
+                found = _identity(path.lstat())
+            except OSError as exc:
+                raise StoreError(f"{path} is gone: {exc.strerror}") from exc
+            if found != known:
+                raise StoreError(f"{path} was replaced by another file")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -341,8 +346,12 @@ def _make_file(path: Path) -> tuple[int, int]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise StoreError(f"{path}: {exc.strerror}") from exc
-    found = os.fstat(handle)
+    found = _identity(os.fstat(handle))
     os.close(handle)
+    return found
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 

@@ -132,14 +132,16 @@ def test_a_lock_is_ours_once() -> None:
     os.close(handle)
 
 
+@pytest.mark.parametrize("name", ["server.db", "server.db-wal"])
 @pytest.mark.parametrize("how", ["removed", "replaced"])
-def test_a_database_that_goes_away_stops_the_server(server_places: Places, how: str) -> None:
+def test_a_database_that_goes_away_stops_the_server(server_places: Places, name: str, how: str) -> None:
     """It says which; what would be decided from then on would be kept nowhere, or contradict the new file."""
-    with pytest.raises(ServerError, match=f"its database went away: {server_places.database}"):  # noqa: SIM117, PT012
+    with pytest.raises(ServerError, match=f"its database went away: {server_places.state / name} "):  # noqa: SIM117, PT012
         with Running(Plan(server_places, settings=QUICK)) as server:
-            server_places.database.rename(server_places.state / "old.db")
+            path = server_places.state / name
+            path.rename(server_places.state / "old.db")
             if how == "replaced":
-                server_places.database.touch(0o600)
+                path.touch(0o600)
             server.join()
     assert who_serves(server_places) is None
 

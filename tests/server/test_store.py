@@ -37,11 +37,12 @@ def test_the_file_is_where_its_path_says(tmp_path: Path, name: str) -> None:
         assert database.execute("SELECT name FROM approvers").fetchall() == [("alice",)]
 
 
+@pytest.mark.parametrize("name", ["server.db", "server.db-wal"])
 @pytest.mark.parametrize("how", ["removed", "replaced"])
-def test_a_file_that_is_no_longer_there_takes_nothing(tmp_path: Path, how: str) -> None:
+def test_a_file_that_is_no_longer_there_takes_nothing(tmp_path: Path, name: str, how: str) -> None:
     """Neither reads nor writes succeed, and nothing is committed to what the path no longer names."""
-    path = tmp_path / "server.db"
-    store = Store(path, 1)
+    path = tmp_path / name
+    store = Store(tmp_path / "server.db", 1)
     path.rename(tmp_path / "old.db")
     if how == "replaced":
         path.touch(0o600)

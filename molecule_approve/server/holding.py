@@ -55,6 +55,7 @@ class Hold:
             self._take(self._folder)
             self._lock = self._open_lock(os.O_CREAT)
             self._take(self._lock)
+            os.fchmod(self._lock, 0o600)  # a file that was there may be open to others, and then nobody would believe it
             os.ftruncate(self._lock, 0)
         except BaseException:
             self._let_go()

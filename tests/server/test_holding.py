@@ -125,6 +125,17 @@ def test_the_socket_of_a_new_server_is_left_to_it(server_places: Places) -> None
     assert not server_places.socket.exists()
 
 
+def test_a_lock_file_that_was_there_is_made_private(server_places: Places) -> None:
+    """Left behind, and opened to others by some clean-up: clients would refuse to read who serves."""
+    server_places.state.mkdir(mode=0o700)
+    server_places.serving.write_text("left behind")
+    server_places.serving.chmod(0o666)
+    with Running(Plan(server_places)):
+        found = who_serves(server_places)
+        assert found is not None
+        assert found.pid == os.getpid()
+
+
 def test_a_lock_is_ours_once() -> None:
     """What cannot be locked at all counts as ours: on some networks' file systems a folder cannot."""
     handle = os.open("/", os.O_PATH | os.O_CLOEXEC)

@@ -268,7 +268,8 @@ def read_requester(places: Places) -> Requester | None:
         found = json.loads(data)
         return Requester(str(found["workspace_id"]), str(found["token"]))
     except (ValueError, KeyError, TypeError) as exc:
-        raise ConfigError(f"{places.requester} cannot be understood", hint="remove it and start the server again") from exc
+        hint = "remove it: a server that runs puts it back within a second, and the next start makes a new one"
+        raise ConfigError(f"{places.requester} cannot be understood", hint=hint) from exc
 
 
 def who_serves(places: Places) -> Serving | None:

@@ -177,7 +177,7 @@ async def _keep(prepared: Prepared, server: _Uvicorn) -> None:
         try:
             await asyncio.to_thread(prepared.store.check)
         except StoreError as exc:
-            hint = "put it back if you have it, and start the server again; what was decided since is lost"
+            hint = "put it back if you have it, and start the server again; nothing was accepted since"
             raise ServerError(f"the server stopped, because its database went away: {exc}", hint=hint) from exc
         made = await asyncio.to_thread(prepared.hold.look, prepared.requester)
         if made is not None:

@@ -19,7 +19,7 @@ from .config_values import Sourced, Transport
 from .durations import parse_duration
 from .errors import ConfigError, UsageError
 from .model import Endpoint, Secret
-from .places import Places, read_requester, who_serves
+from .places import Places, find_socket, read_requester, who_serves
 
 __all__ = [
     "DEFAULT_URL",
@@ -143,7 +143,7 @@ def require_workspace(settings: Settings) -> None:
     if settings.local:
         raise ConfigError(
             f"there is no embedded server: {settings.requester_file} does not exist",
-            hint="start it with `molecule-approve serve`",
+            hint="start it with `molecule-approve serve`; one that runs puts the file back within a second",
         )
     raise UsageError("no workspace is named", hint="set WORKSPACE_ID, or give --workspace-id")
 
@@ -186,7 +186,7 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
         roles=_roles(file),
         allowed_actions=_allowed_actions(file),
         local=local,
-        unix_socket=str(places.socket) if local else None,
+        unix_socket=str(find_socket(places)) if local else None,
         requester_file=places.requester,
         config_path=file.path if file else None,
         warnings=tuple(warnings),

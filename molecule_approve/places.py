@@ -6,8 +6,10 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,11 +93,13 @@ class Serving(NamedTuple):
     Attributes:
         pid: the process.
         url: the loopback address, with its port.
+        socket: its Unix socket, wherever the folder of whoever looks may be; None where it does not say.
 
     """
 
     pid: int
     url: str
+    socket: Path | None = None
 
 
 def locate(environ: Mapping[str, str]) -> Places:
@@ -112,25 +116,76 @@ def locate(environ: Mapping[str, str]) -> Places:
 
 
 def make_private(folder: Path) -> None:
-    """Create the folder 0700 if it is missing, and refuse one that others could write or that is a link.
+    """Create the folder 0700 if it is missing, and the missing ones above it likewise, whatever the umask; then check it.
 
     Raises:
-        ConfigError: it is a link, no folder, another user's, open to others, or cannot be made.
+        ConfigError: it cannot be made, or :func:`check_private` refuses it.
 
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
+        # Not `parents=True`: that leaves the folders above to the umask, and whoever may write those could swap this one.
+        for above in (*reversed(folder.parents), folder):
+            if not above.exists():
+                above.mkdir(mode=0o700, exist_ok=True)
+        check_private(folder)
     except OSError as exc:
         raise ConfigError(
-            f"the folder {folder} cannot be made: {exc.strerror}", hint="name another one in XDG_STATE_HOME"
+            f"the folder {folder} cannot be made: {exc.strerror}",
+            hint=owner_hint(_nearest(folder), "name another one in XDG_STATE_HOME"),
         ) from exc
+
+
+def _nearest(path: Path) -> Path:
+    """The deepest folder above that can be seen."""
+    return next(above for above in path.parents if os.path.lexists(above))
+
+
+def check_private(folder: Path) -> None:
+    """Refuse a folder that others can look into, or that they could swap for another one.
+
+    Raises:
+        ConfigError: it is a link, no folder, another user's or open to others; or others may rename what lies above it.
+        OSError: there is none, or it cannot be looked at.
+
+    """
+    found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise ConfigError(f"{folder} is a link or no folder", hint="remove it: what is private must not lie behind a link")
     if found.st_uid != os.geteuid():
-        raise ConfigError(f"the folder {folder} belongs to another user", hint="name another one in XDG_STATE_HOME")
+        raise ConfigError(
+            f"the folder {folder} belongs to another user: its owner is {found.st_uid}, you are {os.geteuid()}",
+            hint=owner_hint(folder, "name another one in XDG_STATE_HOME and XDG_RUNTIME_DIR"),
+        )
     if found.st_mode & 0o077:
-        raise ConfigError(f"the folder {folder} is open to other users", hint=f"chmod 700 {folder}")
+        raise ConfigError(f"the folder {folder} is open to other users", hint=f"chmod 700 {shlex.quote(str(folder))}")
+    parent = Path(os.path.realpath(folder)).parent
+    for above in (parent, *parent.parents):
+        about = above.stat()
+        # Further up only what this user could mend: a volume at / that all may write is the machine's matter.
+        if above == parent or about.st_uid == os.geteuid():
+            _refuse_swapping(above, about, folder)
+
+
+def _refuse_swapping(above: Path, about: os.stat_result, folder: Path) -> None:
+    # A group of one's own is nobody else; many systems give each user one, and let it write.
+    others = about.st_mode & 0o002 or (about.st_mode & 0o020 and about.st_gid not in {os.getegid(), 0})
+    # In a sticky folder only an entry's owner may rename it.
+    if others and not about.st_mode & stat.S_ISVTX:
+        raise ConfigError(
+            f"other users may put another folder in the place of {folder}: they can write in {above}",
+            hint=f"chmod go-w {shlex.quote(str(above))}, or name other folders in XDG_STATE_HOME and XDG_RUNTIME_DIR",
+        )
+
+
+def owner_hint(path: Path, otherwise: str) -> str:
+    """What to do about a file or folder that cannot be used: what root made in this user's folder is to be given back."""
+    me = os.geteuid()
+    with suppress(OSError):
+        found = path.lstat()
+        if found.st_uid == 0 != me == path.parent.lstat().st_uid:
+            whole = path if stat.S_ISDIR(found.st_mode) else path.parent
+            return f"it belongs to root, as after sudo: sudo chown -R {me} {shlex.quote(str(whole))}"
+    return otherwise
 
 
 def read_private(path: Path) -> bytes | None:
@@ -145,7 +200,9 @@ def read_private(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror}", hint="it must be a file of your own") from exc
+        raise ConfigError(
+            f"{path} cannot be read: {exc.strerror}", hint=owner_hint(path, "it must be a file of your own")
+        ) from exc
     try:
         _refuse_open(path, os.fstat(handle))
         with open(handle, "rb", closefd=False) as file:
@@ -158,7 +215,10 @@ def _refuse_open(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode) or found.st_uid not in {os.geteuid(), 0}:
         raise ConfigError(f"{path} is not a file of your own", hint="remove it and start the server again")
     if found.st_mode & 0o077:
-        raise ConfigError(f"{path} is open to other users", hint=f"chmod 600 {path}, and treat what stands in it as known")
+        raise ConfigError(
+            f"{path} is open to other users",
+            hint=f"chmod 600 {shlex.quote(str(path))}, and treat what stands in it as known",
+        )
 
 
 def write_private(path: Path, data: bytes, *, over: bool = True) -> None:
@@ -208,7 +268,8 @@ def read_requester(places: Places) -> Requester | None:
         found = json.loads(data)
         return Requester(str(found["workspace_id"]), str(found["token"]))
     except (ValueError, KeyError, TypeError) as exc:
-        raise ConfigError(f"{places.requester} cannot be understood", hint="remove it and start the server again") from exc
+        hint = "remove it: a server that runs puts it back within a second, and the next start makes a new one"
+        raise ConfigError(f"{places.requester} cannot be understood", hint=hint) from exc
 
 
 def who_serves(places: Places) -> Serving | None:
@@ -218,20 +279,48 @@ def who_serves(places: Places) -> Serving | None:
         ConfigError: the lock file is not the user's own.
 
     """
-    data = read_private(places.serving)
-    if data is None:
+    said = read_serving(places)
+    if said is None or not is_locked(places):
         return None
-    handle = os.open(places.serving, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return said
+
+
+def read_serving(places: Places) -> Serving | None:
+    """What the lock file says of who serves, or served until it was killed; None where it says nothing.
+
+    Raises:
+        ConfigError: the lock file is not the user's own.
+
+    """
+    try:
+        found = json.loads(read_private(places.serving) or b"null")
+        named = found.get("socket")
+        return Serving(int(found["pid"]), str(found["url"]), None if named is None else Path(str(named)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # it is starting: it holds the lock and has not said its address yet
+
+
+def find_socket(places: Places) -> Path:
+    """The Unix socket of the embedded server, which names it: it may have been started with another XDG_RUNTIME_DIR.
+
+    Raises:
+        ConfigError: the lock file is not the user's own; or none names a socket, and the usual path is too long for one.
+
+    """
+    said = read_serving(places)
+    return places.socket if said is None or said.socket is None else said.socket
+
+
+def is_locked(places: Places) -> bool:
+    """Whether somebody holds the lock of who serves."""
+    try:
+        handle = os.open(places.serving, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        pass
-    else:
-        return None
+        return True
     finally:
         os.close(handle)
-    try:
-        found = json.loads(data)
-        return Serving(int(found["pid"]), str(found["url"]))
-    except (ValueError, KeyError, TypeError):
-        return None  # it is starting: it holds the lock and has not said its address yet
+    return False

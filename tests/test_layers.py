@@ -48,9 +48,11 @@ RULES = (
     Rule(("client.wait",), (*PURE, "client.platform", "client.retry", "client.submit")),
     Rule(("client.platform", "client.retry"), PURE),
     Rule(("client.submit",), (*PURE, "client.platform", "client.retry")),
+    # Whose the folder of the socket is, is looked at by the same code that the server uses.
+    Rule(("client.unix",), (*PURE, "places", "client.*")),
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in places; no other part of it looks there.
-    Rule(("server.starting", "server.credentials"), (*PURE, "places", "audit.*", "server.*")),
+    Rule(("server.starting", "server.credentials", "server.holding"), (*PURE, "places", "audit.*", "server.*")),
     Rule(("server.*",), (*PURE, "audit.*", "server.*")),
     Rule(ENGINE, (*PURE, *ENGINE, "client.platform", "client.wait", "client.submit", "client.retry", "audit.*")),
     # Puts a gate together from settings: the one place outside cli/ that knows which platform and which journal.

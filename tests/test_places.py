@@ -7,6 +7,8 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -122,9 +124,98 @@ def test_a_link_in_a_folder_s_place_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     """A file stands in its way, or above it."""
     path = write(tmp_path / "file")
-    for folder in (path, path / "below"):
-        with pytest.raises(ConfigError, match="cannot be made"):
+    for folder, why in ((path, "is a link or no folder"), (path / "below", "cannot be made"), (path / "a" / "b", "made")):
+        with pytest.raises(ConfigError, match=why):
             places.make_private(folder)
+
+
+def test_the_folders_above_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    """Whoever can write in one of them could put another folder in the place of ours."""
+    before = os.umask(0)
+    try:
+        places.make_private(tmp_path / ".local" / "state" / "ours")
+    finally:
+        os.umask(before)
+    for folder in (".local", ".local/state", ".local/state/ours"):
+        assert stat.S_IMODE((tmp_path / folder).stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("above", [".", ".."])
+@pytest.mark.parametrize(("mode", "good"), [(0o777, False), (0o1777, True), (0o757, False), (0o755, True), (0o775, True)])
+def test_a_folder_that_others_can_swap_is_refused(tmp_path: Path, above: str, mode: int, *, good: bool) -> None:
+    """Others who can write above it can rename it; in a sticky folder they cannot, and our own group is nobody else."""
+    folder = tmp_path / "above" / "parent" / "ours"
+    places.make_private(folder)
+    (folder.parent / above).chmod(mode)
+    if good:
+        places.make_private(folder)
+        return
+    with pytest.raises(ConfigError, match="other users may put another folder in the place of") as caught:
+        places.make_private(folder)
+    assert f"chmod go-w {(folder.parent / above).resolve()}" in caught.value.hint
+
+
+@only_root
+def test_another_group_that_can_write_above_is_others(tmp_path: Path) -> None:
+    """Its members could rename the folder."""
+    folder = tmp_path / "parent" / "ours"
+    places.make_private(folder)
+    os.chown(folder.parent, 0, NOBODY)
+    folder.parent.chmod(0o770)
+    with pytest.raises(ConfigError, match="other users may put another folder"):
+        places.make_private(folder)
+
+
+@only_root
+def test_a_folder_of_all_far_above_is_the_machine_s_matter(tmp_path: Path) -> None:
+    """A volume that is mounted so cannot be mended by its user; the folder's own parent counts all the same."""
+    volume = tmp_path / "volume"
+    folder = volume / "parent" / "ours"
+    places.make_private(folder)
+    os.chown(volume, NOBODY, NOBODY)
+    volume.chmod(0o777)
+    places.make_private(folder)
+    places.make_private(volume / "other" / "ours")
+    with pytest.raises(ConfigError, match="other users may put another folder"):
+        places.make_private(volume / "ours")
+
+
+@contextmanager
+def somebody(folder: Path) -> Iterator[Path]:
+    """The test goes on as another user, who has a home here."""
+    for above in (folder, *folder.parents[:3]):
+        above.chmod(0o711)
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield home
+    finally:
+        os.seteuid(0)
+
+
+@only_root
+def test_what_sudo_left_is_told_with_the_way_back(tmp_path: Path) -> None:
+    """Folders and files of root's in a user's folder: the hint gives all of them back, and nothing that never was theirs."""
+    with somebody(tmp_path) as home:
+        mine = Places(home / "state", home / "run")
+        places.make_private(mine.state)
+        os.seteuid(0)
+        (home / "local").mkdir(mode=0o700)
+        write(mine.requester)
+        places.make_private(home / "roots")
+        os.seteuid(NOBODY)
+        for folder, named in ((home / "local" / "state", home / "local"), (home / "roots", home / "roots")):
+            with pytest.raises(ConfigError) as caught:
+                places.make_private(folder)
+            assert caught.value.hint == f"it belongs to root, as after sudo: sudo chown -R {NOBODY} {named}"
+        with pytest.raises(ConfigError, match="cannot be read") as caught:
+            places.read_requester(mine)
+        assert caught.value.hint == f"it belongs to root, as after sudo: sudo chown -R {NOBODY} {mine.state}"
+        with pytest.raises(ConfigError, match="cannot be made") as caught:
+            places.make_private(tmp_path / "elsewhere")
+        assert "chown" not in caught.value.hint
 
 
 @only_root
@@ -219,7 +310,7 @@ def test_a_damaged_requester_file_is_told(mine: Places, data: bytes) -> None:
 
 def test_who_serves_is_whoever_holds_the_lock(mine: Places) -> None:
     """Another process holds it: found; it goes: not found, though the file stays and nothing is changed."""
-    text = b'{"pid": 4711, "url": "http://127.0.0.1:8788"}'
+    text = b'{"pid": 4711, "url": "http://127.0.0.1:8788", "socket": "/r/s"}'
     assert places.who_serves(mine) is None
     write(mine.serving, text)
     assert places.who_serves(mine) is None
@@ -228,7 +319,7 @@ def test_who_serves_is_whoever_holds_the_lock(mine: Places) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"locked\n"
-        assert places.who_serves(mine) == Serving(4711, "http://127.0.0.1:8788")
+        assert places.who_serves(mine) == Serving(4711, "http://127.0.0.1:8788", Path("/r/s"))
         for unsaid in (b"", b"[]", b"{}", b'{"pid": "x", "url": ""}', b"null"):
             mine.serving.write_bytes(unsaid)
             assert places.who_serves(mine) is None
@@ -236,6 +327,21 @@ def test_who_serves_is_whoever_holds_the_lock(mine: Places) -> None:
         process.communicate()
     assert places.who_serves(mine) is None
     assert mine.serving.read_bytes() == text
+
+
+def test_the_socket_is_where_the_lock_file_says(mine: Places) -> None:
+    """It was perhaps started with another XDG_RUNTIME_DIR; where the file names none, the socket is at the usual place."""
+    assert places.find_socket(mine) == mine.socket
+    write(mine.serving, b'{"pid": 1, "url": "http://127.0.0.1:1", "socket": "/elsewhere/s"}')
+    assert places.find_socket(mine) == Path("/elsewhere/s")
+    for unsaid in (b"", b"null", b'{"pid": 1, "url": ""}'):
+        write(mine.serving, unsaid)
+        assert places.find_socket(mine) == mine.socket
+
+
+def test_a_lock_file_that_is_not_there_is_locked_by_nobody(mine: Places) -> None:
+    """It may go between two looks."""
+    assert not places.is_locked(mine)
 
 
 def test_a_lock_file_that_is_not_ours_is_told(mine: Places) -> None:

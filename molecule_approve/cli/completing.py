@@ -6,8 +6,6 @@ where something is wrong nothing is told at all: a person is in the middle of ty
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -83,38 +81,34 @@ def _shown(places: Places) -> list[tuple[str, bool]]:
 
     It is asked on its socket. Its database would have to be opened, and even reading makes files beside it.
     """
-    if not _is_ours(places):
-        return []
     from molecule_approve.clock import Deadline  # noqa: PLC0415
     from molecule_approve.lifecycle import Ruling, rule  # noqa: PLC0415
-    from molecule_approve.places import read_requester  # noqa: PLC0415
+    from molecule_approve.places import find_socket, read_requester  # noqa: PLC0415
     from molecule_approve.wire import read_list  # noqa: PLC0415
 
     requester = read_requester(places)
     if requester is None:
         return []
-    body = _exchange(str(places.socket), requester, Deadline.after(PATIENCE))
+    body = _exchange(str(find_socket(places)), requester, Deadline.after(PATIENCE))
     return [(row.id, rule(row) is Ruling.OPEN) for row in read_list(body, requester.workspace_id)]
-
-
-def _is_ours(places: Places) -> bool:
-    """Whether there is a socket that only this user can have made: the token goes to no other, least of all unasked."""
-    folder = places.runtime.lstat()
-    private = stat.S_ISDIR(folder.st_mode) and folder.st_uid == os.geteuid() and not folder.st_mode & 0o077
-    return private and places.socket.is_socket()
 
 
 def _exchange(path: str, requester: Requester, deadline: Deadline) -> bytes:
     """The server's list, by one small request of HTTP/1.0, after whose answer the server closes.
 
+    The token goes to nobody but this user, least of all unasked.
+
     An HTTP library would cost more time than all the rest.
 
     Raises:
         OSError: it does not answer, or too late.
+        PlatformError: another user may be listening there.
         ValueError: it answers anything but 200.
 
     """
     import socket  # noqa: PLC0415
+
+    from molecule_approve.client.unix import connect_own  # noqa: PLC0415
 
     lines = (
         f"GET /workspaces/{requester.workspace_id}/approvals HTTP/1.0",
@@ -124,7 +118,7 @@ def _exchange(path: str, requester: Requester, deadline: Deadline) -> bytes:
     data = bytearray()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(PATIENCE)
-        connection.connect(path)
+        connect_own(connection, path)
         connection.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode("ascii"))
         while len(data) < MOST and not deadline.passed() and (piece := connection.recv(65_536)):
             data += piece

@@ -54,6 +54,7 @@ def serve(
     ] = False,
 ) -> int:
     """Run the embedded platform until SIGINT or SIGTERM; one line on stdout, its address, when it is ready."""
+    _fill_descriptors()
     from molecule_approve.places import locate  # noqa: PLC0415 - help needs none of it
 
     with server_extra():
@@ -65,6 +66,13 @@ def serve(
         plan = run.Plan(places, host, port, anonymous, complain=_complain, signed_in=page.used)
         run.serve(plan, lambda server: _welcome(server, page if browser else None))
     return Exit.OK
+
+
+def _fill_descriptors() -> None:
+    """Where stdin, stdout or stderr is closed, keep its number: whatever writes there must not write into a file of ours."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(handle)
 
 
 def _complain(sentence: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import os
 import re
 import socket
@@ -21,16 +22,23 @@ from typing import TYPE_CHECKING, Any
 
 from molecule_approve.errors import ConfigError, CredentialError, PlatformError, UnavailableError
 
+from . import unix
+
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
     from molecule_approve.model import Endpoint, Secret
 
 _HEAD_LIMIT = 16_384
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _PROXY_HINT = "check HTTPS_PROXY, or name the platform in NO_PROXY"
+_ONLY_HERE = (
+    "is the platform running? localhost is read as 127.0.0.1; one that listens on ::1 alone is named http://[::1]:PORT"
+)
 _SHORTEST = 0.001
 """Seconds: a timeout of 0 would mean "do not block" to a socket, which is something else."""
 
-_AddressInfo = list[tuple[Any, Any, Any, Any, Any]]
+_Address = tuple[Any, Any, Any, Any, Any]
+_AddressInfo = list[_Address]
 
 
 def _nothing() -> None:
@@ -135,6 +143,8 @@ def resolve(
             found.append(exc)
         done.set()
 
+    if host == "localhost" or host.endswith(".localhost"):
+        return [own_address(port)]
     if _is_literal(host):
         run()
     else:
@@ -149,6 +159,20 @@ def resolve(
     return found[0]
 
 
+def own_address(port: int, usual: str = "127.0.0.1") -> _Address:
+    """What ``localhost`` is: 127.0.0.1, and ::1 only where the machine has no 127.0.0.1.
+
+    No look-up is asked, and there is no second one to go on to: any user may listen on the port of the one that is free.
+    """
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((usual, 0))
+    except OSError as exc:
+        if exc.errno in _NO_SUCH_ADDRESS:
+            return (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::1", port, 0, 0))
+    return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (usual, port))
+
+
 def _is_literal(host: str) -> bool:
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
@@ -160,23 +184,34 @@ def _is_literal(host: str) -> bool:
 
 
 def _connect(host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
+    return connect_any(resolve(host, port, deadline, grip), host, port, deadline, grip)
+
+
+def connect_any(addresses: _AddressInfo, host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
+    """A connection to the first of a host's addresses that takes one.
+
+    Raises:
+        UnavailableError: none does.
+
+    """
     failure = OSError("it has no address")
-    addresses = resolve(host, port, deadline, grip)
     for tried, address in enumerate(addresses):
         # An equal share of the time for each address: one that swallows everything must not starve the next.
         try:
             return _connect_to(address, max(deadline.left() / (len(addresses) - tried), _SHORTEST), grip)
         except OSError as exc:
             failure = exc
+            if isinstance(exc, ConnectionRefusedError) and address[4][0].startswith("127."):
+                break  # any user of this machine may listen on the same port of its other addresses
     why = "it does not answer" if isinstance(failure, TimeoutError) else failure.strerror or str(failure)
     raise UnavailableError(
         f"no connection to {host}:{port}: {why}",
         maybe_sent=False,
-        hint="is the platform running, and is PLATFORM_URL right?",
+        hint=_ONLY_HERE if host == "localhost" else "is the platform running, and is PLATFORM_URL right?",
     ) from failure
 
 
-def _connect_to(address: tuple[Any, Any, Any, Any, Any], seconds: float, grip: Grip) -> socket.socket:
+def _connect_to(address: _Address, seconds: float, grip: Grip) -> socket.socket:
     family, kind, protocol, _, target = address
     # Making the socket can fail as well: a name may have an IPv6 address on a machine without IPv6.
     sock = socket.socket(family, kind, protocol)
@@ -204,10 +239,10 @@ def _connect_unix(path: str, deadline: Deadline, grip: Grip) -> socket.socket:
         with _closed_on_failure(sock):
             grip.hold(sock)
             sock.settimeout(max(deadline.left(), _SHORTEST))
-            sock.connect(path)
+            unix.connect_own(sock, path)
     except OSError as exc:
         raise UnavailableError(
-            f"the embedded server is not there: {exc.strerror or exc}",
+            f"the embedded server is not there: {path}: {exc.strerror or exc}",
             maybe_sent=False,
             hint="start it: molecule-approve serve",
         ) from exc

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,9 +10,10 @@ from contextlib import contextmanager
 from molecule_approve.clock import utc_now
 from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.lifecycle import RESERVED_NAMES
-from molecule_approve.places import Places, Requester, make_private, read_requester, write_private
+from molecule_approve.places import Places, Requester, make_private, owner_hint, read_requester
 from molecule_approve.safe_text import is_hidden
 
+from .holding import put_requester
 from .rows import NameTakenError, StoreError
 from .settings import Settings
 from .store import Store
@@ -46,7 +46,7 @@ def opened(places: Places, settings: Settings = DEFAULTS) -> Iterator[Store]:
         finally:
             store.close()
     except StoreError as exc:
-        raise ServerError(f"the server's database cannot be used: {exc}", hint=HINT) from exc
+        raise ServerError(f"the server's database cannot be used: {exc}", hint=owner_hint(places.database, HINT)) from exc
 
 
 def own_workspace(places: Places, store: Store) -> Requester:
@@ -63,9 +63,8 @@ def own_workspace(places: Places, store: Store) -> Requester:
         with store.read() as transaction:
             known = transaction.workspace_named(WORKSPACE_NAME)
         found = Requester(known or str(uuid.uuid4()), new_token())
-        text = json.dumps({"workspace_id": found.workspace_id, "token": found.token})
         try:
-            write_private(places.requester, text.encode())
+            put_requester(places, found)
         except OSError as exc:
             raise ServerError(f"{places.requester} cannot be written: {exc.strerror}", hint="look at the disk") from exc
     # The file first, then its hash: after a crash in between the next start finds the file and finishes.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import signal
 import threading
 import time
@@ -33,6 +31,7 @@ from .live import Live
 from .notify import Hub
 from .pages import Pages
 from .refusals import RefusedError
+from .rows import StoreError
 from .service import Service
 from .sessions import Sessions
 from .starting import Plan, Prepared, prepared
@@ -89,6 +88,12 @@ class _Uvicorn(uvicorn.Server):
             await self.on_tick(0)  # the Date header
         self._halt()
 
+    async def also_serve(self, listening: socket.socket) -> None:
+        """Take calls on one more socket."""
+        before = self.servers
+        await self.startup([listening])
+        self.servers += before
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
         # What nobody reads would be sent for ever.
@@ -136,14 +141,15 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     )
     config = _config(create_app(house), settings)
     logging.getLogger("uvicorn.error").addFilter(_is_true)
-    jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, sessions, settings))
+    server = _Uvicorn(config, stop, ready, hub.stop)
+    jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, sessions, settings), _keep(prepared, server))
     background = [asyncio.create_task(job) for job in jobs]
     for task in background:
         # None of them ends by itself: without it the server would go on and not keep what it promises.
         task.add_done_callback(lambda _task: stop.set())
     try:
         await journaler.catch_up(ledger.held)
-        await _Uvicorn(config, stop, ready, hub.stop).serve([*prepared.sockets])
+        await server.serve([*prepared.sockets])
     finally:
         for task in background:
             task.cancel()
@@ -151,10 +157,31 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         lanes.close()
         journaler.close()
     for end in ends:
+        if isinstance(end, ServerError):
+            raise end
         if isinstance(end, Exception):
             raise ServerError(
                 "the server failed inside, and stopped", hint="start it again; nothing decided is lost"
             ) from end
+
+
+async def _keep(prepared: Prepared, server: _Uvicorn) -> None:
+    """Put back what is lost while it serves, and stop where the database itself is: what is decided then is kept nowhere.
+
+    Raises:
+        ServerError: the database is gone, or another one lies in its place.
+
+    """
+    while True:
+        await asyncio.sleep(prepared.plan.settings.look)
+        try:
+            await asyncio.to_thread(prepared.store.check)
+        except StoreError as exc:
+            hint = "put it back if you have it, and start the server again; nothing was accepted since"
+            raise ServerError(f"the server stopped, because its database went away: {exc}", hint=hint) from exc
+        made = await asyncio.to_thread(prepared.hold.look, prepared.requester)
+        if made is not None:
+            await server.also_serve(made)
 
 
 async def _recheck(lanes: Lanes, hub: Hub, sessions: Sessions, settings: Settings) -> None:
@@ -171,7 +198,7 @@ async def _recheck(lanes: Lanes, hub: Hub, sessions: Sessions, settings: Setting
 
 
 def serve(plan: Plan, ready: Callable[[Prepared], None]) -> None:
-    """Serve until SIGINT or SIGTERM; ``ready`` is called once, when calls are served.
+    """Serve until SIGINT, SIGTERM or SIGHUP; ``ready`` is called once, when calls are served.
 
     Raises:
         UsageError, ConfigError, ServerError: it cannot start; see :func:`prepared`.
@@ -183,20 +210,21 @@ def serve(plan: Plan, ready: Callable[[Prepared], None]) -> None:
 
 async def _until_signal(server: Prepared, ready: Callable[[Prepared], None]) -> None:
     stop = asyncio.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        # A background job has SIGINT ignored: that stays.
+
+    def hang_up() -> None:
+        stop.set()
+        server.plan.complain("the terminal was closed (SIGHUP): the server stops; under nohup or setsid it would go on")
+
+    for signum, end in ((signal.SIGINT, stop.set), (signal.SIGTERM, stop.set), (signal.SIGHUP, hang_up)):
+        # A background job has SIGINT ignored, nohup SIGHUP: that stays.
         if signal.getsignal(signum) is not signal.SIG_IGN:
-            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+            asyncio.get_running_loop().add_signal_handler(signum, end)
 
     def announce() -> None:
-        _say_who(server)
+        server.hold.announce(server.url)
         ready(server)
 
     await _serve(server, stop, announce)
-
-
-def _say_who(server: Prepared) -> None:
-    os.pwrite(server.lock, json.dumps({"pid": os.getpid(), "url": server.url}).encode(), 0)
 
 
 class Running:
@@ -266,7 +294,7 @@ class Running:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
 
         def announce() -> None:
-            _say_who(self._server)
+            self._server.hold.announce(self._server.url)
             self._started.set()
 
         await _serve(self._server, self._stop, announce)

@@ -35,6 +35,7 @@ class Settings:
         journal_patience: how long a decision waits for the audit log before it is told all the same.
         journal_retry: how long after a failure the audit log is tried again.
         journal_mark: how long after the last decision the database notes what the audit log holds.
+        look: how often the server looks whether its lock, its socket, its database and the requester's file are there.
         recheck: how often open sockets' tokens are looked up again.
         stop: how long a clean stop waits for what is open.
 
@@ -67,5 +68,6 @@ class Settings:
     journal_patience: float = 1.0
     journal_retry: float = 2.0
     journal_mark: float = 0.05
+    look: float = 1.0
     recheck: float = 2.0
     stop: float = 1.0

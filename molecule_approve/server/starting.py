@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import errno
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import ServerError, UsageError
-from molecule_approve.places import Places, Requester, make_private, who_serves
+from molecule_approve.places import Places, Requester, make_private
 
 from . import credentials
+from .holding import Hold
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .store import Store
 
-_LOCK_TRIES = 25
-_LOCK_PAUSE = 0.02  # seconds
+_BACKLOG = 2_048
+_PORT_TRIES = 50
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_LOOPBACKS = {"127.0.0.1": "::1", "::1": "127.0.0.1"}
+"""What ``localhost`` may be, and the other one of the two."""
 
 
 def _nothing(*_: str) -> None:
@@ -64,7 +65,7 @@ class Prepared:
     sockets: tuple[socket.socket, ...]
     url: str
     address: tuple[str, int]
-    lock: int
+    hold: Hold
 
 
 def loopback(host: str) -> str:
@@ -100,70 +101,65 @@ def prepared(plan: Plan) -> Iterator[Prepared]:
     with ExitStack() as stack:
         make_private(plan.places.state)
         make_private(plan.places.runtime)
-        lock = stack.enter_context(_locked(plan.places))
+        hold = stack.enter_context(Hold(plan.places, plan.complain))
         store = stack.enter_context(credentials.opened(plan.places, plan.settings))
         requester = credentials.own_workspace(plan.places, store)
-        tcp = stack.enter_context(_listen_tcp(host, plan.port))
-        unix = stack.enter_context(_listen_unix(plan.places.socket))
-        port = tcp.getsockname()[1]
+        sockets = listen_tcp(host, plan.port, _LOOPBACKS.get(host))
+        for listening in sockets:
+            stack.enter_context(listening)
+        unix = stack.enter_context(hold.listen())
+        port = sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        yield Prepared(plan, store, requester, (tcp, unix), f"http://{shown}:{port}", (host, port), lock)
+        yield Prepared(plan, store, requester, (*sockets, unix), f"http://{shown}:{port}", (host, port), hold)
 
 
-@contextmanager
-def _locked(places: Places) -> Iterator[int]:
-    try:
-        handle = os.open(places.serving, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise ServerError(f"{places.serving} cannot be opened: {exc.strerror}", hint="remove it") from exc
-    try:
-        _lock(handle, places)
-        os.ftruncate(handle, 0)
-        yield handle
-        os.ftruncate(handle, 0)
-    finally:
-        os.close(handle)
+def listen_tcp(host: str, port: int, other: str | None) -> list[socket.socket]:
+    """Sockets that hear calls on the host, and on the other loopback address with the same port, where the machine has it.
 
+    Whoever had that port of the other one would answer for ``localhost``.
 
-def _lock(handle: int, places: Places) -> None:
-    for _ in range(_LOCK_TRIES):
+    Raises:
+        ServerError: one of them cannot be had.
+
+    """
+    for _ in range(_PORT_TRIES):
+        first = _listen_at(host, port)
+        found = first.getsockname()[1]
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Or somebody only looks who serves (`who_serves`), which takes the lock for a moment.
-            time.sleep(_LOCK_PAUSE)
-        else:
-            return
-    found = who_serves(places)
-    who = f"process {found.pid} at {found.url}" if found is not None else "another process, which is just starting"
-    raise ServerError(f"a server runs here already: {who}", hint="stop it first, or use that one: PLATFORM_URL=local")
+            return [first] if other is None else [first, _listen_at(other, found)]
+        except ServerError as exc:
+            number = getattr(exc.__cause__, "errno", None)
+            if number in _NO_SUCH_ADDRESS:
+                return [first]
+            first.close()
+            # With port 0 the system chose one that is free at the first address.
+            if port != 0 or number != errno.EADDRINUSE:
+                raise
+    raise ServerError(f"no port is free on {host} and {other} alike", hint="choose one with --port")
 
 
-@contextmanager
-def _listen_tcp(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns TCP_NODELAY on; without, each answer waits 40 ms for the peer's ACK.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+def _listen_at(host: str, port: int) -> socket.socket:
+    try:
+        # With the protocol named, asyncio turns TCP_NODELAY on; without, each answer waits 40 ms for the peer's ACK.
+        listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        with _closed_on_failure(listening):
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((host, port))
-        except (OSError, OverflowError) as exc:
-            hint = "choose another one with --port, or --port 0 for a free one"
-            raise ServerError(f"port {port} of {host} cannot be used: {getattr(exc, 'strerror', exc)}", hint=hint) from exc
-        yield listening
+            # At once: until one of them listens, several may be bound to one port.
+            listening.listen(_BACKLOG)
+    except (OSError, OverflowError) as exc:
+        why = getattr(exc, "strerror", None) or exc
+        hint = "choose another one with --port, or --port 0 for a free one"
+        if host in _LOOPBACKS:
+            hint = f"what listens there would answer for http://localhost:{port}: {hint}"
+        raise ServerError(f"port {port} of {host} cannot be used: {why}", hint=hint) from exc
+    return listening
 
 
 @contextmanager
-def _listen_unix(path: Path) -> Iterator[socket.socket]:
-    # Who holds the lock may take the path: what lies there is left over from a server that was killed.
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        try:
-            path.unlink(missing_ok=True)
-            listening.bind(os.fspath(path))
-        except OSError as exc:
-            raise ServerError(f"the socket {path} cannot be made: {exc.strerror}", hint="look at its folder") from exc
-        path.chmod(0o600)
-        try:
-            yield listening
-        finally:
-            path.unlink(missing_ok=True)
+def _closed_on_failure(listening: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        listening.close()
+        raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -277,14 +277,22 @@ class Store:
     """
 
     def __init__(self, path: Path, patience: float) -> None:
-        _make_file(path)
-        # The statements' values hold what people asked; they must not stand in an error's text.
+        self._files = {path: _make_file(path)}
+        # The path is no text in a URL: ? and %20 in a folder's name would mean something. The statements' values hold what
+        # people asked; they must not stand in an error's text.
         self._engine = sa.create_engine(
-            f"sqlite:///{path}", hide_parameters=True, pool_reset_on_return=None, connect_args={"timeout": patience}
+            sa.URL.create("sqlite", database=os.fspath(path)),
+            hide_parameters=True,
+            pool_reset_on_return=None,
+            connect_args={"timeout": patience},
         )
         _teach(self._engine)
         with self.write() as transaction:
             _prepare(transaction)
+        # The newest commits stand in this file alone, as long as a connection is open, and here one always is.
+        log = path.with_name(f"{path.name}-wal")
+        with suppress(OSError):  # there is none on a file system that cannot have one
+            self._files[log] = _identity(log.lstat())
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -313,20 +321,44 @@ class Store:
         try:
             with self._engine.connect().execution_options(begin=words) as connection, connection.begin():
                 yield Transaction(connection)
+                self.check()
         except SQLAlchemyError as exc:
             raise StoreError(str(getattr(exc, "orig", None) or exc)) from exc
+
+    def check(self) -> None:
+        """Whether the paths still name the files that are open: what is written into a removed one is kept nowhere.
+
+        Raises:
+            StoreError: they do not.
+
+        """
+        for path, known in self._files.items():
+            try:
+                found = _identity(path.lstat())
+            except OSError as exc:
+                raise StoreError(f"{path} is gone: {exc.strerror}") from exc
+            if found != known:
+                raise StoreError(f"{path} was replaced by another file")
 
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
 
 
-def _make_file(path: Path) -> None:
+def _make_file(path: Path) -> tuple[int, int]:
+    """The file, made if it is missing: which one it is, whatever its name."""
     # SQLite would make it with the umask's mode; the log and index files beside it take this one's mode.
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise StoreError(f"{path}: {exc.strerror}") from exc
+    found = _identity(os.fstat(handle))
+    os.close(handle)
+    return found
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def _teach(engine: Engine) -> None:

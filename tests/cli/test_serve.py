@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from molecule_approve.cli.main import main
-from molecule_approve.places import locate, who_serves
+from molecule_approve.places import locate, read_requester, who_serves
 from tests.server.serving import PROGRAM, environment, serving
 
 if TYPE_CHECKING:
@@ -81,6 +81,89 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(home: Path) -> Non
         assert httpx.get(f"{url}/health").status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
+
+
+def test_a_hangup_ends_it_cleanly_with_a_sentence(home: Path) -> None:
+    """0, as after any other signal that stops it: whoever looks at its stderr later knows why."""
+    with serving(home) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert "the terminal was closed (SIGHUP): the server stops" in err
+    assert not locate(environment(home)).socket.exists()
+
+
+def test_under_nohup_it_goes_on(home: Path) -> None:
+    """A hangup that was ignored at the start stays ignored."""
+    with serving(home, through=("sh", "-c", 'trap "" HUP; exec "$@"', "sh")) as (process, url):
+        process.send_signal(signal.SIGHUP)
+        assert httpx.get(f"{url}/health").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_without_stdin_and_stderr_it_serves(home: Path) -> None:
+    """No file of its own gets their numbers, where a library's talk would be written into it."""
+    with serving(home, through=("sh", "-c", 'exec "$@" <&- 2>&-', "sh")) as (process, url):
+        assert httpx.get(f"{url}/health").status_code == 200
+        for number in (0, 2):
+            assert Path(f"/proc/{process.pid}/fd/{number}").readlink() == Path(os.devnull)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_without_stdout_it_says_that_its_address_cannot_be_told(home: Path) -> None:
+    """125, and nothing is left of it."""
+    found = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, "serve", "--port", "0"],
+        env=environment(home),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert found.returncode == 125
+    assert "the answer could not be told: stdout is closed" in found.stderr
+    assert not locate(environment(home)).socket.exists()
+
+
+def test_after_a_kill_the_next_one_takes_over(home: Path) -> None:
+    """Lock file and socket stay behind; workspace, token and the port's other half are the same for whoever asks."""
+    places = locate(environment(home))
+    with serving(home) as (process, url):
+        port = url.rpartition(":")[2]
+        before = read_requester(places)
+        process.kill()
+        process.wait(PATIENCE)
+        assert places.socket.exists()
+        assert who_serves(places) is None
+    with serving(home, "--port", port) as (process, url):
+        assert url.endswith(f":{port}")
+        assert httpx.get(f"http://[::1]:{port}/health").status_code == 200
+        found = who_serves(places)
+        assert found is not None
+        assert (found.pid, read_requester(places)) == (process.pid, before)
+
+
+def test_of_many_that_start_at_once_one_serves(home: Path) -> None:
+    """The others say that one runs already, also while its lock file is removed again and again."""
+    command = [*PROGRAM, "serve", "--port", "0"]
+    pipe = subprocess.PIPE
+    started = [subprocess.Popen(command, env=environment(home), stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
+    places = locate(environment(home))
+    until = time.monotonic() + PATIENCE
+    while sum(process.poll() is None for process in started) > 1:
+        assert time.monotonic() < until
+        places.serving.unlink(missing_ok=True)
+        select.select([], [], [], 0.01)
+    [left] = [process for process in started if process.poll() is None]
+    assert left.stdout is not None
+    url = left.stdout.readline().strip()
+    assert httpx.get(f"{url}/health").status_code == 200
+    left.send_signal(signal.SIGTERM)
+    ends = [(process.communicate(timeout=PATIENCE)[1], process.returncode) for process in started]
+    assert sorted(code for _, code in ends) == [0, 125, 125, 125]
+    assert all("a server runs here already" in err for err, code in ends if code == 125)
 
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--port", "65536"], ["--port", "x"], ["--what"]])

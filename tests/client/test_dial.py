@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import resource
 import socket
 import subprocess
 import threading
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from molecule_approve.client.dial import Grip, address_of, dial, resolve, start_tls, tls_context
+from molecule_approve.client.dial import Grip, address_of, connect_any, dial, own_address, resolve, start_tls, tls_context
 from molecule_approve.errors import ConfigError, CredentialError, PlatformError, UnavailableError
 from molecule_approve.model import Secret
 from tests.client.fakes import Peer, endpoint, soon
@@ -130,9 +131,45 @@ def test_a_port_that_swallows_everything() -> None:
 
 def test_several_addresses_share_the_time() -> None:
     """Where a name has several addresses, one that swallows everything leaves time for the next."""
-    found = resolve("localhost", 80, soon(), Grip())
-    with black_hole() as port, within(0.2, 1.0), pytest.raises(UnavailableError):
-        dial(endpoint(f"http://localhost:{port}"), soon(0.2 * len(found)), Grip())
+    with black_hole() as port, Peer(hello) as peer, within(0.2, 2.0):
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", where)) for where in (port, peer.port)]
+        with connect_any(found, "platform", 80, soon(0.5), Grip()) as sock:
+            assert sock.getpeername()[1] == peer.port
+
+
+def test_after_a_refusal_on_this_machine_no_other_address_is_tried() -> None:
+    """Any user may listen on the same port of another loopback address; only a host elsewhere has others of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        free = listener.getsockname()[1]
+    with Peer(hello) as peer:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", where)) for where in (free, peer.port)]
+        with pytest.raises(UnavailableError, match="Connection refused"):
+            connect_any(found, "platform", 80, soon(), Grip())
+        assert peer.connections == 0
+
+
+@pytest.mark.parametrize("host", ["localhost", "platform.localhost"])
+def test_localhost_is_one_address(host: str) -> None:
+    """127.0.0.1, without a look-up: whoever has the same port of ::1 hears nothing, though the first one refuses."""
+    with Peer(hello, socket.create_server(("::1", 0), family=socket.AF_INET6)) as theirs:
+        where = f"http://{host}:{theirs.port}"
+        with pytest.raises(UnavailableError, match="Connection refused"):
+            dial(endpoint(where), soon(), Grip())
+        assert theirs.connections == 0
+        with Peer(hello, socket.create_server(("127.0.0.1", theirs.port))), dial(endpoint(where), soon(), Grip()) as sock:
+            assert sock.getpeername() == ("127.0.0.1", theirs.port)
+
+
+def test_localhost_is_the_other_address_only_where_the_machine_has_no_first() -> None:
+    """An address that cannot be had here stands for it on a machine without IPv4; any other failure changes nothing."""
+    assert own_address(80, "192.0.2.1")[4][0] == "::1"
+    assert own_address(80)[4] == ("127.0.0.1", 80)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        assert own_address(80)[4] == ("127.0.0.1", 80)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".invalid", "a..invalid"])

@@ -9,6 +9,7 @@ from tests.integration import (
     faults_host,
     faults_late,
     faults_link,
+    faults_places,
     faults_proxy,
     faults_setup,
     faults_signals,
@@ -104,6 +105,7 @@ EXAMPLES = {
         "a stale page",
     ),
     **faults_proxy.EXAMPLES,
+    **faults_places.EXAMPLES,
 }
 
 SOCKET_ONLY = set(EXAMPLES["the socket"])
@@ -124,4 +126,5 @@ TABLE: tuple[Fault, ...] = (
     *faults_setup.ROWS,
     *faults_late.ROWS,
     *faults_proxy.ROWS,
+    *faults_places.ROWS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -147,6 +148,19 @@ def test_of_many_deciders_one_wins_and_everybody_agrees(local: World, path: str)
     facts = program.wait()
     assert (facts.code, facts.ending[0]["outcome"]) == {"approved": (0, "granted"), "denied": (77, "denied")}[won]
     assert _served(local).rows()[-1]["status"] == won
+
+
+@both_paths
+def test_a_client_in_another_session_finds_the_server(local: World, path: str) -> None:
+    """Cron has no XDG_RUNTIME_DIR, and a logout took the server's along: the request waits, and the yes arrives."""
+    shutil.rmtree(local.folder / "run")
+    (local.folder / "run").touch()
+    local.env["XDG_RUNTIME_DIR"] = ""
+    lock = local.folder / "state" / "molecule-approve" / "serve.lock"
+    until(lambda: str(local.folder / "run") not in lock.read_text())
+    program = local.request(path)
+    assert _served(local).decide(_asked(local, program)) == 200
+    assert program.wait().code == 0
 
 
 def test_of_many_waiters_one_gets_the_yes(local: World) -> None:

@@ -13,7 +13,7 @@ import pytest
 from molecule_approve.errors import ConfigError, ServerError, UsageError
 from molecule_approve.places import Places, who_serves
 from molecule_approve.server.run import Plan, Running
-from molecule_approve.server.starting import loopback
+from molecule_approve.server.starting import listen_tcp, loopback
 from tests.server.desk import PATIENCE
 
 
@@ -58,6 +58,46 @@ def test_a_port_that_is_taken_is_told(server_places: Places, home: Path) -> None
             pass
     assert "--port 0" in caught.value.hint
     assert not other.socket.exists()
+
+
+@pytest.mark.parametrize(("host", "other"), [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
+def test_both_loopback_addresses_are_ours(server_places: Places, host: str, other: str) -> None:
+    """Whoever had the port of the other one would answer for http://localhost:PORT."""
+    with Running(Plan(server_places, host)) as server:
+        port = int(server.url.rpartition(":")[2])
+        for name in ("127.0.0.1", "[::1]", "localhost"):
+            assert httpx.get(f"http://{name}:{port}/health").status_code == 200
+        with pytest.raises(ServerError, match=f"port {port} of {other} cannot be used: Address already in use"):
+            listen_tcp(other, port, None)
+
+
+def test_a_port_of_which_somebody_has_the_other_loopback_address_is_refused(server_places: Places) -> None:
+    """It does not start; the message names the address, the hint says what would come of it."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as theirs:
+        port = theirs.getsockname()[1]
+        with pytest.raises(ServerError, match=f"port {port} of ::1 cannot be used") as caught:
+            Running(Plan(server_places, port=port)).__enter__()
+    assert f"would answer for http://localhost:{port}" in caught.value.hint
+    assert who_serves(server_places) is None
+
+
+def test_where_no_port_is_free_at_both_it_says_so() -> None:
+    """With port 0 another one is tried as long as the second address has the chosen one taken; not for ever."""
+    with pytest.raises(ServerError, match=r"no port is free on 127\.0\.0\.1 and 127\.0\.0\.1 alike"):
+        listen_tcp("127.0.0.1", 0, "127.0.0.1")
+
+
+def test_where_the_machine_lacks_the_other_address_the_first_is_enough() -> None:
+    """An address that is not this machine's is nobody's here; the port is another matter."""
+    [alone] = listen_tcp("127.0.0.1", 0, "192.0.2.1")
+    alone.close()
+
+
+@pytest.mark.parametrize("port", [70_000, -1])
+def test_a_port_that_is_none_is_told(port: int) -> None:
+    """As an error of ours."""
+    with pytest.raises(ServerError, match=f"port {port} of 127.0.0.5 cannot be used"):
+        listen_tcp("127.0.0.5", port, None)
 
 
 def test_a_folder_in_the_sockets_place_is_told(server_places: Places) -> None:

@@ -22,6 +22,39 @@ def test_the_file_and_what_lies_beside_it_are_private(tmp_path: Path) -> None:
     assert modes == {"server.db": 0o600, "server.db-wal": 0o600, "server.db-shm": 0o600}
 
 
+@pytest.mark.parametrize("name", ["a?b", "100%25", "a%2Fb", "a%20b", "a#b", "file:x?mode=memory", "\u6f22 b"])
+def test_the_file_is_where_its_path_says(tmp_path: Path, name: str) -> None:
+    """Whatever a URL would make of the folder's name; nothing is made elsewhere."""
+    folder = tmp_path / name
+    folder.mkdir(mode=0o700)
+    store = Store(folder / "server.db", 1)
+    with store.write() as transaction:
+        transaction.add_approver("alice", "hash", "now")
+    store.close()
+    assert [path.name for path in folder.iterdir()] == ["server.db"]
+    assert list(tmp_path.iterdir()) == [folder]
+    with closing(sqlite3.connect(folder / "server.db")) as database:
+        assert database.execute("SELECT name FROM approvers").fetchall() == [("alice",)]
+
+
+@pytest.mark.parametrize("name", ["server.db", "server.db-wal"])
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_file_that_is_no_longer_there_takes_nothing(tmp_path: Path, name: str, how: str) -> None:
+    """Neither reads nor writes succeed, and nothing is committed to what the path no longer names."""
+    path = tmp_path / name
+    store = Store(tmp_path / "server.db", 1)
+    path.rename(tmp_path / "old.db")
+    if how == "replaced":
+        path.touch(0o600)
+    for transact in (store.read, store.write):
+        with pytest.raises(StoreError, match=f"{path} (is gone|was replaced)"), transact() as transaction:
+            transaction.add_approver("alice", "hash", "now")
+    (tmp_path / "old.db").replace(path)
+    with store.read() as transaction:
+        assert transaction.approvers() == []
+    store.close()
+
+
 def test_a_commit_is_synchronous_and_readers_do_not_wait(tmp_path: Path) -> None:
     """WAL and FULL, on every connection."""
     store = Store(tmp_path / "server.db", 1)

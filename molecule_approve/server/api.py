@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from molecule_approve.wire import approval_path, one_body, row_body
 
-from .bodies import read_body, read_decision, read_hold, read_invocation, read_submission
+from .bodies import read_body, read_decision, read_hold, read_invocation, read_submission, read_task
 from .refusals import missing_workspace
 from .service import Name
 
@@ -59,11 +59,12 @@ class Api:
         return answer(answered, 201 if created else 200, {"Location": approval_path(workspace_id, approval.id)})
 
     async def newest(self, request: Request) -> Response:
-        """``GET /workspaces/{id}/approvals``: the fifty newest."""
+        """``GET /workspaces/{id}/approvals``: the fifty newest; ``?task_id=`` lists all with this task id."""
         workspace_id = request.path_params["workspace_id"]
         with self.doors.visit(request) as visitor:
+            task_id = read_task(request.query_params.getlist("task_id"), self.settings)
             enter = partial(visitor.member, workspace_id=workspace_id, open_house=True)
-            found = await self.service.newest(enter, workspace_id)
+            found = await self.service.newest(enter, workspace_id, task_id)
         return answer([row_body(approval) for approval in found])
 
     async def one(self, request: Request) -> Response:

@@ -44,7 +44,7 @@ def entrances(api: Api, desk: Desk, pages: Pages) -> list[Entrance]:
     request = requests + "/{approval_id}"
     return [
         Entrance("POST", requests, api.submit, (200, 201, 400, 401, 404, 409, 413, 422, 429, 503)),
-        Entrance("GET", requests, api.newest, (200, 401, 404, 429, 503)),
+        Entrance("GET", requests, api.newest, (200, 401, 404, 422, 429, 503)),
         Entrance("GET", request, api.one, (200, 401, 404, 422, 429, 503)),
         Entrance("POST", request + "/decide", api.decide, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
         Entrance("POST", request + "/redeem", api.redeem, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),

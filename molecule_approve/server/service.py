@@ -158,13 +158,16 @@ class Service:
 
     # --- reading
 
-    async def newest(self, enter: Enter, workspace_id: str) -> list[Approval]:
-        """The workspace's fifty newest requests, newest first.
+    async def newest(self, enter: Enter, workspace_id: str, task_id: str | None = None) -> list[Approval]:
+        """The workspace's fifty newest requests; with a task id those of this task, as many as a client reads. Newest first.
 
         Raises:
             RefusedError: the caller's; 503.
 
         """
+        if task_id is not None:
+            count = self._settings.pending_list
+            return await self._read(enter, lambda transaction: transaction.of_task(workspace_id, task_id, count), _same)
         return await self._read(enter, lambda transaction: transaction.newest(workspace_id, LIST_LENGTH), _same)
 
     async def pending(self, enter: Enter) -> list[tuple[Approval, str]]:

@@ -54,8 +54,8 @@ def entrances(api: Api, desk: Desk, pages: Pages) -> list[Entrance]:
         Entrance("POST", "/desk/session", desk.sign_in, (201, 400, 401, 413, 422, 429, 503)),
         Entrance("POST", "/desk/session/end", desk.sign_out, (200, 401, 403, 422, 429, 503)),
         Entrance("GET", "/desk/requests", desk.requests, (200, 401, 403, 429, 503)),
-        Entrance("GET", "/", pages.document, (200, 404, 429), shown=False),
-        Entrance("GET", "/static/{name}", pages.part, (200, 404, 429), shown=False),
+        Entrance("GET", "/", pages.document, (200, 404), shown=False),
+        Entrance("GET", "/static/{name}", pages.part, (200, 404), shown=False),
         Entrance("POST", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
         Entrance("GET", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
     ]

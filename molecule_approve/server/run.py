@@ -129,10 +129,10 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     house = House(
         Api(service, doors, settings, plan.anonymous),
         Desk(service, lanes, hub, doors, sessions, settings, plan.signed_in),
-        Pages.packaged(doors),
+        Pages.packaged(),
         Live(hub, doors, lanes),
         doors,
-        Addresses.of(*prepared.address),
+        Addresses.of(prepared.address[0]),
     )
     config = _config(create_app(house), settings)
     logging.getLogger("uvicorn.error").addFilter(_is_true)

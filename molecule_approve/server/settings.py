@@ -12,8 +12,10 @@ class Settings:
     """The limits. Times are seconds, sizes bytes unless they say characters.
 
     Attributes:
-        rate: calls a minute for one credential, or for one address without a valid one (the platform's 600).
-        failed_logins: calls a minute with a wrong token from one address; then 429, until the minute is over.
+        rate: calls a minute for one good token or session: enough for 500 commands of one user that start at once.
+        strangers: calls a minute of all callers without a credential together (the platform's 600); those on the private
+            socket have as many of their own.
+        failed_logins: calls a minute with a wrong token, of all who try, likewise; then 429, until the minute is over.
         pending: requests of one workspace that may stand open at once.
         code: how long a sign-in code is good.
         session: how long a session at the desk lasts.
@@ -40,7 +42,8 @@ class Settings:
 
     """
 
-    rate: int = 600
+    rate: int = 60_000
+    strangers: int = 600
     failed_logins: int = 60
     pending: int = 1_000
     code: float = 60.0

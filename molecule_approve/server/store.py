@@ -45,7 +45,7 @@ _NEWEST = sa.select(approvals).where(_MINE).order_by(_ROW.number.desc()).limit(b
 _OF_TASK = _NEWEST.where(_ROW.task_id == bindparam("p_task"))
 # Left to itself SQLite, which knows nothing of the values, counts along the workspace's whole past.
 _COUNT_OPEN = sa.text(
-    f"SELECT count(*) FROM approvals INDEXED BY approvals_open WHERE workspace_id = :p_workspace AND {OPEN}"
+    f"SELECT count(*) FROM approvals INDEXED BY approvals_open WHERE workspace_id = :p_workspace AND {OPEN}"  # noqa: S608 - our own words
 )
 _OF_ANY = (
     sa.select(approvals, workspaces.c.name)

@@ -82,7 +82,7 @@ def test_what_is_no_request_is_refused(shared_desk: Desk, content: bytes) -> Non
         b'{"action": "a", "action": "b"}',
         b'{"action": "a", "Action": "b"}',
         b'{"ACTION": "a"}',
-        '{"action": "a", "reaſon": "b"}'.encode(),
+        '{"action": "a", "rea\N{LATIN SMALL LETTER LONG S}on": "b"}'.encode(),
         b'{"action": "a", "context": {"in": [{"x": 1, "x": 2}]}}',
         rb'{"action": "a", "\u0061ction": "b"}',
     ],

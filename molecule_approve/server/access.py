@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from .store import Transaction
 
 
+LINE = "molecule.line"
+"""Where a call's connection stands in ``scope["state"]``: what can be told whose it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Approver:
     """Somebody who may decide, by the name that the credential carries."""
@@ -169,6 +173,13 @@ class Doorkeeper:
         self._anonymous = anonymous
         self._sessions = sessions
 
+    @staticmethod
+    def _prove(connection: HTTPConnection, credential: str) -> None:
+        line = connection.scope.get("state", {}).get(LINE)
+        # What an HTTP call asked for is done by now, and its connection is soon gone; a stream would stay.
+        if line is not None and not line.prove(credential) and connection.scope["type"] == "websocket":
+            raise refused(503, "too many connections are open with this token; close some first", "too_many_connections")
+
     @contextmanager
     def visit(self, connection: HTTPConnection, token: str | None = None) -> Iterator[Visitor]:
         """One call, from its being counted to its answer; a wrong token found in between is counted harder.
@@ -187,14 +198,16 @@ class Doorkeeper:
         shown = hash_token(token)
         # Counted for itself before anybody knows whether it is good: so no stranger's call can cost a good one its turn.
         self._charge(connection, shown, self._settings.rate)
+        visitor = self._visitor(connection, shown)
         try:
-            yield self._visitor(connection, shown)
+            yield visitor
         except RefusedError as exc:
             if exc.status == 401:
                 # Else one caller with ever other tokens would have no limit, and fill the memory.
                 self._rates.forget(shown)
                 self._failed(connection)
             raise
+        self._prove(connection, visitor.token_hash or shown)
 
     def _visitor(self, connection: HTTPConnection, shown: str) -> Visitor:
         # A page left open keeps its socket, and calls nothing: that is no use of the session.

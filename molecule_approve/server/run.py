@@ -1,10 +1,9 @@
-"""Runs the server, from its start to its stop; the only file that imports uvicorn. What it needs before: ``starting``."""
+"""Runs the server, from its start to its stop; on uvicorn. What it needs before: ``starting``."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import threading
@@ -15,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from molecule_approve.clock import boottime
 from molecule_approve.errors import ServerError
@@ -29,9 +27,11 @@ from .desk import Desk
 from .journaling import Journaler
 from .lanes import Lanes
 from .ledger import Ledger
+from .lines import Lines, room, served_by
 from .live import Live
 from .notify import Hub
 from .pages import Pages
+from .quiet import quiet
 from .refusals import RefusedError
 from .service import Service
 from .sessions import Sessions
@@ -52,26 +52,14 @@ __all__ = ["Plan", "Prepared", "Running", "prepared", "serve"]
 # --- running -----------------------------------------------------------------------------------------------------------
 
 
-def _is_true(record: logging.LogRecord) -> bool:
-    """Whether uvicorn's sentence is true: it complains of each handshake that we refuse, and any web page can make those."""
-    return "returned without completing handshake" not in record.getMessage()
-
-
-class _Socket(WebSocketsSansIOProtocol):
-    """One connection of the event stream. uvicorn's own fails on a stop that meets one whose peer has just said goodbye."""
-
-    def shutdown(self) -> None:
-        if not self.transport.is_closing():
-            super().shutdown()
-
-
 class _Uvicorn(uvicorn.Server):
     """uvicorn, stopped by an event: its own loop would wake ten times a second, and its signal handling would end us."""
 
     def __init__(
-        self, config: uvicorn.Config, stop: asyncio.Event, ready: Callable[[], None], halt: Callable[[], None]
+        self, config: uvicorn.Config, lines: Lines, stop: asyncio.Event, ready: Callable[[], None], halt: Callable[[], None]
     ) -> None:
         super().__init__(config)
+        self._lines = lines
         self._stop = stop
         self._ready = ready
         self._halt = halt
@@ -86,6 +74,7 @@ class _Uvicorn(uvicorn.Server):
         while not self._stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 1.0)
+            self._lines.tick()
             await self.on_tick(0)  # the Date header
         self._halt()
 
@@ -96,12 +85,13 @@ class _Uvicorn(uvicorn.Server):
             connection.transport.abort()
 
 
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, lines: Lines) -> uvicorn.Config:
+    http, ws = served_by(lines)
     return uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
-        ws=_Socket,
+        http=http,
+        ws=ws,
         ws_max_size=settings.socket_message,
         # The clients ping where they care; an idle socket costs nothing here.
         ws_ping_interval=None,
@@ -112,7 +102,6 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         # Nobody stands between: who sends X-Forwarded-For wants another address's rate.
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=settings.connections,
         timeout_graceful_shutdown=settings.stop,  # type: ignore[arg-type]  # it is given to asyncio.wait_for
     )
 
@@ -134,8 +123,8 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         doors,
         Addresses.of(prepared.address[0]),
     )
-    config = _config(create_app(house), settings)
-    logging.getLogger("uvicorn.error").addFilter(_is_true)
+    lines = Lines(settings, room(settings))
+    config = _config(create_app(house), settings, lines)
     jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, sessions, settings))
     background = [asyncio.create_task(job) for job in jobs]
     for task in background:
@@ -143,7 +132,8 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         task.add_done_callback(lambda _task: stop.set())
     try:
         await journaler.catch_up(ledger.held)
-        await _Uvicorn(config, stop, ready, hub.stop).serve([*prepared.sockets])
+        with quiet():
+            await _Uvicorn(config, lines, stop, ready, hub.stop).serve([*prepared.sockets])
     finally:
         for task in background:
             task.cancel()

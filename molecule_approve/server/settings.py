@@ -32,7 +32,11 @@ class Settings:
         longest_hold: how long ``?wait=`` holds an answer at most.
         socket_queue: events that wait for one slow socket before it is dropped.
         socket_message: the largest message that a socket may send us.
-        connections: connections open at once.
+        connections: connections open at once; a sixth of them for each credential, and for strangers.
+        head: how long a call's head may take, from the connection or the answer before it.
+        whole_body: how long it may take with its body.
+        slow: how long an answer or an event may wait for its reader.
+        unsent: bytes that may wait for a socket's reader.
         database_patience: how long a statement waits for the database's lock.
         journal_patience: how long a decision waits for the audit log before it is told all the same.
         journal_retry: how long after a failure the audit log is tried again.
@@ -65,7 +69,11 @@ class Settings:
     longest_hold: float = 60.0
     socket_queue: int = 256
     socket_message: int = 65_536
-    connections: int = 900
+    connections: int = 6_000
+    head: float = 10.0
+    whole_body: float = 30.0
+    slow: float = 30.0
+    unsent: int = 524_288
     database_patience: float = 2.0
     journal_patience: float = 1.0
     journal_retry: float = 2.0

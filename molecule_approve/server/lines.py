@@ -18,11 +18,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from molecule_approve.clock import boottime
 
 from .access import LINE
+from .settings import Settings
 
 if TYPE_CHECKING:
     import asyncio
-
-    from .settings import Settings
 
 HEAD = 32_768
 """Bytes of a request's head at most."""
@@ -117,6 +116,15 @@ def room(settings: Settings) -> int:
     """How many connections there may be: descriptors are left for all else that the server opens."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return settings.connections if limit == resource.RLIM_INFINITY else min(settings.connections, limit - _SPARE)
+
+
+def raise_limit() -> None:
+    """Let this process open as many files as the server needs, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = Settings().connections + _SPARE
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _check_framing(head: h11.Request) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
-from molecule_approve.clock import boottime
+from molecule_approve.clock import Steady, boottime
 from molecule_approve.errors import ServerError
 
 from . import credentials
@@ -27,7 +27,7 @@ from .desk import Desk
 from .journaling import Journaler
 from .lanes import Lanes
 from .ledger import Ledger
-from .lines import Lines, room, served_by
+from .lines import Lines, raise_limit, room, served_by
 from .live import Live
 from .notify import Hub
 from .pages import Pages
@@ -40,16 +40,28 @@ from .store import Transaction
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
     from types import TracebackType
 
     from starlette.types import ASGIApp
 
+    from .rows import StoreError
     from .settings import Settings
 
 __all__ = ["Plan", "Prepared", "Running", "prepared", "serve"]
 
 
 # --- running -----------------------------------------------------------------------------------------------------------
+
+
+def _wall_clock() -> float:
+    return time.time()
+
+
+def _database_fails(path: Path, error: StoreError) -> str:
+    return (
+        f"{path} cannot be used, and calls are refused until it can: {error}; look at the disk, and at who else has it open"
+    )
 
 
 class _Uvicorn(uvicorn.Server):
@@ -108,10 +120,13 @@ def _config(app: ASGIApp, settings: Settings, lines: Lines) -> uvicorn.Config:
 
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     plan, settings = prepared.plan, prepared.plan.settings
-    lanes, hub = Lanes(prepared.store), Hub(settings.socket_queue)
+    lanes, hub = (
+        Lanes(prepared.store, lambda error: plan.complain(_database_fails(plan.places.database, error))),
+        Hub(settings.socket_queue),
+    )
     ledger = Ledger(plan.places.server_log, settings.journal_patience)
     journaler = Journaler(ledger.append, lanes, settings, plan.complain)
-    service = Service(lanes, hub, journaler, settings, time.time)
+    service = Service(lanes, hub, journaler, settings, Steady(_wall_clock))
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(settings, boottime)
     doors = Doorkeeper(settings, boottime, anonymous, sessions)
@@ -167,6 +182,7 @@ def serve(plan: Plan, ready: Callable[[Prepared], None]) -> None:
         UsageError, ConfigError, ServerError: it cannot start; see :func:`prepared`.
 
     """
+    raise_limit()
     with prepared(plan) as server:
         asyncio.run(_until_signal(server, ready))
 

@@ -87,7 +87,7 @@ class Service:
         hub: who listens.
         journaler: the audit log.
         settings: the limits.
-        now: the wall clock in seconds since the epoch: expiry must outlive a restart, so nothing else will do.
+        now: the wall clock in seconds since the epoch, which expiry needs to outlive a restart; one that never goes back.
 
     """
 

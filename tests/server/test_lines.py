@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from molecule_approve.server.lines import raise_limit, room
+from molecule_approve.server.settings import Settings
 from tests.server.desk import PATIENCE, Desk, wait_for
 
 if TYPE_CHECKING:
@@ -241,3 +244,27 @@ def test_handshakes_that_are_none_end_quietly(shared_desk: Desk) -> None:
             connection.sendall(head + b" HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
             assert b"101" not in _all(connection)[:12]
     assert shared_desk.asker.get(shared_desk.path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised", "found"),
+    [(256, 1_024, 1_024, 924), (256, 100_000, 6_100, 6_000), (20_000, 20_000, 20_000, 6_000), (256, -1, 6_100, 6_000)],
+)
+def test_there_is_room_for_as_many_as_the_system_lets_us(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, raised: int, found: int
+) -> None:
+    """The soft limit of open files is raised where that is needed; some stay for all else."""
+    limits = [(soft, hard)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, limit: limits.append(limit))
+    raise_limit()
+    assert limits[-1] == (raised, hard)
+    assert room(Settings()) == found
+
+
+def test_a_system_without_a_limit_needs_none_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then our own setting is the limit."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    monkeypatch.delattr(resource, "setrlimit")
+    raise_limit()
+    assert room(Settings()) == 6_000

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-
-import pytest
+from typing import TYPE_CHECKING
 
 from molecule_approve.server.quiet import Quiet, quiet
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_a_kind_is_told_once_a_minute_and_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -29,7 +31,7 @@ def test_a_kind_is_told_once_a_minute_and_counted(caplog: pytest.LogCaptureFixtu
 
 
 def test_the_limit_of_open_files_is_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
-    """asyncio says it each second with a stack; a refused handshake, which is no fault, is not told at all."""
+    """The library says it each second with a stack; a refused handshake, which is no fault, is not told at all."""
     logger = logging.getLogger("asyncio")
     with quiet():
         for _ in range(3):

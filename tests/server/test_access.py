@@ -109,15 +109,13 @@ def test_the_private_socket_has_a_budget_of_its_own(open_desk: OpenDesk) -> None
             assert [client.get(desk.path, headers=wrong).status_code for _ in range(2)] == [401, 429]
 
 
-def test_five_hundred_commands_of_one_token_go_through_at_once(open_desk: OpenDesk) -> None:
-    """Each asks, listens, reads as often as it does by default, and redeems: with the limits as they are."""
-    settings, desk = Settings(), open_desk()
-    commands, reads = 500, 60
-    assert settings.pending >= commands
-    calls = commands * (3 + reads)
-    assert settings.rate >= calls
-    limit = desk.asker.get(desk.path).headers["x-ratelimit-limit"]
-    assert int(limit) == settings.rate
+def test_the_limits_are_wide_enough_for_five_hundred_commands_at_once(desk: Desk) -> None:
+    """Each asks, listens, reads once a second for a minute and redeems; a token's calls beyond 600 a minute are answered."""
+    settings = Settings()
+    assert settings.pending >= 500
+    assert settings.rate >= 500 * (3 + 60)
+    statuses = {desk.asker.get(f"{desk.path}/{uuid.uuid4()}").status_code for _ in range(601)}
+    assert statuses == {404}
 
 
 def test_wrong_tokens_are_limited_harder_and_shut_nobody_else_out(open_desk: OpenDesk) -> None:

@@ -178,7 +178,11 @@ class Doorkeeper:
         line = connection.scope.get("state", {}).get(LINE)
         # What an HTTP call asked for is done by now, and its connection is soon gone; a stream would stay.
         if line is not None and not line.prove(credential) and connection.scope["type"] == "websocket":
-            raise refused(503, "too many connections are open with this token; close some first", "too_many_connections")
+            raise refused(
+                503,
+                "too many event streams are open with this token, or without one; close some first",
+                "too_many_connections",
+            )
 
     @contextmanager
     def visit(self, connection: HTTPConnection, token: str | None = None) -> Iterator[Visitor]:
@@ -194,6 +198,9 @@ class Doorkeeper:
         if token is None:
             self.public(connection)
             yield Visitor(None, self._anonymous)
+            if connection.scope["type"] == "websocket":
+                # Streams stay: they must not take the place where everybody's first call arrives.
+                self._prove(connection, "anonymous")
             return
         shown = hash_token(token)
         # Counted for itself before anybody knows whether it is good: so no stranger's call can cost a good one its turn.

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from molecule_approve.server.lines import raise_limit, room
 from molecule_approve.server.settings import Settings
@@ -235,6 +236,22 @@ def test_sockets_of_one_credential_lock_no_other_out(open_desk: OpenDesk) -> Non
         assert desk.decide(approval_id).status_code == 200
         approver = str(desk.decider.headers["authorization"]).removeprefix("Bearer ")
         stack.enter_context(desk.listening(approver))
+
+
+def test_streams_without_a_token_lock_nobody_out(open_desk: OpenDesk) -> None:
+    """Where they have leave to listen they fill a share of their own, and no call's."""
+    desk = open_desk(connections=24, anonymous=True)
+    url, headers = desk.server.url.replace("http", "ws") + "/ws", {"X-Workspace-ID": desk.workspace_id}
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(connect(url, additional_headers=headers, open_timeout=PATIENCE))
+        with pytest.raises(InvalidStatus) as caught:
+            connect(url, additional_headers=headers, open_timeout=PATIENCE)
+        assert caught.value.response.status_code == 503
+        assert desk.decide(desk.ask()).status_code == 200
+        with desk.listening() as stream:
+            desk.ask()
+            assert stream.event()["event"] == "APPROVAL_REQUESTED"
 
 
 def test_handshakes_that_are_none_end_quietly(shared_desk: Desk) -> None:

@@ -79,7 +79,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
     pip("--python", str(folder / "bin" / "python"), "install", "--no-deps", "--no-index", str(wheel))
     [site] = folder.glob("lib/python*/site-packages")
-    (site / "hiding.py").write_text(_BORROW.format(names={"starlette", "uvicorn", "h11", "sqlalchemy"}))
+    (site / "hiding.py").write_text(_BORROW.format(names={"starlette", "uvicorn", "sqlalchemy"}))
     borrowed = sysconfig.get_paths()["purelib"]
     # Its own files come first, and the checkout, which the borrowed folder may point to, never.
     (site / "borrowed.pth").write_text(f"import hiding\n{borrowed}\n")

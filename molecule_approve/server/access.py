@@ -174,13 +174,18 @@ class Doorkeeper:
         self._sessions = sessions
 
     @staticmethod
-    def _prove(connection: HTTPConnection, credential: str) -> None:
+    def prove(connection: HTTPConnection, credential: str | None, *, stays: bool) -> None:
+        """Count the connection among this credential's (None for all who listen without one).
+
+        Raises:
+            RefusedError: 503, it ``stays`` and there is no room for it.
+
+        """
         line = connection.scope.get("state", {}).get(LINE)
-        # What an HTTP call asked for is done by now, and its connection is soon gone; a stream would stay.
-        if line is not None and not line.prove(credential) and connection.scope["type"] == "websocket":
+        if line is not None and not line.prove(credential or "anonymous") and stays:
             raise refused(
                 503,
-                "too many event streams are open with this token, or without one; close some first",
+                "too many streams and held answers are open with this token, or without one",
                 "too_many_connections",
             )
 
@@ -200,7 +205,7 @@ class Doorkeeper:
             yield Visitor(None, self._anonymous)
             if connection.scope["type"] == "websocket":
                 # Streams stay: they must not take the place where everybody's first call arrives.
-                self._prove(connection, "anonymous")
+                self.prove(connection, None, stays=True)
             return
         shown = hash_token(token)
         # Counted for itself before anybody knows whether it is good: so no stranger's call can cost a good one its turn.
@@ -214,7 +219,8 @@ class Doorkeeper:
                 self._rates.forget(shown)
                 self._failed(connection)
             raise
-        self._prove(connection, visitor.token_hash or shown)
+        # What an HTTP call asked for is done by now.
+        self.prove(connection, visitor.token_hash, stays=connection.scope["type"] == "websocket")
 
     def _visitor(self, connection: HTTPConnection, shown: str) -> Visitor:
         # A page left open keeps its socket, and calls nothing: that is no use of the session.

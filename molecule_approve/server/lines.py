@@ -227,8 +227,8 @@ class Socket(_Watched, WebSocketsSansIOProtocol):
         """Take the former one's place."""
         self.private = self._former.private
         super().connection_made(transport)
-        if not self.lines.join(self, self._former.group):
-            self.transport.abort()
+        # There is room: the former one has just left.
+        self.lines.join(self, self._former.group)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it no more."""
@@ -244,13 +244,14 @@ class Socket(_Watched, WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """Hear nothing more from a peer that takes nothing."""
         super().pause_writing()
+        self.read_paused = True
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on."""
         super().resume_writing()
-        if not self.read_paused:
-            self.transport.resume_reading()
+        self.read_paused = False
+        self.transport.resume_reading()
 
     def shutdown(self) -> None:
         """Say goodbye; uvicorn's own fails where the peer has just done so."""

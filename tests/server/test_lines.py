@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import select
 import socket
-from contextlib import ExitStack
+import sqlite3
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -252,6 +254,51 @@ def test_streams_without_a_token_lock_nobody_out(open_desk: OpenDesk) -> None:
         with desk.listening() as stream:
             desk.ask()
             assert stream.event()["event"] == "APPROVAL_REQUESTED"
+
+
+def test_held_answers_lock_nobody_out(open_desk: OpenDesk) -> None:
+    """They count for the credential that waits: 503 beyond its share, while others' first calls have room."""
+    desk = open_desk(connections=6)
+    approval_id, token = desk.ask(), desk.server.requester.token
+    call = f"GET {desk.path}/{approval_id}?wait=9 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
+    with ExitStack() as stack:
+        for _ in range(50):
+            connection = stack.enter_context(_dial(desk))
+            connection.sendall(call.encode())
+            # Nothing comes where it is held, and a reset where the one before it was not counted for its credential yet.
+            if select.select([connection], [], [], 0.1)[0] and (heard := _begun(connection)):
+                break
+        assert heard == b"HTTP/1.1 503"
+        assert desk.decide(approval_id).status_code == 200
+
+
+def _begun(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(12)
+    except ConnectionError:
+        return b""
+
+
+def test_where_all_are_busy_the_next_one_is_refused(open_desk: OpenDesk) -> None:
+    """Nobody's call is broken off for a new connection; the private socket has room meanwhile."""
+    desk = open_desk(connections=6, database_patience=5.0)
+    body = b'{"action":"a"}'
+    head = f"POST {desk.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {desk.server.requester.token}\r\n"
+    with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder, _dial(desk) as busy:
+        holder.execute("BEGIN IMMEDIATE")
+        # Read from once, so that what it sends next is read before a later connection is seen.
+        busy.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        health = busy.recv(65_536)
+        while not health.endswith(b"}"):
+            health += busy.recv(65_536)
+        busy.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        with _dial(desk) as late:
+            assert _ended(late)
+        transport = httpx.HTTPTransport(uds=str(desk.server.places.socket))
+        with httpx.Client(transport=transport, base_url="http://localhost") as private:
+            assert private.get("/health").status_code == 200
+        holder.execute("ROLLBACK")
+        assert busy.recv(12) == b"HTTP/1.1 201"
 
 
 def test_handshakes_that_are_none_end_quietly(shared_desk: Desk) -> None:

@@ -16,7 +16,7 @@ from molecule_approve.wire import approval_path, one_body, row_body
 
 from .bodies import read_body, read_decision, read_hold, read_invocation, read_submission, read_task
 from .refusals import missing_workspace
-from .service import OPEN_STATUSES, Name
+from .service import Name
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
@@ -72,12 +72,10 @@ class Api:
         name = _name(request)
         with self.doors.visit(request) as visitor:
             seconds = read_hold(request.query_params.get("wait"), self.settings.longest_hold)
-            reading = partial(self.service.one, partial(visitor.member, workspace_id=name.workspace_id), name)
-            approval = await reading(0)
-            if seconds and approval.status in OPEN_STATUSES:
-                # A held answer must not take the place where everybody's first call arrives.
-                self.doors.prove(request, visitor.token_hash, stays=True)
-                approval = await _while_connected(request, reading(seconds))
+            # A held answer must not take the place where everybody's first call arrives.
+            held = partial(self.doors.prove, request, visitor.token_hash, stays=True)
+            reading = self.service.one(partial(visitor.member, workspace_id=name.workspace_id), name, seconds, held)
+            approval = await (_while_connected(request, reading) if seconds else reading)
         return answer(one_body(approval))
 
     async def decide(self, request: Request) -> Response:

@@ -197,11 +197,13 @@ class Service:
 
         return await self._read(enter, job, lambda view: _firsts(view.pending))
 
-    async def one(self, enter: Enter, name: Name, seconds: float) -> Approval:
+    async def one(self, enter: Enter, name: Name, seconds: float, held: Callable[[], None]) -> Approval:
         """One request: as soon as it has ended, or as it is after so many seconds (0 for at once).
 
+        ``held`` is called before it waits.
+
         Raises:
-            RefusedError: the caller's; 404, 503.
+            RefusedError: the caller's, and what ``held`` raises; 404, 503.
 
         """
         if seconds == 0:
@@ -210,6 +212,7 @@ class Service:
             approval = await self._one(enter, name)
             if approval.status not in OPEN_STATUSES:
                 return approval
+            held()
             with suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), seconds)
         return await self._one(enter, name)

@@ -7,7 +7,8 @@ import select
 import socket
 import sqlite3
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,7 +16,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from molecule_approve.server.lines import raise_limit, room
+from molecule_approve.server.lines import Socket, raise_limit, room
 from molecule_approve.server.settings import Settings
 from tests.server.desk import PATIENCE, Desk, wait_for
 
@@ -332,3 +333,20 @@ def test_a_system_without_a_limit_needs_none_raised(monkeypatch: pytest.MonkeyPa
     monkeypatch.delattr(resource, "setrlimit")
     raise_limit()
     assert room(Settings()) == 6_000
+
+
+def test_a_stop_says_goodbye_once() -> None:
+    """A connection that is closing already is left alone."""
+    closing_one = SimpleNamespace(transport=SimpleNamespace(is_closing=lambda: True))
+    Socket.shutdown(cast("Socket", closing_one))
+
+
+def test_a_database_that_is_away_costs_no_guess(open_desk: OpenDesk) -> None:
+    """Who signs in meanwhile is told to come back, however often, and is not counted among those who guess."""
+    desk = open_desk(failed_logins=1, database_patience=0.01)
+    code = desk.code()
+    with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder, desk.client(None) as client:
+        holder.execute("BEGIN IMMEDIATE")
+        assert [client.post("/desk/session", json={"code": code}).status_code for _ in range(3)] == [503] * 3
+        holder.execute("ROLLBACK")
+        assert client.post("/desk/session", json={"code": code}).status_code == 201

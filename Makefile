@@ -49,6 +49,7 @@ types: $(VENV)/dev ## mypy, strict, over package, tests and benchmarks.
 bench: $(VENV)/dev ## Measured figures, as ratios of one interleaved run.
 	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/server.py
 
 completions: $(VENV)/dev ## Write the completion scripts again, from the commands.
 	$(BIN)/python -m molecule_approve.cli.completion completions

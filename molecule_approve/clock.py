@@ -33,6 +33,29 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+class Steady:
+    """The wall clock in seconds since the epoch, as it would be had nobody set it back since the first call.
+
+    Args:
+        wall: the wall clock.
+        clock: seconds that never jump.
+
+    """
+
+    def __init__(self, wall: Clock, clock: Clock = boottime) -> None:
+        self._wall = wall
+        self._clock = clock
+        # One value, so that threads never see half of it.
+        self._seen = (self._wall(), clock())
+
+    def __call__(self) -> float:
+        """Now: never earlier than before, and as much later as time has passed."""
+        (seen, since), wall, at = self._seen, self._wall(), self._clock()
+        now = max(wall, seen + at - since)
+        self._seen = (now, at)
+        return now
+
+
 class Deadline(NamedTuple):
     """A moment on a clock; a value, so that one deadline can be passed through all that must obey it."""
 

@@ -72,7 +72,10 @@ def common_desk() -> Iterator[Desk]:
     """One embedded server for all callers, who look at their own requests only. A socket wants a short path."""
     home = Path(tempfile.mkdtemp(prefix="ma."))
     places = Places(home / "state" / "molecule-approve", home / "run" / "molecule-approve")
-    with Running(Plan(places, settings=replace(Settings(), rate=1_000_000))) as server, desk_of(server) as desk:
+    with (
+        Running(Plan(places, settings=replace(Settings(), rate=1_000_000, strangers=1_000_000))) as server,
+        desk_of(server) as desk,
+    ):
         yield desk
     shutil.rmtree(home, ignore_errors=True)
 

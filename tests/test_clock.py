@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from molecule_approve.clock import Deadline, boottime, fraction, utc_now
+from molecule_approve.clock import Deadline, Steady, boottime, fraction, utc_now
 
 
 class Hands:
@@ -68,3 +68,21 @@ def test_jitter_is_a_fraction_that_differs() -> None:
     found = [fraction() for _ in range(100)]
     assert all(0.0 <= value < 1.0 for value in found)
     assert len(set(found)) > 50
+
+
+def test_a_clock_that_is_set_back_goes_on_as_if_it_had_not_been() -> None:
+    """A jump forward counts at once, and is never taken back."""
+    wall, clock = Hands(), Hands()
+    steady = Steady(wall, clock)
+    found = []
+    for wall_now, clock_now in (
+        (1_000.0, 100.0),
+        (1_005.0, 105.0),
+        (400.0, 106.0),
+        (401.0, 107.0),
+        (5_000.0, 108.0),
+        (402.0, 110.0),
+    ):
+        wall.now, clock.now = wall_now, clock_now
+        found.append(steady())
+    assert found == [1_000.0, 1_005.0, 1_006.0, 1_007.0, 5_000.0, 5_002.0]

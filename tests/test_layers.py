@@ -66,10 +66,10 @@ RULES = (
 # Who may import a library; one that does not stand here is nobody's.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "httpx": ("client.http",),
-    "h11": ("client.http",),
+    "h11": ("client.http", "server.lines"),
     "websockets": ("client.stream",),
     "sqlalchemy": ("server.schema", "server.store"),
-    "uvicorn": ("server.run",),
+    "uvicorn": ("server.run", "server.lines"),
     "starlette": ("server.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),

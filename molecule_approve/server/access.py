@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .browsers import over_tcp
 from .rates import RateLimiter
 from .refusals import (
     RefusedError,
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from .sessions import Sessions
     from .settings import Settings
     from .store import Transaction
+
+
+LINE = "molecule.line"
+"""Where a call's connection stands in ``scope["state"]``: what can be told whose it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,22 @@ class Doorkeeper:
         self._anonymous = anonymous
         self._sessions = sessions
 
+    @staticmethod
+    def prove(connection: HTTPConnection, credential: str | None, *, stays: bool) -> None:
+        """Count the connection among this credential's (None for all who listen without one).
+
+        Raises:
+            RefusedError: 503, it ``stays`` and there is no room for it.
+
+        """
+        line = connection.scope.get("state", {}).get(LINE)
+        if line is not None and not line.prove(credential or "anonymous") and stays:
+            raise refused(
+                503,
+                "too many streams and held answers are open with this token, or without one",
+                "too_many_connections",
+            )
+
     @contextmanager
     def visit(self, connection: HTTPConnection, token: str | None = None) -> Iterator[Visitor]:
         """One call, from its being counted to its answer; a wrong token found in between is counted harder.
@@ -179,53 +200,62 @@ class Doorkeeper:
 
         """
         token = bearer(connection.headers) if token is None else token
-        shown = None if token is None else hash_token(token)
-        key = shown or _address(connection)
-        self._charge(connection, key, self._settings.rate)
+        if token is None:
+            self.public(connection)
+            yield Visitor(None, self._anonymous)
+            if connection.scope["type"] == "websocket":
+                # Streams stay: they must not take the place where everybody's first call arrives.
+                self.prove(connection, None, stays=True)
+            return
+        shown = hash_token(token)
+        # Counted for itself before anybody knows whether it is good: so no stranger's call can cost a good one its turn.
+        self._charge(connection, shown, self._settings.rate)
+        visitor = self._visitor(connection, shown)
         try:
-            yield self._visitor(connection, shown)
+            yield visitor
         except RefusedError as exc:
-            if shown is not None and exc.status == 401:
+            if exc.status == 401:
                 # Else one caller with ever other tokens would have no limit, and fill the memory.
-                self._rates.forget(key)
+                self._rates.forget(shown)
                 self._failed(connection)
             raise
+        # What an HTTP call asked for is done by now.
+        self.prove(connection, visitor.token_hash, stays=connection.scope["type"] == "websocket")
 
-    def _visitor(self, connection: HTTPConnection, shown: str | None) -> Visitor:
+    def _visitor(self, connection: HTTPConnection, shown: str) -> Visitor:
         # A page left open keeps its socket, and calls nothing: that is no use of the session.
         used = connection.scope["type"] == "http"
-        owner = None if shown is None else self._sessions.owner(shown, used=used)
+        owner = self._sessions.owner(shown, used=used)
         if owner is None:
             return Visitor(shown, self._anonymous)
         return Visitor(owner, self._anonymous, shown)
 
     @contextmanager
     def guess(self, connection: HTTPConnection) -> Iterator[None]:
-        """A call whose proof stands in its body: it counts for its address, and a wrong one as a wrong token does.
+        """A call whose proof stands in its body: only one without a good one counts, as a wrong token does.
 
         Raises:
             RefusedError: 429.
 
         """
-        self.public(connection)
         try:
             yield
         except RefusedError as exc:
-            if exc.status == 401:
+            if exc.status < 500:
                 self._failed(connection)
             raise
 
     def public(self, connection: HTTPConnection) -> None:
-        """Anybody, at the rate of one address.
+        """Anybody, at the one rate of all strangers.
 
         Raises:
             RefusedError: 429.
 
         """
-        self._charge(connection, _address(connection), self._settings.rate)
+        self._charge(connection, _strangers(connection), self._settings.strangers)
 
     def _failed(self, connection: HTTPConnection) -> None:
-        self._charge(connection, f"failed {_address(connection)}", self._settings.failed_logins)
+        self._charge(connection, f"failed {_strangers(connection)}", self._settings.failed_logins)
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
         allowance, within = self._rates.charge(key, limit)
@@ -235,5 +265,6 @@ class Doorkeeper:
             raise rate_exceeded(allowance.reset)
 
 
-def _address(connection: HTTPConnection) -> str:
-    return connection.client.host if connection.client is not None else "local"
+def _strangers(connection: HTTPConnection) -> str:
+    # One address of loopback is as good as the sixteen million others. Only the user comes by the private socket.
+    return "over TCP" if over_tcp(connection) else "on the socket"

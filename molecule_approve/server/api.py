@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, one_body, row_body
 
-from .bodies import read_body, read_decision, read_hold, read_invocation, read_submission
+from .bodies import read_body, read_decision, read_hold, read_invocation, read_submission, read_task
 from .refusals import missing_workspace
 from .service import Name
 
@@ -65,18 +65,20 @@ class Api:
         return answer(answered, 201 if created else 200, {"Location": approval_path(workspace_id, approval.id)})
 
     async def newest(self, request: Request) -> Response:
-        """``GET /workspaces/{id}/approvals``: the fifty newest; with ``?status=pending`` what waits, which a header counts.
+        """``GET /workspaces/{id}/approvals``: the fifty newest, or one task's, or what waits; newest first each time.
 
-        Newest first either way, as on the platform, which knows no such parameter.
+        ``?task_id=`` lists all with this task id, ``?status=pending`` what waits, which a header counts. The platform knows
+        neither parameter.
         """
         workspace_id = request.path_params["workspace_id"]
         with self.doors.visit(request) as visitor:
+            task_id = read_task(request.query_params.getlist("task_id"), self.settings)
             enter = partial(visitor.member, workspace_id=workspace_id, open_house=True)
             if request.query_params.get("status") == "pending":
                 waiting, total = await self.service.waiting(enter, workspace_id)
                 rows: JsonValue = [row_body(approval) for approval in reversed(waiting)]
                 return answer(rows, headers={WAITING_HEADER: str(total)})
-            found = await self.service.newest(enter, workspace_id)
+            found = await self.service.newest(enter, workspace_id, task_id)
         return answer([row_body(approval) for approval in found])
 
     async def one(self, request: Request) -> Response:
@@ -84,7 +86,9 @@ class Api:
         name = _name(request)
         with self.doors.visit(request) as visitor:
             seconds = read_hold(request.query_params.get("wait"), self.settings.longest_hold)
-            reading = self.service.one(partial(visitor.member, workspace_id=name.workspace_id), name, seconds)
+            # A held answer must not take the place where everybody's first call arrives.
+            held = partial(self.doors.prove, request, visitor.token_hash, stays=True)
+            reading = self.service.one(partial(visitor.member, workspace_id=name.workspace_id), name, seconds, held)
             approval = await (_while_connected(request, reading) if seconds else reading)
         return answer(one_body(approval))
 

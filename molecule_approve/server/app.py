@@ -46,7 +46,7 @@ def entrances(api: Api, desk: Desk, pages: Pages) -> list[Entrance]:
     request = requests + "/{approval_id}"
     return [
         Entrance("POST", requests, api.submit, (200, 201, 400, 401, 404, 409, 413, 422, 429, 503)),
-        Entrance("GET", requests, api.newest, (200, 401, 404, 429, 503)),
+        Entrance("GET", requests, api.newest, (200, 401, 404, 422, 429, 503)),
         Entrance("GET", request, api.one, (200, 401, 404, 422, 429, 503)),
         Entrance("POST", request + "/decide", api.decide, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
         Entrance("POST", request + "/redeem", api.redeem, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
@@ -56,8 +56,8 @@ def entrances(api: Api, desk: Desk, pages: Pages) -> list[Entrance]:
         Entrance("POST", "/desk/session", desk.sign_in, (201, 400, 401, 413, 422, 429, 503)),
         Entrance("POST", "/desk/session/end", desk.sign_out, (200, 401, 403, 422, 429, 503)),
         Entrance("GET", "/desk/requests", desk.requests, (200, 401, 403, 429, 503)),
-        Entrance("GET", "/", pages.document, (200, 404, 429), shown=False),
-        Entrance("GET", "/static/{name}", pages.part, (200, 404, 429), shown=False),
+        Entrance("GET", "/", pages.document, (200, 404), shown=False),
+        Entrance("GET", "/static/{name}", pages.part, (200, 404), shown=False),
         Entrance("POST", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
         Entrance("GET", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
     ]

@@ -24,6 +24,12 @@ CONTEXT_DEPTH = 32
 """Levels of a context: the clients read at most 64 in an answer, and must be able to read this one."""
 
 
+_NAMES = frozenset(
+    {"action", "reason", "task_id", "context", "expires_in", "decision", "decided_by", "comment", "invocation", "code"}
+)
+"""The keys that mean something in a body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A request as it was sent; ``expires_in`` is None where it named no time, ``key`` where it has no idempotency key."""
@@ -64,10 +70,10 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def read_object(data: bytes) -> dict[str, JsonValue]:
-    """The JSON object. As on the platform, the case of its own keys does not matter, and the last of two wins.
+    """The JSON object. A key that stands twice, or one of ours in other letters, means something else to each reader.
 
     Raises:
-        RefusedError: 400 for anything else, 422 for bytes that are no UTF-8.
+        RefusedError: 400 for such keys and for anything that is no object, 422 for bytes that are no UTF-8.
 
     """
     try:
@@ -75,12 +81,20 @@ def read_object(data: bytes) -> dict[str, JsonValue]:
     except UnicodeDecodeError as exc:
         raise unacceptable("the body is not UTF-8") from exc
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
     except (ValueError, RecursionError) as exc:
         raise bad_body() from exc
-    if not isinstance(value, dict):
+    # Folded as Go folds: with the platform's reader a long s is an s.
+    if not isinstance(value, dict) or any(key.casefold() in _NAMES and key not in _NAMES for key in value):
         raise bad_body()
-    return {key.lower(): item for key, item in value.items()}
+    return value
+
+
+def _no_twins(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -125,6 +139,20 @@ def read_decision(data: bytes, settings: Settings) -> Decided:
         raise bad_decision()
     claimed, comment = _text(body, "decided_by", settings.name), _text(body, "comment", settings.comment)
     return Decided(Status(word), claimed or None, comment or None)
+
+
+def read_task(values: list[str], settings: Settings) -> str | None:
+    """The task id that a list is asked for; None for the newest of all.
+
+    Raises:
+        RefusedError: 422 where it is given twice, empty or too long.
+
+    """
+    if not values:
+        return None
+    if len(values) > 1 or not 0 < len(values[0]) <= settings.task_id:
+        raise unacceptable(f"task_id is given once, with 1 to {settings.task_id} characters")
+    return values[0]
 
 
 def read_invocation(data: bytes) -> str:

@@ -5,6 +5,7 @@ Who calls is no matter here: a page from elsewhere is refused with whatever cred
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from .refusals import refused
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-HTTP_PORT = 80
+_AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[^:\[\]]+)(?::[1-9][0-9]{0,4})?")
 
 _OWN = frozenset({"same-origin", "none"})
 """What Sec-Fetch-Site may say: our own page calls, or the person did (typed the address, took a bookmark)."""
@@ -21,19 +22,18 @@ _OWN = frozenset({"same-origin", "none"})
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The names under which this server answers: what a Host header may say, and an Origin."""
+    """The names under which this server answers.
 
-    hosts: frozenset[str]
-    origins: frozenset[str]
+    With whatever port: behind ``ssh -L`` it is another one than ours, and a name that was rebound is told by the name.
+    """
+
+    names: frozenset[str]
 
     @classmethod
-    def of(cls, host: str, port: int) -> Addresses:
-        """Every usual name of this loopback address with this port."""
+    def of(cls, host: str) -> Addresses:
+        """Every usual name of this loopback address."""
         shown = f"[{host}]" if ":" in host else host
-        bare = (shown, "127.0.0.1", "localhost", "[::1]")
-        # Clients leave the port of http:// out.
-        names = [*(f"{name}:{port}" for name in bare), *(bare if port == HTTP_PORT else ())]
-        return cls(frozenset(names), frozenset(f"http://{name}" for name in names))
+        return cls(frozenset({shown, "127.0.0.1", "localhost", "[::1]"}))
 
     def check(self, connection: HTTPConnection) -> None:
         """Refuse what a browser sends for another page: a name rebound to loopback, a foreign Origin, another site's call.
@@ -43,11 +43,12 @@ class Addresses:
 
         """
         hosts = connection.headers.getlist("host")
-        # On the Unix socket no browser can come, and the clients name no port.
-        allowed = self.hosts if _over_tcp(connection) else self.hosts | {"localhost"}
-        if len(hosts) != 1 or hosts[0].lower() not in allowed:
+        found = _AUTHORITY.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
+        if found is None or found["name"] not in self.names:
             raise refused(421, "the Host header names another server", "wrong_host")
-        if any(origin.lower() not in self.origins for origin in connection.headers.getlist("origin")):
+        # A page that is ours has our name and port; the page of another port of this machine is foreign.
+        own = f"http://{hosts[0].lower()}"
+        if any(origin.lower() != own for origin in connection.headers.getlist("origin")):
             raise refused(403, "calls from other web pages are refused", "wrong_origin")
         # Of two headers the worse one counts. Another port of this machine is "same-site", and no friend either.
         if not set(connection.headers.getlist("sec-fetch-site")) <= _OWN and not _follows_a_link(connection):
@@ -66,7 +67,8 @@ def _follows_a_link(connection: HTTPConnection) -> bool:
     )
 
 
-def _over_tcp(connection: HTTPConnection) -> bool:
+def over_tcp(connection: HTTPConnection) -> bool:
+    """Whether the call comes over TCP, and not on the private socket."""
     # uvicorn gives a port for TCP alone.
     server = connection.scope.get("server")
     return server is None or server[1] is not None

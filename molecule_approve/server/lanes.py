@@ -22,10 +22,17 @@ class Lanes:
     """Transactions on the database, each in a thread of its kind.
 
     One writer, because SQLite has one: a second would only sleep in the database's lock, which is unfair and slow.
+
+    Args:
+        store: the database.
+        complain: is told what fails: the first time in each kind of thread, and again once it had worked in between.
+
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, complain: Callable[[StoreError], None]) -> None:
         self._store = store
+        self._complain = complain
+        self._failing: set[ThreadPoolExecutor] = set()
         self._writer = ThreadPoolExecutor(1, "server-write")
         self._readers = ThreadPoolExecutor(READERS, "server-read")
 
@@ -51,9 +58,14 @@ class Lanes:
         self, lane: ThreadPoolExecutor, run: Callable[[Callable[[Transaction], T]], T], job: Callable[[Transaction], T]
     ) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(lane, run, job)
+            found = await asyncio.get_running_loop().run_in_executor(lane, run, job)
         except StoreError as exc:
+            if lane not in self._failing:
+                self._failing.add(lane)
+                self._complain(exc)
             raise unavailable() from exc
+        self._failing.discard(lane)
+        return found
 
     def _reading(self, job: Callable[[Transaction], T]) -> T:
         with self._store.read() as transaction:

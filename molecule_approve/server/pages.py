@@ -17,8 +17,6 @@ from .refusals import refused
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from .access import Doorkeeper
-
 DOCUMENT = "inbox.html"
 
 _TYPES = {
@@ -42,17 +40,19 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The handlers. The files are read once: they do not change under a server that runs."""
+    """The handlers. The files are read once: they do not change under a server that runs.
 
-    doors: Doorkeeper
+    Nobody counts these calls: a refusal would cost as much, and shut out the approver who has no credential yet.
+    """
+
     held: Mapping[str, bytes]
 
     @classmethod
-    def packaged(cls, doors: Doorkeeper) -> Self:
+    def packaged(cls) -> Self:
         """The page that comes with the program."""
         folder = files(__package__) / "static"
         found = [entry for entry in folder.iterdir() if _type(entry.name) is not None]
-        return cls(doors, {entry.name: entry.read_bytes() for entry in found})
+        return cls({entry.name: entry.read_bytes() for entry in found})
 
     async def document(self, request: Request) -> Response:
         """``GET /``: the page."""
@@ -63,7 +63,6 @@ class Pages:
         return self._answer(request, request.path_params["name"])
 
     def _answer(self, request: Request, name: str) -> Response:
-        self.doors.public(request)
         content = self.held.get(name)
         if content is None:
             raise refused(404, "there is no such file", "unknown_file")

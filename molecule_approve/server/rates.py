@@ -1,4 +1,4 @@
-"""How many calls a minute, for one credential or one address; who that is, ``access`` says."""
+"""How many calls a minute, for one credential or for all strangers; who that is, ``access`` says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .settings import MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left to one credential or address within the minute, for the ``X-RateLimit-*`` headers."""
+    """What is left to one credential, or to all strangers, within the minute, for the ``X-RateLimit-*`` headers."""
 
     limit: int
     remaining: int
@@ -53,6 +53,6 @@ class RateLimiter:
         self._windows.pop(key, None)
 
     def _sweep(self, now: float) -> None:
-        # Otherwise a caller with many addresses or tokens would fill the memory.
+        # Otherwise a caller with many tokens would fill the memory.
         if len(self._windows) >= self.MANY:
             self._windows = {key: window for key, window in self._windows.items() if now - window[0] < MINUTE}

@@ -1,9 +1,8 @@
-"""Runs the server, from its start to its stop; the only file that imports uvicorn. What it needs before: ``starting``."""
+"""Runs the server, from its start to its stop; on uvicorn. What it needs before: ``starting``."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import threading
 import time
@@ -13,9 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from molecule_approve.clock import boottime
+from molecule_approve.clock import Steady, boottime
 from molecule_approve.errors import ServerError
 
 from . import credentials
@@ -27,9 +25,11 @@ from .desk import Desk
 from .journaling import Journaler
 from .lanes import Lanes
 from .ledger import Ledger
+from .lines import Lines, raise_limit, room, served_by
 from .live import Live
 from .notify import Hub
 from .pages import Pages
+from .quiet import quiet
 from .refusals import RefusedError
 from .rows import StoreError
 from .service import Service
@@ -39,6 +39,7 @@ from .store import Transaction
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
     from types import TracebackType
 
     from starlette.types import ASGIApp
@@ -51,26 +52,24 @@ __all__ = ["Plan", "Prepared", "Running", "prepared", "serve"]
 # --- running -----------------------------------------------------------------------------------------------------------
 
 
-def _is_true(record: logging.LogRecord) -> bool:
-    """Whether uvicorn's sentence is true: it complains of each handshake that we refuse, and any web page can make those."""
-    return "returned without completing handshake" not in record.getMessage()
+def _wall_clock() -> float:
+    return time.time()
 
 
-class _Socket(WebSocketsSansIOProtocol):
-    """One connection of the event stream. uvicorn's own fails on a stop that meets one whose peer has just said goodbye."""
-
-    def shutdown(self) -> None:
-        if not self.transport.is_closing():
-            super().shutdown()
+def _database_fails(path: Path, error: StoreError) -> str:
+    return (
+        f"{path} cannot be used, and calls are refused until it can: {error}; look at the disk, and at who else has it open"
+    )
 
 
 class _Uvicorn(uvicorn.Server):
     """uvicorn, stopped by an event: its own loop would wake ten times a second, and its signal handling would end us."""
 
     def __init__(
-        self, config: uvicorn.Config, stop: asyncio.Event, ready: Callable[[], None], halt: Callable[[], None]
+        self, config: uvicorn.Config, lines: Lines, stop: asyncio.Event, ready: Callable[[], None], halt: Callable[[], None]
     ) -> None:
         super().__init__(config)
+        self._lines = lines
         self._stop = stop
         self._ready = ready
         self._halt = halt
@@ -85,6 +84,7 @@ class _Uvicorn(uvicorn.Server):
         while not self._stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 1.0)
+            self._lines.tick()
             await self.on_tick(0)  # the Date header
         self._halt()
 
@@ -101,12 +101,13 @@ class _Uvicorn(uvicorn.Server):
             connection.transport.abort()
 
 
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, lines: Lines) -> uvicorn.Config:
+    http, ws = served_by(lines)
     return uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
-        ws=_Socket,
+        http=http,
+        ws=ws,
         ws_max_size=settings.socket_message,
         # The clients ping where they care; an idle socket costs nothing here.
         ws_ping_interval=None,
@@ -117,31 +118,33 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         # Nobody stands between: who sends X-Forwarded-For wants another address's rate.
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=settings.connections,
         timeout_graceful_shutdown=settings.stop,  # type: ignore[arg-type]  # it is given to asyncio.wait_for
     )
 
 
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     plan, settings = prepared.plan, prepared.plan.settings
-    lanes, hub = Lanes(prepared.store), Hub(settings.socket_queue)
+    lanes, hub = (
+        Lanes(prepared.store, lambda error: plan.complain(_database_fails(plan.places.database, error))),
+        Hub(settings.socket_queue),
+    )
     ledger = Ledger(plan.places.server_log, settings.journal_patience)
     journaler = Journaler(ledger.append, lanes, settings, plan.complain)
-    service = Service(lanes, hub, journaler, settings, time.time)
+    service = Service(lanes, hub, journaler, settings, Steady(_wall_clock))
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(settings, boottime)
     doors = Doorkeeper(settings, boottime, anonymous, sessions)
     house = House(
         Api(service, doors, settings, plan.anonymous),
         Desk(service, lanes, hub, doors, sessions, settings, plan.signed_in),
-        Pages.packaged(doors),
+        Pages.packaged(),
         Live(hub, doors, lanes),
         doors,
-        Addresses.of(*prepared.address),
+        Addresses.of(prepared.address[0]),
     )
-    config = _config(create_app(house), settings)
-    logging.getLogger("uvicorn.error").addFilter(_is_true)
-    server = _Uvicorn(config, stop, ready, hub.stop)
+    lines = Lines(settings, room(settings))
+    config = _config(create_app(house), settings, lines)
+    server = _Uvicorn(config, lines, stop, ready, hub.stop)
     jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, sessions, settings), _keep(prepared, server))
     background = [asyncio.create_task(job) for job in jobs]
     for task in background:
@@ -149,7 +152,8 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         task.add_done_callback(lambda _task: stop.set())
     try:
         await journaler.catch_up(ledger.held)
-        await server.serve([*prepared.sockets])
+        with quiet():
+            await server.serve([*prepared.sockets])
     finally:
         for task in background:
             task.cancel()
@@ -204,6 +208,7 @@ def serve(plan: Plan, ready: Callable[[Prepared], None]) -> None:
         UsageError, ConfigError, ServerError: it cannot start; see :func:`prepared`.
 
     """
+    raise_limit()
     with prepared(plan) as server:
         asyncio.run(_until_signal(server, ready))
 

@@ -87,7 +87,7 @@ class Service:
         hub: who listens.
         journaler: the audit log.
         settings: the limits.
-        now: the wall clock in seconds since the epoch: expiry must outlive a restart, so nothing else will do.
+        now: the wall clock in seconds since the epoch, which expiry needs to outlive a restart; one that never goes back.
 
     """
 
@@ -158,14 +158,17 @@ class Service:
 
     # --- reading
 
-    async def newest(self, enter: Enter, workspace_id: str) -> list[Approval]:
-        """The workspace's fifty newest requests, newest first.
+    async def newest(self, enter: Enter, workspace_id: str, task_id: str | None = None) -> list[Approval]:
+        """The workspace's fifty newest requests; with a task id those of this task, as many as a client reads. Newest first.
 
         Raises:
             RefusedError: the caller's; 503.
 
         """
-        return await self._read(enter, lambda transaction: transaction.newest(workspace_id, LIST_LENGTH), list)
+        if task_id is None:
+            return await self._read(enter, lambda transaction: transaction.newest(workspace_id, LIST_LENGTH), list)
+        count = self._settings.pending_list
+        return await self._read(enter, lambda transaction: transaction.of_task(workspace_id, task_id, count), list)
 
     async def waiting(self, enter: Enter, workspace_id: str) -> tuple[list[Approval], int]:
         """The workspace's open requests, oldest first, as many as a client reads at once; and how many there are.
@@ -208,11 +211,13 @@ class Service:
 
         return await self._read(enter, job, lambda view: _firsts(view.pending))
 
-    async def one(self, enter: Enter, name: Name, seconds: float) -> Approval:
+    async def one(self, enter: Enter, name: Name, seconds: float, held: Callable[[], None]) -> Approval:
         """One request: as soon as it has ended, or as it is after so many seconds (0 for at once).
 
+        ``held`` is called before it waits.
+
         Raises:
-            RefusedError: the caller's; 404, 503.
+            RefusedError: the caller's, and what ``held`` raises; 404, 503.
 
         """
         if seconds == 0:
@@ -221,6 +226,7 @@ class Service:
             approval = await self._one(enter, name)
             if approval.status not in OPEN_STATUSES:
                 return approval
+            held()
             with suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), seconds)
         return await self._one(enter, name)
@@ -232,7 +238,7 @@ class Service:
                 raise unknown_approval()
             return held.approval
 
-        return await self._read(enter, job, _alone)
+        return await self._read(enter, job, lambda row: [row])
 
     async def _read(self, enter: Enter, job: Callable[[Transaction], T], rows: Callable[[T], Iterable[Approval]]) -> T:
         def entered(transaction: Transaction) -> T:
@@ -366,10 +372,6 @@ class Service:
 
 def _firsts(rows: list[tuple[Approval, str]]) -> list[Approval]:
     return [approval for approval, _ in rows]
-
-
-def _alone(row: Approval) -> list[Approval]:
-    return [row]
 
 
 def _end(transaction: Transaction, name: Name, ending: Ending, missing: RefusedError) -> Entry | RefusedError:

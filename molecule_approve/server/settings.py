@@ -12,8 +12,10 @@ class Settings:
     """The limits. Times are seconds, sizes bytes unless they say characters.
 
     Attributes:
-        rate: calls a minute for one credential, or for one address without a valid one (the platform's 600).
-        failed_logins: calls a minute with a wrong token from one address; then 429, until the minute is over.
+        rate: calls a minute for one good token or session: enough for 500 commands of one user that start at once.
+        strangers: calls a minute of all callers without a credential together (the platform's 600); those on the private
+            socket have as many of their own.
+        failed_logins: calls a minute with a wrong token, of all who try, likewise; then 429, until the minute is over.
         pending: requests of one workspace that may stand open at once.
         code: how long a sign-in code is good.
         session: how long a session at the desk lasts.
@@ -30,7 +32,11 @@ class Settings:
         longest_hold: how long ``?wait=`` holds an answer at most.
         socket_queue: events that wait for one slow socket before it is dropped.
         socket_message: the largest message that a socket may send us.
-        connections: connections open at once.
+        connections: connections open at once; a sixth of them for each credential, and for strangers.
+        head: how long a call's head may take, from the connection or the answer before it.
+        whole_body: how long it may take with its body.
+        slow: how long an answer or an event may wait for its reader.
+        unsent: bytes that may wait for a socket's reader.
         database_patience: how long a statement waits for the database's lock.
         journal_patience: how long a decision waits for the audit log before it is told all the same.
         journal_retry: how long after a failure the audit log is tried again.
@@ -41,7 +47,8 @@ class Settings:
 
     """
 
-    rate: int = 600
+    rate: int = 60_000
+    strangers: int = 600
     failed_logins: int = 60
     pending: int = 1_000
     code: float = 60.0
@@ -63,7 +70,11 @@ class Settings:
     longest_hold: float = 60.0
     socket_queue: int = 256
     socket_message: int = 65_536
-    connections: int = 900
+    connections: int = 6_000
+    head: float = 10.0
+    whole_body: float = 30.0
+    slow: float = 30.0
+    unsent: int = 524_288
     database_patience: float = 2.0
     journal_patience: float = 1.0
     journal_retry: float = 2.0

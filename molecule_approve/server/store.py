@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from molecule_approve.model import EXPIRED_BY, Approval, Status
 
 from .rows import Draft, Ending, Entry, Held, Holder, NameTakenError, StoreError
-from .schema import OPEN, VERSION, WAITING, approvals, approvers, codes, journal, metadata, workspaces
+from .schema import OPEN, PENDING, VERSION, WAITING, approvals, approvers, codes, journal, metadata, workspaces
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine, Row
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
 # The statements are built once: building one costs as much as running it. Parameters that are no columns begin with `p_`.
-_ROW, _OPEN = approvals.c, sa.text(OPEN)
+_ROW, _OPEN, _PENDS = approvals.c, sa.text(OPEN), sa.text(PENDING)
 _MINE = _ROW.workspace_id == bindparam("p_workspace")
 
 _HOLDER = sa.union_all(
@@ -42,15 +43,19 @@ _ONE = sa.select(approvals).where(_ROW.id == bindparam("p_id"), _MINE)
 _KEYED = sa.select(approvals).where(_MINE, _ROW.key_id == bindparam("p_key"))
 _NEWEST = sa.select(approvals).where(_MINE).order_by(_ROW.number.desc()).limit(bindparam("p_count", type_=sa.Integer))
 _OLDEST_OPEN = sa.select(approvals).where(_MINE, _OPEN).order_by(_ROW.number).limit(bindparam("p_count", type_=sa.Integer))
-_COUNT_OPEN = sa.select(sa.func.count()).select_from(approvals).where(_MINE, _OPEN)
+_OF_TASK = _NEWEST.where(_ROW.task_id == bindparam("p_task"))
+# Left to itself SQLite, which knows nothing of the values, counts along the workspace's whole past.
+_COUNT_OPEN = sa.text(
+    f"SELECT count(*) FROM approvals INDEXED BY approvals_open WHERE workspace_id = :p_workspace AND {OPEN}"  # noqa: S608 - our own words
+)
 _OF_ANY = (
     sa.select(approvals, workspaces.c.name)
     .join(workspaces, workspaces.c.id == _ROW.workspace_id)
     .limit(bindparam("p_count", type_=sa.Integer))
 )
-_PENDING = _OF_ANY.where(_OPEN, _ROW.status == Status.PENDING.value).order_by(_ROW.number.desc())
-_DESK_PENDING = _OF_ANY.where(_OPEN, _ROW.status == Status.PENDING.value).order_by(_ROW.number)
-_COUNT_PENDING = sa.select(sa.func.count()).select_from(approvals).where(_OPEN, _ROW.status == Status.PENDING.value)
+_PENDING = _OF_ANY.where(_PENDS).order_by(_ROW.number.desc())
+_DESK_PENDING = _OF_ANY.where(_PENDS).order_by(_ROW.number)
+_COUNT_PENDING = sa.select(sa.func.count()).select_from(approvals).where(_PENDS)
 _DECIDED = _OF_ANY.join(journal, journal.c.approval_id == _ROW.id).order_by(journal.c.number.desc())
 _TAKE = sa.delete(codes).where(codes.c.code_hash == bindparam("p_hash")).returning(codes.c.token_hash, codes.c.made)
 _NEXT_EXPIRY = sa.select(sa.func.min(_ROW.expires)).where(_OPEN)
@@ -196,6 +201,11 @@ class Transaction:
     def oldest_open(self, workspace_id: str, count: int) -> list[Approval]:
         """The workspace's oldest requests that have not ended, oldest first."""
         rows = self.connection.execute(_OLDEST_OPEN, {"p_workspace": workspace_id, "p_count": count})
+        return [_approval(row) for row in rows]
+
+    def of_task(self, workspace_id: str, task_id: str, count: int) -> list[Approval]:
+        """The workspace's requests with this task id, newest first."""
+        rows = self.connection.execute(_OF_TASK, {"p_workspace": workspace_id, "p_task": task_id, "p_count": count})
         return [_approval(row) for row in rows]
 
     def count_open(self, workspace_id: str) -> int:
@@ -379,11 +389,11 @@ def _teach(engine: Engine) -> None:
 def _prepare(transaction: Transaction) -> None:
     connection = transaction.connection
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if version == 0:
+    if version in range(VERSION):
+        # So far each version only added tables and indexes to the one before.
         metadata.create_all(connection)
-        connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
-    elif version == 1:
-        codes.create(connection)
+        for index in chain.from_iterable(table.indexes for table in metadata.sorted_tables):
+            index.create(connection, checkfirst=True)
         connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
     elif version != VERSION:
         raise StoreError(f"the database is of version {version}; this program knows version {VERSION}")

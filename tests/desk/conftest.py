@@ -48,7 +48,7 @@ def house(home: Path) -> Places:
 @pytest.fixture
 def desk(house: Places) -> Iterator[Desk]:
     """A server of this test's own; its approver is alice."""
-    plan = Plan(house, settings=replace(Settings(), rate=1_000_000))
+    plan = Plan(house, settings=replace(Settings(), rate=1_000_000, strangers=1_000_000))
     with Running(plan) as server, desk_of(server) as found:
         yield found
 

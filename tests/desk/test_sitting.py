@@ -179,7 +179,10 @@ def test_a_portal_that_answers_is_no_server(seat: Seat) -> None:
 def test_a_lost_connection_comes_back(home: Path, new_seat: NewSeat) -> None:
     """While it is gone it is seen, and nothing can be decided; then what happened meanwhile is there."""
     places = Places(home / "far", home / "off")
-    with Running(Plan(places, "127.0.0.2", settings=replace(Settings(), rate=1_000_000))) as server, desk_of(server) as desk:
+    with (
+        Running(Plan(places, "127.0.0.2", settings=replace(Settings(), rate=1_000_000, strangers=1_000_000))) as server,
+        desk_of(server) as desk,
+    ):
         port = int(server.url.rpartition(":")[2])
         # The page must be at an address with the server's own port: Host and Origin are checked.
         with Proxy(port, ("127.0.0.1", port), "127.0.0.2") as proxy:

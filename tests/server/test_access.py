@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from starlette.requests import HTTPConnection
 
@@ -84,12 +85,37 @@ def test_calls_are_counted_and_limited(open_desk: OpenDesk) -> None:
     assert desk.decider.get(desk.path).status_code == 200
 
 
-def test_calls_without_a_token_are_counted_for_their_address(open_desk: OpenDesk) -> None:
-    """Also those that lead nowhere."""
-    desk = open_desk(rate=2)
-    with desk.client(None) as client:
-        answers = [client.get(path) for path in ("/health", "/nothing", "/openapi.json", "/approvals/pending")]
-    assert [answer.status_code for answer in answers] == [200, 404, 429, 429]
+def test_calls_without_a_token_are_counted_together(open_desk: OpenDesk) -> None:
+    """Also those that lead nowhere, and from whatever address of loopback; good tokens go on."""
+    desk = open_desk(strangers=2)
+    paths = ("/health", "/nothing", "/openapi.json", "/approvals/pending")
+    statuses = []
+    for number, path in enumerate(paths, 1):
+        transport = httpx.HTTPTransport(local_address=f"127.0.0.{number}")
+        with httpx.Client(transport=transport, base_url=desk.server.url) as client:
+            statuses.append(client.get(path).status_code)
+    assert statuses == [200, 404, 429, 429]
+    assert (desk.asker.get(desk.path).status_code, desk.decider.get(desk.path).status_code) == (200, 200)
+
+
+def test_the_private_socket_has_a_budget_of_its_own(open_desk: OpenDesk) -> None:
+    """What strangers do over TCP is no matter there; nor the other way round."""
+    desk = open_desk(strangers=1, failed_logins=1)
+    transport = httpx.HTTPTransport(uds=str(desk.server.places.socket))
+    with desk.client(None) as tcp, httpx.Client(transport=transport, base_url="http://localhost") as private:
+        wrong = {"Authorization": "Bearer wrong"}
+        for client in (tcp, private):
+            assert [client.get("/health").status_code for _ in range(2)] == [200, 429]
+            assert [client.get(desk.path, headers=wrong).status_code for _ in range(2)] == [401, 429]
+
+
+def test_the_limits_are_wide_enough_for_five_hundred_commands_at_once(desk: Desk) -> None:
+    """Each asks, listens, reads once a second for a minute and redeems; a token's calls beyond 600 a minute are answered."""
+    settings = Settings()
+    assert settings.pending >= 500
+    assert settings.rate >= 500 * (3 + 60)
+    statuses = {desk.asker.get(f"{desk.path}/{uuid.uuid4()}").status_code for _ in range(601)}
+    assert statuses == {404}
 
 
 def test_wrong_tokens_are_limited_harder_and_shut_nobody_else_out(open_desk: OpenDesk) -> None:

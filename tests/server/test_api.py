@@ -192,3 +192,26 @@ def test_the_list_of_what_waits_holds_what_the_newest_do_not(desk: Desk) -> None
     assert int(answer.headers["X-Molecule-Waiting"]) == len(answer.json())
     newest = desk.asker.get(f"{desk.path}?status=denied")
     assert (len(newest.json()), "X-Molecule-Waiting" in newest.headers) == (50, False)
+
+
+def test_a_task_is_found_behind_any_number_of_newer_requests(open_desk: OpenDesk) -> None:
+    """All its requests, ended ones too, newest first; of this workspace alone, and for its members alone."""
+    desk = open_desk()
+    task_id = str(uuid.uuid4())
+    mine = [desk.ask(task_id=task_id) for _ in range(2)]
+    desk.decide(mine[0])
+    desk.add_workspace("other", "other", "token-of-other")
+    for number in range(51):
+        desk.ask(task_id=str(number))
+    found = desk.asker.get(desk.path, params={"task_id": task_id}).json()
+    assert [(row["id"], row["status"]) for row in found] == [(mine[1], "pending"), (mine[0], "approved")]
+    with desk.client("token-of-other") as other:
+        assert other.get(desk.path, params={"task_id": task_id}).status_code == 401
+        assert other.get("/workspaces/other/approvals", params={"task_id": task_id}).json() == []
+
+
+@pytest.mark.parametrize("query", ["task_id=", "task_id=a&task_id=b", "task_id=" + "a" * 257])
+def test_a_task_id_that_can_be_no_requests_is_refused(desk: Desk, query: str) -> None:
+    """An empty list would say that nothing was asked."""
+    answer = desk.asker.get(f"{desk.path}?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")

@@ -48,9 +48,12 @@ NEW_ROUTE = "the server's addition"
 HONEST_404 = "404 for an unknown workspace"
 NO_APPROVER = "never a 401 for a valid token"
 NO_SELF_DECISION = "a requester's token can never decide"
+ONE_MEANING = "a key that stands twice or in other letters is refused"
 WHAT_WON = "deciding what is decided answers 409 with what won"
 
 EXCEPTIONS = {
+    "create, doubled key: the last wins": Differs(400, None, ONE_MEANING),
+    "create, other case of a key is accepted": Differs(400, None, ONE_MEANING),
     "create again with the same Idempotency-Key: a second approval": Differs(200, None, "Idempotency-Key is honoured"),
     "create, blank action is accepted": Differs(422, "unacceptable", WILL_NOT_KEEP),
     "create, NUL in the action": Differs(422, "unacceptable", WILL_NOT_KEEP),
@@ -265,7 +268,7 @@ def _front(inner: ASGIApp) -> tuple[list[str], type[Exception] | None]:
 
     scope = {"type": "http", "server": ("127.0.0.1", 1), "headers": [(b"host", b"127.0.0.1:1")]}
     try:
-        asyncio.run(_called(Front(inner, Addresses.of("127.0.0.1", 1)), scope, receive, send))
+        asyncio.run(_called(Front(inner, Addresses.of("127.0.0.1")), scope, receive, send))
     except LookupError as exc:
         return sent, type(exc)
     return sent, None

@@ -57,7 +57,7 @@ def attacked() -> Iterator[Attacked]:
     with ExitStack() as stack:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="ma-")))
         places = Places(home / "state", home / "run")
-        server = stack.enter_context(Running(Plan(places, settings=replace(Settings(), rate=100_000))))
+        server = stack.enter_context(Running(Plan(places, settings=replace(Settings(), strangers=100_000))))
         yield Attacked(stack.enter_context(desk_of(server)))
 
 
@@ -204,7 +204,8 @@ def test_a_socket_brings_one_session_in_its_one_place(attacked: Attacked, names:
 
 
 @pytest.mark.parametrize(
-    "name", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "127.0.0.1:1", "x@127.0.0.1:{port}"]
+    "name",
+    ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "evil.example:127", "x@127.0.0.1:{port}"],
 )
 def test_a_name_that_was_rebound_to_loopback_reaches_nothing(attacked: Attacked, name: str) -> None:
     """421 on every route, with an approver's session and an Origin to match, and on the socket; nothing changed."""
@@ -366,7 +367,7 @@ def test_tokens_and_sessions_cannot_be_guessed(open_desk: OpenDesk) -> None:
 
 def test_calls_with_bodies_that_make_no_sense_are_counted_as_well(open_desk: OpenDesk) -> None:
     """Nobody asks without limit."""
-    desk = open_desk(rate=3)
+    desk = open_desk(failed_logins=3)
     with desk.client(None) as client:
         statuses = [client.post("/desk/session", content=b"{").status_code for _ in range(4)]
     assert statuses == [400, 400, 400, 429]

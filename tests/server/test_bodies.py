@@ -76,6 +76,46 @@ def test_what_is_no_request_is_refused(shared_desk: Desk, content: bytes) -> Non
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"action": "a", "action": "b"}',
+        b'{"action": "a", "Action": "b"}',
+        b'{"ACTION": "a"}',
+        '{"action": "a", "rea\N{LATIN SMALL LETTER LONG S}on": "b"}'.encode(),
+        b'{"action": "a", "context": {"in": [{"x": 1, "x": 2}]}}',
+        rb'{"action": "a", "\u0061ction": "b"}',
+    ],
+)
+def test_a_key_that_readers_understand_differently_is_refused(shared_desk: Desk, content: bytes) -> None:
+    """Twice, in other letters, or escaped: nothing is asked, whichever of them another reader would take."""
+    before = [one["id"] for one in shared_desk.asker.get(shared_desk.path).json()]
+    answer = shared_desk.asker.post(shared_desk.path, content=content)
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
+    assert [one["id"] for one in shared_desk.asker.get(shared_desk.path).json()] == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"decision": "denied", "decision": "approved"}',
+        b'{"decision": "denied", "Decision": "approved"}',
+        b'{"Decision": "approved"}',
+    ],
+)
+def test_a_decision_that_is_made_twice_decides_nothing(shared_desk: Desk, content: bytes) -> None:
+    """The request stays open."""
+    approval_id = shared_desk.ask()
+    assert shared_desk.decider.post(f"{shared_desk.path}/{approval_id}/decide", content=content).status_code == 400
+    assert shared_desk.one(approval_id)["status"] == "pending"
+
+
+def test_keys_that_are_the_askers_own_may_differ_in_case_alone(shared_desk: Desk) -> None:
+    """What stands in a context is nobody's command, and keys that mean nothing are passed over."""
+    body = {"action": "a", "context": {"Key": 1, "key": 2, "Action": 3}, "unknown": 1}
+    assert shared_desk.asker.post(shared_desk.path, json=body).status_code == 201
+
+
 @pytest.mark.parametrize("number", ["1e400", "-1e400", '[1, {"in": 1e999}]'])
 def test_a_number_that_cannot_be_written_again_is_refused(shared_desk: Desk, number: str) -> None:
     """It is good JSON, and is read as infinite: 422 instead of a fault, and nothing is stored."""

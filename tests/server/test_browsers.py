@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.server.desk import Desk
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "localhost:1", "molecule-approve"])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8788", "localhost.", "localhost:x", "[::1", "127.0.0.2"])
 def test_a_foreign_host_name_is_refused(desk: Desk, host: str) -> None:
     """A name that was rebound to loopback reaches nothing, with whatever token."""
     answer = desk.asker.get(desk.path, headers={"Host": host})
@@ -21,16 +21,34 @@ def test_a_foreign_host_name_is_refused(desk: Desk, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "LOCALHOST"])
-def test_every_usual_name_of_the_server_is_good(desk: Desk, host: str) -> None:
-    """With its port."""
-    port = desk.server.url.rpartition(":")[2]
-    assert desk.asker.get(desk.path, headers={"Host": f"{host}:{port}"}).status_code == 200
+@pytest.mark.parametrize("port", ["", ":9999", ":{0}"])
+def test_every_usual_name_of_the_server_is_good(shared_desk: Desk, host: str, port: str) -> None:
+    """With its port, or with another: that is what comes through `ssh -L 9999:127.0.0.1:8788`."""
+    named = host + port.format(shared_desk.server.url.rpartition(":")[2])
+    assert shared_desk.asker.get(shared_desk.path, headers={"Host": named}).status_code == 200
 
 
-def test_the_usual_port_may_be_left_out() -> None:
-    """As clients do with the port of http://; with any other port they never do."""
-    assert "localhost" in Addresses.of("127.0.0.1", 80).hosts
-    assert Addresses.of("::1", 8788).hosts == {"[::1]:8788", "127.0.0.1:8788", "localhost:8788"}
+def test_the_address_that_it_listens_on_is_a_name_too() -> None:
+    """An unusual one of loopback included."""
+    assert Addresses.of("127.0.0.2").names == {"127.0.0.2", "127.0.0.1", "localhost", "[::1]"}
+    assert Addresses.of("::1").names == {"127.0.0.1", "localhost", "[::1]"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost:9999", 200),
+        ("http://LOCALHOST:9999", 200),
+        ("http://localhost", 403),
+        ("http://localhost:8788", 403),
+        ("http://127.0.0.1:9999", 403),
+        ("https://localhost:9999", 403),
+    ],
+)
+def test_the_page_is_ours_where_its_origin_is_what_was_called(shared_desk: Desk, origin: str, status: int) -> None:
+    """Through a tunnel, too; what another port of this machine serves is foreign, whatever port we listen on."""
+    headers = {"Host": "localhost:9999", "Origin": origin}
+    assert shared_desk.asker.get(shared_desk.path, headers=headers).status_code == status
 
 
 def test_a_foreign_origin_is_refused(desk: Desk) -> None:

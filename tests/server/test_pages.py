@@ -112,8 +112,12 @@ def test_nothing_else_is_served(shared_desk: Desk, name: str) -> None:
     assert "script" not in answer.text
 
 
-def test_the_page_is_counted_like_any_call(open_desk: OpenDesk) -> None:
-    """At the rate of an address."""
-    desk = open_desk(rate=2)
-    with desk.client(None) as stranger:
-        assert [stranger.get(path).status_code for path in ("/", "/static/inbox.js", "/")] == [200, 200, 429]
+def test_no_stranger_shuts_an_approver_out_of_the_page(open_desk: OpenDesk) -> None:
+    """Who has no credential yet gets the page and signs in, however many calls others made with none or a wrong one."""
+    desk = open_desk(strangers=1, failed_logins=1)
+    with desk.client(None) as stranger, desk.client("wrong") as guesser:
+        assert [stranger.get("/health").status_code for _ in range(2)] == [200, 429]
+        assert [guesser.get(desk.path).status_code for _ in range(2)] == [401, 429]
+        assert [stranger.get(path).status_code for path in ("/", "/static/inbox.js", "/")] == [200, 200, 200]
+    with desk.client(desk.session()) as approver:
+        assert approver.get("/desk/requests").status_code == 200

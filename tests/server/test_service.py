@@ -18,6 +18,8 @@ from molecule_approve.server.run import Plan, Running
 from tests.server.desk import PATIENCE, Desk, desk_of, unsigned, wait_for
 
 if TYPE_CHECKING:
+    import pytest
+
     from molecule_approve.places import Places
     from tests.server.conftest import OpenDesk
 
@@ -204,3 +206,26 @@ def test_an_expiry_that_the_database_refuses_is_tried_again(open_desk: OpenDesk)
         assert desk.asker.get(f"{desk.path}/{approval_id}", params={"wait": "0.2"}).status_code == 503
         holder.execute("ROLLBACK")
     assert desk.one(approval_id, wait=PATIENCE)["decided_by"] == "auto-expired"
+
+
+def test_a_clock_that_is_set_back_prolongs_no_request(open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It expires when its time has passed, whatever the wall clock says by then."""
+    desk, real = open_desk(), time.time
+    approval_id = desk.ask(expires_in=1)
+    monkeypatch.setattr(time, "time", lambda: real() - 3_600)
+    assert desk.one(approval_id, wait=9)["decided_by"] == "auto-expired"
+
+
+def test_a_database_that_cannot_be_used_is_told_once(open_desk: OpenDesk) -> None:
+    """With its path and the cause; again only after it had worked in between."""
+    told: list[str] = []
+    desk = open_desk(database_patience=0.01, complain=told.append)
+    for times in (1, 2):
+        with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            for _ in range(3):
+                assert desk.asker.post(desk.path, json={"action": "a"}).status_code == 503
+        assert len(told) == times
+        desk.ask()
+    assert str(desk.server.places.database) in told[0]
+    assert "locked" in told[0]

@@ -74,24 +74,32 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "server.db", 1)
 
 
-def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    """It gets the table of sign-in codes, and keeps what it held."""
-    store = Store(tmp_path / "server.db", 1)
-    with store.write() as transaction:
-        transaction.add_approver("alice", "hash", "now")
-    store.close()
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_database_is_brought_up_to_date(tmp_path: Path, version: int) -> None:
+    """It gets every table and index that a new one has, and keeps what it held; done once."""
     with closing(sqlite3.connect(tmp_path / "server.db")) as database, database:
-        database.execute("DROP TABLE sign_in_codes")
-        database.execute("PRAGMA user_version = 1")
+        database.executescript((Path(__file__).parent.parent / "recordings" / "server_2.sql").read_text())
+        if version == 1:
+            database.execute("DROP TABLE sign_in_codes")
+        database.execute(f"PRAGMA user_version = {version}")
     for _ in range(2):
         store = Store(tmp_path / "server.db", 1)
         with store.write() as transaction:
             assert transaction.put_code("code", "alice", 100.0, 60.0)
             found = transaction.take_code("code", 100.0, 60.0)
             assert found is not None
-            assert (found.name, found.token_hash) == ("alice", "hash")
-            assert transaction.connection.exec_driver_sql("PRAGMA user_version").scalar() == 2
+            assert (found.name, found.token_hash) == ("alice", "hash of alice")
+            assert [one.id for one in transaction.of_task("w", "the task", 10)] == ["a2", "a1"]
+            assert (transaction.count_open("w"), transaction.count_pending()) == (1, 1)
         store.close()
+    Store(tmp_path / "new.db", 1).close()
+    assert _made(tmp_path / "server.db") == _made(tmp_path / "new.db")
+
+
+def _made(path: Path) -> list[object]:
+    with closing(sqlite3.connect(path)) as database:
+        version = database.execute("PRAGMA user_version").fetchone()
+        return [version, *database.execute("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2")]
 
 
 @pytest.mark.parametrize(("later", "good"), [(0.0, True), (59.9, True), (60.0, False), (-0.1, False), (1e9, False)])

@@ -117,7 +117,7 @@ def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places:
     """By their own methods alone; what is refused, and every GET, changes nothing; there is no fault among the answers."""
     listed = {(route.method, route.path) for route in entrances(*_unborn())} | {("GET", "/openapi.json")}
     assert set(ALLOWED) == listed
-    plan = Plan(server_places, settings=replace(Settings(), rate=1_000_000, failed_logins=1_000_000))
+    plan = Plan(server_places, settings=replace(Settings(), strangers=1_000_000, failed_logins=1_000_000))
     with Running(plan) as server, desk_of(server) as desk:
         netloc = server.url.removeprefix("http://")
         with closing(HTTPConnection(netloc, timeout=PATIENCE)) as connection:

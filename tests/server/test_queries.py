@@ -1,0 +1,79 @@
+"""What a call costs does not grow with what is kept: no statement of any call walks along a whole table."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.server.desk import Desk
+
+SHORT = {"approvals_pending", "approvals_due", "journal_waiting"}
+"""The indexes that hold open things alone, and are walked along."""
+
+LATEST = re.compile(
+    r"FROM approvals JOIN workspaces .* JOIN journal .* ORDER BY journal\.number DESC\s+LIMIT \? OFFSET \?$", re.DOTALL
+)
+"""The one query that begins at a table's end, and stops after so many rows."""
+
+
+def _statements(desk: Desk) -> set[str]:
+    """Every statement of every kind of call."""
+    seen: set[str] = set()
+    # Made by an administrator's command, and sweeping up after itself.
+    code = desk.code()
+
+    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+        seen.add(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        asked = [desk.ask(task_id="t") for _ in range(3)]
+        keyed = {"headers": {"Idempotency-Key": "k"}, "json": {"action": "a"}}
+        answers = [desk.asker.post(desk.path, **keyed) for _ in range(2)]  # type: ignore[arg-type]  # httpx has no such hint
+        answers += [desk.asker.get(desk.path), desk.asker.get(desk.path, params={"task_id": "t"})]
+        answers += [desk.decide(asked[0]), desk.redeem(asked[0]), desk.withdraw(asked[1])]
+        answers += [desk.decider.get("/approvals/pending"), desk.decider.get("/desk/requests")]
+        assert all(answer.is_success for answer in answers)
+        expiring = desk.ask(expires_in=0.01)
+        assert desk.one(expiring, wait=9)["decided_by"] == "auto-expired"
+        assert desk.asker.post("/desk/session", json={"code": code}).status_code == 201
+        with desk.listening():
+            pass
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    return seen
+
+
+def _walks(database: sqlite3.Connection, statement: str) -> Iterator[str]:
+    marks = statement.count("?")
+    for *_, step in database.execute(f"EXPLAIN QUERY PLAN {statement}", ["x"] * marks):
+        found = re.fullmatch(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", step)
+        if found and found[2] not in SHORT and not (found[1] == "journal" and LATEST.search(statement)):
+            yield step
+
+
+def test_no_statement_of_a_call_walks_along_a_table(desk: Desk) -> None:
+    """Each finds its rows by an index, or walks along one that holds only what is open."""
+    statements = {one for one in _statements(desk) if one.startswith(("SELECT", "UPDATE", "INSERT", "DELETE"))}
+    assert len(statements) > 15
+    with closing(sqlite3.connect(desk.server.places.database)) as database:
+        # Whatever stands for a count is text here; the planner looks at no value.
+        found = {one: list(_walks(database, one)) for one in statements}
+        assert list(_walks(database, "SELECT action FROM approvals")) == ["SCAN approvals"]
+    assert {one: steps for one, steps in found.items() if steps} == {}
+
+
+def test_counts_and_tasks_are_found_by_indexes_of_their_own(desk: Desk) -> None:
+    """Not along the workspace's whole past, as SQLite would by itself."""
+    with closing(sqlite3.connect(desk.server.places.database)) as database:
+        for words, index in ((" count(*) ", "approvals_open"), ("task_id = ?", "approvals_of_task")):
+            [statement] = [one for one in _statements(desk) if words in one and "workspace_id = ?" in one]
+            steps = database.execute(f"EXPLAIN QUERY PLAN {statement}", ["x"] * statement.count("?")).fetchall()
+            assert [index in step[-1] for step in steps] == [True]

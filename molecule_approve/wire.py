@@ -28,10 +28,10 @@ PLATFORM_EXPIRY = 600.0
 SERVER_FIELD = ("server", "molecule-approve")
 """How the embedded server says in each object of an answer what it is; the platform has no such field."""
 
-SERVER_HEADER = ("X-Molecule-Server", "embedded")
+SERVER_HEADER = ("x-molecule-server", "embedded")
 """The same on every answer, bodies that are no object included. A proxy may drop it; then the field still says it."""
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 _DEPTH = 64
 
 
@@ -145,8 +145,7 @@ def approval_path(workspace_id: str, approval_id: str) -> str:
 
 def is_signed(headers: Mapping[str, str], body: bytes) -> bool:
     """Whether an answer says that the embedded server gave it: by its header, or by the field in its object or rows."""
-    name, word = SERVER_HEADER
-    if headers.get(name.lower()) == word:
+    if headers.get(SERVER_HEADER[0]) == SERVER_HEADER[1]:
         return True
     key, value = SERVER_FIELD
     try:  # a platform's long lists are not read twice

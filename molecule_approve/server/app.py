@@ -125,7 +125,7 @@ def create_app(house: House) -> ASGIApp:
 # For every answer: whose it is, that it is what its type says, belongs to this origin alone and is kept nowhere; were a
 # browser to show it as a page, nothing in it would run. `pages` has a policy of its own.
 _SAFE = {
-    SERVER_HEADER[0].lower().encode(): SERVER_HEADER[1].encode(),
+    SERVER_HEADER[0].encode(): SERVER_HEADER[1].encode(),
     b"x-content-type-options": b"nosniff",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; sandbox",
     b"cross-origin-resource-policy": b"same-origin",

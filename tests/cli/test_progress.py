@@ -312,13 +312,13 @@ def test_a_terminal_that_somebody_stopped_keeps_nobody_from_taking_it_back(calle
 
 # What a library of ours would do if it were broken: it fails at each read of our request.
 _BROKEN = """
-import httpcore
-handle = httpcore.ConnectionPool.handle_request
-def broken(pool, request):
-    if request.url.target.endswith(b"/redeem"):
+import h11
+send = h11.Connection.send
+def broken(connection, event):
+    if getattr(event, "target", b"").endswith(b"/redeem"):
         raise RuntimeError("broken")
-    return handle(pool, request)
-httpcore.ConnectionPool.handle_request = broken
+    return send(connection, event)
+h11.Connection.send = broken
 """
 
 

@@ -33,8 +33,14 @@ _DECISIONS = frozenset({Ruling.APPROVED, Ruling.DENIED, Ruling.EXPIRED})
 _T = TypeVar("_T")
 
 
-def persist(call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None]) -> _T:
+def persist(call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None], *, nonsense: bool = True) -> _T:
     """What the call answers; while it fails in a way that may pass it is made again, for as long as there is time.
+
+    Args:
+        call: what to do.
+        effort: for how long.
+        pause: sleeps.
+        nonsense: whether it is made again after an answer that makes no sense; a read is not, or it would come too often.
 
     Raises:
         ApprovalError: the last failure.
@@ -46,17 +52,17 @@ def persist(call: Callable[[], _T], effort: Deadline, pause: Callable[[float], N
             return call()
         except ApprovalError as exc:
             room = effort.left() - _LAST
-            if room <= 0 or not _may_pass(exc):
+            if room <= 0 or not (_may_pass(exc) or (nonsense and isinstance(exc, ProtocolError))):
                 raise
             asked = exc.retry_after if isinstance(exc, UnavailableError) else None
             pause(min(max(next(pauses), asked or 0.0), room))
 
 
 def _may_pass(failure: ApprovalError) -> bool:
-    """Whether another try may fare better: also after nonsense, and after the 401 of a platform without its database."""
+    """Whether another try may fare better: also after the 401 of a platform without its database."""
     if isinstance(failure, CredentialError):
         return failure.status == 401
-    return isinstance(failure, UnavailableError | ProtocolError)
+    return isinstance(failure, UnavailableError)
 
 
 class TakenBack(NamedTuple):
@@ -159,7 +165,7 @@ class TakeBack:
         try:
             for pause in looks:
                 time.sleep(min(pause, effort.left()))
-                rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep)
+                rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep, nonsense=False)
                 found = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
                 for row in found:
                     taken = self._take(taken, row, effort)

@@ -181,10 +181,11 @@ class _Transport(httpx.BaseTransport):
         self._tls: ssl.SSLContext | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.scheme == "https" and self._tls is None:
+            self._tls = dial.tls_context()  # once, and before anybody is called: it is dear, and it may fail
         with contextlib.closing(self._dialer(self._endpoint, self.deadline, self.grip)) as plain:
-            if request.url.scheme != "https":
+            if self._tls is None:
                 return self._talk(_Line(plain, self.deadline), request)
-            self._tls = self._tls or dial.tls_context()
             with contextlib.closing(dial.start_tls(plain, self._tls, request.url.host, self.deadline, self.grip)) as secure:
                 return self._talk(_Line(secure, self.deadline), request)
 
@@ -236,6 +237,8 @@ class Http:
         if endpoint.token is not None:
             headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
         self._transport = _Transport(endpoint, dialer)
+        # Whether the last connection brought bytes that answer nothing: then no call is repeated for that.
+        self._unasked = False
         # With a transport given, httpx builds no TLS context and reads no proxies of its own.
         self._client = httpx.Client(
             transport=self._transport,
@@ -281,12 +284,14 @@ class Http:
         if body is not None:
             wanted["Content-Type"] = "application/json"
         again = method == "GET" if repeatable is None else repeatable
-        for last in (False, True):
+        while True:
             try:
                 with self._client.stream(method, path, content=body, headers=wanted) as response:
+                    self._unasked = False
                     return Answer(response.status_code, response.headers, b"".join(response.iter_raw()))
             except _UnaskedError as exc:
-                if last or (exc.asked and not again):
+                twice, self._unasked = self._unasked, True
+                if twice or (exc.asked and not again):
                     break
         raise ProtocolError(
             f"bytes came from {self._endpoint_url} that answer no request of ours; nothing of it is believed",

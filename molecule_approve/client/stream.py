@@ -108,9 +108,10 @@ def origin_of(url: str) -> str:
 
 def _open(endpoint: Endpoint, origin: str | None, deadline: Deadline, grip: dial.Grip, ping: float) -> Stream:
     uri = parse_uri("ws" + endpoint.url.removeprefix("http") + "/ws")
+    tls = dial.tls_context() if uri.secure else None
     sock = dial.dial(endpoint, deadline, grip)
-    if uri.secure:
-        sock = dial.start_tls(sock, dial.tls_context(), uri.host, deadline, grip)
+    if tls is not None:
+        sock = dial.start_tls(sock, tls, uri.host, deadline, grip)
     sock.settimeout(None)
     # No extensions: compression costs memory and hides the size of a message. No Origin at first: a foreign one gets 403.
     protocol = ClientProtocol(uri, max_size=MESSAGE_LIMIT, logger=_LOG)

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import (
     ApprovalError,
-    CredentialError,
     KeyUsedError,
     ProtocolError,
-    RejectedError,
     UnavailableError,
 )
 from molecule_approve.lifecycle import Ruling, rule
@@ -108,11 +106,13 @@ class Submission:
         before, self.maybe_there = self.maybe_there, True  # also when we are stopped in the middle of it
         try:
             question = self._platform.submit(self._request, self._end.capped(self._policy.attempt))
-        except (CredentialError, RejectedError, KeyUsedError):
-            self.maybe_there = before
-            raise
         except UnavailableError as exc:
             self.maybe_there = before or exc.maybe_sent
+            raise
+        except ProtocolError:
+            raise  # it may be there: only the answer made no sense
+        except ApprovalError:
+            self.maybe_there = before
             raise
         self.maybe_there = before
         return question

@@ -13,6 +13,7 @@ from tests.integration import (
     faults_proxy,
     faults_setup,
     faults_signals,
+    faults_whose,
 )
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ EXAMPLES = {
     ),
     **faults_proxy.EXAMPLES,
     **faults_places.EXAMPLES,
+    **faults_whose.EXAMPLES,
 }
 
 SOCKET_ONLY = set(EXAMPLES["the socket"])
@@ -127,4 +129,5 @@ TABLE: tuple[Fault, ...] = (
     *faults_late.ROWS,
     *faults_proxy.ROWS,
     *faults_places.ROWS,
+    *faults_whose.ROWS,
 )

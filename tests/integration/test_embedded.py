@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.client.fakes import Peer
 from tests.integration.program import ACTION, PATHS, PROGRAM, until
+from tests.integration.raw_http import Reply
 from tests.integration.served import Served
 
 if TYPE_CHECKING:
     from tests.integration.facts import Facts
     from tests.integration.program import Program, World
+    from tests.integration.raw_http import Channel
 
 both_paths = pytest.mark.parametrize("path", PATHS)
 
@@ -62,6 +67,56 @@ def test_an_approval_is_verified_and_used_up(local: World, path: str) -> None:
     assert facts.answer["comment"] == "go on"
     again = _used_again(local, path, approval_id)
     assert (again.code, again.answer["error"]["kind"]) == (125, "already_used")
+
+
+class Rewriting:
+    """A proxy in front of the embedded server that keeps none of its headers and moves its addresses.
+
+    Attributes:
+        hidden: how many of the next requests for a single approval it answers with a plain 404 of its own.
+
+    """
+
+    def __init__(self, port: int) -> None:
+        self.hidden = 0
+        self._port = port
+
+    def __call__(self, channel: Channel, _number: int) -> None:
+        """Pass one exchange on."""
+        head = channel.read_until(b"\r\n\r\n")
+        size = re.search(rb"(?i)content-length: *(\d+)", head)
+        body = channel.read(int(size[1])) if size else b""
+        if self.hidden and re.match(rb"\S+ /workspaces/[^/]+/approvals/[^/]+(/redeem|/withdraw)? ", head):
+            self.hidden -= 1
+            channel.send(Reply(404, b"404 page not found", (("Content-Type", "text/plain"),)).encode())
+            return
+        with socket.create_connection(("127.0.0.1", self._port)) as upstream:
+            upstream.sendall(head + body)
+            answer = b"".join(iter(lambda: upstream.recv(65_536), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"x-molecule-")]
+        lines = [re.sub(rb"(?i)^location: .*", b"Location: https://elsewhere/there", line) for line in lines]
+        channel.send(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+
+
+@pytest.mark.parametrize("hidden", [0, 1, 2])
+def test_behind_a_proxy_it_is_still_the_embedded_server(local: World, hidden: int) -> None:
+    """Whatever becomes of headers and addresses, an approval is used up once, a name is proved, and no request stays."""
+    served = _served(local)
+    proxy = Rewriting(int(served.url.rpartition(":")[2]))
+    with Peer(proxy) as peer:
+        local.env |= {"PLATFORM_URL": peer.url, "WORKSPACE_ID": served.workspace, "MOLECULE_TOKEN": served.token}
+        program = local.request("poll")
+        approval_id = _asked(local, program)
+        assert served.decide(approval_id, "approved") == 200
+        facts = program.wait()
+        assert (facts.code, facts.answer["decided_by_verified"]) == (0, True)
+        proxy.hidden = hidden
+        again = _used_again(local, "poll", approval_id)
+        assert (again.code, again.answer["error"]["kind"]) == (125, "already_used")
+        proxy.hidden = hidden
+        assert local.request("poll", "--require-verified-approver", timeout=1).wait().code == 124
+    assert [row["status"] for row in served.rows()] == ["approved", "denied"]
 
 
 @both_paths

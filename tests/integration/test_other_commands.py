@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration import behaviours as does
 from tests.integration.program import ACTION, PATHS, PROGRAM, until
 
 if TYPE_CHECKING:
@@ -51,6 +52,17 @@ def test_125_when_it_was_not_done(approver: World, command: tuple[str, ...]) -> 
     row = _ask(approver)
     approver.platform.leave()
     assert approver.run(*command, row.id).code == 125
+
+
+@pytest.mark.parametrize("command", [("approve", "--yes"), ("deny", "--yes"), ("withdraw",)])
+@pytest.mark.parametrize("code", [200, 201, 204])
+def test_125_when_a_portal_answers(approver: World, command: tuple[str, ...], code: int) -> None:
+    """A success that does not name the request and what became of it is no success, and nothing says "done"."""
+    row = _ask(approver)
+    page = does.answers(b"" if code == 204 else b"<html>Please sign in</html>", code, ("Content-Type", "text/html"))
+    approver.platform.on("decide", page)
+    facts = approver.run(*command, row.id)
+    assert (facts.code, facts.stdout, row.status) == (125, b"", "pending")
 
 
 def test_2_when_there_is_no_terminal_to_ask_at(approver: World) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import rbac
 from .asking import Origin
+from .errors import AuditError
+from .places import can_write, recall_audit_log, remember_audit_log
 
 if TYPE_CHECKING:
     from .audit.journal import Journal
@@ -70,14 +72,36 @@ class Assembled(NamedTuple):
 
 
 def gate(settings: Settings, stop: Stop, observer: Observer) -> Assembled:
-    """A gate for one invocation."""
+    """A gate for one invocation.
+
+    Raises:
+        UsageError, ConfigError: as for :func:`platform`.
+        AuditError: the audit log that was chosen by default before cannot be written any more.
+
+    """
     asked = platform(settings)
+    _keep_log(settings)
     from .gate import Gate  # noqa: PLC0415
 
     log = journal(settings)
     invocation = str(uuid.uuid4())
     made = Gate(asked, log, stop, observer, invocation=invocation, audit_optional=settings.audit_optional.value)
     return Assembled(made, asked, log, settings)
+
+
+def _keep_log(settings: Settings) -> None:
+    """Stay with the log that was once chosen by default: any other one would give a used approval another 0."""
+    log, state = settings.audit_log.value, settings.requester_file.parent
+    if settings.audit_log.source != "default":
+        return
+    if recall_audit_log(state) is None:
+        remember_audit_log(state, log)
+    elif not (settings.audit_optional.value or can_write(log)):
+        raise AuditError(
+            f"the audit log {log}, which was used before, cannot be written any more; another one does not know which"
+            f" approvals were used (noted in {state / 'audit-log-path'})",
+            hint="let this user write there again, or name a log: AUDIT_LOG_PATH",
+        )
 
 
 def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True, tick: float = 2.0) -> Terms:

@@ -19,7 +19,7 @@ from .config_values import Sourced, Transport
 from .durations import parse_duration
 from .errors import ConfigError, UsageError
 from .model import Endpoint, Secret
-from .places import Places, find_socket, read_requester, who_serves
+from .places import Places, can_write, find_socket, read_requester, recall_audit_log, who_serves
 
 __all__ = [
     "DEFAULT_URL",
@@ -354,8 +354,8 @@ def _audit_log(given: _Given, places: Places) -> Sourced[Path]:
 
 
 def _default_audit_log(system: Path, places: Places) -> Path:
-    target = system if os.path.lexists(system) else system.parent
-    return system if os.access(target, os.W_OK) else places.audit_log
+    # One that was used stays: another log would not know which approvals were used.
+    return recall_audit_log(places.state) or (system if can_write(system) else places.audit_log)
 
 
 def _roles(file: config_file.ConfigFile | None) -> Sourced[tuple[str, ...]]:

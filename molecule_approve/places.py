@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -17,6 +18,10 @@ from .errors import ConfigError
 
 SOCKET_PATH_LIMIT = 107
 """Bytes that a Unix socket's path may have (unix(7): 108 with the final NUL)."""
+
+
+_AUDIT_LOG = "audit-log-path"
+"""In the state folder: which audit log was chosen by default."""
 
 
 class Places(NamedTuple):
@@ -252,6 +257,29 @@ def write_private(path: Path, data: bytes, *, over: bool = True) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def can_write(path: Path) -> bool:
+    """Whether we may write this file, or make it in its folder."""
+    return os.access(path if os.path.lexists(path) else path.parent, os.W_OK)
+
+
+def recall_audit_log(state: Path) -> Path | None:
+    """The audit log that was chosen by default when a request was first made here; None before.
+
+    Raises:
+        ConfigError: the file that says so is not the user's own.
+
+    """
+    data = read_private(state / _AUDIT_LOG)
+    return Path(os.fsdecode(data.removesuffix(b"\n"))) if data else None
+
+
+def remember_audit_log(state: Path, log: Path) -> None:
+    """Keep the choice, once; where nothing can be kept, nothing else could be chosen there either."""
+    with contextlib.suppress(ConfigError, OSError):
+        make_private(state)
+        write_private(state / _AUDIT_LOG, os.fsencode(log) + b"\n", over=False)
 
 
 def read_requester(places: Places) -> Requester | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import pwd
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from molecule_approve import assemble, config
+from molecule_approve.api import _Quiet, _Stop
 from molecule_approve.config import Flags
-from molecule_approve.errors import NotPermittedError, UsageError
+from molecule_approve.config_values import Sourced
+from molecule_approve.errors import AuditError, NotPermittedError, UsageError
 from molecule_approve.model import Secret
-from molecule_approve.places import Places, locate
+from molecule_approve.places import Places, locate, recall_audit_log
 
 if TYPE_CHECKING:
     from tests.callers import Caller
@@ -71,6 +74,25 @@ def test_roles_decide_who_may_ask(caller: Caller) -> None:
     assembled = assemble.Assembled(None, None, None, settings)  # type: ignore[arg-type]  # the permission needs none of them
     with pytest.raises(NotPermittedError):
         assembled.permit()
+
+
+def test_the_default_log_is_kept_once_it_was_used(caller: Caller) -> None:
+    """The first request notes it; where it cannot be written later, nothing is asked, and both paths are named."""
+    before = _settings(caller)
+    elsewhere = caller.folder / "system" / "audit.jsonl"
+    settings = replace(before, audit_log=Sourced(elsewhere))
+    state = settings.requester_file.parent
+    elsewhere.parent.mkdir()
+    for _ in range(2):
+        assemble.gate(settings, _Stop(), _Quiet()).platform.close()
+        assert recall_audit_log(state) == elsewhere
+    elsewhere.parent.rmdir()
+    with pytest.raises(AuditError, match="which was used before, cannot be written any more") as caught:
+        assemble.gate(settings, _Stop(), _Quiet())
+    assert str(elsewhere) in caught.value.message
+    assert str(state) in caught.value.message
+    assemble.gate(replace(settings, audit_optional=Sourced(value=True)), _Stop(), _Quiet()).platform.close()
+    assemble.gate(before, _Stop(), _Quiet()).platform.close()
 
 
 @pytest.mark.parametrize(("transport", "stream"), [("poll", False), ("websocket", True), ("auto", True)])

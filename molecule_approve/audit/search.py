@@ -41,9 +41,9 @@ class FoundRequest(NamedTuple):
 def earlier_grant(newest: Iterable[bytes], approval_id: str) -> dict[str, JsonValue] | None:
     """An earlier record of an approval with this id, ours or another tool's.
 
-    The search stops at the `initiated` of a request that the platform then held as pending: no grant is older. Its
-    `requested` alone would not do: an idempotency key takes a pending request up, and between the platform's answer
-    and our record of it another invocation can have been granted.
+    The search stops at the `initiated` of a request whose task id was made for it alone (then it is the trace's): nobody
+    can have been granted before what nobody had asked. An idempotency key's request may be of any age, also where a list
+    that is behind still showed it as pending: then everything is searched, archives included.
     """
     traces: set[str] = set()
     needles = {needle(approval_id)}
@@ -57,7 +57,7 @@ def earlier_grant(newest: Iterable[bytes], approval_id: str) -> dict[str, JsonVa
                 return None
         elif outcome == RecordOutcome.GRANTED:
             return fields
-        elif outcome == RecordOutcome.REQUESTED and link_of(line) is not None:
+        elif outcome == RecordOutcome.REQUESTED and fields.get("task_id") == trace and link_of(line) is not None:
             traces.add(trace)
             needles.add(needle(trace))
     return None

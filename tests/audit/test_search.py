@@ -52,14 +52,29 @@ def test_a_grant_between_another_ones_question_and_record_is_found(journal: Jour
 
 
 def test_the_search_ends_where_the_request_began(journal: Journal, log: Path, make: MakeRecord) -> None:
-    """What stands before the `initiated` of a request that was pending cannot be its grant, and is not read."""
+    """What stands before the `initiated` of a request with a task id of its own cannot be its grant, and is not read."""
     write(
         journal,
         make(GRANTED, trace_id="zero", approval_id="a-1"),
         make(BEGUN, trace_id="one"),
-        make(ASKED, trace_id="one", approval_id="a-1"),
+        make(ASKED, trace_id="one", approval_id="a-1", task_id="one"),
     )
     assert not is_used(journal, make)
+
+
+@pytest.mark.parametrize("task_id", ["of-a-key", None])
+def test_a_request_that_a_key_took_up_ends_no_search(journal: Journal, make: MakeRecord, task_id: str | None) -> None:
+    """A list that is behind shows a used request as pending: its grant lies before the one who takes it up."""
+    extras = {} if task_id is None else {"task_id": task_id}
+    write(
+        journal,
+        make(BEGUN, trace_id="one"),
+        make(ASKED, trace_id="one", approval_id="a-1", **extras),
+        make(GRANTED, trace_id="one", approval_id="a-1"),
+    )
+    journal.rotate(patience=0)
+    write(journal, make(BEGUN, trace_id="two"), make(ASKED, trace_id="two", approval_id="a-1", **extras))
+    assert is_used(journal, make)
 
 
 def test_nobody_elses_lines_end_the_search(journal: Journal, log: Path, make: MakeRecord) -> None:
@@ -97,7 +112,7 @@ def test_the_search_reads_no_further_than_needed(log: Path, make: MakeRecord) ->
     # One append must look for a chain through all of the file; give it one by hand.
     line = b'{"log_id":"7d444840-9dc0-11d1-b245-5ffdce74fad2","seq":1,"prev":"%s"}' % (b"0" * 64)
     add(log, line)
-    write(journal, make(BEGUN), make(ASKED, approval_id="a-1"))
+    write(journal, make(BEGUN, trace_id="t"), make(ASKED, trace_id="t", approval_id="a-1", task_id="t"))
     assert not is_used(journal, make)
     assert is_used(journal, make)
     found = journal.find("a-1")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve import assemble
 from molecule_approve.cli.leaving import Leaving, vacant
+from molecule_approve.config import Flags, resolve
 from molecule_approve.errors import UsageError
 from molecule_approve.model import Outcome, Verdict
+from molecule_approve.places import locate
 
 if TYPE_CHECKING:
     from tests.callers import Caller
@@ -114,3 +118,22 @@ def test_a_file_that_the_program_uses_is_refused(caller: Caller, option: str, co
     assert (told.code, "uses otherwise" in told.err) == (2, True), told.err
     assert before == (path.stat().st_ino if path.exists() else None)
     assert not path.exists() or path.read_bytes() == b""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file that somebody else may not remove")
+def test_a_file_that_may_not_be_removed_stays(caller: Caller) -> None:
+    """In a folder like /tmp the empty file of another user is theirs: said, and nothing is asked."""
+    environ = assemble.environment()
+    settings = resolve(Flags(), environ, locate(environ), at_terminal=False)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o1777)
+        theirs = folder / "result"
+        theirs.touch()
+        os.seteuid(65_534)
+        try:
+            with pytest.raises(UsageError, match="cannot be replaced"):
+                Leaving.checked(str(theirs), None).clear(settings)
+        finally:
+            os.seteuid(0)
+        assert theirs.exists()

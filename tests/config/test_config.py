@@ -15,6 +15,7 @@ import pytest
 from molecule_approve import config
 from molecule_approve.config import Flags, Settings, Sourced, Transport
 from molecule_approve.errors import ApprovalError, ConfigError, UsageError
+from molecule_approve.places import recall_audit_log, remember_audit_log
 
 if TYPE_CHECKING:
     from molecule_approve.places import Places
@@ -292,6 +293,16 @@ def test_the_system_s_audit_log_is_used_where_it_can_be_written(tmp_path: Path, 
     assert not system.exists()
     system.touch()
     assert config._default_audit_log(system, places) == system
+
+
+def test_a_default_that_was_used_stays(tmp_path: Path, places: Places) -> None:
+    """Whatever can be written later: the other log knows nothing of the approvals that were used."""
+    system = tmp_path / "log" / "audit.jsonl"
+    remember_audit_log(places.state, places.audit_log)
+    system.parent.mkdir()
+    assert config._default_audit_log(system, places) == places.audit_log
+    remember_audit_log(places.state, system)
+    assert recall_audit_log(places.state) == places.audit_log
 
 
 def test_a_system_log_that_leads_nowhere_is_not_used(tmp_path: Path, places: Places) -> None:

@@ -54,6 +54,21 @@ def test_125_when_it_was_not_done(approver: World, command: tuple[str, ...]) -> 
     assert approver.run(*command, row.id).code == 125
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_list_that_is_behind_gives_no_second_0(world: World, path: str) -> None:
+    """A replica that still shows a used request of our key as pending lets it be taken up, and not be used again."""
+    first = world.request(path, "--idempotency-key", "nightly")
+    world.await_waiting(path)
+    world.platform.decide(world.platform.rows[0])
+    assert first.wait().code == 0
+    behind = does.each_row(status="pending", decided_by=None, decided_at=None)
+    seen = world.platform.count("list")
+    world.platform.on("list", behind, range(seen + 1, seen + 2))
+    second = world.request(path, "--idempotency-key", "nightly").wait()
+    assert (second.code, second.answer["error"]["kind"]) == (125, "already_used")
+    assert len(world.platform.rows) == 1
+
+
 @pytest.mark.parametrize("command", [("approve", "--yes"), ("deny", "--yes"), ("withdraw",)])
 @pytest.mark.parametrize("code", [200, 201, 204])
 def test_125_when_a_portal_answers(approver: World, command: tuple[str, ...], code: int) -> None:

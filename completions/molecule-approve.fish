@@ -178,7 +178,7 @@ function __molecule_approve_table --no-scope-shadowing
                 --lines\t'How many records. [10; with --since: all]' \
                 -f\t'Go on with what is added.' \
                 --follow\t'Go on with what is added.' \
-                --outcome\t'Only these: granted, denied, …' \
+                --outcome\t'Only these: granted (or approved), denied, …' \
                 --event-type\t'Only these: approval, rbac, audit.' \
                 --actor\t'Only what this person, or workspace, caused.' \
                 --trace\t'Only one request\'s, by its trace id or its beginning.' \
@@ -189,7 +189,7 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
             set valued -n --lines --outcome --event-type --actor --trace --since --config --audit-log
             set paths --config --audit-log
-            set choices --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --event-type=approval --event-type=rbac --event-type=audit
+            set choices --outcome=initiated --outcome=requested --outcome=resumed --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=failed --outcome=started --outcome=finished --outcome=success --event-type=approval --event-type=rbac --event-type=audit
         case 'audit verify'
             set flags \
                 --expect\t'A head that is known from elsewhere; may be repeated.' \

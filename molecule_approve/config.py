@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from . import addresses, config_file, rbac
 from . import config_values as values
 from .addresses import find_proxy
+from .config_near import misspelt
 from .config_values import Sourced, Transport
 from .durations import parse_duration
 from .errors import ConfigError, UsageError
@@ -164,7 +165,7 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
     """
     file = _read_config(flags, environ)
     given = _Given(flags, environ, file)
-    warnings: list[str] = []
+    warnings = misspelt(environ, () if file is None else file.sections)
     url, local = _address(given, places, at_terminal=at_terminal)
     workspace, token = _local_identity(given, places, warnings) if local else _identity(given, warnings)
     allow_http = given.setting("allow_http", "APPROVAL_ALLOW_HTTP", values.boolean, default=False)

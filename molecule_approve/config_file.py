@@ -40,6 +40,7 @@ class ConfigFile(NamedTuple):
         allowed_actions: ``rbac.allowed_actions``: for a role what it may do.
         approve: the scalars under ``approve:``, by key.
         headers: ``approve.headers``, by name.
+        sections: the keys at the top, the platform's own included.
 
     """
 
@@ -48,6 +49,7 @@ class ConfigFile(NamedTuple):
     allowed_actions: Mapping[str, frozenset[str]] | None = None
     approve: Mapping[str, Scalar] = MappingProxyType({})
     headers: Mapping[str, Scalar] | None = None
+    sections: tuple[str, ...] = ()
 
 
 class Trusted(NamedTuple):

@@ -61,6 +61,7 @@ def parse(data: bytes, path: Path) -> ConfigFile:
             if key in approve
         },
         headers=reader.headers(approve["headers"]) if "headers" in approve else None,
+        sections=tuple(sections),
     )
 
 

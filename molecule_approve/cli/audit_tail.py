@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molecule_approve.errors import DeliveryError
+from molecule_approve.audit.record import RecordOutcome
+from molecule_approve.errors import DeliveryError, UsageError
 from molecule_approve.safe_text import visible, visible_json
 
 from . import options, output
@@ -23,12 +24,28 @@ if TYPE_CHECKING:
 AS_MUCH = 65_536
 """Bytes that are collected before they are written; at the latest they are when there is nothing more to read."""
 
-_OUTCOMES = ("granted", "denied", "timeout", "withdrawn", "failure", "initiated", "requested", "resumed")
+_OUTCOMES = tuple(RecordOutcome)
+_ALSO = {"approved": "granted", "expired": "timeout", "timed out": "timeout"}
+"""The words of verdicts, for those of records: who looks for what was approved means what the log calls granted."""
+
 _EVENT_TYPES = ("approval", "rbac", "audit")
 
 
 def _outcomes() -> list[str]:
     return list(_OUTCOMES)
+
+
+def _outcome(word: str | None) -> str | None:
+    """The log's word for this one.
+
+    Raises:
+        UsageError: no record has such an outcome; nothing would be found, and nothing said.
+
+    """
+    found = word if word is None else _ALSO.get(word, word)
+    if found is not None and found not in _OUTCOMES:
+        raise UsageError(f"--outcome: no record has the outcome {word!r}", hint=f"one of: {', '.join(_OUTCOMES)}, approved")
+    return found
 
 
 def _event_types() -> list[str]:
@@ -43,7 +60,9 @@ def tail(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is added.")] = False,
     outcome: Annotated[
         str | None,
-        typer.Option("--outcome", metavar="WORD", help="Only these: granted, denied, …", autocompletion=_outcomes),
+        typer.Option(
+            "--outcome", metavar="WORD", help="Only these: granted (or approved), denied, …", autocompletion=_outcomes
+        ),
     ] = None,
     event_type: Annotated[
         str | None,
@@ -69,7 +88,7 @@ def tail(
     from .moments import parse_moment  # noqa: PLC0415
 
     first = None if since is None else parse_moment(since, "--since", datetime.now(UTC))
-    filters = Filters(outcome, event_type, trace, actor, first)
+    filters = Filters(_outcome(outcome), event_type, trace, actor, first)
     choice = following.Choice(
         10 if count is None and since is None else count, filters.wanted, None if since is None else filters.is_too_old
     )

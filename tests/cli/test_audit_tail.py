@@ -106,6 +106,7 @@ def test_filters_choose_records(journal: Journal, capfd: pytest.CaptureFixture[s
         (["--outcome", "denied"], 4),
         (["--outcome", "denied", "-n", "2"], 2),
         (["--outcome", "granted"], 9),
+        (["--outcome", "approved"], 9),
         (["--event-type", "memory"], 1),
         (["--actor", "alice", "-n", "99"], 12),
         (["--actor", "al"], 0),
@@ -116,6 +117,15 @@ def test_filters_choose_records(journal: Journal, capfd: pytest.CaptureFixture[s
     ):
         assert main(["audit", "tail", *args]) == 0
         assert capfd.readouterr().out.count("\n") == count, args
+
+
+def test_an_outcome_that_no_record_has_is_an_error(journal: Journal, capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing would be found and nothing said; the words are listed."""
+    assert main(["audit", "tail", "--outcome", "aproved"]) == 2
+    found = capfd.readouterr()
+    assert found.out == ""
+    assert "no record has the outcome 'aproved'" in found.err
+    assert "granted, denied" in found.err
 
 
 def test_a_long_log_is_shown_whole(log: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -121,7 +121,7 @@ class _Run:
         self._record_intent()
         self._demand_verification()
         question = self._submit()
-        self._trail.requested(question, self._me.deadline)
+        self._trail.requested(question, self._me.deadline, wait=self._me.terms.wait)
         self._observer.asked(question)
         if not self._me.terms.wait:
             return self._me.verdict(Outcome.PENDING, recorded=self._trail.recorded)

@@ -140,6 +140,8 @@ class Trail:
             "reason_text": self._request.reason,
             "timeout_seconds": timeout,
             "task_id": self._request.task_id,
+            # What the approver sees of where it comes from: user, host, folder, CI job, ticket.
+            "context": dict(self._request.context) or None,
         }
         head = self._append(self._record(RecordOutcome.INITIATED, extras), min(BEFORE, deadline.left()), pause)
         self.begun = True
@@ -151,9 +153,11 @@ class Trail:
         self._append(self._record(RecordOutcome.RESUMED, extras), min(BEFORE, deadline.left()), pause)
         self.begun = True
 
-    def requested(self, question: Question, deadline: Deadline) -> None:
-        """The platform has it."""
+    def requested(self, question: Question, deadline: Deadline, *, wait: bool = True) -> None:
+        """The platform has it; without ``wait`` nothing more comes of this invocation, and the record says so."""
         extras: dict[str, JsonValue] = {"approval_id": question.approval_id, "task_id": question.task_id}
+        if not wait:
+            extras["wait"] = False
         self._append(self._record(RecordOutcome.REQUESTED, extras), min(AFTER, max(AGAIN, deadline.left())))
 
     def not_permitted(self, refusal: NotPermittedError, deadline: Deadline, pause: Pause) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, moment
+from molecule_approve.audit.seal import FIELD as SEAL
 from molecule_approve.safe_text import visible, visible_json, visible_lines
 
 from .pieces import style_of
@@ -25,6 +26,10 @@ UNPROVED = "this is what the log says; whether anybody changed it is shown by `m
 
 NOT_PERMITTED = "not_permitted"
 
+_TAKEN_UP = frozenset({RecordOutcome.REQUESTED, RecordOutcome.RESUMED})
+
+_NOT_AWAITED = "asked without waiting; its decision is in the server's log"
+
 _WIDTH = 11  # of the names before the facts
 _TIME = 9  # of the time that passed
 
@@ -32,7 +37,7 @@ _TIME = 9  # of the time that passed
 _SAID = frozenset(
     {
         "attempted_action", "comment", "decided_by", "decided_by_verified", "decision_that_stood", "error", "exit_code",
-        "reason", "roles", "taken_back", "timeout_seconds", "transport", "waited_seconds", "withdrawn",
+        "reason", "roles", "taken_back", "timeout_seconds", "transport", "wait", "waited_seconds", "withdrawn",
     }
 )  # fmt: skip
 
@@ -171,7 +176,7 @@ def _approval(entry: Entry, outcome_word: str) -> str:
     """The sentence of an `approval / approve` record; empty for an outcome that is not known."""
     match outcome_word:
         case RecordOutcome.INITIATED:
-            return _with("asked", _limit(entry), ", ")
+            return _with(f"asked{_by(entry)}", _limit(entry), ", ")
         case RecordOutcome.REQUESTED:
             return f"the platform has it as {_word(entry, 'approval_id')}"
         case RecordOutcome.RESUMED:
@@ -188,6 +193,14 @@ def _approval(entry: Entry, outcome_word: str) -> str:
             return _with("no verdict", _word(entry, "error") or _word(entry, "reason"))
         case _:
             return ""
+
+
+def _by(entry: Entry) -> str:
+    """Who says that they ask: the user and the machine, as the context told the approver."""
+    context = entry.fields.get("context")
+    found = context if isinstance(context, dict) else {}
+    names = [visible(value) for value in (found.get("user"), found.get("host")) if isinstance(value, str) and value]
+    return f" by {'@'.join(names)}" if names else ""
 
 
 def _decision(entry: Entry, done: str) -> str:
@@ -237,8 +250,12 @@ _SENTENCES: dict[tuple[str, str], Callable[[Entry, str], str]] = {
     (EventType.APPROVAL, RecordAction.EXECUTE): _execution,
     (EventType.RBAC, RecordAction.RBAC_DENY): lambda entry, _: _refusal(entry),
     (EventType.AUDIT, RecordAction.RECOVER): lambda entry, _: _with("the log was mended", _word(entry, "reason")),
-    (EventType.AUDIT, RecordAction.INIT): lambda *_: "the log is sealed from here on",
+    (EventType.AUDIT, RecordAction.INIT): lambda entry, _: _beginning(entry),
 }
+
+
+def _beginning(entry: Entry) -> str:
+    return "the log is sealed from here on" if SEAL in entry.fields else "the log begins here"
 
 
 def _limit(entry: Entry) -> str:
@@ -256,10 +273,22 @@ def _rest(story: Story, entry: Entry) -> Iterator[tuple[str, JsonValue]]:
 def _ended(story: Story) -> list[Piece]:
     ending = story.ending
     if ending is None:
-        return [("open: nothing has ended it yet", "bold")]
+        left = _is_left(story)
+        return [
+            (
+                "asked without waiting; its decision is in the server's log" if left else "open: nothing has ended it yet",
+                "bold",
+            )
+        ]
     elapsed = story.elapsed(ending)
     after = "" if elapsed is None or len(story.entries) == 1 else f", {_elapsed(elapsed)}"
     return [("ended: ", "dim"), (happened(ending), style_of(ending.kind[2])), (after, "dim")]
+
+
+def _is_left(story: Story) -> bool:
+    """Whether nobody waits for it: ``request --no-wait``, and no ``wait`` since."""
+    asked = [entry.fields.get("wait") is not False for entry in story.entries if entry.kind[2] in _TAKEN_UP]
+    return bool(asked) and not asked[-1]
 
 
 def _word(entry: Entry, name: str) -> str:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +22,9 @@ from molecule_approve.cli import audit_story
 from molecule_approve.cli.audit_story_view import UNPROVED
 from molecule_approve.cli.main import main
 from tests.audit.tales import begun, foreign, record
+
+if TYPE_CHECKING:
+    from tests.callers import Caller
 
 TRACE = "aaaaaa-1"
 
@@ -162,6 +165,20 @@ def test_a_reader_that_has_had_enough_is_no_error(journal: Journal, monkeypatch:
     with Path("/dev/full").open("w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert main(["audit", "show", TRACE]) == 125
+
+
+def test_a_request_that_nobody_waits_for_is_not_open(caller: Caller) -> None:
+    """`request --no-wait` says so in its record; `show` tells who asked, and where the rest stands, until somebody waits."""
+    asked = caller.main("request", "--no-wait", "--context", "ticket=OPS-1", "--", "drop it")
+    approval_id = asked.out.strip()
+    records = [json.loads(line) for line in caller.log.read_text().splitlines()]
+    assert [(record["outcome"], record.get("wait")) for record in records] == [("initiated", None), ("requested", False)]
+    assert (records[0]["context"]["user"], records[0]["context"]["ticket"]) == ("tester", "OPS-1")
+    shown = caller.main("audit", "show", approval_id).out
+    assert "asked by tester@" in shown
+    assert shown.splitlines()[-2:-1] == ["asked without waiting; its decision is in the server's log"]
+    assert caller.main("wait", "--timeout", "1", approval_id).code == 8
+    assert "open: nothing has ended it yet" in caller.main("audit", "show", approval_id).out
 
 
 # --- stats ---------------------------------------------------------------------------------------------------------------

@@ -131,7 +131,14 @@ def _undated(one: Record) -> Record:
         ),
         ("denied", {"event_type": "rbac", "action": "rbac.deny", "roles": "a"}, "not permitted: roles -, which may not -"),
         ("success", {"event_type": "audit", "action": "recover", "reason": "torn_line"}, "the log was mended: torn_line"),
-        ("success", {"event_type": "audit", "action": "init"}, "the log is sealed from here on"),
+        ("success", {"event_type": "audit", "action": "init"}, "the log begins here"),
+        ("success", {"event_type": "audit", "action": "init", "seal": "0"}, "the log is sealed from here on"),
+        (
+            "initiated",
+            {"context": {"user": "ana", "host": "ci-7"}, "timeout_seconds": 60},
+            "asked by ana@ci-7, to wait at most 1 min",
+        ),
+        ("initiated", {"context": {"user": 7, "host": ""}}, "asked"),
         (None, {"event_type": None, "action": None}, "-/-: -"),
     ],
 )

@@ -103,10 +103,13 @@ def token(text: str) -> Secret:
 
 
 def path(text: str) -> Path:
-    """A path that a message can show."""
+    """A path that a message can show; ``~`` and ``~user`` stand for a home folder, as where no shell has replaced them."""
     if not text.isprintable():
         raise UsageError("the path holds a control character or an invisible one", hint="name another path")
-    return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"no user has the home folder in {text[:200]!r}", hint="write the folder itself") from None
 
 
 def choice(text: str) -> Transport:

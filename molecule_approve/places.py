@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import pwd
 import shlex
 import stat
 from collections.abc import Mapping
@@ -111,13 +112,29 @@ def locate(environ: Mapping[str, str]) -> Places:
     """Where this user's files live, by the XDG base directory specification. Nothing is created.
 
     Without ``XDG_RUNTIME_DIR`` the socket lies in the state folder.
+
+    Raises:
+        ConfigError: there is no home folder, or no absolute path of one, and ``XDG_STATE_HOME`` names no folder either.
+
     """
-    home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
     state_home = environ.get("XDG_STATE_HOME", "")
-    state = (Path(state_home) if state_home.startswith("/") else home / ".local" / "state") / "molecule-approve"
+    state = (Path(state_home) if state_home.startswith("/") else _home(environ) / ".local" / "state") / "molecule-approve"
     runtime_home = environ.get("XDG_RUNTIME_DIR", "")
     runtime = Path(runtime_home) / "molecule-approve" if runtime_home.startswith("/") else state / "run"
     return Places(state, runtime)
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    hint = "set HOME, or XDG_STATE_HOME, to a folder of your own"
+    try:
+        home = Path(environ["HOME"]) if environ.get("HOME") else Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        raise ConfigError(
+            f"there is no home folder: HOME is not set, and user {os.geteuid()} is not in passwd", hint=hint
+        ) from None
+    if not home.is_absolute():
+        raise ConfigError(f"the home folder {str(home)!r} is not an absolute path", hint=hint)
+    return home
 
 
 def make_private(folder: Path) -> None:

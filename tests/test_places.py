@@ -58,6 +58,25 @@ def test_the_folders_follow_the_xdg_specification(environ: dict[str, str], state
     assert places.locate(environ) == Places(Path(state), Path(runtime))
 
 
+def test_a_home_that_is_none_is_told() -> None:
+    """A relative one would lead elsewhere from each folder; XDG_STATE_HOME makes up for it."""
+    with pytest.raises(ConfigError, match="'home/me' is not an absolute path"):
+        places.locate({"HOME": "home/me"})
+    assert places.locate({"HOME": "home/me", "XDG_STATE_HOME": "/s"}).state == Path("/s/molecule-approve")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that is not in passwd")
+def test_no_home_at_all_is_a_sentence(tmp_path: Path) -> None:
+    """A container's user may have neither HOME nor an entry in passwd: 125, and nothing is a fault of the program."""
+    os.seteuid(2_000_000_001)
+    try:
+        with pytest.raises(ConfigError, match="HOME is not set, and user 2000000001 is not in passwd"):
+            places.locate({})
+        assert places.locate({"HOME": str(tmp_path)}).state.is_relative_to(tmp_path)
+    finally:
+        os.seteuid(0)
+
+
 def test_without_a_home_the_system_is_asked() -> None:
     """The password database knows it."""
     assert places.locate({}).state == Path.home() / ".local" / "state" / "molecule-approve"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,16 @@ def test_a_path_holds_no_hidden_character() -> None:
     for text in ("/tmp/\x00", "/tmp/a\nb", "/tmp/\u202e"):
         with pytest.raises(UsageError, match="control character"):
             values.path(text)
+
+
+def test_a_path_may_begin_with_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a file or a quoted variable no shell has replaced it; nobody's home is a mistake."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert values.path("~/log/audit.jsonl") == Path("/home/me/log/audit.jsonl")
+    assert values.path("~root/x") == Path(pwd.getpwnam("root").pw_dir) / "x"
+    assert values.path("/a/~b") == Path("/a/~b")
+    with pytest.raises(UsageError, match="no user has the home folder"):
+        values.path("~no-such-user/x")
 
 
 @pytest.mark.parametrize("transport", list(Transport))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AS_MUCH = 65_536
 """Bytes that are collected before they are written; at the latest they are when there is nothing more to read."""
 
-_OUTCOMES = tuple(RecordOutcome)
+_OUTCOMES = ("granted", "denied", "timeout", "withdrawn", "failure", "initiated", "requested", "resumed")
 _ALSO = {"approved": "granted", "expired": "timeout", "timed out": "timeout"}
 """The words of verdicts, for those of records: who looks for what was approved means what the log calls granted."""
 
@@ -43,8 +43,9 @@ def _outcome(word: str | None) -> str | None:
 
     """
     found = word if word is None else _ALSO.get(word, word)
-    if found is not None and found not in _OUTCOMES:
-        raise UsageError(f"--outcome: no record has the outcome {word!r}", hint=f"one of: {', '.join(_OUTCOMES)}, approved")
+    if found is not None and found not in set(RecordOutcome):
+        words = ", ".join((*RecordOutcome, *_ALSO))
+        raise UsageError(f"--outcome: no record has the outcome {word!r}", hint=f"one of: {words}")
     return found
 
 

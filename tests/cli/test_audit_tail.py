@@ -125,7 +125,7 @@ def test_an_outcome_that_no_record_has_is_an_error(journal: Journal, capfd: pyte
     found = capfd.readouterr()
     assert found.out == ""
     assert "no record has the outcome 'aproved'" in found.err
-    assert "granted, denied" in found.err
+    assert "granted, denied, timeout" in found.err
 
 
 def test_a_long_log_is_shown_whole(log: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -159,7 +159,7 @@ def test_a_database_that_goes_away_stops_the_server(server_places: Places, name:
 
 def test_until_then_nothing_is_written(server_places: Places) -> None:
     """A call that comes before the server has noticed gets 503, and a yes is never given from a file that is gone."""
-    with Running(Plan(server_places)) as server:
+    with Running(Plan(server_places, settings=replace(Settings(), look=3_600.0))) as server:
         asker = Requester(*server.requester)
         server_places.database.rename(server_places.state / "old.db")
         address = f"{server.url}/workspaces/{asker.workspace_id}/approvals"

@@ -276,7 +276,7 @@ def _ended(story: Story) -> list[Piece]:
         left = _is_left(story)
         return [
             (
-                "asked without waiting; its decision is in the server's log" if left else "open: nothing has ended it yet",
+                _NOT_AWAITED if left else "open: nothing has ended it yet",
                 "bold",
             )
         ]

@@ -140,8 +140,9 @@ class Ending:
         # These say that the question under this id is not ours to take back.
         foreign = isinstance(failure, KeyUsedError | UsedError | UnknownApprovalError)
         if self._me.terms.withdraw and not foreign and self._taken is None:
-            # An answer that makes no sense is an answer all the same: the platform is no longer at work on the POST.
-            self._take_back(LOOKS if isinstance(failure, UnavailableError) else LOOKS[:1])
+            # Nonsense may come from something in between while the platform is still at work on the POST; one look fewer,
+            # because the list was read once already.
+            self._take_back(LOOKS if isinstance(failure, UnavailableError) else LOOKS[:3])
         if self._trail.begun and not self._trail.ended:
             self._trail.failure(self._me.approval_id, "submit_failed" if unasked else failure.kind, failure.message)
         return self._verdict(Outcome.FAILED, failure)

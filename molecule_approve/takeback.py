@@ -168,7 +168,7 @@ class TakeBack:
                 rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep, nonsense=False)
                 found = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
                 for row in found:
-                    taken = self._take(taken, row, effort)
+                    taken = self._take_or_warn(taken, row, effort)
                 if found:
                     break
         except Exception as exc:  # noqa: BLE001 - see _end
@@ -179,6 +179,14 @@ class TakeBack:
         if row.action != self.request.action:  # our key's, and not our question
             return False
         return known is None or (row.id != known.approval_id and not _is_ended(row))
+
+    def _take_or_warn(self, taken: TakenBack, row: Approval, effort: Deadline) -> TakenBack:
+        """One row that cannot be taken back spares none of the others."""
+        try:
+            return self._take(taken, row, effort)
+        except Exception as exc:  # noqa: BLE001 - see _end
+            self.warn(ours(exc))
+            return taken
 
     def _take(self, taken: TakenBack, row: Approval, effort: Deadline) -> TakenBack:
         question = Question(row.id, self.request.workspace_id, self.request.action, self.request.task_id)

@@ -49,14 +49,14 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         (RejectedError("no", status=400), ["submit"]),
         (UnavailableError("busy", retry_after=999.0, maybe_sent=False), ["submit"]),
         (UnavailableError("busy", retry_after=999.0), ["submit", *["find"] * 4]),
-        (ProtocolError("no id"), ["submit", "find", "find"]),
+        (ProtocolError("no id"), ["submit", *["find"] * 4]),
         (KeyUsedError.ended(OTHER), ["submit"]),
     ],
 )
 def test_what_could_not_be_asked(scene: Scene, failure: ApprovalError, calls: list[str]) -> None:
     """A failed POST is a failed gate; where it may have arrived all the same, it is looked for to be taken back.
 
-    Four times where no answer came, for the platform may still be at work; once more after an answer that made no sense.
+    Four times, for the platform may still be at work; also after an answer that made no sense, which may be a proxy's.
     """
     scene.contract.submits = [failure]
     verdict = scene.request()

@@ -113,6 +113,17 @@ def test_two_unseen_rows_are_both_taken_back() -> None:
     assert (taken.question.approval_id, scene.platform.taken_back) == (OTHER, [OTHER, late])
 
 
+def test_a_row_that_cannot_be_taken_back_spares_no_other() -> None:
+    """What is refused for one further row is told, and the next one is taken back all the same."""
+    scene = Scene()
+    late = "33333333-3333-4333-8333-333333333334"
+    scene.platform.finds = [[row(), row(id=OTHER), row(id=late)]]
+    scene.platform.withdrawals = [DONE, RejectedError("no", status=400), DONE]
+    assert scene.take_back(question(), maybe_there=True).ended
+    assert scene.platform.taken_back == [OURS, OTHER, late]
+    assert [failure.message for failure in scene.warnings] == ["no"]
+
+
 def test_a_request_of_other_text_is_left_alone() -> None:
     """A row of our idempotency key that asks something else is not our question."""
     scene = Scene()

@@ -62,9 +62,9 @@ def link(name: Name) -> int:
     serving = who_serves(places)
     if serving is None:
         raise ServerError("no server of yours runs here", hint=f"start one: {output.PROGRAM} serve")
+    url = serving.url
     with credentials.opened(places) as store:
-        code = credentials.new_code(store, name)
-    output.answer(credentials.sign_in_link(serving.url, code))
+        credentials.new_code(store, name, tell=lambda code: output.answer(credentials.sign_in_link(url, code)))
     return Exit.OK
 
 

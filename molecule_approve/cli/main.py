@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 import typer
 from typer._click.exceptions import ClickException, NoSuchOption
 
-from molecule_approve.errors import Interrupted, ours
+from molecule_approve.errors import ApprovalError, DeliveryError, Interrupted, ours
 from molecule_approve.safe_text import visible
 
 from . import exits, output
@@ -39,6 +40,10 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read the help has had enough
+        return Exit.FAILED
+    except OSError as exc:  # the help, onto a full device
+        error: ApprovalError = DeliveryError(f"cannot write to stdout: {exc.strerror or exc}", hint="is the disk full?")
+        output.complain(error if exc.errno == errno.ENOSPC else ours(exc))
         return Exit.FAILED
     except Exception as exc:  # noqa: BLE001 - a fault of ours must not look like a verdict, nor show secrets in a traceback
         error = ours(exc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections import deque
@@ -240,8 +241,10 @@ class Spinner(Plain):
     def asked(self, question: Question) -> None:
         """The opening, and the live line begins."""
         super().asked(question)
-        self._painter = threading.Thread(target=self._paint, name="spinner", daemon=True)
-        self._painter.start()
+        painter = threading.Thread(target=self._paint, name="spinner", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no thread to be had: the wait goes on without a spinner
+            painter.start()
+            self._painter = painter
 
     def _paint(self) -> None:
         while not self._over.is_set():

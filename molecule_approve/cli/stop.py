@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -71,7 +72,8 @@ class Repeater:
         self._numbers, note = os.pipe()
         os.set_blocking(note, False)
         signal.set_wakeup_fd(note, warn_on_full_buffer=False)
-        threading.Thread(target=self._repeat, daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # no thread to be had: then a signal has the effect that Python gives it
+            threading.Thread(target=self._repeat, daemon=True).start()
 
     def taken(self) -> None:
         """The signal has had its effect."""

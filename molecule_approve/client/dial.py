@@ -84,7 +84,13 @@ def tls_context() -> ssl.SSLContext:
     import certifi  # noqa: PLC0415 - only https:// needs it
 
     _check_authorities(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    context = ssl.create_default_context()
+    try:
+        context = ssl.create_default_context()
+    except OSError as exc:  # it opens the file that TLS's keys are to be logged into
+        raise ConfigError(
+            f"SSLKEYLOGFILE names {os.environ.get('SSLKEYLOGFILE')}, which cannot be written: {exc.strerror}",
+            hint="correct or unset SSLKEYLOGFILE",
+        ) from exc
     context.load_verify_locations(certifi.where())
     return context
 
@@ -148,7 +154,14 @@ def resolve(
     if _is_literal(host):
         run()
     else:
-        threading.Thread(target=run, daemon=True).start()
+        try:
+            threading.Thread(target=run, daemon=True).start()
+        except RuntimeError as exc:
+            raise UnavailableError(
+                f"the host {host!r} cannot be looked up: {exc}",
+                maybe_sent=False,
+                hint="this user's limit of processes is reached (ulimit -u)",
+            ) from exc
         grip.wait(done, deadline.left())
     if not found:
         raise UnavailableError(f"looking up the host {host!r} took too long", maybe_sent=False, hint="is the network up?")

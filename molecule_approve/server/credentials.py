@@ -134,8 +134,8 @@ def revoke(store: Store, name: str) -> None:
         raise UsageError(f"there is no approver called {name}", hint="molecule-approve approvers list shows who there is")
 
 
-def new_code(store: Store, name: str, settings: Settings = DEFAULTS) -> str:
-    """A sign-in code for an approver: good once, for a minute.
+def new_code(store: Store, name: str, settings: Settings = DEFAULTS, tell: Callable[[str], None] = lambda _: None) -> str:
+    """A sign-in code for an approver: good once, for a minute. If ``tell`` raises, there is none.
 
     Raises:
         UsageError: there is nobody of that name.
@@ -145,6 +145,8 @@ def new_code(store: Store, name: str, settings: Settings = DEFAULTS) -> str:
     code = new_token()
     with store.write() as transaction:
         known = transaction.put_code(hash_token(code), name, time.time(), settings.code)
+        if known:
+            tell(code)
     if not known:
         hint = f"molecule-approve approvers add {name}, or approvers list, which shows who there is"
         raise UsageError(f"there is no approver called {name}", hint=hint)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -105,3 +107,18 @@ def test_an_approver_whose_token_could_not_be_told_is_not_there(home: Path) -> N
         assert subprocess.run([*command, "add", "alice"], env=environment(home), stdout=full, check=False).returncode == 125
     found = subprocess.run([*command, "list"], env=environment(home), capture_output=True, text=True, check=True)
     assert "alice" not in found.stdout
+
+
+def test_a_link_that_could_not_be_told_leaves_no_code(home: Path) -> None:
+    """125 on a full device, and nothing is kept that would sign anybody in."""
+    places = locate(environment(home))
+    with Running(Plan(places)) as server:
+        server.add_approver("alice")
+        command = (sys.executable, "-m", "molecule_approve", "approvers", "link", "alice")
+        with Path("/dev/full").open("w") as full:
+            assert subprocess.run(command, env=environment(home), stdout=full, check=False).returncode == 125
+        with closing(sqlite3.connect(places.database)) as database:
+            assert database.execute("SELECT count(*) FROM sign_in_codes").fetchone() == (0,)
+        assert subprocess.run(command, env=environment(home), stdout=subprocess.DEVNULL, check=False).returncode == 0
+        with closing(sqlite3.connect(places.database)) as database:
+            assert database.execute("SELECT count(*) FROM sign_in_codes").fetchone() == (1,)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +48,37 @@ def test_arguments_that_make_no_sense_are_2_with_a_hint(
     assert sentence in said
     assert hint in hinted
     assert "\x1b" not in told.err
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize("argv", [("--help",), ("request", "--help")])
+def test_help_on_a_full_device_is_a_sentence(caller: Caller, argv: tuple[str, ...]) -> None:
+    """125, and no fault of the program; never 0."""
+    with Path("/dev/full").open("w") as full:
+        process = caller.start(*argv, stdout=full)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 125
+    assert err.startswith("molecule-approve: cannot write to stdout: No space left on device")
+    assert "fault of the program" not in err
+
+
+_THREADLESS = """
+import threading
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = refuse
+"""
+
+
+@pytest.mark.measured
+def test_where_no_thread_can_be_started_the_wait_goes_on(caller: Caller) -> None:
+    """Without a stream, a spinner and the repeated signal: a person's yes is still 0."""
+    (caller.folder / "sitecustomize.py").write_text(_THREADLESS)
+    caller.set(PYTHONPATH=str(caller.folder))
+    with caller.terminal("request", "--", "drop it") as terminal:
+        caller.desk.decide(caller.requested())
+        assert terminal.end() == 0
+    assert "fault of the program" not in terminal.seen
 
 
 @pytest.mark.measured

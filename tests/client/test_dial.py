@@ -367,6 +367,25 @@ def test_a_file_of_authorities_that_cannot_be_used(
     assert "SSL_CERT_FILE" in caught.value.hint
 
 
+def test_a_file_for_keys_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named with its path, and it is no fault of the program."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "gone" / "keys"))
+    with pytest.raises(ConfigError, match=f"^SSLKEYLOGFILE names {tmp_path}/gone/keys, which cannot"):
+        tls_context()
+
+
+def test_a_look_up_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no thread left, a name cannot be looked up: worth another try, and nothing was sent."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(UnavailableError, match="'platform' cannot be looked up: can't start new thread") as caught:
+        resolve("platform", 80, soon(), Grip())
+    assert not caught.value.maybe_sent
+
+
 def test_a_folder_of_authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: Certificate) -> None:
     """Of several one with certificates is enough; they count under the names by which OpenSSL finds them."""
     folder = tmp_path / "authorities"

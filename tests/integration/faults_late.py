@@ -9,13 +9,14 @@ from tests.integration import behaviours as does
 from tests.integration.fake_words import error
 from tests.integration.fault import Arrange, Fault, approve, approve_unseen, asked, both, breaks, names, within
 from tests.integration.program import let_pass
+from tests.integration.raw_http import Reply
 
 if TYPE_CHECKING:
     from tests.integration.facts import Facts
     from tests.integration.fake_platform import Exchange
     from tests.integration.fault import Act
     from tests.integration.program import Program, World
-    from tests.integration.raw_http import Channel, Reply
+    from tests.integration.raw_http import Channel
 
 SOCKET = ("websocket",)
 _FEW = range(1, 4)
@@ -132,6 +133,13 @@ def _late(exchange: Exchange) -> Reply | None:
     return reply
 
 
+def _later_than_nonsense(exchange: Exchange) -> None:
+    """Something in between answers with a page, and the platform gets to the POST when the list was read twice."""
+    exchange.channel.send(Reply(200, b"<html>one moment</html>", (("Content-Type", "text/html"),)).encode())
+    exchange.platform.await_count("list", 2)
+    exchange.default()
+
+
 def _signal(world: World, path: str, program: Program) -> None:
     world.await_waiting(path)
     program.signal(signal.SIGTERM)
@@ -153,6 +161,14 @@ TWICE = (
         arrange=_both(breaks("submit", _late), breaks("submit", does.drop, does.FIRST)),
         act=_signal,
         timeout=60,
+    ),
+    Fault(
+        "a page for an answer, and the row lands later",
+        "a doubled POST",
+        125,
+        "failure",
+        arrange=breaks("submit", _later_than_nonsense),
+        check=both(asked(1), names("200")),
     ),
 )
 

@@ -21,7 +21,7 @@ from molecule_approve.errors import AuditError, UsedError
 from . import files, history, lines, search, tip
 from .chain import Head
 from .files import on_network_filesystem
-from .record import Record, mask
+from .record import Record, mask, writings
 from .search import FoundRequest
 from .writing import Writer
 
@@ -191,7 +191,7 @@ class Journal:
         """The grant, and the archives that could not be searched."""
         unread: list[Path] = []
         with closing(history.backwards(self.path, unread)) as newest:
-            return search.earlier_grant(newest, mask(approval_id, self._secrets)), unread
+            return search.earlier_grant(newest, writings(approval_id, self._secrets)), unread
 
     def _write(self, record: Record) -> Head:
         self._rotate_when_full()

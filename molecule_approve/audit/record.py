@@ -168,13 +168,30 @@ def is_as_asked(text: str) -> bool:
     return SECRET_MARK not in text and not _CUT_MARK.search(text)
 
 
+SHORT = 8
+"""Characters from which on a secret is replaced wherever it stands, also within a word."""
+
+
 def mask(text: str, secrets: Sequence[Secret]) -> str:
-    """The text with each secret in it replaced by :data:`SECRET_MARK`; an empty secret hides nothing."""
+    """The text with each secret in it replaced by :data:`SECRET_MARK`; an empty secret hides nothing.
+
+    One of fewer than :data:`SHORT` characters is replaced only where it stands as a word: it may be a part of many.
+    """
     # The longest first: where one secret contains another, nothing of the longer one may stay behind.
     for word in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
-        if word:
+        if len(word) >= SHORT:
             text = text.replace(word, SECRET_MARK)
+        elif word:
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", lambda _: SECRET_MARK, text)
     return text
+
+
+def writings(text: str, secrets: Sequence[Secret]) -> frozenset[str]:
+    """How this text may stand in a log: as it is, masked, and as short secrets were masked before, anywhere in it."""
+    before = text
+    for word in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
+        before = before.replace(word, SECRET_MARK) if word else before
+    return frozenset({text, mask(text, secrets), before})
 
 
 def needle(text: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from .chain import link_of
@@ -38,21 +38,21 @@ class FoundRequest(NamedTuple):
     extras: Mapping[str, JsonValue]
 
 
-def earlier_grant(newest: Iterable[bytes], approval_id: str) -> dict[str, JsonValue] | None:
-    """An earlier record of an approval with this id, ours or another tool's.
+def earlier_grant(newest: Iterable[bytes], ids: Collection[str]) -> dict[str, JsonValue] | None:
+    """An earlier record of an approval with one of these ids, ours or another tool's; they are writings of one id.
 
     The search stops at the `initiated` of a request whose task id was made for it alone (then it is the trace's): nobody
     can have been granted before what nobody had asked. An idempotency key's request may be of any age, also where a list
     that is behind still showed it as pending: then everything is searched, archives included.
     """
     traces: set[str] = set()
-    needles = {needle(approval_id)}
+    needles = {needle(one) for one in ids}
     for line in newest:
         fields = _approval(line, needles)
         if fields is None:
             continue
         outcome, trace = fields.get("outcome"), str(fields.get("trace_id"))
-        if fields.get("approval_id") != approval_id:
+        if fields.get("approval_id") not in ids:
             if outcome == RecordOutcome.INITIATED and trace in traces and link_of(line) is not None:
                 return None
         elif outcome == RecordOutcome.GRANTED:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 OPEN = "open"
 """The outcome of a request that nothing ended yet."""
 
+NOT_AWAITED = "not_awaited"
+"""The outcome of a request that was asked without waiting, and that nobody has waited for since."""
+
 NOT_PERMITTED = "not_permitted"
 """The outcome of a request that the roles did not let be asked."""
 
@@ -36,6 +39,7 @@ OUTCOMES = (
     RecordOutcome.WITHDRAWN,
     RecordOutcome.FAILURE,
     NOT_PERMITTED,
+    NOT_AWAITED,
     OPEN,
 )
 """What can come of a request, in the order in which it is told."""
@@ -205,6 +209,8 @@ def _happened(request: _Request, fields: Mapping[str, JsonValue], outcome: str) 
         request.outcome = OPEN
     elif outcome in ENDINGS:
         request.outcome = outcome
+    elif outcome == RecordOutcome.REQUESTED and fields.get("wait") is False:
+        request.outcome = NOT_AWAITED
     if outcome in DECISIONS:
         request.approver = (_text(fields, "decided_by") or _text(fields, "actor"), fields.get("decided_by_verified") is True)
         request.transport = _text(fields, "transport")

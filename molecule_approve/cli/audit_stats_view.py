@@ -109,9 +109,16 @@ def _between(first: datetime | None, last: datetime | None, width: int) -> str:
 
 
 def _outcome(word: str) -> str:
-    return {"granted": "approved", "timeout": "timed out", "failure": "no verdict", "not_permitted": "not permitted"}.get(
-        word, str(word)
-    )
+    return _OUTCOMES.get(word, str(word))
+
+
+_OUTCOMES = {
+    "granted": "approved",
+    "timeout": "timed out",
+    "failure": "no verdict",
+    "not_permitted": "not permitted",
+    "not_awaited": "not waited for (their decisions are in the server's log)",
+}
 
 
 def _shares(rows: Sequence[tuple[str, int]], total: int) -> Iterator[str]:

@@ -25,6 +25,7 @@ UNPROVED = "this is what the log says; whether anybody changed it is shown by `m
 """What stands below what was read and not checked."""
 
 NOT_PERMITTED = "not_permitted"
+NOT_AWAITED = "not_awaited"
 
 _TAKEN_UP = frozenset({RecordOutcome.REQUESTED, RecordOutcome.RESUMED})
 
@@ -72,10 +73,10 @@ def story_json(story: Story) -> JsonValue:
 
 
 def outcome(story: Story) -> str:
-    """How it ended, as one of the record's own words; ``not_permitted`` where nothing was asked; ``open``."""
+    """How it ended, as one of the record's own words; ``not_permitted``, ``not_awaited``, ``open``."""
     ending = story.ending
     if ending is None:
-        return "open"
+        return NOT_AWAITED if _is_left(story) else "open"
     return NOT_PERMITTED if ending.kind[0] == EventType.RBAC else ending.kind[2]
 
 

@@ -16,7 +16,7 @@ import pytest
 from molecule_approve.audit import files, prove
 from molecule_approve.audit.chain import Fault, Head
 from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.record import Record, RecordOutcome
+from molecule_approve.audit.record import SECRET_MARK, Record, RecordOutcome
 from molecule_approve.errors import AuditError, UsedError
 from molecule_approve.model import Secret
 
@@ -290,6 +290,15 @@ def test_an_approval_whose_id_is_masked_is_still_used_once(log: Path, make: Make
     journal.grant(granted, approval_id="a-1", patience=0)
     with pytest.raises(UsedError):
         journal.grant(granted, approval_id="a-1", patience=0)
+
+
+def test_a_grant_that_an_earlier_version_masked_is_found(log: Path, make: MakeRecord) -> None:
+    """A short token that is a part of the id was masked in it once; the approval is used all the same."""
+    Journal(log).append(make(RecordOutcome.GRANTED, approval_id=f"a{SECRET_MARK}2"), patience=0)
+    with pytest.raises(UsedError):
+        Journal(log, secrets=[Secret("b1")]).grant(
+            make(RecordOutcome.GRANTED, approval_id="ab12"), approval_id="ab12", patience=0
+        )
 
 
 def test_finding_and_ids_without_a_log_are_empty(journal: Journal) -> None:

@@ -23,6 +23,7 @@ from molecule_approve.audit.record import (
     mask,
     moment,
     needle,
+    writings,
 )
 from molecule_approve.errors import AuditError
 from molecule_approve.model import JsonValue, Secret
@@ -151,6 +152,20 @@ def test_a_token_that_is_one_of_our_words_hides_no_outcome(make: Callable[..., R
     found = json.loads(encode(make(RecordOutcome.GRANTED, resource="granted"), **PLACE, secrets=[Secret("granted")]))
     assert found["outcome"] == "granted"
     assert found["resource"] == SECRET_MARK
+
+
+def test_a_short_secret_is_masked_where_it_stands_as_a_word() -> None:
+    """It may be a part of ordinary words; a long one is masked anywhere."""
+    secrets = (Secret("a.1"), Secret("long-enough"))
+    masked = f"{SECRET_MARK} ({SECRET_MARK}) a.12 xa.1 {SECRET_MARK}x"
+    assert mask("a.1 (a.1) a.12 xa.1 long-enoughx", secrets) == masked
+    assert mask("the cat", (Secret("at"), Secret("e"))) == "the cat"
+
+
+def test_a_text_is_known_as_it_was_written_before() -> None:
+    """In a log of an earlier version a short secret is masked within a word, too."""
+    assert writings("ab12", (Secret("b1"),)) == {"ab12", f"a{SECRET_MARK}2"}
+    assert writings("ab12", ()) == {"ab12"}
 
 
 def test_mask_leaves_text_without_secrets_alone() -> None:

@@ -39,6 +39,16 @@ def test_an_empty_log_has_nothing_to_count() -> None:
     assert met(found) == {}
 
 
+def test_what_was_asked_without_waiting_is_not_open() -> None:
+    """Until somebody waits for it; its decision is in the server's log, and here it is counted by itself."""
+    asked = (begun("a"), record("requested", "a", wait=False), begun("b"), record("requested", "b"))
+    assert met(counted(*asked)) == {"not_awaited": 1, "open": 1}
+    assert met(counted(*asked, record("resumed", "a"))) == {"open": 2}
+    assert met(counted(*asked, record("resumed", "a"), decided("granted", "a", "alice", verified=True))) == {
+        "granted": 1, "open": 1,
+    }  # fmt: skip
+
+
 def test_each_request_counts_once_by_what_came_of_it() -> None:
     """Every ending, a refusal by the roles, and what is still open; other tools' and the log's own records do not count."""
     found = counted(

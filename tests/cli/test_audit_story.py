@@ -177,6 +177,8 @@ def test_a_request_that_nobody_waits_for_is_not_open(caller: Caller) -> None:
     shown = caller.main("audit", "show", approval_id).out
     assert "asked by tester@" in shown
     assert shown.splitlines()[-2:-1] == ["asked without waiting; its decision is in the server's log"]
+    assert json.loads(caller.main("audit", "show", "--json", approval_id).out)["outcome"] == "not_awaited"
+    assert '"open": 0' in caller.main("audit", "stats", "--json").out
     assert caller.main("wait", "--timeout", "1", approval_id).code == 8
     assert "open: nothing has ended it yet" in caller.main("audit", "show", approval_id).out
 

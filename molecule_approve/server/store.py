@@ -288,14 +288,15 @@ class Store:
 
     def __init__(self, path: Path, patience: float) -> None:
         self._files = {path: _make_file(path)}
-        # The path is no text in a URL: ? and %20 in a folder's name would mean something. The statements' values hold what
-        # people asked; they must not stand in an error's text.
+        # As a URI of SQLite, so that a connection never makes the file anew. The statements' values hold what people asked;
+        # they must not stand in an error's text.
         self._engine = sa.create_engine(
-            sa.URL.create("sqlite", database=os.fspath(path)),
+            sa.URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "rw", "uri": "true"}),
             hide_parameters=True,
             pool_reset_on_return=None,
             connect_args={"timeout": patience},
         )
+        sa.event.listen(self._engine, "do_connect", lambda *_: self.check())
         _teach(self._engine)
         with self.write() as transaction:
             _prepare(transaction)

@@ -55,6 +55,25 @@ def test_a_file_that_is_no_longer_there_takes_nothing(tmp_path: Path, name: str,
     store.close()
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_second_connection_makes_no_file_anew(tmp_path: Path, how: str) -> None:
+    """Nor does it touch the log of the one that is open: put back, the file serves again."""
+    path = tmp_path / "server.db"
+    store = Store(path, 1)
+    with store.read() as transaction:
+        assert transaction.approvers() == []
+        path.rename(tmp_path / "old.db")
+        if how == "replaced":
+            path.touch(0o600)
+        with pytest.raises(StoreError, match=f"{path} (is gone|was replaced)"), store.write():
+            pass
+        assert path.exists() == (how == "replaced")
+        (tmp_path / "old.db").replace(path)
+    with store.write() as transaction:
+        transaction.add_approver("alice", "hash", "now")
+    store.close()
+
+
 def test_a_commit_is_synchronous_and_readers_do_not_wait(tmp_path: Path) -> None:
     """WAL and FULL, on every connection."""
     store = Store(tmp_path / "server.db", 1)

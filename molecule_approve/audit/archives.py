@@ -18,8 +18,8 @@ from molecule_approve.errors import AuditError
 from . import files, lines
 from .chain import Link, link_of
 
-_NUMBER = r"[.-]\d[\d-]*(?:\.\d+)?"
-_PACKED = r"(?:\.(?:gz|xz|bz2|zst))?"
+_NUMBERS = r"(?:[.-]\d+)+"
+_MORE = r"(?:[.-]\d+|\.(?:gz|xz|bz2|zst))*"  # a pattern over the whole folder rotates archives again, and compresses them
 
 BEGINNING = 16 * 1024 * 1024
 """Bytes in which a file's first record is looked for; other tools may have written before us, but there must be an end."""
@@ -184,13 +184,13 @@ def names(log: Path) -> list[Path]:
 def _listed(log: Path) -> dict[Path, Identity]:
     """The archives' names, and what they mean at this moment."""
     whole, stem, suffix = re.escape(log.name), re.escape(log.stem), re.escape(log.suffix)
-    pattern = re.compile(rf"(?:{whole}{_NUMBER}|{stem}{_NUMBER}{suffix}){_PACKED}\Z", re.ASCII)
+    pattern = re.compile(rf"(?:{whole}{_NUMBERS}|{stem}{_NUMBERS}{suffix}){_MORE}\Z", re.ASCII)
     found = {}
     try:
         there = set(os.listdir(log.parent))  # noqa: PTH208 - texts are what is wanted
         for name in there:
-            # What has a lock beside it is a log of its own, whatever it is called.
-            if pattern.match(name) and name != log.name and f"{name}.lock" not in there:
+            # What has a private folder beside it is a log of its own, whatever it is called.
+            if pattern.match(name) and name != log.name and not _is_log(name, there):
                 with suppress(FileNotFoundError):
                     found[log.with_name(name)] = identity_of(log.with_name(name).lstat())
     except FileNotFoundError:
@@ -198,6 +198,11 @@ def _listed(log: Path) -> dict[Path, Identity]:
     except OSError as exc:
         raise files.explained(exc, "read", log.parent) from exc
     return found
+
+
+def _is_log(name: str, there: set[str]) -> bool:
+    beside = {files.lock_path(Path(name)).parent.name, files.former_path(Path(name), "lock").name}
+    return not there.isdisjoint(beside)
 
 
 def is_compressed(path: Path) -> bool:

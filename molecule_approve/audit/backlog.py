@@ -118,7 +118,7 @@ def reading(log: Path, piece: Piece) -> Iterator[int]:
         AuditError: it was removed meanwhile, or cannot be read.
 
     """
-    status = status_of(piece.path)
+    status = files.status(piece.path)
     if status is not None and identity_of(status) == piece.identity:
         handle = archives.text_of(piece.path)
         try:
@@ -207,7 +207,7 @@ def newest_archives(log: Path, live: int | None) -> Generator[Archive | str, Non
 
 def _changed_last(names: list[Path], used: set[Identity]) -> Path | None:
     """The archive that was written last; compressing one keeps that time."""
-    found = [(status.st_mtime_ns, path) for path in names if (status := status_of(path)) and identity_of(status) not in used]
+    found = [(now.st_mtime_ns, path) for path in names if (now := files.status(path)) and identity_of(now) not in used]
     return max(found)[1] if found else None
 
 
@@ -219,7 +219,7 @@ def _proved(log: Path, path: Path, newer: Link | None) -> Iterator[Archive | Non
     else:
         memory = files.recall(log)
         heads = set() if memory is None else {memory.head}
-    before = status_of(path)
+    before = files.status(path)
     try:
         handle = archives.text_of(path)
     except AuditError:
@@ -228,7 +228,7 @@ def _proved(log: Path, path: Path, newer: Link | None) -> Iterator[Archive | Non
     try:
         links = (link_of(line) for line in islice(_backwards(handle, os.fstat(handle).st_size), NEAR))
         last = next((link.head for link in links if link is not None), None)
-        after = status_of(path)
+        after = files.status(path)
         if last not in heads or before is None or after is None or not os.path.samestat(before, after):
             yield None
             return
@@ -256,11 +256,3 @@ def _all_others(log: Path, used: set[Identity], newer: Link | None) -> Iterator[
 def _backwards(handle: int, end: int) -> Iterator[bytes]:
     for _, line in lines.backwards(handle, lines.finished_end(handle, end)):
         yield line
-
-
-def status_of(path: Path) -> os.stat_result | None:
-    """What the system knows of the file; None where it has just got another name."""
-    try:
-        return path.lstat()
-    except FileNotFoundError:
-        return None

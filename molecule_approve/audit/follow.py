@@ -84,7 +84,7 @@ def follow(path: Path, choice: Choice, pause: Pause, watch: Watch | None = None)
     """
     follower = _Follower(path, choice)
     try:
-        if not follower.has_file:
+        if not follower.has_file and not follower.has_archives():
             yield Notice(f"there is no audit log {path} yet")
         yield from follower.begin()
         follower.take_bearings()
@@ -316,7 +316,7 @@ class _Follower:
         return self._last is not None and any(map(self._is_newer, archives.names(self._path)))
 
     def _is_newer(self, path: Path) -> bool:
-        found = backlog.status_of(path)
+        found = files.status(path)
         return found is not None and found.st_mtime_ns >= self._changed and identity_of(found) not in self._read
 
     def _between(self) -> Iterator[Shown]:

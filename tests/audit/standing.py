@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-BESIDE = (".lock", ".head", ".seal", ".next")
+BESIDE = (".private", ".lock", ".head", ".seal", ".next")
 OPENERS = {".gz": gzip.decompress, ".bz2": bz2.decompress}
 
 

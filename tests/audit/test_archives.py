@@ -76,6 +76,10 @@ def read(log: Path) -> list[int]:
         "audit.jsonl-20260427.gz",
         "audit.jsonl-20260427-1777284000",
         "audit.jsonl-2026-04-27.1",
+        "audit.jsonl.000000000001-000000012345.2.1",
+        "audit.jsonl.2.1.1",
+        "audit.jsonl.2.gz.1.1",
+        "audit.jsonl.1.gz.2.gz",
         "audit.1.jsonl",
         "audit-20260427.jsonl",
         "audit-20260427.jsonl.gz",
@@ -106,6 +110,7 @@ def test_names_of_archives(log: Path, name: str) -> None:
         "auditXjsonl.1",
         "other.jsonl.1",
         "my-audit.jsonl.1",
+        f"audit.jsonl{'.1-1' * 50}x",
     ],
 )
 def test_names_of_none(log: Path, name: str) -> None:
@@ -114,10 +119,11 @@ def test_names_of_none(log: Path, name: str) -> None:
     assert names(log) == []
 
 
-def test_a_log_of_its_own_is_no_archive(log: Path) -> None:
-    """One log for each day or shift is called like an archive; the lock beside it tells that somebody writes it."""
+@pytest.mark.parametrize("beside", ["audit-2.jsonl.lock", ".audit-2.jsonl.private"])
+def test_a_log_of_its_own_is_no_archive(log: Path, beside: str) -> None:
+    """One log for each day or shift is called like an archive; what lies beside it tells that somebody writes it."""
     other = put(log.with_name("audit-2.jsonl"), line(7, "other"))
-    put(other.with_name("audit-2.jsonl.lock"), b"")
+    put(other.with_name(beside), b"")
     put(log, lines(1))
     assert names(log) == []
     assert read(log) == [1]

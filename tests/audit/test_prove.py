@@ -14,10 +14,12 @@ import pytest
 
 from molecule_approve.audit import prove
 from molecule_approve.audit.chain import START, Break, Fault, Head
+from molecule_approve.audit.files import head_path
 from molecule_approve.audit.proof import Expected
 from molecule_approve.audit.prove import Terms
 from molecule_approve.audit.record import Record, RecordOutcome, encode
 from molecule_approve.audit.seal import SealKey
+from molecule_approve.audit.sealing import state_path
 from molecule_approve.errors import AuditError
 
 if TYPE_CHECKING:
@@ -117,10 +119,10 @@ def test_a_remembered_head_before_the_beginning_is_not_asked_for(journal: Journa
     """Who removes all records up to the remembered one on purpose, and says so, is told of no damage."""
     for _ in range(3):
         journal.append(make(), patience=0)
-    remembered = log.with_name("audit.jsonl.head").read_bytes()
+    remembered = head_path(log).read_bytes()
     for _ in range(3):
         journal.append(make(), patience=0)
-    log.with_name("audit.jsonl.head").write_bytes(remembered)
+    head_path(log).write_bytes(remembered)
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[4:]))
     proved = prove.log(log, Terms(begins=5))
     assert proved.whole
@@ -257,10 +259,10 @@ def test_the_state_of_the_seal_is_a_remembered_head(journal: Journal, log: Path,
     """An end that was cut off is found by it as well; who cannot read the key's file goes without."""
     journal.init(make(), new_key=False, patience=0)
     journal.append(make(), patience=0)
-    log.with_name("audit.jsonl.head").unlink()
+    head_path(log).unlink()
     log.write_bytes(log.read_bytes().splitlines(keepends=True)[0])
     assert not prove.log(log).whole
-    log.with_name("audit.jsonl.seal").write_bytes(b"{}")
+    state_path(log).write_bytes(b"{}")
     assert prove.log(log).whole
 
 

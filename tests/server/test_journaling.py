@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @contextmanager
 def _log_held(places: Places) -> Iterator[None]:
     """The audit log's lock in somebody else's hands: nothing can be journaled."""
+    lock_path(places.server_log).parent.mkdir(mode=0o700, exist_ok=True)
     handle = os.open(lock_path(places.server_log), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -83,6 +83,8 @@ FOLDERS = {
     "all files": ("*", "create"),
     "all files, created by nobody": ("*", "nocreate"),
     "all that begins like the log": ("audit.jsonl*", "create"),
+    "all that begins like the log, compressed": ("audit.jsonl*", "create\ncompress"),
+    "all that begins like the log, compressed later": ("audit.jsonl*", USUAL),
 }
 
 
@@ -97,7 +99,7 @@ def test_logrotate_over_the_whole_folder_breaks_nothing(
     key = journal.init(make("success"), new_key=False, patience=0) if sealed else None
     told = []
     logrotate = Logrotate(log.with_name(files), tmp_path, ways)
-    for number in range(10):
+    for number in range(7):
         head = journal.append(make(mark=f"{number}"), patience=0)
         told.append({"seq": head.seq, "hash": head.hash, "mark": f"{number}"})
         if number % 2:

@@ -202,8 +202,15 @@ class Story:
 
     def first(self, name: str) -> str:
         """The oldest text that the records have in a field, chained ones before others; empty where none has any."""
-        ordered = sorted(self.entries, key=lambda entry: entry.link is None)
-        return next((text for entry in ordered if (text := entry.text(name))), "")
+        return next((text for entry in self._chained_first() if (text := entry.text(name))), "")
+
+    @property
+    def context(self) -> JsonValue:
+        """What the approver saw of where the request came from; None where no record tells."""
+        return next((found for entry in self._chained_first() if (found := entry.fields.get("context"))), None)
+
+    def _chained_first(self) -> list[Entry]:
+        return sorted(self.entries, key=lambda entry: entry.link is None)
 
     @property
     def asked(self) -> str:

@@ -11,6 +11,7 @@ from molecule_approve.audit.seal import FIELD as SEAL
 from molecule_approve.safe_text import visible, visible_json, visible_lines
 
 from .pieces import style_of
+from .requester import ci, job, person
 
 if TYPE_CHECKING:
     from molecule_approve.audit.story import Entry, Story
@@ -63,6 +64,8 @@ def story_json(story: Story) -> JsonValue:
         "approval_id": story.first("approval_id") or None,
         "task_id": story.first("task_id") or None,
         "workspace_id": story.first("workspace_id"),
+        "requester": person(story.context) or None,
+        "ci": {**ci(story.context)} or None,
         "action": story.asked,
         "reason": story.first("reason_text") or None,
         "outcome": outcome(story),
@@ -110,6 +113,8 @@ def _facts(story: Story) -> Iterator[list[Piece]]:
     task, trace = story.first("task_id"), story.first("trace_id")
     for name, text in (
         ("workspace", story.first("workspace_id")),
+        ("requester", person(story.context)),
+        ("CI job", job(story.context)),
         ("approval", story.first("approval_id")),
         ("trace", trace),
         ("task", "" if task == trace else task),
@@ -197,11 +202,9 @@ def _approval(entry: Entry, outcome_word: str) -> str:
 
 
 def _by(entry: Entry) -> str:
-    """Who says that they ask: the user and the machine, as the context told the approver."""
-    context = entry.fields.get("context")
-    found = context if isinstance(context, dict) else {}
-    names = [visible(value) for value in (found.get("user"), found.get("host")) if isinstance(value, str) and value]
-    return f" by {'@'.join(names)}" if names else ""
+    """Who says that they ask, as the context told the approver."""
+    asked = visible(person(entry.fields.get("context")))
+    return f" by {asked}" if asked else ""
 
 
 def _decision(entry: Entry, done: str) -> str:

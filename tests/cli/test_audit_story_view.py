@@ -160,8 +160,10 @@ def test_nothing_from_the_log_reaches_a_terminal_raw(text: str) -> None:
     fields = dict.fromkeys(
         ("invocation", "reason_text", "decided_by", "comment", "approval_id", "task_id", "transport"), text
     )
+    context: JsonValue = {"user": text, "ci": {"system": text, "job": text}}
     rows = [
-        record(outcome, resource=text, workspace=text, actor=text, **fields) for outcome in ("initiated", "granted", text)
+        record(outcome, resource=text, workspace=text, actor=text, context=context, **fields)
+        for outcome in ("initiated", "granted", text)
     ]
     odd = foreign(trace_id="trace-1", timestamp=text, event_type=text, action=text, outcome=text, odd=[text])
     refusal = record("denied", event="rbac", action="rbac.deny", roles=[text], attempted_action=text)
@@ -191,6 +193,8 @@ def test_json_is_one_object_with_the_facts_and_the_records() -> None:
         "approval_id": None,
         "task_id": "trace-1",
         "workspace_id": "ws",
+        "requester": None,
+        "ci": None,
         "action": "deploy",
         "reason": None,
         "outcome": "timeout",
@@ -202,6 +206,19 @@ def test_json_is_one_object_with_the_facts_and_the_records() -> None:
             {"elapsed_seconds": 5.0, "happened": "timed out", "chained": True},
         ],
     }
+
+
+def test_who_asked_and_the_ci_job_are_facts_of_the_request() -> None:
+    """Whether the beginning tells them, or, in a server's log, the decision; a line that is not chained is believed last."""
+    job = {"system": "GitLab", "job": "https://x.example/-/jobs/7", "commit": "abc"}
+    context: JsonValue = {"user": "ada", "host": "build", "ci": {**job, "retries": 2}}
+    lie = foreign(trace_id="trace-1", context={"user": "eve"})
+    for rows in ([record("initiated", context=context), record("granted")], [record("granted", context=context)]):
+        facts = shown(story(lie, *rows))
+        assert "requester  ada@build" in facts
+        assert "CI job     GitLab https://x.example/-/jobs/7" in facts
+        found: Any = story_json(story(lie, *rows))
+        assert (found["requester"], found["ci"]) == ("ada@build", job)
 
 
 @pytest.mark.parametrize(

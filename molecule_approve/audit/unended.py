@@ -19,6 +19,7 @@ NAMED = 100
 _BEGINNINGS = frozenset({RecordOutcome.INITIATED, RecordOutcome.REQUESTED, RecordOutcome.RESUMED})
 _BEGIN = frozenset(word.encode() for word in _BEGINNINGS)
 _END = frozenset(word.encode() for word in ENDINGS)
+_SEEN = RecordOutcome.OBSERVED.encode()  # no ending of an attempt; but the request has one
 
 # Inside a JSON string each quote has a backslash before it, so these can only be fields; and our extras come after them.
 _ACTION = b'"action":"approve","resource":"'
@@ -30,7 +31,7 @@ class Ends(NamedTuple):
 
     Attributes:
         opened: trace ids (as they stand in the line) of what was begun and not ended after that, with the record's number.
-        ended: trace ids of what was ended.
+        ended: trace ids of what was ended, or seen to have ended.
 
     """
 
@@ -57,7 +58,7 @@ def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
         outcome, trace = found.groups()
         if outcome in _BEGIN:
             begun[trace] = place
-        elif outcome in _END and _ACTION in line:  # `rbac.deny` was denied as well, and ends nothing
+        elif outcome == _SEEN or (outcome in _END and _ACTION in line):  # `rbac.deny` was denied as well, and ends nothing
             ended.add(trace)
             begun.pop(trace, None)
     return Ends({trace: _number(lines[place]) for trace, place in begun.items()}, frozenset(ended))

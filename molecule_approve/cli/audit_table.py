@@ -163,7 +163,8 @@ def _requester(fields: Mapping[str, JsonValue]) -> str:
 
 
 def _details(fields: Mapping[str, JsonValue]) -> str:
-    parts = [_word(fields, name) for name in ("reason_text", "comment", "reason", "error") if fields.get(name)]
+    parts = [f"it was {_word(fields, 'observed_outcome')}"] if fields.get("observed_outcome") else []
+    parts += [_word(fields, name) for name in ("reason_text", "comment", "reason", "error") if fields.get(name)]
     # Whoever asked stands in a column of its own; a server's log has it only beside the decision.
     if fields.get("outcome") != RecordOutcome.INITIATED and (asked := _requester(fields)):
         parts.append(f"asked by {asked}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from molecule_approve.audit.chain import START
 from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome, encode
@@ -52,6 +53,16 @@ def test_only_chained_records_of_approvals_count(make: MakeRecord) -> None:
     ):
         assert open_in([begun, other]) == [("a", 1)], other
     assert open_in([begun, line(ending, 2)]) == []
+
+
+def test_what_was_seen_to_have_ended_is_not_open(make: MakeRecord) -> None:
+    """In one stretch or over several; who waits for it after that has begun again."""
+    begun = line(make(RecordOutcome.REQUESTED, trace_id="a"), 1)
+    seen = line(replace(make(RecordOutcome.OBSERVED, trace_id="a"), action=RecordAction.OBSERVE), 2)
+    again = line(make(RecordOutcome.RESUMED, trace_id="a"), 3)
+    for closed in ([[begun, seen]], [[begun], [seen]]):
+        assert open_in(*closed) == []
+        assert open_in(*closed, [again]) == [("a", 3)]
 
 
 def test_of_many_the_oldest_are_named(make: MakeRecord) -> None:

@@ -136,6 +136,8 @@ def test_other_kinds_of_records_say_what_they_are() -> None:
     """What is no approval is named by its event and action."""
     text = shown(line(event_type="rbac", action="rbac.deny", outcome="denied", reason=None, error=""), 80)
     assert text == "  04-27 10:00:00  denied     rbac/rbac.deny: deploy       ws            01234567"
+    text = shown(line(action="observe", outcome="observed", observed_outcome="granted", actor="alice"))
+    assert "  observed   approval/observe: deploy  it was granted  " in text
 
 
 def test_times_are_shown_in_utc() -> None:

@@ -147,6 +147,7 @@ def test_an_event_type_that_nobody_wrote_is_an_error(journal: Journal, log: Path
     assert said.endswith("tool 15, …\n")
 
 
+@pytest.mark.measured
 def test_who_follows_waits_also_for_what_nobody_wrote_yet(
     journal: Journal, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
@@ -154,11 +155,16 @@ def test_who_follows_waits_also_for_what_nobody_wrote_yet(
     known, unknown = start("-f", "--event-type", "memory"), start("-f", "--event-type", "notes")
     assert b'"memory"' in next_line(known)
     assert unknown.stderr is not None
+    assert select.select([unknown.stderr], [], [], 30)[0]
     assert b"warning: --event-type: no record has the event type 'notes'" in unknown.stderr.readline()
     journal.append(record(event="notes"), patience=1)
     assert b'"notes"' in next_line(unknown)
-    known.terminate()
-    assert known.communicate(timeout=30)[1] == b""
+    for process in (known, unknown):
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(30) == 0
+    assert known.stderr is not None
+    assert known.stderr.read() == b""
 
 
 def test_a_long_log_is_shown_whole(log: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

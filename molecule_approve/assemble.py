@@ -36,13 +36,16 @@ def origin(user_name: Callable[[], str] = getpass.getuser) -> Origin:
     return Origin(user, socket.gethostname(), folder)
 
 
+def secrets(settings: Settings) -> list[Secret]:
+    """What no record and no context may hold."""
+    return [secret for secret in (settings.token.value, settings.proxy.value) if secret is not None]
+
+
 def journal(settings: Settings) -> Journal:
     """The audit log, which never shows the secrets that we know."""
     from .audit.journal import Journal  # noqa: PLC0415 - help needs no journal
 
-    known = (settings.token.value, settings.proxy.value)
-    secrets = [secret for secret in known if secret is not None]
-    return Journal(settings.audit_log.value, limit=settings.audit_rotate_at.value, secrets=secrets)
+    return Journal(settings.audit_log.value, limit=settings.audit_rotate_at.value, secrets=secrets(settings))
 
 
 def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatform:

@@ -18,7 +18,7 @@ from .archives import Piece, Unreadable
 from .chain import LONGEST, Stretch, examine
 from .proof import Expected, Proof, Report, Source
 from .seal import Keys, SealKey
-from .unended import Ends, Open, Unended, ends_in
+from .unended import Counted, Ends, Unended, ends_in
 
 if TYPE_CHECKING:
     from .texts import Text
@@ -59,8 +59,8 @@ class Proved(NamedTuple):
         compressed: names of the files that are compressed.
         unreadable: archives that could not be checked.
         checked_from: the first record whose seal was checked; None without a key.
-        open_count: how many requests have no ending.
-        open: those of them that were begun first.
+        open: requests without an ending.
+        not_awaited: those of them that were asked without waiting, which are not counted among the others.
 
     """
 
@@ -68,8 +68,8 @@ class Proved(NamedTuple):
     compressed: frozenset[str]
     unreadable: tuple[Unreadable, ...]
     checked_from: int | None
-    open_count: int
-    open: tuple[Open, ...]
+    open: Counted
+    not_awaited: Counted
 
     @property
     def whole(self) -> bool:
@@ -175,8 +175,8 @@ def _prove(found: _Files, proof: Proof, terms: Terms, watch: Watch, unreadable: 
         compressed=frozenset(piece.path.name for piece in found.pieces if texts.is_compressed(piece.path)),
         unreadable=tuple(dict(zip((one.path for one in troubles), troubles, strict=True)).values()),
         checked_from=None if keys is None else keys.first,
-        open_count=len(unended),
-        open=tuple(unended.first()),
+        open=unended.counted(awaited=True),
+        not_awaited=unended.counted(awaited=False),
     )
 
 

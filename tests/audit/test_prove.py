@@ -76,7 +76,7 @@ def test_a_log_is_whole_over_all_its_files(log: Path, records: list[bytes], writ
     assert (proved.report.first, proved.report.covered, proved.report.uncovered) == (1, 30, 1)
     assert [(file.first, file.last) for file in proved.report.files] == [(1, 10), (11, 20), (21, 30)]
     assert proved.compressed == {"audit.jsonl.2.gz"}
-    assert (proved.open_count, [(one.trace_id, one.seq) for one in proved.open]) == (1, [("trace-9", 30)])
+    assert (proved.open.total, [(one.trace_id, one.seq) for one in proved.open.first]) == (1, [("trace-9", 30)])
     assert [one.met for one in proved.report.expected] == [True]
 
 

@@ -183,6 +183,20 @@ def test_a_request_that_nobody_waits_for_is_not_open(caller: Caller) -> None:
     assert "open: nothing has ended it yet" in caller.main("audit", "show", approval_id).out
 
 
+def test_who_asked_is_told_from_the_askers_log_and_from_the_servers(caller: Caller) -> None:
+    """Also which CI job it was; the server's log has its own record of the same request."""
+    job = "https://git.example/a/b/-/jobs/7"
+    caller.set(GITLAB_CI="true", CI_JOB_URL=job)
+    found = caller.main("request", "--no-wait", "--", "drop it").out.strip()
+    caller.desk.decide(found)
+    for log in (caller.log, caller.desk.server.places.server_log):
+        shown = caller.main("audit", "show", "--audit-log", str(log), found).out
+        assert f"\nCI job     GitLab {job}\n" in shown
+        assert "\nrequester  tester@" in shown
+        told = json.loads(caller.main("audit", "show", "--json", "--audit-log", str(log), found).out)
+        assert (told["requester"].partition("@")[0], told["ci"]["job"]) == ("tester", job)
+
+
 # --- stats ---------------------------------------------------------------------------------------------------------------
 
 

@@ -132,7 +132,7 @@ def test_the_story_goes_on_through_archives(journal: Journal, log: Path, capsys:
     rest = capsys.readouterr()
     assert "approved by alice" in rest.out
     assert "may stand in what cannot be read: the audit log's archive" in rest.err
-    for command, code in (["show", "unknown"], 125), (["stats"], 0):
+    for command, code in (["show", "unknown"], 125), (["stats"], 0), (["export", TRACE], 125):
         assert main(["audit", *command]) == code
         assert "audit.jsonl.2.gz cannot be unpacked" in capsys.readouterr().err
 

@@ -247,8 +247,6 @@ def _piece(path: Path) -> Piece | Unreadable | None:
             return Piece(path, _first_in(file), identity_of(os.fstat(handle)), live=False)
     except AuditError as exc:
         return Unreadable(path, exc.message)
-    except OSError as exc:
-        return Unreadable(path, files.explained(exc, "read", path).message)
 
 
 @contextmanager

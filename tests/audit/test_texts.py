@@ -101,6 +101,7 @@ def test_memory_is_bounded_however_large_the_text(tmp_path: Path, child: Child) 
     assert most < 200, "MiB"
 
 
+@pytest.mark.measured
 def test_a_python_without_the_library_says_so(tmp_path: Path, child: Child) -> None:
     """Some systems build theirs without lzma or bz2."""
     path = tmp_path / "audit.jsonl.1.xz"

@@ -128,9 +128,11 @@ def test_the_story_goes_on_through_archives(journal: Journal, log: Path, capsys:
     assert "asked\n" in whole.out
     assert whole.err == ""
     log.with_name("audit.jsonl.2.gz").write_bytes(b"broken")
-    assert main(["audit", "show", TRACE]) == 0
-    assert "warning: left out: the audit log's archive" in capsys.readouterr().err
-    for command, code in (["show", "unknown"], 125), (["stats"], 0):
+    assert main(["audit", "show", TRACE]) == 125
+    rest = capsys.readouterr()
+    assert "approved by alice" in rest.out
+    assert "may stand in what cannot be read: the audit log's archive" in rest.err
+    for command, code in (["show", "unknown"], 125), (["stats"], 0), (["export", TRACE], 125):
         assert main(["audit", *command]) == code
         assert "audit.jsonl.2.gz cannot be unpacked" in capsys.readouterr().err
 

@@ -16,6 +16,7 @@ import pytest
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
+from molecule_approve.cli import audit_story
 
 TRACE = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 
@@ -129,3 +130,37 @@ def test_archives_are_read_where_no_file_can_be_written(log: Path, arguments: li
     done = audit(log, *arguments, file_size=0)
     assert (done.returncode, done.stderr) == (0, ""), done
     assert done.stdout == audit(log, *arguments).stdout
+
+
+@pytest.mark.parametrize("harm", [lambda _: b"no gzip", _flip])
+@pytest.mark.parametrize("arguments", [["show"], ["show", "--json"], ["export"], ["export", "--complete"]], ids=" ".join)
+def test_a_request_that_may_have_records_in_an_unreadable_archive_is_125(
+    log: Path, arguments: list[str], harm: Pack
+) -> None:
+    """Nothing shows that the log is damaged: neither where the request itself is cut in two, nor its neighbours."""
+    path = packed(log, 1, stored)
+    path.write_bytes(harm(path.read_bytes()))
+    done = audit(log, *arguments, TRACE.replace("7d44", "7d42"))
+    assert done.returncode == 125, done
+    assert f"the audit log's archive {path} cannot be unpacked: " in done.stderr
+    assert "left out" not in done.stderr
+    assert not (arguments[0] == "export" and done.stdout)
+
+
+def test_an_archive_that_is_older_than_a_request_lacks_nothing_of_it(log: Path) -> None:
+    """Its story is whole, and so is its export where the record just before it can be read."""
+    path = packed(log, 2)
+    path.write_bytes(b"no gzip")
+    os.utime(path, (0, 0))
+    for command in ("show", "export"):
+        done = audit(log, command, TRACE.replace("7d44", "7d40"))
+        assert (done.returncode, done.stderr) == (0, ""), done
+    path = packed(log, 1)
+    path.write_bytes(b"no gzip")
+    os.utime(path, (0, 0))
+    assert audit(log, "show", TRACE.replace("7d44", "7d40")).returncode == 0
+
+
+def test_an_archive_whose_name_is_gone_may_hold_anything(tmp_path: Path) -> None:
+    """Somebody may have moved it in this moment."""
+    assert audit_story._changed(tmp_path / "gone") > tmp_path.stat().st_mtime

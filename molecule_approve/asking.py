@@ -176,8 +176,13 @@ def _scrubbed(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         if isinstance(value, dict):
             found[key] = _scrubbed(value)
         else:
-            found[key] = re.sub("[\0\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else value
+            found[key] = sendable(value) if isinstance(value, str) else value
     return found
+
+
+def sendable(text: str) -> str:
+    """The text with U+FFFD for what cannot be sent: a NUL, and bytes that are no UTF-8."""
+    return re.sub("[\0\ud800-\udfff]", "\ufffd", text)
 
 
 def compose(

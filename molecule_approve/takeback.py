@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .client.retry import backoff
@@ -89,7 +89,8 @@ class TakeBack:
     Attributes:
         platform: who holds it.
         request: what was asked, to find it by.
-        deadline: the invocation's own: what was said more than five seconds after it does not stand, for the machine slept.
+        deadline: the invocation's own: what was said more than five seconds after it does not stand, for the machine slept;
+            it is read all the same, so that nobody claims what was not seen, and nothing is used up by that.
         warn: is told what goes wrong; nothing is raised.
         looks: seconds before each look for a question that may be there.
         effort: seconds that all of it may take.
@@ -117,12 +118,12 @@ class TakeBack:
             taken = self._end(question, effort)
         if maybe_there:
             taken = self._look(taken, self.looks, effort)
-        elif question is not None and taken.unknown is None:
+        elif question is not None:
             self._look(taken, self.looks[:1], effort.capped(TWINS))
         return taken
 
     def twins(self, question: Question) -> None:
-        """Take back every other open row of a question that was decided: a proxy or a late POST may have doubled it."""
+        """Take back every other open row of a question that has ended: a proxy or a late POST may have doubled it."""
         self._look(TakenBack(question), self.looks[:1], Deadline.after(min(TWINS, self.effort)))
 
     def _end(self, question: Question, effort: Deadline) -> TakenBack:
@@ -143,34 +144,32 @@ class TakeBack:
             return seen
         if said.taken_back:
             return TakenBack(question, ended=True)
-        if self.deadline.overdue() > OVERSLEPT:
-            return TakenBack(question)
         seen = self._seen(question, effort)
         if seen is None:  # what still shows it open is behind, and may catch up
             raise UnavailableError("the platform says that the request has ended, and does not show how")
         return seen
 
     def _seen(self, question: Question, effort: Deadline) -> TakenBack | None:
-        """How it has ended, as a read shows it; None where that shows no end, or nothing is to be read any more."""
-        if self.deadline.overdue() > OVERSLEPT:
+        """How it has ended, as a read shows it; None where that shows no end, or that this very row is open."""
+        late = self.deadline.overdue() > OVERSLEPT
+        shown = self.platform.fetch(replace(question, invocation=None) if late else question, effort)
+        row = shown.approval
+        if row is None or any(extra.id == question.approval_id for extra in shown.extras):
             return None
-        row = self.platform.fetch(question, effort).approval
-        ruling = Ruling.UNCLEAR if row is None else rule(row)
+        ruling = rule(row)
         if ruling is Ruling.WITHDRAWN:
             return TakenBack(question, ended=True)
-        return TakenBack(question, stood=row) if ruling in _DECISIONS else None
+        return TakenBack(question, stood=None if late else row) if ruling in _DECISIONS else None
 
     def _look(self, taken: TakenBack, looks: tuple[float, ...], effort: Deadline) -> TakenBack:
-        """Look for rows with our task id that are not the known one, until there are some; and take them back."""
+        """Look for rows with our task id that are not the known one, and take them back; another one may follow each."""
         try:
             for pause in looks:
                 time.sleep(min(pause, effort.left()))
                 rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep, nonsense=False)
-                found = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
-                for row in found:
-                    taken = self._take_or_warn(taken, row, effort)
-                if found:
-                    break
+                for row in sorted(rows, key=_is_ended):
+                    if self._is_news(row, taken.question):
+                        taken = self._take_or_warn(taken, row, effort)
         except Exception as exc:  # noqa: BLE001 - see _end
             self.warn(ours(exc))
         return taken
@@ -193,7 +192,7 @@ class TakeBack:
         if taken.question is None:
             return self._end(question, effort)
         if not _is_ended(row):
-            persist(lambda: self.platform.withdraw(question, effort), effort, time.sleep)
+            persist(lambda: self._withdraw(question, effort), effort, time.sleep)
         return taken
 
 

@@ -16,6 +16,7 @@ from molecule_approve.errors import (
     CredentialError,
     EndedError,
     KeyUsedError,
+    PlatformError,
     ProtocolError,
     RejectedError,
     UnavailableError,
@@ -43,7 +44,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-def judge(answer: Answer) -> ApprovalError:
+def judge(answer: Answer) -> PlatformError:
     """What an answer that is no success means, as an error of ours."""
     said = wire.read_error(answer.body).get("error")
     text = f": {said[:300]}" if isinstance(said, str) and said else ""
@@ -159,7 +160,10 @@ class RestPlatform:
             self._refuse_key(answer)
         # A 200 stands for a request that our key had asked before, and only then.
         if answer.status != 201 and not (answer.status == 200 and headers and self._embedded):
-            raise judge(answer)
+            failure = judge(answer)
+            if self._embedded and isinstance(failure, CredentialError | RejectedError):
+                failure.maybe_sent = False  # its own word; any other may be a proxy's, which has passed the request on
+            raise failure
         found = wire.read_submitted(answer.body)
         if self._embedded and found.task_id != request.task_id:
             raise ProtocolError(

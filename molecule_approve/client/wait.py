@@ -70,7 +70,7 @@ class Wait:
     Attributes:
         question: what is waited for; another row's id once the platform shows an older request with our task id.
         link: how the answer will come, at this moment.
-        listed: whether the last read was a list, which shows every further row of the question.
+        listed: whether the last read was a list, and every further row of the question that it showed was taken back.
 
     """
 
@@ -301,11 +301,14 @@ class Wait:
 
     def _take_back(self, extra: Approval) -> None:
         """One question: the same one asked twice, because an answer was lost, is taken back."""
+        taken_back = False  # also by "it has ended before", which may be a gateway's word: a look at the end tells
         try:
             with self._stop.open():
-                self._platform.withdraw(replace(self.question, approval_id=extra.id), self._deadline.capped(2.0))
+                double = replace(self.question, approval_id=extra.id)
+                taken_back = self._platform.withdraw(double, self._deadline.capped(2.0)).taken_back
         except ApprovalError as exc:
             self._observer.trouble(exc)
+        self.listed = self.listed and taken_back
 
     # --- the one exception: a row that was pushed out of the list ------------------------------------------------------
 

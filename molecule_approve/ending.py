@@ -91,7 +91,7 @@ class Ending:
                 return self._platform.fetch(wanted, effort).approval
 
         try:
-            row = persist(look, effort, self._stop.sleep)
+            row = persist(look, effort, self._stop.sleep, (ProtocolError,))
         except ApprovalError as exc:
             self._observer.trouble(exc)
             raise _outcome_unknown(question, exc) from exc

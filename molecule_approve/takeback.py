@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from .client.retry import backoff
 from .client.wait import OVERSLEPT
 from .clock import Deadline, fraction
-from .errors import ApprovalError, CredentialError, ProtocolError, UnavailableError, ours
+from .errors import ApprovalError, CredentialError, ProtocolError, RejectedError, UnavailableError, ours
 from .lifecycle import Ruling, rule
 from .model import Approval, ApprovalRequest, Question
 
@@ -29,18 +29,23 @@ LOOKS = (0.0, 0.25, 0.75, 0.75)
 _LAST = 0.25
 """Seconds that are kept for the last try: a pause never takes them."""
 
+_BROKEN_WAYS = (ProtocolError, RejectedError, CredentialError)
+"""What a withdrawal is said again after: no platform refuses one, so something in between does, and may do so once."""
+
 _DECISIONS = frozenset({Ruling.APPROVED, Ruling.DENIED, Ruling.EXPIRED})
 _T = TypeVar("_T")
 
 
-def persist(call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None], *, nonsense: bool = True) -> _T:
+def persist(
+    call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None], again: tuple[type[ApprovalError], ...] = ()
+) -> _T:
     """What the call answers; while it fails in a way that may pass it is made again, for as long as there is time.
 
     Args:
         call: what to do.
         effort: for how long.
         pause: sleeps.
-        nonsense: whether it is made again after an answer that makes no sense; a read is not, or it would come too often.
+        again: what else it is made again after.
 
     Raises:
         ApprovalError: the last failure.
@@ -52,7 +57,7 @@ def persist(call: Callable[[], _T], effort: Deadline, pause: Callable[[float], N
             return call()
         except ApprovalError as exc:
             room = effort.left() - _LAST
-            if room <= 0 or not (_may_pass(exc) or (nonsense and isinstance(exc, ProtocolError))):
+            if room <= 0 or not (_may_pass(exc) or isinstance(exc, again)):
                 raise
             asked = exc.retry_after if isinstance(exc, UnavailableError) else None
             pause(min(max(next(pauses), asked or 0.0), room))
@@ -128,11 +133,14 @@ class TakeBack:
 
     def _end(self, question: Question, effort: Deadline) -> TakenBack:
         try:
-            return persist(lambda: self._withdraw(question, effort), effort, time.sleep)
+            return self._withdraw_or_raise(question, effort)
         except Exception as exc:  # noqa: BLE001 - a fault of a library must not keep the end from being recorded
             failure = ours(exc)
             self.warn(failure)
             return TakenBack(question, unknown=failure)
+
+    def _withdraw_or_raise(self, question: Question, effort: Deadline) -> TakenBack:
+        return persist(lambda: self._withdraw(question, effort), effort, time.sleep, _BROKEN_WAYS)
 
     def _withdraw(self, question: Question, effort: Deadline) -> TakenBack:
         try:
@@ -163,15 +171,18 @@ class TakeBack:
 
     def _look(self, taken: TakenBack, looks: tuple[float, ...], effort: Deadline) -> TakenBack:
         """Look for rows with our task id that are not the known one, and take them back; another one may follow each."""
-        try:
-            for pause in looks:
-                time.sleep(min(pause, effort.left()))
-                rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep, nonsense=False)
-                for row in sorted(rows, key=_is_ended):
-                    if self._is_news(row, taken.question):
-                        taken = self._take_or_warn(taken, row, effort)
-        except Exception as exc:  # noqa: BLE001 - see _end
-            self.warn(ours(exc))
+        for pause in looks:
+            time.sleep(min(pause, effort.left()))
+            try:
+                rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep)
+            except Exception as exc:  # noqa: BLE001 - see _end
+                self.warn(ours(exc))
+                if isinstance(exc, ProtocolError):
+                    continue  # a page of something in between; the next look is soon enough for a read
+                break
+            news = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
+            for before, row in enumerate(news):
+                taken = self._take_or_warn(taken, row, effort.capped(effort.left() / (len(news) - before)))
         return taken
 
     def _is_news(self, row: Approval, known: Question | None) -> bool:
@@ -180,7 +191,7 @@ class TakeBack:
         return known is None or (row.id != known.approval_id and not _is_ended(row))
 
     def _take_or_warn(self, taken: TakenBack, row: Approval, effort: Deadline) -> TakenBack:
-        """One row that cannot be taken back spares none of the others."""
+        """One row that cannot be taken back spares none of the others, each of which has its share of the time."""
         try:
             return self._take(taken, row, effort)
         except Exception as exc:  # noqa: BLE001 - see _end
@@ -192,7 +203,7 @@ class TakeBack:
         if taken.question is None:
             return self._end(question, effort)
         if not _is_ended(row):
-            persist(lambda: self._withdraw(question, effort), effort, time.sleep)
+            self._withdraw_or_raise(question, effort)
         return taken
 
 

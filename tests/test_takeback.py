@@ -262,10 +262,17 @@ def test_long_after_the_deadline_nothing_stands(overdue: float, counts: bool) ->
 
 @pytest.mark.parametrize(
     "failure",
-    [AWAY, ProtocolError("<html>"), CredentialError("no database", status=401), UnavailableError("busy", status=429)],
+    [
+        AWAY,
+        ProtocolError("<html>"),
+        CredentialError("no database", status=401),
+        UnavailableError("busy", status=429),
+        RejectedError("no route", status=404),
+        CredentialError("no", status=403),
+    ],
 )
 def test_what_may_pass_is_tried_again(failure: ApprovalError) -> None:
-    """An outage, nonsense and a 401 without a database are no reason to leave the question behind."""
+    """An outage, nonsense, a 401 without a database and a gateway's refusal are no reason to leave the question behind."""
     scene = Scene(effort=20.0)
     scene.platform.withdrawals = [failure, failure, failure, DONE]
     assert scene.take_back(question(), maybe_there=False).ended
@@ -283,13 +290,24 @@ def test_a_platform_that_stays_away_is_tried_for_the_whole_effort() -> None:
     assert 3 <= scene.calls.count("withdraw") <= 14
 
 
-@pytest.mark.parametrize("failure", [RejectedError("no", status=400), CredentialError("no", status=403), UsedError("used")])
-def test_what_cannot_be_taken_back_is_told(failure: ApprovalError) -> None:
-    """A platform that refuses is asked once; it is told, and nothing is raised."""
+def test_what_cannot_be_taken_back_is_told() -> None:
+    """An approval that another invocation used is told at once, and nothing is raised."""
     scene = Scene(effort=5.0)
+    failure = UsedError("used")
     scene.platform.withdrawals = [failure]
     assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), unknown=failure)
     assert (scene.warnings, scene.calls) == ([failure], ["withdraw", "find"])
+
+
+@pytest.mark.parametrize(
+    ("failure", "finds"), [(ProtocolError("<html>"), 3), (RejectedError("no", status=404), 1), (RuntimeError("broken"), 1)]
+)
+def test_a_look_that_meets_a_page_is_no_last_one(failure: Exception, finds: int) -> None:
+    """A page for a list may come once; a refusal will be said again, and a fault is one."""
+    scene = Scene()
+    scene.platform.finds = [failure]
+    assert scene.take_back(None, maybe_there=True) == TakenBack(None)
+    assert scene.calls.count("find") == finds
 
 
 @pytest.mark.parametrize(("asked", "pauses"), [(0.5, [0.5]), (60.0, [1.75]), (None, [0.05])])

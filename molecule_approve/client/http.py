@@ -239,9 +239,15 @@ class Http:
     """The way to one endpoint, on which one exchange at a time takes place."""
 
     def __init__(self, endpoint: Endpoint, *, dialer: Dialer = dial.dial) -> None:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close", **endpoint.headers}
-        # httpx would decode a host in Punycode on the way, and fail where that is none.
-        headers["Host"] = httpx.URL(endpoint.url).netloc.decode("ascii")
+        headers = {
+            # httpx would decode a host in Punycode on the way, and fail where that is none.
+            "Host": httpx.URL(endpoint.url).netloc.decode("ascii"),
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Cache-Control": "no-cache",
+            "Connection": "close",
+            **endpoint.headers,
+        }
         if endpoint.token is not None:
             headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
         self._transport = _Transport(endpoint, dialer)

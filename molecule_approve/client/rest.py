@@ -377,14 +377,15 @@ def _oldest(rows: list[Approval]) -> Approval | None:
 
 
 def _sight(rows: list[Approval], question: Question) -> Sighting:
-    """What a list shows of a question: the oldest of its rows counts, and any person's denial among them denies."""
+    """What a list shows of a question: a denial of any of its rows denies, then a yes to one counts; else the oldest."""
     ours = [row for row in rows if answers(row, question)]
-    denied = [row for row in ours if rule(row) is Ruling.DENIED]
-    chosen = _oldest(denied) or _oldest(ours)
+    decided = [[row for row in ours if rule(row) is ruling] for ruling in (Ruling.DENIED, Ruling.APPROVED)]
+    chosen = next(filter(None, map(_oldest, (*decided, ours))), None)
     last = _oldest(rows)
     return Sighting(
         approval=chosen,
-        extras=tuple(row for row in ours if row is not chosen and rule(row) is Ruling.OPEN),
+        # By id: a list that shows one row twice shows no second question.
+        extras=tuple(row for row in ours if chosen is not None and row.id != chosen.id and rule(row) is Ruling.OPEN),
         crowded=len(rows) >= wire.LIST_LENGTH,
         oldest=None if last is None else last.created_at,
         strange=any(row.id == question.approval_id and not answers(row, question) for row in rows),

@@ -320,6 +320,21 @@ def test_an_earlier_yes_to_a_key_is_none() -> None:
     assert (found.approval.id, found.approval.status) == (OURS, Status.PENDING)
 
 
+def test_a_yes_to_a_double_is_a_yes() -> None:
+    """Whoever saw the same question twice and approved one of the two has approved it; the other one is an extra."""
+    rows = [listed(id=OTHER, status="approved", decided_by="alice", created_at="2026-04-27T10:00:02Z"), listed()]
+    found = sight(rows)
+    assert found.approval is not None
+    assert (found.approval.id, [row.id for row in found.extras]) == (OTHER, [OURS])
+
+
+def test_a_row_that_is_shown_twice_is_one() -> None:
+    """A list that repeats our row shows no second question, which would be taken back."""
+    found = sight([listed(), listed()])
+    assert found.approval is not None
+    assert (found.approval.id, found.extras) == (OURS, ())
+
+
 @pytest.mark.parametrize(("count", "crowded"), [(49, False), (50, True), (51, True)])
 def test_a_full_list_may_have_pushed_ours_out(count: int, crowded: bool) -> None:
     """Fifty rows are a full list, and its oldest row says since when."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import rbac
-from .asking import Origin
+from .asking import Origin, sendable
 from .errors import AuditError
 from .places import can_write, recall_audit_log, remember_audit_log
 
@@ -58,7 +58,7 @@ def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatf
     endpoint = settings.endpoint(approver)
     from .client.rest import RestPlatform  # noqa: PLC0415 - httpx is most of our start-up, and a refusal needs none
 
-    return RestPlatform(endpoint, actor=origin().user)
+    return RestPlatform(endpoint, actor=sendable(origin().user))
 
 
 class Assembled(NamedTuple):

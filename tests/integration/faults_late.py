@@ -56,7 +56,7 @@ AWAY = (
             "withdrawn",
             act=_signal_in_an_outage(number),
             timeout=60,
-            check=within(20),
+            check=within(30),
         )
         for number in (signal.SIGINT, signal.SIGTERM)
     ),
@@ -321,7 +321,7 @@ HANDSHAKE = (
         arrange=_wants_origin,
         act=approve,
         timeout=60,
-        check=both(_heard, within(20)),
+        check=both(_heard, within(30)),
     ),
 )
 

@@ -267,7 +267,7 @@ STREAM = (
     _socket_row("socket closes at once", "accepts and closes at once", does.close_at_once),
     _socket_row("socket cut at once", "accepts and closes at once", does.cut_at_once),
     _socket_row("socket closes and lingers", "accepts and closes at once", does.close_and_linger),
-    Fault("clean close", "clean close in mid-wait", 0, "granted", paths=SOCKET, act=_goodbye, timeout=60, check=within(14)),
+    Fault("clean close", "clean close in mid-wait", 0, "granted", paths=SOCKET, act=_goodbye, timeout=60, check=within(30)),
     _socket_row("half-open", "half-open", does.deaf, timeout=2),
     _socket_row("handshake never answered", "half-open", does.hold, act=approve_unseen, timeout=2),
     _socket_row("handshake answered slowly", "slow", does.dripping_socket(0.05), act=approve_unseen, timeout=2),
@@ -287,7 +287,7 @@ STREAM = (
         arrange=_flat,
         act=approve,
         timeout=60,
-        check=within(14),
+        check=within(30),
     ),
 )
 

@@ -345,4 +345,4 @@ def on_full_disk(size: int) -> tuple[str, ...]:
     """The program, where no file can grow beyond that many bytes."""
     limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
     # Python ignores SIGXFSZ itself; the write then says EFBIG where a full disk says ENOSPC.
-    return (sys.executable, "-c", limit + "os.execv(sys.argv[2], sys.argv[2:])", str(size), *PROGRAM)
+    return (sys.executable, "-ISc", limit + "os.execv(sys.argv[2], sys.argv[2:])", str(size), *PROGRAM)

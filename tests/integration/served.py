@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from tests.integration.raw_http import PLAIN
+
 _PATIENCE = 15.0
 
 
@@ -66,7 +68,9 @@ class Served:
     def rows(self) -> list[dict[str, Any]]:
         """All requests, oldest first, each with its workspace."""
         address = f"{self.url}/workspaces/{self.workspace}/approvals"
-        reply = httpx.get(address, headers={"Authorization": f"Bearer {self.approver}"}, timeout=_PATIENCE, trust_env=False)
+        reply = httpx.get(
+            address, headers={"Authorization": f"Bearer {self.approver}"}, timeout=_PATIENCE, verify=PLAIN, trust_env=False
+        )
         return [{**row, "workspace_id": self.workspace} for row in reversed(reply.json())]
 
     def decide(self, approval_id: str, decision: str = "approved") -> int:
@@ -74,14 +78,14 @@ class Served:
         address = f"{self.url}/workspaces/{self.workspace}/approvals/{approval_id}/decide"
         headers = {"Authorization": f"Bearer {self.approver}"}
         return httpx.post(
-            address, json={"decision": decision}, headers=headers, timeout=_PATIENCE, trust_env=False
+            address, json={"decision": decision}, headers=headers, timeout=_PATIENCE, verify=PLAIN, trust_env=False
         ).status_code
 
     def ask(self, **body: str) -> None:
         """Ask once more, as a proxy does that sends a POST twice."""
         address = f"{self.url}/workspaces/{self.workspace}/approvals"
         headers = {"Authorization": f"Bearer {self.token}"}
-        httpx.post(address, json=body, headers=headers, timeout=_PATIENCE, trust_env=False).raise_for_status()
+        httpx.post(address, json=body, headers=headers, timeout=_PATIENCE, verify=PLAIN, trust_env=False).raise_for_status()
 
     def facts(self) -> dict[str, Any]:
         """What the checker wants to know of a platform; this one tells neither its history nor its callers' pace."""

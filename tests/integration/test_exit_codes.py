@@ -77,7 +77,7 @@ def test_124_when_nobody_decides(world: World, path: str) -> None:
     assert (facts.code, facts.answer["outcome"]) == (124, "timeout")
     assert world.platform.rows[0].decided_by == "withdrawn"
     first, last = (datetime.fromisoformat(record["timestamp"]) for record in (facts.own[0], facts.own[-1]))
-    assert (last - first).total_seconds() < 2 * 1
+    assert (last - first).total_seconds() < 1 + 5
 
 
 @both_paths

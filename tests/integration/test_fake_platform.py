@@ -18,6 +18,7 @@ from tests.integration import behaviours as does
 from tests.integration.fake_platform import Behaviour, FakePlatform
 from tests.integration.ledger import as_text, now
 from tests.integration.proxy import Proxy
+from tests.integration.raw_http import PLAIN
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -33,12 +34,12 @@ def platform() -> Iterator[FakePlatform]:
 
 def _ask(platform: FakePlatform, action: str = "deploy") -> httpx.Response:
     path = f"{platform.url}/workspaces/{platform.workspace}/approvals"
-    return httpx.post(path, json={"action": action}, headers=_bearer(platform), timeout=5)
+    return httpx.post(path, json={"action": action}, headers=_bearer(platform), timeout=5, verify=PLAIN)
 
 
 def _list(platform: FakePlatform, base: str = "") -> httpx.Response:
     path = f"{base or platform.url}/workspaces/{platform.workspace}/approvals"
-    return httpx.get(path, headers=_bearer(platform), timeout=1)
+    return httpx.get(path, headers=_bearer(platform), timeout=1, verify=PLAIN)
 
 
 def _bearer(platform: FakePlatform) -> dict[str, str]:
@@ -75,7 +76,8 @@ class _Replay:
             headers["Authorization"] = f"{scheme} {self.token(name)}"
         body = request.get("body")
         content = body.encode("utf-8", "surrogatepass") if body is not None else None
-        return httpx.request(request["method"], self.platform.url + path, headers=headers, content=content, timeout=5)
+        address = self.platform.url + path
+        return httpx.request(request["method"], address, headers=headers, content=content, timeout=5, verify=PLAIN)
 
 
 def _meet_workspaces(replay: _Replay, exchanges: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from molecule_approve.server.access import Doorkeeper
 from molecule_approve.server.sessions import Sessions
 from molecule_approve.server.settings import Settings
+from tests.integration.raw_http import PLAIN
 
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
@@ -91,7 +92,7 @@ def test_calls_without_a_token_are_counted_together(open_desk: OpenDesk) -> None
     paths = ("/health", "/nothing", "/openapi.json", "/approvals/pending")
     statuses = []
     for number, path in enumerate(paths, 1):
-        transport = httpx.HTTPTransport(local_address=f"127.0.0.{number}")
+        transport = httpx.HTTPTransport(verify=PLAIN, local_address=f"127.0.0.{number}")
         with httpx.Client(transport=transport, base_url=desk.server.url) as client:
             statuses.append(client.get(path).status_code)
     assert statuses == [200, 404, 429, 429]
@@ -101,7 +102,7 @@ def test_calls_without_a_token_are_counted_together(open_desk: OpenDesk) -> None
 def test_the_private_socket_has_a_budget_of_its_own(open_desk: OpenDesk) -> None:
     """What strangers do over TCP is no matter there; nor the other way round."""
     desk = open_desk(strangers=1, failed_logins=1)
-    transport = httpx.HTTPTransport(uds=str(desk.server.places.socket))
+    transport = httpx.HTTPTransport(verify=PLAIN, uds=str(desk.server.places.socket))
     with desk.client(None) as tcp, httpx.Client(transport=transport, base_url="http://localhost") as private:
         wrong = {"Authorization": "Bearer wrong"}
         for client in (tcp, private):

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from molecule_approve.server.browsers import Addresses
+from tests.integration.raw_http import PLAIN
 
 if TYPE_CHECKING:
     from tests.server.desk import Desk
@@ -74,7 +75,7 @@ def test_what_only_means_our_name_is_another(shared_desk: Desk, host: str) -> No
 
 def test_the_unix_socket_serves_the_same(desk: Desk) -> None:
     """REST over the socket in the runtime folder, under the name `localhost`; another name is refused there, too."""
-    transport = httpx.HTTPTransport(uds=str(desk.server.places.socket))
+    transport = httpx.HTTPTransport(verify=PLAIN, uds=str(desk.server.places.socket))
     with httpx.Client(transport=transport, base_url="http://localhost", headers=desk.asker.headers) as client:
         assert client.get(desk.path).json() == []
         assert client.get(desk.path, headers={"Host": "evil.example"}).status_code == 421

@@ -17,13 +17,16 @@ from molecule_approve.server.holding import Hold, try_lock
 from molecule_approve.server.run import Plan, Running
 from molecule_approve.server.settings import Settings
 from tests.integration.program import let_pass, until
+from tests.integration.raw_http import PLAIN
 
 QUICK = replace(Settings(), look=0.02)
 
 
 def health(places: Places) -> int:
     """The status of an answer on the private socket, wherever it is now."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(find_socket(places))), base_url="http://localhost") as client:
+    with httpx.Client(
+        transport=httpx.HTTPTransport(verify=PLAIN, uds=str(find_socket(places))), base_url="http://localhost"
+    ) as client:
         return client.get("/health").status_code
 
 

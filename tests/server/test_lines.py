@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from molecule_approve.server.lines import Socket, raise_limit, room
 from molecule_approve.server.settings import Settings
+from tests.integration.raw_http import PLAIN
 from tests.server.desk import PATIENCE, Desk, wait_for
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def test_silent_strangers_lock_nobody_out(open_desk: OpenDesk) -> None:
             assert late.get("/desk/requests").status_code == 200
             desk.ask()
             assert stream.event()["event"] == "APPROVAL_REQUESTED"
-        transport = httpx.HTTPTransport(uds=str(desk.server.places.socket))
+        transport = httpx.HTTPTransport(verify=PLAIN, uds=str(desk.server.places.socket))
         with httpx.Client(transport=transport, base_url="http://localhost") as private:
             assert private.get("/health").status_code == 200
         assert _ended(silent[0])
@@ -295,7 +296,7 @@ def test_where_all_are_busy_the_next_one_is_refused(open_desk: OpenDesk) -> None
         busy.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         with _dial(desk) as late:
             assert _ended(late)
-        transport = httpx.HTTPTransport(uds=str(desk.server.places.socket))
+        transport = httpx.HTTPTransport(verify=PLAIN, uds=str(desk.server.places.socket))
         with httpx.Client(transport=transport, base_url="http://localhost") as private:
             assert private.get("/health").status_code == 200
         holder.execute("ROLLBACK")

@@ -14,6 +14,7 @@ from molecule_approve.errors import ConfigError, ServerError, UsageError
 from molecule_approve.places import Places, who_serves
 from molecule_approve.server.run import Plan, Running
 from molecule_approve.server.starting import listen_tcp, loopback
+from tests.integration.raw_http import PLAIN
 from tests.server.desk import PATIENCE
 
 
@@ -114,7 +115,7 @@ def test_a_socket_that_was_left_behind_is_taken_over(server_places: Places) -> N
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(server_places.socket))
     with Running(Plan(server_places)) as server:
-        transport = httpx.HTTPTransport(uds=str(server.places.socket))
+        transport = httpx.HTTPTransport(verify=PLAIN, uds=str(server.places.socket))
         with httpx.Client(transport=transport, base_url="http://localhost") as client:
             assert client.get("/health").status_code == 200
 

@@ -10,7 +10,7 @@ JOBS ?= 4
 # Thousands of processes are started: where none may keep what it compiled, each takes a third longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint types bench soak completions completions-check docs docs-check package check clean
+.PHONY: help demo test lint types bench soak completions completions-check docs docs-check pictures package check clean
 
 help: ## Show what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -59,11 +59,14 @@ completions-check: $(VENV)/dev ## Compare the completion scripts with what the c
 	$(BIN)/python -m molecule_approve.cli.completion "$$fresh"; \
 	diff -ru completions "$$fresh" || { echo "the completions are old: make completions" >&2; exit 1; }
 
-docs: $(VENV)/dev ## Write the generated parts of README.md.
+docs: $(VENV)/dev ## Write the generated parts of the pages, and the manual pages.
 	$(BIN)/python .ci/docs.py
 
 docs-check: $(VENV)/dev ## Compare them with the code.
 	$(BIN)/python .ci/docs.py --check
+
+pictures: $(VENV)/dev ## Record the terminal and photograph the page, for README.md.
+	PATH="$(BIN):$$PATH" $(BIN)/python .ci/pictures.py
 
 package: $(VENV)/dev ## A wheel and an sdist in dist/.
 	rm -rf dist

@@ -180,22 +180,13 @@ def _scrubbed(values: Mapping[str, JsonValue], secrets: Sequence[Secret]) -> dic
         if isinstance(value, dict):
             found[name] = _scrubbed(value, secrets)
         else:
-<<<<<<< HEAD
-            found[name] = _sendable(value, secrets) if isinstance(value, str) else value
-    return found
-
-
-def _sendable(text: str, secrets: Sequence[Secret]) -> str:
-    return mask(re.sub("[\0\ud800-\udfff]", "\ufffd", text), secrets)
-=======
-            found[key] = sendable(value) if isinstance(value, str) else value
+            found[name] = mask(sendable(value), secrets) if isinstance(value, str) else value
     return found
 
 
 def sendable(text: str) -> str:
     """The text with U+FFFD for what cannot be sent: a NUL, and bytes that are no UTF-8."""
     return re.sub("[\0\ud800-\udfff]", "\ufffd", text)
->>>>>>> part-d
 
 
 def compose(

@@ -182,6 +182,15 @@ def test_the_dependencies_carry_their_bounds(metadata: email.message.Message) ->
     assert {need.split(">")[0].strip().lower() for need in server} == {"starlette", "uvicorn", "sqlalchemy"}
 
 
+def test_the_oldest_versions_are_those_that_the_project_allows() -> None:
+    """What `make lowest` installs: of each library the bound itself; of one without a bound any."""
+    found = subprocess.run([sys.executable, ROOT / ".ci" / "lowest"], capture_output=True, text=True, timeout=30, check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needs = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    assert found.stdout.split() == [need.split(",")[0].replace(">=", "==") for need in needs]
+    assert {"certifi", "typer==0.26"} <= set(found.stdout.split())
+
+
 # --- that it works ---------------------------------------------------------------------------------------------------------
 
 

@@ -113,7 +113,7 @@ class Ending:
         return self._verdict(Outcome.TIMEOUT)
 
     def no_twin(self, question: Question | None) -> None:
-        """The end is known: no further row of the same question stays open, where the wait cannot have seen them all."""
+        """Take every further row of the same question back, where the wait does not see them all: early, and at the end."""
         if self._taken is None and not self._me.listed and question is not None and question.task_id is not None:
             self._back().twins(question)
 

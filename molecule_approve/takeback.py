@@ -177,9 +177,7 @@ class TakeBack:
                 rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep)
             except Exception as exc:  # noqa: BLE001 - see _end
                 self.warn(ours(exc))
-                if isinstance(exc, ProtocolError):
-                    continue  # a page of something in between; the next look is soon enough for a read
-                break
+                continue  # something in between may have answered; the next look is soon enough for a read
             news = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
             for before, row in enumerate(news):
                 taken = self._take_or_warn(taken, row, effort.capped(effort.left() / (len(news) - before)))

@@ -7,7 +7,7 @@ timer for as long as we wait. Where there is no stream we read on a faster one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -85,6 +85,7 @@ class Wait:
         stream: bool,
         random: Random,
         policy: WaitPolicy,
+        take_doubles_back: Callable[[Question], None],
     ) -> None:
         self.question = question
         self.link = Link.CONNECTING if stream else Link.POLLING
@@ -106,6 +107,8 @@ class Wait:
         self._accepted = question.own or question.created_at is not None
         self._claims: dict[tuple[Status, str | None], Event] = {}
         self._believable = question.own
+        self._take_doubles_back = take_doubles_back
+        self._looked = False
         self._doubled = False  # a further row of the question may still stand: no event of it is ours
 
     def _fresh_pauses(self) -> Iterator[float]:
@@ -276,6 +279,7 @@ class Wait:
         self.listed = self.listed and not self._doubled
         match rule(row):
             case Ruling.OPEN:
+                self._look_for_doubles()
                 return None
             case Ruling.UNCLEAR:
                 self._observer.trouble(
@@ -301,6 +305,12 @@ class Wait:
             "the platform shows no such request",
             hint="it lists a workspace's fifty newest: is it the right id, WORKSPACE_ID and PLATFORM_URL?",
         )
+
+    def _look_for_doubles(self) -> None:
+        """Once, where reads do not list them: a person who sees the question twice may decide the other one."""
+        if not self.listed and not self._looked:
+            self._looked = True
+            self._take_doubles_back(self.question)
 
     def _take_back(self, extra: Approval) -> None:
         """One question: the same one asked twice, because an answer was lost, is taken back."""

@@ -73,6 +73,10 @@ AWAY = (
             ("nothing", does.drop),
             ("a 503", does.status(503)),
             ("a page", does.answers(b"<html>one moment</html>", 502, ("Content-Type", "text/html"))),
+            ("a redirect", does.redirect(302, "/login")),
+            ("a 403", does.status(403)),
+            ("a gateway without a route", does.answers(b"no route", 404, ("Content-Type", "text/plain"))),
+            ("a gateway that says it in JSON", does.status(404, "no route")),
         )
     ),
     Fault(
@@ -81,6 +85,23 @@ AWAY = (
         125,
         "failure",
         arrange=_both(breaks("list", does.answers(b"<html>")), breaks("decide", does.drop, _FEW)),
+    ),
+    Fault(
+        "the POST and the first look for it are refused by a proxy",
+        "away around the end",
+        125,
+        "failure",
+        arrange=_both(breaks("submit", does.act_then(403, b"no")), breaks("list", does.status(404), does.FIRST)),
+        check=asked(1),
+    ),
+    Fault(
+        "a list that shows each row twice",
+        "a doubled POST",
+        0,
+        "granted",
+        arrange=breaks("list", does.rows_changed(lambda rows: [*rows, *rows])),
+        act=approve,
+        check=asked(1),
     ),
     Fault(
         "the withdrawal's answer is lost",

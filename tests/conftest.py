@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,10 +45,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def untraced() -> Iterator[None]:
-    """Coverage looks away: for a test that runs the same few lines a million times, or that no tracer may disturb."""
-    tracer = sys.gettrace()
+    """Coverage looks away, in threads too: for the same few lines a million times, or where other tests run all of them."""
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
+    threading.settrace(None)
     yield
+    threading.settrace(of_threads)
     sys.settrace(tracer)
 
 

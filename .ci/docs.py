@@ -60,7 +60,7 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
         "`audit verify`, `audit export`",
         "a record was changed, removed, inserted, moved or cut off",
     ),
-    Exit.DENIED: ("denied", _ASKING, "a person said no, or the workspace's roles do not let it ask"),
+    Exit.DENIED: ("denied", _ASKING, "a person denied it, or the workspace's roles do not let it ask"),
     Exit.TIMED_OUT: (
         "timed out",
         _ASKING,
@@ -79,9 +79,9 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
 _DONE = {Exit.OK: "done", Exit.USAGE: "wrong options or arguments", Exit.FAILED: "not done; the message says why"}
 """What these codes mean on commands that gate nothing."""
 _SIGNALS = (
-    "| 129, 130, 143 | interrupted | `request`, `wait` | | SIGHUP (or nobody left to tell), SIGINT, SIGTERM: `request` "
-    "withdrew first, as far as that was possible (`wait` only with `--withdraw`); other commands leave with 130 on Ctrl-C, "
-    "but `serve` with 0 |"
+    "| 129, 130, 143 | interrupted | `request`, `wait` | | SIGHUP (or nobody left to read the verdict), SIGINT, SIGTERM; "
+    "the request was withdrawn if possible (by `wait` only with `--withdraw`); other commands exit with 130 on Ctrl-C, and "
+    "`serve` with 0 |"
 )
 
 
@@ -163,7 +163,7 @@ _VARIABLES: tuple[_Setting, ...] = (
     (
         "MOLECULE_TOKEN",
         lambda _: "the first line of `.auth_token` in `CONFIGS_DIR`, if it is there",
-        "bearer token of the workspace; never an option's value, so it never stands in `ps`",
+        "bearer token of the workspace; never an option's value, so that `ps` never shows it",
     ),
     ("CONFIGS_DIR", lambda _: "`/configs`", "the folder of `.auth_token`"),
     (
@@ -184,12 +184,12 @@ _VARIABLES: tuple[_Setting, ...] = (
     (
         "APPROVAL_USE_WEBSOCKET",
         lambda found: found.transport.value.value,
-        "`true` wants the event stream and still falls back to polling, `false` polls only",
+        "`true` tries the event stream and falls back to polling, `false` only polls",
     ),
     (
         "APPROVAL_ALLOW_HTTP",
         lambda found: str(found.allow_http.value).lower(),
-        "lets the token travel over http:// beyond this machine; the built-in default address alone needs no leave",
+        "allows the token to leave this machine over http://; the built-in default address is always allowed",
     ),
     (
         "AUDIT_LOG_PATH",

@@ -1,4 +1,4 @@
-"""docs/integrations.md: its table, claim by claim, and its safe forms as they stand there; real tools, a stub for ours.
+"""docs/integrations.md: its table, claim by claim, and its safe forms as they stand there; real tools, a stub as program.
 
 The stub leaves with the code that a test names, and writes down what it was asked: here only the tools are in question.
 """

@@ -247,8 +247,8 @@ def _closed_on_failure(sock: socket.socket) -> Iterator[None]:
 
 
 def _connect_unix(path: str, deadline: Deadline, grip: Grip) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _closed_on_failure(sock):
             grip.hold(sock)
             sock.settimeout(max(deadline.left(), _SHORTEST))

@@ -230,6 +230,17 @@ def test_a_unix_socket_that_is_not_there(tmp_path: Path, name: str) -> None:
     assert "serve" in caught.value.hint
 
 
+def test_a_process_without_room_for_a_socket(tmp_path: Path) -> None:
+    """A process that may open nothing more meets an outage, and a wait goes on over it."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        with pytest.raises(UnavailableError, match="Too many open files"):
+            dial(endpoint("http://localhost", unix_socket=str(tmp_path / "s")), soon(), Grip())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
 # --- proxies -----------------------------------------------------------------------------------------------------------
 
 

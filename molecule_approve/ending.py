@@ -10,6 +10,7 @@ from .clock import Deadline
 from .errors import (
     ApprovalError,
     AuditError,
+    CredentialError,
     Interrupted,
     KeyUsedError,
     NotPermittedError,
@@ -159,9 +160,9 @@ class Ending:
                 if self._me.maybe_there:
                     self._back().twins(Question(failure.approval_id or "", self._me.request.workspace_id))
             case _ if self._me.terms.withdraw:
-                # Something in between may have answered while the platform is still at work on the POST; after nonsense
-                # one look fewer, because the list was read once already.
-                self._take_back(LOOKS[:3] if isinstance(failure, ProtocolError) else LOOKS)
+                # Something in between may have answered while the platform is still at work on the POST; after these the
+                # list was read just now.
+                self._take_back(LOOKS[1:] if isinstance(failure, ProtocolError | CredentialError) else LOOKS)
 
     def not_permitted(self, refusal: NotPermittedError) -> Verdict:
         """The roles do not let us ask; nothing was asked."""

@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 
 def persist(
-    call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None], again: tuple[type[ApprovalError], ...] = ()
+    call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None], again: tuple[type[ApprovalError], ...]
 ) -> _T:
     """What the call answers; while it fails in a way that may pass it is made again, for as long as there is time.
 
@@ -122,14 +122,14 @@ class TakeBack:
         if question is not None:
             taken = self._end(question, effort)
         if maybe_there:
-            taken = self._look(taken, self.looks, effort)
+            taken = self._look(taken, effort)
         elif question is not None:
-            self._look(taken, self.looks[:1], effort.capped(TWINS))
+            self._look(taken, effort.capped(TWINS), once=True)
         return taken
 
     def twins(self, question: Question) -> None:
         """Take back every other open row of a question that has ended: a proxy or a late POST may have doubled it."""
-        self._look(TakenBack(question), self.looks[:1], Deadline.after(min(TWINS, self.effort)))
+        self._look(TakenBack(question), Deadline.after(min(TWINS, self.effort)), once=True)
 
     def _end(self, question: Question, effort: Deadline) -> TakenBack:
         try:
@@ -169,18 +169,27 @@ class TakeBack:
             return TakenBack(question, ended=True)
         return TakenBack(question, stood=None if late else row) if ruling in _DECISIONS else None
 
-    def _look(self, taken: TakenBack, looks: tuple[float, ...], effort: Deadline) -> TakenBack:
-        """Look for rows with our task id that are not the known one, and take them back; another one may follow each."""
-        for pause in looks:
+    def _look(self, taken: TakenBack, effort: Deadline, *, once: bool = False) -> TakenBack:
+        """Look for rows with our task id that are not the known one, and take them back.
+
+        Args:
+            taken: what is known.
+            effort: for how long.
+            once: nothing more is on its way, so that one look at the list will do; else another row may follow each.
+
+        """
+        for pause in self.looks:
             time.sleep(min(pause, effort.left()))
             try:
-                rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep)
+                rows = self.platform.find(self.request, effort)
             except Exception as exc:  # noqa: BLE001 - see _end
                 self.warn(ours(exc))
-                continue  # something in between may have answered; the next look is soon enough for a read
+                continue  # perhaps something in between has answered; the next look is soon enough for a read
             news = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
             for before, row in enumerate(news):
                 taken = self._take_or_warn(taken, row, effort.capped(effort.left() / (len(news) - before)))
+            if once:
+                break
         return taken
 
     def _is_news(self, row: Approval, known: Question | None) -> bool:

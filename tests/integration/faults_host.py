@@ -70,7 +70,7 @@ def _frozen(seconds: float) -> Act:
 
 TIME = (
     Fault("the wall clock jumps", "the wall clock jumps", 0, "granted", arrange=_jumping, act=approve),
-    Fault("the wall clock jumps, nobody decides", "the wall clock jumps", 124, "timeout", arrange=_jumping, timeout=1),
+    Fault("the wall clock jumps, nobody decides", "the wall clock jumps", 124, "timeout", arrange=_jumping, timeout=3),
     *(
         Fault(
             f"the platform's clock is off by {days} days",
@@ -83,9 +83,9 @@ TIME = (
         for days in (-4000, 4000)
     ),
     Fault("stopped and continued", "the process is stopped and continued", 0, "granted", act=_frozen(1.0)),
-    Fault("stopped past the deadline", "the process is stopped and continued", 0, "granted", act=_frozen(2.5), timeout=1),
+    Fault("stopped past the deadline", "the process is stopped and continued", 0, "granted", act=_frozen(3.5), timeout=2),
     # No machine can be put to sleep here; to the program it is the same: its clock goes on and it does not.
-    Fault("slept far past the deadline", "the machine sleeps", 124, "timeout", act=_frozen(7.0), timeout=1),
+    Fault("slept far past the deadline", "the machine sleeps", 124, "timeout", act=_frozen(8.0), timeout=2),
 )
 
 # --- the disk ------------------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ OUTPUT = (
     Fault("stdout closed, denied", "output closed", 77, "denied", start=_CLOSED, act=deny),
     Fault("stdout full, approved", "output full", 125, "granted", start=_FULL, act=approve, check=_undelivered),
     Fault("stdout full, denied", "output full", 77, "denied", start=_FULL, act=deny),
-    Fault("stdout full, timed out", "output full", 124, "timeout", start=_FULL, timeout=1),
+    Fault("stdout full, timed out", "output full", 124, "timeout", start=_FULL, timeout=3),
     Fault("stdout full, result file", "output full", 0, "granted", start=_result_path, act=approve, check=_result_told),
     Fault(
         "the result file cannot be written, ever",

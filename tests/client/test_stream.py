@@ -367,7 +367,7 @@ def test_an_answer_before_the_question(data: bytes, ends: bool) -> None:
     with Peer(script) as peer:
         for _ in range(20):  # sometimes it is read before our handshake is written, sometimes after
             with pytest.raises((UnavailableError, RejectedError)):
-                open_stream(endpoint(peer.url), soon(1.0), Grip()).close()
+                open_stream(endpoint(peer.url), soon(0.2), Grip()).close()
 
 
 # What an earlier test left to be collected would be collected here, and is no matter of this one.

@@ -73,7 +73,7 @@ def _frozen(seconds: float, *, decided: bool = True, cut: bool = False) -> Act:
 
 TIME = (
     Fault("the wall clock jumps", "the wall clock jumps", 0, "granted", arrange=_jumping, act=approve),
-    Fault("the wall clock jumps, nobody decides", "the wall clock jumps", 124, "timeout", arrange=_jumping, timeout=1),
+    Fault("the wall clock jumps, nobody decides", "the wall clock jumps", 124, "timeout", arrange=_jumping, timeout=3),
     *(
         Fault(
             f"the platform's clock is off by {days} days",
@@ -86,16 +86,16 @@ TIME = (
         for days in (-4000, 4000)
     ),
     Fault("stopped and continued", "the process is stopped and continued", 0, "granted", act=_frozen(1.0)),
-    Fault("stopped past the deadline", "the process is stopped and continued", 0, "granted", act=_frozen(2.5), timeout=1),
+    Fault("stopped past the deadline", "the process is stopped and continued", 0, "granted", act=_frozen(3.5), timeout=2),
     # No machine can be put to sleep here; to the program it is the same: its clock goes on and it does not.
-    Fault("slept far past the deadline", "the machine sleeps", 124, "timeout", act=_frozen(7.0), timeout=1),
+    Fault("slept far past the deadline", "the machine sleeps", 124, "timeout", act=_frozen(8.0), timeout=2),
     Fault(
         "slept far past the deadline, and there is no network",
         "the machine sleeps",
         125,
         "failure",
-        act=_frozen(7.0, cut=True),
-        timeout=1,
+        act=_frozen(8.0, cut=True),
+        timeout=2,
         check=names("outcome is unknown", "molecule-approve status"),
         cut_off=True,
     ),
@@ -105,8 +105,8 @@ TIME = (
         125,
         "failure",
         arrange=breaks("decide", does.status(404, "no route")),
-        act=_frozen(7.0, decided=False),
-        timeout=1,
+        act=_frozen(8.0, decided=False),
+        timeout=2,
         check=names("outcome is unknown"),
         cut_off=True,
     ),
@@ -279,7 +279,7 @@ OUTPUT = (
     Fault("stdout closed, denied", "output closed", 77, "denied", start=_CLOSED, act=deny),
     Fault("stdout full, approved", "output full", 125, "granted", start=_FULL, act=approve, check=_undelivered),
     Fault("stdout full, denied", "output full", 77, "denied", start=_FULL, act=deny),
-    Fault("stdout full, timed out", "output full", 124, "timeout", start=_FULL, timeout=1),
+    Fault("stdout full, timed out", "output full", 124, "timeout", start=_FULL, timeout=3),
     Fault("stdout full, result file", "output full", 0, "granted", start=_result_path, act=approve, check=_result_told),
     Fault(
         "the result file cannot be written, ever",

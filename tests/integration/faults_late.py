@@ -67,7 +67,7 @@ AWAY = (
             124,
             "timeout",
             arrange=breaks("decide", how, _FEW),
-            timeout=2,
+            timeout=3,
         )
         for name, how in (
             ("nothing", does.drop),
@@ -109,7 +109,7 @@ AWAY = (
         124,
         "timeout",
         arrange=breaks("decide", does.act_then_hold),
-        timeout=1,
+        timeout=3,
     ),
 )
 

@@ -241,11 +241,11 @@ DECIDERS = (
         0,
         "granted",
         arrange=_decision_at_the_withdrawal,
-        timeout=1,
+        timeout=3,
     ),
     Fault("a double click", "double click", 0, "granted", act=_twice("approved", "approved")),
     Fault("a change of mind", "double click", 77, "denied", act=_twice("denied", "approved")),
-    Fault("a stale page", "a stale page", 124, "timeout", act=_stale, timeout=1),
+    Fault("a stale page", "a stale page", 124, "timeout", act=_stale, timeout=3),
 )
 
 ROWS = (*CONFIGURATION, *DECIDERS)

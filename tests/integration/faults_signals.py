@@ -223,13 +223,13 @@ SIGNALS = (
         # The deadline came first, and nobody had decided: the signal ends nothing that has not ended.
         arrange=breaks("decide", does.act_then_hold),
         act=_at(_withdrawing, signal.SIGTERM),
-        timeout=1,
+        timeout=3,
     ),
     _killed("in an import", _importing, _hold_import("h11"), paths=POLL),
     _killed("in the TLS handshake", _initiated, _silent_tls, paths=POLL),
     _killed("with the POST unanswered", _posted, breaks("submit", does.act_then_hold)),
     _killed("in the wait", _waiting),
-    _killed("in the withdrawal", _withdrawing, breaks("decide", does.hold), timeout=1),
+    _killed("in the withdrawal", _withdrawing, breaks("decide", does.hold), timeout=3),
     Fault(
         "SIGINT ignored from the start",
         "INT at any moment",

@@ -27,13 +27,14 @@ os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1")
 import man
 import typer
 
-from molecule_approve import config, errors
+from molecule_approve import errors
 from molecule_approve.cli import exits
 from molecule_approve.cli.app import app
 from molecule_approve.cli.exits import Exit
 from molecule_approve.cli.main import main as program
 from molecule_approve.model import Outcome, Verdict
-from molecule_approve.places import Places
+from molecule_approve.paths import Places
+from molecule_approve.settings import resolve
 
 ROOT = Path(__file__).parent.parent
 MANUAL = Path("docs", "man")
@@ -145,7 +146,7 @@ def _seconds(value: float) -> str:
     return f"{value:g}"
 
 
-_Setting = tuple[str, Callable[[config.Settings], str], str]
+_Setting = tuple[str, Callable[[resolve.Settings], str], str]
 _VARIABLES: tuple[_Setting, ...] = (
     (
         "PLATFORM_URL",
@@ -193,7 +194,7 @@ _VARIABLES: tuple[_Setting, ...] = (
     ),
     (
         "AUDIT_LOG_PATH",
-        lambda _: f"`{config.SYSTEM_AUDIT_LOG}` if that can be written, else `audit.jsonl` in the state folder",
+        lambda _: f"`{resolve.SYSTEM_AUDIT_LOG}` if that can be written, else `audit.jsonl` in the state folder",
         "the audit log",
     ),
     (
@@ -208,7 +209,7 @@ _VARIABLES: tuple[_Setting, ...] = (
 def environment() -> Iterator[str]:
     """One row a variable, with what counts where nothing is set."""
     nowhere = Places(Path("/nowhere/state"), Path("/nowhere/run"))
-    found = config.resolve(config.Flags(), {"CONFIGS_DIR": "/nowhere"}, nowhere, at_terminal=False)
+    found = resolve.resolve(resolve.Flags(), {"CONFIGS_DIR": "/nowhere"}, nowhere, at_terminal=False)
     yield "| variable | default | meaning |"
     yield "| --- | --- | --- |"
     for name, default, meaning in _VARIABLES:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import httpx
 
-from molecule_approve.places import Places
-from molecule_approve.server.run import Plan, Running
+from molecule_approve.paths import Places
+from molecule_approve.server.run import Running, ServePlan
 
 NOW = "2026-04-27T10:00:00.000000Z"
 PATIENCE = 60.0
@@ -93,7 +93,7 @@ def once(side: Side, samples: dict[str, list[float]]) -> None:
 
 def opened(stack: ExitStack, folder: Path) -> Side:
     """A server in this folder."""
-    server = stack.enter_context(Running(Plan(Places(folder / "state", folder / "run"))))
+    server = stack.enter_context(Running(ServePlan(Places(folder / "state", folder / "run"))))
     tokens = (server.requester.token, server.add_approver("alice"))
     asker, decider = (
         stack.enter_context(

@@ -13,20 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from . import asking, assemble
-from .config import Flags, parse_duration, resolve
+from . import wiring
 from .errors import ApprovalError, Interrupted, UsageError, ours
+from .gate import compose
 from .model import Failure, Outcome, Verdict
-from .places import locate
+from .paths import locate
+from .settings.resolve import Flags, parse_duration, resolve
 
 if TYPE_CHECKING:
     from .audit.chain import Head
     from .client.platform import Platform
-    from .client.wait import Link
+    from .client.wait import StreamState
     from .model import Question
 
 
-class _Stop:
+class _ThreadStop:
     """A stop that another thread may pull; the gate's Stop for a caller without signals of its own."""
 
     def __init__(self) -> None:
@@ -67,12 +68,12 @@ class _Stop:
         self.check()
 
 
-class _Quiet:
+class _NoProgress:
     """Nobody looks on."""
 
     def asked(self, question: Question) -> None: ...
 
-    def link(self, link: Link, why: str) -> None: ...
+    def link(self, link: StreamState, why: str) -> None: ...
 
     def trouble(self, failure: ApprovalError) -> None: ...
 
@@ -122,7 +123,7 @@ def request_approval_sync(
 
     """
     given = locals()
-    stop = _Stop()
+    stop = _ThreadStop()
     with _thread() as pool:
         call = pool.submit(_request, stop, **given)
         try:
@@ -158,7 +159,7 @@ async def request_approval(
     given = locals()
     import asyncio  # noqa: PLC0415 - no client of the synchronous half loads it
 
-    stop = _Stop()
+    stop = _ThreadStop()
     pool = _thread()
     task = asyncio.get_running_loop().run_in_executor(pool, functools.partial(_request, stop, **given))
     pool.shutdown(wait=False)
@@ -241,7 +242,7 @@ def _failed(action: object, error: ApprovalError) -> Verdict:
 
 
 def _request(
-    stop: _Stop,
+    stop: _ThreadStop,
     *,
     action: str,
     reason: str,
@@ -268,24 +269,24 @@ def _request(
             transport=_optional(transport, "transport"),
             require_verified_approver=_switch(require_verified_approver, "require_verified_approver"),
         )
-        environ = assemble.environment()
+        environ = wiring.environment()
         settings = resolve(flags, environ, locate(environ), at_terminal=False)
         stands = _stands(expires_in)
-        asked = asking.compose(
+        asked = compose.compose(
             settings.workspace_id.value,
             _text(action, "action"),
             _text(reason, "reason"),
-            context=asking.context_of(
-                assemble.origin(), environ, asking.check_context(_pairs(context)), assemble.secrets(settings)
+            context=compose.context_of(
+                wiring.origin(), environ, compose.check_context(_pairs(context)), wiring.secrets(settings)
             ),
             expires_in=settings.timeout.value if stands is None else stands,
             idempotency_key=_optional(idempotency_key, "idempotency_key"),
         )
-        made = assemble.gate(settings, stop, _Quiet())
+        made = wiring.gate(settings, stop, _NoProgress())
     except Exception as exc:  # noqa: BLE001 - an argument may be anything, and none is worth a bare exception
         return _failed(action, ours(exc))
     stop.watch(made.platform)
     try:
-        return made.gate.request(asked, assemble.terms(settings), made.permit)
+        return made.gate.request(asked, wiring.terms(settings), made.permit)
     finally:
         made.platform.close()

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from molecule_approve.places import Places
-from molecule_approve.server.run import Plan, Running
-from molecule_approve.server.settings import Settings
+from molecule_approve.paths import Places
+from molecule_approve.server.limits import Limits
+from molecule_approve.server.run import Running, ServePlan
 from tests.callers import Caller, signals_kept
 from tests.integration.fake_platform import FakePlatform
 from tests.server.desk import Desk, desk_of
@@ -70,7 +70,7 @@ def server_places(home: Path) -> Places:
 @pytest.fixture
 def live_server(server_places: Places) -> Iterator[Running]:
     """An embedded server in a thread: ``url``, ``places``, ``requester`` (workspace and token), ``add_approver(name)``."""
-    with Running(Plan(server_places)) as server:
+    with Running(ServePlan(server_places)) as server:
         yield server
 
 
@@ -80,7 +80,7 @@ def common_desk() -> Iterator[Desk]:
     home = Path(tempfile.mkdtemp(prefix="ma."))
     places = Places(home / "state" / "molecule-approve", home / "run" / "molecule-approve")
     with (
-        Running(Plan(places, settings=replace(Settings(), rate=1_000_000, strangers=1_000_000))) as server,
+        Running(ServePlan(places, settings=replace(Limits(), rate=1_000_000, strangers=1_000_000))) as server,
         desk_of(server) as desk,
     ):
         yield desk

@@ -218,7 +218,7 @@ def test_a_cancellation_at_once(caller: Caller) -> None:
 
 def test_a_stop_before_there_is_a_platform_is_seen_by_the_first_check() -> None:
     """Once: what takes the question back is not stopped again."""
-    stop = api._Stop()
+    stop = api._ThreadStop()
     stop.pull()
     with pytest.raises(Interrupted):
         stop.check()

@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 import typer
 
-from molecule_approve import config
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
 from molecule_approve.cli.app import COMMANDS, app
-from molecule_approve.config_yaml import APPROVE_KEYS
 from molecule_approve.model import Outcome, Verdict
-from molecule_approve.places import Places
+from molecule_approve.paths import Places
+from molecule_approve.settings import resolve
+from molecule_approve.settings.config_yaml import APPROVE_KEYS
 from tests.pages import NAMED, PAGES, ROOT, SNIPPETS, TEXT, blocks, prose
 
 DOCS = ROOT / ".ci" / "docs.py"
@@ -246,9 +246,9 @@ def test_every_variable_stands_in_the_pages() -> None:
     """Those of the contract have a row, and those that the settings' code reads are the same."""
     rows = set(re.findall(r"^\| `([A-Z_]+)` \|", TEXT, re.MULTILINE))
     assert rows == PROMISED
-    assert variables_in(ROOT / "molecule_approve" / "config.py") - {"DEFAULT_URL"} == PROMISED
-    for module in ("places", "addresses", "cli/audit_tail", "cli/request", "cli/output"):
-        # The pages write the proxies' variables in small letters, as is usual.
+    assert variables_in(ROOT / "molecule_approve" / "settings" / "resolve.py") - {"DEFAULT_URL"} == PROMISED
+    for module in ("paths", "settings/urls", "cli/audit/tail", "cli/request", "cli/output"):
+        # README writes the proxies' variables in small letters, as is usual.
         names = variables_in(ROOT / "molecule_approve" / f"{module}.py") - {"HTTPS_PROXY", "ALL_PROXY"}
         assert {name for name in names if f"`{name}`" not in TEXT} <= {"NO_PROXY"}
 
@@ -258,7 +258,7 @@ def test_the_example_of_config_yaml_is_understood(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(SNIPPETS["config"], encoding="utf-8")
     nowhere = Places(tmp_path / "state", tmp_path / "run")
-    found = config.resolve(config.Flags(config=str(path)), {"CONFIGS_DIR": str(tmp_path)}, nowhere, at_terminal=False)
+    found = resolve.resolve(resolve.Flags(config=str(path)), {"CONFIGS_DIR": str(tmp_path)}, nowhere, at_terminal=False)
     assert found.platform_url.value == "https://platform.example.org"
     assert (found.timeout.value, found.poll_interval.value) == (900.0, 5.0)
     assert found.headers.value == {"X-Molecule-Org-Id": "42", "Origin": "https://canvas.example.org"}

@@ -21,10 +21,8 @@ FUNCTION_LINES = 80
 
 # A pattern names modules below the package: `wire`, `client.wait`, `server.*`. `__init__` is the package itself, `client`
 # stands for client/__init__.py. To add a module, put it where its rule is; where a folder has one rule, nothing is to do.
-GROUND = ("errors", "model", "clock", "safe_text", "places")
-PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire", "rbac")
-CONFIG = ("config", "config_*", "durations", "addresses")
-ENGINE = ("gate", "invocation", "ending", "takeback", "trail", "asking")
+GROUND = ("errors", "model", "clock", "safe_text", "paths")
+PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire")
 
 
 @dataclass(frozen=True)
@@ -38,28 +36,33 @@ class Rule:
 # The first rule that names a module holds.
 RULES = (
     Rule(("errors", "clock", "safe_text"), ()),
-    Rule(("model", "places"), ("errors",)),
-    Rule(("lifecycle", "wire", "rbac"), GROUND),
-    Rule(("config", "config_*"), (*GROUND, *CONFIG, "rbac")),
-    Rule(("durations", "addresses"), GROUND),
-    Rule(("client", "audit", "server", "cli"), ()),
+    Rule(("model", "paths"), ("errors",)),
+    Rule(("lifecycle", "wire"), GROUND),
+    # A folder's own file says what lives there, and imports nothing.
+    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit"), ()),
+    Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
+    Rule(("policy.*",), GROUND),
+    Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
     # Whose a file is that root left behind is known where all folders of the user's are looked at.
-    Rule(("audit.files",), ("errors", "model", "clock", "places", "audit.*")),
+    Rule(("audit.files",), ("errors", "model", "clock", "paths", "audit.*")),
     Rule(("audit.*",), ("errors", "model", "clock", "safe_text", "audit.*")),
     # `submit` for the interface of what can stop us; the wait knows the contract, never who implements it.
     Rule(("client.wait",), (*PURE, "client.platform", "client.retry", "client.submit")),
     Rule(("client.platform", "client.retry"), PURE),
     Rule(("client.submit",), (*PURE, "client.platform", "client.retry")),
     # Whose the folder of the socket is, is looked at by the same code that the server uses.
-    Rule(("client.unix",), (*PURE, "places", "client.*")),
+    Rule(("client.unix",), (*PURE, "paths", "client.*")),
     Rule(("client.*",), (*PURE, "client.*")),
-    # The server's own folder, socket and token lie in places; no other part of it looks there.
-    Rule(("server.starting", "server.credentials", "server.holding"), (*PURE, "places", "audit.*", "server.*")),
+    # The server's own folder, socket and token lie in paths; no other part of it looks there.
+    Rule(("server.starting", "server.credentials", "server.holding"), (*PURE, "paths", "audit.*", "server.*")),
     Rule(("server.*",), (*PURE, "audit.*", "server.*")),
-    Rule(ENGINE, (*PURE, *ENGINE, "client.platform", "client.wait", "client.submit", "client.retry", "audit.*")),
+    Rule(
+        ("gate.*",),
+        (*PURE, "policy.*", "gate.*", "client.platform", "client.wait", "client.submit", "client.retry", "audit.*"),
+    ),
     # Puts a gate together from settings: the one place outside cli/ that knows which platform and which journal.
-    Rule(("assemble",), (*PURE, *CONFIG, *ENGINE, "places", "client.*", "audit.*")),
-    Rule(("api",), (*PURE, *CONFIG, *ENGINE, "places", "assemble", "audit.chain", "client.platform", "client.wait")),
+    Rule(("wiring",), (*PURE, "paths", "policy.*", "settings.*", "gate.*", "client.*", "audit.*")),
+    Rule(("api",), (*PURE, "paths", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.wait")),
     Rule(("__init__",), ("api", "errors", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),
@@ -75,7 +78,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "starlette": ("server.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),
-    "yaml": ("config_yaml",),
+    "yaml": ("settings.config_yaml",),
     "certifi": ("client.dial",),
     "click": (),
 }
@@ -253,6 +256,27 @@ def test_every_rule_is_about_somebody() -> None:
     assert set(LIBRARIES) - used == {"click"}
 
 
+def class_homes(root: Path) -> dict[str, list[str]]:
+    """In which modules a class of each name is defined; an underscore in front makes no other name of it."""
+    found: dict[str, list[str]] = {}
+    for module in read_package(root).values():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name.lstrip("_"), []).append(module.name)
+    return found
+
+
+def test_one_class_has_the_name() -> None:
+    """A reader who knows what a name means in one room knows it in every other."""
+    assert {name: homes for name, homes in class_homes(ROOT).items() if len(homes) > 1} == {}
+
+
+def test_a_doctored_package_with_one_name_for_two_classes_is_found_out(tmp_path: Path) -> None:
+    """Also where one of them is private."""
+    package = build(tmp_path, {"model": "class Link: ...\n", "client/wait": "def f():\n    class _Link: ...\n"})
+    assert class_homes(package)["Link"] == ["client.wait", "model"]
+
+
 # --- the checker can fail ----------------------------------------------------------------------------------------------
 
 DOC = '"""A doctored module."""\n'
@@ -309,19 +333,28 @@ def test_a_good_package_breaks_no_rule(tmp_path: Path) -> None:
         ({"client/dial": "__import__()\n"}, "client.dial:2: must not import ?"),
         ({"server/app": "from molecule_approve.client.dial import X\n"}, "server.app:2: must not import client.dial"),
         ({"server/app": "from molecule_approve.cli.main import X\n"}, "server.app:2: must not import cli.main"),
-        ({"server/app": "from molecule_approve.places import X\n", "places": ""}, "server.app:2: must not import places"),
-        ({"server/app": "from molecule_approve.config import X\n", "config": ""}, "server.app:2: must not import config"),
+        ({"server/app": "from molecule_approve.paths import X\n", "paths": ""}, "server.app:2: must not import paths"),
+        (
+            {"server/app": "from molecule_approve.settings.resolve import X\n", "settings/resolve": ""},
+            "server.app:2: must not import settings.resolve",
+        ),
         ({"errors": "from .model import X\n", "model": ""}, "errors:2: must not import model"),
-        ({"wire": "from .rbac import X\n", "rbac": ""}, "wire:2: must not import rbac"),
-        ({"config": "from .wire import X\n", "wire": ""}, "config:2: must not import wire"),
+        ({"wire": "from .policy.roles import X\n", "policy/roles": ""}, "wire:2: must not import policy.roles"),
+        ({"settings/resolve": "from ..wire import X\n", "wire": ""}, "settings.resolve:2: must not import wire"),
         ({"audit/chain": "from molecule_approve.wire import X\n", "wire": ""}, "audit.chain:2: must not import wire"),
         ({"client/wait": "from .http import X\n"}, "client.wait:2: must not import client.http"),
         ({"client/platform": "from .dial import X\n"}, "client.platform:2: must not import client.dial"),
-        ({"gate": "from .client.http import X\n"}, "gate:2: must not import client.http"),
-        ({"gate": "from .config import X\n", "config": ""}, "gate:2: must not import config"),
-        ({"gate": "from .server import app\n"}, "gate:2: must not import server.app"),
+        ({"gate/gate": "from ..client.http import X\n"}, "gate.gate:2: must not import client.http"),
+        (
+            {"gate/gate": "from ..settings.resolve import X\n", "settings/resolve": ""},
+            "gate.gate:2: must not import settings.resolve",
+        ),
+        ({"gate/gate": "from ..server import app\n"}, "gate.gate:2: must not import server.app"),
         ({"__init__": "def f():\n    from .cli.main import X\n"}, "__init__:3: must not import cli.main"),
-        ({"__init__": "from .config import X\n", "config": ""}, "__init__:2: must not import config"),
+        (
+            {"__init__": "from .settings.resolve import X\n", "settings/resolve": ""},
+            "__init__:2: must not import settings.resolve",
+        ),
         ({"__main__": "from .client.http import X\n"}, "__main__:2: must not import client.http"),
         ({"cli/__init__": "from .main import X\n"}, "cli:2: must not import cli.main"),
         ({"elsewhere": ""}, "elsewhere stands in no layer"),
@@ -335,7 +368,7 @@ def test_a_good_package_breaks_no_rule(tmp_path: Path) -> None:
         ({"client/dial": "import starlette.requests\n"}, "client.dial:2: must not import starlette"),
         ({"gate": "import typer\n"}, "gate:2: must not import typer"),
         ({"gate": "from rich import console\n"}, "gate:2: must not import rich"),
-        ({"rbac": "import yaml\n"}, "rbac:2: must not import yaml"),
+        ({"lifecycle": "import yaml\n"}, "lifecycle:2: must not import yaml"),
         ({"cli/main": "import click\n"}, "cli.main:2: must not import click"),
         ({"cli/main": "import requests\n"}, "cli.main:2: must not import requests"),
         # sizes
@@ -353,14 +386,14 @@ def test_two_modules_may_compute_what_they_load(tmp_path: Path) -> None:
     """The package's public names and the commands are tables."""
     computed = "from importlib import import_module\nname = 'x'\nimport_module(f'.{name}', __name__)\n"
     assert broken_rules(build(tmp_path, {"__init__": computed, "cli/app": computed})) == []
-    assert broken_rules(build(tmp_path, {"rbac": computed})) == ["rbac:4: must not import ?"]
+    assert broken_rules(build(tmp_path, {"lifecycle": computed})) == ["lifecycle:4: must not import ?"]
 
 
 def test_a_module_without_a_docstring_is_found_out(tmp_path: Path) -> None:
     """A comment is none."""
     package = build(tmp_path, {})
-    (package / "rbac.py").write_text("# Who may ask.\n", encoding="utf-8")
-    assert broken_rules(package) == ["rbac does not say what lives there"]
+    (package / "lifecycle.py").write_text("# Who may ask.\n", encoding="utf-8")
+    assert broken_rules(package) == ["lifecycle does not say what lives there"]
 
 
 @pytest.mark.parametrize(

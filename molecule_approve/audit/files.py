@@ -324,7 +324,7 @@ def _checked(handle: int, path: Path, *, owned: bool) -> int:
 
 def _root_made(path: Path) -> str:
     """What to do where root made the file, or a folder above it, in a folder of ours; empty where it did not."""
-    from molecule_approve.places import owner_hint  # noqa: PLC0415 - only where it is needed
+    from molecule_approve.paths import owner_hint  # noqa: PLC0415 - only where it is needed
 
     return next(filter(None, (owner_hint(one, "") for one in (path, *path.parents))), "")
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
-from . import files, history, lines, search, tip
+from . import chain_end, files, search
 from .chain import Head
 from .files import on_network_filesystem
+from .read import history, lines
 from .record import Record, mask, writings
 from .search import FoundRequest
 from .writing import Writer
@@ -143,7 +144,7 @@ class Journal:
         """
         remembered = files.recall(self.path)
         with closing(history.live(self.path)) as newest, closing(history.older(self.path)) as older:
-            return tip.find(tip.Live(there=True, inode=0, size=0), newest, older, remembered).head
+            return chain_end.find(chain_end.LiveFile(there=True, inode=0, size=0), newest, older, remembered).head
 
     def find(self, approval_id: str) -> FoundRequest | None:
         """What was asked under this id, by the newest chained record that says so; None where the log does not know it.

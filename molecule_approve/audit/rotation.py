@@ -16,10 +16,11 @@ from pathlib import Path
 
 from molecule_approve.errors import AuditError
 
-from . import files, lines
-from .archives import archive_name, first_link, names
+from . import files
 from .chain import link_of
 from .files import next_path
+from .read import lines
+from .read.archives import archive_name, first_link, names
 
 _LINKLESS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 """What a file system answers that has no hard links."""

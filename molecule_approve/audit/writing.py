@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.errors import AuditError
 
-from . import files, history, lines, sealing, tip
+from . import chain_end as tip
+from . import files, sealing
 from .chain import START, Head, link_of
 from .files import Memory, on_network_filesystem
+from .read import history, lines
 from .record import LINE_LIMIT, EventType, Record, RecordAction, RecordOutcome, encode
 from .seal import KEY_BYTES, SealKey, from_text
 from .sealing import Sealing
@@ -26,7 +28,7 @@ ATTEMPTS = 20
 """How often a record is written again because somebody renamed the file, or wrote half a line, in that very moment."""
 
 
-class _Plan(NamedTuple):
+class _PlannedLine(NamedTuple):
     """One line, and what is remembered then. When it is written again, it is the same bytes."""
 
     line: bytes
@@ -34,7 +36,7 @@ class _Plan(NamedTuple):
     sealing: Sealing | None
 
 
-class _Found(NamedTuple):
+class _LogState(NamedTuple):
     """The log before the record: where its chain goes on, its size, what is torn off, and the state of its seals."""
 
     tip: tip.Tip
@@ -95,7 +97,7 @@ class Writer:
 
     # --- what to write -------------------------------------------------------------------------------------------------
 
-    def _planned(self, record: Record) -> list[_Plan]:
+    def _planned(self, record: Record) -> list[_PlannedLine]:
         found = lines.twice(lambda: self._look(sealing.recall(self._path)))
         if found.tip.sealed and found.sealing is None:
             raise sealing.lost(self._path)
@@ -105,7 +107,7 @@ class Writer:
         records = [self._recovery(record, trouble), record] if trouble else [record]
         return list(self._encoded(records, found.tip.head, found.sealing))
 
-    def _look(self, sealed: Sealing | None) -> _Found:
+    def _look(self, sealed: Sealing | None) -> _LogState:
         there = files.exists(self._path)
         memory = _newest(files.recall(self._path), sealed)
         handle = files.open_for_writing(self._path)
@@ -114,7 +116,7 @@ class Writer:
             end = lines.finished_end(handle, status.st_size)
             unread: list[Path] = []
             with closing(history.older(self._path, unread)) as older:
-                live = tip.Live(there, status.st_ino, status.st_size)
+                live = tip.LiveFile(there, status.st_ino, status.st_size)
                 found = tip.find(live, _lines(handle, end, status.st_size), older, memory)
             if memory is None and unread and found.head is not None:
                 # Nothing remembers the head, and the file that may hold it is newer than what was found: to go on from
@@ -124,7 +126,7 @@ class Writer:
                     hint="make it readable, or take all archives away to begin a new log",
                 )
             found = tip.unread(found, [path.name for path in unread])
-            return _Found(found, status.st_size, _torn(handle, end, status.st_size), sealed)
+            return _LogState(found, status.st_size, _torn(handle, end, status.st_size), sealed)
         finally:
             os.close(handle)
 
@@ -145,7 +147,7 @@ class Writer:
             extras=extras,
         )
 
-    def _encoded(self, records: Sequence[Record], last: Head | None, sealed: Sealing | None) -> Iterator[_Plan]:
+    def _encoded(self, records: Sequence[Record], last: Head | None, sealed: Sealing | None) -> Iterator[_PlannedLine]:
         head = last or (Head(_new_log_id(), 0, START) if sealed is None else sealed.head)
         key = None if sealed is None else sealed.key.at(head.seq + 1)
         for record in records:
@@ -159,7 +161,7 @@ class Writer:
             )
             head = Head(head.log_id, head.seq + 1, hashlib.sha256(line).hexdigest())
             key = None if key is None else key.at(key.seq + 1)
-            yield _Plan(line + b"\n", head, None if key is None else Sealing(head, key))
+            yield _PlannedLine(line + b"\n", head, None if key is None else Sealing(head, key))
 
     # --- writing it ----------------------------------------------------------------------------------------------------
 
@@ -198,7 +200,7 @@ class Writer:
             self._lost = True
             raise
 
-    def _remember(self, plan: _Plan, stored: os.stat_result) -> None:
+    def _remember(self, plan: _PlannedLine, stored: os.stat_result) -> None:
         if plan.sealing is not None:
             sealing.store(self._path, plan.sealing)  # first: it is the one that forgets
         # The record is durable; that it is not remembered (a disk just full) only means that the log is ahead.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from molecule_approve.errors import ServerError
-from molecule_approve.places import locate, who_serves
+from molecule_approve.paths import locate, who_serves
 from molecule_approve.safe_text import visible
 
 from . import output
@@ -23,11 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The approver, as shown beside a decision.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The approver, as shown beside a decision.")]
 
 
 @app.command()
-def add(name: Name) -> int:
+def add(name: NameArgument) -> int:
     """Let somebody decide, and print the new token, once and alone, on stdout."""
     with server_extra():
         from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
@@ -53,7 +53,7 @@ def list_approvers() -> int:
 
 
 @app.command()
-def link(name: Name) -> int:
+def link(name: NameArgument) -> int:
     """Print a sign-in link for the running server's page, good once and for a minute, alone on stdout."""
     with server_extra():
         from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
@@ -69,7 +69,7 @@ def link(name: Name) -> int:
 
 
 @app.command()
-def revoke(name: Name) -> int:
+def revoke(name: NameArgument) -> int:
     """Take the right to decide away, at once, also in a running server."""
     with server_extra():
         from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it

@@ -15,7 +15,7 @@ from molecule_approve.wire import is_uuid
 
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
-    from molecule_approve.places import Places, Requester
+    from molecule_approve.paths import Places, RequesterCredential
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def ids(command: str, environ: Mapping[str, str]) -> list[str]:
     """The ids that fit behind a command: first what the embedded server shows, then what our audit log holds."""
     if command not in {"wait", "withdraw", "approve", "deny", "status"}:
         return []
-    from molecule_approve.places import locate  # noqa: PLC0415 - each import counts, and only now it is wanted
+    from molecule_approve.paths import locate  # noqa: PLC0415 - each import counts, and only now it is wanted
 
     places = locate(environ)
     ended = command == "status"
@@ -71,7 +71,7 @@ def _or_nothing(look: Callable[[], list[T]]) -> list[T]:
 def _logged(places: Places, environ: Mapping[str, str], *, ended: bool) -> list[str]:
     """What our audit log holds; requests whose ending stands there only where they are wanted."""
     from molecule_approve.audit.journal import Journal  # noqa: PLC0415
-    from molecule_approve.config import Flags, resolve_audit_log  # noqa: PLC0415
+    from molecule_approve.settings.resolve import Flags, resolve_audit_log  # noqa: PLC0415
 
     return Journal(resolve_audit_log(Flags(), environ, places).value).recent_ids(MANY, ended=ended)
 
@@ -83,7 +83,7 @@ def _shown(places: Places) -> list[tuple[str, bool]]:
     """
     from molecule_approve.clock import Deadline  # noqa: PLC0415
     from molecule_approve.lifecycle import Ruling, rule  # noqa: PLC0415
-    from molecule_approve.places import find_socket, read_requester  # noqa: PLC0415
+    from molecule_approve.paths import find_socket, read_requester  # noqa: PLC0415
     from molecule_approve.wire import read_list  # noqa: PLC0415
 
     requester = read_requester(places)
@@ -93,7 +93,7 @@ def _shown(places: Places) -> list[tuple[str, bool]]:
     return [(row.id, rule(row) is Ruling.OPEN) for row in read_list(body, requester.workspace_id)]
 
 
-def _exchange(path: str, requester: Requester, deadline: Deadline) -> bytes:
+def _exchange(path: str, requester: RequesterCredential, deadline: Deadline) -> bytes:
     """The server's list, by one small request of HTTP/1.0, after whose answer the server closes.
 
     The token goes to nobody but this user, least of all unasked.

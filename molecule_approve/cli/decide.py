@@ -24,7 +24,7 @@ from .status import ended, read_one
 
 if TYPE_CHECKING:
     from molecule_approve.client.rest import RestPlatform
-    from molecule_approve.config import Flags
+    from molecule_approve.settings.resolve import Flags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -42,9 +42,9 @@ def token() -> Secret:
         UsageError: there is neither.
 
     """
-    from molecule_approve import config, config_values  # noqa: PLC0415 - help needs neither
+    from molecule_approve.settings import resolve, values  # noqa: PLC0415 - help needs neither
 
-    found = config.approver_token(os.environ)
+    found = resolve.approver_token(os.environ)
     if found is not None:
         return found
     if not output.at_terminal():
@@ -52,7 +52,7 @@ def token() -> Secret:
             "no approver's token is given",
             hint="set MOLECULE_APPROVER_TOKEN; `molecule-approve approvers add NAME` makes one on the server's machine",
         )
-    return config_values.token(str(typer.prompt("approver's token", hide_input=True, err=True)))
+    return values.token(str(typer.prompt("approver's token", hide_input=True, err=True)))
 
 
 @contextlib.contextmanager
@@ -92,15 +92,15 @@ def _show(row: Approval) -> None:
 
 
 def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, *, yes: bool) -> int:
-    from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.asking import check_text  # noqa: PLC0415
+    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.gate.compose import check_text  # noqa: PLC0415
 
     if comment is not None:
         check_text(comment, "comment", 4_096)
     if not yes and not output.at_terminal():
         raise UsageError("there is no terminal to ask at", hint="read the request with `status`, then decide with --yes")
     settings = options.settings(flags)
-    with stoppable(), contextlib.closing(assemble.platform(settings, approver=token())) as platform, named():
+    with stoppable(), contextlib.closing(wiring.platform(settings, approver=token())) as platform, named():
         question = _seen(platform, settings.workspace_id.value, approval, word=None if yes else _WORDS[decision])
         platform.decide(question, decision, comment, Deadline.after(READ))
     output.done(f"{decision.value} {visible(question.approval_id)}")
@@ -148,7 +148,7 @@ def approve(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Approve a request, as the person whose token is given."""
-    from molecule_approve.config import Flags  # noqa: PLC0415
+    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
 
     flags = Flags(config, platform_url, workspace_id, audit_log)
     return _decide(Status.APPROVED, approval, comment, flags, yes=yes)
@@ -165,7 +165,7 @@ def deny(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Deny a request, as the person whose token is given."""
-    from molecule_approve.config import Flags  # noqa: PLC0415
+    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
 
     flags = Flags(config, platform_url, workspace_id, audit_log)
     return _decide(Status.DENIED, approval, comment, flags, yes=yes)

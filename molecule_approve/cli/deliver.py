@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.errors import ApprovalError, DeliveryError, ours
 from molecule_approve.model import Failure, JsonValue, Outcome, Verdict
-from molecule_approve.places import write_private
+from molecule_approve.paths import write_private
 from molecule_approve.safe_text import json_line, visible
 
 from . import exits, output
@@ -69,7 +69,7 @@ def in_array(told: Told) -> JsonValue:
     return [told]
 
 
-class Report(NamedTuple):
+class Reporting(NamedTuple):
     """How a gating command tells its verdict.
 
     Attributes:
@@ -121,7 +121,7 @@ class Report(NamedTuple):
             write_file(self.result_file, f"{json_line(value)}\n")
 
 
-def deliver(report: Report, stop: SignalStop, verdict: Verdict, undelivered: Undelivered) -> int:
+def deliver(report: Reporting, stop: SignalStop, verdict: Verdict, undelivered: Undelivered) -> int:
     """Tell the verdict and return the exit code; an approval that could not be told, or came with a signal, is none."""
     if not verdict.approved:
         return report.tell(verdict, exits.of_verdict(verdict))
@@ -137,7 +137,7 @@ def deliver(report: Report, stop: SignalStop, verdict: Verdict, undelivered: Und
     return report.tell(unheard, exits.of_verdict(unheard))
 
 
-def _approve(report: Report, verdict: Verdict) -> None:
+def _approve(report: Reporting, verdict: Verdict) -> None:
     """Tell an approval: all or nothing, so that no yes stands on stdout beside a code that is none."""
     # The file goes first, for it can fail; where it was asked for, it carries the verdict and stdout may fail.
     report.in_file(verdict, exits.Exit.OK)

@@ -15,7 +15,7 @@ from molecule_approve.wire import is_uuid
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from molecule_approve.config import Settings
+    from molecule_approve.settings.resolve import Settings
 
 _LARGEST = 1_048_576
 _KEYS = frozenset({"outcome", "approved", "approval_id", "exit_code"})

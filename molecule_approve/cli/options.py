@@ -15,7 +15,7 @@ from . import output
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from molecule_approve.config import Flags, Settings
+    from molecule_approve.settings.resolve import Flags, Settings
 
 Config = Annotated[
     str | None, typer.Option("--config", metavar="PATH", help="config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]")
@@ -29,7 +29,7 @@ WorkspaceId = Annotated[
 ]
 AuditLog = Annotated[str | None, typer.Option("--audit-log", metavar="PATH", help="The audit log. [AUDIT_LOG_PATH]")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 
 
 SHORTEST_ID = 6
@@ -54,10 +54,11 @@ def settings(flags: Flags, *, quiet: bool = False) -> Settings:
         UsageError, ConfigError: see ``config.resolve``.
 
     """
-    from molecule_approve import config, places  # noqa: PLC0415 - help needs neither
+    from molecule_approve import paths  # noqa: PLC0415 - help needs neither
+    from molecule_approve.settings import resolve as config  # noqa: PLC0415 - help needs neither
 
     environ = dict(os.environ)
-    found = config.resolve(flags, environ, places.locate(environ), at_terminal=output.at_terminal())
+    found = config.resolve(flags, environ, paths.locate(environ), at_terminal=output.at_terminal())
     for warning in () if quiet else found.warnings:
         output.talk(f"{output.PROGRAM}: warning: {visible(warning)}")
     return found
@@ -70,9 +71,9 @@ def audit_log_path(config: str | None, audit_log: str | None) -> Path:
         UsageError, ConfigError: see ``config.resolve_audit_log``.
 
     """
-    from molecule_approve import config as configuration  # noqa: PLC0415 - help needs neither
-    from molecule_approve import places  # noqa: PLC0415
+    from molecule_approve import paths  # noqa: PLC0415
+    from molecule_approve.settings import resolve as configuration  # noqa: PLC0415 - help needs neither
 
     environ = dict(os.environ)
     flags = configuration.Flags(config=config, audit_log=audit_log)
-    return configuration.resolve_audit_log(flags, environ, places.locate(environ)).value
+    return configuration.resolve_audit_log(flags, environ, paths.locate(environ)).value

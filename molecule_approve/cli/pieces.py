@@ -8,7 +8,7 @@ from molecule_approve.audit.record import RecordOutcome
 
 from .window import in_style
 
-Piece = tuple[str, str]
+StyledText = tuple[str, str]
 """Text that is safe to show, and a style for it: one of :data:`STYLES`."""
 
 STYLES = {"bold": "1", "dim": "2", "good": "1;32", "bad": "1;31", "nobody": "33", "fault": "1;35", "going": "36", "": ""}
@@ -33,6 +33,6 @@ def style_of(outcome: str) -> str:
     return _OUTCOMES.get(outcome, "")
 
 
-def painted(pieces: Iterable[Piece], *, coloured: bool) -> str:
+def painted(pieces: Iterable[StyledText], *, coloured: bool) -> str:
     """The line that the pieces make, in colours where they are wanted."""
     return "".join(in_style(text, STYLES[style]) if coloured and text.strip() else text for text, style in pieces)

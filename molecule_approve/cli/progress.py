@@ -8,9 +8,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from molecule_approve.client.wait import Link
+from molecule_approve.client.wait import StreamState
 from molecule_approve.clock import Clock, boottime
-from molecule_approve.gate import Observer
+from molecule_approve.gate.gate import Observer
 from molecule_approve.safe_text import visible
 
 from . import output
@@ -40,10 +40,10 @@ MANY = 50
 """Different troubles that are told; a platform that says ever new things must not fill the screen, nor our memory."""
 
 _WORDS = {
-    Link.CONNECTING: "connecting",
-    Link.LIVE: "live",
-    Link.POLLING: "polling",
-    Link.RECONNECTING: "reconnecting, polling meanwhile",
+    StreamState.CONNECTING: "connecting",
+    StreamState.LIVE: "live",
+    StreamState.POLLING: "polling",
+    StreamState.RECONNECTING: "reconnecting, polling meanwhile",
 }
 
 # ECMA-48: to the line's beginning and erase it to its end. The cursor is never hidden, so it need not come back,
@@ -118,7 +118,7 @@ class Silent:
         """Tell whoever wants the id."""
         self._on_asked(question)
 
-    def link(self, link: Link, why: str) -> None:
+    def link(self, link: StreamState, why: str) -> None:
         """Nothing."""
 
     def trouble(self, failure: ApprovalError) -> None:
@@ -163,7 +163,7 @@ class Plain(Silent):
         self._clock = clock
         self._started = clock()
         self._next = self._started + PLAIN_EVERY
-        self._link = Link.CONNECTING
+        self._link = StreamState.CONNECTING
         self._troubles = set[str]()
 
     def _say(self, line: str) -> None:
@@ -174,7 +174,7 @@ class Plain(Silent):
         output.write_talk("".join(f"{row}\n" for row in opening(self._scene, question)))
         super().asked(question)
 
-    def link(self, link: Link, why: str) -> None:
+    def link(self, link: StreamState, why: str) -> None:
         """Say it once where it is news that somebody may have to mend."""
         self._link = link
         if why:
@@ -277,7 +277,7 @@ class Spinner(Plain):
             f"{turning} {waited}, {left} left",
         )
         line = next((text for text in wordings if len(text) <= room), wordings[-1][:room])
-        return styled(line, YELLOW if self._link is Link.RECONNECTING else CYAN, sys.stderr)
+        return styled(line, YELLOW if self._link is StreamState.RECONNECTING else CYAN, sys.stderr)
 
     def tick(self) -> None:
         """Nothing: the line lives by itself."""

@@ -18,11 +18,11 @@ from molecule_approve.model import Failure, Outcome, Verdict
 from . import exits, options, output
 
 if TYPE_CHECKING:
-    from molecule_approve.assemble import Assembled
-    from molecule_approve.config import Flags, Settings
     from molecule_approve.model import ApprovalRequest, Question
+    from molecule_approve.settings.resolve import Flags, Settings
+    from molecule_approve.wiring import Assembled
 
-    from .deliver import Report
+    from .deliver import Reporting
     from .leaving import Leaving
     from .progress import Progress, Scene
     from .stop import SignalStop
@@ -33,7 +33,7 @@ Timeout = Annotated[
     str | None,
     typer.Option("--timeout", metavar="TIME", help="How long this process waits: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]"),
 ]
-Transport = Annotated[
+TransportOption = Annotated[
     str | None,
     typer.Option("--transport", metavar="auto|websocket|poll", help="How the answer comes. [APPROVAL_USE_WEBSOCKET]"),
 ]
@@ -54,10 +54,10 @@ IdFile = Annotated[
 _HOUR = 3_600.0
 
 
-class Invocation(NamedTuple):
+class GatingCommand(NamedTuple):
     """One run of a gating command: how it reports, and what may stop it."""
 
-    report: Report
+    report: Reporting
     stop: SignalStop
     leaving: Leaving
 
@@ -67,7 +67,7 @@ class Invocation(NamedTuple):
 
     def progress(self, scene: Scene, *, wait: bool = True) -> Progress:
         """The observer that fits where we are."""
-        from molecule_approve.config import in_ci  # noqa: PLC0415
+        from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415
 
         from .progress import Plain, Silent, Spinner  # noqa: PLC0415
 
@@ -94,7 +94,9 @@ def _scene(settings: Settings, action: str, reason: str = "", *, earlier: bool =
     return Scene(action, reason, whom, settings.timeout.value, settings.local, earlier)
 
 
-def _report_and_run(report: Report, result_file: str | None, id_file: str | None, run: Callable[[Invocation], int]) -> int:
+def _report_and_run(
+    report: Reporting, result_file: str | None, id_file: str | None, run: Callable[[GatingCommand], int]
+) -> int:
     """Run to the exit code; what fails before there is a gate is reported like every other verdict."""
     from .deliver import failed  # noqa: PLC0415
     from .leaving import Leaving, TakenError  # noqa: PLC0415
@@ -106,7 +108,7 @@ def _report_and_run(report: Report, result_file: str | None, id_file: str | None
     try:
         leaving = Leaving.checked(result_file, id_file)
         report = report._replace(result_file=leaving.result)
-        return run(Invocation(report, stop, leaving))
+        return run(GatingCommand(report, stop, leaving))
     except Interrupted as exc:
         verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
     except TakenError as exc:
@@ -117,7 +119,7 @@ def _report_and_run(report: Report, result_file: str | None, id_file: str | None
 
 
 def _judge(
-    invocation: Invocation, made: Assembled, request: ApprovalRequest, progress: Progress, ask: Callable[[], Verdict]
+    invocation: GatingCommand, made: Assembled, request: ApprovalRequest, progress: Progress, ask: Callable[[], Verdict]
 ) -> int:
     """Ask, tell the verdict, and turn an approval that could not be told into none."""
     from .deliver import deliver  # noqa: PLC0415
@@ -147,7 +149,7 @@ def request(
             "--expires-in", metavar="TIME", help="How long the question stands; default: the timeout, or 1h with --no-wait."
         ),
     ] = None,
-    transport: Transport = None,
+    transport: TransportOption = None,
     poll_interval: PollInterval = None,
     idempotency_key: Annotated[
         str | None,
@@ -160,16 +162,16 @@ def request(
     result_file: ResultFile = None,
     verified: Verified = False,
     json: options.Json = False,
-    quiet: options.Quiet = False,
+    quiet: options.QuietOption = False,
     config: options.Config = None,
     platform_url: options.PlatformUrl = None,
     workspace_id: options.WorkspaceId = None,
     audit_log: options.AuditLog = None,
 ) -> int:
     """Ask a person to approve ACTION, wait, and exit 0 only if they do."""
-    from molecule_approve.config import Flags, parse_duration  # noqa: PLC0415
+    from molecule_approve.settings.resolve import Flags, parse_duration  # noqa: PLC0415
 
-    from .deliver import Report  # noqa: PLC0415
+    from .deliver import Reporting  # noqa: PLC0415
 
     flags = Flags(
         config=config,
@@ -182,29 +184,30 @@ def request(
         require_verified_approver=verified or None,
     )
 
-    def run(invocation: Invocation) -> int:
-        from molecule_approve import asking, assemble  # noqa: PLC0415
+    def run(invocation: GatingCommand) -> int:
+        from molecule_approve import wiring  # noqa: PLC0415
+        from molecule_approve.gate import compose  # noqa: PLC0415
 
         # Nothing has been asked yet: a signal ends even an import that hangs (a network file system) at once.
         with invocation.stop.open():
             settings = invocation.settings(flags)
             stands = _HOUR if no_wait else settings.timeout.value
-            told = asking.parse_context(context or [])
-            asked = asking.compose(
+            told = compose.parse_context(context or [])
+            asked = compose.compose(
                 settings.workspace_id.value,
                 action,
                 reason,
-                context=asking.context_of(assemble.origin(), os.environ, told, assemble.secrets(settings)),
+                context=compose.context_of(wiring.origin(), os.environ, told, wiring.secrets(settings)),
                 expires_in=stands if expires_in is None else parse_duration(expires_in, "--expires-in"),
                 idempotency_key=idempotency_key,
             )
             progress = invocation.progress(_scene(settings, action, reason), wait=not no_wait)
-            made = assemble.gate(settings, invocation.stop, progress)
-            terms = assemble.terms(settings, wait=not no_wait)
+            made = wiring.gate(settings, invocation.stop, progress)
+            terms = wiring.terms(settings, wait=not no_wait)
             invocation.leaving.clear(settings)
         return _judge(invocation, made, asked, progress, lambda: made.gate.request(asked, terms, made.permit))
 
-    return _report_and_run(Report(json=json, quiet=quiet, id_alone=no_wait), result_file, id_file, run)
+    return _report_and_run(Reporting(json=json, quiet=quiet, id_alone=no_wait), result_file, id_file, run)
 
 
 @app.command("wait", cls=options.GateCommand)
@@ -222,21 +225,21 @@ def wait(
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Take the request back when the time is over, or on a signal.")
     ] = False,
-    transport: Transport = None,
+    transport: TransportOption = None,
     poll_interval: PollInterval = None,
     result_file: ResultFile = None,
     verified: Verified = False,
     json: options.Json = False,
-    quiet: options.Quiet = False,
+    quiet: options.QuietOption = False,
     config: options.Config = None,
     platform_url: options.PlatformUrl = None,
     workspace_id: options.WorkspaceId = None,
     audit_log: options.AuditLog = None,
 ) -> int:
     """Take up the wait for an earlier request, and use its approval up."""
-    from molecule_approve.config import Flags  # noqa: PLC0415
+    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
 
-    from .deliver import Report  # noqa: PLC0415
+    from .deliver import Reporting  # noqa: PLC0415
 
     flags = Flags(
         config=config,
@@ -249,8 +252,8 @@ def wait(
         require_verified_approver=verified or None,
     )
 
-    def run(invocation: Invocation) -> int:
-        from molecule_approve import assemble  # noqa: PLC0415
+    def run(invocation: GatingCommand) -> int:
+        from molecule_approve import wiring  # noqa: PLC0415
 
         from .requests import earlier, find_id  # noqa: PLC0415
 
@@ -258,13 +261,13 @@ def wait(
             settings = invocation.settings(flags)
             end = Deadline.after(settings.timeout.value)
             invocation.leaving.clear(settings)
-            with contextlib.closing(assemble.platform(settings)) as platform:
+            with contextlib.closing(wiring.platform(settings)) as platform:
                 approval_id = find_id(platform, approval, end)
-            asked, question = earlier(assemble.journal(settings), settings.workspace_id.value, approval_id, action)
+            asked, question = earlier(wiring.journal(settings), settings.workspace_id.value, approval_id, action)
             progress = invocation.progress(_scene(settings, asked.action, earlier=True))
-            made = assemble.gate(settings, invocation.stop, progress)
+            made = wiring.gate(settings, invocation.stop, progress)
             # One deadline over everything: looking for the id has taken its part of it.
-            terms = replace(assemble.terms(settings, withdraw=withdraw), timeout=round(end.left(), 3))
+            terms = replace(wiring.terms(settings, withdraw=withdraw), timeout=round(end.left(), 3))
         return _judge(invocation, made, asked, progress, lambda: made.gate.resume(asked, question, terms))
 
-    return _report_and_run(Report(json=json, quiet=quiet), result_file, None, run)
+    return _report_and_run(Reporting(json=json, quiet=quiet), result_file, None, run)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from molecule_approve.asking import check_action
 from molecule_approve.errors import UsageError
+from molecule_approve.gate.compose import check_action
 from molecule_approve.model import ApprovalRequest, Question
 from molecule_approve.wire import LIST_LENGTH, is_id, is_uuid
 

@@ -27,10 +27,10 @@ from .requests import READ
 from .status import verdict_of
 
 if TYPE_CHECKING:
-    from molecule_approve.client.desk import Queue, Waiting
+    from molecule_approve.client.inbox import Queue, Waiting
     from molecule_approve.client.rest import RestPlatform
-    from molecule_approve.config import Settings
     from molecule_approve.model import Approval, Secret
+    from molecule_approve.settings.resolve import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -51,8 +51,8 @@ def review(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Go through what waits, one request at a time, and decide each."""
-    from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.config import Flags  # noqa: PLC0415
+    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
 
     if not output.at_terminal():
         raise UsageError(
@@ -61,7 +61,7 @@ def review(
     settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
     with stoppable(), named():
         approver = token()
-        with contextlib.closing(assemble.platform(settings, approver=approver)) as platform:
+        with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
             sitting = _Sitting(settings, approver, platform)
             try:
                 sitting.run()
@@ -72,8 +72,8 @@ def review(
 
 def _lines(found: Waiting) -> list[tuple[str, str]]:
     """The whole request, and what is known of who asks."""
+    from .pending_list import who, workspace  # noqa: PLC0415 - help needs no client
     from .sheet import parts  # noqa: PLC0415 - help needs it not
-    from .waiting import who, workspace  # noqa: PLC0415 - help needs no client
 
     return [("workspace", workspace(found)), ("who", who(found.approval)), *parts(found.approval)]
 
@@ -82,12 +82,12 @@ class _Sitting:
     """One sitting at the desk: what was shown, and what became of it."""
 
     def __init__(self, settings: Settings, approver: Secret, platform: RestPlatform) -> None:
-        from .waiting import Desk  # noqa: PLC0415 - help needs no client
+        from .pending_list import PendingRequests  # noqa: PLC0415 - help needs no client
 
         self._settings = settings
         self._approver = approver
         self._platform = platform
-        self._desk = Desk(platform, settings.workspace_id.value, approver=True)
+        self._desk = PendingRequests(platform, settings.workspace_id.value, approver=True)
         self._tally = Counter[str]()
         self._over = set[str]()  # what we ended, or saw ended
         self._skipped = set[str]()
@@ -96,7 +96,7 @@ class _Sitting:
 
     def summary(self) -> str:
         """What was done, on one line."""
-        from .waiting import UNSEEN  # noqa: PLC0415 - loaded by now
+        from .pending_list import UNSEEN  # noqa: PLC0415 - loaded by now
 
         words = ("approved", "denied", "skipped")
         done = ", ".join(f"{self._tally[word]} {word}" for word in words if self._tally[word]) or "nothing was decided"
@@ -142,14 +142,14 @@ class _Sitting:
     @contextlib.contextmanager
     def _at(self, workspace_id: str) -> Iterator[RestPlatform]:
         """The platform as the workspace of this request sees it."""
-        from molecule_approve import assemble  # noqa: PLC0415 - loaded by now
+        from molecule_approve import wiring  # noqa: PLC0415 - loaded by now
 
         ours = self._settings.workspace_id
         if workspace_id == ours.value:
             yield self._platform
             return
         settings = replace(self._settings, workspace_id=ours.swap(workspace_id))
-        with contextlib.closing(assemble.platform(settings, approver=self._approver)) as platform:
+        with contextlib.closing(wiring.platform(settings, approver=self._approver)) as platform:
             yield platform
 
     # --- one request ---------------------------------------------------------------------------------------------------
@@ -170,8 +170,8 @@ class _Sitting:
 
     def _heading(self, row: Approval) -> str:
         """Our own words alone: what a requester may choose stands to the right of a margin."""
+        from .pending_list import age, now_utc, seconds_left  # noqa: PLC0415
         from .progress import span  # noqa: PLC0415
-        from .waiting import age, now_utc, seconds_left  # noqa: PLC0415
 
         now, others = now_utc(), self._total - 1
         seconds = seconds_left(row, now)
@@ -202,7 +202,7 @@ class _Sitting:
     @staticmethod
     def _comment(word: str) -> str | None:
         """Why, for the requester; empty for nothing; None where the input has ended."""
-        from molecule_approve.asking import check_text  # noqa: PLC0415
+        from molecule_approve.gate.compose import check_text  # noqa: PLC0415
 
         while (line := ask(f"{word}; a comment (Enter for none, Ctrl-D to decide nothing): ")) is not None:
             try:

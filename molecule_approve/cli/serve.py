@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from molecule_approve.server.starting import Prepared
 
-    from .opening import SignInPage
+    from .browser import SignInPage
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -56,15 +56,15 @@ def serve(
 ) -> int:
     """Run the embedded platform until SIGINT or SIGTERM; one line on stdout, its address, when it is ready."""
     _fill_descriptors()
-    from molecule_approve.places import locate  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.paths import locate  # noqa: PLC0415 - help needs none of it
 
     with server_extra():
         from molecule_approve.server import run  # noqa: PLC0415
-    from .opening import SignInPage  # noqa: PLC0415
+    from .browser import SignInPage  # noqa: PLC0415
 
     places = locate(os.environ)
     with SignInPage(places.sign_in_page, _complain) as page:
-        plan = run.Plan(places, host, port, anonymous, complain=_complain, signed_in=page.used)
+        plan = run.ServePlan(places, host, port, anonymous, complain=_complain, signed_in=page.used)
         run.serve(plan, lambda server: _welcome(server, page if browser else None))
     return Exit.OK
 
@@ -82,7 +82,7 @@ def _complain(sentence: str) -> None:
 
 def _welcome(server: Prepared, page: SignInPage | None) -> None:
     """Say what must be known, and last of all, on stdout, the address: whoever waits for that line can ask at once."""
-    from molecule_approve.config import in_ci  # noqa: PLC0415 - help needs it not
+    from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - help needs it not
 
     if server.plan.anonymous:
         _complain("clients without a token may ask, list and listen (--anonymous-requests)")

@@ -23,10 +23,10 @@ from .exits import Exit
 from .requests import READ, find_id
 
 if TYPE_CHECKING:
-    from molecule_approve.audit.story import Story
-    from molecule_approve.client.desk import Queue
+    from molecule_approve.audit.report.story import Story
+    from molecule_approve.client.inbox import Queue
     from molecule_approve.client.rest import RestPlatform
-    from molecule_approve.config import Settings
+    from molecule_approve.settings.resolve import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -133,12 +133,12 @@ def status(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Show how one request stands, or the workspace's newest; a script that acts on a yes uses wait."""
-    from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.config import Flags  # noqa: PLC0415
+    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
 
     with failing_aloud(json=json, form=in_array if approval is None else dict):
         settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-        with contextlib.closing(assemble.platform(settings)) as platform:
+        with contextlib.closing(wiring.platform(settings)) as platform:
             if approval is not None:
                 return _status(platform, settings, approval, json=json)
             rows = platform.list_requests(Deadline.after(READ))
@@ -175,11 +175,12 @@ def _observe(settings: Settings, row: Approval) -> None:
     outcome = _ENDINGS.get(rule(row))
     if outcome is None:
         return
-    from molecule_approve import assemble  # noqa: PLC0415
-    from molecule_approve.audit import history, story  # noqa: PLC0415
-    from molecule_approve.trail import observation  # noqa: PLC0415
+    from molecule_approve import wiring  # noqa: PLC0415
+    from molecule_approve.audit.read import history  # noqa: PLC0415
+    from molecule_approve.audit.report import story  # noqa: PLC0415
+    from molecule_approve.gate.records import observation  # noqa: PLC0415
 
-    log = assemble.journal(settings)
+    log = wiring.journal(settings)
     for found in story.still_open(lambda _: history.backwards(log.path), row.id):
         if answers(row, _question(found, row.id)):
             log.append(observation(found, row, outcome, by="status", now=utc_now()), patience=2.0)
@@ -201,17 +202,17 @@ def pending(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Show what waits for a decision, oldest first."""
-    from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.config import Flags, approver_token  # noqa: PLC0415
+    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.settings.resolve import Flags, approver_token  # noqa: PLC0415
 
     if watch:
         _must_watch(json=json)
     with failing_aloud(json=json, form=in_array):
         settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
         approver = approver_token(os.environ)
-        with contextlib.closing(assemble.platform(settings, approver=approver)) as platform:
+        with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
             if watch:
-                from .watch import watch as live  # noqa: PLC0415 - only a terminal needs it
+                from .pending_watch import watch as live  # noqa: PLC0415 - only a terminal needs it
 
                 live(settings, platform, approver=approver is not None)
             queue = platform.queue(Deadline.after(READ)) if approver else None
@@ -223,7 +224,7 @@ def pending(
 
 def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
     """What waits; and where that is not all, stderr says so."""
-    from .waiting import UNSEEN  # noqa: PLC0415 - help needs no client
+    from .pending_list import UNSEEN  # noqa: PLC0415 - help needs no client
 
     rows = [waiting.approval for waiting in queue.rows]
     nothing = f"nothing that is listed waits: {UNSEEN}" if queue.unseen else "nothing waits for a decision"
@@ -235,7 +236,7 @@ def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
 
 
 def _must_watch(*, json: bool) -> None:
-    from .watch import must_draw  # noqa: PLC0415 - only a terminal needs it
+    from .pending_watch import must_draw  # noqa: PLC0415 - only a terminal needs it
 
     if json:
         raise UsageError("--watch draws a table for people; --json is for programs", hint="one of the two")
@@ -256,12 +257,12 @@ def withdraw(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Take a pending request back."""
-    from molecule_approve import assemble  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.config import Flags  # noqa: PLC0415
+    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
 
     wanted = _wanted_id(approval, id_file)
     settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-    with contextlib.closing(assemble.platform(settings)) as platform:
+    with contextlib.closing(wiring.platform(settings)) as platform:
         approval_id = find_id(platform, wanted, Deadline.after(READ))
         ours = _take_back(platform, Question(approval_id, settings.workspace_id.value))
     try:
@@ -306,10 +307,10 @@ def _record(settings: Settings, approval_id: str) -> None:
         AuditError: it cannot be written, and nobody said that this does not matter. The request is taken back all the same.
 
     """
-    from molecule_approve import assemble  # noqa: PLC0415
+    from molecule_approve import wiring  # noqa: PLC0415
     from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome  # noqa: PLC0415
 
-    log = assemble.journal(settings)
+    log = wiring.journal(settings)
     workspace = settings.workspace_id.value
     try:
         found = log.find(approval_id)

@@ -95,7 +95,7 @@ def retry_after(value: str | None, now: float) -> float | None:
     return max(0.0, (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - now)
 
 
-class _Line:
+class _CheckedSocket:
     """A connection for one exchange; every operation ends at the exchange's deadline."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
@@ -162,7 +162,7 @@ def _broken_off() -> UnavailableError:
     return UnavailableError("the platform broke off the connection", hint="is it being restarted?")
 
 
-class _Transport(httpx.BaseTransport):
+class _H11Transport(httpx.BaseTransport):
     """httpx's way to the network: for every request a connection of our own dialling, with h11 over it.
 
     Attributes:
@@ -193,9 +193,9 @@ class _Transport(httpx.BaseTransport):
             except PlatformError as exc:
                 exc.maybe_sent = False  # nobody was asked
                 raise
-            return self._talk(_Line(sock, self.deadline), request)
+            return self._talk(_CheckedSocket(sock, self.deadline), request)
 
-    def _talk(self, line: _Line, request: httpx.Request) -> httpx.Response:
+    def _talk(self, line: _CheckedSocket, request: httpx.Request) -> httpx.Response:
         connection = h11.Connection(h11.CLIENT)
         asking = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
         content = h11.Data(data=request.read())
@@ -211,7 +211,7 @@ class _Transport(httpx.BaseTransport):
         line.finish(connection.trailing_data[0])
         return response
 
-    def _receive(self, line: _Line, connection: h11.Connection) -> httpx.Response:
+    def _receive(self, line: _CheckedSocket, connection: h11.Connection) -> httpx.Response:
         status, headers, body = 0, httpx.Headers(), bytearray()
         while not isinstance(event := connection.next_event(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
@@ -250,7 +250,7 @@ class Http:
         }
         if endpoint.token is not None:
             headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
-        self._transport = _Transport(endpoint, dialer)
+        self._transport = _H11Transport(endpoint, dialer)
         # Whether the last connection brought bytes that answer nothing: then no call is repeated for that.
         self._unasked = False
         # With a transport given, httpx builds no TLS context and reads no proxies of its own.

@@ -25,9 +25,9 @@ from molecule_approve.errors import (
 from molecule_approve.lifecycle import Ruling, answers, rule
 from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Question, Status
 
-from .desk import Queue, read_open, read_queue
 from .dial import Grip
 from .http import Answer, Http, retry_after
+from .inbox import Queue, read_open, read_queue
 from .platform import Sighting, Subscription, Withdrawal
 
 if TYPE_CHECKING:

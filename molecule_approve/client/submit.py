@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from molecule_approve.errors import (
-    ApprovalError,
-    KeyUsedError,
-    PlatformError,
-    ProtocolError,
-    UnavailableError,
-)
+from molecule_approve.errors import ApprovalError, KeyUsedError, PlatformError, ProtocolError, UnavailableError
 from molecule_approve.lifecycle import Ruling, rule
 from molecule_approve.model import Approval, ApprovalRequest, Question
 

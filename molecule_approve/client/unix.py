@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import ConfigError, PlatformError
-from molecule_approve.places import check_private
+from molecule_approve.paths import check_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable

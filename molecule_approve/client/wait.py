@@ -12,13 +12,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from molecule_approve.errors import (
-    ApprovalError,
-    ProtocolError,
-    UnavailableError,
-    UnknownApprovalError,
-    UsedError,
-)
+from molecule_approve.errors import ApprovalError, ProtocolError, UnavailableError, UnknownApprovalError, UsedError
 from molecule_approve.lifecycle import Ruling, rule
 from molecule_approve.model import Approval, Decision, Evidence, Question, Status
 from molecule_approve.wire import instant
@@ -39,7 +33,7 @@ OVERSLEPT = 5.0
 _DECISIONS = frozenset({"APPROVAL_APPROVED", "APPROVAL_DENIED"})
 
 
-class Link(Enum):
+class StreamState(Enum):
     """How the answer will come."""
 
     CONNECTING = "connecting"
@@ -51,7 +45,7 @@ class Link(Enum):
 class WaitObserver(Protocol):
     """Who wants to know how the wait goes; it can change nothing."""
 
-    def link(self, link: Link, why: str) -> None:
+    def link(self, link: StreamState, why: str) -> None:
         """The way in which the answer will come has changed."""
         ...
 
@@ -88,7 +82,7 @@ class Wait:
         take_doubles_back: Callable[[Question], None],
     ) -> None:
         self.question = question
-        self.link = Link.CONNECTING if stream else Link.POLLING
+        self.link = StreamState.CONNECTING if stream else StreamState.POLLING
         self.listed = False
         self._platform = platform
         self._deadline = deadline
@@ -157,13 +151,13 @@ class Wait:
         except Exception as exc:  # noqa: BLE001 - nothing that a stream does, or a library for it, ends a wait
             # A stream that refuses the token which REST takes, or that is not there: poll, and say so.
             self._next_connect = float("inf")
-            self._tell(Link.POLLING, _why(exc))
+            self._tell(StreamState.POLLING, _why(exc))
         else:
             self._opened = self._now()
-            self._tell(Link.LIVE, "")
+            self._tell(StreamState.LIVE, "")
         self._next_read = self._now()
 
-    def _tell(self, link: Link, why: str) -> None:
+    def _tell(self, link: StreamState, why: str) -> None:
         self.link = link
         self._observer.link(link, why)
 
@@ -171,7 +165,7 @@ class Wait:
         asked = failure.retry_after if isinstance(failure, UnavailableError) else None
         pause = max(1.0, next(self._reconnects), asked or 0.0)
         self._next_connect = self._now() + pause
-        self._tell(Link.RECONNECTING, _why(failure))
+        self._tell(StreamState.RECONNECTING, _why(failure))
 
     def _drop_stream(self) -> None:
         stream, self._stream = self._stream, None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .browsers import over_tcp
+from .origins import over_tcp
 from .rates import RateLimiter
 from .refusals import (
     RefusedError,
@@ -26,10 +26,10 @@ from .tokens import bearer, hash_token
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
-    from .rows import Holder
+    from .limits import Limits
     from .sessions import Sessions
-    from .settings import Settings
     from .store import Transaction
+    from .values import Holder
 
 
 LINE = "molecule.line"
@@ -167,7 +167,7 @@ class Doorkeeper:
 
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:
+    def __init__(self, settings: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:
         self._settings = settings
         self._rates = RateLimiter(clock)
         self._anonymous = anonymous

@@ -16,14 +16,14 @@ from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, o
 
 from .bodies import read_body, read_decision, read_hold, read_invocation, read_submission, read_task
 from .refusals import missing_workspace
-from .service import Name
+from .service import RequestPath
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
 
     from .access import Doorkeeper
+    from .limits import Limits
     from .service import Service
-    from .settings import Settings
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -50,7 +50,7 @@ class Api:
 
     service: Service
     doors: Doorkeeper
-    settings: Settings
+    settings: Limits
     anonymous: bool
 
     async def submit(self, request: Request) -> Response:
@@ -133,8 +133,8 @@ class Api:
         raise missing_workspace()
 
 
-def _name(request: Request) -> Name:
-    return Name(request.path_params["workspace_id"], request.path_params["approval_id"])
+def _name(request: Request) -> RequestPath:
+    return RequestPath(request.path_params["workspace_id"], request.path_params["approval_id"])
 
 
 def _pending_row(approval: Approval, workspace_name: str) -> JsonValue:

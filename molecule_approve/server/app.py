@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .access import Doorkeeper
-    from .browsers import Addresses
-    from .desk import Desk
-    from .live import Live
+    from .inbox import InboxApi
+    from .live import LiveSocket
+    from .origins import Addresses
     from .pages import Pages
     from .rates import Allowance
 
@@ -40,7 +40,7 @@ class Entrance:
     shown: bool = True
 
 
-def entrances(api: Api, desk: Desk, pages: Pages) -> list[Entrance]:
+def entrances(api: Api, desk: InboxApi, pages: Pages) -> list[Entrance]:
     """Every route but the description of them and the socket."""
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
@@ -96,9 +96,9 @@ class House:
     """What the application is put together from."""
 
     api: Api
-    desk: Desk
+    desk: InboxApi
     pages: Pages
-    live: Live
+    live: LiveSocket
     doors: Doorkeeper
     addresses: Addresses
 

@@ -18,7 +18,7 @@ from .refusals import bad_body, bad_decision, too_large, unacceptable
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from .settings import Settings
+    from .limits import Limits
 
 CONTEXT_DEPTH = 32
 """Levels of a context: the clients read at most 64 in an answer, and must be able to read this one."""
@@ -31,7 +31,7 @@ _NAMES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class SubmitBody:
     """A request as it was sent; ``expires_in`` is None where it named no time, ``key`` where it has no idempotency key."""
 
     action: str
@@ -101,7 +101,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def read_submission(data: bytes, key: str | None, settings: Settings) -> Submission:
+def read_submission(data: bytes, key: str | None, settings: Limits) -> SubmitBody:
     """What is asked, from the body and the header ``Idempotency-Key``.
 
     Raises:
@@ -114,7 +114,7 @@ def read_submission(data: bytes, key: str | None, settings: Settings) -> Submiss
         raise bad_body()
     if all(is_hidden(character) or character.isspace() for character in action):
         raise unacceptable("the action is blank")
-    return Submission(
+    return SubmitBody(
         action=action,
         reason=_text(body, "reason", settings.reason),
         task_id=_text(body, "task_id", settings.task_id),
@@ -124,7 +124,7 @@ def read_submission(data: bytes, key: str | None, settings: Settings) -> Submiss
     )
 
 
-def read_decision(data: bytes, settings: Settings) -> Decided:
+def read_decision(data: bytes, settings: Limits) -> Decided:
     """What was decided.
 
     Raises:
@@ -141,7 +141,7 @@ def read_decision(data: bytes, settings: Settings) -> Decided:
     return Decided(Status(word), claimed or None, comment or None)
 
 
-def read_task(values: list[str], settings: Settings) -> str | None:
+def read_task(values: list[str], settings: Limits) -> str | None:
     """The task id that a list is asked for; None for the newest of all.
 
     Raises:

@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from molecule_approve.clock import utc_now
 from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.lifecycle import RESERVED_NAMES
-from molecule_approve.places import Places, Requester, make_private, owner_hint, read_requester
+from molecule_approve.paths import Places, RequesterCredential, make_private, owner_hint, read_requester
 from molecule_approve.safe_text import is_hidden
 
 from .holding import put_requester
-from .rows import NameTakenError, StoreError
-from .settings import Settings
+from .limits import Limits
 from .store import Store
 from .tokens import hash_token, new_token
+from .values import NameTakenError, StoreError
 
-DEFAULTS = Settings()
+DEFAULTS = Limits()
 
 WORKSPACE_NAME = "local"
 """What the embedded server's own workspace is called in ``/approvals/pending``."""
@@ -30,7 +30,7 @@ HINT = "it is the file server.db in the state folder; look at its mode, its owne
 
 
 @contextmanager
-def opened(places: Places, settings: Settings = DEFAULTS) -> Iterator[Store]:
+def opened(places: Places, settings: Limits = DEFAULTS) -> Iterator[Store]:
     """The database of this user's embedded server, made if it is missing.
 
     Raises:
@@ -49,7 +49,7 @@ def opened(places: Places, settings: Settings = DEFAULTS) -> Iterator[Store]:
         raise ServerError(f"the server's database cannot be used: {exc}", hint=owner_hint(places.database, HINT)) from exc
 
 
-def own_workspace(places: Places, store: Store) -> Requester:
+def own_workspace(places: Places, store: Store) -> RequesterCredential:
     """The server's workspace and its requester's token: from the file, or made new where that is missing.
 
     Raises:
@@ -62,7 +62,7 @@ def own_workspace(places: Places, store: Store) -> Requester:
     if found is None:
         with store.read() as transaction:
             known = transaction.workspace_named(WORKSPACE_NAME)
-        found = Requester(known or str(uuid.uuid4()), new_token())
+        found = RequesterCredential(known or str(uuid.uuid4()), new_token())
         try:
             put_requester(places, found)
         except OSError as exc:
@@ -134,7 +134,7 @@ def revoke(store: Store, name: str) -> None:
         raise UsageError(f"there is no approver called {name}", hint="molecule-approve approvers list shows who there is")
 
 
-def new_code(store: Store, name: str, settings: Settings = DEFAULTS, tell: Callable[[str], None] = lambda _: None) -> str:
+def new_code(store: Store, name: str, settings: Limits = DEFAULTS, tell: Callable[[str], None] = lambda _: None) -> str:
     """A sign-in code for an approver: good once, for a minute. If ``tell`` raises, there is none.
 
     Raises:

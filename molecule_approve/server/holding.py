@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from molecule_approve.errors import ConfigError, ServerError
-from molecule_approve.places import Places, Requester, make_private, owner_hint, who_serves, write_private
+from molecule_approve.paths import Places, RequesterCredential, make_private, owner_hint, who_serves, write_private
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -131,7 +131,7 @@ class Hold:
         os.pwrite(self._lock, text, 0)
         os.ftruncate(self._lock, len(text))
 
-    def look(self, requester: Requester) -> socket.socket | None:
+    def look(self, requester: RequesterCredential) -> socket.socket | None:
         """Put back what was lost; the new private socket where that was so. To be called again and again while it serves."""
         made = None
         try:
@@ -167,7 +167,7 @@ class Hold:
         raise ServerError(f"the socket {self._places.socket} cannot be made")
 
 
-def put_requester(places: Places, requester: Requester) -> None:
+def put_requester(places: Places, requester: RequesterCredential) -> None:
     """Leave the workspace and its token to the user.
 
     Raises:

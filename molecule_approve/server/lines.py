@@ -18,7 +18,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from molecule_approve.clock import boottime
 
 from .access import LINE
-from .settings import Settings
+from .limits import Limits
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,7 +48,7 @@ class Lines:
 
     """
 
-    def __init__(self, settings: Settings, room: int) -> None:
+    def __init__(self, settings: Limits, room: int) -> None:
         self.settings = settings
         self.share = max(1, room // _SHARES)
         self._groups: dict[str, dict[_Watched, None]] = {}
@@ -107,12 +107,12 @@ class _Connection(h11.Connection):
         return event
 
 
-def served_by(lines: Lines) -> tuple[type[Http], type[Socket]]:
+def served_by(lines: Lines) -> tuple[type[LimitedHttp], type[Socket]]:
     """The protocols of a server that has these connections."""
-    return type("ServedHttp", (Http,), {"lines": lines}), type("ServedSocket", (Socket,), {"lines": lines})
+    return type("ServedHttp", (LimitedHttp,), {"lines": lines}), type("ServedSocket", (Socket,), {"lines": lines})
 
 
-def room(settings: Settings) -> int:
+def room(settings: Limits) -> int:
     """How many connections there may be: descriptors are left for all else that the server opens."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return settings.connections if limit == resource.RLIM_INFINITY else min(settings.connections, limit - _SPARE)
@@ -121,7 +121,7 @@ def room(settings: Settings) -> int:
 def raise_limit() -> None:
     """Let this process open as many files as the server needs, as far as the system lets it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = Settings().connections + _SPARE
+    wanted = Limits().connections + _SPARE
     wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
@@ -165,7 +165,7 @@ class _Watched:
         return self.lines.join(self, f"{credential} {'on the socket' if self.private else 'over TCP'}")
 
 
-class Http(_Watched, H11Protocol):
+class LimitedHttp(_Watched, H11Protocol):
     """One connection that brings calls. ``lines`` is set by the subclass that a server makes for itself."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
@@ -220,7 +220,7 @@ class Socket(_Watched, WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*args, **kwargs)
-        self._former: Http = self.app_state[LINE]
+        self._former: LimitedHttp = self.app_state[LINE]
         self.app_state = {**self.app_state, LINE: self}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from .access import Caller, Doorkeeper, Visitor
-    from .lanes import Lanes
-    from .notify import Hub, Subscription
+    from .hub import Hub, Subscriber
+    from .threads import DatabaseThreads
 
 DESK = "molecule-desk"
 """The subprotocol of the page: it hears every workspace, and brings its session as another one."""
@@ -31,12 +31,12 @@ _GOODBYE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveSocket:
     """``GET /ws``."""
 
     hub: Hub
     doors: Doorkeeper
-    lanes: Lanes
+    lanes: DatabaseThreads
 
     async def listen(self, socket: WebSocket) -> None:
         """Accept the socket, and pass events on until one side is gone."""
@@ -78,7 +78,7 @@ async def _first_of(*jobs: Coroutine[None, None, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _send(socket: WebSocket, subscription: Subscription) -> None:
+async def _send(socket: WebSocket, subscription: Subscriber) -> None:
     while (frame := await subscription.next()) is not None:
         await socket.send_text(frame)
 

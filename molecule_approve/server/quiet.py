@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from molecule_approve.clock import Clock, boottime
 
-from .settings import MINUTE
+from .limits import MINUTE
 
 _NO_DESCRIPTOR = "socket.accept() out of system resource"
 

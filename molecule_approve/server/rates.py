@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .settings import MINUTE
+from .limits import MINUTE
 
 
 @dataclass(frozen=True, slots=True)

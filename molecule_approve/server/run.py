@@ -20,22 +20,22 @@ from . import credentials
 from .access import Doorkeeper
 from .api import Api
 from .app import House, create_app
-from .browsers import Addresses
-from .desk import Desk
-from .journaling import Journaler
-from .lanes import Lanes
-from .ledger import Ledger
+from .audit_log import ServerAuditLog
+from .hub import Hub
+from .inbox import InboxApi
 from .lines import Lines, raise_limit, room, served_by
-from .live import Live
-from .notify import Hub
+from .live import LiveSocket
+from .origins import Addresses
+from .outbox import Outbox
 from .pages import Pages
 from .quiet import quiet
 from .refusals import RefusedError
-from .rows import StoreError
 from .service import Service
 from .sessions import Sessions
-from .starting import Plan, Prepared, prepared
+from .starting import Prepared, ServePlan, prepared
 from .store import Transaction
+from .threads import DatabaseThreads
+from .values import StoreError
 
 if TYPE_CHECKING:
     import socket
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from .settings import Settings
+    from .limits import Limits
 
-__all__ = ["Plan", "Prepared", "Running", "prepared", "serve"]
+__all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
 
 
 # --- running -----------------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ class _Uvicorn(uvicorn.Server):
             connection.transport.abort()
 
 
-def _config(app: ASGIApp, settings: Settings, lines: Lines) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Limits, lines: Lines) -> uvicorn.Config:
     http, ws = served_by(lines)
     return uvicorn.Config(
         app,
@@ -125,20 +125,20 @@ def _config(app: ASGIApp, settings: Settings, lines: Lines) -> uvicorn.Config:
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     plan, settings = prepared.plan, prepared.plan.settings
     lanes, hub = (
-        Lanes(prepared.store, lambda error: plan.complain(_database_fails(plan.places.database, error))),
+        DatabaseThreads(prepared.store, lambda error: plan.complain(_database_fails(plan.places.database, error))),
         Hub(settings.socket_queue),
     )
-    ledger = Ledger(plan.places.server_log, settings.journal_patience)
-    journaler = Journaler(ledger.append, lanes, settings, plan.complain)
+    ledger = ServerAuditLog(plan.places.server_log, settings.journal_patience)
+    journaler = Outbox(ledger.append, lanes, settings, plan.complain)
     service = Service(lanes, hub, journaler, settings, Steady(_wall_clock))
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(settings, boottime)
     doors = Doorkeeper(settings, boottime, anonymous, sessions)
     house = House(
         Api(service, doors, settings, plan.anonymous),
-        Desk(service, lanes, hub, doors, sessions, settings, plan.signed_in),
+        InboxApi(service, lanes, hub, doors, sessions, settings, plan.signed_in),
         Pages.packaged(),
-        Live(hub, doors, lanes),
+        LiveSocket(hub, doors, lanes),
         doors,
         Addresses.of(prepared.address[0]),
     )
@@ -188,7 +188,7 @@ async def _keep(prepared: Prepared, server: _Uvicorn) -> None:
             await server.also_serve(made)
 
 
-async def _recheck(lanes: Lanes, hub: Hub, sessions: Sessions, settings: Settings) -> None:
+async def _recheck(lanes: DatabaseThreads, hub: Hub, sessions: Sessions, settings: Limits) -> None:
     """Let the sockets go whose token was revoked or whose session ended; costs nothing while no socket is open."""
     while True:
         await hub.occupied()
@@ -201,7 +201,7 @@ async def _recheck(lanes: Lanes, hub: Hub, sessions: Sessions, settings: Setting
                     hub.drop(credential)
 
 
-def serve(plan: Plan, ready: Callable[[Prepared], None]) -> None:
+def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP; ``ready`` is called once, when calls are served.
 
     Raises:
@@ -245,7 +245,7 @@ class Running:
 
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ServePlan) -> None:
         self._plan = plan
         self._stack = ExitStack()
         self._started = threading.Event()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.clock import utc_now
-from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, JsonValue, Status
+from molecule_approve.model import WITHDRAWN_BY, Approval, JsonValue, Status
 from molecule_approve.wire import LIST_LENGTH, event_frame, flat_frame, key_task_id
 
 from .refusals import (
@@ -23,18 +23,21 @@ from .refusals import (
     too_many_pending,
     unknown_approval,
 )
-from .rows import Draft, Ending, Entry
 from .store import Transaction, epoch_text
+from .values import Draft, OutboxEntry, Resolution, outcome_of
 
 if TYPE_CHECKING:
     from .access import Approver
-    from .bodies import Decided, Submission
-    from .journaling import Journaler
-    from .lanes import Lanes
-    from .notify import Hub
-    from .settings import Settings
+    from .bodies import Decided, SubmitBody
+    from .hub import Hub
+    from .limits import Limits
+    from .outbox import Outbox
+    from .threads import DatabaseThreads
 
 T = TypeVar("T")
+
+Enter = Callable[[Transaction], object]
+"""Says inside the transaction whether the caller may do this; raises RefusedError where not."""
 
 OPEN_STATUSES = frozenset({Status.PENDING, Status.ESCALATED})
 """The statuses of a request that has not ended."""
@@ -43,12 +46,8 @@ _IDLE = 60.0
 """Seconds after which the expiry timer looks at the wall clock again, in case that jumped."""
 
 
-Enter = Callable[[Transaction], object]
-"""Says inside the transaction whether the caller may do this; raises RefusedError where not."""
-
-
 @dataclass(frozen=True, slots=True)
-class Name:
+class RequestPath:
     """Which request: the workspace's id, and its own."""
 
     workspace_id: str
@@ -56,18 +55,18 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Transition:
     """What one transaction did: the requests that it ended, and what it answers or refuses with.
 
     A refusal is a value here, because raising it would undo the endings.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[OutboxEntry, ...]
     answer: Approval | RefusedError
 
 
 @dataclass(frozen=True, slots=True)
-class DeskView:
+class InboxView:
     """What an approver sees: who they are, how many wait, the oldest of those, and what ended last.
 
     Each request comes with its workspace's name.
@@ -83,18 +82,18 @@ class Service:
     """The embedded platform, without its protocol.
 
     Args:
-        lanes: the database.
+        db: the database.
         hub: who listens.
-        journaler: the audit log.
+        outbox: the audit log.
         settings: the limits.
         now: the wall clock in seconds since the epoch, which expiry needs to outlive a restart; one that never goes back.
 
     """
 
-    def __init__(self, lanes: Lanes, hub: Hub, journaler: Journaler, settings: Settings, now: Callable[[], float]) -> None:
-        self._lanes = lanes
+    def __init__(self, db: DatabaseThreads, hub: Hub, outbox: Outbox, settings: Limits, now: Callable[[], float]) -> None:
+        self._db = db
         self._hub = hub
-        self._journaler = journaler
+        self._outbox = outbox
         self._settings = settings
         self._now = now
         self._sooner = asyncio.Event()
@@ -102,7 +101,7 @@ class Service:
 
     # --- asking
 
-    async def submit(self, enter: Enter, workspace_id: str, reading: Callable[[], Submission]) -> tuple[Approval, bool]:
+    async def submit(self, enter: Enter, workspace_id: str, reading: Callable[[], SubmitBody]) -> tuple[Approval, bool]:
         """Keep the request, or take up the one that its idempotency key stands for; whether it is new.
 
         Raises:
@@ -111,21 +110,21 @@ class Service:
         """
         now = self._now()
 
-        def job(transaction: Transaction) -> tuple[Approval, bool, float, list[Entry]]:
+        def job(transaction: Transaction) -> tuple[Approval, bool, float, list[OutboxEntry]]:
             enter(transaction)
             draft = self._draft(workspace_id, reading())
             # What is due is neither open nor to be taken up.
             entries = transaction.expire_due(now, utc_now())
             return *self._keep(transaction, draft), draft.expires, entries
 
-        approval, created, expires, entries = await self._lanes.write(job)
+        approval, created, expires, entries = await self._db.write(job)
         await self._told(entries)
         if created:
             self._watch(expires)
             self._announce(approval, "APPROVAL_REQUESTED", approval.created_at or "")
         return approval, created
 
-    def _draft(self, workspace_id: str, asked: Submission) -> Draft:
+    def _draft(self, workspace_id: str, asked: SubmitBody) -> Draft:
         seconds = self._settings.expiry if asked.expires_in is None else asked.expires_in
         return Draft(
             id=str(uuid.uuid4()),
@@ -193,7 +192,7 @@ class Service:
         """
         return await self._read(enter, lambda transaction: transaction.pending(self._settings.pending_list), _firsts)
 
-    async def desk(self, enter: Callable[[Transaction], Approver]) -> DeskView:
+    async def desk(self, enter: Callable[[Transaction], Approver]) -> InboxView:
         """What waits for a decision, and what ended last, in one view.
 
         Raises:
@@ -201,8 +200,8 @@ class Service:
 
         """
 
-        def job(transaction: Transaction) -> DeskView:
-            return DeskView(
+        def job(transaction: Transaction) -> InboxView:
+            return InboxView(
                 enter(transaction),
                 transaction.count_pending(),
                 transaction.oldest_pending(self._settings.desk_pending),
@@ -211,7 +210,7 @@ class Service:
 
         return await self._read(enter, job, lambda view: _firsts(view.pending))
 
-    async def one(self, enter: Enter, name: Name, seconds: float, held: Callable[[], None]) -> Approval:
+    async def one(self, enter: Enter, name: RequestPath, seconds: float, held: Callable[[], None]) -> Approval:
         """One request: as soon as it has ended, or as it is after so many seconds (0 for at once).
 
         ``held`` is called before it waits.
@@ -231,7 +230,7 @@ class Service:
                 await asyncio.wait_for(event.wait(), seconds)
         return await self._one(enter, name)
 
-    async def _one(self, enter: Enter, name: Name) -> Approval:
+    async def _one(self, enter: Enter, name: RequestPath) -> Approval:
         def job(transaction: Transaction) -> Approval:
             held = transaction.one(name.workspace_id, name.approval_id)
             if held is None:
@@ -245,17 +244,19 @@ class Service:
             enter(transaction)
             return job(transaction)
 
-        found = await self._lanes.read(entered)
+        found = await self._db.read(entered)
         now = epoch_text(self._now())
         if not any(row.status in OPEN_STATUSES and (row.expires_at or now) <= now for row in rows(found)):
             return found
         # The timer is late (the machine slept, or is busy): nobody may see an expired request as pending.
         await self.expire()
-        return await self._lanes.read(entered)
+        return await self._db.read(entered)
 
     # --- ending
 
-    async def decide(self, enter: Callable[[Transaction], Approver], name: Name, reading: Callable[[], Decided]) -> Approval:
+    async def decide(
+        self, enter: Callable[[Transaction], Approver], name: RequestPath, reading: Callable[[], Decided]
+    ) -> Approval:
         """End the request by an approver's word, under the name of the approver's credential.
 
         Raises:
@@ -263,14 +264,14 @@ class Service:
 
         """
 
-        def job(transaction: Transaction) -> Entry | Approval | RefusedError:
+        def job(transaction: Transaction) -> OutboxEntry | Approval | RefusedError:
             by, decided = enter(transaction).name, reading()
-            ending = Ending(decided.status, by, utc_now(), True, decided.claimed_by, decided.comment)
+            ending = Resolution(decided.status, by, utc_now(), True, decided.claimed_by, decided.comment)
             return _end(transaction, name, ending, not_here_to_decide())
 
         return await self._write(job)
 
-    async def withdraw(self, enter: Enter, name: Name) -> Approval:
+    async def withdraw(self, enter: Enter, name: RequestPath) -> Approval:
         """Take the request back.
 
         Raises:
@@ -278,13 +279,13 @@ class Service:
 
         """
 
-        def job(transaction: Transaction) -> Entry | Approval | RefusedError:
+        def job(transaction: Transaction) -> OutboxEntry | Approval | RefusedError:
             enter(transaction)
-            return _end(transaction, name, Ending(Status.DENIED, WITHDRAWN_BY, utc_now()), unknown_approval())
+            return _end(transaction, name, Resolution(Status.DENIED, WITHDRAWN_BY, utc_now()), unknown_approval())
 
         return await self._write(job)
 
-    async def redeem(self, enter: Enter, name: Name, reading: Callable[[], str]) -> Approval:
+    async def redeem(self, enter: Enter, name: RequestPath, reading: Callable[[], str]) -> Approval:
         """Show the request, and use it up if it is approved.
 
         Raises:
@@ -292,7 +293,7 @@ class Service:
 
         """
 
-        def job(transaction: Transaction) -> Entry | Approval | RefusedError:
+        def job(transaction: Transaction) -> OutboxEntry | Approval | RefusedError:
             enter(transaction)
             invocation = reading()
             transaction.use(name.workspace_id, name.approval_id, invocation, utc_now())
@@ -313,26 +314,30 @@ class Service:
 
         """
         now = self._now()
-        await self._told(await self._lanes.write(lambda transaction: transaction.expire_due(now, utc_now())))
+        await self._told(await self._db.write(lambda transaction: transaction.expire_due(now, utc_now())))
 
-    async def _write(self, job: Callable[[Transaction], Entry | Approval | RefusedError]) -> Approval:
+    async def _write(self, job: Callable[[Transaction], OutboxEntry | Approval | RefusedError]) -> Approval:
         now = self._now()
 
-        def whole(transaction: Transaction) -> Outcome:
+        def whole(transaction: Transaction) -> Transition:
             # What is due expires first, in the same transaction: a decision after the time is up can never win.
             entries = tuple(transaction.expire_due(now, utc_now()))
             answer = job(transaction)
-            return Outcome((*entries, answer), answer.approval) if isinstance(answer, Entry) else Outcome(entries, answer)
+            return (
+                Transition((*entries, answer), answer.approval)
+                if isinstance(answer, OutboxEntry)
+                else Transition(entries, answer)
+            )
 
-        outcome = await self._lanes.write(whole)
+        outcome = await self._db.write(whole)
         await self._told(outcome.entries)
         if isinstance(outcome.answer, RefusedError):
             raise outcome.answer
         return outcome.answer
 
-    async def _told(self, entries: Sequence[Entry]) -> None:
+    async def _told(self, entries: Sequence[OutboxEntry]) -> None:
         if entries:
-            await self._journaler.record(entries)
+            await self._outbox.record(entries)
         for entry in entries:
             self._announce(entry.approval, f"APPROVAL_{outcome_of(entry.approval).upper()}", entry.recorded_at)
 
@@ -350,7 +355,7 @@ class Service:
         while True:
             self._sooner.clear()
             try:
-                self._next = await self._lanes.read(lambda transaction: transaction.next_expiry())
+                self._next = await self._db.read(lambda transaction: transaction.next_expiry())
                 if self._next is not None and self._next <= self._now():
                     await self.expire()
                     continue
@@ -374,19 +379,14 @@ def _firsts(rows: list[tuple[Approval, str]]) -> list[Approval]:
     return [approval for approval, _ in rows]
 
 
-def _end(transaction: Transaction, name: Name, ending: Ending, missing: RefusedError) -> Entry | RefusedError:
+def _end(
+    transaction: Transaction, name: RequestPath, ending: Resolution, missing: RefusedError
+) -> OutboxEntry | RefusedError:
     entry = transaction.end(name.workspace_id, name.approval_id, ending)
     if entry is not None:
         return entry
     held = transaction.one(name.workspace_id, name.approval_id)
     return missing if held is None else ended(held.approval)
-
-
-def outcome_of(approval: Approval) -> str:
-    """How the request ended: approved or denied (by a person), expired or withdrawn."""
-    if approval.decided_by_verified:
-        return approval.status.value
-    return "expired" if approval.decided_by == EXPIRED_BY else "withdrawn"
 
 
 def _payload(approval: Approval, name: str) -> dict[str, JsonValue]:

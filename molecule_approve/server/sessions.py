@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .tokens import hash_token, new_token
 
 if TYPE_CHECKING:
-    from .settings import Settings
+    from .limits import Limits
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Sessions:
 
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Limits, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
         self._open: dict[str, _Session] = {}

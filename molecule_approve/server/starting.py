@@ -11,11 +11,11 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import ServerError, UsageError
-from molecule_approve.places import Places, Requester, make_private
+from molecule_approve.paths import Places, RequesterCredential, make_private
 
 from . import credentials
 from .holding import Hold
-from .settings import Settings
+from .limits import Limits
 
 if TYPE_CHECKING:
     from .store import Store
@@ -32,7 +32,7 @@ def _nothing(*_: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ServePlan:
     """What to serve, and where.
 
     Attributes:
@@ -50,7 +50,7 @@ class Plan:
     host: str = "127.0.0.1"
     port: int = 0
     anonymous: bool = False
-    settings: Settings = field(default_factory=Settings)
+    settings: Limits = field(default_factory=Limits)
     complain: Callable[[str], None] = _nothing
     signed_in: Callable[[], None] = _nothing
 
@@ -59,9 +59,9 @@ class Plan:
 class Prepared:
     """A server that could start now: it holds the lock, the database and the sockets."""
 
-    plan: Plan
+    plan: ServePlan
     store: Store
-    requester: Requester
+    requester: RequesterCredential
     sockets: tuple[socket.socket, ...]
     url: str
     address: tuple[str, int]
@@ -88,7 +88,7 @@ def loopback(host: str) -> str:
 
 
 @contextmanager
-def prepared(plan: Plan) -> Iterator[Prepared]:
+def prepared(plan: ServePlan) -> Iterator[Prepared]:
     """Everything that can fail before the first call is served.
 
     Raises:

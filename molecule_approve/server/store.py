@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from molecule_approve.model import EXPIRED_BY, Approval, Status
 
-from .rows import Draft, Ending, Entry, Held, Holder, NameTakenError, StoreError
 from .schema import OPEN, PENDING, VERSION, WAITING, approvals, approvers, codes, journal, metadata, workspaces
+from .values import Draft, Held, Holder, NameTakenError, OutboxEntry, Resolution, StoreError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine, Row
@@ -235,7 +235,7 @@ class Transaction:
 
     # --- endings: compare-and-set, so that of many at once one wins; each with its journal row
 
-    def end(self, workspace_id: str, approval_id: str, ending: Ending) -> Entry | None:
+    def end(self, workspace_id: str, approval_id: str, ending: Resolution) -> OutboxEntry | None:
         """End the request if it is open; None if it is not, or is unknown."""
         values = {
             "p_workspace": workspace_id,
@@ -252,12 +252,12 @@ class Transaction:
             return None
         entered = {"approval_id": approval_id, "recorded_at": ending.decided_at, "journaled": False}
         number = self.connection.execute(_ENTER, entered).scalar_one()
-        return Entry(number, ending.decided_at, _approval(row), ending.claimed_by)
+        return OutboxEntry(number, ending.decided_at, _approval(row), ending.claimed_by)
 
-    def expire_due(self, now: float, decided_at: str) -> list[Entry]:
+    def expire_due(self, now: float, decided_at: str) -> list[OutboxEntry]:
         """Deny by ``auto-expired`` what should have been decided before ``now``."""
         due = self.connection.execute(_DUE, {"p_now": now}).all()
-        ending = Ending(Status.DENIED, EXPIRED_BY, decided_at)
+        ending = Resolution(Status.DENIED, EXPIRED_BY, decided_at)
         ended = [self.end(row.workspace_id, row.id, ending) for row in due]
         return [entry for entry in ended if entry is not None]
 
@@ -268,10 +268,10 @@ class Transaction:
 
     # --- the journal
 
-    def waiting(self) -> list[Entry]:
+    def waiting(self) -> list[OutboxEntry]:
         """What ended and may not stand in the audit log yet, oldest first."""
         rows = self.connection.execute(_WAITING)
-        return [Entry(row.entry, row.recorded_at, _approval(row), row.claimed_by) for row in rows]
+        return [OutboxEntry(row.entry, row.recorded_at, _approval(row), row.claimed_by) for row in rows]
 
     def mark(self, numbers: list[int]) -> None:
         """Note that the audit log holds these."""

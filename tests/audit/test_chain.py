@@ -10,7 +10,7 @@ from itertools import combinations
 import pytest
 
 from molecule_approve.audit.chain import GAPS_KEPT, LONGEST, START, Fault, Head, examine, link_of
-from molecule_approve.audit.proof import Expected, Proof, Report, Source
+from molecule_approve.audit.verify.report import ExpectedHead, Proof, Report, Source
 
 LOG = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 OTHER = "7d444840-9dc0-11d1-b245-5ffdce74fad3"
@@ -34,7 +34,9 @@ def head_of(line: bytes) -> Head:
 
 def verify(lines: list[bytes], remembered: Head | None = None, *, cut: int | None = None) -> Report:
     """A log in one file, given line by line with the newlines that are there; in two stretches where it is cut."""
-    known = [] if remembered is None else [Expected(remembered.seq, remembered.hash, remembered.log_id, Source.REMEMBERED)]
+    known = (
+        [] if remembered is None else [ExpectedHead(remembered.seq, remembered.hash, remembered.log_id, Source.REMEMBERED)]
+    )
     proof = Proof(known)
     proof.begin("")
     text = b"".join(lines).split(b"\n")

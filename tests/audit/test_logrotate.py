@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from molecule_approve.audit import prove
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record, RecordOutcome
+from molecule_approve.audit.verify import run as verify_run
 from molecule_approve.errors import UsedError
 from tests.audit import standing
 from tests.audit.crew import is_whole
@@ -110,7 +110,7 @@ def test_logrotate_over_the_whole_folder_breaks_nothing(
         assert is_whole(log)
     assert _reasons(log) == []
     if key is not None:
-        assert prove.log(log, prove.Terms(keys=[key])).whole
+        assert verify_run.log(log, verify_run.VerifyOptions(keys=[key])).whole
 
 
 def test_a_grant_in_a_compressed_archive_is_still_used(log: Path, tmp_path: Path, make: MakeRecord) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit import files, rotation
-from molecule_approve.audit.archives import archive_name
 from molecule_approve.audit.journal import Journal
+from molecule_approve.audit.read.archives import archive_name
 from molecule_approve.audit.record import Record, RecordOutcome
 from molecule_approve.errors import AuditError, UsedError
 from tests.audit import standing

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from molecule_approve.audit import archives, rotation
+from molecule_approve.audit import rotation
 from molecule_approve.audit.journal import Journal
+from molecule_approve.audit.read import archives
 from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
 from molecule_approve.errors import AuditError, UsedError
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
-from molecule_approve.places import Places, locate
-from molecule_approve.server.run import Plan, Running
+from molecule_approve.paths import Places, locate
+from molecule_approve.server.run import Running, ServePlan
 from tests.server.desk import desk_of
 
 
@@ -94,7 +94,7 @@ def house() -> Iterator[House]:
 @contextmanager
 def asked() -> Iterator[tuple[House, Asked]]:
     """A house with a server that runs, and with requests there and in the audit log, also one that is no id at all."""
-    with house() as made, Running(Plan(made.places)) as server, desk_of(server) as desk:
+    with house() as made, Running(ServePlan(made.places)) as server, desk_of(server) as desk:
         older, newer, denied = desk.ask(), desk.ask(), desk.ask()
         desk.decide(denied, "denied")
         logged = made.log_says("0a0a0a0a-1111-4222-8333-444444444444", RecordOutcome.REQUESTED)

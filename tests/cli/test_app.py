@@ -48,6 +48,6 @@ def test_help_imports_no_command(caller: Caller) -> None:
         "print([n for n in sys.modules if n.startswith('molecule_approve')], file=sys.stderr)"
     )
     told = caller.run("-c", script, program=(sys.executable,))
-    for name in ("request", "status", "decide", "serve", "audit", "approvers", "config", "gate"):
+    for name in ("request", "status", "decide", "serve", "audit", "approvers", "settings", "gate"):
         assert f"cli.{name}'" not in told.err
         assert f"molecule_approve.{name}'" not in told.err

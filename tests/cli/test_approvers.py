@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from molecule_approve.cli.main import main
-from molecule_approve.places import locate
-from molecule_approve.server.run import Plan, Running
+from molecule_approve.paths import locate
+from molecule_approve.server.run import Running, ServePlan
 from tests.server.serving import environment
 
 
@@ -47,7 +47,7 @@ def test_list_shows_who_may_decide(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_running_server_knows_at_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A token works as soon as it is printed, and no longer than until `revoke` has ended."""
-    with Running(Plan(locate(environment(home)))) as server:
+    with Running(ServePlan(locate(environment(home)))) as server:
         main(["approvers", "add", "alice"])
         headers = {"Authorization": f"Bearer {capsys.readouterr().out.strip()}"}
         assert httpx.get(f"{server.url}/approvals/pending", headers=headers).status_code == 200
@@ -72,7 +72,7 @@ def test_a_name_is_shown_visibly_and_refused_where_it_hides(capsys: pytest.Captu
 
 def test_link_prints_the_link_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """So that `xdg-open "$(molecule-approve approvers link alice)"` works; its code signs alice in, once."""
-    with Running(Plan(locate(environment(home)))) as server:
+    with Running(ServePlan(locate(environment(home)))) as server:
         server.add_approver("alice")
         assert main(["approvers", "link", "alice"]) == 0
         out, err = capsys.readouterr()
@@ -94,7 +94,7 @@ def test_link_wants_a_server_that_runs(home: Path, capsys: pytest.CaptureFixture
 
 def test_link_wants_somebody_who_may_decide(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """2, and the hint says how to name one."""
-    with Running(Plan(locate(environment(home)))):
+    with Running(ServePlan(locate(environment(home)))):
         assert main(["approvers", "link", "ali\x1b[2Kce"]) == 2
     out, err = capsys.readouterr()
     assert (out, "approvers add" in err, "\x1b" in err) == ("", True, False)
@@ -112,7 +112,7 @@ def test_an_approver_whose_token_could_not_be_told_is_not_there(home: Path) -> N
 def test_a_link_that_could_not_be_told_leaves_no_code(home: Path) -> None:
     """125 on a full device, and nothing is kept that would sign anybody in."""
     places = locate(environment(home))
-    with Running(Plan(places)) as server:
+    with Running(ServePlan(places)) as server:
         server.add_approver("alice")
         command = (sys.executable, "-m", "molecule_approve", "approvers", "link", "alice")
         with Path("/dev/full").open("w") as full:

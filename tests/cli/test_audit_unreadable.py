@@ -16,7 +16,7 @@ import pytest
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
-from molecule_approve.cli import audit_story
+from molecule_approve.cli.audit import story
 
 TRACE = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 
@@ -163,4 +163,4 @@ def test_an_archive_that_is_older_than_a_request_lacks_nothing_of_it(log: Path) 
 
 def test_an_archive_whose_name_is_gone_may_hold_anything(tmp_path: Path) -> None:
     """Somebody may have moved it in this moment."""
-    assert audit_story._changed(tmp_path / "gone") > tmp_path.stat().st_mtime
+    assert story._changed(tmp_path / "gone") > tmp_path.stat().st_mtime

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from molecule_approve.cli.deliver import Report, deliver, failing_aloud, in_array
+from molecule_approve.cli.deliver import Reporting, deliver, failing_aloud, in_array
 from molecule_approve.cli.stop import Audience, SignalStop
 from molecule_approve.errors import ApprovalError, DeliveryError, UsageError
 from molecule_approve.model import Failure, Outcome, Verdict
@@ -24,7 +24,7 @@ def _unheard(verdict: Verdict, why: ApprovalError) -> Verdict:
 
 def test_an_approval_that_was_told_is_0(capsys: pytest.CaptureFixture[str]) -> None:
     """Its one line is made visible."""
-    assert deliver(Report(json=False, quiet=False), SignalStop(None), APPROVED, _unheard) == 0
+    assert deliver(Reporting(json=False, quiet=False), SignalStop(None), APPROVED, _unheard) == 0
     assert capsys.readouterr().out == "approved by al\\x1bice\n"
 
 
@@ -34,7 +34,7 @@ def test_an_approval_that_came_with_a_signal_is_the_signals(capsys: pytest.Captu
         stop = SignalStop(None)
         stop.install()
         signal.raise_signal(signal.SIGTERM)
-    assert deliver(Report(json=True, quiet=False), stop, APPROVED, _unheard) == 143
+    assert deliver(Reporting(json=True, quiet=False), stop, APPROVED, _unheard) == 143
     out = capsys.readouterr().out
     assert '"outcome": "interrupted", "approved": false' in out
     assert out.count("\n") == 1
@@ -45,7 +45,7 @@ def test_an_approval_that_nobody_is_left_to_hear_is_125(capsys: pytest.CaptureFi
     reader, writer = os.pipe()
     stop = SignalStop(Audience((writer,)))
     os.close(reader)
-    assert deliver(Report(json=False, quiet=False), stop, APPROVED, _unheard) == 125
+    assert deliver(Reporting(json=False, quiet=False), stop, APPROVED, _unheard) == 125
     os.close(writer)
     out, err = capsys.readouterr()
     assert out == ""
@@ -56,7 +56,7 @@ def test_a_file_is_put_there_whole_or_not_at_all(tmp_path: Path, capsys: pytest.
     """A file that fails turns an approval into 125, and nothing is left behind."""
     path = tmp_path / "one.json"
     path.mkdir()
-    report = Report(json=False, quiet=False, result_file=path)
+    report = Reporting(json=False, quiet=False, result_file=path)
     assert deliver(report, SignalStop(None), APPROVED, _unheard) == 125
     assert list(tmp_path.iterdir()) == [path]
     assert "approved" not in capsys.readouterr().out

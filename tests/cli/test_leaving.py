@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve import assemble
+from molecule_approve import wiring
 from molecule_approve.cli.leaving import Leaving, vacant
-from molecule_approve.config import Flags, resolve
 from molecule_approve.errors import UsageError
 from molecule_approve.model import Outcome, Verdict
-from molecule_approve.places import locate
+from molecule_approve.paths import locate
+from molecule_approve.settings.resolve import Flags, resolve
 
 if TYPE_CHECKING:
     from tests.callers import Caller
@@ -123,7 +123,7 @@ def test_a_file_that_the_program_uses_is_refused(caller: Caller, option: str, co
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file that somebody else may not remove")
 def test_a_file_that_may_not_be_removed_stays(caller: Caller) -> None:
     """In a folder like /tmp the empty file of another user is theirs: said, and nothing is asked."""
-    environ = assemble.environment()
+    environ = wiring.environment()
     settings = resolve(Flags(), environ, locate(environ), at_terminal=False)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -15,7 +15,7 @@ import pytest
 from molecule_approve.audit.chain import Head
 from molecule_approve.audit.files import head_path
 from molecule_approve.cli.progress import Plain, Progress, Scene, Silent, Spinner, span
-from molecule_approve.client.wait import Link
+from molecule_approve.client.wait import StreamState
 from molecule_approve.errors import PlatformError
 from molecule_approve.model import Failure, Outcome, Question, Verdict
 from tests.callers import PATIENCE, PROGRAM, Caller, until
@@ -63,8 +63,8 @@ def test_one_line_at_the_start_one_every_thirty_seconds_one_at_the_end(capsys: p
     seen: list[Question] = []
     plain = Plain(_scene(reason="be\x1bcause"), seen.append, clock)
     plain.asked(QUESTION)
-    plain.link(Link.CONNECTING, "")
-    plain.link(Link.LIVE, "")
+    plain.link(StreamState.CONNECTING, "")
+    plain.link(StreamState.LIVE, "")
     for _ in range(125):
         plain.tick()
         clock.now += 1
@@ -92,7 +92,7 @@ def test_what_may_have_to_be_mended_is_said_once(capsys: pytest.CaptureFixture[s
     """Each trouble once, and no more than fifty of them."""
     plain = Plain(_scene(), _nothing)
     for _ in range(3):
-        plain.link(Link.POLLING, "the stream refused our token")
+        plain.link(StreamState.POLLING, "the stream refused our token")
         plain.trouble(PlatformError("it is a\x1bway"))
     plain.withdrawing("nobody decided in time")
     err = capsys.readouterr().err
@@ -127,7 +127,7 @@ def test_silent_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[Question] = []
     silent: Progress = Silent(seen.append)
     silent.asked(QUESTION)
-    silent.link(Link.LIVE, "why")
+    silent.link(StreamState.LIVE, "why")
     silent.trouble(PlatformError("x"))
     silent.withdrawing("x")
     silent.recorded(Head("a", 1, "b"))

@@ -21,9 +21,9 @@ import pytest
 
 from molecule_approve.cli import serve
 from molecule_approve.cli.main import main
-from molecule_approve.places import Places, locate, read_requester, who_serves
+from molecule_approve.paths import Places, locate, read_requester, who_serves
 from molecule_approve.server import credentials
-from molecule_approve.server.run import Plan, Running
+from molecule_approve.server.run import Running, ServePlan
 from tests.server.serving import PROGRAM, environment, serving
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def test_in_ci_or_without_a_usable_name_no_approver_is_made(home: Path, changed:
 
 def test_nobody_is_made_whose_token_nobody_reads(server_places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is a link: its code is shown as little. The server serves all the same."""
-    with Running(Plan(server_places)) as server, credentials.opened(server_places) as store:
+    with Running(ServePlan(server_places)) as server, credentials.opened(server_places) as store:
         prepared = cast("Prepared", SimpleNamespace(store=store, url=server.url))
         with Path(os.devnull).open("w", encoding="ascii") as closed:
             pass

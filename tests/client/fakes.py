@@ -20,7 +20,7 @@ from tests.integration.raw_http import Channel, PeerGoneError
 
 if TYPE_CHECKING:
     from molecule_approve.audit.chain import Head
-    from molecule_approve.client.wait import Link
+    from molecule_approve.client.wait import StreamState
 
 WORKSPACE = "11111111-1111-4111-8111-111111111111"
 OURS = "22222222-2222-4222-8222-222222222222"
@@ -160,7 +160,7 @@ class Stop:
 class Watcher:
     """Remembers what an observer is told."""
 
-    links: list[tuple[Link, str]] = field(default_factory=list)
+    links: list[tuple[StreamState, str]] = field(default_factory=list)
     troubles: list[ApprovalError] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     withdrawals: list[str] = field(default_factory=list)
@@ -169,7 +169,7 @@ class Watcher:
     on_asked: Callable[[Question], object] | None = None
     on_withdrawing: Callable[[], object] | None = None
 
-    def link(self, link: Link, why: str) -> None:
+    def link(self, link: StreamState, why: str) -> None:
         self.links.append((link, why))
 
     def trouble(self, failure: ApprovalError) -> None:

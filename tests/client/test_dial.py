@@ -20,7 +20,7 @@ import pytest
 from molecule_approve.client.dial import Grip, address_of, connect_any, dial, own_address, resolve, start_tls, tls_context
 from molecule_approve.errors import ConfigError, CredentialError, PlatformError, UnavailableError
 from molecule_approve.model import Secret
-from molecule_approve.places import LocalSocket, Places, write_private
+from molecule_approve.paths import LocalSocket, Places, write_private
 from tests.client.fakes import Peer, endpoint, soon
 
 if TYPE_CHECKING:

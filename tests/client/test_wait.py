@@ -8,7 +8,7 @@ import pytest
 
 from molecule_approve.client.platform import Sighting, Withdrawal
 from molecule_approve.client.retry import WaitPolicy
-from molecule_approve.client.wait import Link, Wait
+from molecule_approve.client.wait import StreamState, Wait
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import (
     ApprovalError,
@@ -105,7 +105,7 @@ class Scene:
         return self.clock.now - START
 
     @property
-    def links(self) -> list[Link]:
+    def links(self) -> list[StreamState]:
         return [link for link, _ in self.watcher.links]
 
 
@@ -118,7 +118,7 @@ def test_polling_reads_at_once_and_then_at_its_interval() -> None:
     scene.decided_at(12.0)
     assert scene.run() == Decision(row("approved", "alice"))
     assert scene.reads == [0, 5, 10, 15]
-    assert (scene.links, scene.connects) == ([Link.POLLING], [])
+    assert (scene.links, scene.connects) == ([StreamState.POLLING], [])
 
 
 def test_nobody_decides_and_the_deadline_ends_it() -> None:
@@ -176,7 +176,7 @@ def test_the_stream_is_opened_before_the_first_read() -> None:
     scene.decided_at(0.0)
     scene.run()
     assert [name for name, _ in scene.platform.calls] == ["watch", "fetch"]
-    assert scene.links == [Link.CONNECTING, Link.LIVE]
+    assert scene.links == [StreamState.CONNECTING, StreamState.LIVE]
 
 
 def test_an_event_of_ours_makes_us_read() -> None:
@@ -245,7 +245,7 @@ def test_a_stream_that_ends_is_opened_again_with_a_read() -> None:
     assert scene.run() is not None
     assert scene.connects == [0, 8]
     assert scene.reads == [0, 7, 8, 20]
-    assert scene.links == [Link.CONNECTING, Link.LIVE, Link.RECONNECTING, Link.LIVE]
+    assert scene.links == [StreamState.CONNECTING, StreamState.LIVE, StreamState.RECONNECTING, StreamState.LIVE]
 
 
 def test_a_stream_that_closes_at_once_makes_no_storm() -> None:
@@ -274,7 +274,7 @@ def test_while_the_stream_is_away_reads_come_at_the_polling_interval() -> None:
     scene.run()
     assert max(later - sooner for sooner, later in pairwise(scene.reads)) <= 5.0
     assert all(moment in scene.reads for moment in scene.connects)
-    assert Link.RECONNECTING in scene.links
+    assert StreamState.RECONNECTING in scene.links
 
 
 def test_the_streams_retry_after_is_honoured() -> None:
@@ -291,9 +291,9 @@ def test_a_stream_that_refuses_means_polling(failure: ApprovalError) -> None:
     scene = Scene(stream=failure, timeout=20.0)
     scene.run()
     assert scene.connects == [0]
-    assert scene.watcher.links[-1] == (Link.POLLING, failure.message)
+    assert scene.watcher.links[-1] == (StreamState.POLLING, failure.message)
     assert scene.reads == [0, 5, 10, 15]
-    assert scene.wait.link is Link.POLLING
+    assert scene.wait.link is StreamState.POLLING
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_a_stream_that_breaks_its_library_means_polling(failure: Exception) -> N
     scene.platform.streams = [failure]
     scene.decided_at(7.0)
     assert scene.run() == Decision(row("approved", "alice"))
-    assert scene.links == [Link.CONNECTING, Link.POLLING]
+    assert scene.links == [StreamState.CONNECTING, StreamState.POLLING]
     assert repr(failure) in scene.watcher.links[-1][1]
 
 
@@ -326,7 +326,7 @@ def test_nothing_that_an_open_stream_does_ends_the_wait(failure: Exception) -> N
     assert scene.run() is not None
     assert scene.connects == [0, 8]
     assert scene.reads == [0, 7, 8, 20]
-    assert Link.RECONNECTING in scene.links
+    assert StreamState.RECONNECTING in scene.links
 
 
 def test_a_stream_that_cannot_be_closed_does_not_spoil_the_decision() -> None:

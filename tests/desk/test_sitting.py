@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from molecule_approve.places import Places
+from molecule_approve.paths import Places
 from molecule_approve.server import credentials
+from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running
-from molecule_approve.server.settings import Settings
-from molecule_approve.server.starting import Plan
+from molecule_approve.server.starting import ServePlan
 from tests.desk.seat import ARMING, Seat, link_for
 from tests.integration.proxy import Proxy
 from tests.server.desk import Desk, desk_of, wait_for
@@ -155,7 +155,7 @@ def test_a_server_that_starts_again_knows_no_session(seat: Seat, house: Places) 
     port = int(seat.desk.server.url.rpartition(":")[2])
     seat.desk.server.stop()
     expect(seat.page.locator("#lost")).to_contain_text("No connection to the server")
-    with Running(Plan(house, port=port)):
+    with Running(ServePlan(house, port=port)):
         seat.page.get_by_role("button", name="Try now").click()
         signed_out(seat, ENDED)
 
@@ -180,7 +180,7 @@ def test_a_lost_connection_comes_back(home: Path, new_seat: NewSeat) -> None:
     """While it is gone it is seen, and nothing can be decided; then what happened meanwhile is there."""
     places = Places(home / "far", home / "off")
     with (
-        Running(Plan(places, "127.0.0.2", settings=replace(Settings(), rate=1_000_000, strangers=1_000_000))) as server,
+        Running(ServePlan(places, "127.0.0.2", settings=replace(Limits(), rate=1_000_000, strangers=1_000_000))) as server,
         desk_of(server) as desk,
     ):
         port = int(server.url.rpartition(":")[2])

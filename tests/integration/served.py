@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from molecule_approve.places import locate
+from molecule_approve.paths import locate
 from molecule_approve.server import credentials
 from tests.integration.raw_http import PLAIN
 

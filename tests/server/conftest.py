@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from molecule_approve.places import Places
-from molecule_approve.server.run import Plan, Running
-from molecule_approve.server.settings import Settings
+from molecule_approve.paths import Places
+from molecule_approve.server.limits import Limits
+from molecule_approve.server.run import Running, ServePlan
 from tests.server.desk import Desk, desk_of
 
 OpenDesk = Callable[..., Desk]
@@ -30,7 +30,7 @@ def shared_desk() -> Iterator[Desk]:
     """One desk for all tests of a module: for those whom others' requests do not disturb."""
     with TemporaryDirectory(prefix="ma-") as folder:
         places = Places(Path(folder) / "state", Path(folder) / "run")
-        with Running(Plan(places)) as server, desk_of(server) as found:
+        with Running(ServePlan(places)) as server, desk_of(server) as found:
             yield found
 
 
@@ -40,11 +40,11 @@ def open_desk(server_places: Places) -> Iterator[OpenDesk]:
     with ExitStack() as stack:
 
         def opened(**limits: object) -> Desk:
-            plan = Plan(server_places)
+            plan = ServePlan(server_places)
             for name in ("anonymous", "complain", "host"):
                 if name in limits:
                     plan = replace(plan, **{name: limits.pop(name)})  # type: ignore[arg-type]  # the tests name them rightly
-            plan = replace(plan, settings=replace(Settings(), **limits))  # type: ignore[arg-type]  # so do these
+            plan = replace(plan, settings=replace(Limits(), **limits))  # type: ignore[arg-type]  # so do these
             return stack.enter_context(desk_of(stack.enter_context(Running(plan))))
 
         yield opened

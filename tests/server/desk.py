@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from websockets.sync.client import ClientConnection
 
-    from molecule_approve.places import Places
+    from molecule_approve.paths import Places
     from molecule_approve.server.run import Running
 
 PATIENCE = 10.0

@@ -10,8 +10,8 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from molecule_approve.server.access import Doorkeeper
+from molecule_approve.server.limits import Limits
 from molecule_approve.server.sessions import Sessions
-from molecule_approve.server.settings import Settings
 from tests.integration.raw_http import PLAIN
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_the_private_socket_has_a_budget_of_its_own(open_desk: OpenDesk) -> None
 
 def test_the_limits_are_wide_enough_for_five_hundred_commands_at_once(desk: Desk) -> None:
     """Each asks, listens, reads once a second for a minute and redeems; a token's calls beyond 600 a minute are answered."""
-    settings = Settings()
+    settings = Limits()
     assert settings.pending >= 500
     assert settings.rate >= 500 * (3 + 60)
     statuses = {desk.asker.get(f"{desk.path}/{uuid.uuid4()}").status_code for _ in range(601)}
@@ -170,7 +170,7 @@ def test_with_leave_a_call_without_a_token_may_ask_and_list_but_nothing_else(ope
 
 def test_a_handshake_is_no_use_of_a_session() -> None:
     """A page that was left open dials again and again: its session ends all the same."""
-    now, settings = [0.0], Settings()
+    now, settings = [0.0], Limits()
     sessions = Sessions(settings, lambda: now[0])
     doors = Doorkeeper(settings, lambda: now[0], None, sessions)
     headers = [(b"authorization", f"Bearer {sessions.begin('a hash')}".encode())]

@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from molecule_approve.server.app import Front
-from molecule_approve.server.browsers import Addresses
+from molecule_approve.server.origins import Addresses
 from molecule_approve.wire import key_task_id
 
 if TYPE_CHECKING:

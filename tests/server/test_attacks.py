@@ -23,10 +23,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from molecule_approve.places import Places
+from molecule_approve.paths import Places
 from molecule_approve.server import credentials
-from molecule_approve.server.run import Plan, Running
-from molecule_approve.server.settings import Settings
+from molecule_approve.server.limits import Limits
+from molecule_approve.server.run import Running, ServePlan
 from tests.callers import until
 from tests.server.desk import PATIENCE, Desk, desk_of
 
@@ -57,7 +57,7 @@ def attacked() -> Iterator[Attacked]:
     with ExitStack() as stack:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="ma-")))
         places = Places(home / "state", home / "run")
-        server = stack.enter_context(Running(Plan(places, settings=replace(Settings(), strangers=100_000))))
+        server = stack.enter_context(Running(ServePlan(places, settings=replace(Limits(), strangers=100_000))))
         yield Attacked(stack.enter_context(desk_of(server)))
 
 
@@ -438,11 +438,14 @@ def _is_closed(receive: Any) -> None:  # noqa: ANN401 - a socket's own method
 
 def test_a_session_ends_with_its_server(server_places: Places) -> None:
     """The next server on the same port and the same state knows it not: what the page kept is worth nothing to anybody."""
-    with Running(Plan(server_places)) as server, desk_of(server) as desk:
+    with Running(ServePlan(server_places)) as server, desk_of(server) as desk:
         session, code = desk.session(), desk.code()
         port = urlsplit(server.url).port or 0
         credentials_of_alice = dict(desk.decider.headers)
-    with Running(Plan(server_places, port=port)) as server, httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+    with (
+        Running(ServePlan(server_places, port=port)) as server,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
+    ):
         assert client.get("/desk/requests", headers={"Authorization": f"Bearer {session}"}).status_code == 401
         assert client.get("/desk/requests", headers=credentials_of_alice).status_code == 200
         # A code is made for whoever serves; within its minute it is still good.

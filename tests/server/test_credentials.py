@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.errors import ConfigError, ServerError, UsageError
-from molecule_approve.places import Places
+from molecule_approve.paths import Places
 from molecule_approve.server import credentials
 
 

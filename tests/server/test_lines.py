@@ -16,8 +16,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from molecule_approve.server.limits import Limits
 from molecule_approve.server.lines import Socket, raise_limit, room
-from molecule_approve.server.settings import Settings
 from tests.integration.raw_http import PLAIN
 from tests.server.desk import PATIENCE, Desk, wait_for
 
@@ -325,7 +325,7 @@ def test_there_is_room_for_as_many_as_the_system_lets_us(
     monkeypatch.setattr(resource, "setrlimit", lambda _kind, limit: limits.append(limit))
     raise_limit()
     assert limits[-1] == (raised, hard)
-    assert room(Settings()) == found
+    assert room(Limits()) == found
 
 
 def test_a_system_without_a_limit_needs_none_raised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +333,7 @@ def test_a_system_without_a_limit_needs_none_raised(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     monkeypatch.delattr(resource, "setrlimit")
     raise_limit()
-    assert room(Settings()) == 6_000
+    assert room(Limits()) == 6_000
 
 
 def test_a_stop_says_goodbye_once() -> None:

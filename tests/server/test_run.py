@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from molecule_approve.errors import ServerError
-from molecule_approve.places import Places, locate, read_requester, who_serves
-from molecule_approve.server.run import Plan, Running
+from molecule_approve.paths import Places, locate, read_requester, who_serves
+from molecule_approve.server.run import Running, ServePlan
 from tests.server.desk import PATIENCE, Desk, desk_of
 from tests.server.serving import environment, serving
 
@@ -120,11 +120,11 @@ def test_a_stop_does_not_wait_for_a_socket_that_does_not_read(open_desk: OpenDes
 
 def test_a_server_that_fails_inside_stops_and_says_so(server_places: Places) -> None:
     """It does not go on without its timer: whoever runs it gets the error, the lock and the sockets are free again."""
-    with Running(Plan(server_places)) as server, desk_of(server) as desk:
+    with Running(ServePlan(server_places)) as server, desk_of(server) as desk:
         desk.ask()
     with closing(sqlite3.connect(server_places.database)) as database, database:
         database.execute("UPDATE approvals SET expires = 'never'")
-    with pytest.raises(ServerError, match="failed inside"), Running(Plan(server_places)) as server:
+    with pytest.raises(ServerError, match="failed inside"), Running(ServePlan(server_places)) as server:
         server.join()
     assert who_serves(server_places) is None
     assert not server_places.socket.exists()
@@ -132,11 +132,11 @@ def test_a_server_that_fails_inside_stops_and_says_so(server_places: Places) -> 
 
 def test_a_server_that_fails_before_it_serves_is_told_on_entry(server_places: Places) -> None:
     """What the start itself stumbles over reaches the `with`."""
-    with Running(Plan(server_places)) as server, desk_of(server) as desk:
+    with Running(ServePlan(server_places)) as server, desk_of(server) as desk:
         desk.decide(desk.ask())
     with closing(sqlite3.connect(server_places.database)) as database, database:
         database.execute("UPDATE journal SET journaled = 0")
         database.execute("UPDATE approvals SET status = 'nonsense'")
-    with pytest.raises(ValueError, match="nonsense"), Running(Plan(server_places)):
+    with pytest.raises(ValueError, match="nonsense"), Running(ServePlan(server_places)):
         pass
     assert not server_places.socket.exists()

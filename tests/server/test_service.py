@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from molecule_approve.server.run import Plan, Running
+from molecule_approve.server.run import Running, ServePlan
 from tests.server.desk import PATIENCE, Desk, desk_of, unsigned, wait_for
 
 if TYPE_CHECKING:
     import pytest
 
-    from molecule_approve.places import Places
+    from molecule_approve.paths import Places
     from tests.server.conftest import OpenDesk
 
 RACERS = 64
@@ -163,7 +163,7 @@ def test_a_key_does_not_take_up_what_has_expired(desk: Desk) -> None:
 def test_a_restart_keeps_everything_and_expires_what_was_due_meanwhile(server_places: Places) -> None:
     """Workspace, token, requests, used approvals; and what should have expired while nobody served, expires at once."""
     invocation = str(uuid.uuid4())
-    with Running(Plan(server_places)) as first, desk_of(first) as desk:
+    with Running(ServePlan(server_places)) as first, desk_of(first) as desk:
         pending, due, used = desk.ask("pending", context={"k": "v"}), desk.ask("due", expires_in=3600), desk.ask("used")
         desk.decide(used, comment="yes")
         assert desk.redeem(used, invocation).status_code == 200
@@ -171,7 +171,7 @@ def test_a_restart_keeps_everything_and_expires_what_was_due_meanwhile(server_pl
         requester = first.requester
     with closing(sqlite3.connect(server_places.database)) as database, database:
         database.execute("UPDATE approvals SET expires = 1 WHERE id = ?", [due])
-    with Running(Plan(server_places)) as second:
+    with Running(ServePlan(server_places)) as second:
         assert second.requester == requester
         headers = {"Authorization": f"Bearer {requester.token}"}
         path = f"{second.url}/workspaces/{requester.workspace_id}/approvals"

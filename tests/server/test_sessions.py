@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from molecule_approve.server.limits import Limits
 from molecule_approve.server.sessions import Sessions
-from molecule_approve.server.settings import Settings
 from molecule_approve.server.tokens import hash_token
 
 HOUR = 3_600.0
@@ -21,7 +21,7 @@ class Clock:
 
 def _begun() -> tuple[Sessions, Clock, str]:
     clock = Clock()
-    sessions = Sessions(Settings(), clock)
+    sessions = Sessions(Limits(), clock)
     return sessions, clock, hash_token(sessions.begin("alice's token, hashed"))
 
 

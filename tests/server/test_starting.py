@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from molecule_approve.errors import ConfigError, ServerError, UsageError
-from molecule_approve.places import Places, who_serves
-from molecule_approve.server.run import Plan, Running
+from molecule_approve.paths import Places, who_serves
+from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.starting import listen_tcp, loopback
 from tests.integration.raw_http import PLAIN
 from tests.server.desk import PATIENCE
@@ -20,11 +20,11 @@ from tests.server.desk import PATIENCE
 
 def test_the_lock_says_who_serves_as_long_as_it_serves(server_places: Places) -> None:
     """A second server on the same state is refused, and told who runs."""
-    with Running(Plan(server_places)) as server:
+    with Running(ServePlan(server_places)) as server:
         found = who_serves(server_places)
         assert found is not None
         assert (found.pid, found.url) == (os.getpid(), server.url)
-        with pytest.raises(ServerError, match=f"process {os.getpid()} at {server.url}"), Running(Plan(server_places)):
+        with pytest.raises(ServerError, match=f"process {os.getpid()} at {server.url}"), Running(ServePlan(server_places)):
             pass
     assert who_serves(server_places) is None
     assert not server_places.socket.exists()
@@ -32,20 +32,20 @@ def test_the_lock_says_who_serves_as_long_as_it_serves(server_places: Places) ->
 
 def test_a_server_that_is_just_starting_is_told_as_that(server_places: Places) -> None:
     """It holds the lock and has not said its address yet."""
-    with Running(Plan(server_places)):
+    with Running(ServePlan(server_places)):
         server_places.serving.write_text("")
-        with pytest.raises(ServerError, match="just starting"), Running(Plan(server_places)):
+        with pytest.raises(ServerError, match="just starting"), Running(ServePlan(server_places)):
             pass
 
 
 def test_whoever_only_looks_who_serves_does_not_keep_a_server_from_starting(server_places: Places) -> None:
     """Looking takes the lock for a moment."""
-    with Running(Plan(server_places)):
+    with Running(ServePlan(server_places)):
         pass
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(lambda: [who_serves(server_places) for _ in range(2_000)])
         for _ in range(3):
-            with Running(Plan(server_places)) as server:
+            with Running(ServePlan(server_places)) as server:
                 assert server.url
         looking.result(PATIENCE)
 
@@ -53,9 +53,9 @@ def test_whoever_only_looks_who_serves_does_not_keep_a_server_from_starting(serv
 def test_a_port_that_is_taken_is_told(server_places: Places, home: Path) -> None:
     """With a hint; nothing of the second server remains."""
     other = Places(home / "other", home / "other-run")
-    with Running(Plan(server_places)) as server:
+    with Running(ServePlan(server_places)) as server:
         port = int(server.url.rpartition(":")[2])
-        with pytest.raises(ServerError, match=f"port {port}") as caught, Running(Plan(other, port=port)):
+        with pytest.raises(ServerError, match=f"port {port}") as caught, Running(ServePlan(other, port=port)):
             pass
     assert "--port 0" in caught.value.hint
     assert not other.socket.exists()
@@ -64,7 +64,7 @@ def test_a_port_that_is_taken_is_told(server_places: Places, home: Path) -> None
 @pytest.mark.parametrize(("host", "other"), [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
 def test_both_loopback_addresses_are_ours(server_places: Places, host: str, other: str) -> None:
     """Whoever had the port of the other one would answer for http://localhost:PORT."""
-    with Running(Plan(server_places, host)) as server:
+    with Running(ServePlan(server_places, host)) as server:
         port = int(server.url.rpartition(":")[2])
         for name in ("127.0.0.1", "[::1]", "localhost"):
             assert httpx.get(f"http://{name}:{port}/health").status_code == 200
@@ -77,7 +77,7 @@ def test_a_port_of_which_somebody_has_the_other_loopback_address_is_refused(serv
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as theirs:
         port = theirs.getsockname()[1]
         with pytest.raises(ServerError, match=f"port {port} of ::1 cannot be used") as caught:
-            Running(Plan(server_places, port=port)).__enter__()
+            Running(ServePlan(server_places, port=port)).__enter__()
     assert f"would answer for http://localhost:{port}" in caught.value.hint
     assert who_serves(server_places) is None
 
@@ -105,7 +105,7 @@ def test_a_folder_in_the_sockets_place_is_told(server_places: Places) -> None:
     """As an error of ours."""
     server_places.runtime.mkdir(mode=0o700)
     server_places.socket.mkdir()
-    with pytest.raises(ServerError, match="socket"), Running(Plan(server_places)):
+    with pytest.raises(ServerError, match="socket"), Running(ServePlan(server_places)):
         pass
 
 
@@ -114,7 +114,7 @@ def test_a_socket_that_was_left_behind_is_taken_over(server_places: Places) -> N
     server_places.runtime.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(server_places.socket))
-    with Running(Plan(server_places)) as server:
+    with Running(ServePlan(server_places)) as server:
         transport = httpx.HTTPTransport(verify=PLAIN, uds=str(server.places.socket))
         with httpx.Client(transport=transport, base_url="http://localhost") as client:
             assert client.get("/health").status_code == 200
@@ -124,7 +124,7 @@ def test_a_lock_file_that_is_a_link_is_refused(server_places: Places) -> None:
     """Nothing of ours lies behind a link."""
     server_places.state.mkdir(mode=0o700)
     server_places.serving.symlink_to(server_places.state / "elsewhere")
-    with pytest.raises(ServerError, match=r"serve\.lock"), Running(Plan(server_places)):
+    with pytest.raises(ServerError, match=r"serve\.lock"), Running(ServePlan(server_places)):
         pass
 
 
@@ -132,7 +132,7 @@ def test_a_state_folder_open_to_others_is_refused(server_places: Places) -> None
     """What lies in it could be changed by them."""
     server_places.state.mkdir(mode=0o755)
     server_places.state.chmod(0o755)
-    with pytest.raises(ConfigError, match="open to other users"), Running(Plan(server_places)):
+    with pytest.raises(ConfigError, match="open to other users"), Running(ServePlan(server_places)):
         pass
 
 
@@ -153,5 +153,5 @@ def test_a_start_that_fails_is_told_to_whoever_started_it(server_places: Places)
     """A server in a thread fails before the thread begins."""
     server_places.state.mkdir(mode=0o700)
     server_places.database.mkdir()
-    with pytest.raises(ServerError), Running(Plan(server_places)):
+    with pytest.raises(ServerError), Running(ServePlan(server_places)):
         pass

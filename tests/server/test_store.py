@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from molecule_approve.server.rows import StoreError
 from molecule_approve.server.store import Store
+from molecule_approve.server.values import StoreError
 
 
 def test_the_file_and_what_lies_beside_it_are_private(tmp_path: Path) -> None:

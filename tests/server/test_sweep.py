@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from molecule_approve.server import credentials
 from molecule_approve.server.api import Api
 from molecule_approve.server.app import entrances
-from molecule_approve.server.desk import Desk as DeskRoutes
+from molecule_approve.server.inbox import InboxApi as DeskRoutes
+from molecule_approve.server.limits import Limits
 from molecule_approve.server.pages import Pages
-from molecule_approve.server.run import Plan, Running
-from molecule_approve.server.settings import Settings
+from molecule_approve.server.run import Running, ServePlan
 from tests.server.desk import PATIENCE, Desk, desk_of
 
 if TYPE_CHECKING:
-    from molecule_approve.places import Places
+    from molecule_approve.paths import Places
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 
@@ -117,7 +117,7 @@ def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places:
     """By their own methods alone; what is refused, and every GET, changes nothing; there is no fault among the answers."""
     listed = {(route.method, route.path) for route in entrances(*_unborn())} | {("GET", "/openapi.json")}
     assert set(ALLOWED) == listed
-    plan = Plan(server_places, settings=replace(Settings(), strangers=1_000_000, failed_logins=1_000_000))
+    plan = ServePlan(server_places, settings=replace(Limits(), strangers=1_000_000, failed_logins=1_000_000))
     with Running(plan) as server, desk_of(server) as desk:
         netloc = server.url.removeprefix("http://")
         with closing(HTTPConnection(netloc, timeout=PATIENCE)) as connection:

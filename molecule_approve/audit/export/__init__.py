@@ -1,0 +1,1 @@
+"""One request's records with what proves them, to be checked on any machine."""

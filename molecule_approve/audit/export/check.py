@@ -1,0 +1,342 @@
+"""Pure: checking an export of one request's records, on whatever machine, and saying what is proved by what.
+
+The document is believed in nothing: whoever made it may have made all of it up. What it can prove by itself is only that
+its records fit together. A head that is known from elsewhere (the platform's context, a CI job's log) or the seal's key
+proves that they are the log's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from molecule_approve.audit.chain import START, Link, link_of
+from molecule_approve.audit.record import RecordAction, RecordOutcome, decode
+from molecule_approve.audit.seal import Keys, SealKey, is_sealed
+
+from .parse import FORMAT, LARGEST, VERSION, Claim, Mark, NotAnExportError, Recorded, read
+
+__all__ = ["FORMAT", "LARGEST", "VERSION", "ExportReport", "ForeignHead", "check"]
+
+FAULTS_KEPT = 20
+"""Faults that are told; all are counted."""
+
+
+class ForeignHead(NamedTuple):
+    """A head that is known from elsewhere, and the records that it proves; none where it was not met."""
+
+    seq: int
+    hash: str
+    proves: tuple[int, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether it proves anything."""
+        return bool(self.proves)
+
+
+class ExportReport(NamedTuple):
+    """What checking an export came to. Texts from the document stand in it as they are: make them visible.
+
+    Attributes:
+        whole: whether nothing was found to be wrong, and every expected head proves a record.
+        faults: what is wrong, the first :data:`FAULTS_KEPT`.
+        fault_count: how much is wrong.
+        log_id, trace_id: what the document is about; empty where it cannot be read.
+        records: numbers of the records, in their order.
+        outcomes: their outcomes, beside them.
+        complete: whether it holds all lines up to the head.
+        head: the log's head when it was exported, as the document says.
+        expected: the heads that were given, and what each proves.
+        sealed: numbers of the records that carry a seal.
+        seal_checked: numbers of those whose seal holds under a key that was given.
+        said: all of this in sentences, the verdict first.
+
+    """
+
+    whole: bool
+    faults: tuple[str, ...]
+    fault_count: int
+    log_id: str = ""
+    trace_id: str = ""
+    records: tuple[int, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    complete: bool = False
+    head: Mark | None = None
+    expected: tuple[ForeignHead, ...] = ()
+    sealed: tuple[int, ...] = ()
+    seal_checked: tuple[int, ...] = ()
+    said: tuple[str, ...] = ()
+
+
+def check(document: bytes, keys: Sequence[SealKey] = (), expected: Sequence[tuple[int, str]] = ()) -> ExportReport:
+    """Check an export.
+
+    Args:
+        document: the file's bytes, whatever they are.
+        keys: keys of the log's seals, if there are any.
+        expected: numbers and hashes of records that are known from elsewhere; each has to prove a record.
+
+    """
+    try:
+        claim = read(document)
+    except NotAnExportError as exc:
+        fault = str(exc)
+        return ExportReport(whole=False, faults=(fault,), fault_count=1, said=(f"not whole: {fault}",))
+    return _Check(claim, keys, expected).report()
+
+
+@dataclass(slots=True)
+class _Check:
+    """One export, and what was found out about it."""
+
+    claim: Claim
+    keys: Sequence[SealKey]
+    wanted: Sequence[tuple[int, str]]
+    faults: list[str] = field(default_factory=list)
+    fault_count: int = 0
+    lines: dict[int, tuple[bytes, Link]] = field(default_factory=dict)  # every line of the document, by its number
+    seal_checked: list[int] = field(default_factory=list)
+
+    def report(self) -> ExportReport:
+        self._check_records()
+        self._check_chain()
+        self._check_links()
+        self._check_marks()
+        self._check_seals()
+        expected = tuple(self._meet(seq, digest) for seq, digest in self.wanted)
+        claim = self.claim
+        numbers = tuple(record.seq for record in claim.records)
+        found = ExportReport(
+            whole=self.fault_count == 0,
+            faults=tuple(self.faults),
+            fault_count=self.fault_count,
+            log_id=claim.log_id,
+            trace_id=claim.trace_id,
+            records=numbers,
+            outcomes=tuple(_outcome(record.line) for record in claim.records),
+            complete=claim.chain is not None,
+            head=claim.head,
+            expected=expected,
+            sealed=tuple(record.seq for record in claim.records if is_sealed(record.line)),
+            seal_checked=tuple(seq for seq in self.seal_checked if seq in numbers),
+        )
+        return found._replace(said=tuple(_sentences(found, claim)))
+
+    def _wrong(self, fault: str) -> None:
+        self.fault_count += 1
+        if len(self.faults) < FAULTS_KEPT:
+            self.faults.append(fault)
+
+    # --- the records, each by itself ---------------------------------------------------------------------------------------
+
+    def _check_records(self) -> None:
+        last = 0
+        for record in self.claim.records:
+            if record.seq <= last:
+                self._wrong(f"record {record.seq} stands after record {last}")
+            last = record.seq
+            link = self._taken(record.line, f"record {record.seq}")
+            if link is None:
+                continue
+            if link.seq != record.seq:
+                self._wrong(f"record {record.seq}: its line says that it is record {link.seq}")
+            if link.hash != record.hash:
+                self._wrong(f"record {record.seq}: expected SHA-256 {record.hash}, found {link.hash}")
+            if _trace(record.line) != self.claim.trace_id:
+                self._wrong(f"record {record.seq} is of another request")
+            self._check_neighbours(record, link)
+
+    def _taken(self, line: bytes, name: str) -> Link | None:
+        """The link of a line of this log, which is kept under its number; None, and a fault, for any other."""
+        link = None if b"\n" in line else link_of(line)
+        if link is None:
+            self._wrong(f"{name}: its line is no chained record")
+        elif link.log_id != self.claim.log_id:
+            self._wrong(f"{name}: its line is of another log")
+        elif self.lines.setdefault(link.seq, (line, link))[0] != line:
+            self._wrong(f"{name}: there are two lines of record {link.seq}")
+        else:
+            return link
+        return None
+
+    def _check_neighbours(self, record: Recorded, link: Link) -> None:
+        before, after = record.before, record.after
+        if before is not None and before.seq != link.seq - 1:
+            self._wrong(f"record {record.seq}: the record before it was {before.seq}")
+        if before is not None and before.hash != link.prev:
+            self._wrong(f"record {record.seq} follows SHA-256 {link.prev}, and the record before it had {before.hash}")
+        if link.seq == 1 and link.prev != START:
+            self._wrong("record 1 follows another one")
+        if after is None:
+            if record.seq < self.claim.head.seq:
+                self._wrong(f"record {record.seq}: the record after it is not told, and the log went on")
+        elif after.mark.seq != link.seq + 1:
+            self._wrong(f"record {record.seq}: the record after it was {after.mark.seq}")
+        elif after.prev != link.hash:
+            self._wrong(f"record {record.seq}: the record after it follows SHA-256 {after.prev}, found {link.hash}")
+
+    # --- the lines between, and what ties them -----------------------------------------------------------------------
+
+    def _check_chain(self) -> None:
+        chain = self.claim.chain
+        if chain is None:
+            return
+        numbers = []
+        for place, line in enumerate(chain, 1):
+            link = self._taken(line, f"line {place} of the chain")
+            if link is not None:
+                numbers.append(link.seq)
+        first, head = self.claim.records[0].seq, self.claim.head.seq
+        # Of numbers that are too many to be there, a range costs nothing, and a list of them all the memory.
+        if len(numbers) != head - first + 1 or any(seq != first + at for at, seq in enumerate(numbers)):
+            self._wrong(f"the chain is not that from record {first} to the head, record {head}")
+        known = {record.seq for record in self.claim.records}
+        for seq in numbers:
+            if seq not in known and _trace(self.lines[seq][0]) == self.claim.trace_id:
+                self._wrong(f"record {seq} is of this request, and stands in the chain alone")
+
+    def _check_links(self) -> None:
+        """Lines with consecutive numbers: the one names the other."""
+        for seq, (_, link) in sorted(self.lines.items()):
+            before = self.lines.get(seq - 1)
+            if before is not None and before[1].hash != link.prev:
+                self._wrong(f"record {seq - 1}: expected SHA-256 {link.prev}, as record {seq} says, found {before[1].hash}")
+
+    def _check_marks(self) -> None:
+        """One record has one hash, wherever it is named; and nothing comes after the head."""
+        known = {seq: link.hash for seq, (_, link) in self.lines.items()}
+        head = self.claim.head
+        for name, mark in _marks(self.claim):
+            if known.setdefault(mark.seq, mark.hash) != mark.hash:
+                self._wrong(f"{name}: record {mark.seq} had SHA-256 {mark.hash}; elsewhere it has {known[mark.seq]}")
+            if mark.seq > head.seq:
+                self._wrong(f"{name} is record {mark.seq}, which comes after the head, record {head.seq}")
+        remembered = self.claim.remembered
+        if remembered is not None and remembered.log_id != self.claim.log_id:
+            self._wrong("the remembered head is another log's")
+        begun = [Mark(one.seq, one.hash) for one in self.claim.records if _outcome(one.line) == RecordOutcome.INITIATED]
+        if begun != list(self.claim.audit_heads):
+            self._wrong("the heads that the platform was given are not told as the records tell them")
+
+    # --- seals -------------------------------------------------------------------------------------------------------------
+
+    def _check_seals(self) -> None:
+        sealed = sorted(seq for seq, (line, _) in self.lines.items() if is_sealed(line))
+        told = next((record.seq for record in self.claim.records if is_sealed(record.line)), None)
+        if self.claim.sealed_from != told:
+            self._wrong("the first sealed record is not the one that is told")
+        ours = [key for key in self.keys if key.log_id == self.claim.log_id]
+        if self.keys and not ours:
+            self._wrong("the seal keys that were given are of another log")
+        keys = Keys(ours) if ours else None
+        for seq, (line, _) in sorted(self.lines.items()):
+            asked = keys is not None and seq >= keys.first
+            if not is_sealed(line):
+                if asked or (sealed and seq > sealed[0]):
+                    self._wrong(f"record {seq} carries no seal")
+            elif keys is not None and asked:
+                self._check_seal(seq, line, keys)
+
+    def _check_seal(self, seq: int, line: bytes, keys: Keys) -> None:
+        if keys.hold(line, seq):
+            self.seal_checked.append(seq)
+        else:
+            self._wrong(f"record {seq}: its seal does not hold")
+
+    # --- heads from elsewhere ----------------------------------------------------------------------------------------
+
+    def _meet(self, seq: int, digest: str) -> ForeignHead:
+        """What an expected head proves: the record itself, and those from which the lines lead to it without a gap."""
+        line = self.lines.get(seq)
+        if line is None:
+            named = any(mark == (seq, digest) for _, mark in _marks(self.claim))
+            # A number and a hash are copied easily: only lines that lead there show that the records came before it.
+            self._wrong(
+                f"the expected record {seq} is named here, and no lines lead from the records to it (--complete gives them)"
+                if named
+                else f"the expected record {seq} is not here"
+            )
+            return ForeignHead(seq, digest, ())
+        if line[1].hash != digest:
+            self._wrong(f"record {seq}: expected SHA-256 {digest}, found {line[1].hash}")
+            return ForeignHead(seq, digest, ())
+        first = seq
+        while first - 1 in self.lines and self.lines[first - 1][1].hash == self.lines[first][1].prev:
+            first -= 1
+        return ForeignHead(seq, digest, tuple(record.seq for record in self.claim.records if first <= record.seq <= seq))
+
+
+def _marks(claim: Claim) -> Iterable[tuple[str, Mark]]:
+    """Every place of the document that names a record and its hash without its line."""
+    for record in claim.records:
+        if record.before is not None:
+            yield f"before record {record.seq}", record.before
+        if record.after is not None:
+            yield f"after record {record.seq}", record.after.mark
+    yield "the head", claim.head
+    if claim.remembered is not None:
+        yield "the remembered head", claim.remembered.mark
+    for mark in claim.audit_heads:
+        yield "the head that the platform was given", mark
+
+
+def _trace(line: bytes) -> object:
+    return (decode(line) or {}).get("trace_id")
+
+
+def _outcome(line: bytes) -> str:
+    fields = decode(line) or {}
+    seen = f" {fields.get('observed_outcome')}" if fields.get("action") == RecordAction.OBSERVE else ""
+    return f"{fields.get('outcome')}{seen}"[:40]
+
+
+# --- the words -----------------------------------------------------------------------------------------------------------
+
+
+def _sentences(report: ExportReport, claim: Claim) -> Iterable[str]:
+    numbers = _listed(report.records)
+    told = f"{numbers} of log {report.log_id}, of request {report.trace_id}"
+    if report.whole:
+        yield f"whole: {told}"
+    else:
+        yield f"not whole, at {report.fault_count} {'place' if report.fault_count == 1 else 'places'}: {told}"
+    yield from report.faults
+    yield "it says: " + ", ".join(f"{seq} {what}" for seq, what in zip(report.records, report.outcomes, strict=True))
+    if not report.whole:
+        yield "so it proves nothing: ask for another export"
+        return
+    yield from _proofs(report)
+    if not report.complete:
+        yield "not shown: whether these are all records of the request; --complete shows it, up to the head"
+    if not report.expected and not report.seal_checked:
+        yield from _advice(report, claim)
+
+
+def _proofs(report: ExportReport) -> Iterable[str]:
+    proved = {*report.seal_checked, *(seq for one in report.expected for seq in one.proves)}
+    for one in report.expected:
+        yield f"proved by the expected hash of record {one.seq}: {_listed(one.proves)} of the log, unchanged"
+    if report.seal_checked:
+        yield f"proved by the seal's key: {_listed(report.seal_checked)}, unchanged since the moment of writing"
+    if report.sealed and not report.seal_checked:
+        yield "the records are sealed; without the key the seals are not checked"
+    rest = tuple(seq for seq in report.records if seq not in proved)
+    if rest:
+        yield f"not proved: {_listed(rest)}; the hashes show only that the records fit together"
+
+
+def _advice(report: ExportReport, claim: Claim) -> Iterable[str]:
+    yield "whoever made this file could have made all of it up; compare it with what its maker cannot reach:"
+    for mark in claim.audit_heads:
+        yield f"the platform keeps {mark.seq}:{mark.hash} in this request's context (audit_head): --expect it from there"
+    if report.complete:
+        yield f"every head from record {report.records[-1]} to {claim.head.seq} will do: all lines between are here"
+    else:
+        yield "an export with --complete can be compared with later heads of the log, too"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:20])) + (", …" if len(numbers) > 20 else "")
+    return f"record {shown}" if len(numbers) == 1 else f"records {shown}"

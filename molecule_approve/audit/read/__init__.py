@@ -1,0 +1,1 @@
+"""Reading a log: forwards, backwards, through its archives, and as it grows."""

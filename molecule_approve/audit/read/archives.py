@@ -1,0 +1,335 @@
+"""The files that one log consists of: the live one and its archives, ours and logrotate's, in the order of their records.
+
+Which names are archives, and how they are opened, compressed ones too, stands here; how a full log becomes one is
+`rotation.py`'s business, and what stands in a line the chain's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Self
+
+from molecule_approve.audit import files
+from molecule_approve.audit.chain import Link, link_of
+from molecule_approve.errors import AuditError
+
+from . import lines, texts
+from .texts import Text, is_compressed
+
+_NUMBERS = r"(?:[.-]\d+)+"
+_MORE = r"(?:[.-]\d+|\.(?:gz|xz|bz2|zst))*"  # a pattern over the whole folder rotates archives again, and compresses them
+
+BEGINNING = 16 * 1024 * 1024
+"""Bytes in which a file's first record is looked for; other tools may have written before us, but there must be an end."""
+
+ATTEMPTS = 10
+"""How often the folder is looked at again because somebody renamed files in that very moment."""
+
+Identity = tuple[int, int]
+"""Device and inode: the file, whatever it is called."""
+
+
+class LogFile(NamedTuple):
+    """One file of a log.
+
+    Attributes:
+        path: its name when it was found.
+        first: its first chained line; None where it has none, or not in its first :data:`BEGINNING` bytes.
+        identity: device and inode.
+        live: whether it is the one that is written to.
+
+    """
+
+    path: Path
+    first: Link | None
+    identity: Identity
+    live: bool
+
+
+class Unreadable(NamedTuple):
+    """A file that has an archive's name and cannot be read, and why."""
+
+    path: Path
+    reason: str
+
+
+class Snapshot:
+    """The files of a log as they are at one moment; a rotation afterwards changes nothing for who holds it.
+
+    Attributes:
+        pieces: the files, the oldest records first; the live one, where there is one, is the last of its log.
+        unreadable: archives that cannot be read.
+
+    Raises:
+        AuditError: the live file, or the folder, cannot be read.
+
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._live: int | None = None
+        try:
+            # The live file first: what is rotated from now on is behind this handle, whatever it is called then.
+            self._live = _opened_or_none(log)
+            self.pieces, self.unreadable = self._found()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the live file."""
+        if self._live is not None:
+            os.close(self._live)
+            self._live = None
+
+    @contextmanager
+    def reading(self, piece: LogFile) -> Iterator[Text]:
+        """The file's text, to be read at any place.
+
+        Raises:
+            AuditError: it was removed meanwhile, or cannot be read, or not be unpacked.
+
+        """
+        if piece.live and self._live is not None:
+            yield self._live
+            return
+        path, handle = self._opened(piece)
+        with _closing(handle):
+            yield texts.whole(path, handle)
+
+    @contextmanager
+    def streaming(self, piece: LogFile) -> Iterator[BinaryIO]:
+        """The same, to be read once, from its beginning. Whether a compressed file is damaged is known only at its end.
+
+        Raises:
+            AuditError: as above.
+
+        """
+        if piece.live and self._live is not None:
+            yield texts.file(self._live)
+            return
+        path, handle = self._opened(piece)
+        with _closing(handle), texts.unpacking(path, handle) as file:
+            yield file
+
+    def backwards(self, *, live: bool = True) -> Iterator[bytes]:
+        """All whole lines without their newlines, the newest first; on demand without the live file's.
+
+        Raises:
+            AuditError, OSError: a file cannot be read.
+
+        """
+        for piece in reversed(self.pieces):
+            if piece.live and not live:
+                continue
+            with self.reading(piece) as text:
+                for _, line in lines.backwards(text, lines.finished_end(text, texts.size(text))):
+                    yield line
+
+    def forwards(self) -> Iterator[tuple[LogFile, bytes]]:
+        """All lines with the newlines that they have, the oldest first.
+
+        Raises:
+            AuditError, OSError: a file cannot be read.
+
+        """
+        for piece in self.pieces:
+            with self.streaming(piece) as file:
+                for line in lines.forwards(file):
+                    yield piece, line
+
+    def _opened(self, piece: LogFile) -> tuple[Path, int]:
+        """The file, wherever it is now, and its handle: logrotate gives new names, and compresses."""
+        now = piece
+        while True:
+            handle = _opened_or_none(now.path)
+            if handle is not None and identity_of(os.fstat(handle)) == now.identity:
+                return now.path, handle
+            if handle is not None:
+                os.close(handle)
+            now = self._now(piece)
+
+    def _now(self, piece: LogFile) -> LogFile:
+        for other in self._found()[0]:
+            if other.identity == piece.identity or (piece.first is not None and other.first == piece.first):
+                return other
+        raise AuditError(f"the audit log's archive {piece.path} was removed while it was read", hint="try again")
+
+    def _found(self) -> tuple[tuple[LogFile, ...], tuple[Unreadable, ...]]:
+        for _ in range(ATTEMPTS):
+            listed = _listed(self._log)
+            found = [_piece(path) for path in sorted(listed)]
+            # Where logrotate renames meanwhile, a file can be met under no name at all.
+            if all(isinstance(one, Unreadable) or (one and one.identity == listed[one.path]) for one in found):
+                break
+        pieces = [one for one in found if isinstance(one, LogFile)]
+        if self._live is not None:
+            live = LogFile(self._log, first_link(self._live), identity_of(os.fstat(self._live)), live=True)
+            if not files.is_named(self._live, self._log):
+                # It was rotated in this moment, and perhaps others after it: those are newer than what is called live here.
+                pieces = [piece for piece in pieces if not _is_newer(piece, live)]
+            pieces.insert(0, live)
+        one_each = {piece.identity: piece for piece in reversed(pieces)}
+        unreadable = tuple(one for one in found if isinstance(one, Unreadable))
+        return tuple(_in_order(_each_once([*reversed(one_each.values())]))), unreadable
+
+
+def names(log: Path) -> list[Path]:
+    """All that is called like an archive of this log: ours (``audit.jsonl.000000000001-000000012345``) and logrotate's
+    (``audit.jsonl.1``, ``audit.jsonl-20260427.gz``, and both before the suffix).
+
+    Raises:
+        AuditError: the folder cannot be read.
+
+    """  # noqa: D205 - the first sentence needs two lines
+    return sorted(_listed(log))
+
+
+def _listed(log: Path) -> dict[Path, Identity]:
+    """The archives' names, and what they mean at this moment."""
+    whole, stem, suffix = re.escape(log.name), re.escape(log.stem), re.escape(log.suffix)
+    pattern = re.compile(rf"(?:{whole}{_NUMBERS}|{stem}{_NUMBERS}{suffix}){_MORE}\Z", re.ASCII)
+    found = {}
+    try:
+        there = set(os.listdir(log.parent))  # noqa: PTH208 - texts are what is wanted
+        for name in there:
+            # What has a private folder beside it is a log of its own, whatever it is called.
+            if pattern.match(name) and name != log.name and not _is_log(name, there):
+                with suppress(FileNotFoundError):
+                    found[log.with_name(name)] = identity_of(log.with_name(name).lstat())
+    except FileNotFoundError:
+        return {}
+    except OSError as exc:
+        raise files.explained(exc, "read", log.parent) from exc
+    return found
+
+
+def _is_log(name: str, there: set[str]) -> bool:
+    beside = {files.lock_path(Path(name)).parent.name, files.former_path(Path(name), "lock").name}
+    return not there.isdisjoint(beside)
+
+
+def archive_name(log: Path, first: int, last: int) -> Path:
+    """The name of an archive of ours: it carries the numbers of its first and its last record."""
+    return log.with_name(f"{log.name}.{first:012d}-{last:012d}")
+
+
+def _opened_or_none(path: Path) -> int | None:
+    try:
+        return files.open_for_reading(path)
+    except AuditError as exc:
+        if isinstance(exc.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def identity_of(found: os.stat_result) -> Identity:
+    """Which file it is, whatever it is called."""
+    return found.st_dev, found.st_ino
+
+
+def _piece(path: Path) -> LogFile | Unreadable | None:
+    """The archive of that name; None where it has just got another one."""
+    try:
+        handle = _opened_or_none(path)
+        if handle is None:
+            return None
+        with _closing(handle), texts.unpacking(path, handle) as file:
+            return LogFile(path, _first_in(file), identity_of(os.fstat(handle)), live=False)
+    except AuditError as exc:
+        return Unreadable(path, exc.message)
+
+
+@contextmanager
+def text_of(path: Path) -> Iterator[Text]:
+    """The text of a file by itself, to be read at any place.
+
+    Raises:
+        AuditError: it cannot be read, or not be unpacked.
+
+    """
+    handle = files.open_for_reading(path)
+    with _closing(handle):
+        yield texts.whole(path, handle)
+
+
+@contextmanager
+def stream_of(path: Path) -> Iterator[BinaryIO]:
+    """The same, to be read once, from its beginning. Whether a compressed file is damaged is known only at its end.
+
+    Raises:
+        AuditError: as above.
+
+    """
+    handle = files.open_for_reading(path)
+    with _closing(handle), texts.unpacking(path, handle) as file:
+        yield file
+
+
+@contextmanager
+def _closing(handle: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def first_link(text: Text) -> Link | None:
+    """The first chained line of a file, if it stands in its first :data:`BEGINNING` bytes."""
+    return _first_in(texts.file(text))
+
+
+def _first_in(file: BinaryIO) -> Link | None:
+    left = BEGINNING
+    while left > 0:
+        line = file.readline(min(left, lines.LONGEST))
+        if not line:
+            break
+        left -= len(line)
+        link = link_of(line.rstrip(b"\n"))
+        if link is not None:
+            return link
+    return None
+
+
+def _is_newer(piece: LogFile, live: LogFile) -> bool:
+    first, last = live.first, piece.first
+    return first is not None and last is not None and last.log_id == first.log_id and last.seq > first.seq
+
+
+def _each_once(pieces: list[LogFile]) -> list[LogFile]:
+    """Without copies: of those that begin with the same record the live one, else the one that is not compressed."""
+    best: dict[Link | Identity, LogFile] = {}
+    for piece in sorted(pieces, key=lambda piece: (not piece.live, is_compressed(piece.path))):
+        best.setdefault(piece.first or piece.identity, piece)
+    return list(best.values())
+
+
+def _in_order(pieces: list[LogFile]) -> list[LogFile]:
+    """By record; a file without any, and another log, by the time of its last change."""
+    changed = {piece: _changed(piece) for piece in pieces}
+    pieces = sorted(pieces, key=lambda piece: (piece.live, changed[piece]))
+    newest = {piece.first.log_id: place for place, piece in enumerate(pieces) if piece.first is not None}
+    places, place = {}, (0, 0)
+    for piece in pieces:
+        if piece.first is not None:
+            place = (newest[piece.first.log_id], piece.first.seq)
+        places[piece] = place
+    return sorted(pieces, key=lambda piece: (piece.live, places[piece]))
+
+
+def _changed(piece: LogFile) -> int:
+    try:
+        return piece.path.lstat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,1 @@
+"""What a log's records say together: one request's story, and figures about all."""

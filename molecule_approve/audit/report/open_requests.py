@@ -1,0 +1,104 @@
+"""Pure: requests that were begun and have no ending: a question that stands, or a program that was killed. No fault.
+
+Who asked without waiting is told apart: there nothing more was to come. Only the bytes of chained lines are looked at, and
+nothing is parsed: our lines hold these fields in just this order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from heapq import nsmallest
+from typing import NamedTuple
+
+from molecule_approve.audit.chain import link_of
+from molecule_approve.audit.record import ENDINGS, RecordOutcome
+
+NAMED = 100
+"""Open requests of each kind that are named one by one; all are counted."""
+
+_BEGINNINGS = frozenset({RecordOutcome.INITIATED, RecordOutcome.REQUESTED, RecordOutcome.RESUMED})
+_BEGIN = frozenset(word.encode() for word in _BEGINNINGS)
+_END = frozenset(word.encode() for word in ENDINGS)
+_SEEN = RecordOutcome.OBSERVED.encode()  # no ending of an attempt; but the request has one
+
+# Inside a JSON string each quote has a backslash before it, so these can only be fields; and our extras come after them.
+_ACTION = b'"action":"approve","resource":"'
+_NO_WAIT = b',"wait":false,"log_id":"'  # the last of the extras; within another field a brace would follow
+_OUTCOME = re.compile(rb'","outcome":"([a-z]+)","trace_id":"([^"\\]+)"')
+
+
+class Begun(NamedTuple):
+    """The number of the record that began a request last, and whether somebody waited from then on."""
+
+    seq: int
+    awaited: bool
+
+
+class Ends(NamedTuple):
+    """What a stretch of lines begins and ends.
+
+    Attributes:
+        opened: what was begun and not ended after that, by trace ids as they stand in the line.
+        ended: trace ids of what was ended, or seen to have ended.
+
+    """
+
+    opened: dict[bytes, Begun]
+    ended: frozenset[bytes]
+
+
+class Open(NamedTuple):
+    """A request without an ending: its trace id, and the number of the record that began it last."""
+
+    trace_id: str
+    seq: int
+
+
+class Counted(NamedTuple):
+    """How many there are, and those that were begun first, at most :data:`NAMED`."""
+
+    total: int
+    first: tuple[Open, ...]
+
+
+def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
+    """What these lines begin and end; those at the places in ``others`` are not chained, and say nothing."""
+    begun: dict[bytes, int] = {}
+    ended: set[bytes] = set()
+    search = _OUTCOME.search
+    for place, line in enumerate(lines):
+        found = search(line)
+        if found is None or place in others:
+            continue
+        outcome, trace = found.groups()
+        if outcome in _BEGIN:
+            begun[trace] = place
+        elif outcome == _SEEN or (outcome in _END and _ACTION in line):  # `rbac.deny` was denied as well, and ends nothing
+            ended.add(trace)
+            begun.pop(trace, None)
+    return Ends({trace: _begun(lines[place]) for trace, place in begun.items()}, frozenset(ended))
+
+
+class Unended:
+    """The requests without an ending, over all stretches in their order."""
+
+    def __init__(self) -> None:
+        self._open: dict[bytes, Begun] = {}
+
+    def add(self, ends: Ends) -> None:
+        """The next stretch."""
+        for trace in self._open.keys() & ends.ended:
+            del self._open[trace]
+        self._open.update(ends.opened)
+
+    def counted(self, *, awaited: bool) -> Counted:
+        """Those for which somebody waited, or those for which nobody did."""
+        found = [(begun.seq, trace) for trace, begun in self._open.items() if begun.awaited is awaited]
+        oldest = (Open(trace.decode("utf-8", "replace"), seq) for seq, trace in nsmallest(NAMED, found))
+        return Counted(len(found), tuple(oldest))
+
+
+def _begun(line: bytes) -> Begun:
+    link = link_of(line)
+    return Begun(link.seq if link else 0, awaited=_NO_WAIT not in line)  # a chained line has a number

@@ -1,0 +1,328 @@
+"""Pure: what a log's records come to: requests by outcome, approver and workspace, and how long decisions took.
+
+A request is counted once, by its trace, in the period in which it began; what came of it later counts there, too, also
+where no attempt of it recorded that and it was seen afterwards. Only chained records are counted, and whether their chain
+holds is `audit verify`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import ceil, isfinite
+from typing import TYPE_CHECKING, NamedTuple
+
+from molecule_approve.audit.chain import LONGEST
+from molecule_approve.audit.record import ENDINGS, EventType, RecordAction, RecordOutcome, decode, moment
+
+from .story import BEGINNINGS, DECISIONS
+
+if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue
+
+OPEN = "open"
+"""The outcome of a request that nothing ended yet."""
+
+NOT_AWAITED = "not_awaited"
+"""The outcome of a request that was asked without waiting, and that nobody has waited for since."""
+
+NOT_PERMITTED = "not_permitted"
+"""The outcome of a request that the roles did not let be asked."""
+
+OUTCOMES = (
+    RecordOutcome.GRANTED,
+    RecordOutcome.DENIED,
+    RecordOutcome.TIMEOUT,
+    RecordOutcome.WITHDRAWN,
+    RecordOutcome.FAILURE,
+    NOT_PERMITTED,
+    NOT_AWAITED,
+    OPEN,
+)
+"""What can come of a request, in the order in which it is told."""
+
+BOUNDS = (10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0)
+"""Seconds at which the histogram's steps end; the last step has no end."""
+
+_HASH = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class ApproverStatistics(NamedTuple):
+    """What one name decided.
+
+    Attributes:
+        name: as the records have it.
+        verified: whether the name came from the approver's own credential.
+        granted, denied: how many requests.
+
+    """
+
+    name: str
+    verified: bool
+    granted: int
+    denied: int
+
+
+class Workspace(NamedTuple):
+    """What one workspace asked: how many requests, and what came of them."""
+
+    id: str
+    requests: int
+    outcomes: Mapping[str, int]
+
+
+class Waits(NamedTuple):
+    """How long decisions took, in seconds; percentiles are values that were met.
+
+    Attributes:
+        decisions: how many decisions' time is known.
+        minimum, median, p90, p99, maximum: seconds.
+        steps: how many lie below each of :data:`BOUNDS` and not below the one before; one more for the rest.
+
+    """
+
+    decisions: int
+    minimum: float
+    median: float
+    p90: float
+    p99: float
+    maximum: float
+    steps: tuple[int, ...]
+
+
+class Statistics(NamedTuple):
+    """What the records of a period come to.
+
+    Attributes:
+        requests: how many began in the period.
+        outcomes: what came of them, every one of :data:`OUTCOMES`.
+        approvers: who decided, the busiest first.
+        workspaces: who asked, the busiest first.
+        waits: how long decisions took; None where that is known of none.
+        transports: how the decisions came.
+        undelivered: approvals that stand in the log and could not be told.
+        records: chained lines, each once, of the period or not.
+        unvouched: lines that nothing vouches for; nothing in them is counted.
+        undated: requests without a readable time, which are in no period.
+        first, last: the time of the first and of the last request that was counted.
+
+    """
+
+    requests: int
+    outcomes: Mapping[str, int]
+    approvers: Sequence[ApproverStatistics]
+    workspaces: Sequence[Workspace]
+    waits: Waits | None
+    transports: Mapping[str, int]
+    undelivered: int
+    records: int
+    unvouched: int
+    undated: int
+    first: datetime | None
+    last: datetime | None
+
+
+def statistics(lines: Iterable[bytes], since: datetime | None = None, until: datetime | None = None) -> Statistics:
+    """Count a log, given line by line with the newlines that are there, the oldest first.
+
+    The period reaches from ``since``, included, to ``until``, left out. The memory that is needed grows with the number of
+    requests, by about half a kilobyte each.
+    """
+    walk = _RequestCount()
+    for line in lines:
+        walk.take(line)
+    return _counted(walk, since, until)
+
+
+@dataclass(slots=True)
+class _Request:
+    """What is known of one request so far."""
+
+    workspace: str
+    began: datetime | None
+    beginnings: int = 0
+    outcome: str = OPEN
+    approver: tuple[str, bool] | None = None
+    transport: str = ""
+    waited: float | None = None
+    undelivered: bool = False
+    seen: _Seen | None = None
+
+    def settle(self) -> None:
+        """Count it by the ending that was seen, where none was recorded."""
+        if self.seen is not None and self.outcome in (OPEN, NOT_AWAITED):
+            self.outcome, self.approver, self.waited = self.seen
+
+
+class _Seen(NamedTuple):
+    """What an observation tells: the ending, who decided, and after how many seconds."""
+
+    outcome: str
+    approver: tuple[str, bool] | None
+    waited: float | None
+
+
+@dataclass(slots=True)
+class _RequestCount:
+    """One pass over a log."""
+
+    records: int = 0
+    unvouched: int = 0
+    requests: dict[str, _Request] = field(default_factory=dict)
+    last: tuple[str, int] | None = None
+
+    def take(self, line: bytes) -> None:
+        fields = decode(line) if b'"prev"' in line else None
+        place = None if fields is None else place_of(line, fields)
+        if fields is None or place is None:
+            self.unvouched += 1
+        elif place != self.last:  # the same once more: written on both sides of a rotation by somebody else
+            self.last = place
+            self.records += 1
+            self._count(fields)
+
+    def _count(self, fields: Mapping[str, JsonValue]) -> None:
+        event, action, trace = fields.get("event_type"), fields.get("action"), fields.get("trace_id")
+        if not isinstance(trace, str) or event not in (EventType.APPROVAL, EventType.RBAC):
+            return
+        if action == RecordAction.DELIVER:
+            if trace in self.requests:
+                self.requests[trace].undelivered = True
+        elif action == RecordAction.OBSERVE:
+            if trace in self.requests and fields.get("observed_outcome") in ENDINGS:
+                self.requests[trace].seen = _seen(self.requests[trace], fields)
+        elif action in (RecordAction.APPROVE, RecordAction.RBAC_DENY):
+            found = self.requests.get(trace)
+            if found is None:
+                found = self.requests[trace] = _Request(_text(fields, "workspace_id"), moment(fields.get("timestamp")))
+            if action == RecordAction.RBAC_DENY:
+                found.outcome = NOT_PERMITTED
+            else:
+                _happened(found, fields, _text(fields, "outcome"))
+
+
+def place_of(line: bytes, fields: Mapping[str, JsonValue]) -> tuple[str, int] | None:
+    """Log and number of a chained line with its newline; None for one that is not. The rule is ``chain.link_of``'s.
+
+    That would parse the line once more, and hash it, for every line of the log.
+    """
+    log_id, seq, prev = fields.get("log_id"), fields.get("seq"), fields.get("prev")
+    if not line.startswith(b"{") or not line.endswith(b"\n") or len(line) - 1 > LONGEST:
+        return None
+    if not isinstance(log_id, str) or type(seq) is not int or seq < 1 or not isinstance(prev, str) or not _HASH.match(prev):
+        return None
+    return log_id, seq
+
+
+def _happened(request: _Request, fields: Mapping[str, JsonValue], outcome: str) -> None:
+    """A record of a request; nothing that comes after a decision unsays it."""
+    if request.outcome in DECISIONS:
+        return
+    if outcome in BEGINNINGS:
+        request.beginnings += 1
+        request.outcome = OPEN
+    elif outcome in ENDINGS:
+        request.outcome = outcome
+    elif outcome == RecordOutcome.REQUESTED and fields.get("wait") is False:
+        request.outcome = NOT_AWAITED
+    if outcome in DECISIONS:
+        request.approver = _approver(fields)
+        request.transport = _text(fields, "transport")
+        request.waited = _waited(request, fields)
+
+
+def _seen(request: _Request, fields: Mapping[str, JsonValue]) -> _Seen:
+    """The record's own time says nothing of the decision's: it was seen later."""
+    outcome = _text(fields, "observed_outcome")
+    if outcome not in DECISIONS:
+        return _Seen(outcome, None, None)
+    return _Seen(outcome, _approver(fields), _since_begun(request, moment(fields.get("decided_at"))))
+
+
+def _approver(fields: Mapping[str, JsonValue]) -> tuple[str, bool]:
+    return _text(fields, "decided_by") or _text(fields, "actor"), fields.get("decided_by_verified") is True
+
+
+def _waited(request: _Request, fields: Mapping[str, JsonValue]) -> float | None:
+    """Seconds from the question to the decision.
+
+    Who asked and waited measured them, by a clock that does not jump. Where somebody came back for the answer, only the
+    times in the records tell; when they contradict each other, nothing is known.
+    """
+    measured = fields.get("waited_seconds")
+    if request.beginnings == 1 and isinstance(measured, float) and isfinite(measured) and measured >= 0:
+        return measured
+    return _since_begun(request, moment(fields.get("decided_at")) or moment(fields.get("timestamp")))
+
+
+def _since_begun(request: _Request, decided: datetime | None) -> float | None:
+    if request.beginnings == 0 or request.began is None or decided is None:
+        return None
+    seconds = (decided - request.began).total_seconds()
+    return seconds if seconds >= 0 else None
+
+
+def _text(fields: Mapping[str, JsonValue], name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _counted(walk: _RequestCount, since: datetime | None, until: datetime | None) -> Statistics:
+    for one in walk.requests.values():
+        one.settle()
+    whole = since is None and until is None
+    chosen = [one for one in walk.requests.values() if whole or _within(one.began, since, until)]
+    outcomes = Counter(one.outcome for one in chosen)
+    times = [one.began for one in chosen if one.began is not None]
+    return Statistics(
+        requests=len(chosen),
+        outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
+        approvers=_approvers(chosen),
+        workspaces=_workspaces(chosen),
+        waits=_waits(sorted(array("d", (one.waited for one in chosen if one.waited is not None)))),
+        transports=dict(Counter(one.transport for one in chosen if one.transport).most_common()),
+        undelivered=sum(one.undelivered for one in chosen),
+        records=walk.records,
+        unvouched=walk.unvouched,
+        undated=sum(one.began is None for one in walk.requests.values()),
+        first=min(times, default=None),
+        last=max(times, default=None),
+    )
+
+
+def _within(began: datetime | None, since: datetime | None, until: datetime | None) -> bool:
+    return began is not None and (since is None or began >= since) and (until is None or began < until)
+
+
+def _approvers(requests: Iterable[_Request]) -> list[ApproverStatistics]:
+    decided = Counter((one.approver, one.outcome) for one in requests if one.approver is not None)
+    found = [
+        ApproverStatistics(*who, decided[who, RecordOutcome.GRANTED], decided[who, RecordOutcome.DENIED])
+        for who in {who for who, _ in decided}
+    ]
+    return sorted(found, key=lambda one: (-one.granted - one.denied, one.name, one.verified))
+
+
+def _workspaces(requests: Iterable[_Request]) -> list[Workspace]:
+    asked: dict[str, Counter[str]] = {}
+    for one in requests:
+        asked.setdefault(one.workspace, Counter())[one.outcome] += 1
+    found = [Workspace(name, count.total(), {word: count[word] for word in OUTCOMES}) for name, count in asked.items()]
+    return sorted(found, key=lambda one: (-one.requests, one.id))
+
+
+def _waits(seconds: Sequence[float]) -> Waits | None:
+    """The sums of sorted times; a percentile is the least value that so many do not exceed (nearest rank)."""
+    if not seconds:
+        return None
+    count = len(seconds)
+    median, p90, p99 = (seconds[ceil(share * count / 100) - 1] for share in (50, 90, 99))
+    steps = [0] * (len(BOUNDS) + 1)
+    for value in seconds:
+        steps[bisect_right(BOUNDS, value)] += 1
+    return Waits(count, seconds[0], median, p90, p99, seconds[-1], tuple(steps))

@@ -1,0 +1,277 @@
+"""The proof of a log on the disk: its files read, examined in several processes where that is worth it, and put together.
+
+What is examined is `chain.py`'s business, what it comes to `proof.py`'s.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+
+from molecule_approve.audit import files, sealing
+from molecule_approve.audit.chain import LONGEST, Stretch, examine
+from molecule_approve.audit.read import archives, texts
+from molecule_approve.audit.read.archives import LogFile, Unreadable
+from molecule_approve.audit.report.open_requests import Counted, Ends, Unended, ends_in
+from molecule_approve.audit.seal import Keys, SealKey
+from molecule_approve.errors import AuditError
+
+from . import parallel
+from .report import ExpectedHead, Proof, Report, Source
+
+if TYPE_CHECKING:
+    from molecule_approve.audit.read.texts import Text
+
+BLOCK = 512 << 10
+"""Bytes that are read and examined at once."""
+
+PART = 4 << 20
+"""Bytes that one process takes on at once."""
+
+LARGE = 8 << 20
+"""Bytes from which on several processes are worth it."""
+
+OnProgress = Callable[[int, int], None]
+"""Is told how many bytes are done, and of how many."""
+
+
+class VerifyOptions(NamedTuple):
+    """What the log has to meet, besides its own chain.
+
+    Attributes:
+        expected: heads that are known from elsewhere.
+        keys: seal keys of this log.
+        begins: the first record that is asked for: those before it were removed on purpose.
+
+    """
+
+    expected: Sequence[ExpectedHead] = ()
+    keys: Sequence[SealKey] = ()
+    begins: int = 1
+
+
+class Proved(NamedTuple):
+    """What came of it.
+
+    Attributes:
+        report: what the chain and the heads show.
+        compressed: names of the files that are compressed.
+        unreadable: archives that could not be checked.
+        checked_from: the first record whose seal was checked; None without a key.
+        open: requests without an ending.
+        not_awaited: those of them that were asked without waiting, which are not counted among the others.
+
+    """
+
+    report: Report
+    compressed: frozenset[str]
+    unreadable: tuple[Unreadable, ...]
+    checked_from: int | None
+    open: Counted
+    not_awaited: Counted
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything could be checked, and every record is exactly what was written."""
+        return self.report.whole and not self.unreadable
+
+
+def log(path: Path, terms: VerifyOptions = VerifyOptions(), watch: OnProgress = lambda _done, _all: None) -> Proved:  # noqa: B008 - immutable
+    """Check a whole log, with all its archives, against its chain and what is remembered beside it.
+
+    Raises:
+        AuditError: there is no log and never was one, or the live file or the folder cannot be read, or a key is another
+            log's.
+
+    """
+    heads = [*_remembered(path), *terms.expected]  # first: the log may grow meanwhile, and must not seem to be behind
+    with archives.Snapshot(path) as snapshot:
+        if not (snapshot.pieces or snapshot.unreadable or heads):
+            os.close(files.open_for_reading(path))  # says that it is not there
+        return _prove(snapshot, Proof(heads, begins=terms.begins), terms, watch, snapshot.unreadable)
+
+
+def file(path: Path, terms: VerifyOptions = VerifyOptions(), watch: OnProgress = lambda _done, _all: None) -> Proved:  # noqa: B008 - immutable
+    """Check one file by itself, wherever its records begin: an archive that was copied elsewhere, compressed or not.
+
+    Raises:
+        AuditError: it cannot be read, or a key is another log's.
+
+    """
+    return _prove(_OneFile(path), Proof(terms.expected, begins=None), terms, watch, ())
+
+
+class _Files(Protocol):
+    @property
+    def pieces(self) -> tuple[LogFile, ...]: ...
+
+    def reading(self, piece: LogFile) -> AbstractContextManager[Text]: ...
+
+    def streaming(self, piece: LogFile) -> AbstractContextManager[BinaryIO]: ...
+
+
+class _OneFile:
+    """A file by itself, in the manner of a snapshot."""
+
+    def __init__(self, path: Path) -> None:
+        self.pieces = (LogFile(path, None, (0, 0), live=True),)
+
+    def reading(self, piece: LogFile) -> AbstractContextManager[Text]:
+        return archives.text_of(piece.path)
+
+    def streaming(self, piece: LogFile) -> AbstractContextManager[BinaryIO]:
+        return archives.stream_of(piece.path)
+
+
+class _Part(NamedTuple):
+    """Whole lines of one file, and how many bytes of work they are; an end of -1 is the end of what is unpacked."""
+
+    piece: LogFile
+    start: int
+    end: int
+    weight: int
+
+
+class _PartResult(NamedTuple):
+    """What a part came to; ``trouble`` says why it could not be read to its end."""
+
+    stretches: list[tuple[Stretch, Ends]]
+    trouble: str
+
+
+def _remembered(path: Path) -> list[ExpectedHead]:
+    memory = files.recall(path)
+    heads = [] if memory is None else [memory.head]
+    with suppress(AuditError):  # the key's file is the writer's alone; who only reads the log does not need it
+        state = sealing.recall(path)
+        heads += [] if state is None or state.head.seq == 0 else [state.head]
+    return [ExpectedHead(head.seq, head.hash, head.log_id, Source.REMEMBERED) for head in dict.fromkeys(heads)]
+
+
+def _prove(found: _Files, proof: Proof, terms: VerifyOptions, watch: OnProgress, unreadable: Sequence[Unreadable]) -> Proved:
+    keys = Keys(terms.keys) if terms.keys else None
+    plan = [_parts(found, piece) for piece in found.pieces]
+    parts = [part for some in plan for part in some]
+    results = _results(found, parts, proof.watched, keys)
+    unended, troubles, done, total = Unended(), list(unreadable), 0, sum(part.weight for part in parts)
+    for piece, some in zip(found.pieces, plan, strict=True):
+        proof.begin(piece.path.name)
+        for part in some:
+            stretches, trouble = next(results)
+            if trouble and piece.live:
+                raise AuditError(trouble)
+            if trouble:
+                troubles.append(Unreadable(piece.path, trouble))
+            for stretch, ends in stretches:
+                proof.add(stretch)
+                unended.add(ends)
+            done += part.weight
+            watch(done, total)
+    report = proof.finish()
+    _check_keys(keys, report, found.pieces)
+    return Proved(
+        report=report,
+        compressed=frozenset(piece.path.name for piece in found.pieces if texts.is_compressed(piece.path)),
+        unreadable=tuple(dict(zip((one.path for one in troubles), troubles, strict=True)).values()),
+        checked_from=None if keys is None else keys.first,
+        open=unended.counted(awaited=True),
+        not_awaited=unended.counted(awaited=False),
+    )
+
+
+def _check_keys(keys: Keys | None, report: Report, pieces: Sequence[LogFile]) -> None:
+    if keys is None or report.head is None:
+        return
+    known = {report.head.log_id, *(piece.first.log_id for piece in pieces if piece.first is not None)}
+    if keys.log_id not in known:
+        raise AuditError(
+            f"the seal key belongs to log {keys.log_id}, and this is log {report.head.log_id}",
+            hint="give the key that `audit init --seal` printed for this log",
+        )
+
+
+def _parts(found: _Files, piece: LogFile) -> list[_Part]:
+    if texts.is_compressed(piece.path):
+        return [_Part(piece, 0, -1, PART)]
+    with found.reading(piece) as text:
+        return [_Part(piece, start, end, end - start) for start, end in _cut(text, texts.size(text))]
+
+
+def _cut(text: Text, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file's parts begin and end: at ends of lines."""
+    start = 0
+    while start < size:
+        end = _after_newline(text, start + PART - 1, size) if size - start > PART else size
+        yield start, end
+        start = end
+
+
+def _after_newline(text: Text, at: int, size: int) -> int:
+    """The offset just after the first newline from there on, or the file's size."""
+    while at < size and (block := texts.pread(text, 65_536, at)):
+        place = block.find(b"\n")
+        if place >= 0:
+            return at + place + 1
+        at += len(block)
+    return size
+
+
+def _results(found: _Files, parts: Sequence[_Part], watched: frozenset[int], keys: Keys | None) -> Iterator[_PartResult]:
+    def work(number: int) -> _PartResult:
+        return _examined(found, parts[number], watched, keys)
+
+    if sum(part.weight for part in parts) > LARGE and (processes := parallel.workers()) > 1:
+        return parallel.in_order(len(parts), work, processes)
+    return map(work, range(len(parts)))
+
+
+def _examined(found: _Files, part: _Part, watched: frozenset[int], keys: Keys | None) -> _PartResult:
+    stretches: list[tuple[Stretch, Ends]] = []
+    try:
+        for block in _blocks(_unpacked(found, part.piece) if part.end < 0 else _read(found, part)):
+            lines = block.split(b"\n")
+            unfinished = lines[-1] != b""
+            if not unfinished:
+                lines.pop()
+            stretch, others = examine(lines, watched, keys, unfinished=unfinished)
+            stretches.append((stretch, ends_in(lines, others)))
+    except AuditError as exc:
+        # What a damaged archive unpacks to need not be what was packed: nothing in it says anything about the log.
+        return _PartResult([] if part.end < 0 else stretches, exc.message)
+    except OSError as exc:
+        return _PartResult(stretches, files.explained(exc, "read", part.piece.path).message)
+    return _PartResult(stretches, "")
+
+
+def _unpacked(found: _Files, piece: LogFile) -> Iterator[bytes]:
+    with found.streaming(piece) as file:
+        yield from iter(lambda: file.read(BLOCK), b"")
+
+
+def _read(found: _Files, part: _Part) -> Iterator[bytes]:
+    with found.reading(part.piece) as text:
+        at = part.start
+        while at < part.end:
+            data = texts.pread(text, min(BLOCK, part.end - at), at)
+            if not data:
+                raise AuditError(f"the audit log {part.piece.path} shrank while it was read", hint="try again")
+            at += len(data)
+            yield data
+
+
+def _blocks(data: Iterable[bytes]) -> Iterator[bytes]:
+    """The same text in blocks of whole lines. A line that is too long to be ours becomes a short one."""
+    rest = b""
+    for more in data:
+        text = rest + more
+        cut = text.rfind(b"\n") + 1
+        rest = text[cut:]
+        if len(rest) > LONGEST:
+            rest = b"\0"  # what follows up to the newline must not look like a record
+        if cut:
+            yield text[:cut]
+    if rest:
+        yield rest

@@ -1,0 +1,1 @@
+"""The commands below ``audit``, and what they look like."""

@@ -1,0 +1,83 @@
+"""How far a long piece of work has come: one line at a terminal, which goes when the work is done; nothing elsewhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from molecule_approve.cli import output
+
+PATIENCE = 0.5
+"""Seconds that nobody needs to be told about."""
+
+EVERY = 0.1
+"""Seconds between two pictures."""
+
+_ERASE = "\r\x1b[K"  # ECMA-48: to the line's beginning, and erase it to its end
+
+
+class Meter:
+    """Draws how many bytes are done, and how fast.
+
+    Args:
+        clock: seconds.
+        doing: what the work is.
+
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, doing: str = "verifying") -> None:
+        self._clock = clock
+        self._doing = doing
+        self._started = clock()
+        self._next = self._started + PATIENCE
+        self._drawn = False
+
+    def tell(self, done: int, total: int) -> None:
+        """So many bytes are done, of so many."""
+        now = self._clock()
+        if now < self._next or not total:
+            return
+        self._next = now + EVERY
+        self._drawn = True
+        speed = done / (now - self._started) / 1e6
+        output.write_talk(f"{_ERASE}{self._doing}: {100 * done // total} %, {speed:.0f} MB/s")
+
+    def close(self) -> None:
+        """The line goes."""
+        if self._drawn:
+            output.write_talk(_ERASE)
+
+
+@contextmanager
+def meter(doing: str = "verifying") -> Iterator[Callable[[int, int], None]]:
+    """Whom to tell; where nobody sits at a terminal that can erase a line, nobody listens."""
+    from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - help needs it not
+
+    dumb = os.environ.get("TERM", "") in {"", "dumb"}
+    if dumb or in_ci(os.environ) or not output.is_terminal(sys.stderr):
+        yield lambda _done, _total: None
+        return
+    drawing = Meter(doing=doing)
+    try:
+        with _raising_on_interrupt():
+            yield drawing.tell
+    finally:
+        drawing.close()
+
+
+@contextmanager
+def _raising_on_interrupt() -> Iterator[None]:
+    """Ctrl-C becomes an exception: the program would leave at once, and the line stay where the prompt comes."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,217 @@
+"""``audit tail``: what was asked and decided, as it happens."""
+
+from __future__ import annotations
+
+import select
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molecule_approve.audit.record import EventType, RecordOutcome
+from molecule_approve.cli import options, output
+from molecule_approve.cli.exits import Exit
+from molecule_approve.errors import DeliveryError, UsageError
+from molecule_approve.safe_text import visible, visible_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from molecule_approve.audit.read.follow import Shown
+
+AS_MUCH = 65_536
+"""Bytes that are collected before they are written; at the latest they are when there is nothing more to read."""
+
+_OUTCOMES = ("granted", "denied", "timeout", "withdrawn", "failure", "initiated", "requested", "resumed", "observed")
+_ALSO = {"approved": "granted", "expired": "timeout", "timed out": "timeout"}
+"""The words of verdicts, for those of records: who looks for what was approved means what the log calls granted."""
+
+_WORDS = 20
+"""Event types that an error names at most: other tools may have written any number of them."""
+
+
+def _outcomes() -> list[str]:
+    return list(_OUTCOMES)
+
+
+def _outcome(word: str | None) -> str | None:
+    """The log's word for this one.
+
+    Raises:
+        UsageError: no record has such an outcome; nothing would be found, and nothing said.
+
+    """
+    found = word if word is None else _ALSO.get(word, word)
+    if found is not None and found not in set(RecordOutcome):
+        words = ", ".join((*RecordOutcome, *_ALSO))
+        raise UsageError(f"--outcome: no record has the outcome {word!r}", hint=f"one of: {words}")
+    return found
+
+
+def _event_types() -> list[str]:
+    return list(EventType)
+
+
+def _unknown(path: Path, event_type: str | None) -> UsageError | None:
+    """What is wrong with an event type that is none of ours, and that no other tool wrote into this log; else None.
+
+    Raises:
+        AuditError: the log cannot be read.
+
+    """
+    if event_type is None or event_type in set(EventType):
+        return None
+    from molecule_approve.audit import search  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.read import history  # noqa: PLC0415 - help needs none of it
+
+    with closing(history.backwards(path)) as newest:
+        found = search.event_types(newest, event_type)
+    if event_type in found:
+        return None
+    words = [*EventType, *sorted(found - set(EventType))]
+    listed = ", ".join(words[:_WORDS]) + (", …" if len(words) > _WORDS else "")
+    return UsageError(f"--event-type: no record has the event type {event_type!r}", hint=f"one of: {listed}")
+
+
+def tail(
+    count: Annotated[
+        int | None,
+        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="How many records. [10; with --since: all]"),
+    ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is added.")] = False,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            "--outcome", metavar="WORD", help="Only these: granted (or approved), denied, …", autocompletion=_outcomes
+        ),
+    ] = None,
+    event_type: Annotated[
+        str | None,
+        typer.Option("--event-type", metavar="WORD", help="Only these: approval, rbac, audit.", autocompletion=_event_types),
+    ] = None,
+    actor: Annotated[
+        str | None, typer.Option("--actor", metavar="NAME", help="Only what this person, or workspace, caused.")
+    ] = None,
+    trace: Annotated[
+        str | None, typer.Option("--trace", metavar="ID", help="Only one request's, by its trace id or its beginning.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="Only newer ones: 2h, 1d, or 2026-04-27T10:00:00Z.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, on a terminal too.")] = False,
+    config: options.Config = None,
+    audit_log: options.AuditLog = None,
+) -> int:
+    """Show the last records of the audit log, its archives included; in a pipe, the log's own lines."""
+    from molecule_approve.audit.read import follow as following  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.cli.durations import parse_moment  # noqa: PLC0415
+
+    from .filters import Filters  # noqa: PLC0415
+
+    first = None if since is None else parse_moment(since, "--since", datetime.now(UTC))
+    filters = Filters(_outcome(outcome), event_type, trace, actor, first)
+    choice = following.Choice(
+        10 if count is None and since is None else count, filters.wanted, None if since is None else filters.is_too_old
+    )
+    path = options.audit_log_path(config, audit_log)
+    printer = _Printer(_rendering(json=json))
+    try:
+        if follow:
+            unknown = _unknown(path, event_type)
+            if unknown is not None:  # another tool may begin to write it
+                output.complain(unknown, "warning: ")
+            printer.show(following.follow(path, choice, printer.pause))
+        else:
+            printer.show(following.history(path, choice))
+            unknown = None if printer.has_shown else _unknown(path, event_type)
+            if unknown is not None:
+                raise unknown
+        printer.flush()
+    except _ReaderGoneError:
+        return Exit.OK
+    return Exit.OK
+
+
+class _ReaderGoneError(Exception):
+    """Whoever read our output has had enough: that is no error."""
+
+
+class _Printer:
+    """Writes what is shown, many lines at once while there are many, and each at once when it is alone.
+
+    Attributes:
+        has_shown: whether there was anything.
+
+    """
+
+    def __init__(self, rendered: Callable[[bytes], bytes]) -> None:
+        self.has_shown = False
+        self._rendered = rendered
+        self._waiting = bytearray()
+
+    def show(self, shown: Iterator[Shown]) -> None:
+        from molecule_approve.audit.read.follow import Notice  # noqa: PLC0415 - loaded by now
+
+        for item in shown:
+            if isinstance(item, Notice):
+                self.flush()
+                output.talk(f"{output.PROGRAM}: {visible(item.text)}")
+                continue
+            self.has_shown = True
+            self._waiting += self._rendered(item.data)
+            if len(self._waiting) >= AS_MUCH:
+                self.flush()
+
+    def flush(self) -> None:
+        data, self._waiting = bytes(self._waiting), bytearray()
+        if not data:
+            return
+        try:
+            output.raw_bytes(data)
+        except DeliveryError as exc:
+            if isinstance(exc.__cause__, BrokenPipeError):
+                raise _ReaderGoneError from exc
+            raise
+
+    def pause(self, seconds: float, descriptor: int | None) -> None:
+        """Wait, or until the descriptor can be read, unless the reader goes away meanwhile: a quiet log would never tell."""
+        self.flush()
+        poll = select.poll()
+        reader = sys.stdout.fileno()
+        poll.register(reader, 0)  # POLLERR and POLLHUP are told whether asked for or not
+        if descriptor is not None:
+            poll.register(descriptor, select.POLLIN)
+        if any(ready == reader for ready, _ in poll.poll(seconds * 1000)):
+            raise _ReaderGoneError
+
+
+def _rendering(*, json: bool) -> Callable[[bytes], bytes]:
+    """How a line is shown: as it stands in a pipe; made visible, or as a row of a table, on a terminal."""
+    if not output.is_terminal(sys.stdout):
+        return bytes
+    return _visible_line if json else _tabulated()
+
+
+def _visible_line(line: bytes) -> bytes:
+    return _encoded(visible_json(line.rstrip(b"\n").decode("utf-8", "backslashreplace")))
+
+
+def _encoded(text: str) -> bytes:
+    return f"{text}\n".encode(sys.stdout.encoding, "backslashreplace")
+
+
+def _tabulated() -> Callable[[bytes], bytes]:
+    from molecule_approve.cli.pieces import painted  # noqa: PLC0415
+    from molecule_approve.cli.window import colours_wanted, size_of  # noqa: PLC0415
+
+    from .table import Table  # noqa: PLC0415 - only a terminal needs it
+
+    table, coloured = Table(sys.stdout.encoding), colours_wanted()
+
+    def tabulated(line: bytes) -> bytes:
+        return b"".join(_encoded(painted(row, coloured=coloured)) for row in table.rows(line, size_of(sys.stdout).columns))
+
+    return tabulated

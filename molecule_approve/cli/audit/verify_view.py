@@ -1,0 +1,188 @@
+"""The words of a proof: what verifying the audit log came to, for a person and as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from molecule_approve.audit.verify.report import Source
+from molecule_approve.safe_text import visible
+
+if TYPE_CHECKING:
+    from molecule_approve.audit.chain import Break, Gap
+    from molecule_approve.audit.export.build import ExportReport
+    from molecule_approve.audit.report.open_requests import Counted
+    from molecule_approve.audit.verify.report import FileReport
+    from molecule_approve.audit.verify.run import Proved
+    from molecule_approve.model import JsonValue
+
+NAMED = 10
+"""Requests without an ending that a person is told by name; JSON has more."""
+
+ArchiveName = Callable[[int, int], str]
+"""The name that an archive of ours with these records would have."""
+
+
+def proof(proved: Proved, archive_name: ArchiveName | None = None) -> list[str]:
+    """What verifying came to, one sentence a line, the verdict first.
+
+    Args:
+        proved: what it came to.
+        archive_name: how missing archives are named; None for one file by itself.
+
+    """
+    said = [_verdict(proved)]
+    if proved.report.first_break is not None:
+        said.append(f"the first is {visible(str(proved.report.first_break))}")
+    said += _what_is_missing(proved, archive_name)
+    said += [f"cannot be checked: {visible(one.reason)}" for one in proved.unreadable]
+    said += _about_files(proved, alone=archive_name is None)
+    said += _about_heads(proved)
+    said += _about_seals(proved)
+    said += _about_open_requests(proved)
+    head = proved.report.head
+    if head is not None:
+        said.append(f"head: {visible(head.log_id)} {head.seq}:{head.hash}")
+    return said
+
+
+def proof_json(proved: Proved) -> dict[str, JsonValue]:
+    """The same as one JSON object."""
+    report = proved.report
+    return {
+        "whole": proved.whole,
+        "log_id": None if report.head is None else report.head.log_id,
+        "files": [_file(file, compressed=file.name in proved.compressed) for file in report.files],
+        "records": report.covered,
+        "other_lines": report.uncovered,
+        "doubled": report.doubled,
+        "first": report.first,
+        "head": None if report.head is None else dict(report.head._asdict()),
+        "breaks": report.breaks,
+        "first_break": None if report.first_break is None else _break(report.first_break),
+        "gaps": [_gap(gap) for gap in report.gaps if not gap.is_between_files],
+        "missing_archives": [_gap(gap) for gap in report.gaps if gap.is_between_files],
+        "unreadable": [{"name": one.path.name, "reason": one.reason} for one in proved.unreadable],
+        "open_requests": _counted(proved.open),
+        "not_awaited_requests": _counted(proved.not_awaited),
+        "seal": {"records": report.sealed, "sealed_from": report.sealed_from, "checked_from": proved.checked_from},
+        "expected": [
+            {"seq": one.head.seq, "hash": one.head.hash, "source": one.head.source.value, "met": one.met}
+            for one in report.expected
+        ],
+        "unfinished": report.unfinished,
+    }
+
+
+def export_json(report: ExportReport) -> dict[str, JsonValue]:
+    """What checking an export came to, as one JSON object."""
+    return {
+        "whole": report.whole,
+        "log_id": report.log_id or None,
+        "trace_id": report.trace_id or None,
+        "records": list(report.records),
+        "complete": report.complete,
+        "head": None if report.head is None else dict(report.head._asdict()),
+        "faults": list(report.faults),
+        "fault_count": report.fault_count,
+        "expected": [{"seq": one.seq, "hash": one.hash, "met": one.met} for one in report.expected],
+        "seal": {"sealed": list(report.sealed), "checked": list(report.seal_checked)},
+    }
+
+
+def _verdict(proved: Proved) -> str:
+    report = proved.report
+    others = f", {_count(report.uncovered, 'other line')} that nothing vouches for" if report.uncovered else ""
+    records = _count(report.covered, "record")
+    if report.breaks:
+        return f"not whole, at {_count(report.breaks, 'place')}: {records}{others}"
+    if proved.unreadable:
+        return f"not whole, as far as it can be checked: {records}{others}"
+    if report.head is None:
+        return f"whole: no records yet{others}"
+    return f"whole: {records}, {report.first} to {report.head.seq}{others}"
+
+
+def _what_is_missing(proved: Proved, archive_name: ArchiveName | None) -> Iterator[str]:
+    for gap in proved.report.gaps:
+        what = _range(gap.first, gap.last)
+        if not gap.is_between_files:
+            yield f"missing: {what}"
+            continue
+        where = f"between {visible(gap.after)} and" if gap.after else "before"
+        name = f"; as one archive it would be {visible(archive_name(gap.first, gap.last))}" if archive_name else ""
+        yield f"missing archive: {what}, {where} {visible(gap.before)}{name}"
+        if not gap.after and not proved.unreadable:  # else it may stand in what cannot be read
+            yield f"if they were removed on purpose, say so: --from {gap.last + 1}"
+
+
+def _about_files(proved: Proved, *, alone: bool) -> Iterator[str]:
+    report = proved.report
+    if alone and report.head is not None:
+        yield (
+            f"this is one file by itself: that record {report.first} is the first, and record {report.head.seq} the last, "
+            "it does not prove"
+        )
+    elif len(report.files) > 1:
+        yield f"in {len(report.files)} files: {', '.join(visible(file.name) for file in report.files)}"
+    if report.doubled:
+        yield f"{_count(report.doubled, 'record')} at a file's end and again at the next one's beginning: no damage"
+    if report.unfinished:
+        yield "the last line is not finished; the next record closes it"
+
+
+def _about_heads(proved: Proved) -> Iterator[str]:
+    for one in proved.report.expected:
+        if one.met is False:
+            yield f"not met: the {one.head.source.value} head {one.head.seq}:{one.head.hash}"
+    met = sum(one.met is True and one.head.source is not Source.REMEMBERED for one in proved.report.expected)
+    if met:
+        yield f"met: {_count(met, 'head')} that {'is' if met == 1 else 'are'} known from elsewhere"
+
+
+def _about_seals(proved: Proved) -> Iterator[str]:
+    report, checked = proved.report, proved.checked_from
+    if report.sealed_from is None:
+        if checked is not None:
+            yield "no record is sealed"
+        return
+    said = "not checked; that wants --seal-key-file" if checked is None else f"checked from record {checked} on"
+    yield f"sealed: {_count(report.sealed, 'record')}, from {report.sealed_from} on; seals {said}"
+
+
+def _about_open_requests(proved: Proved) -> Iterator[str]:
+    for what, found in (("without an ending", proved.open), ("asked without waiting", proved.not_awaited)):
+        if found.total:
+            names = ", ".join(f"{visible(one.trace_id)} (record {one.seq})" for one in found.first[:NAMED])
+            more = ", …" if found.total > NAMED else ""
+            yield f"{what}, which is no fault: {_count(found.total, 'request')}: {names}{more}"
+
+
+def _counted(found: Counted) -> JsonValue:
+    return {"count": found.total, "traces": [{"trace_id": one.trace_id, "seq": one.seq} for one in found.first]}
+
+
+def _file(file: FileReport, *, compressed: bool) -> JsonValue:
+    return {**file._asdict(), "compressed": compressed}
+
+
+def _break(found: Break) -> JsonValue:
+    return {
+        "file": found.file,
+        "line": found.line,
+        "fault": found.fault.value,
+        "expected": found.expected,
+        "found": found.found,
+    }
+
+
+def _gap(gap: Gap) -> JsonValue:
+    return {"first": gap.first, "last": gap.last, "after": gap.after or None, "before": gap.before or None}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _range(first: int, last: int) -> str:
+    return f"record {first}" if first == last else f"records {first} to {last}"

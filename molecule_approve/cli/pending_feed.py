@@ -1,0 +1,156 @@
+"""Keeps what waits up to date, in a thread: reads when the event stream says so, and on a timer. Nothing here draws.
+
+The socket is a hint and REST is the truth, as in the wait: what is told is always what was read.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from molecule_approve.client.retry import backoff
+from molecule_approve.clock import Deadline, boottime, fraction
+from molecule_approve.errors import ApprovalError, DisconnectedError, UnavailableError, ours
+
+from .requests import READ
+
+if TYPE_CHECKING:
+    from molecule_approve.client.inbox import Queue
+    from molecule_approve.client.platform import Platform, Subscription
+
+    from .pending_list import PendingRequests
+
+APART = 1.0
+"""Seconds between two reads, whatever the events say."""
+
+SLOW = 15.0
+"""Seconds between reads while the stream is open: events get lost, and other workspaces' are not heard."""
+
+OPEN = 5.0
+"""Seconds that a handshake of the stream may take."""
+
+CLOSING = 1.0
+"""Seconds within which the thread has to end; it dies with the process anyway."""
+
+_NEVER = float("inf")
+
+
+class State(NamedTuple):
+    """What is known just now.
+
+    Attributes:
+        queue: what was read last, or None before the first read.
+        live: whether the stream is open.
+        trouble: why nothing newer could be read; empty where that went well.
+
+    """
+
+    queue: Queue | None = None
+    live: bool = False
+    trouble: str = ""
+
+
+class Feed:
+    """What waits, kept up to date.
+
+    Args:
+        desk: reads it.
+        platform: the same platform, whose stream is heard.
+        listen: whether to try the stream.
+        interval: seconds between reads where there is no stream; at least one.
+
+    """
+
+    def __init__(self, desk: PendingRequests, platform: Platform, *, listen: bool, interval: float) -> None:
+        self._desk = desk
+        self._platform = platform
+        self._interval = max(APART, interval)
+        self._state = State()
+        self._failure: ApprovalError | None = None
+        self._stream: Subscription | None = None
+        self._pauses = backoff(APART, 30.0, fraction)
+        self._next_connect = boottime() if listen else _NEVER
+        self._last_read = self._not_before = 0.0
+        self._news = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def wait(self, seconds: float) -> State:
+        """What is known as soon as it has changed, or after that many seconds.
+
+        Raises:
+            ApprovalError: it could never be read.
+
+        """
+        self._news.wait(seconds)
+        self._news.clear()
+        if self._failure is not None:
+            raise self._failure
+        return self._state
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._over.set()
+        self._platform.interrupt()
+        self._thread.join(CLOSING)
+
+    # --- in the thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._read()
+            while not self._over.is_set():
+                self._step()
+        except Exception as exc:  # noqa: BLE001 - whoever waits tells it
+            self._failure = ours(exc)
+            self._news.set()
+
+    def _step(self) -> None:
+        if self._stream is None and boottime() >= self._next_connect:
+            self._connect()  # and then read: what happened before was not heard
+        else:
+            self._listen()
+        self._over.wait(max(0.0, max(self._last_read + APART, self._not_before) - boottime()))
+        if self._over.is_set():
+            return
+        try:
+            self._read()
+        except ApprovalError as exc:
+            asked = exc.retry_after if isinstance(exc, UnavailableError) else None
+            self._not_before = boottime() + (asked or 0.0)
+            self._tell(self._state._replace(trouble=exc.message))
+
+    def _read(self) -> None:
+        self._last_read = boottime()
+        self._tell(self._state._replace(queue=self._desk.read(Deadline.after(READ)), trouble=""))
+
+    def _tell(self, state: State) -> None:
+        if state != self._state:
+            self._state = state
+            self._news.set()
+
+    def _connect(self) -> None:
+        try:
+            self._stream = self._platform.watch(Deadline.after(OPEN))
+        except UnavailableError:
+            self._next_connect = boottime() + max(APART, next(self._pauses))
+        except ApprovalError:
+            self._next_connect = _NEVER  # it takes no token but the workspace's own, or there is none: reading will do
+        self._tell(self._state._replace(live=self._stream is not None))
+
+    def _listen(self) -> None:
+        """Until something happens, or the time has come to read again."""
+        if self._stream is None:
+            self._over.wait(max(0.0, min(self._interval, self._next_connect - boottime())))
+            return
+        try:
+            self._stream.next(SLOW)
+        except DisconnectedError:
+            self._stream.close()
+            self._stream = None
+            self._next_connect = boottime() + max(APART, next(self._pauses))
+            self._tell(self._state._replace(live=False))

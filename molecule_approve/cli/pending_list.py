@@ -1,0 +1,98 @@
+"""What waits for a decision, as one who decides wants it: whole where the platform tells all, oldest first, and how old."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from molecule_approve.client.inbox import Queue, Waiting
+from molecule_approve.model import Approval, Question
+from molecule_approve.safe_text import visible
+from molecule_approve.wire import LIST_LENGTH, instant
+
+from .progress import span
+from .requester import person
+
+if TYPE_CHECKING:
+    from molecule_approve.client.rest import RestPlatform
+    from molecule_approve.clock import Deadline
+
+
+UNSEEN = f"the platform lists only its {LIST_LENGTH} newest requests; older ones may still wait"
+"""Where that is so, nobody may read that nothing waits."""
+
+
+class PendingRequests:
+    """Reads what waits.
+
+    Args:
+        platform: whom to ask.
+        workspace_id: the workspace whose list is read where there is no desk, or no leave to see it.
+        approver: whether the platform is asked with an approver's token.
+
+    """
+
+    def __init__(self, platform: RestPlatform, workspace_id: str, *, approver: bool) -> None:
+        self._platform = platform
+        self._workspace_id = workspace_id
+        self._approver = approver
+        self._whole: dict[str, Approval] = {}
+
+    def read(self, deadline: Deadline) -> Queue:
+        """What waits now, each with all that the platform tells of it (of what is listed, the oldest).
+
+        Raises:
+            PlatformError: it cannot be read.
+
+        """
+        queue = self._platform.queue(deadline) if self._approver else None
+        if queue is not None:
+            return queue
+        listed = self._platform.open_requests(deadline)
+        rows = [waiting.approval for waiting in listed.rows]
+        whole = [*self._filled(rows[:LIST_LENGTH], deadline), *rows[LIST_LENGTH:]]
+        return listed._replace(rows=tuple(Waiting(row) for row in whole))
+
+    def _filled(self, rows: list[Approval], deadline: Deadline) -> list[Approval]:
+        """The rows with what a list leaves out. That never changes while a request stands, so each is read once."""
+        if not rows or not self._platform.verifies_approvers(deadline):
+            return rows
+        known = {row.id: self._whole.get(row.id) or self._fetch(row, deadline) for row in rows}
+        self._whole = known
+        return list(known.values())
+
+    def _fetch(self, row: Approval, deadline: Deadline) -> Approval:
+        return self._platform.fetch(Question(row.id, self._workspace_id), deadline).approval or row
+
+
+def age(row: Approval, now: datetime) -> str:
+    """How long ago it was asked; a dash where the platform does not tell."""
+    asked = instant(row.created_at)
+    return "-" if asked is None else span((now - asked).total_seconds())
+
+
+def seconds_left(row: Approval, now: datetime) -> float | None:
+    """Seconds until it expires; None where the platform does not tell."""
+    until = instant(row.expires_at)
+    return None if until is None else (until - now).total_seconds()
+
+
+def left(row: Approval, now: datetime) -> str:
+    """How long it still stands; a dash where the platform does not tell."""
+    seconds = seconds_left(row, now)
+    return "-" if seconds is None else span(seconds)
+
+
+def who(row: Approval) -> str:
+    """Who asks and from where, as the requester's machine says; a dash where nothing does."""
+    return visible(person(dict(row.context or {}))) or "-"
+
+
+def workspace(waiting: Waiting) -> str:
+    """The workspace, by its name where there is one."""
+    return visible(waiting.workspace_name or waiting.approval.workspace_id)
+
+
+def now_utc() -> datetime:
+    """The wall clock: requests carry the platform's own times, and nothing is decided by them here."""
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""Who may ask. Pure: the files are read in ``settings``."""

@@ -1,0 +1,130 @@
+"""Fan-out of events to waiting sockets and held answers; it knows no protocol but the frames that it passes on.
+
+Everything here runs on the server's own event loop, and nothing waits for a slow reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+class Subscriber:
+    """The frames that wait for one socket.
+
+    Attributes:
+        workspace_id: the workspace whose events it hears; None for all.
+        credentials: the hashes of what it rests on (token, session), as far as that can end under it.
+
+    """
+
+    def __init__(self, workspace_id: str | None, credentials: frozenset[str], limit: int) -> None:
+        self.workspace_id = workspace_id
+        self.credentials = credentials
+        self._limit = limit
+        self._frames: deque[str] = deque()
+        self._awake = asyncio.Event()
+        self._gone = asyncio.Event()
+
+    def put(self, frames: Sequence[str]) -> None:
+        """Queue the frames; a reader that is too slow for them loses the socket, not a message in the middle."""
+        if len(self._frames) + len(frames) > self._limit:
+            self.end()
+            return
+        self._frames.extend(frames)
+        self._awake.set()
+
+    def end(self) -> None:
+        """Drop what waits, and let the socket go."""
+        self._gone.set()
+        self._frames.clear()
+        self._awake.set()
+
+    @property
+    def over(self) -> bool:
+        """Whether the socket is to go."""
+        return self._gone.is_set()
+
+    async def ended(self) -> None:
+        """Wait until the socket is to go."""
+        await self._gone.wait()
+
+    async def next(self) -> str | None:
+        """The next frame, as soon as there is one; None once the socket is to go."""
+        while not self._frames and not self._gone.is_set():
+            self._awake.clear()
+            await self._awake.wait()
+        return None if self._gone.is_set() else self._frames.popleft()
+
+
+class Hub:
+    """Who listens, and who waits for one request to end."""
+
+    def __init__(self, queue: int) -> None:
+        self._queue = queue
+        self._subscriptions: set[Subscriber] = set()
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._stopped = False
+        self._occupied = asyncio.Event()
+
+    @contextmanager
+    def subscribe(self, workspace_id: str | None, credentials: frozenset[str]) -> Iterator[Subscriber]:
+        """Hear a workspace's events (or everybody's) inside this block."""
+        subscription = Subscriber(workspace_id, credentials, self._queue)
+        self._subscriptions.add(subscription)
+        self._occupied.set()
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+            if not self._subscriptions:
+                self._occupied.clear()
+
+    async def occupied(self) -> None:
+        """Wait until there is a socket."""
+        await self._occupied.wait()
+
+    def publish(self, workspace_id: str, frames: Sequence[str]) -> None:
+        """Give the frames to everybody who hears this workspace."""
+        for subscription in self._subscriptions:
+            if subscription.workspace_id in {None, workspace_id}:
+                subscription.put(frames)
+
+    def credentials(self) -> set[str]:
+        """The hashes of the tokens and sessions that the sockets of now rest on."""
+        return {credential for one in self._subscriptions for credential in one.credentials}
+
+    def drop(self, credential: str) -> None:
+        """Let the sockets go that rest on this token or session."""
+        for subscription in self._subscriptions:
+            if credential in subscription.credentials:
+                subscription.end()
+
+    @contextmanager
+    def waiting_for(self, approval_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set when the request ends, or when the server stops."""
+        event = asyncio.Event()
+        if self._stopped:
+            event.set()
+        waiters = self._waiting.setdefault(approval_id, set())
+        waiters.add(event)
+        try:
+            yield event
+        finally:
+            waiters.discard(event)
+            if not waiters:
+                self._waiting.pop(approval_id, None)
+
+    def ended(self, approval_id: str) -> None:
+        """Wake who waits for this request."""
+        for event in self._waiting.get(approval_id, ()):
+            event.set()
+
+    def stop(self) -> None:
+        """Wake whoever waits for a request to end: the server stops. Sockets are closed with their connections."""
+        self._stopped = True
+        for waiters in self._waiting.values():
+            for event in waiters:
+                event.set()

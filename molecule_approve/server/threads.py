@@ -1,0 +1,81 @@
+"""The threads in which blocking work is done: one writer, a few readers. The event loop itself never waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from .refusals import unavailable
+from .values import StoreError
+
+if TYPE_CHECKING:
+    from .store import Store, Transaction
+
+T = TypeVar("T")
+
+READERS = 2
+
+
+class DatabaseThreads:
+    """Transactions on the database, each in a thread of its kind.
+
+    One writer, because SQLite has one: a second would only sleep in the database's lock, which is unfair and slow.
+
+    Args:
+        store: the database.
+        complain: is told what fails: the first time in each kind of thread, and again once it had worked in between.
+
+    """
+
+    def __init__(self, store: Store, complain: Callable[[StoreError], None]) -> None:
+        self._store = store
+        self._complain = complain
+        self._failing: set[ThreadPoolExecutor] = set()
+        self._writer = ThreadPoolExecutor(1, "server-write")
+        self._readers = ThreadPoolExecutor(READERS, "server-read")
+
+    async def read(self, job: Callable[[Transaction], T]) -> T:
+        """Run the job in a transaction that only reads.
+
+        Raises:
+            RefusedError: 503, the database cannot answer.
+
+        """
+        return await self._in(self._readers, self._reading, job)
+
+    async def write(self, job: Callable[[Transaction], T]) -> T:
+        """Run the job in a transaction of its own; it happened, durably, when this returns.
+
+        Raises:
+            RefusedError: 503, the database cannot answer.
+
+        """
+        return await self._in(self._writer, self._writing, job)
+
+    async def _in(
+        self, lane: ThreadPoolExecutor, run: Callable[[Callable[[Transaction], T]], T], job: Callable[[Transaction], T]
+    ) -> T:
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(lane, run, job)
+        except StoreError as exc:
+            if lane not in self._failing:
+                self._failing.add(lane)
+                self._complain(exc)
+            raise unavailable() from exc
+        self._failing.discard(lane)
+        return found
+
+    def _reading(self, job: Callable[[Transaction], T]) -> T:
+        with self._store.read() as transaction:
+            return job(transaction)
+
+    def _writing(self, job: Callable[[Transaction], T]) -> T:
+        with self._store.write() as transaction:
+            return job(transaction)
+
+    def close(self) -> None:
+        """Wait for what is under way, and end the threads."""
+        self._writer.shutdown()
+        self._readers.shutdown()

@@ -1,0 +1,200 @@
+"""config.yaml's text -> ConfigFile, strictly; the only file that imports PyYAML, and loaded only where there is a file.
+
+Nothing is constructed from YAML's types: the tree of nodes is read, so that every value keeps its line and its spelling
+(`no` where a text belongs is refused, not read as False). What a value means is config.py's matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from molecule_approve.errors import ConfigError
+
+from .trusted_file import ConfigFile, RoleName, Scalar
+
+_TAG = "tag:yaml.org,2002:"
+_KINDS = {"str": "text", "bool": "a boolean", "int": "a number", "float": "a number", "null": "empty", "merge": "a merge"}
+_TEXT = frozenset({"text"})
+_NUMBER_OR_TEXT = frozenset({"text", "a number"})
+_BOOLEAN = frozenset({"a boolean"})
+
+APPROVE_KEYS: Mapping[str, frozenset[str]] = {
+    "platform_url": _TEXT,
+    "workspace_id": _TEXT,
+    "timeout": _NUMBER_OR_TEXT,
+    "poll_interval": _NUMBER_OR_TEXT,
+    "transport": _TEXT,
+    "audit_log": _TEXT,
+    "audit": _TEXT,
+    "audit_rotate_at": _NUMBER_OR_TEXT,
+    "allow_http": _BOOLEAN,
+    "require_verified_approver": _BOOLEAN,
+}
+"""The scalar settings under ``approve:``, and what may stand there; ``headers`` is a mapping besides."""
+
+
+def parse(data: bytes, path: Path) -> ConfigFile:
+    """What the file says under ``rbac:`` and ``approve:``; the platform's other keys are not ours to judge.
+
+    Raises:
+        ConfigError: no YAML, no mapping, a doubled key, an unknown one in our parts, a wrong type; with line and key.
+
+    """
+    root = _compose(data, path)
+    if root is None:
+        return ConfigFile(path)
+    reader = _Reader(path)
+    reader.refuse_doubles(root)
+    sections = {key.value: value for key, value in reader.top(root)}
+    rbac = reader.section(sections.get("rbac"), "rbac", {"roles", "allowed_actions"})
+    approve = reader.section(sections.get("approve"), "approve", {*APPROVE_KEYS, "headers"})
+    return ConfigFile(
+        path,
+        roles=reader.roles(rbac["roles"]) if "roles" in rbac else None,
+        allowed_actions=reader.allowed_actions(rbac["allowed_actions"]) if "allowed_actions" in rbac else None,
+        approve={
+            key: reader.scalar(approve[key], f"approve.{key}", kinds)
+            for key, kinds in APPROVE_KEYS.items()
+            if key in approve
+        },
+        headers=reader.headers(approve["headers"]) if "headers" in approve else None,
+        sections=tuple(sections),
+    )
+
+
+def _compose(data: bytes, path: Path) -> yaml.Node | None:
+    try:
+        root = yaml.compose(data, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as exc:
+        line = f", line {exc.problem_mark.line + 1}" if exc.problem_mark else ""
+        raise ConfigError(f"{path}{line}: this is not YAML: {exc.problem}", hint="mend that line") from exc
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path}: this is not YAML: it holds bytes that no text has", hint="save it as UTF-8") from exc
+    except (ValueError, OverflowError, RecursionError) as exc:
+        raise ConfigError(f"{path}: this is not YAML that can be read", hint="mend the file") from exc
+    return None if root is None or (root.tag == f"{_TAG}null" and root.value == "") else root
+
+
+def _kind(node: yaml.Node) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        return _KINDS.get(node.tag.removeprefix(_TAG), "of another type")
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
+
+
+class _Reader:
+    """Reads the parts of one file's tree that are ours; knows the file's name, for the errors."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._used: set[int] = set()
+
+    def _refuse(self, node: yaml.Node, key: str, message: str, hint: str) -> ConfigError:
+        return ConfigError(f"{self._path}, line {node.start_mark.line + 1}: {key}: {message}", hint=hint)
+
+    def refuse_doubles(self, root: yaml.Node) -> None:
+        """Look at every node once, whatever aliases point where."""
+        seen, left = set[int](), [root]
+        while left:
+            node = left.pop()
+            if id(node) not in seen:
+                seen.add(id(node))
+                left.extend(_children(node))
+                if isinstance(node, yaml.MappingNode):
+                    self._refuse_doubled_keys(node)
+
+    def _refuse_doubled_keys(self, node: yaml.MappingNode) -> None:
+        names = set[tuple[str, str]]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in names:
+                    raise self._refuse(key, key.value, "the key stands there twice", "remove one of the two")
+                names.add((key.tag, key.value))
+
+    def top(self, root: yaml.Node) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+        """The file's top-level keys; one that is no text is none of ours."""
+        if not isinstance(root, yaml.MappingNode):
+            raise self._refuse(root, "the file", f"is {_kind(root)}, not keys with values", "write rbac: or approve:")
+        for key, _ in root.value:
+            if _kind(key) == "a merge":
+                # What is merged in could hold rbac:, and ignoring that would be a silent default.
+                raise self._refuse(key, key.value, "a merge is not understood here", "write the keys out")
+        return [(key, value) for key, value in root.value if _kind(key) == "text"]
+
+    def _mapping(self, node: yaml.Node, name: str) -> dict[str, yaml.Node]:
+        self._use(node, name)
+        if not isinstance(node, yaml.MappingNode):
+            raise self._refuse(node, name, f"is {_kind(node)}, not keys with values", f"give {name} keys, or remove it")
+        for key, _ in node.value:
+            if _kind(key) != "text":
+                raise self._refuse(key, name, f"a key is {_kind(key)}, not text", "put the key in quotes")
+        return {key.value: value for key, value in node.value}
+
+    def _use(self, node: yaml.Node, name: str) -> None:
+        # A node that is used twice is an alias: a small file could unfold without end.
+        if id(node) in self._used:
+            raise self._refuse(node, name, "an alias is not understood here", "write the value out")
+        self._used.add(id(node))
+
+    def section(self, node: yaml.Node | None, name: str, known: set[str]) -> dict[str, yaml.Node]:
+        """One of our two sections; empty where there is none."""
+        found = {} if node is None else self._mapping(node, name)
+        for key, value in found.items():
+            if key not in known:
+                raise self._refuse(value, f"{name}.{key}", "this key is not known", f"known are {', '.join(sorted(known))}")
+        return found
+
+    def scalar(self, node: yaml.Node, name: str, kinds: frozenset[str]) -> Scalar:
+        """One value of one of the kinds, as it is written."""
+        self._use(node, name)
+        if not isinstance(node, yaml.ScalarNode) or _kind(node) not in kinds:
+            wanted = " or ".join(sorted(kinds))
+            hint = "put it in quotes" if kinds == _TEXT and _kind(node) in {"a boolean", "a number"} else f"write {wanted}"
+            raise self._refuse(node, name, f"is {_kind(node)}, not {wanted}", hint)
+        return Scalar(node.value, node.start_mark.line + 1)
+
+    def _names(self, node: yaml.Node, name: str) -> list[Scalar]:
+        self._use(node, name)
+        if not isinstance(node, yaml.SequenceNode):
+            raise self._refuse(node, name, f"is {_kind(node)}, not a list", "write it like [operator]")
+        return [self._name(item, name) for item in node.value]
+
+    def _name(self, node: yaml.Node, name: str) -> Scalar:
+        found = self.scalar(node, name, _TEXT)
+        self._check_name(node, name, found.text)
+        return found
+
+    def _check_name(self, node: yaml.Node, name: str, text: str) -> None:
+        if not re.match(r"[!-~]{1,128}\Z", text):
+            raise self._refuse(node, name, f"{text[:40]!r} is no usable name", "names are printable ASCII without blanks")
+
+    def roles(self, node: yaml.Node) -> tuple[RoleName, ...]:
+        """``rbac.roles``."""
+        return tuple(RoleName(found.text, found.line) for found in self._names(node, "rbac.roles"))
+
+    def allowed_actions(self, node: yaml.Node) -> dict[str, frozenset[str]]:
+        """``rbac.allowed_actions``."""
+        found = self._mapping(node, "rbac.allowed_actions")
+        for role, actions in found.items():
+            self._check_name(actions, "rbac.allowed_actions", role)
+        return {
+            role: frozenset(item.text for item in self._names(actions, f"rbac.allowed_actions.{role}"))
+            for role, actions in found.items()
+        }
+
+    def headers(self, node: yaml.Node) -> dict[str, Scalar]:
+        """``approve.headers``."""
+        found = self._mapping(node, "approve.headers")
+        return {name: self.scalar(value, f"approve.headers.{name[:40]}", _TEXT) for name, value in found.items()}

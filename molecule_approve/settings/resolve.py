@@ -1,0 +1,399 @@
+"""Where each setting came from: flag > environment > config.yaml > default, resolved once into one frozen Settings.
+
+The environment is a parameter, every value knows its source, secrets do not show themselves. What a text means is
+config_values.py's matter, addresses are addresses.py's, reading files with care is config_file.py's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from molecule_approve.errors import ConfigError, UsageError
+from molecule_approve.model import Endpoint, Secret
+from molecule_approve.paths import LocalSocket, Places, can_write, read_requester, recall_audit_log, who_serves
+from molecule_approve.policy import roles as roles_module
+
+from . import trusted_file, urls, values
+from .durations import parse_duration
+from .near_misses import misspelt
+from .urls import find_proxy
+from .values import Sourced, Transport
+
+__all__ = [
+    "DEFAULT_URL",
+    "Flags",
+    "Settings",
+    "Sourced",
+    "Transport",
+    "approver_token",
+    "find_proxy",
+    "in_ci",
+    "parse_duration",
+    "require_workspace",
+    "resolve",
+    "resolve_audit_log",
+]
+
+DEFAULT_URL = "http://platform:8080"
+"""The platform's own address in its own network."""
+
+LOCAL = "local"
+"""What stands for this user's embedded server where an address is wanted."""
+
+LOCAL_URL = "http://localhost"
+"""What the embedded server reads in the Host header; the connection is its Unix socket."""
+
+SYSTEM_AUDIT_LOG = Path("/var/log/molecule/audit.jsonl")
+_CONFIGS = "/configs"
+
+T = TypeVar("T")
+
+
+class Flags(NamedTuple):
+    """What the command line gave, as it was typed; None where it gave nothing."""
+
+    config: str | None = None
+    platform_url: str | None = None
+    workspace_id: str | None = None
+    audit_log: str | None = None
+    timeout: str | None = None
+    poll_interval: str | None = None
+    transport: str | None = None
+    require_verified_approver: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that was configured.
+
+    Attributes:
+        platform_url: base address without a slash at the end.
+        workspace_id: the workspace that asks; may be empty, see ``require_workspace``.
+        token: the workspace's token, or None.
+        headers: further request headers.
+        proxy: for https:// only.
+        timeout: seconds, 1 to 86,400.
+        poll_interval: seconds, at least 1.
+        audit_optional: an audit log that cannot be written does not stop the program.
+        audit_rotate_at: bytes at which the audit log becomes an archive; None for never.
+        local: the platform is this user's embedded server, on its Unix socket.
+        unix_socket: that socket, or None.
+        requester_file: where the embedded server leaves its workspace and token.
+        config_path: the config.yaml that was read, or None.
+        warnings: sentences that the user should see once.
+
+    """
+
+    platform_url: Sourced[str]
+    workspace_id: Sourced[str]
+    token: Sourced[Secret | None]
+    headers: Sourced[Mapping[str, str]] = field(repr=False)
+    proxy: Sourced[Secret | None]
+    timeout: Sourced[float]
+    poll_interval: Sourced[float]
+    transport: Sourced[Transport]
+    audit_log: Sourced[Path]
+    audit_optional: Sourced[bool]
+    audit_rotate_at: Sourced[int | None]
+    allow_http: Sourced[bool]
+    require_verified_approver: Sourced[bool]
+    roles: Sourced[tuple[str, ...]]
+    allowed_actions: Sourced[Mapping[str, frozenset[str]]]
+    local: bool
+    unix_socket: LocalSocket | None
+    requester_file: Path
+    config_path: Path | None
+    warnings: tuple[str, ...]
+
+    def endpoint(self, approver: Secret | None = None) -> Endpoint:
+        """Where to ask, as the workspace; or, with an approver's token, as that approver.
+
+        Raises:
+            UsageError, ConfigError: there is no workspace, or the token would cross a network unencrypted.
+
+        """
+        require_workspace(self)
+        token = self.token.value if approver is None else approver
+        _refuse_plain_http(self.platform_url, token, allowed=self.allow_http.value)
+        headers = dict(self.headers.value)
+        origin = next((headers.pop(name) for name in list(headers) if name.lower() == "origin"), None)
+        return Endpoint(
+            url=self.platform_url.value,
+            workspace_id=self.workspace_id.value,
+            token=token,
+            unix_socket=self.unix_socket,
+            headers=headers,
+            proxy=self.proxy.value,
+            origin=origin,
+        )
+
+
+def require_workspace(settings: Settings) -> None:
+    """Return if it is known which workspace asks.
+
+    Raises:
+        ConfigError: the embedded server is meant and was never started.
+        UsageError: nobody named a workspace.
+
+    """
+    if settings.workspace_id.value:
+        return
+    if settings.local:
+        raise ConfigError(
+            f"there is no embedded server: {settings.requester_file} does not exist",
+            hint="start it with `molecule-approve serve`; one that runs puts the file back within a second",
+        )
+    raise UsageError("no workspace is named", hint="set WORKSPACE_ID, or give --workspace-id")
+
+
+def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_terminal: bool) -> Settings:
+    """Every setting, from wherever it came; nothing is created and nothing is sent.
+
+    Args:
+        flags: what the command line gave.
+        environ: the environment.
+        places: this user's folders.
+        at_terminal: stdin and stderr are terminals, so that a running embedded server may be looked for.
+
+    Raises:
+        UsageError: a flag or a variable cannot be used.
+        ConfigError: a file cannot be used.
+
+    """
+    file = _read_config(flags, environ)
+    given = _Given(flags, environ, file)
+    warnings = misspelt(environ, () if file is None else file.sections)
+    url, local = _address(given, places, at_terminal=at_terminal)
+    workspace, token = _local_identity(given, places, warnings) if local else _identity(given, warnings)
+    allow_http = given.setting("allow_http", "APPROVAL_ALLOW_HTTP", values.boolean, default=False)
+    warnings += _refuse_plain_http(url, token.value, allowed=allow_http.value)
+    return Settings(
+        platform_url=url,
+        workspace_id=workspace,
+        token=token,
+        headers=_headers(None if local else file),
+        proxy=Sourced(None) if local else Sourced(find_proxy(url.value, environ), "the environment"),
+        timeout=given.setting("timeout", "APPROVAL_TIMEOUT", values.span(1, 86_400), default=300.0),
+        poll_interval=given.setting("poll_interval", "APPROVAL_POLL_INTERVAL", values.span(1, 86_400), default=5.0),
+        transport=_transport(given),
+        audit_log=_audit_log(given, places),
+        audit_optional=given.setting("audit", None, values.audit_is_optional, default=False),
+        audit_rotate_at=given.setting("audit_rotate_at", "AUDIT_LOG_ROTATE_AT", values.size, default=16 * 1024**2),
+        allow_http=allow_http,
+        require_verified_approver=given.setting("require_verified_approver", None, values.boolean, default=False),
+        roles=_roles(file),
+        allowed_actions=_allowed_actions(file),
+        local=local,
+        unix_socket=_local_socket(places) if local else None,
+        requester_file=places.requester,
+        config_path=file.path if file else None,
+        warnings=tuple(warnings),
+    )
+
+
+def resolve_audit_log(flags: Flags, environ: Mapping[str, str], places: Places) -> Sourced[Path]:
+    """Only where the audit log is, for commands that speak to nobody.
+
+    Raises:
+        UsageError, ConfigError: as ``resolve``, as far as this setting and config.yaml are concerned.
+
+    """
+    return _audit_log(_Given(flags, environ, _read_config(flags, environ)), places)
+
+
+def approver_token(environ: Mapping[str, str]) -> Secret | None:
+    """The approver's token from ``MOLECULE_APPROVER_TOKEN``, or None where it is not set.
+
+    Raises:
+        UsageError: it cannot be a token.
+
+    """
+    found = environ.get("MOLECULE_APPROVER_TOKEN")
+    return None if found is None else values.read(Sourced(found, "MOLECULE_APPROVER_TOKEN"), values.token).value
+
+
+def in_ci(environ: Mapping[str, str]) -> bool:
+    """Whether ``CI`` says that nobody sits there: set to anything but empty, 0 or false."""
+    return environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
+# --- what was given ----------------------------------------------------------------------------------------------------
+
+
+class _Given:
+    """What flags, environment and config.yaml gave, as texts; the first of them that says something counts."""
+
+    def __init__(self, flags: Flags, environ: Mapping[str, str], file: trusted_file.ConfigFile | None) -> None:
+        self._flags = flags
+        self.environ = environ
+        self._file = file
+
+    def find(self, key: str, variable: str | None) -> Sourced[str] | None:
+        """The text for one setting. The key names the flag (with dashes) and the place under ``approve:`` alike."""
+        flag = getattr(self._flags, key, None)
+        if flag is not None:
+            return Sourced(str(flag), f"--{key.replace('_', '-')}")
+        if variable is not None and variable in self.environ:
+            return Sourced(self.environ[variable], variable)
+        if self._file is not None and key in self._file.approve:
+            return _from_file(self._file.path, self._file.approve[key].line, f"approve.{key}").swap(
+                self._file.approve[key].text
+            )
+        return None
+
+    def setting(self, key: str, variable: str | None, reader: Callable[[str], T], *, default: T) -> Sourced[T]:
+        """The setting as the reader understands it, or its default."""
+        found = self.find(key, variable)
+        return Sourced(default) if found is None else values.read(found, reader)
+
+
+def _from_file(path: Path, line: int, key: str) -> Sourced[None]:
+    return Sourced(None, f"{path}, line {line}: {key}", from_file=True)
+
+
+def _read_config(flags: Flags, environ: Mapping[str, str]) -> trusted_file.ConfigFile | None:
+    """config.yaml, or None where nobody named one and there is none at the default place."""
+    named = _Given(flags, environ, None).find("config", "WORKSPACE_CONFIG_PATH")
+    path = Path(_CONFIGS) if named is None else values.read(named, values.path).value
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above cannot be entered; the opening says it
+        path /= "config.yaml"
+    found = trusted_file.read_trusted(path, wanted=named is not None)
+    if found is None:
+        return None
+    from . import config_yaml  # noqa: PLC0415 - PyYAML costs start-up time, and most runs have no file to read
+
+    return config_yaml.parse(found.data, path)
+
+
+# --- one setting each --------------------------------------------------------------------------------------------------
+
+
+def _address(given: _Given, places: Places, *, at_terminal: bool) -> tuple[Sourced[str], bool]:
+    """The base address, and whether it is this user's embedded server."""
+    found = given.find("platform_url", "PLATFORM_URL")
+    if found is not None:
+        return (found.swap(LOCAL_URL), True) if found.value == LOCAL else (values.read(found, urls.base_url), False)
+    serving = who_serves(places) if at_terminal and not in_ci(given.environ) else None
+    if serving is not None:
+        return Sourced(LOCAL_URL, f"the embedded server that you run (process {serving.pid})"), True
+    return Sourced(DEFAULT_URL), False
+
+
+def _identity(given: _Given, warnings: list[str]) -> tuple[Sourced[str], Sourced[Secret | None]]:
+    return _configured_workspace(given), _configured_token(given.environ, warnings)
+
+
+def _configured_workspace(given: _Given) -> Sourced[str]:
+    found = given.find("workspace_id", "WORKSPACE_ID" if given.environ.get("WORKSPACE_ID") else None)
+    return Sourced("") if found is None else values.read(found, values.workspace)
+
+
+def _configured_token(environ: Mapping[str, str], warnings: list[str]) -> Sourced[Secret | None]:
+    """The workspace's token: only the environment and one file, never a flag, so that it never stands in ``ps``."""
+    text = environ.get("MOLECULE_TOKEN")
+    if text is not None:
+        found = values.read(Sourced(text, "MOLECULE_TOKEN"), values.token)
+        return found.swap(found.value)
+    folder = values.read(Sourced(environ.get("CONFIGS_DIR", _CONFIGS), "CONFIGS_DIR"), values.path).value
+    return _token_file(folder / ".auth_token", warnings)
+
+
+def _token_file(path: Path, warnings: list[str]) -> Sourced[Secret | None]:
+    found = trusted_file.read_trusted(path, wanted=False)
+    if found is None:
+        return Sourced(None)
+    if found.readable_by_all:
+        warnings.append(f"{path} can be read by every user of this machine")
+    line = found.data.split(b"\n", 1)[0].decode("utf-8", "replace").strip(" \t\r")
+    read = values.read(Sourced(line, str(path), from_file=True), values.token)
+    return read.swap(read.value)
+
+
+def _local_identity(given: _Given, places: Places, warnings: list[str]) -> tuple[Sourced[str], Sourced[Secret | None]]:
+    """The embedded server's own workspace and token; what was configured for the platform never goes there."""
+    requester = read_requester(places)
+    if requester is None:
+        return Sourced(""), Sourced(None)
+    workspace = values.read(Sourced(requester.workspace_id, str(places.requester), from_file=True), values.workspace)
+    token = values.read(Sourced(requester.token, str(places.requester), from_file=True), values.token)
+    wanted = _configured_workspace(given)
+    if wanted.value not in {"", workspace.value}:
+        warnings.append(f"{wanted.source} is not used: the embedded server has a workspace of its own")
+    return workspace, token.swap(token.value)
+
+
+def _local_socket(places: Places) -> LocalSocket:
+    found = LocalSocket(places)
+    os.fspath(found)  # one that cannot be used is refused before anything is asked
+    return found
+
+
+def _refuse_plain_http(url: Sourced[str], token: Secret | None, *, allowed: bool) -> list[str]:
+    """Warnings about a token that crosses a network unencrypted; an error where nobody gave leave."""
+    if token is None or not urls.is_plain_http(url.value):
+        return []
+    if not allowed and url.value != DEFAULT_URL:
+        raise url.refuse(
+            "the token would cross the network unencrypted, over http://",
+            "use https://, or allow it with APPROVAL_ALLOW_HTTP=true or approve.allow_http in config.yaml",
+        )
+    return [f"the token crosses the network unencrypted, to {url.value}"]
+
+
+def _transport(given: _Given) -> Sourced[Transport]:
+    found = given.find("transport", "APPROVAL_USE_WEBSOCKET")
+    if found is None:
+        return Sourced(Transport.AUTO)
+    return values.read(found, values.switch if found.source == "APPROVAL_USE_WEBSOCKET" else values.choice)
+
+
+def _audit_log(given: _Given, places: Places) -> Sourced[Path]:
+    found = given.find("audit_log", "AUDIT_LOG_PATH")
+    if found is None:
+        return Sourced(_default_audit_log(SYSTEM_AUDIT_LOG, places))
+    read = values.read(found, values.path)
+    if read.from_file and not read.value.is_absolute():
+        raise read.refuse("the path is not absolute", "begin it with a slash: a file has no folder that it is started in")
+    return read
+
+
+def _default_audit_log(system: Path, places: Places) -> Path:
+    # One that was used stays: another log would not know which approvals were used.
+    return recall_audit_log(places.state) or (system if can_write(system) else places.audit_log)
+
+
+def _roles(file: trusted_file.ConfigFile | None) -> Sourced[tuple[str, ...]]:
+    if file is None or file.roles is None:
+        return Sourced(roles_module.DEFAULT_ROLES)
+    for role in file.roles:
+        if not roles_module.is_known(role.name, file.allowed_actions or {}):
+            raise _from_file(file.path, role.line, "rbac.roles").refuse(
+                f"{role.name!r} is no known role",
+                f"known are {', '.join(sorted({*roles_module.BUILT_IN, *(file.allowed_actions or {})}))}",
+            )
+    return Sourced(tuple(role.name for role in file.roles), f"{file.path}: rbac.roles", from_file=True)
+
+
+def _allowed_actions(file: trusted_file.ConfigFile | None) -> Sourced[Mapping[str, frozenset[str]]]:
+    if file is None or file.allowed_actions is None:
+        return Sourced({})
+    return Sourced(file.allowed_actions, f"{file.path}: rbac.allowed_actions", from_file=True)
+
+
+def _headers(file: trusted_file.ConfigFile | None) -> Sourced[Mapping[str, str]]:
+    if file is None or file.headers is None:
+        return Sourced({})
+    found: dict[str, str] = {}
+    seen = set[str]()
+    for name, value in file.headers.items():
+        source = _from_file(file.path, value.line, f"approve.headers.{name[:40]}")
+        values.check_header(source, name, value.text)
+        if name.lower() in seen:
+            raise source.refuse("the header stands there twice", "remove one of the two")
+        seen.add(name.lower())
+        found[name] = value.text
+    return Sourced(found, f"{file.path}: approve.headers", from_file=True)

@@ -1,0 +1,69 @@
+"""What the embedded server's desk answers, read: whole, or refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from molecule_approve.client.inbox import read_open, read_queue
+from molecule_approve.errors import ProtocolError
+from molecule_approve.model import Status
+
+ROW = {"id": "11111111-1111-4111-8111-111111111111", "workspace_id": "ws", "action": "x", "status": "pending"}
+
+
+def body(*rows: Any, **more: Any) -> bytes:  # noqa: ANN401 - JSON
+    """An answer with these rows."""
+    return json.dumps({"pending": list(rows), **more}).encode()
+
+
+def test_rows_come_with_their_workspaces_name_and_all_that_was_sent() -> None:
+    """In the order in which they stand, and the count of all that wait."""
+    queue = read_queue(body({**ROW, "context": {"user": "bob"}, "workspace_name": "prod"}, ROW, waiting=7))
+    assert [one.workspace_name for one in queue.rows] == ["prod", ""]
+    assert (queue.rows[0].approval.context, queue.rows[0].approval.status) == ({"user": "bob"}, Status.PENDING)
+    assert queue.total == 7
+
+
+@pytest.mark.parametrize("waiting", [None, 0, "many"])
+def test_no_fewer_wait_than_are_shown(waiting: object) -> None:
+    """Whatever the count says."""
+    assert read_queue(body(ROW, waiting=waiting)).total == 1
+    assert read_queue(body(waiting=waiting)).rows == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[]",
+        b"{}",
+        b'{"pending": null}',
+        b'{"pending": {}}',
+        b"<html>",
+        body(None),
+        body([ROW]),
+        body({**ROW, "id": 5}),
+        body({**ROW, "workspace_id": "../../admin"}),
+        body({**ROW, "workspace_id": ""}),
+    ],
+)
+def test_anything_else_is_refused(data: bytes) -> None:
+    """Also an id that would change the address under which a request is decided."""
+    with pytest.raises(ProtocolError):
+        read_queue(data)
+
+
+def test_a_list_of_what_waits_is_believed_as_far_as_it_was_counted() -> None:
+    """Oldest first; the embedded server's count says how many there are, a platform's full list that there may be more."""
+    rows = [{**ROW, "id": f"id-{number:04}", "status": "denied" if number % 2 else "pending"} for number in range(50)]
+    data = json.dumps(rows).encode()
+    found = read_open(data, "ws", "70")
+    assert (found.total, found.unseen, len(found.rows)) == (70, False, 25)
+    assert [found.rows[0].approval.id, found.rows[-1].approval.id] == ["id-0048", "id-0000"]
+    for total in (None, "", "many", "-1", "٣"):
+        found = read_open(data, "ws", total)
+        assert (found.total, found.unseen) == (25, True)
+    assert read_open(json.dumps(rows[:49]).encode(), "ws", None).unseen is False
+    assert read_open(b"null", "ws", "0").total == 0

@@ -1,0 +1,194 @@
+"""config_yaml.py: strict reading of config.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from molecule_approve.errors import ConfigError
+from molecule_approve.settings.config_yaml import APPROVE_KEYS, parse
+from molecule_approve.settings.trusted_file import ConfigFile, RoleName, Scalar
+
+PATH = Path("/configs/config.yaml")
+
+
+def read(text: str) -> ConfigFile:
+    """What the text says."""
+    return parse(text.encode(), PATH)
+
+
+def test_a_whole_file_is_read() -> None:
+    """Every key of ours arrives as it is written, with its line."""
+    found = read(
+        """\
+name: the platform's own
+rbac:
+  roles: [operator, deployer]
+  allowed_actions:
+    deployer: [approve, memory.read]
+    idle: []
+approve:
+  platform_url: https://platform.example.org
+  workspace_id: "007"
+  timeout: 0300
+  poll_interval: 1m
+  transport: poll
+  audit_log: /var/log/a.jsonl
+  audit: optional
+  audit_rotate_at: 1048576
+  headers:
+    X-Molecule-Org-Id: acme
+  allow_http: yes
+  require_verified_approver: false
+""",
+    )
+    assert found.path == PATH
+    assert found.roles == (RoleName("operator", 3), RoleName("deployer", 3))
+    assert found.allowed_actions == {"deployer": frozenset({"approve", "memory.read"}), "idle": frozenset()}
+    assert found.approve == {
+        "platform_url": Scalar("https://platform.example.org", 8),
+        "workspace_id": Scalar("007", 9),
+        "timeout": Scalar("0300", 10),
+        "poll_interval": Scalar("1m", 11),
+        "transport": Scalar("poll", 12),
+        "audit_log": Scalar("/var/log/a.jsonl", 13),
+        "audit": Scalar("optional", 14),
+        "audit_rotate_at": Scalar("1048576", 15),
+        "allow_http": Scalar("yes", 18),
+        "require_verified_approver": Scalar("false", 19),
+    }
+    assert set(found.approve) == set(APPROVE_KEYS)
+    assert found.headers == {"X-Molecule-Org-Id": Scalar("acme", 17)}
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff"])
+def test_an_empty_file_says_nothing(text: str) -> None:
+    """The defaults hold."""
+    assert read(text) == ConfigFile(PATH)
+
+
+def test_the_platform_s_own_keys_are_not_judged() -> None:
+    """Whatever stands there, with tags, anchors, aliases, merges and odd keys."""
+    found = read(
+        """\
+base: &base {timeout: no, when: 2026-01-01}
+tools:
+  - <<: *base
+    x: !!python/object:os.system {}
+  - *base
+1: one
+? [a, b]
+: complex
+loop: &loop [*loop]
+approve: {timeout: 5}
+""",
+    )
+    assert found == ConfigFile(PATH, approve={"timeout": Scalar("5", 10)}, sections=("base", "tools", "loop", "approve"))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        # no YAML
+        ("a: b: c\n", r"line 1: this is not YAML"),
+        ("a:\n\t- b\n", r"line 2: this is not YAML"),
+        ("a: [1,\nb: 2\n", r"line \d: this is not YAML"),
+        ("a: *nowhere\n", r"line 1: this is not YAML: found undefined alias"),
+        ("a: 1\n---\nb: 2\n", r"line 2: this is not YAML"),
+        ("a: '\x00'", r"no text has"),
+        ("%YAML 1." + "9" * 5000 + "\n---\na: 1\n", r"not YAML that can be read"),
+        ('a: "\\UFFFFFFFF"\n', r"not YAML that can be read"),
+        ("[" * 600, r"not YAML that can be read"),
+        # no mapping
+        ("null\n", r"line 1: the file: is empty, not keys"),
+        ("[rbac]\n", r"line 1: the file: is a list, not keys"),
+        ("just words\n", r"line 1: the file: is text, not keys"),
+        # doubled keys, wherever they stand
+        ("rbac: {roles: [operator]}\nrbac: {roles: [admin]}\n", r"line 2: rbac: the key stands there twice"),
+        ("approve:\n  timeout: 1\n  timeout: 2\n", r"line 3: timeout: the key stands there twice"),
+        ("other:\n  - {a: 1, b: 2, a: 3}\n", r"line 2: a: the key stands there twice"),
+        # merges that could hide one of our keys
+        ("x: &x {rbac: {roles: [read-only]}}\n<<: *x\n", r"line 2: <<: a merge"),
+        ("x: &x {roles: [read-only]}\nrbac:\n  <<: *x\n", r"line 3: rbac: a key is a merge"),
+        # unknown keys
+        ("rbac: {role: [operator]}\n", r"line 1: rbac.role: this key is not known"),
+        ("approve:\n  timeuot: 5\n", r"line 2: approve.timeuot: this key is not known"),
+        ("approve:\n  token: abc\n", r"line 2: approve.token: this key is not known"),
+        # wrong types
+        ("rbac:\n", r"line 1: rbac: is empty, not keys"),
+        ("rbac:\nroles: [read-only]\n", r"line 1: rbac: is empty"),
+        ("approve: [timeout]\n", r"approve: is a list, not keys"),
+        ("approve: text\n", r"approve: is text, not keys"),
+        ("approve: {no: 5}\n", r"approve: a key is a boolean, not text"),
+        ("approve: {1: 5}\n", r"approve: a key is a number, not text"),
+        ("approve: {[a]: 5}\n", r"approve: a key is a list, not text"),
+        ("rbac: {roles: operator}\n", r"rbac.roles: is text, not a list"),
+        ("rbac: {roles: }\n", r"rbac.roles: is empty, not a list"),
+        ("rbac: {roles: {operator: true}}\n", r"rbac.roles: is a mapping, not a list"),
+        ("rbac:\n  roles:\n    - operator\n    - no\n", r"line 4: rbac.roles: is a boolean, not text"),
+        ("rbac: {roles: [1]}\n", r"rbac.roles: is a number, not text"),
+        ("rbac: {roles: [[operator]]}\n", r"rbac.roles: is a list, not text"),
+        ("rbac: {roles: [2026-01-01]}\n", r"rbac.roles: is of another type, not text"),
+        ("rbac: {roles: [!!binary aGk=]}\n", r"rbac.roles: is of another type, not text"),
+        ("rbac: {roles: ['']}\n", r"rbac.roles: '' is no usable name"),
+        ("rbac: {roles: ['a b']}\n", r"rbac.roles: 'a b' is no usable name"),
+        ('rbac: {roles: ["\\ud800"]}\n', r"rbac.roles: '\\ud800' is no usable name"),
+        ("rbac: {allowed_actions: [approve]}\n", r"rbac.allowed_actions: is a list, not keys"),
+        ("rbac: {allowed_actions: {on: [approve]}}\n", r"rbac.allowed_actions: a key is a boolean"),
+        ("rbac: {allowed_actions: {'a b': [approve]}}\n", r"rbac.allowed_actions: 'a b' is no usable name"),
+        ("rbac: {allowed_actions: {a: approve}}\n", r"rbac.allowed_actions.a: is text, not a list"),
+        ("rbac: {allowed_actions: {a: }}\n", r"rbac.allowed_actions.a: is empty, not a list"),
+        ("rbac: {allowed_actions: {a: [yes]}}\n", r"rbac.allowed_actions.a: is a boolean, not text"),
+        ("approve: {timeout: no}\n", r"approve.timeout: is a boolean, not a number or text"),
+        ("approve: {timeout: }\n", r"approve.timeout: is empty, not a number or text"),
+        ("approve: {timeout: [5]}\n", r"approve.timeout: is a list, not a number or text"),
+        ("approve: {platform_url: no}\n", r"approve.platform_url: is a boolean, not text"),
+        ("approve: {workspace_id: 007}\n", r"approve.workspace_id: is a number, not text"),
+        ("approve: {audit: off}\n", r"approve.audit: is a boolean, not text"),
+        ("approve: {audit_log: 2026-01-01}\n", r"approve.audit_log: is of another type, not text"),
+        ("approve: {allow_http: 'true'}\n", r"approve.allow_http: is text, not a boolean"),
+        ("approve: {allow_http: 1}\n", r"approve.allow_http: is a number, not a boolean"),
+        ("approve: {require_verified_approver: }\n", r"approve.require_verified_approver: is empty, not a boolean"),
+        ("approve: {headers: [a]}\n", r"approve.headers: is a list, not keys"),
+        ("approve: {headers: {X-Org: 12}}\n", r"approve.headers.X-Org: is a number, not text"),
+        ("approve: {headers: {X-Org: {a: b}}}\n", r"approve.headers.X-Org: is a mapping, not text"),
+        # aliases
+        ("approve: {timeout: &t 5, poll_interval: *t}\n", r"approve.poll_interval: an alias is not understood here"),
+        ("rbac: {allowed_actions: {a: &a [approve], b: *a}}\n", r"rbac.allowed_actions.b: an alias"),
+        ("rbac: &r {allowed_actions: *r}\n", r"rbac.allowed_actions: an alias"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_place(text: str, complaint: str) -> None:
+    """File, line and key stand in the message, and a hint says how to go on."""
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        read(text)
+    assert caught.value.message.startswith(str(PATH))
+    assert caught.value.hint
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    """Latin-1 is no UTF-8."""
+    with pytest.raises(ConfigError, match="no text has"):
+        parse("a: ü".encode("latin-1"), PATH)
+
+
+def test_a_number_where_text_belongs_is_told_about_quotes() -> None:
+    """The likeliest mend is the hint."""
+    with pytest.raises(ConfigError) as caught:
+        read("approve: {workspace_id: 12}\n")
+    assert caught.value.hint == "put it in quotes"
+
+
+def test_a_bomb_of_aliases_does_not_unfold() -> None:
+    """Nine levels of ten aliases each are looked at in no time, and refused where they are ours."""
+    levels = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    bomb = "\n".join(levels)
+    assert read(bomb) == ConfigFile(PATH, sections=tuple(f"a{i}" for i in range(10)))
+    with pytest.raises(ConfigError, match="is a list, not text"):
+        read(bomb + "\nrbac: {roles: *a9}\n")
+
+
+def test_an_empty_list_of_roles_is_no_default() -> None:
+    """No roles is what was said."""
+    assert read("rbac: {roles: []}\n").roles == ()

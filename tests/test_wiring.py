@@ -1,0 +1,126 @@
+"""Putting a gate together: who asks, with which token, and in which log."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from molecule_approve import wiring
+from molecule_approve.api import _NoProgress, _ThreadStop
+from molecule_approve.clock import Deadline
+from molecule_approve.errors import AuditError, NotPermittedError, UsageError
+from molecule_approve.model import Question, Secret, Status
+from molecule_approve.paths import Places, locate, recall_audit_log
+from molecule_approve.settings import resolve
+from molecule_approve.settings.resolve import Flags
+from molecule_approve.settings.values import Sourced
+
+if TYPE_CHECKING:
+    from tests.callers import Caller
+    from tests.integration.fake_platform import FakePlatform
+
+
+def _settings(caller: Caller) -> resolve.Settings:
+    environ = wiring.environment()
+    return resolve.resolve(Flags(), environ, locate(environ), at_terminal=False)
+
+
+def test_who_asks_and_where(caller: Caller) -> None:
+    """The user, the machine, the folder."""
+    caller.patch.chdir(caller.folder)
+    found = wiring.origin()
+    assert (found.user, found.folder) == ("tester", str(caller.folder))
+    assert found.host
+
+
+def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked all the same, from nowhere."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    found = wiring.origin()
+    monkeypatch.undo()
+    assert found.folder == ""
+
+
+def test_a_user_without_a_name() -> None:
+    """A container's user may be a number only."""
+    assert wiring.origin(lambda: pwd.getpwuid(2**31 - 2).pw_name).user == str(os.geteuid())
+
+
+def test_the_log_never_shows_the_token(caller: Caller) -> None:
+    """Even where somebody asks for it by name."""
+    token = caller.desk.server.requester.token
+    assert caller.main("request", "--no-wait", "--", f"use {token}").code == 8
+    assert token not in caller.log.read_text()
+
+
+def test_an_approver_asks_with_a_token_of_their_own(caller: Caller) -> None:
+    """And the workspace with its own."""
+    settings = _settings(caller)
+    for secret, expected in ((None, settings.token.value), (Secret("theirs"), Secret("theirs"))):
+        platform = wiring.platform(settings, approver=secret)
+        assert platform._endpoint.token == expected
+        platform.close()
+
+
+def test_a_name_that_is_no_text_decides_all_the_same(caller: Caller, platform: FakePlatform) -> None:
+    """LOGNAME may hold any bytes; what is sent of them can be sent."""
+    caller.patch.setenv("LOGNAME", "al\udcffice")
+    row = platform.add(platform.workspace, {"action": "deploy"})
+    with closing(wiring.platform(_settings(caller))) as asker:
+        asker.decide(Question(row.id, platform.workspace), Status.APPROVED, None, Deadline.after(10.0))
+    assert row.decided_by == "al\ufffdice"
+
+
+def test_roles_decide_who_may_ask(caller: Caller) -> None:
+    """As config.yaml says."""
+    caller.configure("rbac:\n  roles: [read-only]\n")
+    settings = _settings(caller)
+    assembled = wiring.Assembled(None, None, None, settings)  # type: ignore[arg-type]  # the permission needs none of them
+    with pytest.raises(NotPermittedError):
+        assembled.permit()
+
+
+def test_the_default_log_is_kept_once_it_was_used(caller: Caller) -> None:
+    """The first request notes it; where it cannot be written later, nothing is asked, and both paths are named."""
+    before = _settings(caller)
+    elsewhere = caller.folder / "system" / "audit.jsonl"
+    settings = replace(before, audit_log=Sourced(elsewhere))
+    state = settings.requester_file.parent
+    elsewhere.parent.mkdir()
+    for _ in range(2):
+        wiring.gate(settings, _ThreadStop(), _NoProgress()).platform.close()
+        assert recall_audit_log(state) == elsewhere
+    elsewhere.parent.rmdir()
+    with pytest.raises(AuditError, match="which was used before, cannot be written any more") as caught:
+        wiring.gate(settings, _ThreadStop(), _NoProgress())
+    assert str(elsewhere) in caught.value.message
+    assert str(state) in caught.value.message
+    wiring.gate(replace(settings, audit_optional=Sourced(value=True)), _ThreadStop(), _NoProgress()).platform.close()
+    wiring.gate(before, _ThreadStop(), _NoProgress()).platform.close()
+
+
+@pytest.mark.parametrize(("transport", "stream"), [("poll", False), ("websocket", True), ("auto", True)])
+def test_how_it_is_waited(caller: Caller, transport: str, stream: bool) -> None:
+    """As the settings say."""
+    environ = wiring.environment()
+    flags = Flags(transport=transport, timeout="7", poll_interval="3")
+    terms = wiring.terms(resolve.resolve(flags, environ, locate(environ), at_terminal=False), wait=False, withdraw=False)
+    assert (terms.stream, terms.timeout, terms.policy.poll_interval) == (stream, 7.0, 3.0)
+    assert (terms.wait, terms.withdraw, terms.verified) == (False, False, False)
+
+
+def test_without_a_workspace_there_is_no_platform(tmp_path: Path) -> None:
+    """Said before anything is imported that could ask."""
+    environ = {"PLATFORM_URL": "https://platform.invalid", "CONFIGS_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    settings = resolve.resolve(Flags(), environ, Places(tmp_path, tmp_path), at_terminal=False)
+    with pytest.raises(UsageError, match="no workspace is named"):
+        wiring.platform(settings)

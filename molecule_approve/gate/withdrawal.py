@@ -128,7 +128,7 @@ class TakeBack:
         return taken
 
     def twins(self, question: Question) -> None:
-        """Take back every other open row of a question that has ended: a proxy or a late POST may have doubled it."""
+        """Take back every other open row of a question: a proxy or a late POST may have doubled it."""
         self._look(TakenBack(question), Deadline.after(min(TWINS, self.effort)), once=True)
 
     def _end(self, question: Question, effort: Deadline) -> TakenBack:

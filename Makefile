@@ -5,12 +5,18 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
+LOWEST ?= $(VENV)-lowest
+# Settings, client, command line, server, and the two of them together.
+LOWEST_TESTS := tests/config tests/client tests/cli/test_app.py tests/cli/test_audit_table.py tests/server/test_lines.py \
+  tests/server/test_store.py tests/server/test_app.py tests/server/test_live.py \
+  tests/integration/test_embedded.py::test_an_approval_is_verified_and_used_up \
+  tests/integration/test_embedded.py::test_a_denial_says_who_and_why
 # Four on two cores: the tests mostly wait for processes and peers.
 JOBS ?= 4
 # Thousands of processes are started: where none may keep what it compiled, each takes a third longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint types bench soak completions completions-check docs docs-check package check clean
+.PHONY: help demo test lowest lint types bench soak completions completions-check docs docs-check pictures package check clean
 
 help: ## Show what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -26,6 +32,13 @@ $(VENV)/dev: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@ $(VENV)/server
 
+$(LOWEST)/lowest: pyproject.toml .ci/lowest
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python .ci/lowest >$(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/lowest.txt -e . \
+	  pytest pytest-timeout pytest-xdist
+	touch $@
+
 demo: $(VENV)/server ## The main job, for real: a server, a question, a verdict.
 	@PATH="$(BIN):$$PATH" bash .ci/demo
 
@@ -35,6 +48,9 @@ test: $(VENV)/dev ## Every test, with branch coverage.
 	$(BIN)/coverage combine --quiet 2>/dev/null # a process that was killed leaves half a file; what it ran, others run too
 	rm -f .coverage.*
 	$(BIN)/coverage report
+
+lowest: $(LOWEST)/lowest ## Some tests of each library, with the oldest versions that pyproject.toml allows.
+	$(LOWEST)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' $(LOWEST_TESTS)
 
 soak: $(VENV)/dev ## Storms that take minutes.
 	$(BIN)/python -m pytest -q -m soak --timeout 1800 || test $$? -eq 5
@@ -59,11 +75,14 @@ completions-check: $(VENV)/dev ## Compare the completion scripts with what the c
 	$(BIN)/python -m molecule_approve.cli.completion "$$fresh"; \
 	diff -ru completions "$$fresh" || { echo "the completions are old: make completions" >&2; exit 1; }
 
-docs: $(VENV)/dev ## Write the generated parts of README.md.
+docs: $(VENV)/dev ## Write the generated parts of the pages, and the manual pages.
 	$(BIN)/python .ci/docs.py
 
 docs-check: $(VENV)/dev ## Compare them with the code.
 	$(BIN)/python .ci/docs.py --check
+
+pictures: $(VENV)/dev ## Record the terminal and photograph the page, for README.md.
+	PATH="$(BIN):$$PATH" $(BIN)/python .ci/pictures.py
 
 package: $(VENV)/dev ## A wheel and an sdist in dist/.
 	rm -rf dist
@@ -72,4 +91,4 @@ package: $(VENV)/dev ## A wheel and an sdist in dist/.
 check: lint types completions-check docs-check test ## All that CI runs.
 
 clean: ## Remove what these targets made.
-	rm -rf $(VENV) dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the parts of README.md that the code knows better: exit codes, settings, the commands' help. No other text.
+"""Writes what the code knows better: exit codes, settings and help in README.md and docs/, and the manual pages.
 
-    docs.py [README]           write them
-    docs.py --check [README]   change nothing; say what is out of date, and leave with 1
+    docs.py [FOLDER]           write them
+    docs.py --check [FOLDER]   change nothing; say what is out of date, and leave with 1
 
-A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. The wording of the two tables is here; the codes,
-the names, the defaults and the help come from the program, and what has no wording here stops this script.
+A part of a page stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. The wording of the tables is here; the
+codes, the names, the defaults and the help come from the program, and what has no wording here stops this script. How a
+manual page looks is in ``man.py``. The folder is the project's own unless another one is named.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 # Help is as wide as the terminal, and a terminal that has colours would get them.
 os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1")
 
+import man
 import typer
 
 from molecule_approve import config, errors
@@ -33,7 +35,8 @@ from molecule_approve.cli.main import main as program
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.places import Places
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+MANUAL = Path("docs", "man")
 _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 # --- exit codes ------------------------------------------------------------------------------------------------------------
@@ -44,7 +47,7 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
     Exit.USAGE: (
         "usage",
         "all",
-        'wrong options or arguments, nothing was asked; also `--help` on those three, so that `request "$X"` never says yes',
+        'wrong options or arguments, nothing was asked; also `--help` on these commands, so that `request "$X"` is never 0',
     ),
     Exit.ENDED: ("ended", "`approve`, `deny`, `withdraw`", "the request had already ended otherwise"),
     Exit.PENDING: (
@@ -57,7 +60,7 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
         "`audit verify`, `audit export`",
         "a record was changed, removed, inserted, moved or cut off",
     ),
-    Exit.DENIED: ("denied", _ASKING, "a person said no, or the workspace's roles do not let it ask"),
+    Exit.DENIED: ("denied", _ASKING, "a person denied it, or the workspace's roles do not let it ask"),
     Exit.TIMED_OUT: (
         "timed out",
         _ASKING,
@@ -67,16 +70,18 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
         "gate failed",
         "all",
         (
-            "no verdict could be had: platform, network, protocol, credential, configuration or audit log; an approval that "
-            "was already used, or could not be told; an outcome that could not be read; elsewhere: not done. Treat it as "
-            "not approved"
+            "no verdict: platform, network, protocol, credential, configuration or audit log failed; the approval was "
+            "already used, or could not be delivered; the outcome could not be read; elsewhere: not done. Treat it as not "
+            "approved"
         ),
     ),
 }
+_DONE = {Exit.OK: "done", Exit.USAGE: "wrong options or arguments", Exit.FAILED: "not done; the message says why"}
+"""What these codes mean on commands that gate nothing."""
 _SIGNALS = (
-    "| 129, 130, 143 | interrupted | `request`, `wait` | | SIGHUP (or nobody left to tell), SIGINT, SIGTERM: `request` "
-    "withdrew first, as far as that was possible (`wait` only with `--withdraw`); other commands leave with 130 on Ctrl-C, "
-    "but `serve` with 0 |"
+    "| 129, 130, 143 | interrupted | `request`, `wait` | | SIGHUP (or nobody left to read the verdict), SIGINT, SIGTERM; "
+    "the request was withdrawn if possible (by `wait` only with `--withdraw`); other commands exit with 130 on Ctrl-C, and "
+    "`serve` with 0 |"
 )
 
 
@@ -90,6 +95,31 @@ def exit_codes() -> Iterator[str]:
         words = [word for word in words if exits.of_verdict(Verdict(Outcome(word.strip("`")))) == code]
         yield f"| {code.value} | {name} | {commands} | {' '.join(words)} | {when} |"
     yield _SIGNALS.replace("| |", f"| `{Outcome.INTERRUPTED.value}` |")
+
+
+def exit_codes_in_short() -> Iterator[str]:
+    """One row a code of the commands that gate."""
+    yield "| code | name | when |"
+    yield "| --- | --- | --- |"
+    for code, (name, commands, when) in _EXITS.items():
+        if commands in {_ASKING, "all"}:
+            yield f"| {code.value} | {name} | {when} |"
+    yield "| 129, 130, 143 | interrupted | SIGHUP, SIGINT (Ctrl-C), SIGTERM; the request was withdrawn if possible |"
+
+
+def exits_of(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The codes that a command can leave with, and when; all of them for the program itself. For a manual page."""
+    command = f"`{' '.join(words)}`"
+    gates = command in _ASKING or command == "`status`"
+    for code, (_, commands, when) in _EXITS.items():
+        if not words or (gates and commands in {_ASKING, "all"}) or command in commands:
+            yield str(code.value), when
+        elif code in _DONE:
+            yield str(code.value), _DONE[code]
+    if not words or command in {"`request`", "`wait`"}:
+        yield "129, 130, 143", _SIGNALS.rstrip(" |").rpartition("| ")[2]
+    elif command != "`serve`":
+        yield "130", "interrupted by Ctrl-C"
 
 
 def error_kinds() -> Iterator[str]:
@@ -133,7 +163,7 @@ _VARIABLES: tuple[_Setting, ...] = (
     (
         "MOLECULE_TOKEN",
         lambda _: "the first line of `.auth_token` in `CONFIGS_DIR`, if it is there",
-        "bearer token of the workspace; never an option's value, so it never stands in `ps`",
+        "bearer token of the workspace; never an option's value, so that `ps` never shows it",
     ),
     ("CONFIGS_DIR", lambda _: "`/configs`", "the folder of `.auth_token`"),
     (
@@ -154,12 +184,12 @@ _VARIABLES: tuple[_Setting, ...] = (
     (
         "APPROVAL_USE_WEBSOCKET",
         lambda found: found.transport.value.value,
-        "`true` wants the event stream and still falls back to polling, `false` polls only",
+        "`true` tries the event stream and falls back to polling, `false` only polls",
     ),
     (
         "APPROVAL_ALLOW_HTTP",
         lambda found: str(found.allow_http.value).lower(),
-        "lets the token travel over http:// beyond this machine; the built-in default address alone needs no leave",
+        "allows the token to leave this machine over http://; the built-in default address is always allowed",
     ),
     (
         "AUDIT_LOG_PATH",
@@ -190,8 +220,8 @@ def environment() -> Iterator[str]:
 
 def help_texts() -> Iterator[str]:
     """The program's help, and that of every command below it."""
-    for words in _commands(typer.main.get_command(app), ()):
-        yield f"#### {' '.join(('molecule-approve', *words))}"
+    for words, _ in _commands(typer.main.get_command(app), ()):
+        yield f"### {' '.join(('molecule-approve', *words))}"
         yield ""
         yield "```text"
         yield _help_of(words)
@@ -199,8 +229,8 @@ def help_texts() -> Iterator[str]:
         yield ""
 
 
-def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:  # noqa: ANN401 - typer's own class has no public name
-    yield words
+def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:  # noqa: ANN401 - typer's own class has no public name
+    yield words, command
     for name in getattr(command, "commands", ()):
         yield from _commands(command.commands[name], (*words, name))
 
@@ -212,43 +242,79 @@ def _help_of(words: tuple[str, ...]) -> str:
     return text.getvalue().strip()
 
 
-# --- the file --------------------------------------------------------------------------------------------------------------
+# --- the files -------------------------------------------------------------------------------------------------------------
 
 _PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "exit codes": exit_codes,
+    "exit codes in short": exit_codes_in_short,
     "error kinds": error_kinds,
     "environment": environment,
     "help": help_texts,
 }
 
 
-def rewritten(text: str) -> str:
-    """The text with its generated parts as they should be.
+def texts(folder: Path) -> dict[Path, str]:
+    """Every generated file below the folder as it should be, by its name there.
 
     Raises:
         SystemExit: a part is missing, or nobody knows how to write it.
 
     """
-    there = [name for _, name, _ in _PART.findall(text)]
+    old = {path.relative_to(folder): path.read_text(encoding="utf-8") for path in pages(folder)}
+    there = [name for text in old.values() for _, name, _ in _PART.findall(text)]
     if sorted(there) != sorted(_PARTS):
         sys.exit(f"the generated parts should be {sorted(_PARTS)}, and are {sorted(there)}")
-    return _PART.sub(lambda part: "\n".join([part[1], "\n".join(_PARTS[part[2]]()).strip(), "", part[3]]), text)
+    return {name: _PART.sub(_written, text) for name, text in old.items()} | dict(manual())
+
+
+def pages(folder: Path) -> list[Path]:
+    """The pages that hold generated parts."""
+    return [folder / "README.md", *sorted((folder / "docs").glob("*.md"))]
+
+
+def _written(part: re.Match[str]) -> str:
+    return "\n".join([part[1], "\n".join(_PARTS[part[2]]()).strip(), "", part[3]])
+
+
+def manual() -> Iterator[tuple[Path, str]]:
+    """A manual page for each command, by its name."""
+    for words, command in _commands(typer.main.get_command(app), ()):
+        page = man.page(("molecule-approve", *words), command, list(exits_of(words)), [] if words else _environment())
+        yield MANUAL / f"{'-'.join(('molecule-approve', *words))}.1", page
+
+
+def _environment() -> list[tuple[str, str]]:
+    rows = [row.strip("| ").split(" | ") for row in list(environment())[2:]]
+    return [(name.strip("`"), f"{meaning}. Default: {default}.") for name, default, meaning in rows]
 
 
 def main(arguments: list[str]) -> int:
     """Write, or compare."""
-    check = "--check" in arguments
-    path = next((Path(word) for word in arguments if word != "--check"), README)
-    old = path.read_text(encoding="utf-8")
-    new = rewritten(old)
-    if old == new:
+    folder = next((Path(word) for word in arguments if word != "--check"), ROOT)
+    wanted = texts(folder)
+    there = [*wanted, *(path.relative_to(folder) for path in (folder / MANUAL).glob("*.1"))]
+    old = {name: path.read_text(encoding="utf-8") for name in there if (path := folder / name).exists()}
+    stale = [name for name in dict.fromkeys(there) if old.get(name) != wanted.get(name)]
+    if "--check" not in arguments:
+        for name in stale:
+            _put(folder / name, wanted.get(name))
         return 0
-    if not check:
-        path.write_text(new, encoding="utf-8")
-        return 0
-    difference = difflib.unified_diff(old.splitlines(), new.splitlines(), "README.md", "as the code has it", lineterm="")
-    sys.stdout.write("\n".join(difference) + "\nrun: make docs\n")
-    return 1
+    for name in stale:
+        before, after = old.get(name, "").splitlines(), wanted.get(name, "").splitlines()
+        difference = difflib.unified_diff(before, after, str(name), "as the code has it", lineterm="")
+        sys.stdout.write("\n".join(difference) + "\n")
+    if stale:
+        sys.stdout.write("run: make docs\n")
+    return 1 if stale else 0
+
+
+def _put(path: Path, text: str | None) -> None:
+    """Write the text; without one the file goes: its command is gone."""
+    if text is None:
+        path.unlink()
+    else:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

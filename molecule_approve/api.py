@@ -275,7 +275,9 @@ def _request(
             settings.workspace_id.value,
             _text(action, "action"),
             _text(reason, "reason"),
-            context=asking.context_of(assemble.origin(), environ, asking.check_context(_pairs(context))),
+            context=asking.context_of(
+                assemble.origin(), environ, asking.check_context(_pairs(context)), assemble.secrets(settings)
+            ),
             expires_in=settings.timeout.value if stands is None else stands,
             idempotency_key=_optional(idempotency_key, "idempotency_key"),
         )

@@ -9,8 +9,9 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from .audit.record import mask
 from .errors import UsageError
-from .model import ApprovalRequest, JsonValue
+from .model import ApprovalRequest, JsonValue, Secret
 from .wire import key_task_id
 
 ACTION_LIMIT = 4_096
@@ -150,8 +151,10 @@ def _ci_job(environ: Mapping[str, str]) -> dict[str, str]:
     return {"system": names[0], "job": get(names[1], ""), "repository": get(names[2], ""), "commit": get(names[3], "")}
 
 
-def context_of(origin: Origin, environ: Mapping[str, str], extra: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """The whole context of a question.
+def context_of(
+    origin: Origin, environ: Mapping[str, str], extra: Mapping[str, JsonValue], secrets: Sequence[Secret] = ()
+) -> dict[str, JsonValue]:
+    """The whole context of a question, without the secrets that are known: whoever is asked, and two logs, keep it.
 
     Raises:
         UsageError: it is larger than 64 KiB.
@@ -162,22 +165,28 @@ def context_of(origin: Origin, environ: Mapping[str, str], extra: Mapping[str, J
     if job:
         context["ci"] = {key: value for key, value in job.items() if value}
     context.update(extra)
-    clean = _scrubbed(context)
+    clean = _scrubbed(context, secrets)
     size = len(json.dumps(clean))
     if size > CONTEXT_LIMIT - 1_024:  # room for the audit log's head
         raise UsageError(f"the context has {size} bytes; at most 63 KiB can be sent", hint="send less with --context")
     return clean
 
 
-def _scrubbed(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+def _scrubbed(values: Mapping[str, JsonValue], secrets: Sequence[Secret]) -> dict[str, JsonValue]:
     """The values as text that can be sent: a folder's name and a variable may hold any bytes."""
     found: dict[str, JsonValue] = {}
     for key, value in values.items():
+        name = mask(key, secrets)
         if isinstance(value, dict):
-            found[key] = _scrubbed(value)
+            found[name] = _scrubbed(value, secrets)
         else:
-            found[key] = re.sub("[\0\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else value
+            found[name] = mask(sendable(value), secrets) if isinstance(value, str) else value
     return found
+
+
+def sendable(text: str) -> str:
+    """The text with U+FFFD for what cannot be sent: a NUL, and bytes that are no UTF-8."""
+    return re.sub("[\0\ud800-\udfff]", "\ufffd", text)
 
 
 def compose(

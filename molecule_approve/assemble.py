@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import rbac
-from .asking import Origin
+from .asking import Origin, sendable
 from .errors import AuditError
 from .places import can_write, recall_audit_log, remember_audit_log
 
@@ -36,13 +36,16 @@ def origin(user_name: Callable[[], str] = getpass.getuser) -> Origin:
     return Origin(user, socket.gethostname(), folder)
 
 
+def secrets(settings: Settings) -> list[Secret]:
+    """What no record and no context may hold."""
+    return [secret for secret in (settings.token.value, settings.proxy.value) if secret is not None]
+
+
 def journal(settings: Settings) -> Journal:
     """The audit log, which never shows the secrets that we know."""
     from .audit.journal import Journal  # noqa: PLC0415 - help needs no journal
 
-    known = (settings.token.value, settings.proxy.value)
-    secrets = [secret for secret in known if secret is not None]
-    return Journal(settings.audit_log.value, limit=settings.audit_rotate_at.value, secrets=secrets)
+    return Journal(settings.audit_log.value, limit=settings.audit_rotate_at.value, secrets=secrets(settings))
 
 
 def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatform:
@@ -55,7 +58,7 @@ def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatf
     endpoint = settings.endpoint(approver)
     from .client.rest import RestPlatform  # noqa: PLC0415 - httpx is most of our start-up, and a refusal needs none
 
-    return RestPlatform(endpoint, actor=origin().user)
+    return RestPlatform(endpoint, actor=sendable(origin().user))
 
 
 class Assembled(NamedTuple):

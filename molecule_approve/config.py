@@ -20,7 +20,7 @@ from .config_values import Sourced, Transport
 from .durations import parse_duration
 from .errors import ConfigError, UsageError
 from .model import Endpoint, Secret
-from .places import Places, can_write, find_socket, read_requester, recall_audit_log, who_serves
+from .places import LocalSocket, Places, can_write, read_requester, recall_audit_log, who_serves
 
 __all__ = [
     "DEFAULT_URL",
@@ -80,7 +80,7 @@ class Settings:
         audit_optional: an audit log that cannot be written does not stop the program.
         audit_rotate_at: bytes at which the audit log becomes an archive; None for never.
         local: the platform is this user's embedded server, on its Unix socket.
-        unix_socket: that socket's path, or None.
+        unix_socket: that socket, or None.
         requester_file: where the embedded server leaves its workspace and token.
         config_path: the config.yaml that was read, or None.
         warnings: sentences that the user should see once.
@@ -103,7 +103,7 @@ class Settings:
     roles: Sourced[tuple[str, ...]]
     allowed_actions: Sourced[Mapping[str, frozenset[str]]]
     local: bool
-    unix_socket: str | None
+    unix_socket: LocalSocket | None
     requester_file: Path
     config_path: Path | None
     warnings: tuple[str, ...]
@@ -187,7 +187,7 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
         roles=_roles(file),
         allowed_actions=_allowed_actions(file),
         local=local,
-        unix_socket=str(find_socket(places)) if local else None,
+        unix_socket=_local_socket(places) if local else None,
         requester_file=places.requester,
         config_path=file.path if file else None,
         warnings=tuple(warnings),
@@ -323,6 +323,12 @@ def _local_identity(given: _Given, places: Places, warnings: list[str]) -> tuple
     if wanted.value not in {"", workspace.value}:
         warnings.append(f"{wanted.source} is not used: the embedded server has a workspace of its own")
     return workspace, token.swap(token.value)
+
+
+def _local_socket(places: Places) -> LocalSocket:
+    found = LocalSocket(places)
+    os.fspath(found)  # one that cannot be used is refused before anything is asked
+    return found
 
 
 def _refuse_plain_http(url: Sourced[str], token: Secret | None, *, allowed: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from .client.wait import OVERSLEPT, WaitObserver
@@ -13,6 +14,7 @@ from .errors import (
     KeyUsedError,
     NotPermittedError,
     PlatformError,
+    ProtocolError,
     UnavailableError,
     UnknownApprovalError,
     UsedError,
@@ -56,6 +58,7 @@ class Ending:
         self._observer = observer
         self._trail = trail
         self._taken: TakenBack | None = None
+        self._told = ""
 
     # --- out of time ---------------------------------------------------------------------------------------------------
 
@@ -71,29 +74,30 @@ class Ending:
             self._observer.withdrawing("nobody decided in time")
             taken = self._take_back()
             row = taken.stood
-            if taken.unknown is not None and self._me.deadline.overdue() <= OVERSLEPT:
+            if taken.unknown is not None:
                 raise _outcome_unknown(question, taken.unknown)
         else:
             row = self._last_look(question)
         return None if row is None or rule(row) is Ruling.OPEN else Decision(row)
 
     def _last_look(self, question: Question) -> Approval | None:
-        if self._me.deadline.overdue() > OVERSLEPT:
-            return None
         effort = Deadline.after(EFFORT)
+        # What was said while we slept is no verdict: it is only looked at, and not used up.
+        late = self._me.deadline.overdue() > OVERSLEPT
+        wanted = replace(question, invocation=None) if late else question
 
         def look() -> Approval | None:
             with self._stop.open():
-                return self._platform.fetch(question, effort).approval
+                return self._platform.fetch(wanted, effort).approval
 
         try:
-            row = persist(look, effort, self._stop.sleep)
+            row = persist(look, effort, self._stop.sleep, (ProtocolError,))
         except ApprovalError as exc:
             self._observer.trouble(exc)
             raise _outcome_unknown(question, exc) from exc
         if row is None or rule(row) is Ruling.UNCLEAR:
             raise _outcome_unknown(question, UnavailableError("the platform does not show it"))
-        return row
+        return None if late else row
 
     def timed_out(self, *, ended: bool = False) -> Verdict:
         """Nobody has decided; a question that was left open is only pending.
@@ -108,9 +112,9 @@ class Ending:
         self._trail.timeout(self._me.approval_id, self._me.waited(), "nobody_decided", withdrawn=withdrawn)
         return self._verdict(Outcome.TIMEOUT)
 
-    def no_twin(self, question: Question) -> None:
-        """The end is known: no further row of the same question stays open, where the wait cannot have seen them all."""
-        if self._taken is None and not self._me.listed and question.task_id is not None:
+    def no_twin(self, question: Question | None) -> None:
+        """Take every further row of the same question back, where the wait does not see them all: early, and at the end."""
+        if self._taken is None and not self._me.listed and question is not None and question.task_id is not None:
             self._back().twins(question)
 
     # --- stopped -------------------------------------------------------------------------------------------------------
@@ -137,15 +141,27 @@ class Ending:
     def failed(self, failure: ApprovalError) -> Verdict:
         """No verdict can be had; the question does not stay behind."""
         unasked = self._me.question is None and isinstance(failure, PlatformError)
-        # These say that the question under this id is not ours to take back.
-        foreign = isinstance(failure, KeyUsedError | UsedError | UnknownApprovalError)
-        if self._me.terms.withdraw and not foreign and self._taken is None:
-            # Nonsense may come from something in between while the platform is still at work on the POST; one look fewer,
-            # because the list was read once already.
-            self._take_back(LOOKS if isinstance(failure, UnavailableError) else LOOKS[:3])
+        self._told = failure.message
+        if self._taken is None:
+            self._leave(failure)
         if self._trail.begun and not self._trail.ended:
             self._trail.failure(self._me.approval_id, "submit_failed" if unasked else failure.kind, failure.message)
         return self._verdict(Outcome.FAILED, failure)
+
+    def _leave(self, failure: ApprovalError) -> None:
+        """Take back what is ours; these failures say that the question under this id is not, or that it has ended."""
+        match failure:
+            case UnknownApprovalError():
+                pass
+            case UsedError():
+                self.no_twin(self._me.question)
+            case KeyUsedError():
+                if self._me.maybe_there:
+                    self._back().twins(Question(failure.approval_id or "", self._me.request.workspace_id))
+            case _ if self._me.terms.withdraw:
+                # Something in between may have answered while the platform is still at work on the POST; after nonsense
+                # one look fewer, because the list was read once already.
+                self._take_back(LOOKS[:3] if isinstance(failure, ProtocolError) else LOOKS)
 
     def not_permitted(self, refusal: NotPermittedError) -> Verdict:
         """The roles do not let us ask; nothing was asked."""
@@ -153,7 +169,11 @@ class Ending:
         return self._verdict(Outcome.NOT_PERMITTED, refusal)
 
     def _back(self, looks: tuple[float, ...] = LOOKS) -> TakeBack:
-        return TakeBack(self._platform, self._me.request, self._me.deadline, self._observer.trouble, looks)
+        return TakeBack(self._platform, self._me.request, self._me.deadline, self._warn, looks)
+
+    def _warn(self, trouble: ApprovalError) -> None:
+        if trouble.message != self._told:  # what ended it is said by the verdict
+            self._observer.trouble(trouble)
 
     def _take_back(self, looks: tuple[float, ...] = LOOKS) -> TakenBack:
         self._taken = self._back(looks)(self._me.question, maybe_there=self._me.maybe_there)

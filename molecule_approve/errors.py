@@ -75,9 +75,15 @@ class NotPermittedError(ApprovalError):
 
 
 class PlatformError(ApprovalError):
-    """The platform gave no verdict."""
+    """The platform gave no verdict.
+
+    Attributes:
+        maybe_sent: whether the platform may have acted on the call all the same.
+
+    """
 
     kind = "platform"
+    maybe_sent = True
 
 
 class UnavailableError(PlatformError):
@@ -86,7 +92,6 @@ class UnavailableError(PlatformError):
     Attributes:
         status: the HTTP status, or None where there was no answer.
         retry_after: seconds that the platform asks us to wait, or None.
-        maybe_sent: whether the platform may have acted on the call all the same.
 
     """
 
@@ -176,6 +181,7 @@ class KeyUsedError(PlatformError):
     """
 
     kind = "key_used"
+    maybe_sent = False
 
     def __init__(self, message: str, *, approval_id: str | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)

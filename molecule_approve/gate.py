@@ -180,6 +180,7 @@ class _Run:
             stream=self._me.terms.stream,
             random=fraction,
             policy=self._me.terms.policy,
+            take_doubles_back=self._ending.no_twin,
         )
         try:
             decision = wait.run()

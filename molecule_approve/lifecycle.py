@@ -51,7 +51,8 @@ def answers(approval: Approval, question: Question) -> bool:
     """Whether this row is this very question: workspace, task id and action, as far as they are known, and the id.
 
     A row under another id answers only by our own task id: it is the same question, asked twice because an answer was
-    lost on the way.
+    lost on the way. It counts while it is open and once a person has decided; one that was taken back or ran out does
+    not end ours. Under a key's task id, which outlives a run, an approval of another row is an earlier run's.
     """
     if approval.workspace_id != question.workspace_id:
         return False
@@ -59,7 +60,12 @@ def answers(approval: Approval, question: Question) -> bool:
         return False
     if question.task_id is not None and approval.task_id != question.task_id:
         return False
-    return approval.id == question.approval_id or question.task_id is not None
+    if approval.id == question.approval_id:
+        return True
+    if question.task_id is None:
+        return False
+    is_keys = question.task_id[14:15] == "5"  # the version of a UUID; see wire.key_task_id
+    return rule(approval) in ({Ruling.OPEN, Ruling.DENIED} if is_keys else {Ruling.OPEN, Ruling.DENIED, Ruling.APPROVED})
 
 
 def may_become(current: Status, following: Status) -> bool:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os import PathLike
 
 # Recursive JSON, as json.loads gives it.
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
@@ -55,7 +59,7 @@ class Endpoint:
             is only what stands in the Host header.
         workspace_id: the workspace that asks; it is a path segment and a header.
         token: bearer token, or None where none is configured.
-        unix_socket: path of the Unix socket that is used instead of TCP, or None.
+        unix_socket: path of the Unix socket that is used instead of TCP, read anew for each connection; or None.
         headers: further request headers (X-Molecule-Org-Id); never the credential.
         origin: the Origin of the event stream's handshake, and of nothing else; None to name none at first.
         proxy: address of the proxy for https://, or None: decided once, for REST and the socket alike.
@@ -65,7 +69,7 @@ class Endpoint:
     url: str
     workspace_id: str
     token: Secret | None = None
-    unix_socket: str | None = None
+    unix_socket: str | PathLike[str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     proxy: Secret | None = None
     origin: str | None = None

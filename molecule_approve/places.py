@@ -356,6 +356,15 @@ def find_socket(places: Places) -> Path:
     return places.socket if said is None or said.socket is None else said.socket
 
 
+class LocalSocket(NamedTuple):
+    """The embedded server's Unix socket as a path that is looked up at each use: a server that lost its folder moves."""
+
+    places: Places
+
+    def __fspath__(self) -> str:
+        return str(find_socket(self.places))
+
+
 def is_locked(places: Places) -> bool:
     """Whether somebody holds the lock of who serves."""
     try:

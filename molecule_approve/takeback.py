@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .client.retry import backoff
 from .client.wait import OVERSLEPT
 from .clock import Deadline, fraction
-from .errors import ApprovalError, CredentialError, ProtocolError, UnavailableError, ours
+from .errors import ApprovalError, CredentialError, ProtocolError, RejectedError, UnavailableError, ours
 from .lifecycle import Ruling, rule
 from .model import Approval, ApprovalRequest, Question
 
@@ -29,18 +29,23 @@ LOOKS = (0.0, 0.25, 0.75, 0.75)
 _LAST = 0.25
 """Seconds that are kept for the last try: a pause never takes them."""
 
+_BROKEN_WAYS = (ProtocolError, RejectedError, CredentialError)
+"""What a withdrawal is said again after: no platform refuses one, so something in between does, and may do so once."""
+
 _DECISIONS = frozenset({Ruling.APPROVED, Ruling.DENIED, Ruling.EXPIRED})
 _T = TypeVar("_T")
 
 
-def persist(call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None], *, nonsense: bool = True) -> _T:
+def persist(
+    call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None], again: tuple[type[ApprovalError], ...] = ()
+) -> _T:
     """What the call answers; while it fails in a way that may pass it is made again, for as long as there is time.
 
     Args:
         call: what to do.
         effort: for how long.
         pause: sleeps.
-        nonsense: whether it is made again after an answer that makes no sense; a read is not, or it would come too often.
+        again: what else it is made again after.
 
     Raises:
         ApprovalError: the last failure.
@@ -52,7 +57,7 @@ def persist(call: Callable[[], _T], effort: Deadline, pause: Callable[[float], N
             return call()
         except ApprovalError as exc:
             room = effort.left() - _LAST
-            if room <= 0 or not (_may_pass(exc) or (nonsense and isinstance(exc, ProtocolError))):
+            if room <= 0 or not (_may_pass(exc) or isinstance(exc, again)):
                 raise
             asked = exc.retry_after if isinstance(exc, UnavailableError) else None
             pause(min(max(next(pauses), asked or 0.0), room))
@@ -89,7 +94,8 @@ class TakeBack:
     Attributes:
         platform: who holds it.
         request: what was asked, to find it by.
-        deadline: the invocation's own: what was said more than five seconds after it does not stand, for the machine slept.
+        deadline: the invocation's own: what was said more than five seconds after it does not stand, for the machine slept;
+            it is read all the same, so that nobody claims what was not seen, and nothing is used up by that.
         warn: is told what goes wrong; nothing is raised.
         looks: seconds before each look for a question that may be there.
         effort: seconds that all of it may take.
@@ -117,21 +123,24 @@ class TakeBack:
             taken = self._end(question, effort)
         if maybe_there:
             taken = self._look(taken, self.looks, effort)
-        elif question is not None and taken.unknown is None:
+        elif question is not None:
             self._look(taken, self.looks[:1], effort.capped(TWINS))
         return taken
 
     def twins(self, question: Question) -> None:
-        """Take back every other open row of a question that was decided: a proxy or a late POST may have doubled it."""
+        """Take back every other open row of a question that has ended: a proxy or a late POST may have doubled it."""
         self._look(TakenBack(question), self.looks[:1], Deadline.after(min(TWINS, self.effort)))
 
     def _end(self, question: Question, effort: Deadline) -> TakenBack:
         try:
-            return persist(lambda: self._withdraw(question, effort), effort, time.sleep)
+            return self._withdraw_or_raise(question, effort)
         except Exception as exc:  # noqa: BLE001 - a fault of a library must not keep the end from being recorded
             failure = ours(exc)
             self.warn(failure)
             return TakenBack(question, unknown=failure)
+
+    def _withdraw_or_raise(self, question: Question, effort: Deadline) -> TakenBack:
+        return persist(lambda: self._withdraw(question, effort), effort, time.sleep, _BROKEN_WAYS)
 
     def _withdraw(self, question: Question, effort: Deadline) -> TakenBack:
         try:
@@ -143,36 +152,35 @@ class TakeBack:
             return seen
         if said.taken_back:
             return TakenBack(question, ended=True)
-        if self.deadline.overdue() > OVERSLEPT:
-            return TakenBack(question)
         seen = self._seen(question, effort)
         if seen is None:  # what still shows it open is behind, and may catch up
             raise UnavailableError("the platform says that the request has ended, and does not show how")
         return seen
 
     def _seen(self, question: Question, effort: Deadline) -> TakenBack | None:
-        """How it has ended, as a read shows it; None where that shows no end, or nothing is to be read any more."""
-        if self.deadline.overdue() > OVERSLEPT:
+        """How it has ended, as a read shows it; None where that shows no end, or that this very row is open."""
+        late = self.deadline.overdue() > OVERSLEPT
+        shown = self.platform.fetch(replace(question, invocation=None) if late else question, effort)
+        row = shown.approval
+        if row is None or any(extra.id == question.approval_id for extra in shown.extras):
             return None
-        row = self.platform.fetch(question, effort).approval
-        ruling = Ruling.UNCLEAR if row is None else rule(row)
+        ruling = rule(row)
         if ruling is Ruling.WITHDRAWN:
             return TakenBack(question, ended=True)
-        return TakenBack(question, stood=row) if ruling in _DECISIONS else None
+        return TakenBack(question, stood=None if late else row) if ruling in _DECISIONS else None
 
     def _look(self, taken: TakenBack, looks: tuple[float, ...], effort: Deadline) -> TakenBack:
-        """Look for rows with our task id that are not the known one, until there are some; and take them back."""
-        try:
-            for pause in looks:
-                time.sleep(min(pause, effort.left()))
-                rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep, nonsense=False)
-                found = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
-                for row in found:
-                    taken = self._take_or_warn(taken, row, effort)
-                if found:
-                    break
-        except Exception as exc:  # noqa: BLE001 - see _end
-            self.warn(ours(exc))
+        """Look for rows with our task id that are not the known one, and take them back; another one may follow each."""
+        for pause in looks:
+            time.sleep(min(pause, effort.left()))
+            try:
+                rows = persist(lambda: self.platform.find(self.request, effort), effort, time.sleep)
+            except Exception as exc:  # noqa: BLE001 - see _end
+                self.warn(ours(exc))
+                continue  # something in between may have answered; the next look is soon enough for a read
+            news = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
+            for before, row in enumerate(news):
+                taken = self._take_or_warn(taken, row, effort.capped(effort.left() / (len(news) - before)))
         return taken
 
     def _is_news(self, row: Approval, known: Question | None) -> bool:
@@ -181,7 +189,7 @@ class TakeBack:
         return known is None or (row.id != known.approval_id and not _is_ended(row))
 
     def _take_or_warn(self, taken: TakenBack, row: Approval, effort: Deadline) -> TakenBack:
-        """One row that cannot be taken back spares none of the others."""
+        """One row that cannot be taken back spares none of the others, each of which has its share of the time."""
         try:
             return self._take(taken, row, effort)
         except Exception as exc:  # noqa: BLE001 - see _end
@@ -193,7 +201,7 @@ class TakeBack:
         if taken.question is None:
             return self._end(question, effort)
         if not _is_ended(row):
-            persist(lambda: self.platform.withdraw(question, effort), effort, time.sleep)
+            self._withdraw_or_raise(question, effort)
         return taken
 
 

@@ -11,6 +11,7 @@ from .errors import AuditError
 
 if TYPE_CHECKING:
     from .audit.journal import Head
+    from .audit.story import Story
     from .clock import Deadline
     from .errors import ApprovalError, NotPermittedError
     from .model import Approval, ApprovalRequest, Decision, JsonValue, Question
@@ -218,6 +219,33 @@ class Trail:
             self._append(self._record(RecordOutcome.FAILED, extras, action=RecordAction.DELIVER), AFTER)
         except AuditError as exc:
             self._warn(exc)
+
+
+def observation(story: Story, row: Approval, outcome: str, *, by: str, now: str) -> Record:
+    """How a request ended, as somebody saw it whom no attempt of it told: never a grant, and no ending of an attempt.
+
+    Args:
+        story: the request, as the log has it.
+        row: the same, as the platform shows it.
+        outcome: the ending, as its own record would call it.
+        by: the command that saw it.
+        now: the time of the record.
+
+    """
+    workspace, is_decision = story.first("workspace_id"), outcome in {RecordOutcome.GRANTED, RecordOutcome.DENIED}
+    told = _decided(row) if is_decision else {"approval_id": row.id, "decided_at": row.decided_at}
+    extras: dict[str, JsonValue] = {"observed_outcome": outcome, "observed_by": by, **told}
+    return Record(
+        timestamp=now,
+        event_type=EventType.APPROVAL,
+        workspace_id=workspace,
+        actor=(row.decided_by if is_decision else None) or workspace,
+        action=RecordAction.OBSERVE,
+        resource=story.asked,
+        outcome=RecordOutcome.OBSERVED,
+        trace_id=story.first("trace_id"),
+        extras={name: value for name, value in extras.items() if value is not None},
+    )
 
 
 def _verdict_fields(decision: Decision, waited: float, transport: str) -> dict[str, JsonValue]:

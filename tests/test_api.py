@@ -40,6 +40,16 @@ def test_an_approval(caller: Caller) -> None:
     assert (row["reason"], row["context"]["a=b"]) == ("spring", "c=d")
 
 
+def test_a_secret_in_the_context_is_not_sent(caller: Caller) -> None:
+    """The platform keeps the context, and shows it to whoever decides."""
+    server = caller.desk.server
+    token = server.requester.token
+    caller.set(PLATFORM_URL=server.url, WORKSPACE_ID=server.requester.workspace_id, MOLECULE_TOKEN=token)
+    with caller.answering("drop it"):
+        verdict = request_approval_sync("drop it", context={"header": token})
+    assert caller.desk.one(str(verdict.approval_id))["context"]["header"] == "[secret removed]"
+
+
 def test_a_denial_and_a_timeout_are_verdicts(caller: Caller) -> None:
     """None of them is approved."""
     with caller.answering("drop it", "denied"):

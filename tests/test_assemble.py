@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +13,16 @@ import pytest
 
 from molecule_approve import assemble, config
 from molecule_approve.api import _Quiet, _Stop
+from molecule_approve.clock import Deadline
 from molecule_approve.config import Flags
 from molecule_approve.config_values import Sourced
 from molecule_approve.errors import AuditError, NotPermittedError, UsageError
-from molecule_approve.model import Secret
+from molecule_approve.model import Question, Secret, Status
 from molecule_approve.places import Places, locate, recall_audit_log
 
 if TYPE_CHECKING:
     from tests.callers import Caller
+    from tests.integration.fake_platform import FakePlatform
 
 
 def _settings(caller: Caller) -> config.Settings:
@@ -65,6 +68,15 @@ def test_an_approver_asks_with_a_token_of_their_own(caller: Caller) -> None:
         platform = assemble.platform(settings, approver=secret)
         assert platform._endpoint.token == expected
         platform.close()
+
+
+def test_a_name_that_is_no_text_decides_all_the_same(caller: Caller, platform: FakePlatform) -> None:
+    """LOGNAME may hold any bytes; what is sent of them can be sent."""
+    caller.patch.setenv("LOGNAME", "al\udcffice")
+    row = platform.add(platform.workspace, {"action": "deploy"})
+    with closing(assemble.platform(_settings(caller))) as asker:
+        asker.decide(Question(row.id, platform.workspace), Status.APPROVED, None, Deadline.after(10.0))
+    assert row.decided_by == "al\ufffdice"
 
 
 def test_roles_decide_who_may_ask(caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""README and CHANGELOG say what is true: generated parts, command lines, variables, links, and the examples that are data.
+"""The pages say what is true: generated parts, manual pages, command lines, variables, links, and examples that are data.
 
 The examples that are programs are run in tests/integration/test_readme_scripts.py and test_readme_tools.py.
 """
@@ -9,8 +9,10 @@ import ast
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from molecule_approve.cli.app import COMMANDS, app
 from molecule_approve.config_yaml import APPROVE_KEYS
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.places import Places
-from tests.readme import README, ROOT, SNIPPETS, TEXT, blocks, prose
+from tests.pages import NAMED, PAGES, ROOT, SNIPPETS, TEXT, blocks, prose
 
 DOCS = ROOT / ".ci" / "docs.py"
 
@@ -44,34 +46,92 @@ def test_the_generated_parts_are_current() -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize(
-    ("line", "doctored"),
-    [
-        ("| 77 | denied", "| 78 | denied"),
-        ("| `already_used` | 125", "| `already_used` | 0"),
-        ("| `APPROVAL_TIMEOUT` | 300", "| `APPROVAL_TIMEOUT` | 3000"),
-        ("  --result-file PATH", "  --result-path PATH"),
-    ],
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with README.md and docs/ as they are."""
+    shutil.copy(ROOT / "README.md", tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    return tmp_path
+
+
+DOCTORED = (
+    ("README.md", "| 77 | denied", "| 78 | denied"),
+    ("docs/cli.md", "| 124 | timed out", "| 123 | timed out"),
+    ("docs/cli.md", "  --result-file PATH", "  --result-path PATH"),
+    ("docs/json.md", "| `already_used` | 125", "| `already_used` | 0"),
+    ("docs/settings.md", "| `APPROVAL_TIMEOUT` | 300", "| `APPROVAL_TIMEOUT` | 3000"),
+    ("docs/man/molecule-approve-request.1", r"\fB\-\-result\-file\fR", r"\fB\-\-result\-path\fR"),
 )
-def test_a_part_that_is_out_of_date_is_found_and_mended(tmp_path: Path, line: str, doctored: str) -> None:
-    """In each of the parts: --check names the line and changes nothing, and without it the page is as it should be."""
-    page = tmp_path / "README.md"
-    page.write_text(TEXT.replace(line, doctored, 1), encoding="utf-8")
-    before = page.read_bytes()
-    found = docs("--check", str(page))
+"""A page, a beginning of a line in each of its generated parts, and what somebody made of it."""
+
+
+def test_what_is_out_of_date_is_found_and_mended(copy: Path) -> None:
+    """--check names the page and the line of each and changes nothing; without it every page is as it should be."""
+    pages = {copy / page: (ROOT / page).read_bytes() for page, _, _ in DOCTORED}
+    for page, line, doctored in DOCTORED:
+        (copy / page).write_bytes((copy / page).read_bytes().replace(line.encode(), doctored.encode(), 1))
+    before = {path: path.read_bytes() for path in pages}
+    found = docs("--check", str(copy))
     assert found.returncode == 1
-    assert f"-{doctored}" in found.stdout
-    assert f"+{line}" in found.stdout
-    assert page.read_bytes() == before
-    assert docs(str(page)).returncode == 0
-    assert page.read_bytes() == README.read_bytes()
+    wanted = [text for page, line, doctored in DOCTORED for text in (f"--- {page}", f"-{doctored}", f"+{line}")]
+    assert [text for text in wanted if f"\n{text}" not in f"\n{found.stdout}"] == []
+    assert {path: path.read_bytes() for path in pages} == before
+    assert docs(str(copy)).returncode == 0
+    assert {path: path.read_bytes() for path in pages} == pages
 
 
-def test_a_part_that_is_missing_is_an_error(tmp_path: Path) -> None:
+def test_a_part_that_is_missing_is_an_error(copy: Path) -> None:
     """A marker that somebody removed does not pass for a page without faults."""
-    page = tmp_path / "README.md"
-    page.write_text(TEXT.replace("<!-- generated: environment -->", ""), encoding="utf-8")
-    assert docs("--check", str(page)).returncode not in {0, None}
+    path = copy / "docs" / "settings.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("<!-- generated: environment -->", ""), encoding="utf-8")
+    found = docs("--check", str(copy))
+    assert found.returncode == 1
+    assert "the generated parts should be" in found.stderr
+
+
+# --- manual pages ----------------------------------------------------------------------------------------------------------
+
+MANUAL = sorted((ROOT / "docs" / "man").glob("*.1"))
+
+
+def test_a_manual_page_of_a_command_that_is_gone_goes_too(copy: Path) -> None:
+    """--check names it, and `make docs` removes it; one that is missing comes back."""
+    gone = copy / "docs" / "man" / "molecule-approve-ask.1"
+    gone.write_text('.TH MOLECULE-APPROVE-ASK 1 "2026-01-01"\n', encoding="utf-8")
+    (copy / "docs" / "man" / "molecule-approve-wait.1").unlink()
+    found = docs("--check", str(copy))
+    assert found.returncode == 1
+    assert "--- docs/man/molecule-approve-ask.1" in found.stdout
+    assert "--- docs/man/molecule-approve-wait.1" in found.stdout
+    assert docs(str(copy)).returncode == 0
+    assert sorted(path.name for path in gone.parent.iterdir()) == [path.name for path in MANUAL]
+
+
+def test_every_command_has_a_manual_page() -> None:
+    """Families and their members too."""
+    names = {path.stem for path in MANUAL}
+    assert {f"molecule-approve-{command}" for command in COMMANDS} <= names
+    assert {"molecule-approve", "molecule-approve-audit-verify", "molecule-approve-approvers-add"} <= names
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed on this machine")
+def test_mandoc_finds_no_fault_in_the_manual_pages() -> None:
+    """Not even a warning."""
+    command = ["mandoc", "-T", "lint", "-W", "warning", *map(str, MANUAL)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed on this machine")
+def test_a_manual_page_shows_what_help_says() -> None:
+    """Every option of `request`, its placeholder and its sentence, and the exit codes, as a reader sees them."""
+    command = ["mandoc", "-T", "utf8", "-O", "width=200", str(ROOT / "docs" / "man" / "molecule-approve-request.1")]
+    page = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    seen = re.sub(".\b", "", page)  # bold and underlined letters are overstruck
+    assert "molecule-approve request [OPTIONS] ACTION" in seen
+    assert "--context KEY=VALUE" in seen
+    assert "How long this process waits: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]" in seen
+    assert re.search(r"^ +77 +a person denied it", seen, re.MULTILINE)
 
 
 # --- command lines ---------------------------------------------------------------------------------------------------------
@@ -96,7 +156,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
 
 
 def shown() -> list[list[str]]:
-    """Every command line in README's blocks and in its running text."""
+    """Every command line in the pages' blocks and in their running text."""
     spans = re.findall(r"`([^`\n]+)`", prose().replace("\\|", "|"))
     # In running text the program's name is often left out: `audit verify`.
     named = [f"molecule-approve {span}" if span.split()[0] in COMMANDS else span for span in spans]
@@ -124,7 +184,7 @@ def complaint(words: list[str]) -> str | None:
 
 
 def test_every_command_line_can_be_understood() -> None:
-    """Commands and options exist under the names that README uses."""
+    """Commands and options exist under the names that the pages use."""
     lines = shown()
     assert len(lines) > 60
     assert [found for words in lines if (found := complaint(words))] == []
@@ -146,7 +206,7 @@ def test_a_command_line_that_is_wrong_is_found_out(line: str) -> None:
 
 
 def test_every_make_target_exists() -> None:
-    """What README tells to make, the Makefile makes."""
+    """What the pages tell to make, the Makefile makes."""
     named = {
         word for line in re.findall(r"^make ([a-z -]+)", "\n".join(blocks("sh")), re.MULTILINE) for word in line.split()
     }
@@ -154,6 +214,14 @@ def test_every_make_target_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert {"demo", "test", "docs"} <= named
     assert named - targets == set()
+
+
+def test_every_way_to_install_names_what_there_is() -> None:
+    """pip, pipx and uv, each with an extra of the project."""
+    lines = [shlex.split(line, comments=True) for line in SNIPPETS["install"].splitlines()]
+    assert [line[:-1] for line in lines] == [["pip", "install"], ["pipx", "install"], ["uv", "tool", "install"]]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {line[-1] for line in lines} <= {f".[{extra}]" for extra in extras}
 
 
 # --- settings --------------------------------------------------------------------------------------------------------------
@@ -174,13 +242,13 @@ def variables_in(path: Path) -> set[str]:
     return {text for text in texts if isinstance(text, str) and _VARIABLE.match(text)}
 
 
-def test_every_variable_stands_in_readme() -> None:
+def test_every_variable_stands_in_the_pages() -> None:
     """Those of the contract have a row, and those that the settings' code reads are the same."""
     rows = set(re.findall(r"^\| `([A-Z_]+)` \|", TEXT, re.MULTILINE))
     assert rows == PROMISED
     assert variables_in(ROOT / "molecule_approve" / "config.py") - {"DEFAULT_URL"} == PROMISED
     for module in ("places", "addresses", "cli/audit_tail", "cli/request", "cli/output"):
-        # README writes the proxies' variables in small letters, as is usual.
+        # The pages write the proxies' variables in small letters, as is usual.
         names = variables_in(ROOT / "molecule_approve" / f"{module}.py") - {"HTTPS_PROXY", "ALL_PROXY"}
         assert {name for name in names if f"`{name}`" not in TEXT} <= {"NO_PROXY"}
 
@@ -221,19 +289,19 @@ def a_log(folder: Path) -> Path:
 
 
 def verifies(path: Path) -> int:
-    """What README's five lines say of a log."""
+    """What the five lines of docs/audit-log.md say of a log."""
     lines = SNIPPETS["verify"]
     assert len(lines.splitlines()) == 5
     return subprocess.run([sys.executable, "-c", lines, str(path)], capture_output=True, timeout=60, check=False).returncode
 
 
-def test_readmes_verifier_accepts_a_whole_log(tmp_path: Path) -> None:
+def test_the_five_line_verifier_accepts_a_whole_log(tmp_path: Path) -> None:
     """And is not troubled by another tool's line."""
     assert verifies(a_log(tmp_path)) == 0
 
 
 @pytest.mark.parametrize("damage", ["edit", "delete", "swap", "double", "behead"])
-def test_readmes_verifier_finds_damage(tmp_path: Path, damage: str) -> None:
+def test_the_five_line_verifier_finds_damage(tmp_path: Path, damage: str) -> None:
     """Whatever was done in the middle or at the beginning."""
     path = a_log(tmp_path)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -251,24 +319,81 @@ def test_readmes_verifier_finds_damage(tmp_path: Path, damage: str) -> None:
 # --- links, and what must not stand there ----------------------------------------------------------------------------------
 
 
-def anchors() -> set[str]:
-    """The names of the headings, as GitHub makes them."""
-    headings = re.findall(r"^#{1,6} (.+)$", prose(), re.MULTILINE)
+def anchors(page: str) -> set[str]:
+    """The names of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#{1,6} (.+)$", prose(PAGES[page]), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def links(page: str) -> list[str]:
+    """The targets of a page's links and pictures."""
+    return re.findall(r"(?:\]\(|<img src=\")([^)\s\"]+)[)\"]", prose(PAGES[page]))
+
+
+def is_lost(page: str, link: str) -> bool:
+    """Whether a link inside leads nowhere: to no file of the project, or to no heading of the page."""
+    path, _, anchor = link.partition("#")
+    target = (ROOT / page).parent / path if path else ROOT / page
+    if not target.resolve().is_relative_to(ROOT.resolve()) or not target.exists():
+        return True
+    return bool(anchor) and anchor not in anchors(str(target.resolve().relative_to(ROOT.resolve())))
+
+
 def test_every_link_inside_leads_somewhere() -> None:
-    """To a heading of the page, or to a file of the project."""
-    links = re.findall(r"\]\(([^)]+)\)", prose())
-    assert len(links) > 15
-    inside = [link for link in links if not link.startswith("https://")]
-    lost = [link for link in inside if link.startswith("#") and link[1:] not in anchors()]
-    assert lost + [link for link in inside if not link.startswith("#") and not (ROOT / link).exists()] == []
+    """To a heading of a page, or to a file of the project."""
+    found = [(page, link) for page in PAGES for link in links(page) if not link.startswith("https://")]
+    assert len(found) > 40
+    assert [(page, link) for page, link in found if is_lost(page, link)] == []
+
+
+@pytest.mark.parametrize("link", ["docs/nowhere.md", "docs/cli.md#nowhere", "#nowhere", "../elsewhere.md"])
+def test_a_link_that_leads_nowhere_is_found_out(link: str) -> None:
+    """A missing page, a missing heading, and a file outside the project."""
+    assert is_lost("README.md", link)
+
+
+def test_every_page_is_reached_from_readme() -> None:
+    """README names each page of docs/, and CONTRIBUTING.md."""
+    assert {page for page in PAGES if page != "README.md"} - {link.partition("#")[0] for link in links("README.md")} == set()
+
+
+def test_a_snippet_that_stands_twice_is_the_same() -> None:
+    """README and docs/ show the same quick start, so that one test runs both."""
+    assert [name for name, block in NAMED if block != SNIPPETS[name]] == []
+
+
+def test_readme_stays_short() -> None:
+    """It is read in two minutes."""
+    assert len(PAGES["README.md"].splitlines()) <= 180
+
+
+def test_the_pictures_are_small_and_have_a_description() -> None:
+    """Each picture in docs/images is shown with a text for who cannot see it, and weighs less than 60 KB."""
+    page = PAGES["README.md"]
+    shown = {path: text for text, path in re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", page)}
+    shown |= dict(re.findall(r'<img src="([^"]+)" width="\d+" alt="([^"]+)">', page))
+    files = {str(path.relative_to(ROOT)): path.stat().st_size for path in (ROOT / "docs" / "images").iterdir()}
+    assert set(files) == set(shown)
+    assert min(map(len, shown.values())) > 50
+    assert max(files.values()) < 60_000
+
+
+def test_the_top_level_holds_what_the_architecture_names() -> None:
+    """No new file or folder beside the package without a place on the page for who changes the code."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if found.returncode != 0:
+        pytest.skip("this is not a git checkout")
+    there = {path.partition("/")[0] for path in found.stdout.split("\0") if path}
+    named = re.search(r"<!-- top level -->\n```text\n(.*?)```", PAGES["docs/architecture.md"], re.DOTALL)
+    assert named is not None
+    assert there == {line.split()[0].rstrip("/") for line in named[1].splitlines()}
 
 
 def test_nothing_of_one_machine_stands_there() -> None:
-    """No home folder, no temporary one, no trace of who wrote it where."""
-    pages = [TEXT, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")]
+    """No home folder, no temporary one, no trace of who wrote it where; in no page and no drawing."""
+    files = [*MANUAL, *(ROOT / "docs" / "images").glob("*.svg"), ROOT / "CHANGELOG.md"]
+    pages = [TEXT, *(path.read_text(encoding="utf-8") for path in files)]
     assert [found for page in pages for found in re.findall(r"(?<![\w$.~])/(?:root|home|tmp|work|Users)\b", page)] == []
 
 
@@ -280,3 +405,39 @@ def test_the_changelog_has_its_form() -> None:
     assert [line for line in releases[1:] if not re.match(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d\Z", line)] == []
     kinds = set(re.findall(r"^### (.+)$", text, re.MULTILINE))
     assert kinds - {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"} == set()
+
+
+# --- the architecture ------------------------------------------------------------------------------------------------------
+
+_PLACE = re.compile(r"`([\w./]+\.py)`(?:\s+`([\w.]+)`)?")
+
+
+def definitions(path: Path) -> set[str]:
+    """What a module defines: functions, classes, and `Class.method`."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            inner = (one.name for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef))
+            found |= {f"{node.name}.{name}" for name in inner}
+    return found
+
+
+def is_there(place: str, name: str) -> bool:
+    """Whether a page's place in the code exists: a file of the project or the package, and what is named in it."""
+    path = next((path for path in (ROOT / place, ROOT / "molecule_approve" / place) if path.exists()), None)
+    return path is not None and (not name or name in definitions(path))
+
+
+def test_every_place_in_the_code_exists() -> None:
+    """The walks of docs/architecture.md and the house rules lead along functions that are there."""
+    places = _PLACE.findall(PAGES["docs/architecture.md"] + PAGES["CONTRIBUTING.md"])
+    assert len([name for _, name in places if name]) > 50
+    assert [(place, name) for place, name in places if not is_there(place, name)] == []
+
+
+@pytest.mark.parametrize(("place", "name"), [("nowhere.py", ""), ("gate.py", "nothing"), ("gate.py", "Gate.nothing")])
+def test_a_place_that_is_gone_is_found_out(place: str, name: str) -> None:
+    """A file, a function or a method that was renamed."""
+    assert not is_there(place, name)

@@ -30,6 +30,8 @@ from tests.gate_scene import Scene
 
 SETTLED = Withdrawal(taken_back=False, settled=True)
 AWAY = UnavailableError("away")
+OWN_WORD = RejectedError("no", status=400)
+OWN_WORD.maybe_sent = False
 
 
 @pytest.fixture
@@ -46,7 +48,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 @pytest.mark.parametrize(
     ("failure", "calls"),
     [
-        (RejectedError("no", status=400), ["submit"]),
+        (RejectedError("a login page", status=302), ["submit", *["find"] * 4]),
+        (OWN_WORD, ["submit"]),
         (UnavailableError("busy", retry_after=999.0, maybe_sent=False), ["submit"]),
         (UnavailableError("busy", retry_after=999.0), ["submit", *["find"] * 4]),
         (ProtocolError("no id"), ["submit", *["find"] * 4]),
@@ -73,6 +76,34 @@ def test_a_question_that_arrived_unseen_is_taken_back(scene: Scene) -> None:
     verdict = scene.request()
     assert (verdict.outcome, verdict.approval_id, scene.contract.taken_back) == (Outcome.FAILED, OTHER, [OTHER])
     assert scene.ending["approval_id"] == OTHER
+
+
+def test_a_used_approval_leaves_no_twin(scene: Scene) -> None:
+    """Where another invocation was faster, an open row of the same question is taken back, and the answered one is not."""
+    scene.contract.shows = [UsedError("used")]
+    scene.contract.finds = [[row("approved", "alice"), row(id=OTHER)]]
+    verdict = scene.request()
+    assert (verdict.outcome, verdict.approval_id, scene.contract.taken_back) == (Outcome.FAILED, OURS, [OTHER])
+
+
+def test_a_used_key_leaves_no_row_of_our_own(scene: Scene) -> None:
+    """Where our POST may have arrived although its key was used, what is open is taken back; the key's request is not."""
+    scene.asked = replace(scene.asked, idempotency_key="job-1")
+    late = "33333333-3333-4333-8333-333333333334"
+    scene.contract.submits = [UnavailableError("broken off")]
+    rows = [row("approved", "alice", reason="because"), row(id=late, reason="because")]
+    scene.contract.finds = [None, rows]
+    verdict = scene.request()
+    assert verdict.error is not None
+    assert (verdict.error.kind, scene.contract.taken_back) == ("key_used", [late])
+
+
+def test_what_ended_it_is_told_once(scene: Scene) -> None:
+    """A look that is refused as the POST was is no further trouble."""
+    scene.contract.submits = [RejectedError("404 page not found", status=404)]
+    scene.contract.finds = [RejectedError("404 page not found", status=404)]
+    assert scene.request().outcome is Outcome.FAILED
+    assert scene.watcher.troubles == []
 
 
 def test_a_wait_that_fails_takes_the_question_back(scene: Scene) -> None:
@@ -194,18 +225,33 @@ def test_an_approval_used_by_another_is_told_at_the_deadline(scene: Scene) -> No
     assert (verdict.outcome, verdict.error.kind) == (Outcome.FAILED, "already_used")
 
 
-def test_long_after_the_deadline_it_is_a_timeout_whatever_is_said(scene: Scene) -> None:
-    """Where the machine slept far beyond the deadline, what could not be read is no matter any more."""
+@pytest.mark.parametrize(
+    ("withdrawal", "shown", "outcome"),
+    [
+        (Withdrawal(taken_back=True, settled=False), row(), Outcome.TIMEOUT),
+        (SETTLED, row("approved", "alice"), Outcome.TIMEOUT),
+        (SETTLED, row(), Outcome.FAILED),
+        (RejectedError("no", status=400), row(), Outcome.FAILED),
+        (AWAY, None, Outcome.FAILED),
+    ],
+)
+def test_long_after_the_deadline_it_is_a_timeout_if_that_can_be_seen(
+    scene: Scene, withdrawal: object, shown: Approval | None, outcome: Outcome
+) -> None:
+    """Where the machine slept far beyond the deadline, what was said is no matter; but what cannot be read is unknown."""
     clock = Clock()
 
     def sleep_and_show() -> Sighting:
         clock.now += 20.0
         return Sighting(row())
 
-    scene.contract.shows = [sleep_and_show]
-    scene.contract.withdrawals = [RejectedError("no", status=400)]
+    scene.contract.shows = [sleep_and_show, Sighting(shown)]
+    scene.contract.withdrawals = [withdrawal]
     gate = Gate(scene.contract, Journal(scene.path), Stop(clock), scene.watcher, invocation="i", clock=clock)
-    assert gate.request(scene.asked, Terms(10.0, stream=False), lambda: None).outcome is Outcome.TIMEOUT
+    verdict = gate.request(scene.asked, Terms(10.0, stream=False), lambda: None)
+    assert verdict.outcome is outcome
+    if outcome is Outcome.FAILED:
+        _says_unknown(verdict)
 
 
 def test_a_timeout_that_cannot_be_recorded(scene: Scene) -> None:
@@ -232,12 +278,12 @@ def test_a_stop_before_anything(scene: Scene) -> None:
 def test_a_stop_in_the_middle_of_the_question(scene: Scene) -> None:
     """A signal while the POST is unanswered: the question is found by its task id and taken back."""
     scene.contract.submits = [Interrupted(signal.SIGINT, "interrupted by SIGINT")]
-    scene.contract.finds = [row()]
+    scene.contract.finds = [row(), row("denied", "withdrawn")]
     verdict = scene.request()
     assert (verdict.outcome, verdict.signum, scene.calls) == (
         Outcome.INTERRUPTED,
         signal.SIGINT,
-        ["submit", "find", "withdraw"],
+        ["submit", "find", "withdraw", "find", "find", "find"],
     )
     assert (scene.ending["outcome"], scene.ending["approval_id"]) == ("withdrawn", OURS)
     assert (scene.ending["reason"], scene.ending["taken_back"]) == ("interrupted by SIGINT", True)
@@ -321,16 +367,24 @@ def test_a_wait_looks_once_more_at_its_end(scene: Scene, last: object, outcome: 
     assert scene.resume(timeout=0.2).outcome is outcome
 
 
-@pytest.mark.parametrize(("overslept", "outcome"), [(4.0, Outcome.APPROVED), (6.0, Outcome.PENDING)])
-def test_a_wait_does_not_look_once_more_long_after_its_end(scene: Scene, overslept: float, outcome: Outcome) -> None:
-    """What was said while the machine slept far beyond the deadline is no verdict, and is not even read."""
+@pytest.mark.parametrize(
+    ("overslept", "last", "outcome"),
+    [
+        (4.0, Sighting(row("approved", "alice")), Outcome.APPROVED),
+        (6.0, Sighting(row("approved", "alice")), Outcome.PENDING),
+        (6.0, Sighting(row()), Outcome.PENDING),
+        (6.0, AWAY, Outcome.FAILED),
+    ],
+)
+def test_long_after_its_end_a_wait_only_looks(scene: Scene, overslept: float, last: object, outcome: Outcome) -> None:
+    """What was said while the machine slept far beyond the deadline is no verdict; what cannot be read is not "pending"."""
     clock = Clock()
 
     def sleep_and_show() -> Sighting:
         clock.now += 10.0 + overslept
         return Sighting(row())
 
-    scene.contract.shows = [sleep_and_show, Sighting(row("approved", "alice"))]
+    scene.contract.shows = [sleep_and_show, last]
     gate = Gate(scene.contract, Journal(scene.path), Stop(clock), scene.watcher, invocation="i", clock=clock)
     assert gate.resume(scene.asked, question(own=False), Terms(10.0, stream=False, withdraw=False)).outcome is outcome
 

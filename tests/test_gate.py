@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from molecule_approve.audit.files import lock_path
 from molecule_approve.client.platform import Withdrawal
 from molecule_approve.client.rest import RestPlatform
 from molecule_approve.errors import (
@@ -153,7 +154,7 @@ def test_a_log_that_cannot_be_written_stops_the_gate_before_it_asks(scene: Scene
 def test_a_log_whose_lock_is_held_is_waited_for_until_the_deadline(scene: Scene) -> None:
     """A lock that somebody holds for ever costs no more than the time there is, and nothing is asked."""
     scene.request(wait=False)
-    lock = next(path for path in scene.path.parent.iterdir() if "lock" in path.name)
+    lock = lock_path(scene.path)
     began = time.monotonic()
     with lock.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -165,7 +166,7 @@ def test_a_log_whose_lock_is_held_is_waited_for_until_the_deadline(scene: Scene)
 def test_a_stop_while_the_lock_is_waited_for(scene: Scene) -> None:
     """A signal ends the wait for the log's lock; nothing was asked, and nothing is recorded."""
     scene.request(wait=False)
-    lock = next(path for path in scene.path.parent.iterdir() if "lock" in path.name)
+    lock = lock_path(scene.path)
     with lock.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         threading.Timer(0.1, scene.stop.pull).start()

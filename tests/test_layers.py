@@ -43,6 +43,8 @@ RULES = (
     Rule(("config", "config_*"), (*GROUND, *CONFIG, "rbac")),
     Rule(("durations", "addresses"), GROUND),
     Rule(("client", "audit", "server", "cli"), ()),
+    # Whose a file is that root left behind is known where all folders of the user's are looked at.
+    Rule(("audit.files",), ("errors", "model", "clock", "places", "audit.*")),
     Rule(("audit.*",), ("errors", "model", "clock", "safe_text", "audit.*")),
     # `submit` for the interface of what can stop us; the wait knows the contract, never who implements it.
     Rule(("client.wait",), (*PURE, "client.platform", "client.retry", "client.submit")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -10,6 +11,10 @@ import pytest
 
 from molecule_approve.lifecycle import RESERVED_NAMES, Ruling, answers, may_become, rule
 from molecule_approve.model import Approval, Question, Status
+
+KEYS = str(uuid.uuid5(uuid.NAMESPACE_URL, "job-1"))
+YES = {"status": Status.APPROVED, "decided_by": "alice"}
+NO = {"status": Status.DENIED, "decided_by": "bob"}
 
 
 def row(status: Status = Status.PENDING, decided_by: str | None = None) -> Approval:
@@ -51,6 +56,16 @@ def test_a_row_means_what_its_status_and_name_say(status: Status, decided_by: st
         (Question("i", "w", "a", "t"), {"action": "b"}, False),
         (Question("i", "w", "a", "t"), {"task_id": "other"}, False),
         (Question("i", "w", "a", "t"), {"id": "twin"}, True),
+        (Question("i", "w", "a", "t"), {"id": "twin", **YES}, True),
+        (Question("i", "w", "a", "t"), {"id": "twin", **NO}, True),
+        (Question("i", "w", "a", "t"), {"id": "twin", "status": Status.DENIED, "decided_by": "withdrawn"}, False),
+        (Question("i", "w", "a", "t"), {"id": "twin", "status": Status.DENIED, "decided_by": "auto-expired"}, False),
+        (Question("i", "w", "a", "t"), {"id": "twin", "status": Status.UNKNOWN}, False),
+        (Question("i", "w", "a", "t"), {"status": Status.DENIED, "decided_by": "withdrawn"}, True),
+        (Question("i", "w", "a", KEYS), {"task_id": KEYS, **YES}, True),
+        (Question("i", "w", "a", KEYS), {"id": "earlier", "task_id": KEYS, **YES}, False),
+        (Question("i", "w", "a", KEYS), {"id": "twin", "task_id": KEYS, **NO}, True),
+        (Question("i", "w", "a", KEYS), {"id": "twin", "task_id": KEYS}, True),
         (Question("i", "w", "a"), {"id": "twin"}, False),
         (Question("i", "w", "a"), {"task_id": "any"}, True),
         (Question("i", "w"), {"action": "any"}, True),

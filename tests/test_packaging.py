@@ -7,9 +7,11 @@ import email.parser
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.readme import ROOT
+from tests.pages import ROOT
 
 COMPLETIONS = {
     "completions/molecule-approve.bash": "share/bash-completion/completions/molecule-approve",
@@ -130,6 +132,36 @@ def test_the_wheel_installs_the_completions(installed: Path, source: str) -> Non
     assert len(found) > 100
 
 
+def test_the_wheel_installs_the_manual_pages(installed: Path) -> None:
+    """All of them where `man` looks, byte for byte."""
+    pages = {path.name: path.read_bytes() for path in (ROOT / "docs" / "man").iterdir()}
+    assert {path.name: path.read_bytes() for path in (installed / "share" / "man" / "man1").iterdir()} == pages
+    assert len(pages) > 20
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="man is not installed on this machine")
+@pytest.mark.parametrize(
+    "words", [("molecule-approve",), ("molecule-approve", "request"), ("molecule-approve-audit-verify",)]
+)
+def test_man_finds_the_installed_pages(installed: Path, words: tuple[str, ...]) -> None:
+    """With the environment's share/man in MANPATH, by the command's words or with dashes between them."""
+    env = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "MANPATH": str(installed / "share" / "man")}
+    found = subprocess.run(["man", "--where", *words], env=env, capture_output=True, text=True, timeout=30, check=False)
+    assert found.stdout.splitlines()[0].endswith(f"/{'-'.join(words)}.1"), found.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="hatchling is not installed here")
+def test_the_sdist_holds_what_the_tests_need(tmp_path: Path) -> None:
+    """Whoever unpacks it can build, test and read: package, tests, pages, scripts."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=True)
+    [path] = tmp_path.iterdir()
+    with tarfile.open(path) as archive:
+        files = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = ("README.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "docs/cli.md", "docs/man/molecule-approve.1")
+    assert {*wanted, "docs/images/overview.svg", ".ci/docs.py", ".ci/man.py", "tests/pages.py"} <= files
+
+
 def test_the_metadata_says_what_the_project_says(metadata: email.message.Message) -> None:
     """Name, version, licence, Python, and README as the description."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -148,6 +180,15 @@ def test_the_dependencies_carry_their_bounds(metadata: email.message.Message) ->
     assert names == {"typer", "rich", "httpx", "h11", "websockets", "certifi", "pyyaml"}
     server = [need for need in needs if "extra == 'server'" in need or 'extra == "server"' in need]
     assert {need.split(">")[0].strip().lower() for need in server} == {"starlette", "uvicorn", "sqlalchemy"}
+
+
+def test_the_oldest_versions_are_those_that_the_project_allows() -> None:
+    """What `make lowest` installs: of each library the bound itself; of one without a bound any."""
+    found = subprocess.run([sys.executable, ROOT / ".ci" / "lowest"], capture_output=True, text=True, timeout=30, check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needs = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    assert found.stdout.split() == [need.split(",")[0].replace(">=", "==") for need in needs]
+    assert {"certifi", "typer==0.26"} <= set(found.stdout.split())
 
 
 # --- that it works ---------------------------------------------------------------------------------------------------------

@@ -107,17 +107,39 @@ def test_two_unseen_rows_are_both_taken_back() -> None:
     """Where no id is known, what is open is ours, not what the same key had asked before; and all of it is taken back."""
     scene = Scene()
     late = "33333333-3333-4333-8333-333333333334"
-    scene.platform.finds = [[row("denied", "bob"), row(id=OTHER), row(id=late)]]
+    scene.platform.finds = [[row("denied", "bob"), row(id=OTHER), row(id=late)], None]
     taken = scene.take_back(None, maybe_there=True)
     assert taken.question is not None
     assert (taken.question.approval_id, scene.platform.taken_back) == (OTHER, [OTHER, late])
+
+
+def test_a_row_that_follows_one_that_was_found_is_taken_back_as_well() -> None:
+    """The first find is no reason to stop looking: a proxy that sends a POST again may still be at it."""
+    scene = Scene()
+    late = "33333333-3333-4333-8333-333333333334"
+    scene.platform.finds = [row(id=OTHER), [row("denied", "withdrawn", id=OTHER), row(id=late)], None]
+    assert scene.take_back(None, maybe_there=True).ended
+    assert scene.platform.taken_back == [OTHER, late]
+
+
+def test_a_gateways_word_does_not_end_a_row() -> None:
+    """What is said to have ended and is shown open still is taken back again, whether it is ours or one more row of it."""
+    scene = Scene(effort=5.0)
+    open_still = Sighting(row("approved", "alice"), extras=(row(id=OTHER),))
+    scene.platform.finds = [[row("approved", "alice"), row(id=OTHER)]]
+    scene.platform.withdrawals = [SETTLED, DONE]
+    scene.platform.shows = [open_still]
+    scene.take_back.twins(question())
+    assert (scene.calls, scene.platform.taken_back) == (["find", "withdraw", "fetch", "withdraw"], [OTHER, OTHER])
+    scene.platform.withdrawals = [SETTLED, DONE]
+    assert scene.take_back(question(approval_id=OTHER), maybe_there=False).ended
 
 
 def test_a_row_that_cannot_be_taken_back_spares_no_other() -> None:
     """What is refused for one further row is told, and the next one is taken back all the same."""
     scene = Scene()
     late = "33333333-3333-4333-8333-333333333334"
-    scene.platform.finds = [[row(), row(id=OTHER), row(id=late)]]
+    scene.platform.finds = [[row(), row(id=OTHER), row(id=late)], None]
     scene.platform.withdrawals = [DONE, RejectedError("no", status=400), DONE]
     assert scene.take_back(question(), maybe_there=True).ended
     assert scene.platform.taken_back == [OURS, OTHER, late]
@@ -150,7 +172,7 @@ def test_a_fault_of_the_program_keeps_nothing_from_its_end() -> None:
     assert "fault of the program" in taken.unknown.message
     scene.platform.finds = [RuntimeError("broken")]
     assert scene.take_back(None, maybe_there=True) == TakenBack(None)
-    assert len(scene.warnings) == 2
+    assert {failure.message for failure in scene.warnings} == {taken.unknown.message}
 
 
 def test_a_twin_that_cannot_be_looked_for_is_told() -> None:
@@ -210,12 +232,12 @@ def test_where_its_answer_was_lost_a_read_tells(shown: Approval, taken: TakenBac
     assert scene.calls == ["withdraw", "fetch", "find"]
 
 
-def test_long_after_the_deadline_a_lost_answer_is_not_read() -> None:
-    """What was decided while the machine slept is not read after a lost answer either; the withdrawal is said again."""
+def test_long_after_the_deadline_a_lost_answer_is_read_as_well() -> None:
+    """How it stands is read; where it is open still, the withdrawal is said again."""
     scene = Scene(overdue=6.0, effort=5.0)
     scene.platform.withdrawals = [AWAY, DONE]
     assert scene.take_back(question(), maybe_there=False).ended
-    assert scene.calls == ["withdraw", "withdraw", "find"]
+    assert scene.calls == ["withdraw", "fetch", "withdraw", "find"]
 
 
 def test_a_list_that_is_behind_may_catch_up() -> None:
@@ -226,22 +248,31 @@ def test_a_list_that_is_behind_may_catch_up() -> None:
     assert scene.take_back(question(), maybe_there=False).stood == row("approved", "alice")
 
 
-@pytest.mark.parametrize(("overdue", "read"), [(4.9, True), (5.1, False)])
-def test_long_after_the_deadline_nothing_stands(overdue: float, read: bool) -> None:
-    """What was decided while the machine slept far beyond the deadline is not even read."""
+@pytest.mark.parametrize(("overdue", "counts"), [(4.9, True), (5.1, False)])
+def test_long_after_the_deadline_nothing_stands(overdue: float, counts: bool) -> None:
+    """What was decided while the machine slept far beyond the deadline is no verdict, and looking at it uses nothing up."""
     scene = Scene(overdue)
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(row("approved", "alice"))]
-    assert (scene.take_back(question(), maybe_there=False).stood is not None) is read
-    assert ("fetch" in scene.calls) is read
+    mine = question(invocation="i")
+    taken = scene.take_back(mine, maybe_there=False)
+    assert (taken.stood is not None, taken.unknown) == (counts, None)
+    assert scene.platform.read == [mine if counts else question()]
 
 
 @pytest.mark.parametrize(
     "failure",
-    [AWAY, ProtocolError("<html>"), CredentialError("no database", status=401), UnavailableError("busy", status=429)],
+    [
+        AWAY,
+        ProtocolError("<html>"),
+        CredentialError("no database", status=401),
+        UnavailableError("busy", status=429),
+        RejectedError("no route", status=404),
+        CredentialError("no", status=403),
+    ],
 )
 def test_what_may_pass_is_tried_again(failure: ApprovalError) -> None:
-    """An outage, nonsense and a 401 without a database are no reason to leave the question behind."""
+    """An outage, nonsense, a 401 without a database and a gateway's refusal are no reason to leave the question behind."""
     scene = Scene(effort=20.0)
     scene.platform.withdrawals = [failure, failure, failure, DONE]
     assert scene.take_back(question(), maybe_there=False).ended
@@ -259,13 +290,22 @@ def test_a_platform_that_stays_away_is_tried_for_the_whole_effort() -> None:
     assert 3 <= scene.calls.count("withdraw") <= 14
 
 
-@pytest.mark.parametrize("failure", [RejectedError("no", status=400), CredentialError("no", status=403), UsedError("used")])
-def test_what_cannot_be_taken_back_is_told(failure: ApprovalError) -> None:
-    """A platform that refuses is asked once; it is told, and nothing is raised."""
+def test_what_cannot_be_taken_back_is_told() -> None:
+    """An approval that another invocation used is told at once, and nothing is raised."""
     scene = Scene(effort=5.0)
+    failure = UsedError("used")
     scene.platform.withdrawals = [failure]
     assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), unknown=failure)
-    assert (scene.warnings, scene.calls) == ([failure], ["withdraw"])
+    assert (scene.warnings, scene.calls) == ([failure], ["withdraw", "find"])
+
+
+@pytest.mark.parametrize("failure", [ProtocolError("<html>"), RejectedError("no", status=404), RuntimeError("broken")])
+def test_a_look_that_fails_is_no_last_one(failure: Exception) -> None:
+    """A proxy's page for a list may come once: what the next look shows is taken back."""
+    scene = Scene()
+    scene.platform.finds = [failure, row(id=OTHER), None]
+    assert scene.take_back(None, maybe_there=True).ended
+    assert scene.calls == ["find", "find", "withdraw", "find"]
 
 
 @pytest.mark.parametrize(("asked", "pauses"), [(0.5, [0.5]), (60.0, [1.75]), (None, [0.05])])

@@ -11,15 +11,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Self, cast
+from typing import BinaryIO, NamedTuple, Self
 
 from molecule_approve.errors import AuditError
 
-from . import files, lines
+from . import files, lines, texts
 from .chain import Link, link_of
+from .texts import Text, is_compressed
 
-_NUMBER = r"[.-]\d[\d-]*(?:\.\d+)?"
-_PACKED = r"(?:\.(?:gz|xz|bz2|zst))?"
+_NUMBERS = r"(?:[.-]\d+)+"
+_MORE = r"(?:[.-]\d+|\.(?:gz|xz|bz2|zst))*"  # a pattern over the whole folder rotates archives again, and compresses them
 
 BEGINNING = 16 * 1024 * 1024
 """Bytes in which a file's first record is looked for; other tools may have written before us, but there must be an end."""
@@ -91,21 +92,34 @@ class Snapshot:
             self._live = None
 
     @contextmanager
-    def reading(self, piece: Piece) -> Iterator[int]:
-        """A handle of the file's text, to be read with ``os.pread``; what was compressed is unpacked first.
+    def reading(self, piece: Piece) -> Iterator[Text]:
+        """The file's text, to be read at any place.
 
         Raises:
-            AuditError: it was removed meanwhile, or cannot be read.
+            AuditError: it was removed meanwhile, or cannot be read, or not be unpacked.
 
         """
         if piece.live and self._live is not None:
             yield self._live
             return
-        handle = self._text(piece)
-        try:
-            yield handle
-        finally:
-            os.close(handle)
+        path, handle = self._opened(piece)
+        with _closing(handle):
+            yield texts.whole(path, handle)
+
+    @contextmanager
+    def streaming(self, piece: Piece) -> Iterator[BinaryIO]:
+        """The same, to be read once, from its beginning. Whether a compressed file is damaged is known only at its end.
+
+        Raises:
+            AuditError: as above.
+
+        """
+        if piece.live and self._live is not None:
+            yield texts.file(self._live)
+            return
+        path, handle = self._opened(piece)
+        with _closing(handle), texts.unpacking(path, handle) as file:
+            yield file
 
     def backwards(self, *, live: bool = True) -> Iterator[bytes]:
         """All whole lines without their newlines, the newest first; on demand without the live file's.
@@ -117,8 +131,8 @@ class Snapshot:
         for piece in reversed(self.pieces):
             if piece.live and not live:
                 continue
-            with self.reading(piece) as handle:
-                for _, line in lines.backwards(handle, lines.finished_end(handle, os.fstat(handle).st_size)):
+            with self.reading(piece) as text:
+                for _, line in lines.backwards(text, lines.finished_end(text, texts.size(text))):
                     yield line
 
     def forwards(self) -> Iterator[tuple[Piece, bytes]]:
@@ -129,18 +143,17 @@ class Snapshot:
 
         """
         for piece in self.pieces:
-            with self.reading(piece) as handle, os.fdopen(os.dup(handle), "rb") as file:
-                file.seek(0)
+            with self.streaming(piece) as file:
                 for line in lines.forwards(file):
                     yield piece, line
 
-    def _text(self, piece: Piece) -> int:
-        """A handle of the file's text, wherever it is now: logrotate gives new names, and compresses."""
+    def _opened(self, piece: Piece) -> tuple[Path, int]:
+        """The file, wherever it is now, and its handle: logrotate gives new names, and compresses."""
         now = piece
         while True:
             handle = _opened_or_none(now.path)
             if handle is not None and identity_of(os.fstat(handle)) == now.identity:
-                return _text_behind(now.path, handle)
+                return now.path, handle
             if handle is not None:
                 os.close(handle)
             now = self._now(piece)
@@ -184,13 +197,13 @@ def names(log: Path) -> list[Path]:
 def _listed(log: Path) -> dict[Path, Identity]:
     """The archives' names, and what they mean at this moment."""
     whole, stem, suffix = re.escape(log.name), re.escape(log.stem), re.escape(log.suffix)
-    pattern = re.compile(rf"(?:{whole}{_NUMBER}|{stem}{_NUMBER}{suffix}){_PACKED}\Z", re.ASCII)
+    pattern = re.compile(rf"(?:{whole}{_NUMBERS}|{stem}{_NUMBERS}{suffix}){_MORE}\Z", re.ASCII)
     found = {}
     try:
         there = set(os.listdir(log.parent))  # noqa: PTH208 - texts are what is wanted
         for name in there:
-            # What has a lock beside it is a log of its own, whatever it is called.
-            if pattern.match(name) and name != log.name and f"{name}.lock" not in there:
+            # What has a private folder beside it is a log of its own, whatever it is called.
+            if pattern.match(name) and name != log.name and not _is_log(name, there):
                 with suppress(FileNotFoundError):
                     found[log.with_name(name)] = identity_of(log.with_name(name).lstat())
     except FileNotFoundError:
@@ -200,9 +213,9 @@ def _listed(log: Path) -> dict[Path, Identity]:
     return found
 
 
-def is_compressed(path: Path) -> bool:
-    """Whether the file has to be unpacked, by its name."""
-    return path.suffix in {".gz", ".xz", ".bz2", ".zst"}
+def _is_log(name: str, there: set[str]) -> bool:
+    beside = {files.lock_path(Path(name)).parent.name, files.former_path(Path(name), "lock").name}
+    return not there.isdisjoint(beside)
 
 
 def archive_name(log: Path, first: int, last: int) -> Path:
@@ -230,82 +243,49 @@ def _piece(path: Path) -> Piece | Unreadable | None:
         handle = _opened_or_none(path)
         if handle is None:
             return None
-        try:
-            with _unpacked(path, handle) as file:
-                return Piece(path, _first_in(file), identity_of(os.fstat(handle)), live=False)
-        finally:
-            os.close(handle)
+        with _closing(handle), texts.unpacking(path, handle) as file:
+            return Piece(path, _first_in(file), identity_of(os.fstat(handle)), live=False)
     except AuditError as exc:
         return Unreadable(path, exc.message)
-    except OSError as exc:
-        return Unreadable(path, files.explained(exc, "read", path).message)
 
 
 @contextmanager
-def _unpacked(path: Path, handle: int) -> Iterator[BinaryIO]:
-    with os.fdopen(os.dup(handle), "rb") as raw:
-        file, broken = _text_in(path, raw)
-        try:
-            with file:
-                yield file
-        except (OSError, EOFError, broken) as exc:
-            doing = "unpacked" if is_compressed(path) else "read"
-            raise AuditError(f"the audit log's archive {path} cannot be {doing}: {exc}") from exc
-
-
-def _text_in(path: Path, raw: BinaryIO) -> tuple[BinaryIO, type[Exception]]:
-    """The file's text, and what is raised where it is broken. Most logs have no such archive, and need no such import."""
-    match path.suffix:
-        case ".gz":
-            import gzip  # noqa: PLC0415
-            import zlib  # noqa: PLC0415
-
-            return cast("BinaryIO", gzip.GzipFile(fileobj=raw)), zlib.error
-        case ".xz":
-            import lzma  # noqa: PLC0415
-
-            return cast("BinaryIO", lzma.LZMAFile(raw)), lzma.LZMAError
-        case ".bz2":
-            import bz2  # noqa: PLC0415
-
-            return cast("BinaryIO", bz2.BZ2File(raw)), OSError
-        case ".zst":
-            raise AuditError(f"the audit log's archive {path} is compressed with zstd, which this program cannot read")
-        case _:
-            return raw, OSError
-
-
-def text_of(path: Path) -> int:
-    """A handle of the file's text: the file itself, or a nameless temporary one with what was unpacked.
+def text_of(path: Path) -> Iterator[Text]:
+    """The text of a file by itself, to be read at any place.
 
     Raises:
         AuditError: it cannot be read, or not be unpacked.
 
     """
-    return _text_behind(path, files.open_for_reading(path))
+    handle = files.open_for_reading(path)
+    with _closing(handle):
+        yield texts.whole(path, handle)
 
 
-def _text_behind(path: Path, handle: int) -> int:
-    """The handle, or one of what was unpacked; then the handle is closed."""
-    if not is_compressed(path):
-        return handle
-    import shutil  # noqa: PLC0415 - as in _text_in
-    import tempfile  # noqa: PLC0415
+@contextmanager
+def stream_of(path: Path) -> Iterator[BinaryIO]:
+    """The same, to be read once, from its beginning. Whether a compressed file is damaged is known only at its end.
 
+    Raises:
+        AuditError: as above.
+
+    """
+    handle = files.open_for_reading(path)
+    with _closing(handle), texts.unpacking(path, handle) as file:
+        yield file
+
+
+@contextmanager
+def _closing(handle: int) -> Iterator[None]:
     try:
-        with _unpacked(path, handle) as packed, tempfile.TemporaryFile() as spool:
-            shutil.copyfileobj(packed, spool, lines.BLOCK)
-            spool.flush()
-            return os.dup(spool.fileno())
+        yield
     finally:
         os.close(handle)
 
 
-def first_link(handle: int) -> Link | None:
+def first_link(text: Text) -> Link | None:
     """The first chained line of a file, if it stands in its first :data:`BEGINNING` bytes."""
-    with os.fdopen(os.dup(handle), "rb") as file:
-        file.seek(0)
-        return _first_in(file)
+    return _first_in(texts.file(text))
 
 
 def _first_in(file: BinaryIO) -> Link | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.errors import AuditError
 
-from . import archives, files, lines
+from . import archives, files, lines, texts
 from .archives import identity_of
 from .chain import Head, Link, link_of
 
 if TYPE_CHECKING:
     from .archives import Identity, Piece
+    from .texts import Text
 
 OLD_ENOUGH = 1_000
 """Chained records in a row, going back, that are too old before nothing older is looked for. Wall clocks jump: a few
@@ -82,7 +83,7 @@ def start(log: Path, live: int | None, choice: Choice) -> Start:
                 if isinstance(item, str):
                     unreadable.append(item)
                     continue
-                first_offset = search.back(item.handle, item.newer)
+                first_offset = search.back(item.text, item.newer)
                 older.append(item.piece)
                 if search.is_done():
                     break
@@ -107,27 +108,24 @@ def _newest_first(log: Path, live: int | None, end: int) -> Generator[bytes, Non
     with closing(newest_archives(log, live)) as found:
         for item in found:
             if not isinstance(item, str):
-                yield from _backwards(item.handle, os.fstat(item.handle).st_size)
+                yield from _backwards(item.text, texts.size(item.text))
 
 
 @contextmanager
-def reading(log: Path, piece: Piece) -> Iterator[int]:
-    """A handle of an archive's text, wherever it is by now.
+def reading(log: Path, piece: Piece) -> Iterator[Text]:
+    """An archive's text, wherever it is by now.
 
     Raises:
         AuditError: it was removed meanwhile, or cannot be read.
 
     """
-    status = status_of(piece.path)
+    status = files.status(piece.path)
     if status is not None and identity_of(status) == piece.identity:
-        handle = archives.text_of(piece.path)
-        try:
-            yield handle
-        finally:
-            os.close(handle)
+        with archives.text_of(piece.path) as text:
+            yield text
         return
-    with archives.Snapshot(log) as snapshot, snapshot.reading(piece) as handle:
-        yield handle
+    with archives.Snapshot(log) as snapshot, snapshot.reading(piece) as text:
+        yield text
 
 
 class _Search:
@@ -143,14 +141,14 @@ class _Search:
         count = self._choice.count
         return (count is not None and self._found >= count) or self._too_old >= OLD_ENOUGH
 
-    def back(self, handle: int, newer: Link | None) -> int:
+    def back(self, text: Text, newer: Link | None) -> int:
         """Where the wanted lines of one file begin.
 
         ``newer`` is the first record of the file after it: a record that stands in both, because the file was renamed while
         it was written, counts once.
         """
-        at = lines.finished_end(handle, os.fstat(handle).st_size)
-        found = lines.backwards(handle, at)
+        at = lines.finished_end(text, texts.size(text))
+        found = lines.backwards(text, at)
         # Asked before each line is read: a line before the last one that is wanted may be long, and far away.
         while not self.is_done() and (row := next(found, None)) is not None:
             offset, line = row
@@ -176,13 +174,13 @@ class Archive(NamedTuple):
 
     Attributes:
         piece: which one.
-        handle: of its text; closed when the next one is asked for.
+        text: what stands in it; closed when the next one is asked for.
         newer: the first record of the file after it, as far as that is known.
 
     """
 
     piece: Piece
-    handle: int
+    text: Text
     newer: Link | None
 
 
@@ -207,7 +205,7 @@ def newest_archives(log: Path, live: int | None) -> Generator[Archive | str, Non
 
 def _changed_last(names: list[Path], used: set[Identity]) -> Path | None:
     """The archive that was written last; compressing one keeps that time."""
-    found = [(status.st_mtime_ns, path) for path in names if (status := status_of(path)) and identity_of(status) not in used]
+    found = [(now.st_mtime_ns, path) for path in names if (now := files.status(path)) and identity_of(now) not in used]
     return max(found)[1] if found else None
 
 
@@ -219,23 +217,21 @@ def _proved(log: Path, path: Path, newer: Link | None) -> Iterator[Archive | Non
     else:
         memory = files.recall(log)
         heads = set() if memory is None else {memory.head}
-    before = status_of(path)
-    try:
-        handle = archives.text_of(path)
-    except AuditError:
-        yield None
-        return
-    try:
-        links = (link_of(line) for line in islice(_backwards(handle, os.fstat(handle).st_size), NEAR))
+    before = files.status(path)
+    with ExitStack() as stack:
+        try:
+            text = stack.enter_context(archives.text_of(path))
+        except AuditError:
+            yield None
+            return
+        links = (link_of(line) for line in islice(_backwards(text, texts.size(text)), NEAR))
         last = next((link.head for link in links if link is not None), None)
-        after = status_of(path)
+        after = files.status(path)
         if last not in heads or before is None or after is None or not os.path.samestat(before, after):
             yield None
             return
-        piece = archives.Piece(path, archives.first_link(handle), identity_of(after), live=False)
-        yield Archive(piece, handle, newer)
-    finally:
-        os.close(handle)
+        piece = archives.Piece(path, archives.first_link(text), identity_of(after), live=False)
+        yield Archive(piece, text, newer)
 
 
 def _all_others(log: Path, used: set[Identity], newer: Link | None) -> Iterator[Archive | str]:
@@ -248,19 +244,11 @@ def _all_others(log: Path, used: set[Identity], newer: Link | None) -> Iterator[
             if piece.live or piece.identity in used or (newer is not None and piece.first == newer)
         ]
         for piece in reversed(snapshot.pieces[: min(known, default=None)]):
-            with snapshot.reading(piece) as handle:
-                yield Archive(piece, handle, newer)
+            with snapshot.reading(piece) as text:
+                yield Archive(piece, text, newer)
             newer = piece.first or newer
 
 
-def _backwards(handle: int, end: int) -> Iterator[bytes]:
-    for _, line in lines.backwards(handle, lines.finished_end(handle, end)):
+def _backwards(text: Text, end: int) -> Iterator[bytes]:
+    for _, line in lines.backwards(text, lines.finished_end(text, end)):
         yield line
-
-
-def status_of(path: Path) -> os.stat_result | None:
-    """What the system knows of the file; None where it has just got another name."""
-    try:
-        return path.lstat()
-    except FileNotFoundError:
-        return None

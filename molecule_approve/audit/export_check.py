@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .chain import START, Link, link_of
 from .export_parse import FORMAT, LARGEST, VERSION, Claim, Mark, NotAnExportError, Recorded, read
-from .record import RecordOutcome, decode
+from .record import RecordAction, RecordOutcome, decode
 from .seal import Keys, SealKey, is_sealed
 
 __all__ = ["FORMAT", "LARGEST", "VERSION", "Expected", "ExportReport", "check"]
@@ -286,7 +286,9 @@ def _trace(line: bytes) -> object:
 
 
 def _outcome(line: bytes) -> str:
-    return str((decode(line) or {}).get("outcome"))[:40]
+    fields = decode(line) or {}
+    seen = f" {fields.get('observed_outcome')}" if fields.get("action") == RecordAction.OBSERVE else ""
+    return f"{fields.get('outcome')}{seen}"[:40]
 
 
 # --- the words -----------------------------------------------------------------------------------------------------------

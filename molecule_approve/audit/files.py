@@ -1,4 +1,4 @@
-"""The files of one log: the log itself, its lock and its remembered head, opened only if they are what they should be.
+"""The files of one log: the log itself and what is private to it, opened only if they are what they should be.
 
 What stands in them is another module's business, but for the remembered head, which is one small JSON object.
 """
@@ -12,7 +12,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,21 +58,37 @@ class Memory(NamedTuple):
     sealed: bool = False
 
 
+def private_path(log: Path, name: str) -> Path:
+    """A small file of the log's own, in a folder beside it where no pattern such as ``audit.jsonl*`` or ``*`` reaches it."""
+    return log.with_name(f".{log.name}.private") / name
+
+
+def former_path(log: Path, name: str) -> Path:
+    """Where earlier versions kept that file."""
+    return log.with_name(f"{log.name}.{name}")
+
+
 def lock_path(log: Path) -> Path:
-    """The lock file beside a log. It is never deleted: whoever waits for it waits on this very file."""
-    return log.with_name(f"{log.name}.lock")
+    """The log's lock file. It is never deleted: whoever waits for it waits on this very file."""
+    return private_path(log, "lock")
 
 
 def head_path(log: Path) -> Path:
-    """The file beside a log that remembers its head."""
-    return log.with_name(f"{log.name}.head")
+    """The file that remembers the log's head."""
+    return private_path(log, "head")
+
+
+def next_path(log: Path) -> Path:
+    """The empty file that is going to be the live one; it is there during a rotation, and after one that was killed."""
+    return private_path(log, "next")
 
 
 def explained(error: OSError, doing: str, path: Path) -> AuditError:
     """The system's refusal as a sentence with a hint."""
     number = error.errno or 0
-    reason = os.strerror(number)
-    return AuditError(f"the audit log {path} cannot be {doing}: {reason}", hint=_HINTS.get(number, _ELSEWHERE))
+    hint = _root_made(path) if number in {errno.EACCES, errno.EPERM} else ""
+    hint = hint or _HINTS.get(number, _ELSEWHERE)
+    return AuditError(f"the audit log {path} cannot be {doing}: {os.strerror(number)}", hint=hint)
 
 
 def open_for_writing(path: Path, *, appending: bool = True) -> int:
@@ -133,6 +149,19 @@ def exists(path: Path) -> bool:
     return True
 
 
+def status(path: Path) -> os.stat_result | None:
+    """What the system knows of the file itself, a link's target aside; None where there is none.
+
+    Raises:
+        OSError: the system refuses.
+
+    """
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries durable.
 
@@ -159,19 +188,46 @@ def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: C
     deadline = Deadline.after(patience, clock)
     pauses = _growing_pauses()
     while True:
-        handle = open_for_writing(lock_path(log))
-        try:
-            if _locked(handle, lock_path(log)):
+        _refuse_folder(lock_path(log).parent)
+        with ExitStack() as handles:  # closing them frees the locks, too
+            if all(_is_taken(path, handles) for path in _locks(log)):
+                _move_in(log)
                 yield
                 return
-        finally:
-            os.close(handle)  # frees the lock, too
         if deadline.passed():
             raise AuditError(
                 f"the lock of the audit log {log} was not free within {patience:g} s",
                 hint="another process holds it: it writes, or it is stopped or hangs",
             )
         pause(min(next(pauses), deadline.left()))
+
+
+def _locks(log: Path) -> Iterator[Path]:
+    """What is to be locked, in this order: where there is a lock of an earlier version, one may still be running."""
+    yield lock_path(log)
+    former = former_path(log, "lock")
+    if exists(former):
+        yield former
+
+
+def _is_taken(path: Path, handles: ExitStack) -> bool:
+    handle = open_for_writing(path)
+    handles.callback(os.close, handle)
+    return _is_locked(handle, path)
+
+
+def _move_in(log: Path) -> None:
+    """Into the private folder with what earlier versions kept beside the log; where both are there, the newer one stays."""
+    for name in ("head", "seal", "next"):
+        former, path = former_path(log, name), private_path(log, name)
+        was = status(former)
+        if was is None or not stat.S_ISREG(was.st_mode) or (name == "next" and was.st_size):
+            continue  # nothing that a version of ours left
+        now = status(path)
+        if now is not None and now.st_mtime_ns > was.st_mtime_ns:
+            former.unlink()
+        else:
+            former.replace(path)
 
 
 def recall(log: Path) -> Memory | None:
@@ -181,7 +237,10 @@ def recall(log: Path) -> Memory | None:
         AuditError: the file is not what it should be, or cannot be read.
 
     """
-    path = head_path(log)
+    # Only a writer moves what an earlier version left.
+    path = next((path for path in (head_path(log), former_path(log, "head")) if exists(path)), None)
+    if path is None:
+        return None
     try:
         handle = open_for_reading(path)
     except AuditError as exc:
@@ -263,6 +322,13 @@ def _checked(handle: int, path: Path, *, owned: bool) -> int:
     return handle
 
 
+def _root_made(path: Path) -> str:
+    """What to do where root made the file, or a folder above it, in a folder of ours; empty where it did not."""
+    from molecule_approve.places import owner_hint  # noqa: PLC0415 - only where it is needed
+
+    return next(filter(None, (owner_hint(one, "") for one in (path, *path.parents))), "")
+
+
 def _refuse(found: os.stat_result, path: Path, *, owned: bool) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise AuditError(f"the audit log {path} is not a regular file", hint=_ELSEWHERE)
@@ -270,6 +336,21 @@ def _refuse(found: os.stat_result, path: Path, *, owned: bool) -> None:
         raise AuditError(f"the audit log {path} belongs to another user", hint=_ELSEWHERE)
     if owned and found.st_mode & stat.S_IWOTH:
         raise AuditError(f"the audit log {path} can be written by everybody", hint=f"chmod o-w {path}")
+
+
+def _refuse_folder(folder: Path) -> None:
+    """The private folder must be ours: whoever can exchange its files could make two writers of one log."""
+    found = status(folder)
+    if found is None:
+        return  # it is made with the first file in it
+    if not stat.S_ISDIR(found.st_mode):
+        raise AuditError(f"{folder} is not a folder, and the audit log's private files belong there", hint="remove it")
+    if found.st_uid not in {os.geteuid(), 0}:
+        raise AuditError(f"{folder}, for the audit log's private files, belongs to another user", hint=_ELSEWHERE)
+    if found.st_mode & stat.S_IWOTH:
+        raise AuditError(
+            f"{folder}, for the audit log's private files, can be written by everybody", hint=f"chmod o-w {folder}"
+        )
 
 
 def _make_folder(folder: Path) -> None:
@@ -281,7 +362,7 @@ def _make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def _locked(handle: int, path: Path) -> bool:
+def _is_locked(handle: int, path: Path) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -12,11 +12,11 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.errors import AuditError
 
-from . import archives, backlog, files, lines
+from . import archives, backlog, files, lines, texts
 from .archives import identity_of
 from .backlog import Choice
 from .chain import Head, Link, link_of
@@ -24,6 +24,7 @@ from .rows import Rows
 
 if TYPE_CHECKING:
     from .archives import Identity, Piece
+    from .texts import Text
     from .watch import Pause, Watch
 
 __all__ = ["Choice", "Line", "Notice", "Shown", "follow", "history"]
@@ -52,6 +53,8 @@ class Notice:
 
 
 Shown = Line | Notice
+
+_T = TypeVar("_T", bound="Text")
 
 
 def history(path: Path, choice: Choice) -> Generator[Shown, None, None]:
@@ -84,7 +87,7 @@ def follow(path: Path, choice: Choice, pause: Pause, watch: Watch | None = None)
     """
     follower = _Follower(path, choice)
     try:
-        if not follower.has_file:
+        if not follower.has_file and not follower.has_archives():
             yield Notice(f"there is no audit log {path} yet")
         yield from follower.begin()
         follower.take_bearings()
@@ -116,16 +119,16 @@ class _Follower:
         self._searching = False  # whether archives are read, and so no others are to be looked for
         self._read: deque[Identity] = deque(maxlen=2)  # the files that had the name
         self._changed = 0  # when what was read last had been changed, in nanoseconds
-        self._rows: Rows | None = None
-        self._former: Rows | None = None  # the file that had the name before, still open
-        self._known: Rows | None = None  # how far a file was read that lost its name, or its content
+        self._rows: Rows[int] | None = None
+        self._former: Rows[int] | None = None  # the file that had the name before, still open
+        self._known: Rows[int] | None = None  # how far a file was read that lost its name, or its content
         handle = self._opened()
         if handle is not None:
             self._enter(handle)
 
     @property
     def _handle(self) -> int | None:
-        return None if self._rows is None else self._rows.handle
+        return None if self._rows is None else self._rows.text
 
     @property
     def has_file(self) -> bool:
@@ -140,7 +143,7 @@ class _Follower:
         """Let go of all files."""
         for rows in (self._rows, self._former):
             if rows is not None:
-                os.close(rows.handle)
+                os.close(rows.text)
         self._rows = self._former = None
 
     # --- the beginning -------------------------------------------------------------------------------------------------
@@ -153,11 +156,11 @@ class _Follower:
             yield Notice(reason)
         offset = start.first_offset
         for piece in start.older:
-            with backlog.reading(self._path, piece) as handle:
-                yield from self._shown(Rows(handle, offset))
+            with backlog.reading(self._path, piece) as text:
+                yield from self._shown(Rows(text, offset))
             offset, self._is_new = 0, True
         if self._rows is not None:
-            self._rows = Rows(self._rows.handle, start.live_offset)
+            self._rows = Rows(self._rows.text, start.live_offset)
             yield from self._shown(self._rows)
         self._searching = False
 
@@ -188,7 +191,7 @@ class _Follower:
         return found.st_size == self._rows.at and identity_of(found) == self._read[-1]
 
     def _is_named(self) -> bool:
-        return self._rows is not None and files.is_named(self._rows.handle, self._path)
+        return self._rows is not None and files.is_named(self._rows.text, self._path)
 
     def _opened(self) -> int | None:
         """The file that has the name now; None as long as none has it."""
@@ -224,16 +227,16 @@ class _Follower:
             if former.has_half_a_line:
                 yield Notice(f"the file that was {self._path} ends with half a line, which is not shown")
         if self._former is not None:
-            os.close(self._former.handle)
+            os.close(self._former.text)
         self._former = self._known = former
         self._enter(following)
         yield from self._into(following)
 
-    def _restart(self, rows: Rows) -> Iterator[Shown]:
-        size = os.fstat(rows.handle).st_size
+    def _restart(self, rows: Rows[int]) -> Iterator[Shown]:
+        size = os.fstat(rows.text).st_size
         yield Notice(f"the audit log {self._path} was cut from {rows.at} bytes to {size}, or written anew")
         self._known, self._is_new = rows, True
-        yield from self._into(rows.handle)
+        yield from self._into(rows.text)
 
     def _into(self, handle: int) -> Iterator[Shown]:
         """All of a file that has, or had again, the log's name, but for what was shown; before it, what it goes on from."""
@@ -243,9 +246,9 @@ class _Follower:
         yield from self._shown(self._rows)
 
     def _former_grew(self) -> bool:
-        return self._former is not None and os.fstat(self._former.handle).st_size > self._former.at
+        return self._former is not None and os.fstat(self._former.text).st_size > self._former.at
 
-    def _late(self, former: Rows) -> Iterator[Shown]:
+    def _late(self, former: Rows[int]) -> Iterator[Shown]:
         """Lines that came to the old file after all. Our own writer writes them to the new one as well."""
         for row in former.rest():
             if isinstance(row, bytes) and link_of(row) is None and self._choice.wanted(row):
@@ -253,7 +256,7 @@ class _Follower:
 
     # --- the lines of one file -----------------------------------------------------------------------------------------
 
-    def _shown(self, rows: Rows) -> Iterator[Shown]:
+    def _shown(self, rows: Rows[_T]) -> Iterator[Shown]:
         """The wanted ones of the lines up to the end of the file as it is now, and what is to be said about them."""
         for item in self._new(rows):
             if not isinstance(item, bytes):
@@ -261,10 +264,10 @@ class _Follower:
             elif self._choice.wanted(item):
                 yield Line(item + b"\n")
 
-    def _new(self, rows: Rows) -> Iterator[bytes | Shown]:
+    def _new(self, rows: Rows[_T]) -> Iterator[bytes | Shown]:
         """The lines, newlines left out, that were not read before, and what is to be said about them."""
-        if rows is self._rows:
-            self._changed = os.fstat(rows.handle).st_mtime_ns
+        if self._rows is not None and rows is self._rows:
+            self._changed = os.fstat(self._rows.text).st_mtime_ns
         newest: deque[bytes] = deque(maxlen=KEPT)
         for row in rows.rest():
             if isinstance(row, int):
@@ -300,12 +303,12 @@ class _Follower:
         last = self._last
         return last is not None and (link.log_id != last.log_id or link.seq > last.seq + 1)
 
-    def _after_last(self, handle: int) -> int:
+    def _after_last(self, text: Text) -> int:
         """Where in a file stands what comes after the newest record that was read; 0 where it holds none of those before."""
-        last, first = self._last, archives.first_link(handle)
+        last, first = self._last, archives.first_link(text)
         if last is None or first is None or first.log_id != last.log_id or first.seq > last.seq:
             return 0
-        found = lines.backwards(handle, lines.finished_end(handle, os.fstat(handle).st_size))
+        found = lines.backwards(text, lines.finished_end(text, texts.size(text)))
         links = ((offset + len(line) + 1, link_of(line)) for offset, line in found)
         return next((end for end, link in links if link and link.log_id == last.log_id and link.seq <= last.seq), 0)
 
@@ -316,7 +319,7 @@ class _Follower:
         return self._last is not None and any(map(self._is_newer, archives.names(self._path)))
 
     def _is_newer(self, path: Path) -> bool:
-        found = backlog.status_of(path)
+        found = files.status(path)
         return found is not None and found.st_mtime_ns >= self._changed and identity_of(found) not in self._read
 
     def _between(self) -> Iterator[Shown]:
@@ -325,17 +328,17 @@ class _Follower:
         with archives.Snapshot(self._path) as snapshot:
             for piece in self._later(snapshot.pieces):
                 try:
-                    with snapshot.reading(piece) as handle:
+                    with snapshot.reading(piece) as text:
                         self._is_new = True
-                        yield from self._shown(Rows(handle, self._onwards(handle)))
+                        yield from self._shown(Rows(text, self._onwards(text)))
                 except AuditError as exc:
                     yield Notice(exc.message)
         self._searching, self._is_new = False, True
 
-    def _onwards(self, handle: int) -> int:
+    def _onwards(self, text: Text) -> int:
         """Where in an archive stands what was not read; it may be the file that was read, or a copy of it."""
         known = self._known
-        return known.at if known is not None and known.stands_in(handle) else self._after_last(handle)
+        return known.at if known is not None and known.stands_in(text) else self._after_last(text)
 
     def _later(self, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
         """The archives before the file that is open now, from the last one on that begins before the newest record."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from molecule_approve.errors import AuditError
 
-from . import files, lines
+from . import files, lines, texts
 
 
 def backwards(log: Path, unread: list[Path] | None = None) -> Generator[bytes, None, None]:
@@ -58,8 +58,8 @@ def older(log: Path, unread: list[Path] | None = None) -> Generator[bytes, None,
             for piece in reversed(snapshot.pieces):
                 if not piece.live:
                     unread.extend(_taken(left, _changed(piece.path)))
-                    with snapshot.reading(piece) as handle:
-                        for _, line in lines.backwards(handle, lines.finished_end(handle, os.fstat(handle).st_size)):
+                    with snapshot.reading(piece) as text:
+                        for _, line in lines.backwards(text, lines.finished_end(text, texts.size(text))):
                             yield line
             unread.extend(left)
     except OSError as exc:

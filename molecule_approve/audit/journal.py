@@ -198,16 +198,15 @@ class Journal:
         return self._writer.write(record)
 
     def _rotate_when_full(self) -> None:
-        try:
-            found = self.path.lstat()
-        except FileNotFoundError:
-            return
-        full = self._limit is not None and found.st_size >= self._limit
-        if not full and found.st_nlink == 1:
+        found = files.status(self.path)
+        full = found is not None and self._limit is not None and found.st_size >= self._limit
+        is_begun = files.exists(files.next_path(self.path)) or (found is not None and found.st_nlink > 1)
+        if not full and not is_begun:
             return
         from . import rotation  # noqa: PLC0415 - most appends need it not
 
         # A log that cannot be rotated (no hard links, a folder that we may not write) is no reason to lose a record.
         with suppress(AuditError, OSError):
-            if full or rotation.is_half_done(self.path):
+            rotation.finish(self.path)
+            if full:
                 rotation.rotate(self.path)

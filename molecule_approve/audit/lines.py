@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from molecule_approve.errors import AuditError
+
+from . import texts
+
+if TYPE_CHECKING:
+    from .texts import Text
 
 BLOCK = 65_536
 """Bytes that are read at once; nearly always the whole of what a search wants."""
@@ -35,12 +39,12 @@ def twice(look: Callable[[], _T]) -> _T:
     return look()
 
 
-def finished_end(handle: int, size: int) -> int:
+def finished_end(text: Text, size: int) -> int:
     """The offset just after the last newline before ``size``, or 0: what follows is not finished."""
-    return _last_newline(handle, 0, size) + 1
+    return _last_newline(text, 0, size) + 1
 
 
-def backwards(handle: int, end: int) -> Iterator[tuple[int, bytes]]:
+def backwards(text: Text, end: int) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes, newline left out, of each line before ``end``, the newest first.
 
     ``end`` is 0 or just after a newline. Of a line longer than :data:`LONGEST` the bytes are empty.
@@ -54,13 +58,13 @@ def backwards(handle: int, end: int) -> Iterator[tuple[int, bytes]]:
     first, block = end, b""  # the block that was read last, and where it begins
     while stop >= 0:
         if stop <= first:
-            first, block = _block_before(handle, stop)
+            first, block = _block_before(text, stop)
         at = block.rfind(b"\n", 0, stop - first)
         begin = first + at + 1
         if at < 0 and first > 0:
             # The line began before this block: find where, and fetch it by itself.
-            begin = _last_newline(handle, 0, first) + 1
-            yield begin, _read(handle, begin, stop) if stop - begin <= LONGEST else b""
+            begin = _last_newline(text, 0, first) + 1
+            yield begin, _read(text, begin, stop) if stop - begin <= LONGEST else b""
         else:
             yield begin, block[begin - first : stop - first]
         stop = begin - 1
@@ -84,24 +88,24 @@ def digest(handle: int, start: int, end: int) -> str:
     return found.hexdigest()
 
 
-def _block_before(handle: int, end: int) -> tuple[int, bytes]:
+def _block_before(text: Text, end: int) -> tuple[int, bytes]:
     first = max(0, end - BLOCK)
-    return first, _read(handle, first, end)
+    return first, _read(text, first, end)
 
 
-def _last_newline(handle: int, start: int, end: int) -> int:
+def _last_newline(text: Text, start: int, end: int) -> int:
     """The offset of the last newline between two offsets; ``start - 1`` where there is none."""
     while end > start:
         first = max(start, end - BLOCK)
-        at = _read(handle, first, end).rfind(b"\n")
+        at = _read(text, first, end).rfind(b"\n")
         if at >= 0:
             return first + at
         end = first
     return start - 1
 
 
-def _read(handle: int, start: int, end: int) -> bytes:
-    data = os.pread(handle, end - start, start)
+def _read(text: Text, start: int, end: int) -> bytes:
+    data = texts.pread(text, end - start, start)
     if len(data) != end - start:
         raise shrunk()
     return data

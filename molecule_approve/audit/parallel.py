@@ -32,7 +32,8 @@ def workers(most: int = 8) -> int:
 def in_order(count: int, work: Callable[[int], _T], processes: int) -> Iterator[_T]:
     """The results of ``work(0)``, ``work(1)``, …, each as soon as it and all before it are there.
 
-    ``work`` runs in copies of this process, and its results are pickled.
+    ``work`` runs in copies of this process, and its results are pickled. Where the system gives fewer processes or pipes
+    than that, fewer do it; where it gives none, this one does.
 
     Raises:
         AuditError: a process ended before its work was done: it was killed, or ``work`` failed.
@@ -40,8 +41,12 @@ def in_order(count: int, work: Callable[[int], _T], processes: int) -> Iterator[
     """
     crew = list[_Worker[_T]]()
     try:
-        for _ in range(min(processes, count)):
-            crew.append(_Worker(work, [pipe for worker in crew for pipe in worker.pipes]))
+        with suppress(OSError):
+            for _ in range(min(processes, count)):
+                crew.append(_Worker(work, [pipe for worker in crew for pipe in worker.pipes]))
+        if not crew:
+            yield from map(work, range(count))
+            return
         numbers = iter(range(count))
         for worker in crew * AHEAD:
             worker.hand(next(numbers, None))
@@ -61,18 +66,33 @@ def in_order(count: int, work: Callable[[int], _T], processes: int) -> Iterator[
 
 
 def _ready(crew: list[_Worker[_T]]) -> list[_Worker[_T]]:
-    found = select.select([worker.results for worker in crew], [], [])[0]
+    poll = select.poll()
+    for worker in crew:
+        poll.register(worker.results, select.POLLIN)
+    found = {handle for handle, _ in poll.poll()}
     return [worker for worker in crew if worker.results in found]
 
 
 class _Worker(Generic[_T]):
-    """One process: it is told numbers through one pipe, and answers through another."""
+    """One process: it is told numbers through one pipe, and answers through another.
+
+    Raises:
+        OSError: there are as many processes, or open files, as there may be; or no memory.
+
+    """
 
     def __init__(self, work: Callable[[int], _T], others: list[int]) -> None:
-        told, self._numbers = os.pipe()
-        self.results, answers = os.pipe()
+        pipes = list[int]()
+        try:
+            pipes += os.pipe()
+            pipes += os.pipe()
+            self.process = os.fork()
+        except OSError:
+            for handle in pipes:
+                os.close(handle)
+            raise
+        told, self._numbers, self.results, answers = pipes
         self._unread = bytearray()
-        self.process = os.fork()
         if self.process == 0:
             # Each must notice when the first of us is gone: no other may hold these ends.
             for handle in (*self.pipes, *others):
@@ -119,7 +139,7 @@ def _serve(work: Callable[[int], object], told: int, answers: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C meets all of us; ours ends when the first one has
         while number := os.read(told, _NUMBER.size):
             found = pickle.dumps(work(*_NUMBER.unpack(number)))
-            with os.fdopen(os.dup(answers), "wb") as file:
+            with os.fdopen(answers, "wb", closefd=False) as file:
                 file.write(_FRAME.pack(*_NUMBER.unpack(number), len(found)) + found)
         code = 0
     finally:

@@ -6,19 +6,22 @@ What is examined is `chain.py`'s business, what it comes to `proof.py`'s.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from molecule_approve.errors import AuditError
 
-from . import archives, files, parallel, sealing
+from . import archives, files, parallel, sealing, texts
 from .archives import Piece, Unreadable
 from .chain import LONGEST, Stretch, examine
 from .proof import Expected, Proof, Report, Source
 from .seal import Keys, SealKey
-from .unended import Ends, Open, Unended, ends_in
+from .unended import Counted, Ends, Unended, ends_in
+
+if TYPE_CHECKING:
+    from .texts import Text
 
 BLOCK = 512 << 10
 """Bytes that are read and examined at once."""
@@ -56,8 +59,8 @@ class Proved(NamedTuple):
         compressed: names of the files that are compressed.
         unreadable: archives that could not be checked.
         checked_from: the first record whose seal was checked; None without a key.
-        open_count: how many requests have no ending.
-        open: those of them that were begun first.
+        open: requests without an ending.
+        not_awaited: those of them that were asked without waiting, which are not counted among the others.
 
     """
 
@@ -65,8 +68,8 @@ class Proved(NamedTuple):
     compressed: frozenset[str]
     unreadable: tuple[Unreadable, ...]
     checked_from: int | None
-    open_count: int
-    open: tuple[Open, ...]
+    open: Counted
+    not_awaited: Counted
 
     @property
     def whole(self) -> bool:
@@ -103,7 +106,9 @@ class _Files(Protocol):
     @property
     def pieces(self) -> tuple[Piece, ...]: ...
 
-    def reading(self, piece: Piece) -> AbstractContextManager[int]: ...
+    def reading(self, piece: Piece) -> AbstractContextManager[Text]: ...
+
+    def streaming(self, piece: Piece) -> AbstractContextManager[BinaryIO]: ...
 
 
 class _OneFile:
@@ -112,17 +117,15 @@ class _OneFile:
     def __init__(self, path: Path) -> None:
         self.pieces = (Piece(path, None, (0, 0), live=True),)
 
-    @contextmanager
-    def reading(self, piece: Piece) -> Iterator[int]:
-        handle = archives.text_of(piece.path)
-        try:
-            yield handle
-        finally:
-            os.close(handle)
+    def reading(self, piece: Piece) -> AbstractContextManager[Text]:
+        return archives.text_of(piece.path)
+
+    def streaming(self, piece: Piece) -> AbstractContextManager[BinaryIO]:
+        return archives.stream_of(piece.path)
 
 
 class _Part(NamedTuple):
-    """Whole lines of one file, and how many bytes of work they are; an end of -1 is the end of what will be unpacked."""
+    """Whole lines of one file, and how many bytes of work they are; an end of -1 is the end of what is unpacked."""
 
     piece: Piece
     start: int
@@ -169,11 +172,11 @@ def _prove(found: _Files, proof: Proof, terms: Terms, watch: Watch, unreadable: 
     _check_keys(keys, report, found.pieces)
     return Proved(
         report=report,
-        compressed=frozenset(piece.path.name for piece in found.pieces if archives.is_compressed(piece.path)),
+        compressed=frozenset(piece.path.name for piece in found.pieces if texts.is_compressed(piece.path)),
         unreadable=tuple(dict(zip((one.path for one in troubles), troubles, strict=True)).values()),
         checked_from=None if keys is None else keys.first,
-        open_count=len(unended),
-        open=tuple(unended.first()),
+        open=unended.counted(awaited=True),
+        not_awaited=unended.counted(awaited=False),
     )
 
 
@@ -189,24 +192,24 @@ def _check_keys(keys: Keys | None, report: Report, pieces: Sequence[Piece]) -> N
 
 
 def _parts(found: _Files, piece: Piece) -> list[_Part]:
-    if archives.is_compressed(piece.path):
+    if texts.is_compressed(piece.path):
         return [_Part(piece, 0, -1, PART)]
-    with found.reading(piece) as handle:
-        return [_Part(piece, start, end, end - start) for start, end in _cut(handle, os.fstat(handle).st_size)]
+    with found.reading(piece) as text:
+        return [_Part(piece, start, end, end - start) for start, end in _cut(text, texts.size(text))]
 
 
-def _cut(handle: int, size: int) -> Iterator[tuple[int, int]]:
+def _cut(text: Text, size: int) -> Iterator[tuple[int, int]]:
     """Where a file's parts begin and end: at ends of lines."""
     start = 0
     while start < size:
-        end = _after_newline(handle, start + PART - 1, size) if size - start > PART else size
+        end = _after_newline(text, start + PART - 1, size) if size - start > PART else size
         yield start, end
         start = end
 
 
-def _after_newline(handle: int, at: int, size: int) -> int:
+def _after_newline(text: Text, at: int, size: int) -> int:
     """The offset just after the first newline from there on, or the file's size."""
-    while at < size and (block := os.pread(handle, 65_536, at)):
+    while at < size and (block := texts.pread(text, 65_536, at)):
         place = block.find(b"\n")
         if place >= 0:
             return at + place + 1
@@ -226,36 +229,47 @@ def _results(found: _Files, parts: Sequence[_Part], watched: frozenset[int], key
 def _examined(found: _Files, part: _Part, watched: frozenset[int], keys: Keys | None) -> _Found:
     stretches: list[tuple[Stretch, Ends]] = []
     try:
-        with found.reading(part.piece) as handle:
-            end = os.fstat(handle).st_size if part.end < 0 else part.end
-            for block in _blocks(handle, part.start, end):
-                lines = block.split(b"\n")
-                unfinished = lines[-1] != b""
-                if not unfinished:
-                    lines.pop()
-                stretch, others = examine(lines, watched, keys, unfinished=unfinished)
-                stretches.append((stretch, ends_in(lines, others)))
+        for block in _blocks(_unpacked(found, part.piece) if part.end < 0 else _read(found, part)):
+            lines = block.split(b"\n")
+            unfinished = lines[-1] != b""
+            if not unfinished:
+                lines.pop()
+            stretch, others = examine(lines, watched, keys, unfinished=unfinished)
+            stretches.append((stretch, ends_in(lines, others)))
     except AuditError as exc:
-        return _Found(stretches, exc.message)
+        # What a damaged archive unpacks to need not be what was packed: nothing in it says anything about the log.
+        return _Found([] if part.end < 0 else stretches, exc.message)
     except OSError as exc:
         return _Found(stretches, files.explained(exc, "read", part.piece.path).message)
     return _Found(stretches, "")
 
 
-def _blocks(handle: int, start: int, end: int) -> Iterator[bytes]:
-    """The text between two offsets, in blocks of whole lines. A line that is too long to be ours becomes a short one."""
+def _unpacked(found: _Files, piece: Piece) -> Iterator[bytes]:
+    with found.streaming(piece) as file:
+        yield from iter(lambda: file.read(BLOCK), b"")
+
+
+def _read(found: _Files, part: _Part) -> Iterator[bytes]:
+    with found.reading(part.piece) as text:
+        at = part.start
+        while at < part.end:
+            data = texts.pread(text, min(BLOCK, part.end - at), at)
+            if not data:
+                raise AuditError(f"the audit log {part.piece.path} shrank while it was read", hint="try again")
+            at += len(data)
+            yield data
+
+
+def _blocks(data: Iterable[bytes]) -> Iterator[bytes]:
+    """The same text in blocks of whole lines. A line that is too long to be ours becomes a short one."""
     rest = b""
-    while start < end:
-        data = os.pread(handle, min(BLOCK, end - start), start)
-        if not data:
-            raise AuditError("the audit log shrank while it was read", hint="try again")
-        start += len(data)
-        data = rest + data
-        cut = data.rfind(b"\n") + 1
-        rest = data[cut:]
+    for more in data:
+        text = rest + more
+        cut = text.rfind(b"\n") + 1
+        rest = text[cut:]
         if len(rest) > LONGEST:
             rest = b"\0"  # what follows up to the newline must not look like a record
         if cut:
-            yield data[:cut]
+            yield text[:cut]
     if rest:
         yield rest

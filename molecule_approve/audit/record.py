@@ -46,6 +46,7 @@ class RecordAction(StrEnum):
 
     APPROVE = "approve"
     DELIVER = "deliver"
+    OBSERVE = "observe"
     RBAC_DENY = "rbac.deny"
     EXECUTE = "execute"
     RECOVER = "recover"
@@ -64,6 +65,7 @@ class RecordOutcome(StrEnum):
     WITHDRAWN = "withdrawn"
     FAILURE = "failure"
     FAILED = "failed"
+    OBSERVED = "observed"
     STARTED = "started"
     FINISHED = "finished"
     SUCCESS = "success"

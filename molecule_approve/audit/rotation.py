@@ -1,4 +1,8 @@
-"""A full log becomes an archive, whatever moment a kill picks. Everything here is done under the log's lock."""
+"""A full log becomes an archive, whatever moment a kill picks. Everything here is done under the log's lock.
+
+The live file gets the archive's name by a plain rename, so that whoever follows it by its inode sees it move; an empty file
+takes its place. In between there is a moment without a live file: then the next writer, or another program, makes one.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from molecule_approve.errors import AuditError
 from . import files, lines
 from .archives import archive_name, first_link, names
 from .chain import link_of
+from .files import next_path
 
 _LINKLESS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 """What a file system answers that has no hard links."""
@@ -23,22 +28,18 @@ _OURS = re.compile(r"\.\d{12,}-\d{12,}(?:\.\d+)?\Z", re.ASCII)
 """How names end that :func:`~.archives.archive_name` gives."""
 
 
-def next_path(log: Path) -> Path:
-    """The empty file that is going to be the live one."""
-    return log.with_name(f"{log.name}.next")
-
-
 def rotate(log: Path) -> Path | None:
     """Make the live file an archive, and an empty one the live one; the archive's name, or None where it holds no record.
 
-    The archive's name is a second link at first, so that no other file can be overwritten and there is no moment without
-    a live file. A kill in between leaves one file with two names; the next call finds that and goes on from there.
+    The archive's name is reserved first, by a link of the next live file, so that no other file can be overwritten. A kill
+    leaves that reservation, or no live file, and the next call goes on from there.
 
     Raises:
         AuditError: the file ends with half a line, or is not what it should be.
         OSError: the system refuses.
 
     """
+    finish(log)
     if not files.exists(log):
         return None
     handle = files.open_for_writing(log)
@@ -51,19 +52,40 @@ def rotate(log: Path) -> Path | None:
             raise AuditError(
                 f"the audit log {log} ends with half a line, and cannot be rotated now", hint="the next record closes it"
             )
-        archive = _linked(log, handle, *numbers)
-        files.sync_folder(log.parent)
-        _forget_earlier_names(log, handle, archive)
-        _replace(log, handle)
+        _prepare(log, handle)
+        archive = _reserved(log, *numbers)
+        _rename(log, handle, archive)
     finally:
         os.close(handle)
+    finish(log)
     return archive
 
 
-def is_half_done(log: Path) -> bool:
-    """Whether a rotation was killed after the archive's name was made: the live file has it, too."""
-    found = log.lstat()
-    return any(_is_same(path, found) for path in names(log))
+def finish(log: Path) -> None:
+    """Go on from where a kill stopped a rotation: then something has one name too many, or there is no live file.
+
+    Raises:
+        OSError: the system refuses.
+
+    """
+    live, prepared = files.status(log), files.status(next_path(log))
+    for found in (live, prepared):
+        if found is not None and found.st_nlink > 1:
+            _forget_names(log, found)
+    if prepared is None or (prepared.st_size and prepared.st_nlink == 1):
+        return  # or it is none that a rotation left
+    if live is None:
+        with suppress(FileExistsError):  # another program's, which is the live one then
+            os.link(next_path(log), log, follow_symlinks=False)
+    next_path(log).unlink()
+    files.sync_folder(log.parent)
+
+
+def _forget_names(log: Path, found: os.stat_result) -> None:
+    """Drop the archives' names that a rotation gave this file and did not come to use."""
+    for path in names(log):
+        if _OURS.search(path.name) and _is_same(path, found):
+            path.unlink()
 
 
 def _numbers(handle: int, size: int) -> tuple[int, int] | None:
@@ -75,46 +97,8 @@ def _numbers(handle: int, size: int) -> tuple[int, int] | None:
     return None
 
 
-def _linked(log: Path, handle: int, first: int, last: int) -> Path:
-    """The archive's name, which the file has from now on; one more number where another file has that name."""
-    name = archive_name(log, first, last)
-    others = (name.with_name(f"{name.name}.{number}") for number in itertools.count(2))
-    return next(path for path in itertools.chain([name], others) if _is_named(log, handle, path))
-
-
-def _is_named(log: Path, handle: int, name: Path) -> bool:
-    """Give the file this name; False where another file has it, which stays."""
-    try:
-        _link(log, name)
-    except FileExistsError:
-        return _is_same(name, os.fstat(handle))  # an earlier call may have been killed just after this
-    if not _is_same(name, os.fstat(handle)):
-        name.unlink(missing_ok=True)  # somebody exchanged the log in this very moment, and the name that we made is theirs
-        raise _exchanged(log)
-    return True
-
-
-def _link(log: Path, name: Path) -> None:
-    try:
-        os.link(log, name, follow_symlinks=False)
-    except OSError as exc:
-        if exc.errno not in _LINKLESS:
-            raise
-        raise AuditError(f"the file system of {log} has no hard links, so the log cannot be rotated safely") from exc
-
-
-def _forget_earlier_names(log: Path, handle: int, archive: Path) -> None:
-    """Drop what a rotation that then failed had called this file: more records came since, so that name is wrong."""
-    found = os.fstat(handle)
-    if found.st_nlink <= 2:  # the live name, and the archive's
-        return
-    for path in names(log):
-        if path != archive and _OURS.search(path.name) and _is_same(path, found):
-            path.unlink()
-
-
-def _replace(log: Path, old: int) -> None:
-    """An empty file in the live one's place, with the same rights."""
+def _prepare(log: Path, old: int) -> None:
+    """An empty file with the live one's rights."""
     path = next_path(log)
     handle = files.open_for_writing(path)
     try:
@@ -126,9 +110,38 @@ def _replace(log: Path, old: int) -> None:
             os.fchown(handle, before.st_uid, before.st_gid)
     finally:
         os.close(handle)
-    if not files.is_named(old, log):
+
+
+def _reserved(log: Path, first: int, last: int) -> Path:
+    """The archive's name, with an empty file of ours behind it; one more number where another file has that name."""
+    name = archive_name(log, first, last)
+    others = (name.with_name(f"{name.name}.{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([name], others) if _is_reserved(next_path(log), path))
+
+
+def _is_reserved(following: Path, name: Path) -> bool:
+    try:
+        os.link(following, name, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        if exc.errno not in _LINKLESS:
+            raise
+        raise AuditError(f"the file system of {name} has no hard links, so the log cannot be rotated safely") from exc
+    return True
+
+
+def _rename(log: Path, handle: int, archive: Path) -> None:
+    if not files.is_named(handle, log):
+        archive.unlink()
         raise _exchanged(log)
-    path.replace(log)
+    log.rename(archive)
+    if not _is_same(archive, os.fstat(handle)):
+        # Somebody exchanged the log in this very moment: what was renamed is theirs, and gets its name back.
+        with suppress(FileExistsError):
+            os.link(archive, log, follow_symlinks=False)
+            archive.unlink()
+        raise _exchanged(log)
     files.sync_folder(log.parent)
 
 
@@ -137,7 +150,5 @@ def _exchanged(log: Path) -> AuditError:
 
 
 def _is_same(path: Path, found: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(path.lstat(), found)
-    except FileNotFoundError:
-        return False
+    now = files.status(path)
+    return now is not None and os.path.samestat(now, found)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
-from . import lines
+from . import lines, texts
+from .texts import Text
 
 _KEPT = 256  # bytes before the place that was read up to; in a log of ours they hold hashes, which never repeat
 
 
-class Rows:
+_T = TypeVar("_T", bound=Text)
+
+
+class Rows(Generic[_T]):
     """Reads on from a place, again and again.
 
     Attributes:
-        handle: the file's; who made this closes it.
+        text: the file's; who made this closes it.
         at: what stands before it was read.
 
     """
 
-    def __init__(self, handle: int, at: int) -> None:
-        self.handle = handle
+    def __init__(self, text: _T, at: int) -> None:
+        self.text = text
         self.at = at
-        self._before = os.pread(handle, min(at, _KEPT), max(0, at - _KEPT))
+        self._before = texts.pread(text, min(at, _KEPT), max(0, at - _KEPT))
         self._begun = b""
         self._length = 0  # of the line that has begun; more than is kept of it when it is too long
 
@@ -33,15 +37,15 @@ class Rows:
 
     def is_rewritten(self) -> bool:
         """Whether what was read stands no longer there: the file was cut, and may have grown again."""
-        return self.at > 0 and not self.stands_in(self.handle)
+        return self.at > 0 and not self.stands_in(self.text)
 
-    def stands_in(self, handle: int) -> bool:
+    def stands_in(self, text: Text) -> bool:
         """Whether a file, perhaps a copy of this one, holds at the same place what was read last."""
-        return self.at > 0 and os.pread(handle, len(self._before), self.at - len(self._before)) == self._before
+        return self.at > 0 and texts.pread(text, len(self._before), self.at - len(self._before)) == self._before
 
     def rest(self) -> Iterator[bytes | int]:
         """Each finished line up to the file's end as it is now, its newline left out; only the length of an endless one."""
-        while block := os.pread(self.handle, lines.BLOCK, self.at):
+        while block := texts.pread(self.text, lines.BLOCK, self.at):
             self.at += len(block)
             self._before = (self._before + block)[-_KEPT:]
             *whole, rest = block.split(b"\n")

@@ -1,4 +1,4 @@
-"""The state of a sealed log, in a small file beside it: the key of the next record, and none before it."""
+"""The state of a sealed log, in a small private file: the key of the next record, and none before it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Sealing(NamedTuple):
 
 
 def state_path(log: Path) -> Path:
-    """The file beside a log that holds the key of its next record."""
-    return log.with_name(f"{log.name}.seal")
+    """The file that holds the key of the log's next record."""
+    return files.private_path(log, "seal")
 
 
 def recall(log: Path) -> Sealing | None:

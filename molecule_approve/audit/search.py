@@ -1,7 +1,8 @@
-"""Pure: what a log says about one approval, given its lines without their newlines, the newest first."""
+"""Pure: what a log says about one approval, or is about, given its lines without their newlines, the newest first."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -91,6 +92,23 @@ def recent_ids(newest: Iterable[bytes], limit: int, *, ended: bool) -> list[str]
         elif _asks(fields, approval_id) and (ended or approval_id not in over):
             found.setdefault(approval_id)
     return list(found)
+
+
+def event_types(newest: Iterable[bytes], wanted: str) -> set[str]:
+    """What the lines are about, ours and other tools'; no more are read once the wanted one was met."""
+    found: set[str] = set()
+    for line in newest:
+        if wanted in found:
+            break
+        # Of a long log nearly all lines are ours, and need not be parsed.
+        ours = _OURS.match(line)
+        word = ours[1].decode() if ours else (decode(line) or {}).get("event_type")
+        if isinstance(word, str):
+            found.add(word)
+    return found
+
+
+_OURS = re.compile(rb'\{"timestamp":"[^"]*","event_type":"([a-z]+)",')
 
 
 def _approval(line: bytes, needles: set[bytes]) -> dict[str, JsonValue] | None:

@@ -5,15 +5,15 @@ A search for one request goes through a long history at nearly the speed of read
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from . import lines
+from . import lines, texts
 from .chain import link_of
 
 if TYPE_CHECKING:
     from .archives import Snapshot
+    from .texts import Text
 
 BLOCK = 1_048_576
 """Bytes that are searched at once. A line that is longer is no record, and is left out."""
@@ -30,22 +30,22 @@ def backwards(snapshot: Snapshot, words: Collection[bytes]) -> Iterator[bytes]:
 
     """
     for piece in reversed(snapshot.pieces):
-        with snapshot.reading(piece) as handle:
-            for block in _blocks(handle, lines.finished_end(handle, os.fstat(handle).st_size)):
+        with snapshot.reading(piece) as text:
+            for block in _blocks(text, lines.finished_end(text, texts.size(text))):
                 yield from _worth_reading(block, words)
 
 
-def _blocks(handle: int, end: int) -> Iterator[bytes]:
+def _blocks(text: Text, end: int) -> Iterator[bytes]:
     """Blocks of whole lines before ``end``, which is 0 or just after a newline; the last block of the file first."""
     while end > 0:
         start = max(0, end - BLOCK)
-        block = os.pread(handle, end - start, start)
+        block = texts.pread(text, end - start, start)
         if len(block) != end - start:
             raise lines.shrunk()
         # The block begins in the middle of a line, which belongs to the block before.
         cut = block.find(b"\n") + 1 if start > 0 else 0
         if cut == len(block):
-            end = lines.finished_end(handle, end - 1)
+            end = lines.finished_end(text, end - 1)
             continue
         yield block[cut:]
         end = start + cut

@@ -1,7 +1,8 @@
 """Pure: what a log's records come to: requests by outcome, approver and workspace, and how long decisions took.
 
-A request is counted once, by its trace, in the period in which it began; what came of it later counts there, too. Only
-chained records are counted, and whether their chain holds is `audit verify`'s business.
+A request is counted once, by its trace, in the period in which it began; what came of it later counts there, too, also
+where no attempt of it recorded that and it was seen afterwards. Only chained records are counted, and whether their chain
+holds is `audit verify`'s business.
 """
 
 from __future__ import annotations
@@ -149,6 +150,20 @@ class _Request:
     transport: str = ""
     waited: float | None = None
     undelivered: bool = False
+    seen: _Seen | None = None
+
+    def settle(self) -> None:
+        """Count it by the ending that was seen, where none was recorded."""
+        if self.seen is not None and self.outcome in (OPEN, NOT_AWAITED):
+            self.outcome, self.approver, self.waited = self.seen
+
+
+class _Seen(NamedTuple):
+    """What an observation tells: the ending, who decided, and after how many seconds."""
+
+    outcome: str
+    approver: tuple[str, bool] | None
+    waited: float | None
 
 
 @dataclass(slots=True)
@@ -177,6 +192,9 @@ class _Walk:
         if action == RecordAction.DELIVER:
             if trace in self.requests:
                 self.requests[trace].undelivered = True
+        elif action == RecordAction.OBSERVE:
+            if trace in self.requests and fields.get("observed_outcome") in ENDINGS:
+                self.requests[trace].seen = _seen(self.requests[trace], fields)
         elif action in (RecordAction.APPROVE, RecordAction.RBAC_DENY):
             found = self.requests.get(trace)
             if found is None:
@@ -212,9 +230,21 @@ def _happened(request: _Request, fields: Mapping[str, JsonValue], outcome: str) 
     elif outcome == RecordOutcome.REQUESTED and fields.get("wait") is False:
         request.outcome = NOT_AWAITED
     if outcome in DECISIONS:
-        request.approver = (_text(fields, "decided_by") or _text(fields, "actor"), fields.get("decided_by_verified") is True)
+        request.approver = _approver(fields)
         request.transport = _text(fields, "transport")
         request.waited = _waited(request, fields)
+
+
+def _seen(request: _Request, fields: Mapping[str, JsonValue]) -> _Seen:
+    """The record's own time says nothing of the decision's: it was seen later."""
+    outcome = _text(fields, "observed_outcome")
+    if outcome not in DECISIONS:
+        return _Seen(outcome, None, None)
+    return _Seen(outcome, _approver(fields), _since_begun(request, moment(fields.get("decided_at"))))
+
+
+def _approver(fields: Mapping[str, JsonValue]) -> tuple[str, bool]:
+    return _text(fields, "decided_by") or _text(fields, "actor"), fields.get("decided_by_verified") is True
 
 
 def _waited(request: _Request, fields: Mapping[str, JsonValue]) -> float | None:
@@ -226,7 +256,10 @@ def _waited(request: _Request, fields: Mapping[str, JsonValue]) -> float | None:
     measured = fields.get("waited_seconds")
     if request.beginnings == 1 and isinstance(measured, float) and isfinite(measured) and measured >= 0:
         return measured
-    decided = moment(fields.get("decided_at")) or moment(fields.get("timestamp"))
+    return _since_begun(request, moment(fields.get("decided_at")) or moment(fields.get("timestamp")))
+
+
+def _since_begun(request: _Request, decided: datetime | None) -> float | None:
     if request.beginnings == 0 or request.began is None or decided is None:
         return None
     seconds = (decided - request.began).total_seconds()
@@ -239,6 +272,8 @@ def _text(fields: Mapping[str, JsonValue], name: str) -> str:
 
 
 def _counted(walk: _Walk, since: datetime | None, until: datetime | None) -> Statistics:
+    for one in walk.requests.values():
+        one.settle()
     whole = since is None and until is None
     chosen = [one for one in walk.requests.values() if whole or _within(one.began, since, until)]
     outcomes = Counter(one.outcome for one in chosen)

@@ -66,6 +66,12 @@ class Entry:
         """Event type, action and outcome."""
         return self.text("event_type"), self.text("action"), self.text("outcome")
 
+    @property
+    def observed(self) -> str:
+        """The ending that an observation tells, as its record would call it; empty for every other record."""
+        found = self.text("observed_outcome")
+        return found if self.kind == _OBSERVATION and found in ENDINGS else ""
+
 
 class Gathered(NamedTuple):
     """A request's records, the oldest first, and the log's head at that moment."""
@@ -145,6 +151,12 @@ def gather(newest: Newest, trace_id: str) -> Gathered:
     return Gathered(walk.entries[::-1], walk.head)
 
 
+def still_open(newest: Newest, approval_id: str) -> list[Story]:
+    """The requests under this id that are open by what the log says; one key may have made several."""
+    found = [Story(gather(newest, fit.trace_id).entries) for fit in which(newest, approval_id)]
+    return [story for story in found if story.is_open]
+
+
 class _Gathering:
     """One pass from the end of a log towards a request's beginning."""
 
@@ -202,8 +214,15 @@ class Story:
 
     def first(self, name: str) -> str:
         """The oldest text that the records have in a field, chained ones before others; empty where none has any."""
-        ordered = sorted(self.entries, key=lambda entry: entry.link is None)
-        return next((text for entry in ordered if (text := entry.text(name))), "")
+        return next((text for entry in self._chained_first() if (text := entry.text(name))), "")
+
+    @property
+    def context(self) -> JsonValue:
+        """What the approver saw of where the request came from; None where no record tells."""
+        return next((found for entry in self._chained_first() if (found := entry.fields.get("context"))), None)
+
+    def _chained_first(self) -> list[Entry]:
+        return sorted(self.entries, key=lambda entry: entry.link is None)
 
     @property
     def asked(self) -> str:
@@ -231,6 +250,20 @@ class Story:
             ending = entry if outcome in ENDINGS else None if outcome in BEGINNINGS else ending
         return ending
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was begun here, and no record says how it ended."""
+        begun = any(entry.link is not None and entry.kind in _BEGUN for entry in self.entries)
+        return begun and self.ending is None and self.observation is None
+
+    @property
+    def observation(self) -> Entry | None:
+        """The record of somebody who saw how it had ended, and ended nothing here; None where there is none.
+
+        Whatever was tried after that, the platform never changes what has ended.
+        """
+        return next((entry for entry in self.entries if entry.link is not None and entry.observed), None)
+
     def elapsed(self, entry: Entry) -> float | None:
         """Seconds from the first record, by the wall clock that wrote them; None where one of the two has no time."""
         first, then = moment(self.entries[0].fields.get("timestamp")), moment(entry.fields.get("timestamp"))
@@ -247,6 +280,10 @@ BEGINNINGS = frozenset({RecordOutcome.INITIATED, RecordOutcome.RESUMED})
 
 DECISIONS = frozenset({RecordOutcome.GRANTED, RecordOutcome.DENIED})
 """What a person said; nothing that comes later unsays it."""
+
+_BEGUN = {(EventType.APPROVAL, RecordAction.APPROVE, word) for word in (*BEGINNINGS, RecordOutcome.REQUESTED)}
+
+_OBSERVATION = (EventType.APPROVAL, RecordAction.OBSERVE, RecordOutcome.OBSERVED)
 
 _VERDICTS = {(EventType.APPROVAL, RecordAction.APPROVE), (EventType.RBAC, RecordAction.RBAC_DENY)}
 

@@ -1,6 +1,7 @@
 """Pure: requests that were begun and have no ending: a question that stands, or a program that was killed. No fault.
 
-Only the bytes of chained lines are looked at, and nothing is parsed: our lines hold these fields in just this order.
+Who asked without waiting is told apart: there nothing more was to come. Only the bytes of chained lines are looked at, and
+nothing is parsed: our lines hold these fields in just this order.
 """
 
 from __future__ import annotations
@@ -14,27 +15,36 @@ from .chain import link_of
 from .record import ENDINGS, RecordOutcome
 
 NAMED = 100
-"""Open requests that are named one by one; all are counted."""
+"""Open requests of each kind that are named one by one; all are counted."""
 
 _BEGINNINGS = frozenset({RecordOutcome.INITIATED, RecordOutcome.REQUESTED, RecordOutcome.RESUMED})
 _BEGIN = frozenset(word.encode() for word in _BEGINNINGS)
 _END = frozenset(word.encode() for word in ENDINGS)
+_SEEN = RecordOutcome.OBSERVED.encode()  # no ending of an attempt; but the request has one
 
 # Inside a JSON string each quote has a backslash before it, so these can only be fields; and our extras come after them.
 _ACTION = b'"action":"approve","resource":"'
+_NO_WAIT = b',"wait":false,"log_id":"'  # the last of the extras; within another field a brace would follow
 _OUTCOME = re.compile(rb'","outcome":"([a-z]+)","trace_id":"([^"\\]+)"')
+
+
+class Begun(NamedTuple):
+    """The number of the record that began a request last, and whether somebody waited from then on."""
+
+    seq: int
+    awaited: bool
 
 
 class Ends(NamedTuple):
     """What a stretch of lines begins and ends.
 
     Attributes:
-        opened: trace ids (as they stand in the line) of what was begun and not ended after that, with the record's number.
-        ended: trace ids of what was ended.
+        opened: what was begun and not ended after that, by trace ids as they stand in the line.
+        ended: trace ids of what was ended, or seen to have ended.
 
     """
 
-    opened: dict[bytes, int]
+    opened: dict[bytes, Begun]
     ended: frozenset[bytes]
 
 
@@ -43,6 +53,13 @@ class Open(NamedTuple):
 
     trace_id: str
     seq: int
+
+
+class Counted(NamedTuple):
+    """How many there are, and those that were begun first, at most :data:`NAMED`."""
+
+    total: int
+    first: tuple[Open, ...]
 
 
 def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
@@ -57,17 +74,17 @@ def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
         outcome, trace = found.groups()
         if outcome in _BEGIN:
             begun[trace] = place
-        elif outcome in _END and _ACTION in line:  # `rbac.deny` was denied as well, and ends nothing
+        elif outcome == _SEEN or (outcome in _END and _ACTION in line):  # `rbac.deny` was denied as well, and ends nothing
             ended.add(trace)
             begun.pop(trace, None)
-    return Ends({trace: _number(lines[place]) for trace, place in begun.items()}, frozenset(ended))
+    return Ends({trace: _begun(lines[place]) for trace, place in begun.items()}, frozenset(ended))
 
 
 class Unended:
     """The requests without an ending, over all stretches in their order."""
 
     def __init__(self) -> None:
-        self._open: dict[bytes, int] = {}
+        self._open: dict[bytes, Begun] = {}
 
     def add(self, ends: Ends) -> None:
         """The next stretch."""
@@ -75,15 +92,13 @@ class Unended:
             del self._open[trace]
         self._open.update(ends.opened)
 
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def first(self) -> list[Open]:
-        """Those that were begun first, at most :data:`NAMED`."""
-        oldest = nsmallest(NAMED, self._open.items(), key=lambda item: item[1])
-        return [Open(trace.decode("utf-8", "replace"), seq) for trace, seq in oldest]
+    def counted(self, *, awaited: bool) -> Counted:
+        """Those for which somebody waited, or those for which nobody did."""
+        found = [(begun.seq, trace) for trace, begun in self._open.items() if begun.awaited is awaited]
+        oldest = (Open(trace.decode("utf-8", "replace"), seq) for seq, trace in nsmallest(NAMED, found))
+        return Counted(len(found), tuple(oldest))
 
 
-def _number(line: bytes) -> int:
+def _begun(line: bytes) -> Begun:
     link = link_of(line)
-    return link.seq if link else 0  # a chained line has one
+    return Begun(link.seq if link else 0, awaited=_NO_WAIT not in line)  # a chained line has a number

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from molecule_approve.audit.export import ExportReport
     from molecule_approve.audit.proof import FileReport
     from molecule_approve.audit.prove import Proved
+    from molecule_approve.audit.unended import Counted
     from molecule_approve.model import JsonValue
 
 NAMED = 10
-"""Open requests that a person is told by name; JSON has more."""
+"""Requests without an ending that a person is told by name; JSON has more."""
 
 ArchiveName = Callable[[int, int], str]
 """The name that an archive of ours with these records would have."""
@@ -62,10 +63,8 @@ def proof_json(proved: Proved) -> dict[str, JsonValue]:
         "gaps": [_gap(gap) for gap in report.gaps if not gap.is_between_files],
         "missing_archives": [_gap(gap) for gap in report.gaps if gap.is_between_files],
         "unreadable": [{"name": one.path.name, "reason": one.reason} for one in proved.unreadable],
-        "open_requests": {
-            "count": proved.open_count,
-            "traces": [{"trace_id": one.trace_id, "seq": one.seq} for one in proved.open],
-        },
+        "open_requests": _counted(proved.open),
+        "not_awaited_requests": _counted(proved.not_awaited),
         "seal": {"records": report.sealed, "sealed_from": report.sealed_from, "checked_from": proved.checked_from},
         "expected": [
             {"seq": one.head.seq, "hash": one.head.hash, "source": one.head.source.value, "met": one.met}
@@ -152,11 +151,15 @@ def _about_seals(proved: Proved) -> Iterator[str]:
 
 
 def _about_open_requests(proved: Proved) -> Iterator[str]:
-    if not proved.open_count:
-        return
-    names = ", ".join(f"{visible(one.trace_id)} (record {one.seq})" for one in proved.open[:NAMED])
-    more = ", …" if proved.open_count > NAMED else ""
-    yield f"without an ending, which is no fault: {_count(proved.open_count, 'request')}: {names}{more}"
+    for what, found in (("without an ending", proved.open), ("asked without waiting", proved.not_awaited)):
+        if found.total:
+            names = ", ".join(f"{visible(one.trace_id)} (record {one.seq})" for one in found.first[:NAMED])
+            more = ", …" if found.total > NAMED else ""
+            yield f"{what}, which is no fault: {_count(found.total, 'request')}: {names}{more}"
+
+
+def _counted(found: Counted) -> JsonValue:
+    return {"count": found.total, "traces": [{"trace_id": one.trace_id, "seq": one.seq} for one in found.first]}
 
 
 def _file(file: FileReport, *, compressed: bool) -> JsonValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -22,11 +23,12 @@ from . import options, output
 from .exits import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from molecule_approve.audit.archives import Snapshot
+    from molecule_approve.audit.archives import Snapshot, Unreadable
     from molecule_approve.audit.chain import Head
-    from molecule_approve.audit.story import Fit, Gathered
+    from molecule_approve.audit.export_check import ExportReport
+    from molecule_approve.audit.story import Entry, Fit, Gathered
 
     from .pieces import Piece
 
@@ -54,7 +56,10 @@ def show(trace: Trace, json: options.Json = False, config: options.Config = None
 
     with _history(options.audit_log_path(config, audit_log)) as history:
         story = Story(history.gathered(trace).entries)
+        lacking = history.lacking(story.entries)
     _tell(json_line(story_json(story)) if json else "\n".join(map(_folding(), story_lines(story))))
+    if lacking:
+        raise _lacks(lacking)
     return Exit.OK
 
 
@@ -106,23 +111,20 @@ def export(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Write one request's records with what proves them, as JSON that verify FILE checks on any machine."""
-    from molecule_approve.audit.export_check import check  # noqa: PLC0415 - help needs none of it
-
     path = options.audit_log_path(config, audit_log)
-    text = _exported(path, trace, complete=complete)
+    text, report = _exported(path, trace, complete=complete)
     if target is None:
         output.answer(text)
     else:
         _keep(Path(target), f"{text}\n".encode())
-    report = check(text.encode())
     if report.whole:
         return Exit.OK
     output.talk(f"{output.PROGRAM}: warning: the log is damaged here, and so the export is not whole: {report.faults[0]}")
     return Exit.NOT_WHOLE
 
 
-def _exported(path: Path, trace: str, *, complete: bool) -> str:
-    from molecule_approve.audit.export import build, stretch  # noqa: PLC0415
+def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportReport]:
+    from molecule_approve.audit.export import build, check, stretch  # noqa: PLC0415 - help needs none of it
     from molecule_approve.audit.files import recall  # noqa: PLC0415
     from molecule_approve.clock import utc_now  # noqa: PLC0415
 
@@ -132,8 +134,14 @@ def _exported(path: Path, trace: str, *, complete: bool) -> str:
         first = next((entry.link for entry in entries if entry.link is not None), None)
         head = _head(head)
         chain = stretch(history.snapshot.backwards(), first, head) if complete and first is not None else None
-    remembered = None if memory is None else memory.head
-    return json_line(build(entries, head, exported_at=utc_now(), remembered=remembered, chain=chain))
+        remembered = None if memory is None else memory.head
+        text = json_line(build(entries, head, exported_at=utc_now(), remembered=remembered, chain=chain))
+        report = check(text.encode())
+        # Where records are missing that may stand in what cannot be read, nothing shows that the log is damaged.
+        lacking = history.lacking(entries) if report.whole else history.snapshot.unreadable
+    if lacking:
+        raise _lacks(lacking)
+    return text, report
 
 
 def _head(head: Head | None) -> Head:
@@ -160,7 +168,7 @@ class _History(NamedTuple):
 
         """
         from molecule_approve.audit import skim  # noqa: PLC0415
-        from molecule_approve.audit.story import gather, is_beginning, which  # noqa: PLC0415
+        from molecule_approve.audit.story import gather, which  # noqa: PLC0415
 
         newest = partial(skim.backwards, self.snapshot)
         if len(text) < options.SHORTEST_ID:
@@ -176,10 +184,16 @@ class _History(NamedTuple):
                 f"the audit log {self.path} holds no request {text[:80]!r}",
                 hint="is it the right log? see --audit-log; `audit tail` shows trace ids",
             )
-        found = gather(newest, fits[0].trace_id)
-        if not any(map(is_beginning, found.entries)):
-            self.complain()  # the rest may stand there
-        return found
+        return gather(newest, fits[0].trace_id)
+
+    def lacking(self, entries: Sequence[Entry]) -> Sequence[Unreadable]:
+        """The archives that cannot be read and may hold more of a request: not those that were written before it began."""
+        from molecule_approve.audit.record import moment  # noqa: PLC0415
+        from molecule_approve.audit.story import is_beginning  # noqa: PLC0415
+
+        times = [moment(entry.fields.get("timestamp")) for entry in entries if is_beginning(entry)]
+        began = times[0].timestamp() if times and times[0] is not None else 0.0
+        return [one for one in self.snapshot.unreadable if _changed(one.path) >= began]
 
     def forwards(self, watch: Callable[[int, int], None]) -> Iterator[bytes]:
         """All lines, the oldest first; ``watch`` is told now and then how many bytes of the files are done, and of how many.
@@ -202,12 +216,27 @@ class _History(NamedTuple):
             output.talk(f"{output.PROGRAM}: warning: left out: {visible(piece.reason)}")
 
 
+def _lacks(unreadable: Sequence[Unreadable]) -> AuditError:
+    return AuditError(
+        f"records that belong here may stand in what cannot be read: {'; '.join(one.reason for one in unreadable)}",
+        hint="put a readable copy there; `audit verify` says which records it has to hold",
+    )
+
+
 def _size(path: Path) -> int:
     """In bytes; 0 where it has just got another name."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _changed(path: Path) -> float:
+    """When it was written for the last time, which compressing does not change; for ever after, if it has another name."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _listed(fits: list[Fit]) -> str:

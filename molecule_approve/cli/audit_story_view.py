@@ -11,6 +11,7 @@ from molecule_approve.audit.seal import FIELD as SEAL
 from molecule_approve.safe_text import visible, visible_json, visible_lines
 
 from .pieces import style_of
+from .requester import ci, job, person
 
 if TYPE_CHECKING:
     from molecule_approve.audit.story import Entry, Story
@@ -38,7 +39,8 @@ _TIME = 9  # of the time that passed
 _SAID = frozenset(
     {
         "attempted_action", "comment", "decided_by", "decided_by_verified", "decision_that_stood", "error", "exit_code",
-        "reason", "roles", "taken_back", "timeout_seconds", "transport", "wait", "waited_seconds", "withdrawn",
+        "observed_by", "observed_outcome", "reason", "roles", "taken_back", "timeout_seconds", "transport", "wait",
+        "waited_seconds", "withdrawn",
     }
 )  # fmt: skip
 
@@ -63,9 +65,12 @@ def story_json(story: Story) -> JsonValue:
         "approval_id": story.first("approval_id") or None,
         "task_id": story.first("task_id") or None,
         "workspace_id": story.first("workspace_id"),
+        "requester": person(story.context) or None,
+        "ci": {**ci(story.context)} or None,
         "action": story.asked,
         "reason": story.first("reason_text") or None,
         "outcome": outcome(story),
+        "observed": story.ending is None and story.observation is not None,
         "invocations": list(story.invocations),
         "verified": False,
         "records": [_record_json(story, entry) for entry in story.entries],
@@ -75,6 +80,8 @@ def story_json(story: Story) -> JsonValue:
 def outcome(story: Story) -> str:
     """How it ended, as one of the record's own words; ``not_permitted``, ``not_awaited``, ``open``."""
     ending = story.ending
+    if ending is None and story.observation is not None:
+        return story.observation.observed
     if ending is None:
         return NOT_AWAITED if _is_left(story) else "open"
     return NOT_PERMITTED if ending.kind[0] == EventType.RBAC else ending.kind[2]
@@ -110,6 +117,8 @@ def _facts(story: Story) -> Iterator[list[Piece]]:
     task, trace = story.first("task_id"), story.first("trace_id")
     for name, text in (
         ("workspace", story.first("workspace_id")),
+        ("requester", person(story.context)),
+        ("CI job", job(story.context)),
         ("approval", story.first("approval_id")),
         ("trace", trace),
         ("task", "" if task == trace else task),
@@ -139,7 +148,7 @@ def _happening(story: Story, entry: Entry) -> list[Piece]:
         ("  " if entry.link is not None else "? ", "dim"),
         (f"{_time(entry)}  {_elapsed(story.elapsed(entry)):>{_TIME}}  ", "dim"),
         (which.get(entry.text("invocation"), ""), "dim"),
-        (happened(entry), style_of(entry.kind[2])),
+        (happened(entry), style_of(entry.observed or entry.kind[2])),
         (_measured(entry), "dim"),
     ]
     return pieces if entry.link is not None else [*pieces, (f"  {UNVOUCHED}", "dim")]
@@ -196,12 +205,15 @@ def _approval(entry: Entry, outcome_word: str) -> str:
             return ""
 
 
+def _observation(entry: Entry) -> str:
+    ended = _approval(entry, entry.observed)
+    return f"{ended}, seen later by {_word(entry, 'observed_by') or '-'}" if ended else ""
+
+
 def _by(entry: Entry) -> str:
-    """Who says that they ask: the user and the machine, as the context told the approver."""
-    context = entry.fields.get("context")
-    found = context if isinstance(context, dict) else {}
-    names = [visible(value) for value in (found.get("user"), found.get("host")) if isinstance(value, str) and value]
-    return f" by {'@'.join(names)}" if names else ""
+    """Who says that they ask, as the context told the approver."""
+    asked = visible(person(entry.fields.get("context")))
+    return f" by {asked}" if asked else ""
 
 
 def _decision(entry: Entry, done: str) -> str:
@@ -248,6 +260,7 @@ def _refusal(entry: Entry) -> str:
 _SENTENCES: dict[tuple[str, str], Callable[[Entry, str], str]] = {
     (EventType.APPROVAL, RecordAction.APPROVE): _approval,
     (EventType.APPROVAL, RecordAction.DELIVER): lambda entry, _: _with("could not be told", _word(entry, "error")),
+    (EventType.APPROVAL, RecordAction.OBSERVE): lambda entry, _: _observation(entry),
     (EventType.APPROVAL, RecordAction.EXECUTE): _execution,
     (EventType.RBAC, RecordAction.RBAC_DENY): lambda entry, _: _refusal(entry),
     (EventType.AUDIT, RecordAction.RECOVER): lambda entry, _: _with("the log was mended", _word(entry, "reason")),
@@ -272,7 +285,7 @@ def _rest(story: Story, entry: Entry) -> Iterator[tuple[str, JsonValue]]:
 
 
 def _ended(story: Story) -> list[Piece]:
-    ending = story.ending
+    ending = story.ending or story.observation
     if ending is None:
         left = _is_left(story)
         return [
@@ -283,7 +296,7 @@ def _ended(story: Story) -> list[Piece]:
         ]
     elapsed = story.elapsed(ending)
     after = "" if elapsed is None or len(story.entries) == 1 else f", {_elapsed(elapsed)}"
-    return [("ended: ", "dim"), (happened(ending), style_of(ending.kind[2])), (after, "dim")]
+    return [("ended: ", "dim"), (happened(ending), style_of(ending.observed or ending.kind[2])), (after, "dim")]
 
 
 def _is_left(story: Story) -> bool:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.audit.chain import link_of
-from molecule_approve.audit.record import decode, moment
+from molecule_approve.audit.record import RecordOutcome, decode, moment
 from molecule_approve.safe_text import visible
 
 from .pieces import style_of
+from .requester import person, short_job
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -103,8 +104,9 @@ class Table:
         return [(self._spelled(text), style), (_GAP + self._fit(details, columns - size - len(_GAP)), "dim")]
 
     def _who(self, fields: Mapping[str, JsonValue], columns: int) -> str:
-        """Who caused it. That a name is not verified is never cut off."""
-        name = _word(fields, "actor")
+        """Who asked, and else who caused it. That a name is not verified is never cut off."""
+        asks = fields.get("outcome") == RecordOutcome.INITIATED
+        name = (_requester(fields) if asks else "") or _word(fields, "actor")
         if fields.get("decided_by_verified") is not False or not columns:
             return self._fit(name, columns)
         mark = " (unverified)" if columns >= 20 else " ?"
@@ -154,8 +156,18 @@ def _subject(fields: Mapping[str, JsonValue]) -> str:
     return "" if (event, action) in {("approval", "approve"), ("-", "-")} else f"{event}/{action}: "
 
 
+def _requester(fields: Mapping[str, JsonValue]) -> str:
+    """The CI job that asked, or the person; empty where the record does not tell."""
+    context = fields.get("context")
+    return visible(short_job(context) or person(context))
+
+
 def _details(fields: Mapping[str, JsonValue]) -> str:
-    parts = [_word(fields, name) for name in ("reason_text", "comment", "reason", "error") if fields.get(name)]
+    parts = [f"it was {_word(fields, 'observed_outcome')}"] if fields.get("observed_outcome") else []
+    parts += [_word(fields, name) for name in ("reason_text", "comment", "reason", "error") if fields.get(name)]
+    # Whoever asked stands in a column of its own; a server's log has it only beside the decision.
+    if fields.get("outcome") != RecordOutcome.INITIATED and (asked := _requester(fields)):
+        parts.append(f"asked by {asked}")
     if fields.get("approval_id") is not None:
         parts.append(f"approval {_word(fields, 'approval_id')[:8]}")
     return "; ".join(parts)

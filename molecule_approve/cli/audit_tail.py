@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import select
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molecule_approve.audit.record import RecordOutcome
+from molecule_approve.audit.record import EventType, RecordOutcome
 from molecule_approve.errors import DeliveryError, UsageError
 from molecule_approve.safe_text import visible, visible_json
 
@@ -18,17 +19,19 @@ from .exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from molecule_approve.audit.follow import Shown
 
 AS_MUCH = 65_536
 """Bytes that are collected before they are written; at the latest they are when there is nothing more to read."""
 
-_OUTCOMES = ("granted", "denied", "timeout", "withdrawn", "failure", "initiated", "requested", "resumed")
+_OUTCOMES = ("granted", "denied", "timeout", "withdrawn", "failure", "initiated", "requested", "resumed", "observed")
 _ALSO = {"approved": "granted", "expired": "timeout", "timed out": "timeout"}
 """The words of verdicts, for those of records: who looks for what was approved means what the log calls granted."""
 
-_EVENT_TYPES = ("approval", "rbac", "audit")
+_WORDS = 20
+"""Event types that an error names at most: other tools may have written any number of them."""
 
 
 def _outcomes() -> list[str]:
@@ -50,7 +53,27 @@ def _outcome(word: str | None) -> str | None:
 
 
 def _event_types() -> list[str]:
-    return list(_EVENT_TYPES)
+    return list(EventType)
+
+
+def _unknown(path: Path, event_type: str | None) -> UsageError | None:
+    """What is wrong with an event type that is none of ours, and that no other tool wrote into this log; else None.
+
+    Raises:
+        AuditError: the log cannot be read.
+
+    """
+    if event_type is None or event_type in set(EventType):
+        return None
+    from molecule_approve.audit import history, search  # noqa: PLC0415 - help needs none of it
+
+    with closing(history.backwards(path)) as newest:
+        found = search.event_types(newest, event_type)
+    if event_type in found:
+        return None
+    words = [*EventType, *sorted(found - set(EventType))]
+    listed = ", ".join(words[:_WORDS]) + (", …" if len(words) > _WORDS else "")
+    return UsageError(f"--event-type: no record has the event type {event_type!r}", hint=f"one of: {listed}")
 
 
 def tail(
@@ -97,9 +120,15 @@ def tail(
     printer = _Printer(_rendering(json=json))
     try:
         if follow:
+            unknown = _unknown(path, event_type)
+            if unknown is not None:  # another tool may begin to write it
+                output.complain(unknown, "warning: ")
             printer.show(following.follow(path, choice, printer.pause))
         else:
             printer.show(following.history(path, choice))
+            unknown = None if printer.has_shown else _unknown(path, event_type)
+            if unknown is not None:
+                raise unknown
         printer.flush()
     except _ReaderGoneError:
         return Exit.OK
@@ -111,9 +140,15 @@ class _ReaderGoneError(Exception):
 
 
 class _Printer:
-    """Writes what is shown, many lines at once while there are many, and each at once when it is alone."""
+    """Writes what is shown, many lines at once while there are many, and each at once when it is alone.
+
+    Attributes:
+        has_shown: whether there was anything.
+
+    """
 
     def __init__(self, rendered: Callable[[bytes], bytes]) -> None:
+        self.has_shown = False
         self._rendered = rendered
         self._waiting = bytearray()
 
@@ -125,6 +160,7 @@ class _Printer:
                 self.flush()
                 output.talk(f"{output.PROGRAM}: {visible(item.text)}")
                 continue
+            self.has_shown = True
             self._waiting += self._rendered(item.data)
             if len(self._waiting) >= AS_MUCH:
                 self.flush()

@@ -117,9 +117,22 @@ def fitted(line: str) -> str:
 
 def write_talk(text: str) -> None:
     """Text on stderr as it is, flushed; for what lives on a terminal's line."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(DeliveryError):
+        confide(text)
+
+
+def confide(text: str) -> None:
+    """The same for what is shown once: whoever gives it takes it back where nobody can read it.
+
+    Raises:
+        DeliveryError: nobody can.
+
+    """
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except (OSError, ValueError, AttributeError) as exc:
+        raise DeliveryError("what is shown once could not be told: nobody reads stderr") from exc
 
 
 def complain(error: ApprovalError | Failure, label: str = "") -> None:

@@ -189,11 +189,12 @@ def request(
         with invocation.stop.open():
             settings = invocation.settings(flags)
             stands = _HOUR if no_wait else settings.timeout.value
+            told = asking.parse_context(context or [])
             asked = asking.compose(
                 settings.workspace_id.value,
                 action,
                 reason,
-                context=asking.context_of(assemble.origin(), os.environ, asking.parse_context(context or [])),
+                context=asking.context_of(assemble.origin(), os.environ, told, assemble.secrets(settings)),
                 expires_in=stands if expires_in is None else parse_duration(expires_in, "--expires-in"),
                 idempotency_key=idempotency_key,
             )

@@ -6,18 +6,19 @@ import getpass
 import os
 import shlex
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molecule_approve.errors import ServerError, UsageError
+from molecule_approve.errors import DeliveryError, ServerError, UsageError
 from molecule_approve.safe_text import visible
 
 from . import output
 from .exits import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from molecule_approve.server.starting import Prepared
 
@@ -88,9 +89,7 @@ def _welcome(server: Prepared, page: SignInPage | None) -> None:
     talking = output.at_terminal() and not in_ci(os.environ)
     name = _person(server, make=talking)
     if name is not None and talking:
-        output.talk(f"To decide in a browser, as {name}, follow this link within a minute; it works once:")
-        output.talk(f"  {_link(server, name)}")
-        output.talk(f"A new one: {output.PROGRAM} approvers link {shlex.quote(name)}")
+        _show_link(server, name)
     if page is not None:
         # A link of its own: the one above stays good for whoever follows it instead.
         page.open(server.url if name is None else _link(server, name))
@@ -122,18 +121,33 @@ def _user() -> str:
 def _first_approver(server: Prepared, name: str) -> bool:
     from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
 
-    try:
-        token = credentials.add_approver(server.store, name)
-    except UsageError:
-        # An account without a name, or with one that would deceive: its owner chooses another.
-        return False
-    output.talk(f"You may decide, as {name}, with this token; it is shown once:")
-    output.talk(f"  {token}")
-    output.talk("Keep it where no program that asks can read it; approve and deny want it in MOLECULE_APPROVER_TOKEN.")
-    return True
+    def show(token: str) -> None:
+        output.confide(
+            f"You may decide, as {name}, with this token; it is shown once:\n  {token}\n"
+            "Keep it where no program that asks can read it; approve and deny want it in MOLECULE_APPROVER_TOKEN.\n"
+        )
+
+    # An account without a name, or with one that would deceive: its owner chooses another.
+    with suppress(UsageError, DeliveryError):
+        credentials.add_approver(server.store, name, show)
+        return True
+    return False
 
 
-def _link(server: Prepared, name: str) -> str:
+def _show_link(server: Prepared, name: str) -> None:
+    def show(link: str) -> None:
+        output.confide(
+            f"To decide in a browser, as {name}, follow this link within a minute; it works once:\n  {link}\n"
+            f"A new one: {output.PROGRAM} approvers link {shlex.quote(name)}\n"
+        )
+
+    with suppress(DeliveryError):
+        _link(server, name, show)
+
+
+def _link(server: Prepared, name: str, tell: Callable[[str], None] = lambda _: None) -> str:
+    """A sign-in link. If ``tell`` raises, its code is good for nothing."""
     from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
 
-    return credentials.sign_in_link(server.url, credentials.new_code(server.store, name))
+    made = partial(credentials.sign_in_link, server.url)
+    return made(credentials.new_code(server.store, name, tell=lambda code: tell(made(code))))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from molecule_approve.audit.record import RecordOutcome, is_as_asked
 from molecule_approve.clock import Deadline, utc_now
 from molecule_approve.errors import AuditError, DeliveryError, EndedError, UnknownApprovalError, UsageError
-from molecule_approve.lifecycle import Ruling, rule
+from molecule_approve.lifecycle import Ruling, answers, rule
 from molecule_approve.model import Approval, Failure, Outcome, Question, Verdict
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
@@ -22,6 +23,7 @@ from .exits import Exit
 from .requests import READ, find_id
 
 if TYPE_CHECKING:
+    from molecule_approve.audit.story import Story
     from molecule_approve.client.desk import Queue
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.config import Settings
@@ -36,6 +38,15 @@ _OUTCOMES = {
     Ruling.WITHDRAWN: Outcome.WITHDRAWN,
     Ruling.UNCLEAR: Outcome.FAILED,
 }
+
+
+_ENDINGS = {
+    Ruling.APPROVED: RecordOutcome.GRANTED,
+    Ruling.DENIED: RecordOutcome.DENIED,
+    Ruling.EXPIRED: RecordOutcome.TIMEOUT,
+    Ruling.WITHDRAWN: RecordOutcome.WITHDRAWN,
+}
+"""The endings in the words of the audit log."""
 
 
 def verdict_of(row: Approval) -> Verdict:
@@ -129,14 +140,14 @@ def status(
         settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
         with contextlib.closing(assemble.platform(settings)) as platform:
             if approval is not None:
-                return _status(platform, settings.workspace_id.value, approval, json=json)
+                return _status(platform, settings, approval, json=json)
             rows = platform.list_requests(Deadline.after(READ))
             _show_list(rows, settings.workspace_id.value, json=json, nothing="no requests")
             return Exit.OK
 
 
-def _status(platform: RestPlatform, workspace_id: str, approval: str, *, json: bool) -> int:
-    row = read_one(platform, workspace_id, find_id(platform, approval, Deadline.after(READ)))
+def _status(platform: RestPlatform, settings: Settings, approval: str, *, json: bool) -> int:
+    row = read_one(platform, settings.workspace_id.value, find_id(platform, approval, Deadline.after(READ)))
     verdict = verdict_of(row)
     try:
         if json:
@@ -147,7 +158,37 @@ def _status(platform: RestPlatform, workspace_id: str, approval: str, *, json: b
         if verdict.approved:
             raise
         output.complain(exc)  # a no that could not be told is a no
+    try:
+        _observe(settings, row)
+    except AuditError as exc:
+        output.complain(exc, "warning: ")
     return exits.of_verdict(verdict)
+
+
+def _observe(settings: Settings, row: Approval) -> None:
+    """Let our audit log know how a request ended that it holds as open; nobody may be left who waits for it.
+
+    Raises:
+        AuditError: the log cannot be read or written.
+
+    """
+    outcome = _ENDINGS.get(rule(row))
+    if outcome is None:
+        return
+    from molecule_approve import assemble  # noqa: PLC0415
+    from molecule_approve.audit import history, story  # noqa: PLC0415
+    from molecule_approve.trail import observation  # noqa: PLC0415
+
+    log = assemble.journal(settings)
+    for found in story.still_open(lambda _: history.backwards(log.path), row.id):
+        if answers(row, _question(found, row.id)):
+            log.append(observation(found, row, outcome, by="status", now=utc_now()), patience=2.0)
+
+
+def _question(story: Story, approval_id: str) -> Question:
+    """What the log says was asked; a text that it holds only cut or masked can be compared with nothing."""
+    action = story.asked if is_as_asked(story.asked) else None
+    return Question(approval_id, story.first("workspace_id"), action, story.first("task_id") or None)
 
 
 @app.command("pending")

@@ -11,6 +11,7 @@ from molecule_approve.safe_text import visible
 from molecule_approve.wire import LIST_LENGTH, instant
 
 from .progress import span
+from .requester import person
 
 if TYPE_CHECKING:
     from molecule_approve.client.rest import RestPlatform
@@ -84,9 +85,7 @@ def left(row: Approval, now: datetime) -> str:
 
 def who(row: Approval) -> str:
     """Who asks and from where, as the requester's machine says; a dash where nothing does."""
-    context = row.context or {}
-    found = [value for value in (context.get("user"), context.get("host")) if isinstance(value, str) and value]
-    return visible("@".join(found)) or "-"
+    return visible(person(dict(row.context or {}))) or "-"
 
 
 def workspace(waiting: Waiting) -> str:

@@ -247,8 +247,8 @@ def _closed_on_failure(sock: socket.socket) -> Iterator[None]:
 
 
 def _connect_unix(path: str, deadline: Deadline, grip: Grip) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _closed_on_failure(sock):
             grip.hold(sock)
             sock.settimeout(max(deadline.left(), _SHORTEST))
@@ -331,7 +331,7 @@ def dial(endpoint: Endpoint, deadline: Deadline, grip: Grip) -> socket.socket:
 
     """
     if endpoint.unix_socket is not None:
-        return _connect_unix(endpoint.unix_socket, deadline, grip)
+        return _connect_unix(os.fspath(endpoint.unix_socket), deadline, grip)
     host, port = address_of(endpoint.url)
     if endpoint.proxy is not None:
         return _tunnel(endpoint.proxy, host, port, deadline, grip)

@@ -21,7 +21,7 @@ from datetime import UTC
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import ProtocolError, UnavailableError
+from molecule_approve.errors import PlatformError, ProtocolError, UnavailableError
 
 from . import dial
 
@@ -183,11 +183,17 @@ class _Transport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.scheme == "https" and self._tls is None:
             self._tls = dial.tls_context()  # once, and before anybody is called: it is dear, and it may fail
-        with contextlib.closing(self._dialer(self._endpoint, self.deadline, self.grip)) as plain:
-            if self._tls is None:
-                return self._talk(_Line(plain, self.deadline), request)
-            with contextlib.closing(dial.start_tls(plain, self._tls, request.url.host, self.deadline, self.grip)) as secure:
-                return self._talk(_Line(secure, self.deadline), request)
+        with contextlib.ExitStack() as sockets:
+            try:
+                sock = sockets.enter_context(contextlib.closing(self._dialer(self._endpoint, self.deadline, self.grip)))
+                if self._tls is not None:
+                    host, _ = dial.address_of(self._endpoint.url)
+                    sock = dial.start_tls(sock, self._tls, host, self.deadline, self.grip)
+                    sockets.enter_context(contextlib.closing(sock))
+            except PlatformError as exc:
+                exc.maybe_sent = False  # nobody was asked
+                raise
+            return self._talk(_Line(sock, self.deadline), request)
 
     def _talk(self, line: _Line, request: httpx.Request) -> httpx.Response:
         connection = h11.Connection(h11.CLIENT)
@@ -233,7 +239,15 @@ class Http:
     """The way to one endpoint, on which one exchange at a time takes place."""
 
     def __init__(self, endpoint: Endpoint, *, dialer: Dialer = dial.dial) -> None:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close", **endpoint.headers}
+        headers = {
+            # httpx would decode a host in Punycode on the way, and fail where that is none.
+            "Host": httpx.URL(endpoint.url).netloc.decode("ascii"),
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Cache-Control": "no-cache",
+            "Connection": "close",
+            **endpoint.headers,
+        }
         if endpoint.token is not None:
             headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
         self._transport = _Transport(endpoint, dialer)

@@ -16,6 +16,7 @@ from molecule_approve.errors import (
     CredentialError,
     EndedError,
     KeyUsedError,
+    PlatformError,
     ProtocolError,
     RejectedError,
     UnavailableError,
@@ -43,7 +44,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-def judge(answer: Answer) -> ApprovalError:
+def judge(answer: Answer) -> PlatformError:
     """What an answer that is no success means, as an error of ours."""
     said = wire.read_error(answer.body).get("error")
     text = f": {said[:300]}" if isinstance(said, str) and said else ""
@@ -159,7 +160,10 @@ class RestPlatform:
             self._refuse_key(answer)
         # A 200 stands for a request that our key had asked before, and only then.
         if answer.status != 201 and not (answer.status == 200 and headers and self._embedded):
-            raise judge(answer)
+            failure = judge(answer)
+            if self._embedded and isinstance(failure, CredentialError | RejectedError):
+                failure.maybe_sent = False  # its own word; any other may be a proxy's, which has passed the request on
+            raise failure
         found = wire.read_submitted(answer.body)
         if self._embedded and found.task_id != request.task_id:
             raise ProtocolError(
@@ -373,14 +377,15 @@ def _oldest(rows: list[Approval]) -> Approval | None:
 
 
 def _sight(rows: list[Approval], question: Question) -> Sighting:
-    """What a list shows of a question: the oldest of its rows counts, and any person's denial among them denies."""
+    """What a list shows of a question: a denial of any of its rows denies, then a yes to one counts; else the oldest."""
     ours = [row for row in rows if answers(row, question)]
-    denied = [row for row in ours if rule(row) is Ruling.DENIED]
-    chosen = _oldest(denied) or _oldest(ours)
+    decided = [[row for row in ours if rule(row) is ruling] for ruling in (Ruling.DENIED, Ruling.APPROVED)]
+    chosen = next(filter(None, map(_oldest, (*decided, ours))), None)
     last = _oldest(rows)
     return Sighting(
         approval=chosen,
-        extras=tuple(row for row in ours if row is not chosen and rule(row) is Ruling.OPEN),
+        # By id: a list that shows one row twice shows no second question.
+        extras=tuple(row for row in ours if chosen is not None and row.id != chosen.id and rule(row) is Ruling.OPEN),
         crowded=len(rows) >= wire.LIST_LENGTH,
         oldest=None if last is None else last.created_at,
         strange=any(row.id == question.approval_id and not answers(row, question) for row in rows),

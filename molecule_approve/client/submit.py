@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from molecule_approve.errors import (
     ApprovalError,
     KeyUsedError,
+    PlatformError,
     ProtocolError,
     UnavailableError,
 )
@@ -85,13 +86,18 @@ class Submission:
         """
         while True:
             self._stop.check()
+            before = self.maybe_there
             try:
                 with self._stop.open():
-                    return self._look() or self._ask()
+                    question = self._look() or self._ask()
             except ProtocolError as exc:
                 return self._found_after(exc)
             except ApprovalError as exc:
                 self._pause(exc)
+            else:
+                # Not sooner: a stop at the end of the region loses the answer.
+                self.maybe_there = before
+                return question
 
     def _look(self) -> Question | None:
         if not self.maybe_there and self._request.idempotency_key is None:
@@ -105,17 +111,11 @@ class Submission:
     def _ask(self) -> Question:
         before, self.maybe_there = self.maybe_there, True  # also when we are stopped in the middle of it
         try:
-            question = self._platform.submit(self._request, self._end.capped(self._policy.attempt))
-        except UnavailableError as exc:
-            self.maybe_there = before or exc.maybe_sent
+            return self._platform.submit(self._request, self._end.capped(self._policy.attempt))
+        except ApprovalError as exc:
+            # Any other failure is of our own settings, before anything is sent.
+            self.maybe_there = before or (isinstance(exc, PlatformError) and exc.maybe_sent)
             raise
-        except ProtocolError:
-            raise  # it may be there: only the answer made no sense
-        except ApprovalError:
-            self.maybe_there = before
-            raise
-        self.maybe_there = before
-        return question
 
     def _found_after(self, failure: ProtocolError) -> Question:
         """After an answer that makes no sense: the request may be there all the same, and is found by its task id."""

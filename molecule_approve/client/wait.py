@@ -7,7 +7,7 @@ timer for as long as we wait. Where there is no stream we read on a faster one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -70,7 +70,7 @@ class Wait:
     Attributes:
         question: what is waited for; another row's id once the platform shows an older request with our task id.
         link: how the answer will come, at this moment.
-        listed: whether the last read was a list, which shows every further row of the question.
+        listed: whether the last read was a list, and every further row of the question that it showed was taken back.
 
     """
 
@@ -85,6 +85,7 @@ class Wait:
         stream: bool,
         random: Random,
         policy: WaitPolicy,
+        take_doubles_back: Callable[[Question], None],
     ) -> None:
         self.question = question
         self.link = Link.CONNECTING if stream else Link.POLLING
@@ -106,6 +107,9 @@ class Wait:
         self._accepted = question.own or question.created_at is not None
         self._claims: dict[tuple[Status, str | None], Event] = {}
         self._believable = question.own
+        self._take_doubles_back = take_doubles_back
+        self._looked = False
+        self._doubled = False  # a further row of the question may still stand: no event of it is ours
 
     def _fresh_pauses(self) -> Iterator[float]:
         return backoff(self._policy.first, self._policy.most, self._random)
@@ -244,7 +248,7 @@ class Wait:
         return decision
 
     def _interval(self) -> float:
-        return self._policy.poll_interval if self._stream is None else self._policy.slow_read
+        return self._policy.poll_interval if self._stream is None or self._doubled else self._policy.slow_read
 
     def _read_again_later(self, failure: ApprovalError) -> None:
         window = wait_window(failure, self._policy, accepted=self._accepted)
@@ -269,10 +273,13 @@ class Wait:
             return self._by_event(sighting)
         self._saw_creation(row.created_at)
         self._follow(row)
+        self._doubled = False
         for extra in sighting.extras:
             self._take_back(extra)
+        self.listed = self.listed and not self._doubled
         match rule(row):
             case Ruling.OPEN:
+                self._look_for_doubles()
                 return None
             case Ruling.UNCLEAR:
                 self._observer.trouble(
@@ -299,13 +306,22 @@ class Wait:
             hint="it lists a workspace's fifty newest: is it the right id, WORKSPACE_ID and PLATFORM_URL?",
         )
 
+    def _look_for_doubles(self) -> None:
+        """Once, where reads do not list them: a person who sees the question twice may decide the other one."""
+        if not self.listed and not self._looked:
+            self._looked = True
+            self._take_doubles_back(self.question)
+
     def _take_back(self, extra: Approval) -> None:
         """One question: the same one asked twice, because an answer was lost, is taken back."""
+        taken_back = False  # also by "it has ended before", which may be a gateway's word: the next list tells
         try:
             with self._stop.open():
-                self._platform.withdraw(replace(self.question, approval_id=extra.id), self._deadline.capped(2.0))
+                double = replace(self.question, approval_id=extra.id)
+                taken_back = self._platform.withdraw(double, self._deadline.capped(2.0)).taken_back
         except ApprovalError as exc:
             self._observer.trouble(exc)
+        self._doubled = self._doubled or not taken_back
 
     # --- the one exception: a row that was pushed out of the list ------------------------------------------------------
 

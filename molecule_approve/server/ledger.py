@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def record_of(entry: Entry) -> Record:
-    """The ending as the audit log tells it: the actor is the person who decided, else the workspace."""
+    """The ending as the audit log tells it: the actor is the person who decided, else the workspace.
+
+    The context is what the approver saw, as it was sent. Our clients send none of the secrets that they know; of those
+    that we know, there are only hashes here.
+    """
     approval = entry.approval
     extras: dict[str, JsonValue] = {
         "approval_id": approval.id,
@@ -24,6 +28,8 @@ def record_of(entry: Entry) -> Record:
         "decided_by_verified": approval.decided_by_verified,
         "reason_text": approval.reason,
     }
+    if approval.context:
+        extras["context"] = dict(approval.context)
     if approval.comment is not None:
         extras["comment"] = approval.comment
     if entry.claimed_by is not None:

@@ -199,7 +199,17 @@ def _paths(log: Path) -> list[Path]:
     """The log's own files, also those that are not there yet, and its folders."""
     archives = [log.with_name(f"{log.name}.{first:012d}-{last:012d}") for first in (1, 2) for last in range(1, 10)]
     beside = [log.with_name(log.name + suffix) for suffix in (".lock", ".head", ".seal", ".next")]
-    return [log.parent.parent, log.parent, log, *beside, *archives, *(path.with_name(f"{path.name}.2") for path in archives)]
+    private = log.with_name(f".{log.name}.private")
+    own = [private, *(private / name for name in ("lock", "head", "seal", "next"))]
+    return [
+        log.parent.parent,
+        log.parent,
+        log,
+        *own,
+        *beside,
+        *archives,
+        *(path.with_name(f"{path.name}.2") for path in archives),
+    ]
 
 
 @contextmanager

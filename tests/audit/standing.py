@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-BESIDE = (".lock", ".head", ".seal", ".next")
+BESIDE = (".private", ".lock", ".head", ".seal", ".next")
 OPENERS = {".gz": gzip.decompress, ".bz2": bz2.decompress}
 
 
@@ -58,7 +58,9 @@ def pieces(log: Path) -> list[list[Standing]]:
     for path in log.parent.glob(f"{log.stem}*"):
         if path.suffix in BESIDE or not path.is_file():
             continue
-        data = OPENERS.get(path.suffix, bytes)(path.read_bytes())
+        data = path.read_bytes()
+        for suffix in reversed(path.suffixes):
+            data = OPENERS.get(suffix, bytes)(data)
         files[path.stat().st_ino] = list(records(data))
     return sorted((found for found in files.values() if found), key=lambda found: found[0].seq)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.chain import START, Head
@@ -37,6 +38,12 @@ def record(
 def begun(trace: str = "trace-1", **more: str) -> Record:
     """A question that is about to be asked."""
     return record("initiated", trace, at=more.pop("at", "10:00:00"), task_id=trace, **more)
+
+
+def seen(outcome: str, trace: str = "trace-1", *, at: str = "12:00:00", actor: str = "ws", **extras: JsonValue) -> Record:
+    """How somebody saw later that a request had ended."""
+    one = record("observed", trace, at=at, action="observe", actor=actor, observed_outcome=outcome, observed_by="status")
+    return replace(one, extras={**one.extras, **extras})
 
 
 def lines(*records: Record, log_id: str = LOG, key: SealKey | None = None, sealed_from: int = 1) -> list[bytes]:

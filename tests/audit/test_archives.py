@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from molecule_approve.audit import archives
+from molecule_approve.audit import archives, texts
 from molecule_approve.audit.archives import BEGINNING, Snapshot, names
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.journal import Journal
@@ -76,6 +76,10 @@ def read(log: Path) -> list[int]:
         "audit.jsonl-20260427.gz",
         "audit.jsonl-20260427-1777284000",
         "audit.jsonl-2026-04-27.1",
+        "audit.jsonl.000000000001-000000012345.2.1",
+        "audit.jsonl.2.1.1",
+        "audit.jsonl.2.gz.1.1",
+        "audit.jsonl.1.gz.2.gz",
         "audit.1.jsonl",
         "audit-20260427.jsonl",
         "audit-20260427.jsonl.gz",
@@ -106,6 +110,7 @@ def test_names_of_archives(log: Path, name: str) -> None:
         "auditXjsonl.1",
         "other.jsonl.1",
         "my-audit.jsonl.1",
+        f"audit.jsonl{'.1-1' * 50}x",
     ],
 )
 def test_names_of_none(log: Path, name: str) -> None:
@@ -114,10 +119,11 @@ def test_names_of_none(log: Path, name: str) -> None:
     assert names(log) == []
 
 
-def test_a_log_of_its_own_is_no_archive(log: Path) -> None:
-    """One log for each day or shift is called like an archive; the lock beside it tells that somebody writes it."""
+@pytest.mark.parametrize("beside", ["audit-2.jsonl.lock", ".audit-2.jsonl.private"])
+def test_a_log_of_its_own_is_no_archive(log: Path, beside: str) -> None:
+    """One log for each day or shift is called like an archive; what lies beside it tells that somebody writes it."""
     other = put(log.with_name("audit-2.jsonl"), line(7, "other"))
-    put(other.with_name("audit-2.jsonl.lock"), b"")
+    put(other.with_name(beside), b"")
     put(log, lines(1))
     assert names(log) == []
     assert read(log) == [1]
@@ -263,9 +269,11 @@ def test_damage_far_inside_a_compressed_file_is_an_error(log: Path, suffix: str)
 def test_the_text_of_a_file_is_had_by_its_name_as_well(log: Path) -> None:
     """Unpacked where it is packed."""
     for suffix in ("", *PACKERS):
-        handle = archives.text_of(put(log.with_name(f"audit.jsonl.1{suffix}"), lines(1, 2)))
-        assert os.pread(handle, 9_999, 0) == lines(1, 2)
-        os.close(handle)
+        path = put(log.with_name(f"audit.jsonl.1{suffix}"), lines(1, 2))
+        with archives.text_of(path) as text:
+            assert texts.pread(text, 9_999, 0) == lines(1, 2)
+        with archives.stream_of(path) as file:
+            assert file.read() == lines(1, 2)
 
 
 def test_a_file_that_fails_under_the_reader_is_named(log: Path, before: Before) -> None:
@@ -279,7 +287,7 @@ def test_a_file_that_fails_under_the_reader_is_named(log: Path, before: Before) 
                 os.dup2(folder, int(link.name))
                 os.close(folder)
 
-    with before(open, exchange_for_a_folder):
+    with before(os.pread, exchange_for_a_folder):
         found = Snapshot(log)
     found.close()
     assert [one.path.name for one in found.unreadable] == ["audit.jsonl.1"]
@@ -385,8 +393,8 @@ def test_a_closed_snapshot_still_finds_the_live_file(shifting: Path) -> None:
     found = Snapshot(shifting)
     found.close()
     found.close()
-    with found.reading(found.pieces[-1]) as handle:
-        assert os.pread(handle, 99_999, 0) == lines(5, 6)
+    with found.reading(found.pieces[-1]) as text:
+        assert texts.pread(text, 99_999, 0) == lines(5, 6)
 
 
 def test_a_live_file_that_cannot_be_read_is_an_error(log: Path) -> None:

@@ -192,7 +192,7 @@ def test_a_lock_file_that_was_deleted_is_made_again(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
     handle = files.open_for_writing(files.lock_path(log))
     files.lock_path(log).unlink()
-    assert not files._locked(handle, files.lock_path(log))
+    assert not files._is_locked(handle, files.lock_path(log))
     os.close(handle)
     hold(log, no_pause)
 
@@ -201,7 +201,7 @@ def test_a_handle_that_cannot_be_locked_is_an_error(tmp_path: Path) -> None:
     """What the system says about a lock becomes a sentence."""
     handle = os.open("/proc/self/status", os.O_RDONLY | os.O_PATH) if hasattr(os, "O_PATH") else -1
     with pytest.raises(AuditError, match="cannot be locked"):
-        files._locked(handle, tmp_path)
+        files._is_locked(handle, tmp_path)
     os.close(handle)
 
 
@@ -230,6 +230,7 @@ def test_a_head_is_remembered_and_recalled(tmp_path: Path) -> None:
 def test_what_a_power_cut_left_of_a_head_is_no_head(tmp_path: Path, data: bytes) -> None:
     """An empty or torn memory is none; the log itself says where it ends."""
     log = tmp_path / "audit.jsonl"
+    files.remember(log, files.Memory(HEAD))
     files.head_path(log).write_bytes(data)
     assert files.recall(log) is None
 
@@ -246,7 +247,7 @@ def test_a_mixture_of_two_heads_is_no_head(tmp_path: Path) -> None:
 def test_a_memory_that_is_no_file_is_refused(tmp_path: Path) -> None:
     """A folder or a link in the place of the memory is said, not overlooked: it may hide a cut."""
     log = tmp_path / "audit.jsonl"
-    files.head_path(log).mkdir()
+    files.head_path(log).mkdir(parents=True)
     with pytest.raises(AuditError):
         files.recall(log)
     with pytest.raises(AuditError):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from molecule_approve.audit.files import head_path
 from molecule_approve.audit.follow import Line, follow
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
@@ -127,7 +128,7 @@ def test_a_log_that_was_changed_is_said(records: Log) -> None:
         lines = records.path.read_bytes().splitlines(keepends=True)
         records.path.with_name("new").write_bytes(b"".join(lines[:1]) + lines[1].replace(b"deploy", b"destroy"))
         records.path.with_name("new").replace(records.path)
-        records.path.with_name("audit.jsonl.head").unlink()
+        head_path(records.path).unlink()
         records.append(1)
 
     records.append(2)
@@ -142,7 +143,7 @@ def test_a_log_that_goes_back_is_said(records: Log) -> None:
         lines = records.path.read_bytes().splitlines(keepends=True)
         records.path.with_name("new").write_bytes(lines[0])
         records.path.with_name("new").replace(records.path)
-        records.path.with_name("audit.jsonl.head").unlink()
+        head_path(records.path).unlink()
 
     records.append(3)
     shown = said(seen(records.path, back, records.append))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from molecule_approve.audit.files import head_path
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
 from molecule_approve.errors import AuditError
@@ -308,7 +309,7 @@ def test_an_archive_that_cannot_be_unpacked_is_named_and_grants_nothing(
     max(scene.log.parent.glob("audit.jsonl.0*")).unlink()
     scene.log.with_name("audit.jsonl.1.gz").write_bytes(b"no gzip at all")
     if not remembered:
-        scene.log.with_name("audit.jsonl.head").unlink()
+        head_path(scene.log).unlink()
     with pytest.raises(AuditError, match=r"cannot be known: .*audit\.jsonl\.1\.gz cannot be read") as caught:
         scene.journal.grant(_record(5), approval_id="struck-0", patience=0)
     assert "audit verify" in caught.value.hint

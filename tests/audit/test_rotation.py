@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from molecule_approve.audit import rotation
+from molecule_approve.audit import files, rotation
 from molecule_approve.audit.archives import archive_name
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record, RecordOutcome
@@ -117,24 +117,80 @@ def test_another_file_of_the_archives_name_stays(three: Journal, log: Path, make
     assert count(log) == 4
 
 
-@pytest.mark.parametrize("name", ["audit.jsonl.000000000001-000000000003", "audit.jsonl.000000000001-000000000003.2"])
-@pytest.mark.parametrize("prepared", [True, False])
-@pytest.mark.parametrize("command", [True, False])
+def killed_before_the_rename(log: Path, archive: Path) -> None:
+    """The archive's name is reserved by the next live file."""
+    files.next_path(log).touch(0o600)
+    os.link(files.next_path(log), archive)
+
+
+def killed_after_the_rename(log: Path, archive: Path) -> None:
+    """There is no live file."""
+    files.next_path(log).touch(0o600)
+    log.rename(archive)
+
+
+def killed_after_the_link(log: Path, archive: Path) -> None:
+    """The new live file has its former name as well."""
+    killed_after_the_rename(log, archive)
+    os.link(files.next_path(log), log)
+
+
+def killed_in_an_earlier_version(log: Path, archive: Path) -> None:
+    """The live file has the archive's name as well, and the next one lies beside it."""
+    os.link(log, archive)
+    files.former_path(log, "next").touch(0o600)
+
+
+KILLED = (killed_before_the_rename, killed_after_the_rename, killed_after_the_link, killed_in_an_earlier_version)
+
+
+@pytest.mark.parametrize("killed", KILLED)
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("command", [False, True])
 def test_a_rotation_that_was_killed_is_finished(
-    three: Journal, log: Path, make: MakeRecord, name: str, prepared: bool, command: bool
+    three: Journal, log: Path, make: MakeRecord, killed: Callable[[Path, Path], None], *, taken: bool, command: bool
 ) -> None:
-    """After the second name, and after the next live file was made; by the next record or the next command."""
-    if name.endswith(".2"):
-        log.with_name(name[:-2]).write_bytes(b"a stranger")
-    os.link(log, log.with_name(name))
-    if prepared:
-        rotation.next_path(log).touch(0o600)
+    """Or forgotten, by the next record or the next command: no file has two names, and the log goes on as the same one."""
+    archive = archive_name(log, 1, 3)
+    if taken:
+        archive.write_bytes(b"a stranger")
+        archive = archive.with_name(f"{archive.name}.2")
+    killed(log, archive)
+    begun = killed in {killed_after_the_rename, killed_after_the_link}
     if command:
-        assert three.rotate(patience=0) == log.with_name(name)
+        assert three.rotate(patience=0) == (None if begun else archive)
+    assert three.append(make(), patience=0).seq == 4
+    assert b"recover" not in log.read_bytes()
+    kept = [log.with_name(name) for name in archives_of(log)]
+    assert [path.stat().st_nlink for path in (log, *kept)] == [1] * (1 + len(kept))
+    assert archive.exists() == (begun or command)
+    assert not files.next_path(log).exists()
+    assert not files.former_path(log, "next").exists()
+    assert count(log) == 4
+
+
+def test_the_live_file_that_was_prepared_keeps_its_rights_after_a_kill(three: Journal, log: Path, make: MakeRecord) -> None:
+    """Whoever could read the log can read the file in which it goes on."""
+    killed_after_the_rename(log, archive_name(log, 1, 3))
+    files.next_path(log).chmod(0o640)
     three.append(make(), patience=0)
-    assert not rotation.next_path(log).exists()
-    assert [record.seq for record in standing.records(log.read_bytes())] == [4]
-    assert len(list(standing.records(log.with_name(name).read_bytes()))) == 3
+    assert stat.S_IMODE(log.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("step", [os.rename, os.link])
+def test_a_live_file_that_another_program_makes_meanwhile_stays(
+    three: Journal, log: Path, make: MakeRecord, before: Before, step: object
+) -> None:
+    """Between the two renames of a rotation, as logrotate's `create` does; what it wrote is not lost."""
+
+    def make_one() -> None:
+        if not log.exists():
+            log.write_bytes(b'{"event_type":"memory"}\n')
+
+    with before(step, make_one):
+        three.rotate(patience=0)
+    assert three.append(make(), patience=0).seq == 4
+    assert log.read_bytes().startswith(b'{"event_type":"memory"}\n' if step is os.link else b'{"timestamp"')
     assert count(log) == 4
 
 
@@ -149,15 +205,15 @@ def test_a_rotation_that_was_killed_at_its_end_is_done(three: Journal, log: Path
 
 def test_what_is_in_the_way_stops_the_rotation_but_no_record(three: Journal, log: Path, make: MakeRecord) -> None:
     """A file that is not empty where the next live file should be: said on command; records go on in the old file."""
-    rotation.next_path(log).write_bytes(b"mine")
-    with pytest.raises(AuditError, match=r"audit\.jsonl\.next is not empty"):
+    files.next_path(log).write_bytes(b"mine")
+    with pytest.raises(AuditError, match=r"private/next is not empty"):
         three.rotate(patience=0)
     full = Journal(log, limit=LIMIT)
     for _ in range(2):
         full.append(make(), patience=0)
-    assert rotation.next_path(log).read_bytes() == b"mine"
+    assert files.next_path(log).read_bytes() == b"mine"
     assert len(list(standing.records(log.read_bytes()))) == 5
-    rotation.next_path(log).unlink()
+    files.next_path(log).unlink()
     full.append(make(), patience=0)
     assert archives_of(log) == ["audit.jsonl.000000000001-000000000005"]  # the names that became wrong are gone
     assert count(log) == 6
@@ -169,10 +225,10 @@ def test_a_hard_link_of_the_users_is_nothing_to_finish(three: Journal, log: Path
     three.append(make(), patience=0)
     assert archives_of(log) == []
     os.link(log, log.with_name("audit.jsonl.7"))
-    rotation.next_path(log).write_bytes(b"mine")
+    files.next_path(log).write_bytes(b"mine")
     with pytest.raises(AuditError):
         three.rotate(patience=0)
-    rotation.next_path(log).unlink()
+    files.next_path(log).unlink()
     Journal(log, limit=LIMIT).append(make(), patience=0)
     assert archives_of(log) == ["audit.jsonl.000000000001-000000000004", "audit.jsonl.7"]
     assert count(log) == 5
@@ -185,15 +241,16 @@ def test_a_full_log_with_a_hard_link_is_rotated(three: Journal, log: Path, make:
     assert archives_of(log) == ["audit.jsonl.000000000001-000000000003"]
 
 
-@pytest.mark.parametrize("step", [os.link, os.fchmod])
+@pytest.mark.parametrize("step", [os.link, os.fchmod, os.rename])
 def test_a_log_that_is_exchanged_between_two_steps_is_left_alone(
     three: Journal, log: Path, make: MakeRecord, before: Before, step: object
 ) -> None:
     """A rename in that very moment: the rotation is given up, no name of ours is left on a file that is not ours."""
 
     def rotate_by_another() -> None:
-        log.rename(log.with_name("audit.jsonl.1"))
-        log.touch(0o600)
+        if not log.with_name("audit.jsonl.1").exists():
+            log.rename(log.with_name("audit.jsonl.1"))
+            log.touch(0o600)
 
     with before(step, rotate_by_another), pytest.raises(AuditError, match="was renamed by another program just now"):
         three.rotate(patience=0)
@@ -209,8 +266,9 @@ def test_an_automatic_rotation_that_fails_loses_no_record(
     """The record goes where the log's name is; the rotation is tried again with the next one."""
 
     def rotate_by_another() -> None:
-        log.rename(log.with_name("audit.jsonl.1"))
-        log.touch(0o600)
+        if not log.with_name("audit.jsonl.1").exists():
+            log.rename(log.with_name("audit.jsonl.1"))
+            log.touch(0o600)
 
     full = Journal(log, limit=LIMIT)
     with before(os.link, rotate_by_another):
@@ -222,9 +280,9 @@ def test_a_file_system_without_hard_links_is_said(tmp_path: Path) -> None:
     """What the system answers where it links nothing (here: a folder) becomes a sentence; other refusals stay."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(AuditError, match="has no hard links"):
-        rotation._link(tmp_path / "folder", tmp_path / "name")
+        rotation._is_reserved(tmp_path / "folder", tmp_path / "name")
     with pytest.raises(FileNotFoundError):
-        rotation._link(tmp_path / "missing", tmp_path / "name")
+        rotation._is_reserved(tmp_path / "missing", tmp_path / "name")
 
 
 def test_a_name_that_went_away_meanwhile_is_not_the_log(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.record import EventType, Record, RecordOutcome
+from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
 from molecule_approve.audit.search import RECENT_BYTES
 from molecule_approve.errors import UsedError
 from molecule_approve.model import Secret
@@ -49,6 +50,17 @@ def test_a_grant_between_another_ones_question_and_record_is_found(journal: Jour
         make(ASKED, trace_id="two", approval_id="a-1"),
     )
     assert is_used(journal, make)
+
+
+def test_an_observation_is_no_grant(journal: Journal, make: MakeRecord) -> None:
+    """What `status` saw uses nothing up, before the attempt that gets the approval and after it."""
+    seen = replace(make(RecordOutcome.OBSERVED, approval_id="a-1", observed_outcome=GRANTED), action=RecordAction.OBSERVE)
+    write(journal, make(BEGUN), make(ASKED, approval_id="a-1"), seen)
+    assert not is_used(journal, make)
+    write(journal, seen)
+    assert is_used(journal, make)
+    assert journal.recent_ids(5) == []
+    assert journal.recent_ids(5, ended=True) == ["a-1"]
 
 
 def test_the_search_ends_where_the_request_began(journal: Journal, log: Path, make: MakeRecord) -> None:

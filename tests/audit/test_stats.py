@@ -10,7 +10,7 @@ import pytest
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.record import Record, decode
 from molecule_approve.audit.stats import OUTCOMES, Approver, Statistics, place_of, statistics
-from tests.audit.tales import begun, foreign, lines, record
+from tests.audit.tales import begun, foreign, lines, record, seen
 
 
 def counted(*records: Record, since: datetime | None = None, until: datetime | None = None) -> Statistics:
@@ -47,6 +47,35 @@ def test_what_was_asked_without_waiting_is_not_open() -> None:
     assert met(counted(*asked, record("resumed", "a"), decided("granted", "a", "alice", verified=True))) == {
         "granted": 1, "open": 1,
     }  # fmt: skip
+
+
+def test_what_was_seen_to_have_ended_counts_by_that_ending() -> None:
+    """Where no attempt recorded an ending, waited for or not; whoever decided is counted, and how long it took."""
+
+    def approved(trace: str) -> Record:
+        at = "2026-04-27T10:00:30Z"
+        return seen("granted", trace, actor="alice", decided_by="alice", decided_by_verified=True, decided_at=at)
+
+    found = counted(
+        *(begun(name) for name in "abcdef"),
+        record("requested", "a", wait=False),
+        approved("a"),
+        seen("denied", "b", actor="bob"),
+        record("resumed", "b"),
+        seen("timeout", "c"),
+        seen("withdrawn", "d"),
+        seen("requested", "e"),
+        record("failure", "f"),
+        approved("f"),
+        approved("of another log"),
+    )
+    assert met(found) == {"granted": 1, "denied": 1, "timeout": 1, "withdrawn": 1, "failure": 1, "open": 1}
+    assert found.approvers == [
+        Approver("alice", verified=True, granted=1, denied=0),
+        Approver("bob", verified=False, granted=0, denied=1),
+    ]
+    assert found.waits is not None
+    assert (found.waits.decisions, found.waits.maximum, dict(found.transports)) == (1, 30.0, {})
 
 
 def test_each_request_counts_once_by_what_came_of_it() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 import pytest
 
 from molecule_approve.audit.chain import link_of
-from molecule_approve.audit.story import Entry, Story, gather, which
-from tests.audit.tales import begun, foreign, gathered, head, lines, newest, record
+from molecule_approve.audit.story import Entry, Story, gather, still_open, which
+from tests.audit.tales import begun, foreign, gathered, head, lines, newest, record, seen
 
 
 def story(log: list[bytes], trace: str = "trace-1") -> Story:
@@ -200,6 +200,35 @@ def test_only_chained_verdicts_end_a_request() -> None:
     assert story([*log, forged]).ending is None
     refused = story(lines(record("denied", event="rbac", action="rbac.deny"))).ending
     assert refused is not None
+
+
+def test_an_observation_tells_how_an_open_request_ended() -> None:
+    """It ends nothing, whatever is tried afterwards; another tool's line observes nothing, and begins nothing of ours."""
+    asked = record("requested", approval_id="a-1")
+    for log in (lines(begun(), asked, seen("denied")), lines(begun(), asked, seen("denied"), record("resumed"))):
+        told = story(log)
+        assert told.observation is not None
+        assert (told.ending, told.observation.observed, told.is_open) == (None, "denied", False)
+    assert story(lines(begun(), asked)).is_open
+    assert story(lines(begun(), asked, seen("requested"))).is_open
+    assert not story(lines(begun(), asked, record("timeout"))).is_open
+    forged = foreign(
+        trace_id="trace-1", event_type="approval", action="observe", outcome="observed", observed_outcome="denied"
+    )
+    assert story([*lines(begun(), asked), forged]).is_open
+    theirs = foreign(trace_id="trace-1", event_type="approval", action="approve", outcome="requested", approval_id="a-1")
+    assert not story([theirs]).is_open
+
+
+def test_what_is_open_under_an_approvals_id() -> None:
+    """Every request that asked it and that no record ends; an older log's records of it are found by its whole id alone."""
+    log = lines(
+        *(record("initiated", trace, task_id="key") for trace in ("one", "two", "three")),
+        *(record("requested", trace, approval_id="approval-1", task_id="key") for trace in ("one", "two", "three")),
+        record("failure", "two", approval_id="approval-1"),
+    )
+    assert {told.first("trace_id") for told in still_open(newest(log), "approval-1")} == {"one", "three"}
+    assert still_open(newest(log), "approval-2") == []
 
 
 def test_facts_come_from_the_oldest_record_that_vouches_for_them() -> None:

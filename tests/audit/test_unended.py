@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from molecule_approve.audit.chain import START
 from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome, encode
@@ -16,11 +17,11 @@ def line(record: Record, seq: int) -> bytes:
     return encode(record, log_id=LOG, seq=seq, prev=START)
 
 
-def open_in(*stretches: list[bytes]) -> list[tuple[str, int]]:
+def open_in(*stretches: list[bytes], awaited: bool = True) -> list[tuple[str, int]]:
     unended = Unended()
     for lines in stretches:
         unended.add(ends_in(lines, {place for place, one in enumerate(lines) if not one.startswith(b"{")}))
-    return [(one.trace_id, one.seq) for one in unended.first()]
+    return [(one.trace_id, one.seq) for one in unended.counted(awaited=awaited).first]
 
 
 def test_what_was_begun_and_not_ended_is_open(make: MakeRecord) -> None:
@@ -54,11 +55,35 @@ def test_only_chained_records_of_approvals_count(make: MakeRecord) -> None:
     assert open_in([begun, line(ending, 2)]) == []
 
 
+def test_what_was_seen_to_have_ended_is_not_open(make: MakeRecord) -> None:
+    """In one stretch or over several; who waits for it after that has begun again."""
+    begun = line(make(RecordOutcome.REQUESTED, trace_id="a"), 1)
+    seen = line(replace(make(RecordOutcome.OBSERVED, trace_id="a"), action=RecordAction.OBSERVE), 2)
+    again = line(make(RecordOutcome.RESUMED, trace_id="a"), 3)
+    for closed in ([[begun, seen]], [[begun], [seen]]):
+        assert open_in(*closed) == []
+        assert open_in(*closed, [again]) == [("a", 3)]
+
+
+def test_who_asked_without_waiting_is_told_apart(make: MakeRecord) -> None:
+    """Until somebody waits; a text, or another field, that says so does not count."""
+    begun = line(make(RecordOutcome.INITIATED, trace_id="a"), 1)
+    left = line(make(RecordOutcome.REQUESTED, trace_id="a", wait=False), 2)
+    again = line(make(RecordOutcome.RESUMED, trace_id="a"), 3)
+    text = '"wait":false'
+    other = line(make(RecordOutcome.REQUESTED, trace_id="b", resource=text, note={"wait": False}), 4)
+    for lines in ([[begun, left, other]], [[begun], [left], [other]]):
+        assert (open_in(*lines), open_in(*lines, awaited=False)) == ([("b", 4)], [("a", 2)])
+        assert open_in(*lines, [again]) == [("a", 3), ("b", 4)]
+        assert open_in(*lines, [again], awaited=False) == []
+
+
 def test_of_many_the_oldest_are_named(make: MakeRecord) -> None:
     """All are counted."""
     unended = Unended()
     lines = [line(make(RecordOutcome.INITIATED, trace_id=f"t{seq}"), seq) for seq in range(1, NAMED + 11)]
     unended.add(ends_in(lines[50:], ()))
     unended.add(ends_in(lines[:50], ()))
-    assert len(unended) == NAMED + 10
-    assert [one.seq for one in unended.first()] == list(range(1, NAMED + 1))
+    found = unended.counted(awaited=True)
+    assert found.total == NAMED + 10
+    assert [one.seq for one in found.first] == list(range(1, NAMED + 1))

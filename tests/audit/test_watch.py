@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit import watch as watching
+from molecule_approve.audit.files import head_path
 from molecule_approve.audit.watch import LOOK, POLL, Watch, library_for
 from molecule_approve.errors import Interrupted
 
@@ -88,11 +89,12 @@ def test_whatever_happens_to_the_log_ends_the_wait_at_once(
 
 
 def test_what_happens_beside_the_log_ends_no_wait(watch: Watch, path: Path) -> None:
-    """The remembered head and the lock change with each append, and cost no look."""
-    beside = [write(path.with_name(f"audit.jsonl{suffix}")) for suffix in (".head", ".lock", ".1")]
-    assert waits(watch, *beside, write(path), nothing) == 4
+    """An archive, or another tool's file in the folder, costs no look; what is private to the log is not even told."""
+    head_path(path).parent.mkdir()
+    assert waits(watch, write(path.with_name("audit.jsonl.1")), write(path), nothing) == 2
+    assert waits(watch, write(head_path(path)), nothing) == 3
     for _ in range(5_000):
-        write(path.with_name("audit.jsonl.head"))()
+        write(path.with_name("other"))()
     assert waits(watch, nothing) == 2  # all of that was taken in one go
     write(path)()
     assert waits(watch, nothing) == 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from molecule_approve.audit.archives import Unreadable
 from molecule_approve.audit.chain import START, Head, examine
 from molecule_approve.audit.proof import Expected, Proof, Source
 from molecule_approve.audit.prove import Proved
 from molecule_approve.audit.record import Record, encode
-from molecule_approve.audit.unended import Open
+from molecule_approve.audit.unended import Counted, Open
 from molecule_approve.cli.audit_proof import proof, proof_json
 
 LOG = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
@@ -30,7 +31,7 @@ def proved(*files: list[bytes], head: Head | None = None, source: Source = Sourc
         text = b"".join(lines).split(b"\n")
         unfinished = text[-1] != b""
         made.add(examine(text if unfinished else text[:-1], made.watched, unfinished=unfinished).stretch)
-    return Proved(made.finish(), frozenset(), (), None, 0, ())
+    return Proved(made.finish(), frozenset(), (), None, Counted(0, ()), Counted(0, ()))
 
 
 def name(first: int, last: int) -> str:
@@ -78,14 +79,20 @@ def test_what_is_no_damage_is_told_as_such() -> None:
     """A doubled record, requests without an ending (the first ten of them), and heads that were met."""
     same = line()
     found = proved([same], [same], head=Head(LOG, 1, examine([same[:-1]]).stretch.opening[0].link.hash), source=Source.GIVEN)
-    many = found._replace(open_count=12, open=tuple(Open(f"trace-{seq}", seq) for seq in range(1, 13)))
+    many = found._replace(open=Counted(12, tuple(Open(f"trace-{seq}", seq) for seq in range(1, 13))))
     said = proof(many, name)
     assert said[0] == "whole: 1 record, 1 to 1"
     assert "1 record at a file's end and again at the next one's beginning: no damage" in said
     assert "met: 1 head that is known from elsewhere" in said
     assert said[-2].startswith("without an ending, which is no fault: 12 requests: trace-1 (record 1), ")
     assert said[-2].endswith("trace-10 (record 10), …")
-    assert proof(found._replace(open_count=1, open=(Open("t\x1b", 1),)), name)[-2].endswith("1 request: t\\x1b (record 1)")
+    one, left = Counted(1, (Open("t\x1b", 1),)), Counted(1, (Open("left", 2),))
+    assert proof(found._replace(open=one), name)[-2].endswith("1 request: t\\x1b (record 1)")
+    both = found._replace(open=one, not_awaited=left)
+    assert [text.partition(",")[0] for text in proof(both, name)[-3:-1]] == ["without an ending", "asked without waiting"]
+    told: Any = proof_json(both)
+    assert told["open_requests"] == {"count": 1, "traces": [{"trace_id": "t\x1b", "seq": 1}]}
+    assert told["not_awaited_requests"] == {"count": 1, "traces": [{"trace_id": "left", "seq": 2}]}
 
 
 def test_an_archive_that_cannot_be_read_is_no_proof() -> None:

@@ -128,9 +128,11 @@ def test_the_story_goes_on_through_archives(journal: Journal, log: Path, capsys:
     assert "asked\n" in whole.out
     assert whole.err == ""
     log.with_name("audit.jsonl.2.gz").write_bytes(b"broken")
-    assert main(["audit", "show", TRACE]) == 0
-    assert "warning: left out: the audit log's archive" in capsys.readouterr().err
-    for command, code in (["show", "unknown"], 125), (["stats"], 0):
+    assert main(["audit", "show", TRACE]) == 125
+    rest = capsys.readouterr()
+    assert "approved by alice" in rest.out
+    assert "may stand in what cannot be read: the audit log's archive" in rest.err
+    for command, code in (["show", "unknown"], 125), (["stats"], 0), (["export", TRACE], 125):
         assert main(["audit", *command]) == code
         assert "audit.jsonl.2.gz cannot be unpacked" in capsys.readouterr().err
 
@@ -181,6 +183,20 @@ def test_a_request_that_nobody_waits_for_is_not_open(caller: Caller) -> None:
     assert '"open": 0' in caller.main("audit", "stats", "--json").out
     assert caller.main("wait", "--timeout", "1", approval_id).code == 8
     assert "open: nothing has ended it yet" in caller.main("audit", "show", approval_id).out
+
+
+def test_who_asked_is_told_from_the_askers_log_and_from_the_servers(caller: Caller) -> None:
+    """Also which CI job it was; the server's log has its own record of the same request."""
+    job = "https://git.example/a/b/-/jobs/7"
+    caller.set(GITLAB_CI="true", CI_JOB_URL=job)
+    found = caller.main("request", "--no-wait", "--", "drop it").out.strip()
+    caller.desk.decide(found)
+    for log in (caller.log, caller.desk.server.places.server_log):
+        shown = caller.main("audit", "show", "--audit-log", str(log), found).out
+        assert f"\nCI job     GitLab {job}\n" in shown
+        assert "\nrequester  tester@" in shown
+        told = json.loads(caller.main("audit", "show", "--json", "--audit-log", str(log), found).out)
+        assert (told["requester"].partition("@")[0], told["ci"]["job"]) == ("tester", job)
 
 
 # --- stats ---------------------------------------------------------------------------------------------------------------

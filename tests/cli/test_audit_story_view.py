@@ -10,7 +10,7 @@ import pytest
 from molecule_approve.audit.story import Entry, Story
 from molecule_approve.cli.audit_story_view import UNPROVED, UNVOUCHED, happened, span, story_json, story_lines
 from molecule_approve.safe_text import json_line
-from tests.audit.tales import begun, foreign, gathered, lines, record
+from tests.audit.tales import begun, foreign, gathered, lines, record, seen
 
 if TYPE_CHECKING:
     from molecule_approve.audit.record import Record
@@ -115,6 +115,13 @@ def _undated(one: Record) -> Record:
         ("failure", {"reason": "submit_failed", "error": "no such host"}, "no verdict: no such host"),
         ("failure", {"reason": "interrupted"}, "no verdict: interrupted"),
         ("odd", {}, "approval/approve: odd"),
+        (
+            "observed",
+            {"action": "observe", "observed_outcome": "granted", "observed_by": "status", "actor": "al"},
+            "approved by al (name not verified), seen later by status",
+        ),
+        ("observed", {"action": "observe", "observed_outcome": "withdrawn"}, "withdrawn, seen later by -"),
+        ("observed", {"action": "observe", "observed_outcome": "initiated"}, "approval/observe: observed"),
         ("failed", {"action": "deliver", "error": "stdout is closed"}, "could not be told: stdout is closed"),
         ("started", {"action": "execute"}, "the command was started"),
         ("finished", {"action": "execute", "exit_code": 3}, "the command has ended, exit code 3"),
@@ -150,8 +157,9 @@ def test_each_kind_of_record_is_a_sentence(outcome: str, fields: dict[str, Any],
 def test_the_outcome_has_the_colour() -> None:
     """A yes, a no, and nobody's decision look different, where they happened and where it ended."""
     for outcome, style in (("granted", "good"), ("denied", "bad"), ("timeout", "nobody")):
-        styles = [style for pieces in story_lines(story(begun(), record(outcome))) for text, style in pieces if text]
-        assert styles.count(style) == 2
+        for end in (record(outcome), seen(outcome)):
+            styles = [style for pieces in story_lines(story(begun(), end)) for text, style in pieces if text]
+            assert styles.count(style) == 2
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "\u202e", "::error::x", "##[error]", "\u00a0", "section_start:1:x\r"])
@@ -160,8 +168,10 @@ def test_nothing_from_the_log_reaches_a_terminal_raw(text: str) -> None:
     fields = dict.fromkeys(
         ("invocation", "reason_text", "decided_by", "comment", "approval_id", "task_id", "transport"), text
     )
+    context: JsonValue = {"user": text, "ci": {"system": text, "job": text}}
     rows = [
-        record(outcome, resource=text, workspace=text, actor=text, **fields) for outcome in ("initiated", "granted", text)
+        record(outcome, resource=text, workspace=text, actor=text, context=context, **fields)
+        for outcome in ("initiated", "granted", text)
     ]
     odd = foreign(trace_id="trace-1", timestamp=text, event_type=text, action=text, outcome=text, odd=[text])
     refusal = record("denied", event="rbac", action="rbac.deny", roles=[text], attempted_action=text)
@@ -191,9 +201,12 @@ def test_json_is_one_object_with_the_facts_and_the_records() -> None:
         "approval_id": None,
         "task_id": "trace-1",
         "workspace_id": "ws",
+        "requester": None,
+        "ci": None,
         "action": "deploy",
         "reason": None,
         "outcome": "timeout",
+        "observed": False,
         "invocations": [],
         "verified": False,
         "records": [
@@ -202,6 +215,19 @@ def test_json_is_one_object_with_the_facts_and_the_records() -> None:
             {"elapsed_seconds": 5.0, "happened": "timed out", "chained": True},
         ],
     }
+
+
+def test_who_asked_and_the_ci_job_are_facts_of_the_request() -> None:
+    """Whether the beginning tells them, or, in a server's log, the decision; a line that is not chained is believed last."""
+    job = {"system": "GitLab", "job": "https://x.example/-/jobs/7", "commit": "abc"}
+    context: JsonValue = {"user": "ada", "host": "build", "ci": {**job, "retries": 2}}
+    lie = foreign(trace_id="trace-1", context={"user": "eve"})
+    for rows in ([record("initiated", context=context), record("granted")], [record("granted", context=context)]):
+        facts = shown(story(lie, *rows))
+        assert "requester  ada@build" in facts
+        assert "CI job     GitLab https://x.example/-/jobs/7" in facts
+        found: Any = story_json(story(lie, *rows))
+        assert (found["requester"], found["ci"]) == ("ada@build", job)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_no_row_is_wider_than_the_window(encoding: str) -> None:
             fields: dict[str, JsonValue] = dict.fromkeys(("resource", "actor", "trace_id", "outcome", "reason_text"), word)
             for data in (
                 line(**fields),
+                line(**fields | {"outcome": "initiated", "context": {"user": word, "ci": {"job": word}}}),
                 line(**fields, decided_by_verified=False, timestamp=word),
                 word.encode() + b"\n",
                 json.dumps(fields).encode() + b"\n",
@@ -106,10 +107,37 @@ def test_that_a_name_is_not_verified_is_never_cut_off(width: int, name: str, exp
     assert expected not in shown(line(actor=name, decided_by_verified=True), width)
 
 
+@pytest.mark.parametrize(
+    ("context", "who"),
+    [
+        ({"user": "ada", "host": "build"}, "ada@build"),
+        ({"user": "root", "ci": {"system": "GitHub Actions", "job": "https://x.example/a/runs/47"}}, "GitHub Actions 47"),
+        ({"ci": {"system": "Jenkins", "job": "https://x.example/job/nightly/87/"}}, "Jenkins 87"),
+        ({"ci": {"system": "Buildkite", "job": "https://x.example/a/builds/12#0189"}}, "Buildkite 12"),
+        ({"ci": {"system": "GitLab"}}, "GitLab"),
+        ({"ci": "x", "user": 7}, "ws"),
+        ("x", "ws"),
+        (None, "ws"),
+    ],
+)
+def test_a_beginning_says_who_asked(context: JsonValue, who: str) -> None:
+    """The CI job before the person, and the workspace where nothing else is told."""
+    assert shown(line(outcome="initiated", context=context))[-34:-10].strip() == who
+
+
+def test_a_decision_with_a_context_says_who_asked_beside_it() -> None:
+    """A server's log has no record of the beginning."""
+    text = shown(line(actor="al", context={"user": "ada"}, approval_id="abcdefghij", decided_by_verified=True), 140)
+    assert "deploy  asked by ada; approval abcdefgh" in text
+    assert "  al  " in text
+
+
 def test_other_kinds_of_records_say_what_they_are() -> None:
     """What is no approval is named by its event and action."""
     text = shown(line(event_type="rbac", action="rbac.deny", outcome="denied", reason=None, error=""), 80)
     assert text == "  04-27 10:00:00  denied     rbac/rbac.deny: deploy       ws            01234567"
+    text = shown(line(action="observe", outcome="observed", observed_outcome="granted", actor="alice"))
+    assert "  observed   approval/observe: deploy  it was granted  " in text
 
 
 def test_times_are_shown_in_utc() -> None:
@@ -123,7 +151,8 @@ def test_times_are_shown_in_utc() -> None:
 def test_nothing_from_the_log_reaches_a_terminal_raw(text: str) -> None:
     """Escape sequences, bidi overrides and orders are made visible, in records and in lines that are none."""
     data = line(resource=text, actor=text, reason_text=text, outcome=text, trace_id=text, timestamp=text, action=text)
-    for one in (data, text.encode().replace(b"\n", b"") + b"\n", b"\xff" + b"\x1b\n"):
+    asked = line(outcome="initiated", context={"user": text})
+    for one in (data, asked, text.encode().replace(b"\n", b"") + b"\n", b"\xff" + b"\x1b\n"):
         said = shown(one)
         assert said.isprintable()
         assert "##[" not in said

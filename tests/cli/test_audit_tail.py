@@ -128,6 +128,45 @@ def test_an_outcome_that_no_record_has_is_an_error(journal: Journal, capfd: pyte
     assert "granted, denied, timeout" in found.err
 
 
+def test_an_event_type_that_nobody_wrote_is_an_error(journal: Journal, log: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Where it has found nothing; ours are known always, and other tools' where they stand in this log, an archive too."""
+    assert journal.rotate(patience=0) is not None
+    journal.append(record(resource="newer"), patience=0)
+    assert main(["audit", "tail", "--event-type", "aproval"]) == 2
+    found = capfd.readouterr()
+    assert found.out == ""
+    assert "no record has the event type 'aproval'" in found.err
+    assert "hint: one of: approval, rbac, audit, memory\n" in found.err
+    for word, more in (("rbac", ()), ("memory", ()), ("memory", ("--outcome", "denied")), ("memory", ("-n", "0"))):
+        assert main(["audit", "tail", "--event-type", word, *more]) == 0
+        assert capfd.readouterr().err == ""
+    with log.open("ab") as file:
+        file.write(b"".join(b'{"event_type":"tool %02d"}\n{"event_type":7}\n' % number for number in range(30)))
+    assert main(["audit", "tail", "--event-type", "aproval"]) == 2
+    assert "rbac, audit, memory, tool 00, " in (said := capfd.readouterr().err)
+    assert said.endswith("tool 15, …\n")
+
+
+@pytest.mark.measured
+def test_who_follows_waits_also_for_what_nobody_wrote_yet(
+    journal: Journal, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """Another tool may begin to write it: a warning; none for a word that stands in the log."""
+    known, unknown = start("-f", "--event-type", "memory"), start("-f", "--event-type", "notes")
+    assert b'"memory"' in next_line(known)
+    assert unknown.stderr is not None
+    assert select.select([unknown.stderr], [], [], 30)[0]
+    assert b"warning: --event-type: no record has the event type 'notes'" in unknown.stderr.readline()
+    journal.append(record(event="notes"), patience=1)
+    assert b'"notes"' in next_line(unknown)
+    for process in (known, unknown):
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(30) == 0
+    assert known.stderr is not None
+    assert known.stderr.read() == b""
+
+
 def test_a_long_log_is_shown_whole(log: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """More than one write's worth comes out complete."""
     log.parent.mkdir(mode=0o700)

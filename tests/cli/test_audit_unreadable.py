@@ -1,34 +1,166 @@
-"""What cannot be checked is no proof, neither of a whole log nor of a changed one."""
+"""What cannot be checked is no proof, neither of a whole log nor of a changed one; and reading needs no room on a disk."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
+from molecule_approve.cli import audit_story
+
+TRACE = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
+
+Done = subprocess.CompletedProcess[str]
+Pack = Callable[[bytes], bytes]
+
+
+def stored(data: bytes) -> bytes:
+    """Packed without compressing: what is changed in it is changed in the text, and only the sum at its end tells."""
+    return gzip.compress(data, 0)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Three requests of three records, each in a file of its own; the last is the live one."""
+    log = tmp_path / "log" / "audit.jsonl"
+    for number in (2, 1, 0):
+        for outcome in ("initiated", "requested", "granted"):
+            trace = TRACE.replace("7d44", f"7d4{number}")
+            record = Record("2026-01-01T00:00:00Z", "approval", "ws", "ws", "approve", "drop it", outcome, trace, {})
+            Journal(log).append(record, patience=1)
+        if number:
+            log.rename(log.with_name(f"audit.jsonl.{number}"))
+    return log
+
+
+def packed(log: Path, number: int, pack: Pack = gzip.compress, suffix: str = ".gz") -> Path:
+    """An archive, compressed."""
+    path = log.with_name(f"audit.jsonl.{number}")
+    found = path.with_name(f"{path.name}{suffix}")
+    found.write_bytes(pack(path.read_bytes()))
+    path.unlink()
+    return found
+
+
+def audit(log: Path, *arguments: str, file_size: int = resource.RLIM_INFINITY) -> Done:
+    """``audit`` in a process of its own, which may write files of that many bytes."""
+    command = [sys.executable, "-m", "molecule_approve", "audit", *arguments, "--audit-log", str(log)]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(log.parent.parent)}
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))  # noqa: E731
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60, preexec_fn=limit)
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_an_unreadable_archive_is_125_and_a_changed_record_65(tmp_path: Path, changed: bool) -> None:
+def test_an_unreadable_archive_is_125_and_a_changed_record_65(log: Path, changed: bool) -> None:
     """The gap that the archive leaves is not counted as damage; a record that was changed is, whatever else is there."""
-    log = tmp_path / "log" / "audit.jsonl"
-    record = Record("2026-01-01T00:00:00Z", "approval", "ws", "ws", "approve", "drop it", "initiated", "t", {})
-    for number in range(6):
-        Journal(log).append(record, patience=1)
-        if number == 2:
-            log.rename(log.with_name("audit.jsonl.1"))
-    old = log.with_name("audit.jsonl.1")
-    old.unlink()
-    log.with_name("audit.jsonl.1.gz").write_bytes(b"no gzip")
+    packed(log, 1).write_bytes(b"no gzip")
     if changed:
         lines = log.read_bytes().splitlines(keepends=True)
         log.write_bytes(lines[0] + lines[1].replace(b"drop it", b"drop at") + lines[2])
-    command = [sys.executable, "-m", "molecule_approve", "audit", "verify", "--audit-log", str(log)]
-    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    done = audit(log, "verify")
     assert (done.returncode, "cannot be checked" in done.stdout) == (65 if changed else 125, True), done
+
+
+def _flip(data: bytes) -> bytes:
+    return data.replace(b"drop it", b"drop at", 1)
+
+
+def _halve(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def _garble(data: bytes) -> bytes:
+    return data[:40] + b"\xff\x00" * 40 + data[120:]
+
+
+@pytest.mark.parametrize(
+    ("pack", "suffix", "harm"),
+    [
+        (stored, ".gz", _flip),
+        (stored, ".gz", _halve),
+        (gzip.compress, ".gz", _garble),
+        (gzip.compress, ".gz", lambda data: data[:-8] + b"\0" * 8),
+        (bz2.compress, ".bz2", _garble),
+        (lzma.compress, ".xz", _garble),
+        (bytes, ".zst", bytes),
+    ],
+)
+@pytest.mark.parametrize("which", ["oldest", "newest", "before an empty live file", "the only one"])
+def test_a_damaged_archive_is_125_wherever_it_stands(log: Path, pack: Pack, suffix: str, harm: Pack, which: str) -> None:
+    """What it unpacks to, or that it does not, says nothing about the log: no change, no gap, no end that was cut off."""
+    path = packed(log, 2 if which == "oldest" else 1, pack, suffix)
+    path.write_bytes(harm(path.read_bytes()))
+    if which in {"before an empty live file", "the only one"}:
+        log.write_bytes(b"")  # what is remembered of the log's end is then not to be found
+    if which == "the only one":
+        log.with_name("audit.jsonl.2").unlink()
+    done = audit(log, "verify")
+    assert done.returncode == 125, done
+    assert f"cannot be checked: the audit log's archive {path} " in done.stdout
+    assert "as far as it can be checked" in done.stdout or "not whole, at 1 place" in done.stdout
+
+
+def test_an_end_that_was_cut_off_the_live_file_is_65_beside_an_unreadable_archive(log: Path) -> None:
+    """No archive holds what comes after the live file's records."""
+    packed(log, 2).write_bytes(b"no gzip")
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:2]))
+    done = audit(log, "verify")
+    assert (done.returncode, done.stdout.startswith("not whole, at 2 places")) == (65, True), done
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["verify"], ["tail", "-n", "9"], ["show", TRACE.replace("7d44", "7d42")], ["stats"]],
+    ids=lambda found: found[0],
+)
+def test_archives_are_read_where_no_file_can_be_written(log: Path, arguments: list[str]) -> None:
+    """A temporary folder that is full, or away, matters to nobody who only reads."""
+    for number, pack, suffix in ((2, gzip.compress, ".gz"), (1, bz2.compress, ".bz2")):
+        packed(log, number, pack, suffix)
+    done = audit(log, *arguments, file_size=0)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout == audit(log, *arguments).stdout
+
+
+@pytest.mark.parametrize("harm", [lambda _: b"no gzip", _flip])
+@pytest.mark.parametrize("arguments", [["show"], ["show", "--json"], ["export"], ["export", "--complete"]], ids=" ".join)
+def test_a_request_that_may_have_records_in_an_unreadable_archive_is_125(
+    log: Path, arguments: list[str], harm: Pack
+) -> None:
+    """Nothing shows that the log is damaged: neither where the request itself is cut in two, nor its neighbours."""
+    path = packed(log, 1, stored)
+    path.write_bytes(harm(path.read_bytes()))
+    done = audit(log, *arguments, TRACE.replace("7d44", "7d42"))
+    assert done.returncode == 125, done
+    assert f"the audit log's archive {path} cannot be unpacked: " in done.stderr
+    assert "left out" not in done.stderr
+    assert not (arguments[0] == "export" and done.stdout)
+
+
+def test_an_archive_that_is_older_than_a_request_lacks_nothing_of_it(log: Path) -> None:
+    """Its story is whole, and so is its export where the record just before it can be read."""
+    path = packed(log, 2)
+    path.write_bytes(b"no gzip")
+    os.utime(path, (0, 0))
+    for command in ("show", "export"):
+        done = audit(log, command, TRACE.replace("7d44", "7d40"))
+        assert (done.returncode, done.stderr) == (0, ""), done
+    path = packed(log, 1)
+    path.write_bytes(b"no gzip")
+    os.utime(path, (0, 0))
+    assert audit(log, "show", TRACE.replace("7d44", "7d40")).returncode == 0
+
+
+def test_an_archive_whose_name_is_gone_may_hold_anything(tmp_path: Path) -> None:
+    """Somebody may have moved it in this moment."""
+    assert audit_story._changed(tmp_path / "gone") > tmp_path.stat().st_mtime

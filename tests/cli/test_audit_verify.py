@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from molecule_approve.audit.files import head_path
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.proof import Expected, Source
 from molecule_approve.audit.record import Record
@@ -208,7 +209,7 @@ def test_the_heads_that_the_platform_keeps_are_compared(caller: Caller) -> None:
     assert "compared with 2 heads" in told.out
     lines = caller.log.read_bytes().splitlines(keepends=True)
     caller.log.write_bytes(b"".join(lines[:2]))
-    caller.log.with_name(f"{caller.log.name}.head").unlink()
+    head_path(caller.log).unlink()
     assert caller.main("audit", "verify").code == 0
     told = caller.main("audit", "verify", "--against-platform", "--json")
     assert told.code == 65
@@ -227,7 +228,7 @@ def test_the_heads_that_the_platform_keeps_are_compared(caller: Caller) -> None:
     # Other tests' requests stand on the same server.
     assert told.code == 0
     assert re.search(r"no head of this log: nothing to compare; [0-9]+ of logs elsewhere", told.out)
-    caller.log.with_name(f"{caller.log.name}.head").unlink()
+    head_path(caller.log).unlink()
     told = caller.main("audit", "verify", "--against-platform")
     assert (told.code, "cut off: expected the records up to 3, found none" in told.out) == (65, True)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve.audit.chain import Head
+from molecule_approve.audit.files import head_path
 from molecule_approve.cli.progress import Plain, Progress, Scene, Silent, Spinner, span
 from molecule_approve.client.wait import Link
 from molecule_approve.errors import PlatformError
@@ -163,7 +164,7 @@ def test_in_ci_the_heads_are_those_of_the_log(caller: Caller) -> None:
     """What `audit verify --expect` takes; --quiet says nothing; elsewhere nobody is told."""
     for ci, quiet, wanted in (("true", False, [1, 3]), ("true", True, []), ("false", False, [])):
         caller.log.unlink(missing_ok=True)
-        caller.log.with_name("audit.jsonl.head").unlink(missing_ok=True)
+        head_path(caller.log).unlink(missing_ok=True)
         caller.set(CI=ci)
         with caller.answering("drop it", "denied"):
             told = caller.main("request", *(["--quiet"] if quiet else []), "--", "drop it")

@@ -315,6 +315,20 @@ def test_the_context_reaches_the_approver(caller: Caller) -> None:
     assert set(context["audit_head"]) == {"log_id", "seq", "hash", "file"}
 
 
+def test_no_secret_reaches_the_approver_or_a_log_by_the_context(own: Caller) -> None:
+    """A token in it, or in its keys, is replaced before it is sent: the platform keeps what it gets, and so does its log."""
+    token = os.environ["MOLECULE_TOKEN"]
+    given = ("--context", f"header=Bearer {token}", "--context", f"{token}=x")
+    found = own.main("request", "--no-wait", *given, "--", "drop it").out.strip()
+    own.desk.decide(found)
+    told = {"header": "Bearer [secret removed]", "[secret removed]": "x"}
+    seen, kept = own.desk.one(found)["context"], own.desk.journal()[-1]["context"]
+    assert kept == seen
+    for context in (seen, own.records()[0]["context"]):
+        assert {name: value for name, value in context.items() if name in told} == told
+    assert token not in json.dumps([seen, own.desk.journal(), own.records()])
+
+
 def test_a_verified_approver_can_be_demanded(caller: Caller) -> None:
     """The embedded server can prove the name."""
     with caller.answering("drop it"):

@@ -13,17 +13,23 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import httpx
 import pytest
 
+from molecule_approve.cli import serve
 from molecule_approve.cli.main import main
-from molecule_approve.places import locate, read_requester, who_serves
+from molecule_approve.places import Places, locate, read_requester, who_serves
+from molecule_approve.server import credentials
+from molecule_approve.server.run import Plan, Running
 from tests.server.serving import PROGRAM, environment, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from molecule_approve.server.starting import Prepared
 
 pytestmark = pytest.mark.measured
 
@@ -244,6 +250,22 @@ def test_in_ci_or_without_a_usable_name_no_approver_is_made(home: Path, changed:
     with _at_a_terminal(home, changed) as (said, _):
         assert "nobody may decide yet" in said
         assert "shown once" not in said
+
+
+def test_nobody_is_made_whose_token_nobody_reads(server_places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a link: its code is shown as little. The server serves all the same."""
+    with Running(Plan(server_places)) as server, credentials.opened(server_places) as store:
+        prepared = cast("Prepared", SimpleNamespace(store=store, url=server.url))
+        with Path(os.devnull).open("w", encoding="ascii") as closed:
+            pass
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", closed)
+            assert not serve._first_approver(prepared, "tester")
+            assert credentials.approvers(store) == []
+            credentials.add_approver(store, "tester")
+            serve._show_link(prepared, "tester")
+        with store.read() as transaction:
+            assert transaction.connection.exec_driver_sql("SELECT count(*) FROM sign_in_codes").scalar_one() == 0
 
 
 @contextmanager

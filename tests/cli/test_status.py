@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.callers import until
 from tests.integration import behaviours as does
 
 if TYPE_CHECKING:
@@ -123,6 +125,113 @@ def test_what_could_not_be_told(caller: Caller, decision: str, code: int, option
         told = caller.run("status", *options, found, stdout=full)
     assert told.code == code
     assert "the answer could not be told" in told.err
+
+
+# --- what status lets the log know ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "outcome", "sentence"),
+    [
+        ("approved", 0, "granted", "approved by alice: fine, seen later by status"),
+        ("denied", 77, "denied", "denied by alice: fine, seen later by status"),
+        ("withdraw", 124, "withdrawn", "withdrawn, seen later by status"),
+        ("expire", 124, "timeout", "timed out, seen later by status"),
+    ],
+)
+def test_an_ending_that_the_log_does_not_know_is_recorded_once(
+    caller: Caller, end: str, code: int, outcome: str, sentence: str
+) -> None:
+    """Every view then tells it: no request is open that is known to have ended, and the log stays whole."""
+    expiry = ("--expires-in", "1s") if end == "expire" else ()
+    found = caller.main("request", "--no-wait", *expiry, "--", "drop it").out.strip()
+    told = json.loads(caller.main("audit", "verify", "--json").out)
+    assert (told["open_requests"]["count"], told["not_awaited_requests"]["count"]) == (0, 1)
+    if end in {"approved", "denied"}:
+        caller.desk.decide(found, end, comment="fine")
+    elif end == "withdraw":
+        caller.desk.withdraw(found)
+    until(lambda: caller.main("status", found).code == code)
+    assert (caller.main("status", "--json", found).code, len(caller.records())) == (code, 3)
+    seen = caller.records()[-1]
+    assert (seen["action"], seen["outcome"], seen["observed_outcome"], seen["observed_by"]) == (
+        "observe",
+        "observed",
+        outcome,
+        "status",
+    )
+    assert (seen["trace_id"], seen["approval_id"], seen["resource"]) == (caller.records()[0]["trace_id"], found, "drop it")
+    shown = caller.main("audit", "show", found).out
+    assert f"\nended: {sentence}, +" in shown
+    told = json.loads(caller.main("audit", "show", "--json", found).out)
+    assert (told["outcome"], told["observed"]) == (outcome, True)
+    counted = json.loads(caller.main("audit", "stats", "--json").out)["outcomes"]
+    assert {word: count for word, count in counted.items() if count} == {outcome: 1}
+    told = json.loads(caller.main("audit", "verify", "--json").out)
+    assert (told["whole"], told["open_requests"]["count"], told["not_awaited_requests"]["count"]) == (True, 0, 0)
+    export = caller.folder / "export.json"
+    assert caller.main("audit", "export", found, "-o", str(export)).code == 0
+    assert f"3 observed {outcome}" in caller.main("audit", "verify", str(export)).out
+
+
+def test_an_approval_that_status_saw_is_not_used_up(caller: Caller) -> None:
+    """One `wait` gets it, and only one; its own record is the ending then, and nothing is left to observe."""
+    found = caller.main("request", "--no-wait", "--", "drop it").out.strip()
+    caller.desk.decide(found)
+    assert [caller.main(*argv, found).code for argv in (("status",), ("wait",), ("wait",), ("status",))] == [0, 0, 125, 0]
+    words = [record["outcome"] for record in caller.records()]
+    assert words == ["initiated", "requested", "observed", "resumed", "granted", "resumed", "failure"]
+    told = json.loads(caller.main("audit", "show", "--json", found).out)
+    assert (told["outcome"], told["observed"]) == ("granted", False)
+
+
+def test_what_is_not_open_in_our_log_is_not_recorded(caller: Caller) -> None:
+    """What somebody else asked, what waits still, and what an attempt recorded."""
+    theirs = caller.desk.ask()
+    caller.desk.decide(theirs)
+    assert caller.main("status", theirs).code == 0
+    assert not caller.log.exists()
+    found = caller.main("request", "--no-wait", "--", "drop it").out.strip()
+    assert caller.main("status", found).code == 8
+    caller.desk.decide(found, "denied")
+    assert caller.main("wait", found).code == 77
+    before = caller.records()
+    assert [caller.main("status", one).code for one in (theirs, found)] == [0, 77]
+    assert caller.records() == before
+
+
+def test_a_request_under_a_key_is_seen_for_all_who_asked_it(caller: Caller) -> None:
+    """Each of them is open in the log by itself."""
+    asked = ("request", "--no-wait", "--idempotency-key", "job 7", "--", "drop it")
+    first, second = caller.main(*asked).out, caller.main(*asked).out
+    assert first == second
+    caller.desk.decide(first.strip())
+    for _ in range(2):
+        assert caller.main("status", first.strip()).code == 0
+    seen = [record["trace_id"] for record in caller.records() if record["action"] == "observe"]
+    assert sorted(seen) == sorted({record["trace_id"] for record in caller.records()})
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_only_the_very_request_is_recorded(caller: Caller, platform: FakePlatform, other: bool) -> None:
+    """Not one that the platform shows with another text; where ours stands masked in the log, the id must do."""
+    action = f"use {platform.token}"
+    found = caller.main("request", "--no-wait", "--", "drop it" if other else action).out.strip()
+    shown = {"action": "drop more"} if other else {}
+    platform.on("list", does.each_row(status="approved", decided_by="bob", **shown))
+    caller.main("status", found)
+    assert [record["outcome"] for record in caller.records()[2:]] == ([] if other else ["observed"])
+    assert other or (caller.records()[-1]["actor"], caller.records()[-1]["resource"]) == ("bob", "use [secret removed]")
+
+
+def test_a_log_that_cannot_be_written_does_not_change_an_answer(caller: Caller) -> None:
+    """It is a warning."""
+    found = caller.main("request", "--no-wait", "--", "drop it").out.strip()
+    caller.desk.decide(found)
+    caller.log.chmod(0o666)
+    told = caller.main("status", "--json", found)
+    assert (told.code, told.object["approved"]) == (0, True)
+    assert told.err.startswith("molecule-approve: warning: ")
 
 
 def test_pending_as_an_approver(caller: Caller, platform: FakePlatform) -> None:

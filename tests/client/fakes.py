@@ -242,6 +242,7 @@ class Contract:
         calls: name and moment of every call.
         taken_back: ids of withdrawn questions.
         sent: requests that were submitted.
+        read: questions that were read.
 
     """
 
@@ -249,6 +250,7 @@ class Contract:
         self.calls: list[tuple[str, float]] = []
         self.taken_back: list[str] = []
         self.sent: list[ApprovalRequest] = []
+        self.read: list[Question] = []
         self.submits: Scripted = [question()]
         self.finds: Scripted = [None]  # a row, several, or none
         self.shows: Scripted = [Sighting(row())]
@@ -283,6 +285,7 @@ class Contract:
 
     def fetch(self, question: Question, deadline: Deadline) -> Sighting:
         self._called("fetch")
+        self.read.append(question)
         found = _next(self.shows)
         assert isinstance(found, Sighting)
         return found

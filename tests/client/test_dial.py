@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import resource
 import socket
@@ -19,6 +20,7 @@ import pytest
 from molecule_approve.client.dial import Grip, address_of, connect_any, dial, own_address, resolve, start_tls, tls_context
 from molecule_approve.errors import ConfigError, CredentialError, PlatformError, UnavailableError
 from molecule_approve.model import Secret
+from molecule_approve.places import LocalSocket, Places, write_private
 from tests.client.fakes import Peer, endpoint, soon
 
 if TYPE_CHECKING:
@@ -207,12 +209,36 @@ def test_a_unix_socket(tmp_path: Path) -> None:
         assert sock.recv(5) == b"hello"
 
 
+def test_the_socket_of_a_server_that_moved(tmp_path: Path) -> None:
+    """Where the lock file names another socket since the last connection, the next one goes there."""
+    places = Places(tmp_path, tmp_path / "run")
+    where = endpoint("http://localhost", unix_socket=LocalSocket(places))
+    for name in ("before", "after"):
+        write_private(places.serving, json.dumps({"pid": 1, "url": "", "socket": str(tmp_path / name)}).encode())
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(tmp_path / name))
+        listener.listen()
+        with Peer(hello, listener), dial(where, soon(), Grip()) as sock:
+            assert sock.recv(5) == b"hello"
+
+
 @pytest.mark.parametrize("name", ["nobody", "x" * 200])
 def test_a_unix_socket_that_is_not_there(tmp_path: Path, name: str) -> None:
     """A missing or impossible socket says how to start the server."""
     with pytest.raises(UnavailableError, match="the embedded server is not there") as caught:
         dial(endpoint("http://localhost", unix_socket=str(tmp_path / name)), soon(), Grip())
     assert "serve" in caught.value.hint
+
+
+def test_a_process_without_room_for_a_socket(tmp_path: Path) -> None:
+    """A process that may open nothing more meets an outage, and a wait goes on over it."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        with pytest.raises(UnavailableError, match="Too many open files"):
+            dial(endpoint("http://localhost", unix_socket=str(tmp_path / "s")), soon(), Grip())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 # --- proxies -----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve.client.http import Answer, Http, retry_after
-from molecule_approve.errors import PlatformError, ProtocolError, UnavailableError
+from molecule_approve.errors import CredentialError, PlatformError, ProtocolError, UnavailableError
+from molecule_approve.model import Secret
 from tests.client.fakes import Peer, endpoint, soon
 from tests.integration.raw_http import Channel, PeerGoneError, Reply, Request, read_request
 
@@ -323,6 +324,22 @@ def test_nobody_there() -> None:
     assert not caught.value.maybe_sent
 
 
+def test_a_proxy_that_wants_credentials() -> None:
+    """Nothing was sent to anybody behind it."""
+    with Peer(once(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")) as peer:
+        where = endpoint("https://platform.invalid", proxy=Secret(peer.url))
+        with closing(Http(where)) as line, pytest.raises(CredentialError, match="407") as caught:
+            line.exchange("POST", "/", soon(), body=b"{}", limit=LIMIT)
+    assert not caught.value.maybe_sent
+
+
+@pytest.mark.parametrize("host", ["xn--zz.localhost", "xn--.localhost"])
+def test_a_host_that_is_no_punycode(host: str) -> None:
+    """A name that only looks like one beyond ASCII is used as it is."""
+    with Peer(answering(OK)) as peer, closing(Http(endpoint(f"http://{host}:{peer.port}"))) as line:
+        assert line.exchange("GET", "/", soon(), limit=LIMIT).status == 200
+
+
 def test_a_connection_that_is_closed_before_we_ask() -> None:
     """A peer that hangs up at once was asked nothing, so asking again is safe."""
     ours, theirs = socket.socketpair()
@@ -480,6 +497,22 @@ def test_an_exchange_over_tls(trusted: Certificate) -> None:
         assert line.exchange("GET", "/", soon(), limit=LIMIT).body == b"{}"
         assert line.exchange("GET", "/", soon(), limit=LIMIT).body == b"{}"
         assert peer.connections == 2
+
+
+def test_a_host_in_punycode_is_named_as_it_is(certificate: Certificate) -> None:
+    """TLS asks for the very name that was configured: decoded and encoded again, "ß" would become "ss"."""
+    named: list[str | None] = []
+    certificate.server.sni_callback = lambda _sock, name, _context: named.append(name)
+
+    def script(channel: Channel, _number: int) -> None:
+        channel.sock = certificate.server.wrap_socket(channel.sock, server_side=True)
+
+    with Peer(script) as peer, closing(Http(endpoint(f"https://xn--strae-oqa.localhost:{peer.port}"))) as line:
+        with pytest.raises(PlatformError, match=r"xn--strae-oqa\.localhost is not trusted") as caught:
+            line.exchange("POST", "/", soon(), body=b"{}", limit=LIMIT)
+        assert not caught.value.maybe_sent
+    certificate.server.sni_callback = None
+    assert named == ["xn--strae-oqa.localhost"]
 
 
 def test_an_untrusted_certificate_gets_no_token(certificate: Certificate) -> None:

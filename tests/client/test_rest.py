@@ -305,6 +305,36 @@ def test_any_persons_denial_denies() -> None:
     assert (found.approval.id, [row.id for row in found.extras]) == (OTHER, ["open"])
 
 
+def test_a_double_that_was_taken_back_ends_nothing() -> None:
+    """Where the older row is not listed any more, the withdrawn double of it is not shown as ours."""
+    rows = [listed(id=OTHER, status="denied", decided_by="withdrawn", created_at="2026-04-27T10:00:02Z")]
+    assert sight(rows) == Sighting(None, oldest="2026-04-27T10:00:02Z")
+
+
+def test_an_earlier_yes_to_a_key_is_none() -> None:
+    """A list that comes late shows what the same key was approved for before: that was another run's."""
+    key = key_task_id(WORKSPACE, "job-1")
+    rows = [listed(key), listed(key, id=OTHER, status="approved", decided_by="alice", created_at="2026-04-26T10:00:00Z")]
+    found = sight(rows, question(task_id=key))
+    assert found.approval is not None
+    assert (found.approval.id, found.approval.status) == (OURS, Status.PENDING)
+
+
+def test_a_yes_to_a_double_is_a_yes() -> None:
+    """Whoever saw the same question twice and approved one of the two has approved it; the other one is an extra."""
+    rows = [listed(id=OTHER, status="approved", decided_by="alice", created_at="2026-04-27T10:00:02Z"), listed()]
+    found = sight(rows)
+    assert found.approval is not None
+    assert (found.approval.id, [row.id for row in found.extras]) == (OTHER, [OURS])
+
+
+def test_a_row_that_is_shown_twice_is_one() -> None:
+    """A list that repeats our row shows no second question, which would be taken back."""
+    found = sight([listed(), listed()])
+    assert found.approval is not None
+    assert (found.approval.id, found.extras) == (OURS, ())
+
+
 @pytest.mark.parametrize(("count", "crowded"), [(49, False), (50, True), (51, True)])
 def test_a_full_list_may_have_pushed_ours_out(count: int, crowded: bool) -> None:
     """Fifty rows are a full list, and its oldest row says since when."""
@@ -397,6 +427,22 @@ def test_answers_to_the_question(told: Teller, code: int, body: object, kind: ty
     assert type(caught.value) is kind
     assert words in caught.value.message
     assert code in {400, 409, 413, 422, 501} or caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "maybe_sent"),
+    [
+        *((code, {"error": "no"}, True) for code in (302, 400, 401, 403, 404)),
+        *((code, {"error": "no", "server": "molecule-approve"}, False) for code in (400, 401, 403, 404)),
+        (503, {"error": "not now", "server": "molecule-approve"}, True),
+    ],
+)
+def test_whose_refusal_it_is(told: Teller, code: int, body: object, maybe_sent: bool) -> None:
+    """A refusal that the embedded server signs says that nothing was kept; any other may be a proxy's, and says nothing."""
+    client = told(code, body).client
+    with closing(client), pytest.raises(PlatformError, match=str(code)) as caught:
+        client.submit(request(), soon())
+    assert caught.value.maybe_sent is maybe_sent
 
 
 def test_a_long_error_is_cut_in_its_sentence() -> None:

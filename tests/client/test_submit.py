@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ from molecule_approve.client.submit import Submission
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import (
     ApprovalError,
+    ConfigError,
     CredentialError,
     Interrupted,
     KeyUsedError,
@@ -26,18 +29,26 @@ NEVER_SENT = UnavailableError("refused", maybe_sent=False)
 LOST = UnavailableError("broken off")
 BUSY = UnavailableError("busy", status=500)
 STRANGER = CredentialError("no", status=401)
+OWN_WORD = RejectedError("no", status=400)
+OWN_WORD.maybe_sent = False
 
 
 class Scene:
     """A submission on a clock that only moves when it sleeps."""
 
     def __init__(
-        self, *, key: str | None = None, timeout: float = 300.0, stop_at: float = float("inf"), random: float = 0.5
+        self,
+        *,
+        key: str | None = None,
+        timeout: float = 300.0,
+        stop_at: float = float("inf"),
+        random: float = 0.5,
+        stop: type[Stop] = Stop,
     ) -> None:
         self.clock = Clock()
         self.started = self.clock.now
         self.platform = Contract(self.clock)
-        self.stop = Stop(self.clock, self.started + stop_at)
+        self.stop = stop(self.clock, self.started + stop_at)
         self.watcher = Watcher()
         self.submission = Submission(
             self.platform,
@@ -178,11 +189,11 @@ def test_a_crowd_that_is_told_one_moment_does_not_come_back_in_it(asked: float |
 
 @pytest.mark.parametrize("failure", [RejectedError("no", status=400), CredentialError("no", status=403)])
 def test_a_final_refusal_ends_at_once(failure: ApprovalError) -> None:
-    """What the platform will say again is raised at the first try, and nothing can have arrived."""
+    """What the platform will say again is raised at the first try."""
     scene = Scene()
     scene.platform.submits = [failure]
     assert scene.fails(ApprovalError) is failure
-    assert (scene.calls, scene.submission.maybe_there) == (["submit"], False)
+    assert scene.calls == ["submit"]
 
 
 def test_a_refusal_does_not_unmake_a_lost_answer() -> None:
@@ -193,9 +204,20 @@ def test_a_refusal_does_not_unmake_a_lost_answer() -> None:
     assert scene.submission.maybe_there
 
 
-@pytest.mark.parametrize(("failure", "there"), [(NEVER_SENT, False), (LOST, True), (STRANGER, False)])
+@pytest.mark.parametrize(
+    ("failure", "there"),
+    [
+        (NEVER_SENT, False),
+        (LOST, True),
+        (STRANGER, True),
+        (CredentialError("no", status=403), True),
+        (RejectedError("a login page", status=302), True),
+        (OWN_WORD, False),
+        (ConfigError("SSL_CERT_FILE cannot be read"), False),
+    ],
+)
 def test_whether_it_may_be_there_is_known(failure: ApprovalError, there: bool) -> None:
-    """Afterwards it is known whether the platform may hold the question all the same."""
+    """Afterwards it is known whether the platform may hold the question all the same: a proxy's refusal says nothing."""
     scene = Scene()
     scene.platform.submits = [failure]
     scene.fails(ApprovalError)
@@ -284,6 +306,30 @@ def test_a_stop_ends_the_pauses(at: float) -> None:
         scene.run()
     assert scene.passed == pytest.approx(at)
     assert scene.submission.maybe_there is (at > 0)
+
+
+def test_a_refusal_that_may_be_a_proxys_makes_the_next_try_look() -> None:
+    """A 401 may come from something in between that has passed the question on: the list is read before the next try."""
+    scene = Scene()
+    scene.platform.submits = [STRANGER, question()]
+    scene.platform.finds = [row()]
+    scene.run()
+    assert scene.calls == ["submit", "find"]
+
+
+def test_a_stop_together_with_the_answer_leaves_it_there() -> None:
+    """A stop that is told where the region of the POST ends has lost its answer."""
+
+    class AtTheEnd(Stop):
+        @contextlib.contextmanager
+        def open(self) -> Iterator[None]:
+            yield
+            raise Interrupted(15, "cancelled")
+
+    scene = Scene(stop=AtTheEnd)
+    with pytest.raises(Interrupted):
+        scene.run()
+    assert scene.submission.maybe_there
 
 
 def test_a_stop_in_the_middle_of_the_post_leaves_it_there() -> None:

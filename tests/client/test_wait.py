@@ -62,6 +62,7 @@ class Scene:
         self.clock = Clock()
         self.platform = Contract(self.clock)
         self.watcher = Watcher()
+        self.looks: list[Question] = []
         self.deadline = Deadline(START + timeout, self.clock)
         if stream is not None:
             self.stream(stream)
@@ -74,6 +75,7 @@ class Scene:
             stream=stream is not None,
             random=lambda: 0.5,
             policy=policy,
+            take_doubles_back=self.looks.append,
         )
 
     def stream(self, *streams: list[Said] | Exception) -> None:
@@ -467,6 +469,41 @@ def test_a_failing_withdrawal_of_a_double_is_told_and_the_wait_goes_on() -> None
     scene.platform.shows = [Sighting(row(), extras=(row(id=OTHER),)), Sighting(row("approved", "alice"))]
     assert scene.run() is not None
     assert scene.watcher.troubles == [failure]
+
+
+@pytest.mark.parametrize(
+    ("withdrawal", "listed"),
+    [
+        (Withdrawal(taken_back=True, settled=False), True),
+        (Withdrawal(taken_back=False, settled=True), False),
+        (UnavailableError("away"), False),
+    ],
+)
+def test_a_double_that_may_stand_is_looked_for_at_the_end(withdrawal: object, listed: bool) -> None:
+    """Only where each double was taken back for certain has the last list shown all that there is to do."""
+    scene = Scene()
+    scene.platform.withdrawals = [withdrawal]
+    scene.platform.shows = [Sighting(row("approved", "alice"), extras=(row(id=OTHER),), oldest=T0)]
+    scene.run()
+    assert scene.wait.listed is listed
+
+
+def test_a_double_that_may_stand_is_not_left_to_the_slow_read() -> None:
+    """While a double may stand open, reads come at the polling interval although the stream is open."""
+    scene = Scene(stream=[], timeout=40.0)
+    scene.platform.withdrawals = [UnavailableError("away"), Withdrawal(taken_back=True, settled=False)]
+    scene.platform.shows = [*[Sighting(row(), extras=(row(id=OTHER),), oldest=T0)] * 2, Sighting(row(), oldest=T0)]
+    assert scene.run() is None
+    assert (scene.reads, scene.platform.taken_back) == ([0, 5, 35], [OTHER, OTHER])
+
+
+@pytest.mark.parametrize(("oldest", "looks"), [(None, [question(created_at=T0)]), (T0, [])])
+def test_doubles_that_no_read_lists_are_looked_for_once(oldest: str | None, looks: list[Question]) -> None:
+    """The embedded server is read by the id: the first read that shows the question open is followed by a look."""
+    scene = Scene(timeout=11.0)
+    scene.platform.shows = [Sighting(None), Sighting(row(), oldest=oldest)]
+    scene.run()
+    assert (scene.looks, scene.reads) == (looks, [0, 5, 10])
 
 
 def test_an_older_request_with_our_task_id_becomes_the_question() -> None:

@@ -11,7 +11,7 @@ from molecule_approve import config
 from molecule_approve.config import Flags, Settings, Sourced
 from molecule_approve.errors import ConfigError, UsageError
 from molecule_approve.model import Endpoint, Secret
-from molecule_approve.places import Places, write_private
+from molecule_approve.places import LocalSocket, Places, write_private
 
 Resolve = Callable[..., Settings]
 Written = Callable[[str], Flags]
@@ -174,7 +174,7 @@ def test_local_is_the_embedded_server_s_socket(resolve: Resolve, written: Writte
     assert found.local
     assert found.platform_url == Sourced("http://localhost", "PLATFORM_URL")
     assert found.workspace_id == Sourced("mine", str(places.requester), from_file=True)
-    assert found.endpoint() == Endpoint("http://localhost", "mine", Secret("local-token"), unix_socket=str(places.socket))
+    assert found.endpoint() == Endpoint("http://localhost", "mine", Secret("local-token"), unix_socket=LocalSocket(places))
     assert found.warnings == ()
 
 

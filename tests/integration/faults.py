@@ -53,6 +53,7 @@ EXAMPLES = {
         "away around the end",
         "a decision that cannot be read",
         "a doubled POST",
+        "a refusal by a proxy",
         "both clocks at once",
     ),
     "REST": (

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.integration import behaviours as does
-from tests.integration.fault import Act, Arrange, Fault, approve, both, deny, nothing, within
+from tests.integration.fault import Act, Arrange, Fault, approve, both, breaks, deny, names, nothing, within
 from tests.integration.program import PROGRAM, on_full_disk, until
 
 if TYPE_CHECKING:
@@ -56,13 +56,16 @@ def _other_clock(days: int) -> Arrange:
     return arrange
 
 
-def _frozen(seconds: float) -> Act:
-    """Stop the program while it waits; alice approves meanwhile, and no event comes through."""
+def _frozen(seconds: float, *, decided: bool = True, cut: bool = False) -> Act:
+    """Stop the program while it waits; alice approves meanwhile, and no event comes through; perhaps the network goes."""
 
     def act(world: World, path: str, program: Program) -> None:
         world.await_waiting(path)
         program.signal(signal.SIGSTOP)
-        world.platform.decide(world.platform.rows[0])
+        if decided:
+            world.platform.decide(world.platform.rows[0])
+        if cut:
+            world.platform.stop(abruptly=True)
         program.freeze(seconds)
 
     return act
@@ -86,6 +89,27 @@ TIME = (
     Fault("stopped past the deadline", "the process is stopped and continued", 0, "granted", act=_frozen(3.5), timeout=2),
     # No machine can be put to sleep here; to the program it is the same: its clock goes on and it does not.
     Fault("slept far past the deadline", "the machine sleeps", 124, "timeout", act=_frozen(8.0), timeout=2),
+    Fault(
+        "slept far past the deadline, and there is no network",
+        "the machine sleeps",
+        125,
+        "failure",
+        act=_frozen(8.0, cut=True),
+        timeout=2,
+        check=names("outcome is unknown", "molecule-approve status"),
+        cut_off=True,
+    ),
+    Fault(
+        "slept far past the deadline, and a gateway answers",
+        "the machine sleeps",
+        125,
+        "failure",
+        arrange=breaks("decide", does.status(404, "no route")),
+        act=_frozen(8.0, decided=False),
+        timeout=2,
+        check=names("outcome is unknown"),
+        cut_off=True,
+    ),
 )
 
 # --- the disk ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.integration import behaviours as does
 from tests.integration.fake_words import error
-from tests.integration.fault import Arrange, Fault, approve, approve_unseen, asked, both, breaks, names, within
+from tests.integration.fault import Arrange, Fault, approve, approve_unseen, asked, both, breaks, names, posted, within
 from tests.integration.program import let_pass
 from tests.integration.raw_http import Reply
 
@@ -73,6 +73,10 @@ AWAY = (
             ("nothing", does.drop),
             ("a 503", does.status(503)),
             ("a page", does.answers(b"<html>one moment</html>", 502, ("Content-Type", "text/html"))),
+            ("a redirect", does.redirect(302, "/login")),
+            ("a 403", does.status(403)),
+            ("a gateway without a route", does.answers(b"no route", 404, ("Content-Type", "text/plain"))),
+            ("a gateway that says it in JSON", does.status(404, "no route")),
         )
     ),
     Fault(
@@ -81,6 +85,23 @@ AWAY = (
         125,
         "failure",
         arrange=_both(breaks("list", does.answers(b"<html>")), breaks("decide", does.drop, _FEW)),
+    ),
+    Fault(
+        "the POST and the first look for it are refused by a proxy",
+        "away around the end",
+        125,
+        "failure",
+        arrange=_both(breaks("submit", does.act_then(403, b"no")), breaks("list", does.status(404), does.FIRST)),
+        check=asked(1),
+    ),
+    Fault(
+        "a list that shows each row twice",
+        "a doubled POST",
+        0,
+        "granted",
+        arrange=breaks("list", does.rows_changed(lambda rows: [*rows, *rows])),
+        act=approve,
+        check=asked(1),
     ),
     Fault(
         "the withdrawal's answer is lost",
@@ -140,8 +161,27 @@ def _later_than_nonsense(exchange: Exchange) -> None:
     exchange.default()
 
 
+def _twice_late(exchange: Exchange) -> None:
+    """A proxy sends the POST twice and answers neither; the second one lands once the first was taken back."""
+    exchange.default()
+    exchange.platform.await_count("decide", 1)
+    exchange.default()
+    exchange.channel.wait_for_end()
+
+
+def _no_route_at_first(exchange: Exchange) -> Reply | None:
+    """A gateway answers the first withdrawal of each request with a 404 of its own."""
+    paths = [seen.request.path for seen in exchange.platform.seen]
+    return error(404, "no route") if paths.count(exchange.request.path) == 1 else exchange.default()
+
+
 def _signal(world: World, path: str, program: Program) -> None:
     world.await_waiting(path)
+    program.signal(signal.SIGTERM)
+
+
+def _signal_unanswered(world: World, path: str, program: Program) -> None:
+    world.platform.await_rows()
     program.signal(signal.SIGTERM)
 
 
@@ -161,6 +201,55 @@ TWICE = (
         arrange=_both(breaks("submit", _late), breaks("submit", does.drop, does.FIRST)),
         act=_signal,
         timeout=60,
+    ),
+    _doubled(
+        "the second of which is late",
+        143,
+        "withdrawn",
+        arrange=breaks("submit", _twice_late),
+        act=_signal_unanswered,
+        timeout=60,
+    ),
+    *(
+        _doubled(
+            f"a gateway that knows no route, and {name}",
+            code,
+            ending,
+            arrange=_both(breaks("submit", _twice), breaks("decide", _no_route_at_first)),
+            **more,
+        )
+        for name, code, ending, more in (
+            ("an approval", 0, "granted", {"act": approve_unseen}),
+            ("a signal", 143, "withdrawn", {"act": _signal, "timeout": 60}),
+            ("nobody decides", 124, "timeout", {"timeout": 2}),
+        )
+    ),
+    *(
+        Fault(
+            f"a proxy passes the POST on and answers {name}",
+            "a refusal by a proxy",
+            125,
+            "failure",
+            arrange=breaks("submit", does.act_then(code, body, *headers)),
+            timeout=3,
+            check=both(asked(1), names(str(code))),
+        )
+        for name, code, body, headers in (
+            ("a redirect", 302, b"", (("Location", "/login"),)),
+            ("a 403", 403, b"<html>forbidden</html>", (("Content-Type", "text/html"),)),
+            ("a 404", 404, b'{"error": "no route"}', ()),
+            ("a bare 404", 404, b"", ()),
+            ("a 413", 413, b"", ()),
+        )
+    ),
+    Fault(
+        "a proxy passes the POST on and answers a 401",
+        "a refusal by a proxy",
+        0,
+        "granted",
+        arrange=breaks("submit", does.act_then(401, b'{"error": "who?"}')),
+        act=approve,
+        check=both(asked(1), posted(1)),
     ),
     Fault(
         "a page for an answer, and the row lands later",

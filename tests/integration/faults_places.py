@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING
 from molecule_approve.places import Places, Requester
 from molecule_approve.server.holding import put_requester
 from tests.integration.fault import Fault, both, names, within
+from tests.integration.program import PROGRAM, until
+from tests.integration.served import Served
 
 if TYPE_CHECKING:
     from tests.integration.facts import Facts
-    from tests.integration.program import World
+    from tests.integration.program import Program, World
 
-EXAMPLES = {"whose server": ("another user's socket", "the other loopback")}
+EXAMPLES = {"whose server": ("another user's socket", "the other loopback", "a server that moved")}
 
 NOBODY = 65534
 
@@ -67,6 +70,27 @@ def _in_a_folder(mode: int, owner: int) -> Callable[[World], None]:
     return arrange
 
 
+def _served(world: World) -> None:
+    """The user's own embedded server runs."""
+    for name in ("WORKSPACE_ID", "MOLECULE_TOKEN"):
+        del world.env[name]
+    world.env["PLATFORM_URL"] = "local"
+    world.served = Served(PROGRAM, world.env, world.folder)
+    world.closing.append(world.served.stop)
+
+
+def _moves(world: World, path: str, program: Program) -> None:
+    """While the program waits, a logout takes the runtime folder along, for good, and the server moves; alice approves."""
+    served = world.served
+    assert served is not None
+    until(lambda: b'"requested"' in world.log_text())
+    shutil.rmtree(world.folder / "run")
+    (world.folder / "run").touch()
+    moved = world.folder / "state" / "molecule-approve" / "run"
+    until(lambda: moved.exists() and list(moved.glob("*.sock")))
+    assert served.decide(served.rows()[-1]["id"]) == 200
+
+
 def _on_the_other_loopback(world: World) -> None:
     listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     world.env["PLATFORM_URL"] = f"http://localhost:{listener.getsockname()[1]}"
@@ -82,6 +106,7 @@ ROWS = (
     _row(
         "a socket in a folder of all", "another user's socket", _in_a_folder(0o777, os.geteuid()), "is not trusted", "chmod"
     ),
+    Fault("a server that moved", "a server that moved", 0, "granted", arrange=_served, act=_moves),
     _row("the other loopback", "the other loopback", _on_the_other_loopback, "no connection to localhost", "::1"),
     *(
         [_row("another user's socket", "another user's socket", _in_a_folder(0o700, NOBODY), "is not trusted", str(NOBODY))]

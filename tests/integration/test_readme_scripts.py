@@ -1,4 +1,4 @@
-"""README's scripts, cut out of README and run by real shells: the three-line gate in every case, and the quick start."""
+"""The pages' scripts, cut out of them and run by real shells: the three-line gate in every case, and the quick start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.program import PATIENCE, Program, World, until
-from tests.readme import SNIPPETS
+from tests.pages import SNIPPETS
 from tests.server.serving import environment, serving
 
 GATE = SNIPPETS["gated-rm"]
@@ -67,7 +67,7 @@ def decided(site: World, program: Program, status: str, path: str = "websocket")
 # --- the gate --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_gate_has_three_lines_and_the_form_that_readme_demands() -> None:
+def test_the_gate_has_three_lines_and_the_form_that_the_pages_demand() -> None:
     """A first line that names the shell, the action, and the question with the command behind it."""
     first, action, gate = GATE.splitlines()
     assert (first, action.split("=")[0]) == ("#!/bin/sh", "ACTION")
@@ -233,7 +233,7 @@ def test_an_action_that_looks_like_an_option_is_asked_as_it_is(site: World, word
 
 
 def test_without_the_dashes_a_hostile_word_is_no_yes(site: World) -> None:
-    """It prints the help and leaves with 2, as README says."""
+    """It prints the help and leaves with 2, as the pages say."""
     (site.folder / "line").write_text('ACTION=--help\nmolecule-approve request "$ACTION" && rm -rf -- victim\n')
     facts = start(site, script="line").wait()
     assert facts.code == 2
@@ -296,7 +296,7 @@ def asked(question: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize(("word", "code"), [("approve", 0), ("deny", 77)])
 def test_the_quick_start_works(terminals: Shell, word: str, code: int) -> None:
-    """The two blocks of README, as they stand there, with the id that `pending` shows."""
+    """The two blocks of the quick start, as they stand there, with the id that `pending` shows."""
     question = terminals(SNIPPETS["ask"])
     asked(question)
     shown = '"$(molecule-approve pending | cut -d" " -f1)" --yes'
@@ -307,7 +307,7 @@ def test_the_quick_start_works(terminals: Shell, word: str, code: int) -> None:
 
 @pytest.mark.parametrize(("word", "said"), [("approve", "go on: alice"), ("deny", "stop: denied")])
 def test_the_python_example_works(terminals: Shell, desk: Path, word: str, said: str) -> None:
-    """README's example, against the embedded server."""
+    """The example, against the embedded server."""
     (desk / "example.py").write_text(SNIPPETS["python"])
     token = terminals("molecule-approve approvers add alice").communicate(timeout=PATIENCE)[0].strip()
     example = terminals(f"PLATFORM_URL=local AUDIT_LOG_PATH=audit.jsonl '{sys.executable}' example.py")

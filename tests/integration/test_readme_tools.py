@@ -1,4 +1,4 @@
-"""README's table of other tools, claim by claim, and its safe forms as they stand there: real tools, a stub for the program.
+"""docs/integrations.md: its table, claim by claim, and its safe forms as they stand there; real tools, a stub as program.
 
 The stub leaves with the code that a test names, and writes down what it was asked: here only the tools are in question.
 """
@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.integration.program import PATIENCE
-from tests.readme import SNIPPETS
+from tests.pages import SNIPPETS
 
 NO = (2, 8, 77, 124, 125, 129, 130, 143)
 """Every code of the program that is no yes."""
@@ -104,7 +104,7 @@ def test_xargs_stops_at_255(bench: Bench) -> None:
 @wanted("xargs")
 @pytest.mark.parametrize("code", [0, *NO])
 def test_the_form_for_xargs_stops_at_a_no(bench: Bench, code: int) -> None:
-    """README's line removes everything for a yes each, and nothing after the first no."""
+    """The page's line removes everything for a yes each, and nothing after the first no."""
     for name in ("one", "two words", "--help"):
         (bench.folder / "old" / name).mkdir(parents=True)
     (bench.folder / "gated-rm").write_text(SNIPPETS["gated-rm"])
@@ -162,7 +162,7 @@ def test_make_with_k_goes_on_with_other_targets(bench: Bench) -> None:
 @wanted("make")
 @pytest.mark.parametrize("code", [0, *NO])
 def test_the_form_for_make(bench: Bench, code: int) -> None:
-    """README's rule acts for a yes only, and takes a hostile version as a word."""
+    """The page's rule acts for a yes only, and takes a hostile version as a word."""
     makefile(bench, SNIPPETS["make"])
     assert bench.run(code, "make", "VERSION=1; ./deploy hostile") == (0 if code == 0 else 2)
     assert bench.asked == ["request -- deploy 1; ./deploy hostile"]
@@ -204,7 +204,7 @@ def test_set_e_has_holes(bench: Bench, shell: str, text: str) -> None:
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 @pytest.mark.parametrize("code", [0, *NO])
 def test_the_form_for_set_e(bench: Bench, shell: str, code: int) -> None:
-    """README's script acts for a yes only, and keeps the code, also where `set -e` is off."""
+    """The page's script acts for a yes only, and keeps the code, also where `set -e` is off."""
     assert bench.script(code, SNIPPETS["set-e"], shell) == code
     assert len(bench.ran) == (code == 0)
     assert bench.script(code, SNIPPETS["set-e"].removeprefix("set -e\n"), shell) == code
@@ -221,7 +221,7 @@ def test_tee_loses_the_code(bench: Bench) -> None:
 @wanted("tee")
 @pytest.mark.parametrize("code", [0, *NO])
 def test_the_form_for_tee(bench: Bench, code: int) -> None:
-    """README's script acts for a yes only, keeps the code, and the verdict stands in the file."""
+    """The page's script acts for a yes only, keeps the code, and the verdict stands in the file."""
     assert bench.script(code, SNIPPETS["tee"]) == code
     assert len(bench.ran) == (code == 0)
     assert (bench.folder / "approvals.txt").read_text() == "verdict\n"
@@ -264,7 +264,7 @@ def test_a_github_step_without_shell_loses_the_code_in_a_pipe(bench: Bench) -> N
 
 @pytest.mark.parametrize("code", [0, *NO])
 def test_the_form_for_github(bench: Bench, code: int) -> None:
-    """README's step acts for a yes only; nothing of the context is written into the script."""
+    """The page's step acts for a yes only; nothing of the context is written into the script."""
     [step] = yaml.safe_load(SNIPPETS["github"])
     assert step["shell"] == "bash"
     assert "${{" not in step["run"]
@@ -299,7 +299,7 @@ def test_ansible_stops_at_a_no_unless_told_otherwise(bench: Bench) -> None:
 @wanted("ansible-playbook")
 @pytest.mark.parametrize(("code", "end"), [(0, 0), (77, 0), (124, 0), (125, 2)])
 def test_the_form_for_ansible(bench: Bench, code: int, end: int) -> None:
-    """README's tasks act for a yes only, skip after a no, and fail without a verdict."""
+    """The page's tasks act for a yes only, skip after a no, and fail without a verdict."""
     assert play(bench, code, SNIPPETS["ansible"]) == end, bench.output
     assert len(bench.ran) == (code == 0)
     assert bench.asked == ["request -- restart the database"]
@@ -365,7 +365,7 @@ def test_git_bisect_gives_up_at_other_codes(history: Bench, code: int) -> None:
 @wanted("git")
 @pytest.mark.parametrize("code", [0, *NO])
 def test_the_form_for_git_bisect(history: Bench, code: int) -> None:
-    """README's line runs the test for a yes only; any no ends the bisection without a blame."""
+    """The page's line runs the test for a yes only; any no ends the bisection without a blame."""
     (history.folder / "run-test").write_text(ACT)
     (history.folder / "run-test").chmod(0o755)
     (history.folder / "script").write_text(SNIPPETS["bisect"])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @contextmanager
 def _log_held(places: Places) -> Iterator[None]:
     """The audit log's lock in somebody else's hands: nothing can be journaled."""
+    lock_path(places.server_log).parent.mkdir(mode=0o700, exist_ok=True)
     handle = os.open(lock_path(places.server_log), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -66,6 +67,25 @@ def test_every_ending_stands_in_the_log_with_its_actor(desk: Desk) -> None:
     )
     assert (first["decided_by"], first["decided_by_verified"], rows[1]["trace_id"]) == ("alice", True, denied)
     assert [row["seq"] for row in rows] == [1, 2, 3, 4]
+
+
+def test_the_log_says_what_the_approver_saw_of_where_it_came_from(desk: Desk) -> None:
+    """Each ending carries the request's context; one without any has none. However large it is, the record is written."""
+    context = {"user": "ada", "host": "build", "ci": {"job": "https://ci.example/7"}, "ticket": "OPS-1"}
+    large = {f"\N{SNOWMAN}{number}": ["x"] * 10 for number in range(600)}
+    approved, withdrawn, plain, huge = (
+        desk.ask(context=context),
+        desk.ask(context=context),
+        desk.ask(),
+        desk.ask(context=large),
+    )
+    for found in (approved, plain, huge):
+        desk.decide(found)
+    desk.withdraw(withdrawn)
+    rows = {row["approval_id"]: row for row in desk.journal()}
+    assert rows[approved]["context"] == rows[withdrawn]["context"] == context
+    assert "context" not in rows[plain]
+    assert rows[huge]["context"]
 
 
 def test_what_the_log_holds_is_noted_in_the_database(desk: Desk) -> None:

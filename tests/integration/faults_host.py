@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from molecule_approve.audit.files import lock_path
 from tests.integration import behaviours as does
 from tests.integration.fault import Act, Arrange, Fault, approve, both, breaks, deny, names, nothing, within
 from tests.integration.program import PROGRAM, on_full_disk, until
@@ -144,11 +145,9 @@ def _writable_by_others(world: World) -> None:
 
 
 def _locked(world: World) -> None:
-    """Hold the log's lock: the file beside the log that a first run leaves there."""
+    """Hold the log's lock, which a first run leaves there."""
     world.run("request", "--no-wait", "--json", "--", "the first")
-    locks = [path for path in world.log.parent.iterdir() if "lock" in path.name]
-    assert len(locks) == 1
-    handle = os.open(locks[0], os.O_RDWR | os.O_CLOEXEC)
+    handle = os.open(lock_path(world.log), os.O_RDWR | os.O_CLOEXEC)
     fcntl.flock(handle, fcntl.LOCK_EX)
     world.closing.append(lambda: os.close(handle))
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .access import Doorkeeper
     from .limits import Limits
     from .service import Service
+    from .threads import DatabaseThreads
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -46,9 +47,18 @@ def _ended(approval: Approval) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The handlers. ``anonymous`` is told by ``health``: whether calls without a token may ask."""
+    """The handlers.
+
+    The credential is checked twice where there is a body: before it is parsed, so that a caller without the right learns
+    nothing from a 400 or 422, and in the transaction that does the work.
+
+    Attributes:
+        anonymous: whether calls without a token may ask; ``health`` says it.
+
+    """
 
     service: Service
+    database: DatabaseThreads
     doors: Doorkeeper
     settings: Limits
     anonymous: bool
@@ -58,9 +68,9 @@ class Api:
         workspace_id = request.path_params["workspace_id"]
         with self.doors.visit(request) as visitor:
             body = await read_body(request, self.settings.body)
-            enter = partial(visitor.member, workspace_id=workspace_id, open_house=True)
-            reading = partial(read_submission, body, request.headers.get("idempotency-key"), self.settings)
-            approval, created = await self.service.submit(enter, workspace_id, reading)
+            await self.database.read(partial(visitor.member, workspace_id=workspace_id, open_house=True))
+            parsed = read_submission(body, request.headers.get("idempotency-key"), self.settings)
+            approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
         return answer(answered, 201 if created else 200, {"Location": approval_path(workspace_id, approval.id)})
 
@@ -73,53 +83,53 @@ class Api:
         workspace_id = request.path_params["workspace_id"]
         with self.doors.visit(request) as visitor:
             task_id = read_task(request.query_params.getlist("task_id"), self.settings)
-            enter = partial(visitor.member, workspace_id=workspace_id, open_house=True)
             if request.query_params.get("status") == "pending":
-                waiting, total = await self.service.waiting(enter, workspace_id)
-                rows: JsonValue = [row_body(approval) for approval in reversed(waiting)]
+                found, total = await self.service.oldest_open(visitor, workspace_id)
+                rows: JsonValue = [row_body(approval) for approval in reversed(found)]
                 return answer(rows, headers={WAITING_HEADER: str(total)})
-            found = await self.service.newest(enter, workspace_id, task_id)
+            found = await self.service.newest(visitor, workspace_id, task_id)
         return answer([row_body(approval) for approval in found])
 
     async def one(self, request: Request) -> Response:
         """``GET /workspaces/{id}/approvals/{approval_id}``; ``?wait=SECONDS`` holds the answer until the decision."""
-        name = _name(request)
+        path = _path(request)
         with self.doors.visit(request) as visitor:
             seconds = read_hold(request.query_params.get("wait"), self.settings.longest_hold)
             # A held answer must not take the place where everybody's first call arrives.
-            held = partial(self.doors.prove, request, visitor.token_hash, stays=True)
-            reading = self.service.one(partial(visitor.member, workspace_id=name.workspace_id), name, seconds, held)
+            make_room = partial(self.doors.prove, request, visitor.token_hash, stays=True)
+            reading = self.service.one(visitor, path, seconds, make_room)
             approval = await (_while_connected(request, reading) if seconds else reading)
         return answer(one_body(approval))
 
     async def decide(self, request: Request) -> Response:
         """``POST …/decide``, by an approver, under the name that the credential carries."""
-        name = _name(request)
+        path = _path(request)
         with self.doors.visit(request) as visitor:
             body = await read_body(request, self.settings.body)
-            enter = partial(visitor.approver, workspace_id=name.workspace_id)
-            approval = await self.service.decide(enter, name, partial(read_decision, body, self.settings))
+            await self.database.read(partial(visitor.approver, workspace_id=path.workspace_id))
+            approval = await self.service.decide(visitor, path, read_decision(body, self.settings))
         return _ended(approval)
 
     async def withdraw(self, request: Request) -> Response:
         """``POST …/withdraw``, by the requester."""
-        name = _name(request)
+        path = _path(request)
         with self.doors.visit(request) as visitor:
-            return _ended(await self.service.withdraw(partial(visitor.requester, workspace_id=name.workspace_id), name))
+            return _ended(await self.service.withdraw(visitor, path))
 
     async def redeem(self, request: Request) -> Response:
         """``POST …/redeem``, by the requester: the read's answer and the invocation; an approval is used up by it."""
-        name = _name(request)
+        path = _path(request)
         with self.doors.visit(request) as visitor:
             body = await read_body(request, self.settings.body)
-            enter = partial(visitor.requester, workspace_id=name.workspace_id)
-            approval = await self.service.redeem(enter, name, partial(read_invocation, body))
-        return answer({**one_body(approval), "invocation": read_invocation(body)})
+            await self.database.read(partial(visitor.requester, workspace_id=path.workspace_id))
+            invocation = read_invocation(body)
+            approval = await self.service.redeem(visitor, path, invocation)
+        return answer({**one_body(approval), "invocation": invocation})
 
     async def pending(self, request: Request) -> Response:
         """``GET /approvals/pending``, by an approver. Reading changes nothing."""
         with self.doors.visit(request) as visitor:
-            found = await self.service.pending(visitor.administrator)
+            found = await self.service.pending(visitor)
         return answer([_pending_row(approval, name) for approval, name in found])
 
     async def health(self, request: Request) -> Response:
@@ -133,7 +143,7 @@ class Api:
         raise missing_workspace()
 
 
-def _name(request: Request) -> RequestPath:
+def _path(request: Request) -> RequestPath:
     return RequestPath(request.path_params["workspace_id"], request.path_params["approval_id"])
 
 

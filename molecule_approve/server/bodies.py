@@ -43,7 +43,7 @@ class SubmitBody:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecisionBody:
     """A decision as it was sent; ``claimed_by`` is the name in the body, which nobody believes."""
 
     status: Status
@@ -124,7 +124,7 @@ def read_submission(data: bytes, key: str | None, settings: Limits) -> SubmitBod
     )
 
 
-def read_decision(data: bytes, settings: Limits) -> Decided:
+def read_decision(data: bytes, settings: Limits) -> DecisionBody:
     """What was decided.
 
     Raises:
@@ -138,7 +138,7 @@ def read_decision(data: bytes, settings: Limits) -> Decided:
     if word not in {Status.APPROVED.value, Status.DENIED.value}:
         raise bad_decision()
     claimed, comment = _text(body, "decided_by", settings.name), _text(body, "comment", settings.comment)
-    return Decided(Status(word), claimed or None, comment or None)
+    return DecisionBody(Status(word), claimed or None, comment or None)
 
 
 def read_task(values: list[str], settings: Limits) -> str | None:

@@ -75,7 +75,7 @@ class InboxApi:
     async def requests(self, request: Request) -> Response:
         """``GET /desk/requests``, by an approver: what waits, oldest first, and what ended last, latest first."""
         with self.doors.visit(request) as visitor:
-            found = await self.service.desk(visitor.administrator)
+            found = await self.service.inbox(visitor)
         return answer(
             {
                 "name": found.approver.name,

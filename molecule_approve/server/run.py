@@ -135,7 +135,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     sessions = Sessions(settings, boottime)
     doors = Doorkeeper(settings, boottime, anonymous, sessions)
     house = House(
-        Api(service, doors, settings, plan.anonymous),
+        Api(service, lanes, doors, settings, plan.anonymous),
         InboxApi(service, lanes, hub, doors, sessions, settings, plan.signed_in),
         Pages.packaged(),
         LiveSocket(hub, doors, lanes),

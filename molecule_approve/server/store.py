@@ -97,10 +97,11 @@ def _approval(row: Row[Any]) -> Approval:
 
 
 class Transaction:
-    """The queries. What one of these objects does happens as a whole or not at all."""
+    """The queries. What one of these objects does happens as a whole or not at all; ``ended`` is what it ended, in order."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.ended: list[OutboxEntry] = []
 
     # --- who is who
 
@@ -235,7 +236,7 @@ class Transaction:
 
     # --- endings: compare-and-set, so that of many at once one wins; each with its journal row
 
-    def end(self, workspace_id: str, approval_id: str, ending: Resolution) -> OutboxEntry | None:
+    def end(self, workspace_id: str, approval_id: str, ending: Resolution) -> Approval | None:
         """End the request if it is open; None if it is not, or is unknown."""
         values = {
             "p_workspace": workspace_id,
@@ -251,15 +252,14 @@ class Transaction:
         if row is None:
             return None
         entered = {"approval_id": approval_id, "recorded_at": ending.decided_at, "journaled": False}
-        number = self.connection.execute(_ENTER, entered).scalar_one()
-        return OutboxEntry(number, ending.decided_at, _approval(row), ending.claimed_by)
+        number, approval = self.connection.execute(_ENTER, entered).scalar_one(), _approval(row)
+        self.ended.append(OutboxEntry(number, ending.decided_at, approval, ending.claimed_by))
+        return approval
 
-    def expire_due(self, now: float, decided_at: str) -> list[OutboxEntry]:
+    def expire_due(self, now: float, decided_at: str) -> None:
         """Deny by ``auto-expired`` what should have been decided before ``now``."""
-        due = self.connection.execute(_DUE, {"p_now": now}).all()
-        ending = Resolution(Status.DENIED, EXPIRED_BY, decided_at)
-        ended = [self.end(row.workspace_id, row.id, ending) for row in due]
-        return [entry for entry in ended if entry is not None]
+        for row in self.connection.execute(_DUE, {"p_now": now}).all():
+            self.end(row.workspace_id, row.id, Resolution(Status.DENIED, EXPIRED_BY, decided_at))
 
     def use(self, workspace_id: str, approval_id: str, invocation: str, used_at: str) -> None:
         """Use the workspace's approval up if it is approved and unused; else nothing happens."""

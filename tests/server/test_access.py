@@ -56,6 +56,27 @@ def test_an_unknown_workspace_is_told_to_whoever_holds_a_good_token(desk: Desk) 
         assert stranger.get(path).status_code == 401
 
 
+@pytest.mark.parametrize("body", [b"no JSON", b'{"action": 1}', b'{"decision": "perhaps"}', b"\xff"])
+def test_a_bad_body_is_refused_only_after_the_credential(desk: Desk, body: bytes) -> None:
+    """Who may not make the call hears that, and nothing about the body; who may hears of the body, not of the request."""
+    desk.add_workspace("other", "other", "token-of-other")
+    requester, approver = desk.server.requester.token, str(desk.decider.headers["authorization"]).removeprefix("Bearer ")
+    others = (None, "wrong", "token-of-other")
+    unknown = f"{desk.path}/{uuid.uuid4()}"
+    for path, refused, right in (
+        (desk.path, dict.fromkeys(others, 401), requester),
+        (unknown + "/decide", {**dict.fromkeys(others, 401), requester: 403}, approver),
+        (unknown + "/redeem", {**dict.fromkeys(others, 401), approver: 403}, requester),
+    ):
+        elsewhere = path.replace(desk.workspace_id, "nowhere")
+        for token, status in refused.items():
+            with desk.client(token) as client:
+                assert client.post(path, content=body).status_code == status, (path, token)
+        with desk.client(right) as client:
+            assert client.post(path, content=body).status_code in {400, 422}, path
+            assert client.post(elsewhere, content=body).status_code == 404, path
+
+
 @pytest.mark.parametrize("value", ["bearer {}", "Bearer", "Basic {}", "{}"])
 def test_the_scheme_is_bearer_with_a_capital(desk: Desk, value: str) -> None:
     """Anything else is no token at all, as on the platform."""

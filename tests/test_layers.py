@@ -21,8 +21,8 @@ FUNCTION_LINES = 80
 
 # A pattern names modules below the package: `wire`, `client.wait`, `server.*`. `__init__` is the package itself, `client`
 # stands for client/__init__.py. To add a module, put it where its rule is; where a folder has one rule, nothing is to do.
-GROUND = ("errors", "model", "clock", "safe_text", "paths")
-PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire")
+GROUND = ("errors", "model", "clock", "safe_text", "paths", "limits")
+PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire", "limits")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Rule:
 
 # The first rule that names a module holds.
 RULES = (
-    Rule(("errors", "clock", "safe_text"), ()),
+    Rule(("errors", "clock", "safe_text", "limits"), ()),
     Rule(("model", "paths"), ("errors",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from molecule_approve.limits import ACTION_LIMIT, COMMENT_LIMIT, CONTEXT_LIMIT, EXPIRY_LIMIT, REASON_LIMIT
+
 MINUTE = 60.0
 
 
@@ -58,15 +60,15 @@ class Limits:
     desk_decided: int = 20
     pending_list: int = 500
     body: int = 1_048_576
-    action: int = 4_096
-    reason: int = 16_384
+    action: int = ACTION_LIMIT
+    reason: int = REASON_LIMIT
     task_id: int = 256
     key: int = 1_024
     name: int = 256
-    comment: int = 4_096
-    context: int = 65_536
+    comment: int = COMMENT_LIMIT
+    context: int = CONTEXT_LIMIT
     expiry: float = 3_600.0
-    longest_expiry: float = 30 * 86_400.0
+    longest_expiry: float = EXPIRY_LIMIT
     longest_hold: float = 60.0
     socket_queue: int = 256
     socket_message: int = 65_536

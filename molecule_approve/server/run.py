@@ -20,7 +20,6 @@ from . import credentials
 from .access import Doorkeeper
 from .api import Api
 from .app import House, create_app
-from .audit_log import ServerAuditLog
 from .hub import Hub
 from .inbox import InboxApi
 from .lines import Lines, raise_limit, room, served_by
@@ -128,9 +127,8 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         DatabaseThreads(prepared.store, lambda error: plan.complain(_database_fails(plan.places.database, error))),
         Hub(settings.socket_queue),
     )
-    ledger = ServerAuditLog(plan.places.server_log, settings.journal_patience)
-    journaler = Outbox(ledger.append, lanes, settings, plan.complain)
-    service = Service(lanes, hub, journaler, settings, Steady(_wall_clock))
+    outbox = Outbox(plan.places.server_log, lanes, settings, plan.complain)
+    service = Service(lanes, hub, outbox, settings, Steady(_wall_clock))
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(settings, boottime)
     doors = Doorkeeper(settings, boottime, anonymous, sessions)
@@ -145,13 +143,13 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     lines = Lines(settings, room(settings))
     config = _config(create_app(house), settings, lines)
     server = _Uvicorn(config, lines, stop, ready, hub.stop)
-    jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, sessions, settings), _keep(prepared, server))
+    jobs = (outbox.run(), service.run_timer(), _recheck(lanes, hub, sessions, settings), _keep(prepared, server))
     background = [asyncio.create_task(job) for job in jobs]
     for task in background:
         # None of them ends by itself: without it the server would go on and not keep what it promises.
         task.add_done_callback(lambda _task: stop.set())
     try:
-        await journaler.catch_up(ledger.held)
+        await outbox.catch_up()
         with quiet():
             await server.serve([*prepared.sockets])
     finally:
@@ -159,7 +157,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
             task.cancel()
         ends = await asyncio.gather(*background, return_exceptions=True)
         lanes.close()
-        journaler.close()
+        outbox.close()
     for end in ends:
         if isinstance(end, ServerError):
             raise end

@@ -268,12 +268,12 @@ class Transaction:
 
     # --- the journal
 
-    def waiting(self) -> list[OutboxEntry]:
+    def unrecorded(self) -> list[OutboxEntry]:
         """What ended and may not stand in the audit log yet, oldest first."""
         rows = self.connection.execute(_WAITING)
         return [OutboxEntry(row.entry, row.recorded_at, _approval(row), row.claimed_by) for row in rows]
 
-    def mark(self, numbers: list[int]) -> None:
+    def mark_recorded(self, numbers: list[int]) -> None:
         """Note that the audit log holds these."""
         self.connection.execute(sa.update(journal).where(journal.c.number.in_(numbers)).values(journaled=True))
 

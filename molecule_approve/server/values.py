@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from molecule_approve.model import EXPIRED_BY
+from molecule_approve.lifecycle import rule
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue, Status
@@ -75,7 +75,5 @@ class OutboxEntry:
 
 
 def outcome_of(approval: Approval) -> str:
-    """How the request ended: approved or denied (by a person), expired or withdrawn."""
-    if approval.decided_by_verified:
-        return approval.status.value
-    return "expired" if approval.decided_by == EXPIRED_BY else "withdrawn"
+    """How the request ended: approved, denied, expired or withdrawn."""
+    return rule(approval).name.lower()

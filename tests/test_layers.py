@@ -54,7 +54,7 @@ RULES = (
     Rule(("client.unix",), (*PURE, "paths", "client.*")),
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
-    Rule(("server.starting", "server.credentials", "server.holding"), (*PURE, "paths", "audit.*", "server.*")),
+    Rule(("server.starting", "server.credentials", "server.state_folder"), (*PURE, "paths", "audit.*", "server.*")),
     Rule(("server.*",), (*PURE, "audit.*", "server.*")),
     Rule(
         ("gate.*",),
@@ -71,10 +71,10 @@ RULES = (
 # Who may import a library; one that does not stand here is nobody's.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "httpx": ("client.http",),
-    "h11": ("client.http", "server.lines"),
+    "h11": ("client.http", "server.connections"),
     "websockets": ("client.stream",),
     "sqlalchemy": ("server.schema", "server.store"),
-    "uvicorn": ("server.run", "server.lines"),
+    "uvicorn": ("server.run", "server.connections"),
     "starlette": ("server.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),

@@ -87,17 +87,17 @@ class Outbox:
         log: the audit log's file.
         database: the database, where appended rows are marked.
         limits: the limits.
-        complain: is told, in one sentence, what goes wrong.
+        warn: is told, in one sentence, what goes wrong.
 
     """
 
-    def __init__(self, log: Path, database: DatabaseThreads, limits: Limits, complain: Callable[[str], None]) -> None:
+    def __init__(self, log: Path, database: DatabaseThreads, limits: Limits, warn: Callable[[str], None]) -> None:
         self._log = log
         # One object for good: after a failed fsync it refuses every append, and the rows wait for the next start.
         self._journal = Journal(log)
         self._database = database
         self._limits = limits
-        self._complain = complain
+        self._warn = warn
         self._thread = ThreadPoolExecutor(1, "server-journal")
         self._entries: deque[tuple[OutboxEntry, asyncio.Future[None]]] = deque()
         self._unmarked: list[int] = []
@@ -118,7 +118,7 @@ class Outbox:
             recorded = await asyncio.get_running_loop().run_in_executor(self._thread, recorded_ids, self._log)
         except AuditError as exc:
             # Without knowing what the log holds, some would be written twice: they wait for the next start.
-            self._complain(
+            self._warn(
                 f"cannot read the audit log, so {len(entries)} decisions from before this start are not written to it: "
                 f"{exc.message}; the next start tries again"
             )
@@ -133,26 +133,26 @@ class Outbox:
             if not await self._has_work():
                 await self._mark()
             elif not await self._drain():
-                await asyncio.sleep(self._limits.journal_retry)
+                await asyncio.sleep(self._limits.audit_retry_delay)
                 self._awake.set()
 
     async def _has_work(self) -> bool:
         # Marks are made a little later, together: their transaction would compete with the events for the processor.
         try:
-            await asyncio.wait_for(self._awake.wait(), self._limits.journal_mark if self._unmarked else None)
+            await asyncio.wait_for(self._awake.wait(), self._limits.audit_mark_delay if self._unmarked else None)
         except TimeoutError:
             return False
         self._awake.clear()
         return True
 
     async def record(self, entries: Sequence[OutboxEntry]) -> None:
-        """Queue the entries, and wait until they are in the log: at most ``journal_patience``, not at all while it fails."""
+        """Queue the entries, and wait until they are in the log: at most ``audit_patience``, not at all while it fails."""
         loop = asyncio.get_running_loop()
         queued = [(entry, loop.create_future()) for entry in entries]
         self._entries.extend(queued)
         self._awake.set()
         if queued and not self._failing:
-            await asyncio.wait([appended for _, appended in queued], timeout=self._limits.journal_patience)
+            await asyncio.wait([appended for _, appended in queued], timeout=self._limits.audit_patience)
 
     async def _drain(self) -> bool:
         while self._entries:
@@ -169,14 +169,14 @@ class Outbox:
 
     def _try_to_append(self, entry: OutboxEntry) -> AuditError | None:
         try:
-            self._journal.append(record_of(entry), patience=self._limits.journal_patience)
+            self._journal.append(record_of(entry), patience=self._limits.audit_patience)
         except AuditError as exc:
             return exc
         return None
 
     def _fail(self, exc: AuditError) -> None:
         if not self._failing:
-            self._complain(
+            self._warn(
                 f"cannot write decisions to the audit log: {exc.message}; they stay in the database until it can be written"
             )
         self._failing = True

@@ -1,4 +1,4 @@
-"""The use cases: submit, decide, redeem, withdraw, expire. Each stores with its journal row, journals, then notifies."""
+"""The use cases: submit, decide, redeem, withdraw, expire. Each commits, then records what ended, then announces it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from molecule_approve.wire import LIST_LENGTH, event_frame, flat_frame, key_task
 
 from .refusals import (
     RefusedError,
-    already_used,
+    already_redeemed,
     ended,
     key_conflict,
     key_used,
-    not_here_to_decide,
     too_many_pending,
     unknown_approval,
+    unknown_to_decide,
 )
 from .store import epoch_text
 from .values import Draft, Resolution, outcome_of
@@ -41,13 +41,13 @@ T = TypeVar("T")
 OPEN_STATUSES = frozenset({Status.PENDING, Status.ESCALATED})
 """The statuses of a request that has not ended."""
 
-_IDLE = 60.0
-"""Seconds after which the expiry timer looks at the wall clock again, in case that jumped."""
+_LONGEST_SLEEP = 60.0
+"""Seconds after which the expiry timer reads the wall clock again, in case it was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestPath:
-    """Which request: the workspace's id, and its own."""
+    """The ids of a request and its workspace."""
 
     workspace_id: str
     approval_id: str
@@ -55,7 +55,7 @@ class RequestPath:
 
 @dataclass(frozen=True, slots=True)
 class InboxView:
-    """What an approver sees: who they are, how many wait, the oldest of those, and what ended last.
+    """What an approver sees: the number of pending requests, the oldest of them, and the latest that ended.
 
     Each request comes with its workspace's name.
     """
@@ -71,25 +71,25 @@ class Service:
 
     Args:
         database: the database.
-        hub: who listens.
-        outbox: the audit log.
-        settings: the limits.
-        now: the wall clock in seconds since the epoch, which expiry needs to outlive a restart; one that never goes back.
+        hub: the listeners.
+        outbox: the way to the audit log.
+        limits: the limits.
+        now: the wall clock, in seconds since the epoch; expiry times outlive a restart. It must never go back.
 
     """
 
     def __init__(
-        self, database: DatabaseThreads, hub: Hub, outbox: Outbox, settings: Limits, now: Callable[[], float]
+        self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits, now: Callable[[], float]
     ) -> None:
         self._database = database
         self._hub = hub
         self._outbox = outbox
-        self._settings = settings
+        self._limits = limits
         self._now = now
-        self._sooner = asyncio.Event()
-        self._next: float | None = None
+        self._earlier = asyncio.Event()
+        self._next_expiry: float | None = None
 
-    # --- asking
+    # --- submitting
 
     async def submit(self, visitor: Visitor, workspace_id: str, body: SubmitBody) -> tuple[Approval, bool]:
         """Store the request, or return the one that its idempotency key stands for; and whether it is new.
@@ -101,7 +101,7 @@ class Service:
         draft = self._draft(workspace_id, body)
 
         def job(transaction: Transaction) -> tuple[Approval, bool]:
-            visitor.member(transaction, workspace_id, open_house=True)
+            visitor.member(transaction, workspace_id, allow_anonymous=True)
             return self._store(transaction, draft)
 
         approval, created = await self._write(job)
@@ -111,7 +111,7 @@ class Service:
         return approval, created
 
     def _draft(self, workspace_id: str, body: SubmitBody) -> Draft:
-        seconds = self._settings.expiry if body.expires_in is None else body.expires_in
+        seconds = self._limits.expiry if body.expires_in is None else body.expires_in
         return Draft(
             id=str(uuid.uuid4()),
             workspace_id=workspace_id,
@@ -128,13 +128,13 @@ class Service:
         if draft.keyed:
             found = transaction.keyed(draft.workspace_id, draft.task_id)
             if found is not None:
-                return self._take_up(found, draft), False
-        if transaction.count_open(draft.workspace_id) >= self._settings.pending:
-            raise too_many_pending(self._settings.pending)
+                return self._reuse(found, draft), False
+        if transaction.count_open(draft.workspace_id) >= self._limits.pending:
+            raise too_many_pending(self._limits.pending)
         return transaction.insert(draft), True
 
     @staticmethod
-    def _take_up(found: Approval, draft: Draft) -> Approval:
+    def _reuse(found: Approval, draft: Draft) -> Approval:
         if (found.action, found.reason) != (draft.action, draft.reason):
             raise key_conflict(found)
         if found.status not in OPEN_STATUSES:
@@ -152,10 +152,10 @@ class Service:
         """
 
         def job(transaction: Transaction) -> list[Approval]:
-            visitor.member(transaction, workspace_id, open_house=True)
+            visitor.member(transaction, workspace_id, allow_anonymous=True)
             if task_id is None:
                 return transaction.newest(workspace_id, LIST_LENGTH)
-            return transaction.of_task(workspace_id, task_id, self._settings.pending_list)
+            return transaction.of_task(workspace_id, task_id, self._limits.pending_list)
 
         return await self._read(job, list)
 
@@ -168,8 +168,8 @@ class Service:
         """
 
         def job(transaction: Transaction) -> tuple[list[Approval], int]:
-            visitor.member(transaction, workspace_id, open_house=True)
-            rows = transaction.oldest_open(workspace_id, self._settings.pending_list)
+            visitor.member(transaction, workspace_id, allow_anonymous=True)
+            rows = transaction.oldest_open(workspace_id, self._limits.pending_list)
             return rows, transaction.count_open(workspace_id)
 
         return await self._read(job, lambda found: found[0])
@@ -184,7 +184,7 @@ class Service:
 
         def job(transaction: Transaction) -> list[tuple[Approval, str]]:
             visitor.administrator(transaction)
-            return transaction.pending(self._settings.pending_list)
+            return transaction.pending(self._limits.pending_list)
 
         return await self._read(job, _approvals)
 
@@ -200,8 +200,8 @@ class Service:
             return InboxView(
                 visitor.administrator(transaction),
                 transaction.count_pending(),
-                transaction.oldest_pending(self._settings.desk_pending),
-                transaction.latest_ended(self._settings.desk_decided),
+                transaction.oldest_pending(self._limits.inbox_pending),
+                transaction.latest_ended(self._limits.inbox_ended),
             )
 
         return await self._read(job, lambda view: _approvals(view.pending))
@@ -239,7 +239,7 @@ class Service:
         now = epoch_text(self._now())
         if not any(row.status in OPEN_STATUSES and (row.expires_at or now) <= now for row in approvals(found)):
             return found
-        # The timer is late (the machine slept, or is busy): nobody may see an expired request as pending.
+        # The timer is late (the machine slept, or is busy): an expired request must not be shown as pending.
         await self.expire()
         return await self._database.read(job)
 
@@ -256,7 +256,7 @@ class Service:
         def job(transaction: Transaction) -> Approval | RefusedError:
             name = visitor.approver(transaction, path.workspace_id).name
             resolution = Resolution(decision.status, name, utc_now(), True, decision.claimed_by, decision.comment)
-            return _end(transaction, path, resolution, not_here_to_decide())
+            return _end(transaction, path, resolution, unknown_to_decide())
 
         return await self._write(job)
 
@@ -284,12 +284,12 @@ class Service:
 
         def job(transaction: Transaction) -> Approval | RefusedError:
             visitor.requester(transaction, path.workspace_id)
-            transaction.use(path.workspace_id, path.approval_id, invocation, utc_now())
+            transaction.redeem(path.workspace_id, path.approval_id, invocation, utc_now())
             found = transaction.one(path.workspace_id, path.approval_id)
             if found is None:
                 return unknown_approval()
-            if found.used_by not in {None, invocation}:
-                return already_used(found.approval, found.used_at or "")
+            if found.redeemed_by not in {None, invocation}:
+                return already_redeemed(found.approval, found.redeemed_at or "")
             return found.approval
 
         return await self._write(job)
@@ -334,28 +334,28 @@ class Service:
     # --- the timer
 
     async def run_timer(self) -> None:
-        """Expire what is due when it is due, for ever; ends by being cancelled."""
+        """Expire each request when it is due. Runs until it is cancelled."""
         while True:
-            self._sooner.clear()
+            self._earlier.clear()
             try:
-                self._next = await self._database.read(lambda transaction: transaction.next_expiry())
-                if self._next is not None and self._next <= self._now():
+                self._next_expiry = await self._database.read(lambda transaction: transaction.next_expiry())
+                if self._next_expiry is not None and self._next_expiry <= self._now():
                     await self.expire()
                     continue
             except RefusedError:
-                self._next = self._now() + 1  # the database is away
-            await self._nap()
+                self._next_expiry = self._now() + 1  # the database cannot answer now
+            await self._sleep()
 
-    async def _nap(self) -> None:
-        left = None if self._next is None else max(0.0, min(self._next - self._now(), _IDLE))
+    async def _sleep(self) -> None:
+        left = None if self._next_expiry is None else max(0.0, min(self._next_expiry - self._now(), _LONGEST_SLEEP))
         try:
-            await asyncio.wait_for(self._sooner.wait(), left)
+            await asyncio.wait_for(self._earlier.wait(), left)
         except TimeoutError:
             return
 
     def _watch(self, expires: float) -> None:
-        if self._next is None or expires < self._next:
-            self._sooner.set()
+        if self._next_expiry is None or expires < self._next_expiry:
+            self._earlier.set()
 
 
 def _approvals(rows: list[tuple[Approval, str]]) -> list[Approval]:

@@ -104,7 +104,7 @@ def test_what_the_log_holds_is_noted_in_the_database(desk: Desk) -> None:
 def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk: OpenDesk) -> None:
     """The decision is told all the same, the next one at once, one complaint says so, and the log gets all in order."""
     said: list[str] = []
-    desk = open_desk(journal_patience=0.05, journal_retry=0.01, complain=said.append)
+    desk = open_desk(audit_patience=0.05, audit_retry_delay=0.01, warn=said.append)
     first, second = desk.ask(), desk.ask()
     with _log_held(desk.server.places), desk.listening() as stream:
         assert desk.decide(first).status_code == 200
@@ -176,7 +176,7 @@ def test_a_crash_between_the_log_and_the_note_of_it_doubles_nothing(server_place
 
 def test_a_note_that_the_database_refuses_is_made_later(open_desk: OpenDesk) -> None:
     """A lock at the wrong moment changes nothing but the time."""
-    desk = open_desk(database_patience=0.02, journal_mark=0.01, journal_retry=0.01, journal_patience=0.05)
+    desk = open_desk(database_patience=0.02, audit_mark_delay=0.01, audit_retry_delay=0.01, audit_patience=0.05)
     approval_id = desk.ask()
     with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder:
         with _log_held(desk.server.places):
@@ -201,7 +201,7 @@ def test_a_log_that_cannot_be_read_at_the_start_is_told_and_written_to_later(ser
     server_places.server_log.rename(aside)
     server_places.server_log.mkdir()
     said: list[str] = []
-    with Running(ServePlan(server_places, complain=said.append)):
+    with Running(ServePlan(server_places, warn=said.append)):
         assert len(said) == 1
         assert "1 decisions from before this start are not written to it" in said[0]
     server_places.server_log.rmdir()

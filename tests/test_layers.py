@@ -21,8 +21,8 @@ FUNCTION_LINES = 80
 
 # A pattern names modules below the package: `wire`, `client.wait`, `server.*`. `__init__` is the package itself, `client`
 # stands for client/__init__.py. To add a module, put it where its rule is; where a folder has one rule, nothing is to do.
-GROUND = ("errors", "model", "clock", "safe_text", "paths")
-PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire")
+GROUND = ("errors", "model", "clock", "safe_text", "paths", "limits")
+PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire", "limits")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Rule:
 
 # The first rule that names a module holds.
 RULES = (
-    Rule(("errors", "clock", "safe_text"), ()),
+    Rule(("errors", "clock", "safe_text", "limits"), ()),
     Rule(("model", "paths"), ("errors",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
@@ -54,7 +54,7 @@ RULES = (
     Rule(("client.unix",), (*PURE, "paths", "client.*")),
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
-    Rule(("server.starting", "server.credentials", "server.holding"), (*PURE, "paths", "audit.*", "server.*")),
+    Rule(("server.starting", "server.credentials", "server.state_folder"), (*PURE, "paths", "audit.*", "server.*")),
     Rule(("server.*",), (*PURE, "audit.*", "server.*")),
     Rule(
         ("gate.*",),
@@ -71,10 +71,10 @@ RULES = (
 # Who may import a library; one that does not stand here is nobody's.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "httpx": ("client.http",),
-    "h11": ("client.http", "server.lines"),
+    "h11": ("client.http", "server.connections"),
     "websockets": ("client.stream",),
     "sqlalchemy": ("server.schema", "server.store"),
-    "uvicorn": ("server.run", "server.lines"),
+    "uvicorn": ("server.run", "server.connections"),
     "starlette": ("server.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),

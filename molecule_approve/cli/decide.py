@@ -13,6 +13,7 @@ import typer
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, CredentialError, UsageError
 from molecule_approve.lifecycle import Ruling, rule
+from molecule_approve.limits import COMMENT_LIMIT
 from molecule_approve.model import Approval, Question, Secret, Status
 from molecule_approve.safe_text import visible
 
@@ -96,7 +97,7 @@ def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, 
     from molecule_approve.gate.compose import check_text  # noqa: PLC0415
 
     if comment is not None:
-        check_text(comment, "comment", 4_096)
+        check_text(comment, "comment", COMMENT_LIMIT)
     if not yes and not output.at_terminal():
         raise UsageError("there is no terminal to ask at", hint="read the request with `status`, then decide with --yes")
     settings = options.settings(flags)

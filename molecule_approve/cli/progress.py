@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from molecule_approve.client.wait import StreamState
 from molecule_approve.clock import Clock, boottime
 from molecule_approve.gate.gate import Observer
+from molecule_approve.limits import PLATFORM_EXPIRY
 from molecule_approve.safe_text import visible
 
 from . import output
@@ -29,9 +30,6 @@ PLAIN_EVERY = 30.0
 
 FRAMES = 2.0
 """Frames a second on a terminal: an hour's wait must cost almost nothing."""
-
-PLATFORM_EXPIRY = 600.0
-"""Seconds after which the platform is known to expire what nobody has decided."""
 
 CLOSING = 1.0
 """Seconds within which a terminal has to take the last frame."""

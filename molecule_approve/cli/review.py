@@ -16,6 +16,7 @@ import typer
 
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, EndedError, Interrupted, UnavailableError, UsageError
+from molecule_approve.limits import COMMENT_LIMIT
 from molecule_approve.model import Question, Status
 from molecule_approve.safe_text import visible
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from molecule_approve.settings.resolve import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-COMMENT = 4_096
-"""Characters that a comment may have."""
 
 _WORDS = {word[:length]: word for word in ("approve", "deny", "skip", "quit") for length in (1, len(word))}
 _STATUS = {"approve": Status.APPROVED, "deny": Status.DENIED}
@@ -206,7 +204,7 @@ class _Sitting:
 
         while (line := ask(f"{word}; a comment (Enter for none, Ctrl-D to decide nothing): ")) is not None:
             try:
-                return check_text(line, "comment", COMMENT)
+                return check_text(line, "comment", COMMENT_LIMIT)
             except UsageError as exc:
                 output.complain(exc)
         return None

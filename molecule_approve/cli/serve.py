@@ -64,7 +64,7 @@ def serve(
 
     places = locate(os.environ)
     with SignInPage(places.sign_in_page, _complain) as page:
-        plan = run.ServePlan(places, host, port, anonymous, complain=_complain, signed_in=page.used)
+        plan = run.ServePlan(places, host, port, anonymous, warn=_complain, on_sign_in=page.used)
         run.serve(plan, lambda server: _welcome(server, page if browser else None))
     return Exit.OK
 

@@ -11,20 +11,9 @@ from typing import NamedTuple
 
 from molecule_approve.audit.record import mask
 from molecule_approve.errors import UsageError
+from molecule_approve.limits import ACTION_LIMIT, CONTEXT_LIMIT, EXPIRY_LIMIT, REASON_LIMIT
 from molecule_approve.model import ApprovalRequest, JsonValue, Secret
 from molecule_approve.wire import key_task_id
-
-ACTION_LIMIT = 4_096
-"""Characters that an action may have."""
-
-REASON_LIMIT = 16_384
-"""Characters that a reason may have."""
-
-CONTEXT_LIMIT = 64 * 1024
-"""Bytes that the context may have, as JSON."""
-
-EXPIRY_LIMIT = 30 * 86_400.0
-"""Seconds that a question may stand: what the embedded server takes."""
 
 _RESERVED = frozenset({"user", "host", "folder", "ci", "audit_head"})
 

@@ -67,7 +67,7 @@ def test_a_second_one_says_who_runs_already(home: Path) -> None:
             check=False,
         )
     assert (again.returncode, again.stdout) == (125, "")
-    assert f"a server runs here already: process {process.pid} at {url}" in again.stderr
+    assert f"a server is already running: process {process.pid} at {url}" in again.stderr
 
 
 def test_the_leave_for_callers_without_a_token_is_said_at_every_start(home: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_hangup_ends_it_cleanly_with_a_sentence(home: Path) -> None:
         process.send_signal(signal.SIGHUP)
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    assert "the terminal was closed (SIGHUP): the server stops" in err
+    assert "the terminal was closed (SIGHUP), so the server stops" in err
     assert not locate(environment(home)).socket.exists()
 
 
@@ -169,7 +169,7 @@ def test_of_many_that_start_at_once_one_serves(home: Path) -> None:
     left.send_signal(signal.SIGTERM)
     ends = [(process.communicate(timeout=PATIENCE)[1], process.returncode) for process in started]
     assert sorted(code for _, code in ends) == [0, 125, 125, 125]
-    assert all("a server runs here already" in err for err, code in ends if code == 125)
+    assert all("a server is already running" in err for err, code in ends if code == 125)
 
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--port", "65536"], ["--port", "x"], ["--what"]])
@@ -439,4 +439,4 @@ def test_a_journal_that_fails_is_told_while_it_serves(home: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    assert "decisions cannot be journaled just now" in err
+    assert "cannot write decisions to the audit log" in err

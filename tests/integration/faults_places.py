@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from molecule_approve.paths import Places, RequesterCredential
-from molecule_approve.server.holding import put_requester
+from molecule_approve.server.state_folder import write_requester
 from tests.integration.fault import Fault, both, names, within
 from tests.integration.program import PROGRAM, until
 from tests.integration.served import Served
@@ -58,7 +58,7 @@ def _in_a_folder(mode: int, owner: int) -> Callable[[World], None]:
         places = Places(world.folder / "state" / "molecule-approve", world.folder / "run" / "molecule-approve")
         for folder in places:
             folder.mkdir(mode=0o700)
-        put_requester(places, RequesterCredential(world.env["WORKSPACE_ID"], world.env["MOLECULE_TOKEN"]))
+        write_requester(places, RequesterCredential(world.env["WORKSPACE_ID"], world.env["MOLECULE_TOKEN"]))
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(places.socket))
         listener.listen()

@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 from molecule_approve.safe_text import is_hidden
 
 if TYPE_CHECKING:
-    from tests.desk.conftest import NewSeat
-    from tests.desk.seat import Seat
+    from tests.inbox.conftest import NewSeat
+    from tests.inbox.seat import Seat
     from tests.server.desk import Desk
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"

@@ -12,14 +12,14 @@ from molecule_approve.server import credentials
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running
 from molecule_approve.server.starting import ServePlan
-from tests.desk.seat import ARMING, Seat, link_for
+from tests.inbox.seat import ARMING, Seat, link_for
 from tests.integration.proxy import Proxy
 from tests.server.desk import Desk, desk_of, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.desk.conftest import NewSeat
+    from tests.inbox.conftest import NewSeat
 
 ENDED = "Your session has ended"
 
@@ -180,7 +180,9 @@ def test_a_lost_connection_comes_back(home: Path, new_seat: NewSeat) -> None:
     """While it is gone it is seen, and nothing can be decided; then what happened meanwhile is there."""
     places = Places(home / "far", home / "off")
     with (
-        Running(ServePlan(places, "127.0.0.2", settings=replace(Limits(), rate=1_000_000, strangers=1_000_000))) as server,
+        Running(
+            ServePlan(places, "127.0.0.2", limits=replace(Limits(), rate=1_000_000, unauthenticated_rate=1_000_000))
+        ) as server,
         desk_of(server) as desk,
     ):
         port = int(server.url.rpartition(":")[2])

@@ -9,12 +9,12 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.callers import ended
-from tests.desk.seat import ARMING, asking
+from tests.inbox.seat import ARMING, asking
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
-    from tests.desk.seat import Seat
+    from tests.inbox.seat import Seat
 
 
 @pytest.fixture

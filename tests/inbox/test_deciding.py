@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.callers import ended
-from tests.desk.seat import ARMING, asking
+from tests.inbox.seat import ARMING, asking
 
 if TYPE_CHECKING:
-    from tests.desk.conftest import NewSeat
-    from tests.desk.seat import Seat
+    from tests.inbox.conftest import NewSeat
+    from tests.inbox.seat import Seat
     from tests.server.desk import Desk
 
 

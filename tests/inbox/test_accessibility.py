@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.desk.seat import Seat, link_for
+from tests.inbox.seat import Seat, link_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.desk.conftest import NewSeat
+    from tests.inbox.conftest import NewSeat
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]

@@ -175,7 +175,10 @@ class Decision:
 
 
 class Outcome(StrEnum):
-    """What a request came to; the exit code follows from it alone."""
+    """How a request stands, or how one attempt at it ended; the exit code follows from it alone.
+
+    ``lifecycle.outcome_of`` reads it from a row; each foreign vocabulary (exit codes, the audit log) has one table from it.
+    """
 
     APPROVED = "approved"
     DENIED = "denied"

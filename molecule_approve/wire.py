@@ -22,9 +22,6 @@ WAITING_HEADER = "X-Molecule-Waiting"
 LIST_LENGTH = 50
 """How many of a workspace's newest requests the platform lists."""
 
-PLATFORM_EXPIRY = 600.0
-"""Seconds after which the platform denies an open request by ``auto-expired``, once ``/approvals/pending`` is read."""
-
 SERVER_FIELD = ("server", "molecule-approve")
 """How the embedded server says in each object of an answer what it is; the platform has no such field."""
 

@@ -22,8 +22,8 @@ from molecule_approve.errors import (
     UnavailableError,
     UsedError,
 )
-from molecule_approve.lifecycle import Ruling, answers, rule
-from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Question, Status
+from molecule_approve.lifecycle import answers, outcome_of
+from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Outcome, Question, Status
 
 from .dial import Grip
 from .http import Answer, Http, retry_after
@@ -246,7 +246,7 @@ class RestPlatform:
             return self._answer_for(question, deadline, question.invocation)
         seen = self._answer_for(question, deadline, None)
         row = None if seen is None else seen.approval
-        if question.invocation is None or row is None or rule(row) is not Ruling.APPROVED:
+        if question.invocation is None or row is None or outcome_of(row) is not Outcome.APPROVED:
             return seen
         return self._answer_for(question, deadline, question.invocation)
 
@@ -377,15 +377,16 @@ def _oldest(rows: list[Approval]) -> Approval | None:
 
 
 def _sight(rows: list[Approval], question: Question) -> Sighting:
-    """What a list shows of a question: a denial of any of its rows denies, then a yes to one counts; else the oldest."""
+    """What a list shows of a question: a denial of any row, else an approval of any, else the oldest row."""
     ours = [row for row in rows if answers(row, question)]
-    decided = [[row for row in ours if rule(row) is ruling] for ruling in (Ruling.DENIED, Ruling.APPROVED)]
+    decided = [[row for row in ours if outcome_of(row) is outcome] for outcome in (Outcome.DENIED, Outcome.APPROVED)]
     chosen = next(filter(None, map(_oldest, (*decided, ours))), None)
+    # By id: a list that shows one row twice shows no second question.
+    others = [row for row in ours if chosen is not None and row.id != chosen.id]
     last = _oldest(rows)
     return Sighting(
         approval=chosen,
-        # By id: a list that shows one row twice shows no second question.
-        extras=tuple(row for row in ours if chosen is not None and row.id != chosen.id and rule(row) is Ruling.OPEN),
+        extras=tuple(row for row in others if outcome_of(row) is Outcome.PENDING),
         crowded=len(rows) >= wire.LIST_LENGTH,
         oldest=None if last is None else last.created_at,
         strange=any(row.id == question.approval_id and not answers(row, question) for row in rows),

@@ -13,8 +13,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import ApprovalError, ProtocolError, UnavailableError, UnknownApprovalError, UsedError
-from molecule_approve.lifecycle import Ruling, rule
-from molecule_approve.model import Approval, Decision, Evidence, Question, Status
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.model import Approval, Decision, Evidence, Outcome, Question, Status
 from molecule_approve.wire import instant
 
 from .retry import Random, WaitPolicy, backoff, wait_window
@@ -271,11 +271,11 @@ class Wait:
         for extra in sighting.extras:
             self._take_back(extra)
         self.listed = self.listed and not self._doubled
-        match rule(row):
-            case Ruling.OPEN:
+        match outcome_of(row):
+            case Outcome.PENDING:
                 self._look_for_doubles()
                 return None
-            case Ruling.UNCLEAR:
+            case Outcome.FAILED:
                 self._observer.trouble(
                     ProtocolError("the platform shows a status that is no decision; waiting for a clear one")
                 )
@@ -353,7 +353,7 @@ class Wait:
             decided_at=event.timestamp,
             created_at=self.question.created_at,
         )
-        return Decision(row, Evidence.EVENT) if rule(row) is not Ruling.UNCLEAR else None
+        return Decision(row, Evidence.EVENT) if outcome_of(row) is not Outcome.FAILED else None
 
     def _undisputed_claim(self) -> Event | None:
         claims = list(self._claims.values())

@@ -15,7 +15,7 @@ from molecule_approve.client.submit import Stop, Submission
 from molecule_approve.client.wait import Wait
 from molecule_approve.clock import Clock, Deadline, boottime, fraction, utc_now
 from molecule_approve.errors import ApprovalError, Interrupted, NotPermittedError, PlatformError, ours
-from molecule_approve.lifecycle import Ruling, rule
+from molecule_approve.lifecycle import outcome_of
 from molecule_approve.model import Approval, ApprovalRequest, Decision, JsonValue, Outcome, Question, Verdict
 
 from .attempt import Attempt, Terms, shown
@@ -198,17 +198,17 @@ class _Run:
     def _conclude(self, decision: Decision) -> Verdict:
         """A decision stands: record it, then say it."""
         row, waited, link = decision.approval, self._me.waited(), self._me.link.value
-        match rule(row):
-            case Ruling.APPROVED:
+        match outcome_of(row):
+            case Outcome.APPROVED:
                 self._demand_proof(row)
                 self._trail.granted(decision, waited, link)
                 return self._me.decided(Outcome.APPROVED, decision, recorded=self._trail.recorded)
-            case Ruling.DENIED:
+            case Outcome.DENIED:
                 self._trail.denied(decision, waited, link)
                 return self._me.decided(Outcome.DENIED, decision, recorded=self._trail.recorded)
-            case Ruling.EXPIRED if self._me.outlived(row):
+            case Outcome.EXPIRED if self._me.outlived(row):
                 return self._ending.timed_out(ended=True)
-            case Ruling.EXPIRED:
+            case Outcome.EXPIRED:
                 self._trail.timeout(row.id, waited, "expired", withdrawn=False)
                 return self._me.verdict(Outcome.EXPIRED, recorded=self._trail.recorded)
             case _:

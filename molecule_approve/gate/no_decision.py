@@ -20,7 +20,7 @@ from molecule_approve.errors import (
     UnknownApprovalError,
     UsedError,
 )
-from molecule_approve.lifecycle import Ruling, rule
+from molecule_approve.lifecycle import outcome_of
 from molecule_approve.model import Decision, Failure, Outcome, Question, Verdict
 
 from .withdrawal import EFFORT, LOOKS, TakeBack, TakenBack, persist
@@ -81,7 +81,7 @@ class NoDecision:
                 raise _outcome_unknown(question, taken.unknown)
         else:
             row = self._last_look(question)
-        return None if row is None or rule(row) is Ruling.OPEN else Decision(row)
+        return None if row is None or outcome_of(row) is Outcome.PENDING else Decision(row)
 
     def _last_look(self, question: Question) -> Approval | None:
         effort = Deadline.after(EFFORT)
@@ -98,7 +98,7 @@ class NoDecision:
         except ApprovalError as exc:
             self._observer.trouble(exc)
             raise _outcome_unknown(question, exc) from exc
-        if row is None or rule(row) is Ruling.UNCLEAR:
+        if row is None or outcome_of(row) is Outcome.FAILED:
             raise _outcome_unknown(question, UnavailableError("the platform does not show it"))
         return None if late else row
 

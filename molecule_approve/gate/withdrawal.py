@@ -11,8 +11,8 @@ from molecule_approve.client.retry import backoff
 from molecule_approve.client.wait import OVERSLEPT
 from molecule_approve.clock import Deadline, fraction
 from molecule_approve.errors import ApprovalError, CredentialError, ProtocolError, RejectedError, UnavailableError, ours
-from molecule_approve.lifecycle import Ruling, rule
-from molecule_approve.model import Approval, ApprovalRequest, Question
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.model import Approval, ApprovalRequest, Outcome, Question
 
 if TYPE_CHECKING:
     from molecule_approve.client.platform import Platform
@@ -32,7 +32,7 @@ _LAST = 0.25
 _BROKEN_WAYS = (ProtocolError, RejectedError, CredentialError)
 """What a withdrawal is said again after: no platform refuses one, so something in between does, and may do so once."""
 
-_DECISIONS = frozenset({Ruling.APPROVED, Ruling.DENIED, Ruling.EXPIRED})
+_DECISIONS = frozenset({Outcome.APPROVED, Outcome.DENIED, Outcome.EXPIRED})
 _T = TypeVar("_T")
 
 
@@ -164,10 +164,10 @@ class TakeBack:
         row = shown.approval
         if row is None or any(extra.id == question.approval_id for extra in shown.extras):
             return None
-        ruling = rule(row)
-        if ruling is Ruling.WITHDRAWN:
+        outcome = outcome_of(row)
+        if outcome is Outcome.WITHDRAWN:
             return TakenBack(question, ended=True)
-        return TakenBack(question, stood=None if late else row) if ruling in _DECISIONS else None
+        return TakenBack(question, stood=None if late else row) if outcome in _DECISIONS else None
 
     def _look(self, taken: TakenBack, effort: Deadline, *, once: bool = False) -> TakenBack:
         """Look for rows with our task id that are not the known one, and take them back.
@@ -215,4 +215,4 @@ class TakeBack:
 
 
 def _is_ended(row: Approval) -> bool:
-    return rule(row) is not Ruling.OPEN
+    return outcome_of(row) is not Outcome.PENDING

@@ -146,7 +146,7 @@ class Question:
         task_id: our id in the request; None where it is not known.
         own: the id comes from the answer to our own POST.
         created_at: when the platform created it, as far as it was seen.
-        invocation: the UUID under which an approval is used up when it is read; None to use nothing up.
+        attempt_id: the UUID under which an approval is redeemed when it is read; None to redeem nothing.
 
     """
 
@@ -156,7 +156,7 @@ class Question:
     task_id: str | None = None
     own: bool = False
     created_at: str | None = None
-    invocation: str | None = None
+    attempt_id: str | None = None
 
 
 class Evidence(StrEnum):

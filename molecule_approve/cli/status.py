@@ -262,7 +262,7 @@ def _take_back(platform: RestPlatform, question: Question) -> bool:
         EndedError: it had ended otherwise.
 
     """
-    if platform.withdraw(question, Deadline.after(READ)).taken_back:
+    if platform.withdraw(question, Deadline.after(READ)).withdrawn:
         return True
     row = read_one(platform, question.workspace_id, question.approval_id)
     if outcome_of(row) is not Outcome.WITHDRAWN:

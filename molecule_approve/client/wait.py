@@ -79,7 +79,7 @@ class Wait:
         stream: bool,
         random: Random,
         policy: WaitPolicy,
-        take_doubles_back: Callable[[Question], None],
+        withdraw_duplicates: Callable[[Question], None],
     ) -> None:
         self.question = question
         self.link = StreamState.CONNECTING if stream else StreamState.POLLING
@@ -101,7 +101,7 @@ class Wait:
         self._accepted = question.own or question.created_at is not None
         self._claims: dict[tuple[Status, str | None], Event] = {}
         self._believable = question.own
-        self._take_doubles_back = take_doubles_back
+        self._withdraw_duplicates = withdraw_duplicates
         self._looked = False
         self._doubled = False  # a further row of the question may still stand: no event of it is ours
 
@@ -268,7 +268,7 @@ class Wait:
         self._saw_creation(row.created_at)
         self._follow(row)
         self._doubled = False
-        for extra in sighting.extras:
+        for extra in sighting.duplicates:
             self._take_back(extra)
         self.listed = self.listed and not self._doubled
         match outcome_of(row):
@@ -304,7 +304,7 @@ class Wait:
         """Once, where reads do not list them: a person who sees the question twice may decide the other one."""
         if not self.listed and not self._looked:
             self._looked = True
-            self._take_doubles_back(self.question)
+            self._withdraw_duplicates(self.question)
 
     def _take_back(self, extra: Approval) -> None:
         """One question: the same one asked twice, because an answer was lost, is taken back."""
@@ -312,7 +312,7 @@ class Wait:
         try:
             with self._stop.open():
                 double = replace(self.question, approval_id=extra.id)
-                taken_back = self._platform.withdraw(double, self._deadline.capped(2.0)).taken_back
+                taken_back = self._platform.withdraw(double, self._deadline.capped(2.0)).withdrawn
         except ApprovalError as exc:
             self._observer.trouble(exc)
         self._doubled = self._doubled or not taken_back
@@ -336,12 +336,12 @@ class Wait:
         self._believable = False
         with self._stop.open():
             withdrawal = self._platform.withdraw(self.question, self._deadline.capped(self._policy.read))
-        if withdrawal.taken_back:
+        if withdrawal.withdrawn:
             raise ProtocolError(
                 "the platform announced a decision that it did not hold; the request was taken back",
                 hint="somebody may be sending events in the platform's name",
             )
-        if not withdrawal.settled:
+        if not withdrawal.ended_before:
             return None
         row = Approval(
             id=self.question.approval_id,

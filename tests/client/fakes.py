@@ -255,7 +255,7 @@ class Contract:
         self.finds: Scripted = [None]  # a row, several, or none
         self.shows: Scripted = [Sighting(row())]
         self.streams: Scripted = [ApprovalError("there is no stream")]
-        self.withdrawals: Scripted = [Withdrawal(taken_back=True, settled=False)]
+        self.withdrawals: Scripted = [Withdrawal(withdrawn=True, ended_before=False)]
         self.verifies: Scripted = [False]
         self.opened: list[Stream] = []
         self.kind = Stream

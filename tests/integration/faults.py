@@ -66,7 +66,7 @@ EXAMPLES = {
         "slow bytes",
         "endless",
         "compressed bombs",
-        "not JSON",
+        "not valid JSON",
         "wrong shape",
         "deep",
         "doubled keys",

@@ -66,7 +66,7 @@ EXAMPLES = {
         "slow bytes",
         "endless",
         "compressed bombs",
-        "not valid JSON",
+        "not JSON",
         "wrong shape",
         "deep",
         "doubled keys",

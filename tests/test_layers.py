@@ -48,9 +48,9 @@ RULES = (
     Rule(("audit.files",), ("errors", "model", "clock", "paths", "audit.*")),
     Rule(("audit.*",), ("errors", "model", "clock", "safe_text", "strict_json", "audit.*")),
     # `submit` for the interface of what can stop us; the wait knows the contract, never who implements it.
-    Rule(("client.wait",), (*PURE, "client.platform", "client.retry", "client.submit")),
+    Rule(("client.wait",), (*PURE, "client.platform", "client.reconnect", "client.retry", "client.submit")),
     Rule(("client.platform", "client.retry"), PURE),
-    Rule(("client.submit",), (*PURE, "client.platform", "client.retry")),
+    Rule(("client.submit", "client.reconnect"), (*PURE, "client.platform", "client.retry")),
     # Whose the folder of the socket is, is looked at by the same code that the server uses.
     Rule(("client.unix",), (*PURE, "paths", "client.*")),
     Rule(("client.*",), (*PURE, "client.*")),
@@ -63,7 +63,7 @@ RULES = (
     ),
     # Puts a gate together from settings: the one place outside cli/ that knows which platform and which journal.
     Rule(("wiring",), (*PURE, "paths", "policy.*", "settings.*", "gate.*", "client.*", "audit.*")),
-    Rule(("api",), (*PURE, "paths", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.wait")),
+    Rule(("api",), (*PURE, "paths", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect")),
     Rule(("__init__",), ("api", "errors", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),

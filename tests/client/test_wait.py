@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 
 from molecule_approve.client.platform import Sighting, Withdrawal
+from molecule_approve.client.reconnect import StreamState
 from molecule_approve.client.retry import WaitPolicy
-from molecule_approve.client.wait import StreamState, Wait
+from molecule_approve.client.wait import Wait
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import (
     ApprovalError,

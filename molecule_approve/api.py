@@ -23,7 +23,7 @@ from .settings.resolve import Flags, parse_duration, resolve
 if TYPE_CHECKING:
     from .audit.chain import Head
     from .client.platform import Platform
-    from .client.wait import StreamState
+    from .client.reconnect import StreamState
     from .model import Question
 
 

@@ -146,7 +146,7 @@ class Question:
         task_id: our id in the request; None where it is not known.
         own: the id comes from the answer to our own POST.
         created_at: when the platform created it, as far as it was seen.
-        invocation: the UUID under which an approval is used up when it is read; None to use nothing up.
+        attempt_id: the UUID under which an approval is redeemed when it is read; None to redeem nothing.
 
     """
 
@@ -156,7 +156,7 @@ class Question:
     task_id: str | None = None
     own: bool = False
     created_at: str | None = None
-    invocation: str | None = None
+    attempt_id: str | None = None
 
 
 class Evidence(StrEnum):
@@ -175,7 +175,10 @@ class Decision:
 
 
 class Outcome(StrEnum):
-    """What a request came to; the exit code follows from it alone."""
+    """How a request stands, or how one attempt at it ended; the exit code follows from it alone.
+
+    ``lifecycle.outcome_of`` reads it from a row; each foreign vocabulary (exit codes, the audit log) has one table from it.
+    """
 
     APPROVED = "approved"
     DENIED = "denied"

@@ -11,10 +11,12 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
+from . import strict_json
 from .errors import ProtocolError
 from .model import Approval, ApprovalRequest, JsonValue, Status
+from .strict_json import StrictJsonError
 
 WAITING_HEADER = "X-Molecule-Waiting"
 """Says in the embedded server's list of what waits how many there are; on the platform's list it never stands."""
@@ -67,47 +69,30 @@ def _nonsense(sentence: str) -> ProtocolError:
     return ProtocolError(sentence, hint="what answers there may not be the platform")
 
 
-def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _nonsense("the answer names one key twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:  # noqa: ANN401 - it never returns
-    raise _nonsense(f"the answer holds {name}, which is no JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise _nonsense("the answer holds a number that is too large")
-    return value
-
-
 def loads(data: bytes | str) -> JsonValue:
-    """Strict JSON: no doubled keys, no NaN, no number too large for a float, no more than 64 levels, UTF-8.
+    """Strict JSON (``strict_json``), with no number too large for a float and at most 64 levels.
 
     Raises:
         ProtocolError: anything else; the message says what came instead.
 
     """
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
-        value = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as exc:
+        value = strict_json.loads(data)
+    except StrictJsonError as exc:
         start = data[:60] if isinstance(data, str) else data[:60].decode("utf-8", "replace")
-        raise _nonsense(f"the answer is not JSON; it begins with {start!r}") from exc
-    _check_depth(value, _DEPTH)
-    return cast("JsonValue", value)
+        raise _nonsense(f"the answer is not valid JSON: {exc}; it begins with {start!r}") from exc
+    _check_bounds(value, _DEPTH)
+    return value
 
 
-def _check_depth(value: object, left: int) -> None:
-    if left == 0:
+def _check_bounds(value: JsonValue, levels: int) -> None:
+    if levels == 0:
         raise _nonsense("the answer is nested too deeply")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _nonsense("the answer holds a number that is too large")
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for item in items:
-        _check_depth(item, left - 1)
+        _check_bounds(item, levels - 1)
 
 
 def _object(value: JsonValue, what: str) -> dict[str, JsonValue]:

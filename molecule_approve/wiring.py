@@ -87,8 +87,8 @@ def gate(settings: Settings, stop: Stop, observer: Observer) -> Assembled:
     from .gate.gate import Gate  # noqa: PLC0415
 
     log = journal(settings)
-    invocation = str(uuid.uuid4())
-    made = Gate(asked, log, stop, observer, invocation=invocation, audit_optional=settings.audit_optional.value)
+    optional = settings.audit_optional.value
+    made = Gate(asked, log, stop, observer, attempt_id=str(uuid.uuid4()), audit_optional=optional)
     return Assembled(made, asked, log, settings)
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import AuditError
+from molecule_approve.model import Outcome
 from molecule_approve.safe_text import visible_json
 
 from . import seal
@@ -81,6 +82,15 @@ ENDINGS = frozenset(
     }
 )
 """Exactly one of these, with ``approval / approve``, ends what ``initiated`` or ``resumed`` began."""
+
+OF_OUTCOME = {
+    Outcome.APPROVED: RecordOutcome.GRANTED,
+    Outcome.DENIED: RecordOutcome.DENIED,
+    Outcome.TIMEOUT: RecordOutcome.TIMEOUT,
+    Outcome.EXPIRED: RecordOutcome.TIMEOUT,
+    Outcome.WITHDRAWN: RecordOutcome.WITHDRAWN,
+}
+"""How a request ended, in the words of the audit log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,8 @@ def _shown(places: Places) -> list[tuple[str, bool]]:
     It is asked on its socket. Its database would have to be opened, and even reading makes files beside it.
     """
     from molecule_approve.clock import Deadline  # noqa: PLC0415
-    from molecule_approve.lifecycle import Ruling, rule  # noqa: PLC0415
+    from molecule_approve.lifecycle import outcome_of  # noqa: PLC0415
+    from molecule_approve.model import Outcome  # noqa: PLC0415
     from molecule_approve.paths import find_socket, read_requester  # noqa: PLC0415
     from molecule_approve.wire import read_list  # noqa: PLC0415
 
@@ -90,7 +91,7 @@ def _shown(places: Places) -> list[tuple[str, bool]]:
     if requester is None:
         return []
     body = _exchange(str(find_socket(places)), requester, Deadline.after(PATIENCE))
-    return [(row.id, rule(row) is Ruling.OPEN) for row in read_list(body, requester.workspace_id)]
+    return [(row.id, outcome_of(row) is Outcome.PENDING) for row in read_list(body, requester.workspace_id)]
 
 
 def _exchange(path: str, requester: RequesterCredential, deadline: Deadline) -> bytes:

@@ -12,9 +12,9 @@ import typer
 
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, CredentialError, UsageError
-from molecule_approve.lifecycle import Ruling, rule
+from molecule_approve.lifecycle import outcome_of
 from molecule_approve.limits import COMMENT_LIMIT
-from molecule_approve.model import Approval, Question, Secret, Status
+from molecule_approve.model import Approval, Outcome, Question, Secret, Status
 from molecule_approve.safe_text import visible
 
 from . import options, output
@@ -118,7 +118,7 @@ def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | 
     """
     approval_id = find_id(platform, approval, Deadline.after(READ))
     row = read_one(platform, workspace_id, approval_id)
-    is_open = rule(row) is Ruling.OPEN
+    is_open = outcome_of(row) is Outcome.PENDING
     if word is None or not is_open:
         _show(row)
     if not is_open:

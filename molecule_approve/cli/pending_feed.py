@@ -8,15 +8,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from molecule_approve.client.retry import backoff
+from molecule_approve.client.reconnect import ReconnectingStream, StreamState
+from molecule_approve.client.retry import WaitPolicy
 from molecule_approve.clock import Deadline, boottime, fraction
-from molecule_approve.errors import ApprovalError, DisconnectedError, UnavailableError, ours
+from molecule_approve.errors import ApprovalError, UnavailableError, ours
 
 from .requests import READ
 
 if TYPE_CHECKING:
     from molecule_approve.client.inbox import Queue
-    from molecule_approve.client.platform import Platform, Subscription
+    from molecule_approve.client.platform import Platform
 
     from .pending_list import PendingRequests
 
@@ -26,13 +27,8 @@ APART = 1.0
 SLOW = 15.0
 """Seconds between reads while the stream is open: events get lost, and other workspaces' are not heard."""
 
-OPEN = 5.0
-"""Seconds that a handshake of the stream may take."""
-
 CLOSING = 1.0
 """Seconds within which the thread has to end; it dies with the process anyway."""
-
-_NEVER = float("inf")
 
 
 class State(NamedTuple):
@@ -67,9 +63,7 @@ class Feed:
         self._interval = max(APART, interval)
         self._state = State()
         self._failure: ApprovalError | None = None
-        self._stream: Subscription | None = None
-        self._pauses = backoff(APART, 30.0, fraction)
-        self._next_connect = boottime() if listen else _NEVER
+        self._stream = ReconnectingStream(platform, self._link, enabled=listen, policy=WaitPolicy(), random=fraction)
         self._last_read = self._not_before = 0.0
         self._news = threading.Event()
         self._over = threading.Event()
@@ -110,10 +104,8 @@ class Feed:
             self._news.set()
 
     def _step(self) -> None:
-        if self._stream is None and boottime() >= self._next_connect:
-            self._connect()  # and then read: what happened before was not heard
-        else:
-            self._listen()
+        if not self._stream.connect_if_due(Deadline.after(READ)):
+            self._stream.listen(SLOW if self._state.live else self._interval, self._over.wait)
         self._over.wait(max(0.0, max(self._last_read + APART, self._not_before) - boottime()))
         if self._over.is_set():
             return
@@ -133,24 +125,5 @@ class Feed:
             self._state = state
             self._news.set()
 
-    def _connect(self) -> None:
-        try:
-            self._stream = self._platform.watch(Deadline.after(OPEN))
-        except UnavailableError:
-            self._next_connect = boottime() + max(APART, next(self._pauses))
-        except ApprovalError:
-            self._next_connect = _NEVER  # it takes no token but the workspace's own, or there is none: reading will do
-        self._tell(self._state._replace(live=self._stream is not None))
-
-    def _listen(self) -> None:
-        """Until something happens, or the time has come to read again."""
-        if self._stream is None:
-            self._over.wait(max(0.0, min(self._interval, self._next_connect - boottime())))
-            return
-        try:
-            self._stream.next(SLOW)
-        except DisconnectedError:
-            self._stream.close()
-            self._stream = None
-            self._next_connect = boottime() + max(APART, next(self._pauses))
-            self._tell(self._state._replace(live=False))
+    def _link(self, state: StreamState, _why: str) -> None:
+        self._tell(self._state._replace(live=state is StreamState.LIVE))

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from molecule_approve.client.wait import StreamState
+from molecule_approve.client.reconnect import StreamState
 from molecule_approve.clock import Clock, boottime
 from molecule_approve.gate.gate import Observer
 from molecule_approve.limits import PLATFORM_EXPIRY

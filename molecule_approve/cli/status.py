@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molecule_approve.audit.record import RecordOutcome, is_as_asked
+from molecule_approve.audit.record import OF_OUTCOME, is_as_asked
 from molecule_approve.clock import Deadline, utc_now
 from molecule_approve.errors import AuditError, DeliveryError, EndedError, UnknownApprovalError, UsageError
-from molecule_approve.lifecycle import Ruling, answers, rule
+from molecule_approve.lifecycle import answers, outcome_of
 from molecule_approve.model import Approval, Failure, Outcome, Question, Verdict
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
@@ -30,28 +30,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-_OUTCOMES = {
-    Ruling.OPEN: Outcome.PENDING,
-    Ruling.APPROVED: Outcome.APPROVED,
-    Ruling.DENIED: Outcome.DENIED,
-    Ruling.EXPIRED: Outcome.EXPIRED,
-    Ruling.WITHDRAWN: Outcome.WITHDRAWN,
-    Ruling.UNCLEAR: Outcome.FAILED,
-}
-
-
-_ENDINGS = {
-    Ruling.APPROVED: RecordOutcome.GRANTED,
-    Ruling.DENIED: RecordOutcome.DENIED,
-    Ruling.EXPIRED: RecordOutcome.TIMEOUT,
-    Ruling.WITHDRAWN: RecordOutcome.WITHDRAWN,
-}
-"""The endings in the words of the audit log."""
-
 
 def verdict_of(row: Approval) -> Verdict:
     """How a request stands, as a verdict that nothing was waited for and nothing was recorded of."""
-    outcome = _OUTCOMES[rule(row)]
+    outcome = outcome_of(row)
     requested, now = instant(row.created_at), instant(utc_now())
     until = instant(row.decided_at) or now
     error = Failure("protocol", "the platform shows a status that is no decision") if outcome is Outcome.FAILED else None
@@ -172,7 +154,7 @@ def _observe(settings: Settings, row: Approval) -> None:
         AuditError: the log cannot be read or written.
 
     """
-    outcome = _ENDINGS.get(rule(row))
+    outcome = OF_OUTCOME.get(outcome_of(row))
     if outcome is None:
         return
     from molecule_approve import wiring  # noqa: PLC0415
@@ -280,10 +262,10 @@ def _take_back(platform: RestPlatform, question: Question) -> bool:
         EndedError: it had ended otherwise.
 
     """
-    if platform.withdraw(question, Deadline.after(READ)).taken_back:
+    if platform.withdraw(question, Deadline.after(READ)).withdrawn:
         return True
     row = read_one(platform, question.workspace_id, question.approval_id)
-    if rule(row) is not Ruling.WITHDRAWN:
+    if outcome_of(row) is not Outcome.WITHDRAWN:
         raise ended(row)
     return False
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve import wire
 from molecule_approve.errors import ProtocolError
-from molecule_approve.lifecycle import Ruling, rule
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.model import Outcome
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
@@ -47,7 +48,7 @@ def read_open(data: bytes, workspace_id: str, total: str | None) -> Queue:
 
     """
     listed = wire.read_list(data, workspace_id)
-    rows = tuple(Waiting(row) for row in reversed(listed) if rule(row) is Ruling.OPEN)
+    rows = tuple(Waiting(row) for row in reversed(listed) if outcome_of(row) is Outcome.PENDING)
     if total is not None and total.isascii() and total.isdigit():
         return Queue(rows, max(len(rows), int(total[:9])))
     return Queue(rows, len(rows), unseen=len(listed) >= wire.LIST_LENGTH)

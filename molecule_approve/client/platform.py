@@ -19,7 +19,7 @@ class Sighting(NamedTuple):
 
     Attributes:
         approval: our row, or None where the platform does not show one that answers our question.
-        extras: further live rows with our task id: the same question asked again because an answer was lost.
+        duplicates: further live rows with our task id: the same question asked again because an answer was lost.
         crowded: the list was full, so our row may have been pushed out of it.
         oldest: creation time of the oldest row that was shown, or None.
         strange: a row under our id was there, with other text: it is not our question.
@@ -27,7 +27,7 @@ class Sighting(NamedTuple):
     """
 
     approval: Approval | None
-    extras: tuple[Approval, ...] = ()
+    duplicates: tuple[Approval, ...] = ()
     crowded: bool = False
     oldest: str | None = None
     strange: bool = False
@@ -37,13 +37,13 @@ class Withdrawal(NamedTuple):
     """What came of taking a request back.
 
     Attributes:
-        taken_back: the platform says that this call ended the request.
-        settled: the platform says that it had ended before, or that it knows no such request (its JSON 404).
+        withdrawn: the platform says that this call ended the request.
+        ended_before: the platform says that it had ended before, or that it knows no such request (its JSON 404).
 
     """
 
-    taken_back: bool
-    settled: bool
+    withdrawn: bool
+    ended_before: bool
 
 
 class Subscription(Protocol):

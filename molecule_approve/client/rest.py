@@ -22,8 +22,8 @@ from molecule_approve.errors import (
     UnavailableError,
     UsedError,
 )
-from molecule_approve.lifecycle import Ruling, answers, rule
-from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Question, Status
+from molecule_approve.lifecycle import answers, outcome_of
+from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Outcome, Question, Status
 
 from .dial import Grip
 from .http import Answer, Http, retry_after
@@ -242,21 +242,21 @@ class RestPlatform:
         A question that we have not just asked ourselves is looked at first: an approval of something else must not be
         used up by the comparison.
         """
-        if question.own and question.invocation is not None:
-            return self._answer_for(question, deadline, question.invocation)
+        if question.own and question.attempt_id is not None:
+            return self._answer_for(question, deadline, question.attempt_id)
         seen = self._answer_for(question, deadline, None)
         row = None if seen is None else seen.approval
-        if question.invocation is None or row is None or rule(row) is not Ruling.APPROVED:
+        if question.attempt_id is None or row is None or outcome_of(row) is not Outcome.APPROVED:
             return seen
-        return self._answer_for(question, deadline, question.invocation)
+        return self._answer_for(question, deadline, question.attempt_id)
 
-    def _answer_for(self, question: Question, deadline: Deadline, invocation: str | None) -> Sighting | None:
+    def _answer_for(self, question: Question, deadline: Deadline, attempt_id: str | None) -> Sighting | None:
         """What the server says of one approval; with an invocation an approval is used up by it."""
         path = self._one(question.approval_id)
-        if invocation is None:
+        if attempt_id is None:
             answer = self._get(path, deadline)
         else:
-            answer = self._post(f"{path}/redeem", deadline, wire.dump({"invocation": invocation}), repeatable=True)
+            answer = self._post(f"{path}/redeem", deadline, wire.dump({"invocation": attempt_id}), repeatable=True)
         if not self._is_addition(answer):
             return None
         said = wire.read_error(answer.body)
@@ -269,7 +269,7 @@ class RestPlatform:
             )
         if answer.status != 200:
             raise judge(answer)
-        row = wire.read_one(answer.body, self._endpoint.workspace_id, invocation)
+        row = wire.read_one(answer.body, self._endpoint.workspace_id, attempt_id)
         if not answers(row, question) or row.id != question.approval_id:
             return Sighting(None, strange=True)
         return Sighting(row)
@@ -296,9 +296,9 @@ class RestPlatform:
         answer = self._withdraw(self._one(question.approval_id), deadline)
         if answer.status == 200:
             wire.check_done(answer.body, question.approval_id, Status.DENIED)
-            return Withdrawal(taken_back=True, settled=False)
+            return Withdrawal(withdrawn=True, ended_before=False)
         if self._says_ended(answer, question):
-            return Withdrawal(taken_back=False, settled=True)
+            return Withdrawal(withdrawn=False, ended_before=True)
         raise judge(answer)
 
     def _withdraw(self, path: str, deadline: Deadline) -> Answer:
@@ -377,15 +377,16 @@ def _oldest(rows: list[Approval]) -> Approval | None:
 
 
 def _sight(rows: list[Approval], question: Question) -> Sighting:
-    """What a list shows of a question: a denial of any of its rows denies, then a yes to one counts; else the oldest."""
+    """What a list shows of a question: a denial of any row, else an approval of any, else the oldest row."""
     ours = [row for row in rows if answers(row, question)]
-    decided = [[row for row in ours if rule(row) is ruling] for ruling in (Ruling.DENIED, Ruling.APPROVED)]
+    decided = [[row for row in ours if outcome_of(row) is outcome] for outcome in (Outcome.DENIED, Outcome.APPROVED)]
     chosen = next(filter(None, map(_oldest, (*decided, ours))), None)
+    # By id: a list that shows one row twice shows no second question.
+    others = [row for row in ours if chosen is not None and row.id != chosen.id]
     last = _oldest(rows)
     return Sighting(
         approval=chosen,
-        # By id: a list that shows one row twice shows no second question.
-        extras=tuple(row for row in ours if chosen is not None and row.id != chosen.id and rule(row) is Ruling.OPEN),
+        duplicates=tuple(row for row in others if outcome_of(row) is Outcome.PENDING),
         crowded=len(rows) >= wire.LIST_LENGTH,
         oldest=None if last is None else last.created_at,
         strange=any(row.id == question.approval_id and not answers(row, question) for row in rows),

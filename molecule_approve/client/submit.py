@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import ApprovalError, KeyUsedError, PlatformError, ProtocolError, UnavailableError
-from molecule_approve.lifecycle import Ruling, rule
-from molecule_approve.model import Approval, ApprovalRequest, Question
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.model import Approval, ApprovalRequest, Outcome, Question
 
 from .retry import Random, SubmitPolicy, backoff, spread, submit_window
 
@@ -141,7 +141,7 @@ class Submission:
 def _adopted(row: Approval, request: ApprovalRequest) -> Question:
     """Take up a request that carries our task id: our own whose answer was lost, or our key's."""
     if request.idempotency_key is not None:
-        if rule(row) is not Ruling.OPEN:
+        if outcome_of(row) is not Outcome.PENDING:
             raise KeyUsedError.ended(row.id)
         if (row.action, row.reason) != (request.action, request.reason):
             raise KeyUsedError.conflict(row.id)

@@ -6,24 +6,23 @@ timer for as long as we wait. Where there is no stream we read on a faster one.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import ApprovalError, ProtocolError, UnavailableError, UnknownApprovalError, UsedError
-from molecule_approve.lifecycle import Ruling, rule
-from molecule_approve.model import Approval, Decision, Evidence, Question, Status
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.model import Approval, Decision, Evidence, Outcome, Question, Status
 from molecule_approve.wire import instant
 
+from .reconnect import ReconnectingStream, StreamState
 from .retry import Random, WaitPolicy, backoff, wait_window
 
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
     from molecule_approve.wire import Event
 
-    from .platform import Platform, Sighting, Subscription
+    from .platform import Platform, Sighting
     from .submit import Stop
 
 OVERSLEPT = 5.0
@@ -33,20 +32,11 @@ OVERSLEPT = 5.0
 _DECISIONS = frozenset({"APPROVAL_APPROVED", "APPROVAL_DENIED"})
 
 
-class StreamState(Enum):
-    """How the answer will come."""
-
-    CONNECTING = "connecting"
-    LIVE = "live"
-    POLLING = "polling"
-    RECONNECTING = "reconnecting"
-
-
 class WaitObserver(Protocol):
     """Who wants to know how the wait goes; it can change nothing."""
 
     def link(self, link: StreamState, why: str) -> None:
-        """The way in which the answer will come has changed."""
+        """How the decision will be noticed has changed."""
         ...
 
     def trouble(self, failure: ApprovalError) -> None:
@@ -63,7 +53,6 @@ class Wait:
 
     Attributes:
         question: what is waited for; another row's id once the platform shows an older request with our task id.
-        link: how the answer will come, at this moment.
         listed: whether the last read was a list, and every further row of the question that it showed was taken back.
 
     """
@@ -79,10 +68,9 @@ class Wait:
         stream: bool,
         random: Random,
         policy: WaitPolicy,
-        take_doubles_back: Callable[[Question], None],
+        withdraw_duplicates: Callable[[Question], None],
     ) -> None:
         self.question = question
-        self.link = StreamState.CONNECTING if stream else StreamState.POLLING
         self.listed = False
         self._platform = platform
         self._deadline = deadline
@@ -91,22 +79,33 @@ class Wait:
         self._observer = observer
         self._random = random
         self._policy = policy
-        self._started = self._refilled = self._next_read = self._opened = self._not_before = self._now()
-        self._next_connect = self._started if stream else float("inf")
+        self._started = self._refilled = self._next_read = self._not_before = self._now()
+        self._stream = ReconnectingStream(
+            platform,
+            self._link_changed,
+            enabled=stream,
+            policy=policy,
+            random=random,
+            clock=self._now,
+            guard=stop.open,
+        )
         self._tokens = float(policy.burst)
-        self._stream: Subscription | None = None
-        self._reconnects = self._fresh_pauses()
         self._rereads = self._fresh_pauses()
         # The token was taken: by the POST, or by the read that found the question again.
         self._accepted = question.own or question.created_at is not None
         self._claims: dict[tuple[Status, str | None], Event] = {}
         self._believable = question.own
-        self._take_doubles_back = take_doubles_back
+        self._withdraw_duplicates = withdraw_duplicates
         self._looked = False
         self._doubled = False  # a further row of the question may still stand: no event of it is ours
 
     def _fresh_pauses(self) -> Iterator[float]:
         return backoff(self._policy.first, self._policy.most, self._random)
+
+    @property
+    def link(self) -> StreamState:
+        """How the decision will be noticed, at this moment."""
+        return self._stream.state
 
     def run(self) -> Decision | None:
         """Wait for the decision; None when the deadline has passed without one.
@@ -117,7 +116,7 @@ class Wait:
             Interrupted: somebody stopped us.
 
         """
-        self._tell(self.link, "")
+        self._observer.link(self.link, "")
         try:
             while not self._deadline.passed():
                 self._stop.check()
@@ -127,12 +126,11 @@ class Wait:
                     # Whatever was said while we slept far beyond the deadline: it is a timeout.
                     return decision if self._deadline.overdue() <= OVERSLEPT else None
         finally:
-            self._drop_stream()
+            self._stream.close()
         return None
 
     def _step(self) -> Decision | None:
-        if self._stream is None and self._now() >= self._next_connect:
-            self._connect()
+        self._stream.connect_if_due(self._deadline)
         if self._now() >= self._next_read and self._may_read():
             decision = self._read()
             if decision is not None:
@@ -142,56 +140,17 @@ class Wait:
 
     # --- the stream ----------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        try:
-            with self._stop.open():
-                self._stream = self._platform.watch(self._deadline.capped(self._policy.open))
-        except UnavailableError as exc:
-            self._reconnect_later(exc)
-        except Exception as exc:  # noqa: BLE001 - nothing that a stream does, or a library for it, ends a wait
-            # A stream that refuses the token which REST takes, or that is not there: poll, and say so.
-            self._next_connect = float("inf")
-            self._tell(StreamState.POLLING, _why(exc))
-        else:
-            self._opened = self._now()
-            self._tell(StreamState.LIVE, "")
-        self._next_read = self._now()
-
-    def _tell(self, link: StreamState, why: str) -> None:
-        self.link = link
-        self._observer.link(link, why)
-
-    def _reconnect_later(self, failure: Exception) -> None:
-        asked = failure.retry_after if isinstance(failure, UnavailableError) else None
-        pause = max(1.0, next(self._reconnects), asked or 0.0)
-        self._next_connect = self._now() + pause
-        self._tell(StreamState.RECONNECTING, _why(failure))
-
-    def _drop_stream(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            with contextlib.suppress(Exception):
-                stream.close()
+    def _link_changed(self, state: StreamState, why: str) -> None:
+        self._observer.link(state, why)
+        self._next_read = self._now()  # what happened meanwhile was not heard
 
     def _listen(self) -> None:
         """Wait for an event, or until something is due."""
         now = self._now()
         due = min(self._next_read, self._deadline.at, now + self._policy.tick)
-        if self._stream is None:
-            self._stop.sleep(max(0.0, min(due, self._next_connect) - now))
-            return
-        try:
-            with self._stop.open():
-                event = self._stream.next(max(0.0, due - now))
-        except Exception as exc:  # noqa: BLE001 - see _connect
-            self._drop_stream()
-            if self._now() - self._opened > self._policy.settled:
-                self._reconnects = self._fresh_pauses()
-            self._reconnect_later(exc)
-            self._next_read = self._now()
-        else:
-            if event is not None:
-                self._hear(event)
+        event = self._stream.listen(max(0.0, due - now), self._stop.sleep)
+        if event is not None:
+            self._hear(event)
 
     def _hear(self, event: Event) -> None:
         """An event of our own request makes us read; nobody else's does."""
@@ -242,7 +201,8 @@ class Wait:
         return decision
 
     def _interval(self) -> float:
-        return self._policy.poll_interval if self._stream is None or self._doubled else self._policy.slow_read
+        live = self.link is StreamState.LIVE and not self._doubled
+        return self._policy.slow_read if live else self._policy.poll_interval
 
     def _read_again_later(self, failure: ApprovalError) -> None:
         window = wait_window(failure, self._policy, accepted=self._accepted)
@@ -268,14 +228,14 @@ class Wait:
         self._saw_creation(row.created_at)
         self._follow(row)
         self._doubled = False
-        for extra in sighting.extras:
+        for extra in sighting.duplicates:
             self._take_back(extra)
         self.listed = self.listed and not self._doubled
-        match rule(row):
-            case Ruling.OPEN:
+        match outcome_of(row):
+            case Outcome.PENDING:
                 self._look_for_doubles()
                 return None
-            case Ruling.UNCLEAR:
+            case Outcome.FAILED:
                 self._observer.trouble(
                     ProtocolError("the platform shows a status that is no decision; waiting for a clear one")
                 )
@@ -304,7 +264,7 @@ class Wait:
         """Once, where reads do not list them: a person who sees the question twice may decide the other one."""
         if not self.listed and not self._looked:
             self._looked = True
-            self._take_doubles_back(self.question)
+            self._withdraw_duplicates(self.question)
 
     def _take_back(self, extra: Approval) -> None:
         """One question: the same one asked twice, because an answer was lost, is taken back."""
@@ -312,7 +272,7 @@ class Wait:
         try:
             with self._stop.open():
                 double = replace(self.question, approval_id=extra.id)
-                taken_back = self._platform.withdraw(double, self._deadline.capped(2.0)).taken_back
+                taken_back = self._platform.withdraw(double, self._deadline.capped(2.0)).withdrawn
         except ApprovalError as exc:
             self._observer.trouble(exc)
         self._doubled = self._doubled or not taken_back
@@ -336,12 +296,12 @@ class Wait:
         self._believable = False
         with self._stop.open():
             withdrawal = self._platform.withdraw(self.question, self._deadline.capped(self._policy.read))
-        if withdrawal.taken_back:
+        if withdrawal.withdrawn:
             raise ProtocolError(
                 "the platform announced a decision that it did not hold; the request was taken back",
                 hint="somebody may be sending events in the platform's name",
             )
-        if not withdrawal.settled:
+        if not withdrawal.ended_before:
             return None
         row = Approval(
             id=self.question.approval_id,
@@ -353,7 +313,7 @@ class Wait:
             decided_at=event.timestamp,
             created_at=self.question.created_at,
         )
-        return Decision(row, Evidence.EVENT) if rule(row) is not Ruling.UNCLEAR else None
+        return Decision(row, Evidence.EVENT) if outcome_of(row) is not Outcome.FAILED else None
 
     def _undisputed_claim(self) -> Event | None:
         claims = list(self._claims.values())
@@ -362,7 +322,3 @@ class Wait:
     def _all_newer(self, sighting: Sighting) -> bool:
         ours, oldest = instant(self.question.created_at), instant(sighting.oldest)
         return ours is not None and oldest is not None and oldest > ours
-
-
-def _why(failure: Exception) -> str:
-    return failure.message if isinstance(failure, ApprovalError) else f"the event stream failed: {failure!r}"

@@ -7,10 +7,12 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from molecule_approve import strict_json
 from molecule_approve.model import JsonValue, Status
 from molecule_approve.safe_text import is_hidden
+from molecule_approve.strict_json import StrictJsonError
 from molecule_approve.wire import is_uuid
 
 from .refusals import bad_body, bad_decision, too_large, unacceptable
@@ -80,24 +82,13 @@ def parse_object(data: bytes) -> dict[str, JsonValue]:
     except UnicodeDecodeError as exc:
         raise unacceptable("the body is not UTF-8") from exc
     try:
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
-    except (ValueError, RecursionError) as exc:
+        value = strict_json.loads(text)
+    except StrictJsonError as exc:
         raise bad_body() from exc
     # With casefold, as in Go: the platform's parser takes a long s for an s.
     if not isinstance(value, dict) or any(key.casefold() in _NAMES and key not in _NAMES for key in value):
         raise bad_body()
     return value
-
-
-def _no_twins(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def parse_submission(data: bytes, key: str | None, limits: Limits) -> SubmitBody:

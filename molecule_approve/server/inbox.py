@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
+from molecule_approve.lifecycle import outcome_of
 from molecule_approve.wire import one_body, row_body
 
 from .api import answer
@@ -19,7 +20,6 @@ from .bodies import parse_code, read_body
 from .refusals import unacceptable, wrong_code
 from .store import Transaction
 from .tokens import hash_token
-from .values import outcome_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -14,15 +14,16 @@ from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.read import history
 from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome, decode
 from molecule_approve.errors import AuditError
+from molecule_approve.lifecycle import outcome_of
 
 from .refusals import RefusedError
-from .values import OutboxEntry, outcome_of
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
     from .limits import Limits
     from .threads import DatabaseThreads
+    from .values import OutboxEntry
 
 _RECORDED = {
     "approved": RecordOutcome.GRANTED,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.clock import utc_now
+from molecule_approve.lifecycle import outcome_of
 from molecule_approve.model import WITHDRAWN_BY, Approval, JsonValue, Status
 from molecule_approve.wire import LIST_LENGTH, event_frame, flat_frame, key_task_id
 
@@ -24,7 +25,7 @@ from .refusals import (
     unknown_to_decide,
 )
 from .store import epoch_text
-from .values import Draft, Resolution, outcome_of
+from .values import Draft, Resolution
 
 if TYPE_CHECKING:
     from .access import Approver, Visitor

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from molecule_approve.lifecycle import rule
-
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue, Status
 
@@ -72,8 +70,3 @@ class OutboxEntry:
     recorded_at: str
     approval: Approval
     claimed_by: str | None
-
-
-def outcome_of(approval: Approval) -> str:
-    """How the request ended: approved, denied, expired or withdrawn."""
-    return rule(approval).name.lower()

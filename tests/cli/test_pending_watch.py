@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_said_and_tried_again(caller: Caller, platform: F
         shows(terminal, "1 waits")
         lines = shows(terminal, "not up to date")
         assert lines[:2] == ["1 waits for a decision (polling)", "not up to date: the platform answered 429: slow\\x1b[2Jly"]
-        assert "not up to date: the answer is not JSON" in shows(terminal, "is not JSON")[1]
+        assert "not up to date: the answer is not valid JSON" in shows(terminal, "is not valid JSON")[1]
         while shows(terminal, "1 waits")[1]:
             pass
         leave(terminal)

@@ -15,7 +15,7 @@ import pytest
 from molecule_approve.audit.chain import Head
 from molecule_approve.audit.files import head_path
 from molecule_approve.cli.progress import Plain, Progress, Scene, Silent, Spinner, span
-from molecule_approve.client.wait import StreamState
+from molecule_approve.client.reconnect import StreamState
 from molecule_approve.errors import PlatformError
 from molecule_approve.model import Failure, Outcome, Question, Verdict
 from tests.callers import PATIENCE, PROGRAM, Caller, until

@@ -339,7 +339,7 @@ def test_a_platform_that_cannot_verify_is_refused_before_asking(caller: Caller, 
     """125, and the platform never saw the question."""
     told = caller.main("request", "--json", "--require-verified-approver", "--", "drop it")
     assert told.code == 125
-    assert "cannot prove who approves" in told.object["error"]["message"]
+    assert "does not verify who approves" in told.object["error"]["message"]
     assert platform.count("submit") == 0
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
+
+from molecule_approve import strict_json
+from molecule_approve.strict_json import StrictJsonError
 
 FORMAT = "molecule-approve/audit-export"
 VERSION = 1
@@ -75,28 +77,14 @@ def read(document: bytes) -> Claim:
     if len(document) > LARGEST:
         raise NotAnExportError(f"the document is larger than {LARGEST} bytes")
     try:
-        found = json.loads(document, object_pairs_hook=_once, parse_constant=_no_number)
-    except NotAnExportError:
-        raise
-    except (ValueError, RecursionError) as exc:
-        raise NotAnExportError("the document is no JSON that can be read") from exc
+        found = strict_json.loads(document)
+    except StrictJsonError as exc:
+        raise NotAnExportError(f"the document is not valid JSON: {exc}") from exc
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise NotAnExportError("the document is no export of an audit log")
     if type(found.get("version")) is not int or found["version"] != VERSION:
         raise NotAnExportError("the export is of another version than this program knows")
     return _claim(found)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object without doubled keys: two readers could each believe another of the two."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise NotAnExportError("an object of the document has a key twice")
-    return found
-
-
-def _no_number(_: str) -> NoReturn:
-    raise NotAnExportError("the document holds a number that JSON does not know")
 
 
 def _claim(found: dict[str, Any]) -> Claim:

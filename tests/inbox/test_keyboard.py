@@ -132,7 +132,7 @@ def test_a_long_text_is_opened_by_o(seat: Seat) -> None:
     seat.page.keyboard.press("j")
     seat.page.keyboard.press("a")
     expect(found.locator(".confirm")).to_be_hidden()
-    assert "open the long text" in seat.heard()
+    assert "show the long text" in seat.heard()
     seat.page.keyboard.press("o")
     expect(found.locator(".unfold")).to_have_attribute("aria-expanded", "true")
     expect(found).to_have_attribute("data-armed", "true")

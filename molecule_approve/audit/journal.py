@@ -29,6 +29,7 @@ from .writing import Writer
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
 
+    from .read.archives import Unreadable
     from .seal import SealKey
 
 __all__ = ["FoundRequest", "Head", "Journal", "on_network_filesystem"]
@@ -143,7 +144,8 @@ class Journal:
 
         """
         remembered = files.recall(self.path)
-        with closing(history.live(self.path)) as newest, closing(history.older(self.path)) as older:
+        with history.live_file(self.path) as live, closing(history.older(self.path, live)) as older:
+            newest = () if live is None else (line for _, line in lines.backwards(live))
             return chain_end.find(chain_end.LiveFile(there=True, inode=0, size=0), newest, older, remembered).head
 
     def find(self, approval_id: str) -> FoundRequest | None:
@@ -183,14 +185,14 @@ class Journal:
         if found is None and unread:
             # The grant may stand there: one yes opens one gate, so what cannot be known is a no.
             raise AuditError(
-                f"whether the approval {approval_id} was used cannot be known: {unread[0]} cannot be read",
+                f"whether the approval {approval_id} was used cannot be known: {unread[0].path} cannot be read",
                 hint="`audit verify` says why",
             )
         return found
 
-    def _look_for_grant(self, approval_id: str) -> tuple[Mapping[str, JsonValue] | None, list[Path]]:
+    def _look_for_grant(self, approval_id: str) -> tuple[Mapping[str, JsonValue] | None, list[Unreadable]]:
         """The grant, and the archives that could not be searched."""
-        unread: list[Path] = []
+        unread: list[Unreadable] = []
         with closing(history.backwards(self.path, unread)) as newest:
             return search.earlier_grant(newest, writings(approval_id, self._secrets)), unread
 

@@ -91,7 +91,7 @@ def _forget_names(log: Path, found: os.stat_result) -> None:
 
 def _numbers(handle: int, size: int) -> tuple[int, int] | None:
     """The numbers of the first and the last record."""
-    for _, line in lines.backwards(handle, lines.finished_end(handle, size)):
+    for _, line in lines.backwards(handle, size):
         last = link_of(line)
         if last is not None:
             return (first_link(handle) or last).seq, last.seq

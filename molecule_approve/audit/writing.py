@@ -24,6 +24,8 @@ from .sealing import Sealing
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
 
+    from .read.archives import Unreadable
+
 ATTEMPTS = 20
 """How often a record is written again because somebody renamed the file, or wrote half a line, in that very moment."""
 
@@ -114,18 +116,19 @@ class Writer:
         try:
             status = os.fstat(handle)
             end = lines.finished_end(handle, status.st_size)
-            unread: list[Path] = []
-            with closing(history.older(self._path, unread)) as older:
+            unread: list[Unreadable] = []
+            with closing(history.older(self._path, handle, unread)) as older:
                 live = tip.LiveFile(there, status.st_ino, status.st_size)
                 found = tip.find(live, _lines(handle, end, status.st_size), older, memory)
             if memory is None and unread and found.head is not None:
                 # Nothing remembers the head, and the file that may hold it is newer than what was found: to go on from
                 # there would give numbers twice.
+                name = unread[0].path.name
                 raise AuditError(
-                    f"the audit log {self._path} cannot go on: its end stands in {unread[0].name}, which cannot be read",
-                    hint="make it readable, or take all archives away to begin a new log",
+                    f"the audit log {self._path} cannot be continued: cannot read {name}, which holds its end",
+                    hint="make it readable, or move all archives away to start a new log",
                 )
-            found = tip.unread(found, [path.name for path in unread])
+            found = tip.unread(found, [one.path.name for one in unread])
             return _LogState(found, status.st_size, _torn(handle, end, status.st_size), sealed)
         finally:
             os.close(handle)
@@ -242,7 +245,7 @@ def _lines(handle: int, end: int, size: int) -> Iterator[bytes]:
         line = os.pread(handle, size - end, end)
         if link_of(line) is not None:
             yield line
-    for _, line in lines.backwards(handle, end):
+    for _, line in lines.backwards(handle):
         yield line
 
 

@@ -18,7 +18,7 @@ from molecule_approve.audit import files
 from molecule_approve.audit.chain import Head, Link, link_of
 from molecule_approve.errors import AuditError
 
-from . import archives, backlog, lines, texts
+from . import archives, backlog, history, lines
 from .archives import identity_of
 from .backlog import Choice
 from .growing_file import Rows
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .texts import Text
     from .watch import Pause, Watch
 
-__all__ = ["Choice", "Line", "Notice", "Shown", "follow", "history"]
+__all__ = ["Choice", "Line", "Notice", "Shown", "follow", "last_lines"]
 
 _CHAINED = (b'"log_id"', b'"seq"', b'"prev"')
 
@@ -58,7 +58,7 @@ Shown = Line | Notice
 _T = TypeVar("_T", bound="Text")
 
 
-def history(path: Path, choice: Choice) -> Generator[Shown, None, None]:
+def last_lines(path: Path, choice: Choice) -> Generator[Shown, None, None]:
     """The newest lines of the choice, the oldest first, from all files of the log. An unfinished last line is not shown.
 
     Raises:
@@ -156,8 +156,8 @@ class _Follower:
         for reason in start.unreadable:
             yield Notice(reason)
         offset = start.first_offset
-        for piece in start.older:
-            with backlog.reading(self._path, piece) as text:
+        for file in start.older:
+            with backlog.reading(self._path, file) as text:
                 yield from self._shown(Rows(text, offset))
             offset, self._is_new = 0, True
         if self._rows is not None:
@@ -168,7 +168,7 @@ class _Follower:
     def take_bearings(self) -> None:
         """Know the newest record also where none was read, so that a gap after it is noticed."""
         if self._last is None:
-            self._last = backlog.newest(self._path, self._handle, 0 if self._rows is None else self._rows.at)
+            self._last = history.newest_head(self._path, self._handle, 0 if self._rows is None else self._rows.at)
 
     # --- what is new ---------------------------------------------------------------------------------------------------
 
@@ -196,12 +196,7 @@ class _Follower:
 
     def _opened(self) -> int | None:
         """The file that has the name now; None as long as none has it."""
-        try:
-            return files.open_for_reading(self._path)
-        except AuditError as exc:
-            if isinstance(exc.__cause__, FileNotFoundError):
-                return None
-            raise
+        return archives.opened_or_none(self._path)
 
     def _enter(self, handle: int) -> None:
         found = os.fstat(handle)
@@ -309,7 +304,7 @@ class _Follower:
         last, first = self._last, archives.first_link(text)
         if last is None or first is None or first.log_id != last.log_id or first.seq > last.seq:
             return 0
-        found = lines.backwards(text, lines.finished_end(text, texts.size(text)))
+        found = lines.backwards(text)
         links = ((offset + len(line) + 1, link_of(line)) for offset, line in found)
         return next((end for end, link in links if link and link.log_id == last.log_id and link.seq <= last.seq), 0)
 
@@ -327,9 +322,9 @@ class _Follower:
         """All records in archives that come after the newest that was read."""
         self._searching = True
         with archives.Snapshot(self._path) as snapshot:
-            for piece in self._later(snapshot.pieces):
+            for file in self._later(snapshot.files):
                 try:
-                    with snapshot.reading(piece) as text:
+                    with snapshot.reading(file) as text:
                         self._is_new = True
                         yield from self._shown(Rows(text, self._onwards(text)))
                 except AuditError as exc:
@@ -341,15 +336,15 @@ class _Follower:
         known = self._known
         return known.at if known is not None and known.stands_in(text) else self._after_last(text)
 
-    def _later(self, pieces: tuple[LogFile, ...]) -> tuple[LogFile, ...]:
+    def _later(self, log_files: tuple[LogFile, ...]) -> tuple[LogFile, ...]:
         """The archives before the file that is open now, from the last one on that begins before the newest record."""
         last = self._last
-        open_now = (place for place, piece in enumerate(pieces) if piece.live or piece.identity == self._read[-1])
-        closed = pieces[: next(open_now, None)]
+        open_now = (place for place, file in enumerate(log_files) if file.live or file.identity == self._read[-1])
+        closed = log_files[: next(open_now, None)]
         mine = [
-            (place, piece.first.seq)
-            for place, piece in enumerate(closed)
-            if last is not None and piece.first is not None and piece.first.log_id == last.log_id
+            (place, file.first.seq)
+            for place, file in enumerate(closed)
+            if last is not None and file.first is not None and file.first.log_id == last.log_id
         ]
         before = [place for place, seq in mine if last is not None and seq <= last.seq]
         return closed[before[-1] :] if before else closed[mine[0][0] :] if mine else ()

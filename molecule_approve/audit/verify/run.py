@@ -89,7 +89,7 @@ def log(path: Path, terms: VerifyOptions = VerifyOptions(), watch: OnProgress = 
     """
     heads = [*_remembered(path), *terms.expected]  # first: the log may grow meanwhile, and must not seem to be behind
     with archives.Snapshot(path) as snapshot:
-        if not (snapshot.pieces or snapshot.unreadable or heads):
+        if not (snapshot.files or snapshot.unreadable or heads):
             os.close(files.open_for_reading(path))  # says that it is not there
         return _prove(snapshot, Proof(heads, begins=terms.begins), terms, watch, snapshot.unreadable)
 
@@ -106,30 +106,30 @@ def file(path: Path, terms: VerifyOptions = VerifyOptions(), watch: OnProgress =
 
 class _Files(Protocol):
     @property
-    def pieces(self) -> tuple[LogFile, ...]: ...
+    def files(self) -> tuple[LogFile, ...]: ...
 
-    def reading(self, piece: LogFile) -> AbstractContextManager[Text]: ...
+    def reading(self, file: LogFile) -> AbstractContextManager[Text]: ...
 
-    def streaming(self, piece: LogFile) -> AbstractContextManager[BinaryIO]: ...
+    def streaming(self, file: LogFile) -> AbstractContextManager[BinaryIO]: ...
 
 
 class _OneFile:
     """A file by itself, in the manner of a snapshot."""
 
     def __init__(self, path: Path) -> None:
-        self.pieces = (LogFile(path, None, (0, 0), live=True),)
+        self.files = (LogFile(path, None, (0, 0), live=True),)
 
-    def reading(self, piece: LogFile) -> AbstractContextManager[Text]:
-        return archives.text_of(piece.path)
+    def reading(self, file: LogFile) -> AbstractContextManager[Text]:
+        return archives.text_of(file.path)
 
-    def streaming(self, piece: LogFile) -> AbstractContextManager[BinaryIO]:
-        return archives.stream_of(piece.path)
+    def streaming(self, file: LogFile) -> AbstractContextManager[BinaryIO]:
+        return archives.stream_of(file.path)
 
 
 class _Part(NamedTuple):
     """Whole lines of one file, and how many bytes of work they are; an end of -1 is the end of what is unpacked."""
 
-    piece: LogFile
+    file: LogFile
     start: int
     end: int
     weight: int
@@ -153,28 +153,28 @@ def _remembered(path: Path) -> list[ExpectedHead]:
 
 def _prove(found: _Files, proof: Proof, terms: VerifyOptions, watch: OnProgress, unreadable: Sequence[Unreadable]) -> Proved:
     keys = Keys(terms.keys) if terms.keys else None
-    plan = [_parts(found, piece) for piece in found.pieces]
+    plan = [_parts(found, file) for file in found.files]
     parts = [part for some in plan for part in some]
     results = _results(found, parts, proof.watched, keys)
     unended, troubles, done, total = Unended(), list(unreadable), 0, sum(part.weight for part in parts)
-    for piece, some in zip(found.pieces, plan, strict=True):
-        proof.begin(piece.path.name)
+    for file, some in zip(found.files, plan, strict=True):
+        proof.begin(file.path.name)
         for part in some:
             stretches, trouble = next(results)
-            if trouble and piece.live:
+            if trouble and file.live:
                 raise AuditError(trouble)
             if trouble:
-                troubles.append(Unreadable(piece.path, trouble))
+                troubles.append(Unreadable(file.path, trouble))
             for stretch, ends in stretches:
                 proof.add(stretch)
                 unended.add(ends)
             done += part.weight
             watch(done, total)
     report = proof.finish()
-    _check_keys(keys, report, found.pieces)
+    _check_keys(keys, report, found.files)
     return Proved(
         report=report,
-        compressed=frozenset(piece.path.name for piece in found.pieces if texts.is_compressed(piece.path)),
+        compressed=frozenset(file.path.name for file in found.files if texts.is_compressed(file.path)),
         unreadable=tuple(dict(zip((one.path for one in troubles), troubles, strict=True)).values()),
         checked_from=None if keys is None else keys.first,
         open=unended.counted(awaited=True),
@@ -182,10 +182,10 @@ def _prove(found: _Files, proof: Proof, terms: VerifyOptions, watch: OnProgress,
     )
 
 
-def _check_keys(keys: Keys | None, report: Report, pieces: Sequence[LogFile]) -> None:
+def _check_keys(keys: Keys | None, report: Report, log_files: Sequence[LogFile]) -> None:
     if keys is None or report.head is None:
         return
-    known = {report.head.log_id, *(piece.first.log_id for piece in pieces if piece.first is not None)}
+    known = {report.head.log_id, *(file.first.log_id for file in log_files if file.first is not None)}
     if keys.log_id not in known:
         raise AuditError(
             f"the seal key belongs to log {keys.log_id}, and this is log {report.head.log_id}",
@@ -193,11 +193,11 @@ def _check_keys(keys: Keys | None, report: Report, pieces: Sequence[LogFile]) ->
         )
 
 
-def _parts(found: _Files, piece: LogFile) -> list[_Part]:
-    if texts.is_compressed(piece.path):
-        return [_Part(piece, 0, -1, PART)]
-    with found.reading(piece) as text:
-        return [_Part(piece, start, end, end - start) for start, end in _cut(text, texts.size(text))]
+def _parts(found: _Files, file: LogFile) -> list[_Part]:
+    if texts.is_compressed(file.path):
+        return [_Part(file, 0, -1, PART)]
+    with found.reading(file) as text:
+        return [_Part(file, start, end, end - start) for start, end in _cut(text, texts.size(text))]
 
 
 def _cut(text: Text, size: int) -> Iterator[tuple[int, int]]:
@@ -231,7 +231,7 @@ def _results(found: _Files, parts: Sequence[_Part], watched: frozenset[int], key
 def _examined(found: _Files, part: _Part, watched: frozenset[int], keys: Keys | None) -> _PartResult:
     stretches: list[tuple[Stretch, Ends]] = []
     try:
-        for block in _blocks(_unpacked(found, part.piece) if part.end < 0 else _read(found, part)):
+        for block in _blocks(_unpacked(found, part.file) if part.end < 0 else _read(found, part)):
             lines = block.split(b"\n")
             unfinished = lines[-1] != b""
             if not unfinished:
@@ -242,22 +242,22 @@ def _examined(found: _Files, part: _Part, watched: frozenset[int], keys: Keys | 
         # What a damaged archive unpacks to need not be what was packed: nothing in it says anything about the log.
         return _PartResult([] if part.end < 0 else stretches, exc.message)
     except OSError as exc:
-        return _PartResult(stretches, files.explained(exc, "read", part.piece.path).message)
+        return _PartResult(stretches, files.explained(exc, "read", part.file.path).message)
     return _PartResult(stretches, "")
 
 
-def _unpacked(found: _Files, piece: LogFile) -> Iterator[bytes]:
-    with found.streaming(piece) as file:
-        yield from iter(lambda: file.read(BLOCK), b"")
+def _unpacked(found: _Files, file: LogFile) -> Iterator[bytes]:
+    with found.streaming(file) as stream:
+        yield from iter(lambda: stream.read(BLOCK), b"")
 
 
 def _read(found: _Files, part: _Part) -> Iterator[bytes]:
-    with found.reading(part.piece) as text:
+    with found.reading(part.file) as text:
         at = part.start
         while at < part.end:
             data = texts.pread(text, min(BLOCK, part.end - at), at)
             if not data:
-                raise AuditError(f"the audit log {part.piece.path} shrank while it was read", hint="try again")
+                raise AuditError(f"the audit log {part.file.path} shrank while it was read", hint="try again")
             at += len(data)
             yield data
 

@@ -125,7 +125,7 @@ def tail(
                 output.complain(unknown, "warning: ")
             printer.show(following.follow(path, choice, printer.pause))
         else:
-            printer.show(following.history(path, choice))
+            printer.show(following.last_lines(path, choice))
             unknown = None if printer.has_shown else _unknown(path, event_type)
             if unknown is not None:
                 raise unknown

@@ -321,9 +321,9 @@ def test_counting_tells_how_far_it_is(journal: Journal, log: Path) -> None:
     archive.with_name(f"{archive.name}.gz").write_bytes(gzip.compress(text))
     archive.unlink()
     told: list[tuple[int, int]] = []
-    with story._history(log) as history:
-        total = sum(piece.path.stat().st_size for piece in history.snapshot.pieces)
-        count = sum(1 for _ in history.forwards(lambda *so_far: told.append(so_far)))
+    with story._snapshot(log) as snapshot:
+        total = sum(file.path.stat().st_size for file in snapshot.files)
+        count = sum(1 for _ in story._forwards(snapshot, lambda *so_far: told.append(so_far)))
     lines = text.count(b"\n")
     assert count == lines + 2_000
     assert told[1:] == [(total - 6_000 + 3 * (number - lines + 1), total) for number in (1_000, 2_000)]

@@ -17,7 +17,7 @@ from . import files, sealing
 from .chain import START, Head, link_of
 from .files import Memory, on_network_filesystem
 from .read import history, lines
-from .record import LINE_LIMIT, EventType, Record, RecordAction, RecordOutcome, encode
+from .record import LINE_LIMIT, Record, RecordAction, RecordOutcome, encode, make_record
 from .seal import KEY_BYTES, SealKey, from_text
 from .sealing import Sealing
 
@@ -138,14 +138,12 @@ class Writer:
         return record if kind is None else replace(record, extras={**record.extras, "network_filesystem": kind})
 
     def _recovery(self, record: Record, extras: Mapping[str, JsonValue]) -> Record:
-        return Record(
+        return make_record(
+            RecordAction.RECOVER,
+            RecordOutcome.SUCCESS,
             timestamp=self._now(),
-            event_type=EventType.AUDIT,
             workspace_id=record.workspace_id,
-            actor=record.workspace_id,
-            action=RecordAction.RECOVER,
             resource=self._path.name,
-            outcome=RecordOutcome.SUCCESS,
             trace_id=record.trace_id,
             extras=extras,
         )

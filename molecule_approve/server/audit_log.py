@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.read import history
-from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome, decode
-from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, JsonValue, Status
+from molecule_approve.audit.record import Record, RecordAction, RecordOutcome, decode, make_record
+from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, Status
 
 if TYPE_CHECKING:
     from .values import OutboxEntry
@@ -22,29 +22,24 @@ def record_of(entry: OutboxEntry) -> Record:
     that we know, there are only hashes here.
     """
     approval = entry.approval
-    extras: dict[str, JsonValue] = {
-        "approval_id": approval.id,
-        "decided_by": approval.decided_by,
-        "decided_by_verified": approval.decided_by_verified,
-        "reason_text": approval.reason,
-    }
-    if approval.context:
-        extras["context"] = dict(approval.context)
-    if approval.comment is not None:
-        extras["comment"] = approval.comment
-    if entry.claimed_by is not None:
-        extras["claimed_by"] = entry.claimed_by
-    return Record(
+    return make_record(
+        RecordAction.APPROVE,
+        _outcome(approval),
         timestamp=entry.recorded_at,
-        event_type=EventType.APPROVAL,
         workspace_id=approval.workspace_id,
-        actor=(approval.decided_by or "") if approval.decided_by_verified else approval.workspace_id,
-        action=RecordAction.APPROVE,
         resource=approval.action,
-        outcome=_outcome(approval),
         # Clients of the platform may send no task id; the record needs one name for the request all the same.
         trace_id=approval.task_id or approval.id,
-        extras=extras,
+        actor=approval.decided_by if approval.decided_by_verified else None,
+        extras={
+            "approval_id": approval.id,
+            "decided_by": approval.decided_by,
+            "decided_by_verified": approval.decided_by_verified,
+            "reason_text": approval.reason,
+            "context": dict(approval.context or {}) or None,
+            "comment": approval.comment,
+            "claimed_by": entry.claimed_by,
+        },
     )
 
 

@@ -43,7 +43,7 @@ def init(
     """Begin the audit log with a record that says so; on demand, begin to seal it."""
     from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
     from molecule_approve.audit.journal import Journal  # noqa: PLC0415
-    from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome  # noqa: PLC0415
+    from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record  # noqa: PLC0415
     from molecule_approve.clock import utc_now  # noqa: PLC0415
 
     if new_key and not seal:
@@ -51,14 +51,13 @@ def init(
     path = options.audit_log_path(config, audit_log)
     journal = Journal(path, limit=None)  # what the size is to be is not asked for here, and "never" may be meant
     origin = wiring.origin()
-    record = Record(
+    record = make_record(
+        RecordAction.INIT,
+        RecordOutcome.SUCCESS,
         timestamp=utc_now(),
-        event_type=EventType.AUDIT,
         workspace_id=os.environ.get("WORKSPACE_ID", ""),
-        actor=origin.user,
-        action=RecordAction.INIT,
         resource=path.name,
-        outcome=RecordOutcome.SUCCESS,
+        actor=origin.user,
         trace_id=str(uuid.uuid4()),
         extras={"host": origin.host, "sealing": "hmac-sha256"} if seal else {"host": origin.host},
     )

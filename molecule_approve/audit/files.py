@@ -177,7 +177,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: Clock) -> Iterator[None]:
+def locked(log: Path, *, patience: float, pause: Callable[[float], None], clock: Clock) -> Iterator[None]:
     """Hold the log's lock, alone among all processes and threads.
 
     Raises:

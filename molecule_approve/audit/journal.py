@@ -83,7 +83,7 @@ class Journal:
             Interrupted: whatever ``pause`` raises while the lock is waited for; nothing was written.
 
         """
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             return self._write(record)
 
     def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = time.sleep) -> Head:
@@ -94,7 +94,7 @@ class Journal:
             AuditError, Interrupted: as for :meth:`append`.
 
         """
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             used = self._earlier_grant(approval_id)
             if used is not None:
                 raise UsedError(
@@ -114,7 +114,7 @@ class Journal:
         """
         from . import rotation  # noqa: PLC0415 - completion and most appends need it not
 
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             return rotation.rotate(self.path)
 
     def init(self, record: Record, *, new_key: bool, patience: float, pause: Pause = time.sleep) -> SealKey:
@@ -131,7 +131,7 @@ class Journal:
             Interrupted: as for :meth:`append`.
 
         """
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             key = self._writer.begin_sealing(new_key=new_key)
             self._write(record)
             return key
@@ -173,9 +173,9 @@ class Journal:
             return search.recent_ids(newest, limit, ended=ended)
 
     @contextmanager
-    def _held(self, patience: float, pause: Pause) -> Iterator[None]:
+    def _locked(self, patience: float, pause: Pause) -> Iterator[None]:
         try:
-            with files.held(self.path, patience=patience, pause=pause, clock=self._clock):
+            with files.locked(self.path, patience=patience, pause=pause, clock=self._clock):
                 yield
         except OSError as exc:
             raise files.explained(exc, "written", self.path) from exc

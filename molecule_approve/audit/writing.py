@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.errors import AuditError
 
-from . import chain_end as tip
-from . import files, sealing
+from . import chain_end, files, sealing
 from .chain import START, Head, link_of
 from .files import Memory, on_network_filesystem
 from .read import history, lines
@@ -24,6 +23,7 @@ from .sealing import Sealing
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
 
+    from .chain_end import ChainEnd
     from .read.archives import Unreadable
 
 ATTEMPTS = 20
@@ -41,7 +41,7 @@ class _PlannedLine(NamedTuple):
 class _LogState(NamedTuple):
     """The log before the record: where its chain goes on, its size, what is torn off, and the state of its seals."""
 
-    tip: tip.Tip
+    end: ChainEnd
     size: int
     torn: dict[str, JsonValue]
     sealing: Sealing | None
@@ -71,7 +71,7 @@ class Writer:
             )
         plans = self._planned(record)
         for plan in plans:
-            self._remember(plan, self._stand(plan.line))
+            self._remember(plan, self._write_line(plan.line))
         return plans[-1].head
 
     def begin_sealing(self, *, new_key: bool) -> SealKey:
@@ -86,9 +86,9 @@ class Writer:
 
         """
         found = lines.twice(lambda: self._look(None if new_key else sealing.recall(self._path)))
-        if not new_key and (found.sealing is not None or found.tip.sealed):
+        if not new_key and (found.sealing is not None or found.end.sealed):
             raise AuditError(f"the audit log {self._path} is sealed already", hint="--new-key begins a new key")
-        before = found.tip.head or Head(_new_log_id(), 0, START)
+        before = found.end.head or Head(_new_log_id(), 0, START)
         key = SealKey(before.log_id, before.seq + 1, os.urandom(KEY_BYTES))
         try:
             from_text(key.to_text())
@@ -101,13 +101,13 @@ class Writer:
 
     def _planned(self, record: Record) -> list[_PlannedLine]:
         found = lines.twice(lambda: self._look(sealing.recall(self._path)))
-        if found.tip.sealed and found.sealing is None:
+        if found.end.sealed and found.sealing is None:
             raise sealing.lost(self._path)
         if found.size == 0:
             record = self._with_file_system(record)
-        trouble = found.torn | found.tip.damage
+        trouble = found.torn | found.end.damage
         records = [self._recovery(record, trouble), record] if trouble else [record]
-        return list(self._encoded(records, found.tip.head, found.sealing))
+        return list(self._encoded(records, found.end.head, found.sealing))
 
     def _look(self, sealed: Sealing | None) -> _LogState:
         there = files.exists(self._path)
@@ -118,8 +118,8 @@ class Writer:
             end = lines.finished_end(handle, status.st_size)
             unread: list[Unreadable] = []
             with closing(history.older(self._path, handle, unread)) as older:
-                live = tip.LiveFile(there, status.st_ino, status.st_size)
-                found = tip.find(live, _lines(handle, end, status.st_size), older, memory)
+                live = chain_end.LiveFile(there, status.st_ino, status.st_size)
+                found = chain_end.find(live, _lines(handle, end, status.st_size), older, memory)
             if memory is None and unread and found.head is not None:
                 # Nothing remembers the head, and the file that may hold it is newer than what was found: to go on from
                 # there would give numbers twice.
@@ -128,7 +128,7 @@ class Writer:
                     f"the audit log {self._path} cannot be continued: cannot read {name}, which holds its end",
                     hint="make it readable, or move all archives away to start a new log",
                 )
-            found = tip.unread(found, [one.path.name for one in unread])
+            found = chain_end.with_unreadable(found, [one.path.name for one in unread])
             return _LogState(found, status.st_size, _torn(handle, end, status.st_size), sealed)
         finally:
             os.close(handle)
@@ -166,10 +166,10 @@ class Writer:
 
     # --- writing it ----------------------------------------------------------------------------------------------------
 
-    def _stand(self, line: bytes) -> os.stat_result:
+    def _write_line(self, line: bytes) -> os.stat_result:
         """Write the line until it stands, whole, in the log; what the log's file is then."""
         for _ in range(ATTEMPTS):
-            stored = self._stored(line)
+            stored = self._try_to_write(line)
             if stored is not None:
                 return stored
         raise AuditError(
@@ -177,7 +177,7 @@ class Writer:
             hint="look which other program writes it",
         )
 
-    def _stored(self, line: bytes) -> os.stat_result | None:
+    def _try_to_write(self, line: bytes) -> os.stat_result | None:
         """Write the line in one call and make it durable; what the file is then, if it stands, whole, in the log."""
         handle = files.open_for_writing(self._path)
         try:

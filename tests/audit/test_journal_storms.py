@@ -257,7 +257,7 @@ def test_a_lock_that_another_process_holds_is_not_waited_for_beyond_patience(
         from pathlib import Path
         from molecule_approve.audit import files
         from molecule_approve.clock import boottime
-        with files.held(Path(sys.argv[1]), patience=0, pause=print, clock=boottime):
+        with files.locked(Path(sys.argv[1]), patience=0, pause=print, clock=boottime):
             print("held", flush=True)
             sys.stdin.readline()
         """,

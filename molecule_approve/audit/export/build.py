@@ -1,6 +1,6 @@
 """Pure: one request's records with what proves them, as one JSON document: how it is made.
 
-How it is checked, on whatever machine, is `export_check.py`'s business; `check` is here as well, so that both have one name.
+How it is checked, on whatever machine, is `check.py`'s business; `check` is here as well, so that both have one name.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from molecule_approve.audit.chain import START, Link, link_of
 from molecule_approve.audit.record import RecordAction, RecordOutcome, decode
 from molecule_approve.audit.seal import Keys, SealKey, is_sealed
 
-from .parse import FORMAT, LARGEST, VERSION, Claim, Mark, NotAnExportError, Recorded, read
+from .parse import FORMAT, LARGEST, VERSION, ExportDocument, ExportedRecord, NotAnExportError, RecordHash, read
 
 __all__ = ["FORMAT", "LARGEST", "VERSION", "ExportReport", "ForeignHead", "check"]
 
@@ -63,7 +63,7 @@ class ExportReport(NamedTuple):
     records: tuple[int, ...] = ()
     outcomes: tuple[str, ...] = ()
     complete: bool = False
-    head: Mark | None = None
+    head: RecordHash | None = None
     expected: tuple[ForeignHead, ...] = ()
     sealed: tuple[int, ...] = ()
     seal_checked: tuple[int, ...] = ()
@@ -91,7 +91,7 @@ def check(document: bytes, keys: Sequence[SealKey] = (), expected: Sequence[tupl
 class _Check:
     """One export, and what was found out about it."""
 
-    claim: Claim
+    claim: ExportDocument
     keys: Sequence[SealKey]
     wanted: Sequence[tuple[int, str]]
     faults: list[str] = field(default_factory=list)
@@ -161,7 +161,7 @@ class _Check:
             return link
         return None
 
-    def _check_neighbours(self, record: Recorded, link: Link) -> None:
+    def _check_neighbours(self, record: ExportedRecord, link: Link) -> None:
         before, after = record.before, record.after
         if before is not None and before.seq != link.seq - 1:
             self._wrong(f"record {record.seq}: the record before it was {before.seq}")
@@ -216,7 +216,9 @@ class _Check:
         remembered = self.claim.remembered
         if remembered is not None and remembered.log_id != self.claim.log_id:
             self._wrong("the remembered head is another log's")
-        begun = [Mark(one.seq, one.hash) for one in self.claim.records if _outcome(one.line) == RecordOutcome.INITIATED]
+        begun = [
+            RecordHash(one.seq, one.hash) for one in self.claim.records if _outcome(one.line) == RecordOutcome.INITIATED
+        ]
         if begun != list(self.claim.audit_heads):
             self._wrong("the heads that the platform was given are not told as the records tell them")
 
@@ -268,7 +270,7 @@ class _Check:
         return ForeignHead(seq, digest, tuple(record.seq for record in self.claim.records if first <= record.seq <= seq))
 
 
-def _marks(claim: Claim) -> Iterable[tuple[str, Mark]]:
+def _marks(claim: ExportDocument) -> Iterable[tuple[str, RecordHash]]:
     """Every place of the document that names a record and its hash without its line."""
     for record in claim.records:
         if record.before is not None:
@@ -295,7 +297,7 @@ def _outcome(line: bytes) -> str:
 # --- the words -----------------------------------------------------------------------------------------------------------
 
 
-def _sentences(report: ExportReport, claim: Claim) -> Iterable[str]:
+def _sentences(report: ExportReport, claim: ExportDocument) -> Iterable[str]:
     numbers = _listed(report.records)
     told = f"{numbers} of log {report.log_id}, of request {report.trace_id}"
     if report.whole:
@@ -327,7 +329,7 @@ def _proofs(report: ExportReport) -> Iterable[str]:
         yield f"not proved: {_listed(rest)}; the hashes show only that the records fit together"
 
 
-def _advice(report: ExportReport, claim: Claim) -> Iterable[str]:
+def _advice(report: ExportReport, claim: ExportDocument) -> Iterable[str]:
     yield "whoever made this file could have made all of it up; compare it with what its maker cannot reach:"
     for mark in claim.audit_heads:
         yield f"the platform keeps {mark.seq}:{mark.hash} in this request's context (audit_head): --expect it from there"

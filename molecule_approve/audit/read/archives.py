@@ -105,7 +105,7 @@ class Snapshot:
             return
         path, handle = self._opened(file)
         with _closing(handle):
-            yield texts.whole(path, handle)
+            yield texts.text_in(path, handle)
 
     @contextmanager
     def streaming(self, file: LogFile) -> Iterator[BinaryIO]:
@@ -252,7 +252,7 @@ def text_of(path: Path) -> Iterator[Text]:
     """
     handle = files.open_for_reading(path)
     with _closing(handle):
-        yield texts.whole(path, handle)
+        yield texts.text_in(path, handle)
 
 
 @contextmanager

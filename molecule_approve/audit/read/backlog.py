@@ -24,7 +24,7 @@ records that carry too early a time may stand behind many that do not, but a tho
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selection:
     """Which lines are shown.
 
     Attributes:
@@ -56,14 +56,14 @@ class Start(NamedTuple):
     unreadable: list[str]
 
 
-def start(log: Path, live: int | None, choice: Choice) -> Start:
+def start(log: Path, live: int | None, choice: Selection) -> Start:
     """Where the lines of the choice begin, given a handle of the live file, or None where there is no such file.
 
     Raises:
         AuditError, OSError: a file cannot be read.
 
     """
-    search = _WantedLines(choice)
+    search = _BackwardSearch(choice)
     live_offset = 0 if live is None else search.back(live, None)
     older: list[LogFile] = []
     unreadable: list[str] = []
@@ -98,10 +98,10 @@ def reading(log: Path, file: LogFile) -> Iterator[Text]:
         yield text
 
 
-class _WantedLines:
+class _BackwardSearch:
     """Goes back from line to line until it has enough."""
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: Selection) -> None:
         self._choice = choice
         self._found = 0
         self._too_old = 0

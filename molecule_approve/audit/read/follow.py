@@ -20,15 +20,15 @@ from molecule_approve.errors import AuditError
 
 from . import archives, backlog, history, lines
 from .archives import identity_of
-from .backlog import Choice
-from .growing_file import Rows
+from .backlog import Selection
+from .growing_file import GrowingFile
 
 if TYPE_CHECKING:
     from .archives import Identity, LogFile
     from .texts import Text
     from .watch import Pause, Watch
 
-__all__ = ["Choice", "Line", "Notice", "Shown", "follow", "last_lines"]
+__all__ = ["FollowItem", "Line", "Notice", "Selection", "follow", "last_lines"]
 
 _CHAINED = (b'"log_id"', b'"seq"', b'"prev"')
 
@@ -53,12 +53,12 @@ class Notice:
     text: str
 
 
-Shown = Line | Notice
+FollowItem = Line | Notice
 
 _T = TypeVar("_T", bound="Text")
 
 
-def last_lines(path: Path, choice: Choice) -> Generator[Shown, None, None]:
+def last_lines(path: Path, choice: Selection) -> Generator[FollowItem, None, None]:
     """The newest lines of the choice, the oldest first, from all files of the log. An unfinished last line is not shown.
 
     Raises:
@@ -76,7 +76,7 @@ def last_lines(path: Path, choice: Choice) -> Generator[Shown, None, None]:
         follower.close()
 
 
-def follow(path: Path, choice: Choice, pause: Pause, watch: Watch | None = None) -> Generator[Shown, None, None]:
+def follow(path: Path, choice: Selection, pause: Pause, watch: Watch | None = None) -> Generator[FollowItem, None, None]:
     """The same, and then every wanted line that is added, for ever: through a rotation, a truncation, or the log's absence.
 
     ``pause`` waits so many seconds, or until a descriptor can be read; what it raises ends this. ``watch`` is one for this
@@ -111,7 +111,7 @@ def _watch(path: Path) -> Watch:
 class _Follower:
     """What has the log's name, what had it before, and what of the chain was seen."""
 
-    def __init__(self, path: Path, choice: Choice) -> None:
+    def __init__(self, path: Path, choice: Selection) -> None:
         self._path = path
         self._choice = choice
         self._last: Head | None = None  # the newest record that was read
@@ -120,12 +120,12 @@ class _Follower:
         self._searching = False  # whether archives are read, and so no others are to be looked for
         self._read: deque[Identity] = deque(maxlen=2)  # the files that had the name
         self._changed = 0  # when what was read last had been changed, in nanoseconds
-        self._rows: Rows[int] | None = None
-        self._former: Rows[int] | None = None  # the file that had the name before, still open
-        self._known: Rows[int] | None = None  # how far a file was read that lost its name, or its content
+        self._rows: GrowingFile[int] | None = None
+        self._former: GrowingFile[int] | None = None  # the file that had the name before, still open
+        self._known: GrowingFile[int] | None = None  # how far a file was read that lost its name, or its content
         handle = self._opened()
         if handle is not None:
-            self._enter(handle)
+            self._read_from(handle)
 
     @property
     def _handle(self) -> int | None:
@@ -149,7 +149,7 @@ class _Follower:
 
     # --- the beginning -------------------------------------------------------------------------------------------------
 
-    def begin(self) -> Iterator[Shown]:
+    def begin(self) -> Iterator[FollowItem]:
         """The last lines."""
         start = backlog.start(self._path, self._handle, self._choice)
         self._searching = True
@@ -158,10 +158,10 @@ class _Follower:
         offset = start.first_offset
         for file in start.older:
             with backlog.reading(self._path, file) as text:
-                yield from self._shown(Rows(text, offset))
+                yield from self._shown(GrowingFile(text, offset))
             offset, self._is_new = 0, True
         if self._rows is not None:
-            self._rows = Rows(self._rows.text, start.live_offset)
+            self._rows = GrowingFile(self._rows.text, start.live_offset)
             yield from self._shown(self._rows)
         self._searching = False
 
@@ -172,7 +172,7 @@ class _Follower:
 
     # --- what is new ---------------------------------------------------------------------------------------------------
 
-    def look(self) -> Iterator[Shown]:
+    def look(self) -> Iterator[FollowItem]:
         """What is new: in this file, in the one that took its name, and in those that had it between two looks."""
         while not self._is_quiet():
             yield from self._more()
@@ -198,12 +198,12 @@ class _Follower:
         """The file that has the name now; None as long as none has it."""
         return archives.opened_or_none(self._path)
 
-    def _enter(self, handle: int) -> None:
+    def _read_from(self, handle: int) -> None:
         found = os.fstat(handle)
         self._read.append(identity_of(found))
-        self._rows, self._is_new = Rows(handle, 0), True
+        self._rows, self._is_new = GrowingFile(handle, 0), True
 
-    def _more(self) -> Iterator[Shown]:
+    def _more(self) -> Iterator[FollowItem]:
         """What was added to the files that are open."""
         if self._former is not None:
             # A program that keeps the log open writes to the old file for as long as it lives.
@@ -214,7 +214,7 @@ class _Follower:
             yield from self._restart(self._rows)
         yield from self._shown(self._rows)
 
-    def _cross(self, following: int) -> Iterator[Shown]:
+    def _cross(self, following: int) -> Iterator[FollowItem]:
         """From the file that lost the name to the one that has it now."""
         former = self._rows
         if former is not None:
@@ -225,26 +225,26 @@ class _Follower:
         if self._former is not None:
             os.close(self._former.text)
         self._former = self._known = former
-        self._enter(following)
+        self._read_from(following)
         yield from self._into(following)
 
-    def _restart(self, rows: Rows[int]) -> Iterator[Shown]:
+    def _restart(self, rows: GrowingFile[int]) -> Iterator[FollowItem]:
         size = os.fstat(rows.text).st_size
         yield Notice(f"the audit log {self._path} was cut from {rows.at} bytes to {size}, or written anew")
         self._known, self._is_new = rows, True
         yield from self._into(rows.text)
 
-    def _into(self, handle: int) -> Iterator[Shown]:
+    def _into(self, handle: int) -> Iterator[FollowItem]:
         """All of a file that has, or had again, the log's name, but for what was shown; before it, what it goes on from."""
         if self._is_something_between():
             yield from self._between()
-        self._rows = Rows(handle, self._after_last(handle))
+        self._rows = GrowingFile(handle, self._after_last(handle))
         yield from self._shown(self._rows)
 
     def _former_grew(self) -> bool:
         return self._former is not None and os.fstat(self._former.text).st_size > self._former.at
 
-    def _late(self, former: Rows[int]) -> Iterator[Shown]:
+    def _late(self, former: GrowingFile[int]) -> Iterator[FollowItem]:
         """Lines that came to the old file after all. Our own writer writes them to the new one as well."""
         for row in former.rest():
             if isinstance(row, bytes) and link_of(row) is None and self._choice.wanted(row):
@@ -252,7 +252,7 @@ class _Follower:
 
     # --- the lines of one file -----------------------------------------------------------------------------------------
 
-    def _shown(self, rows: Rows[_T]) -> Iterator[Shown]:
+    def _shown(self, rows: GrowingFile[_T]) -> Iterator[FollowItem]:
         """The wanted ones of the lines up to the end of the file as it is now, and what is to be said about them."""
         for item in self._new(rows):
             if not isinstance(item, bytes):
@@ -260,7 +260,7 @@ class _Follower:
             elif self._choice.wanted(item):
                 yield Line(item + b"\n")
 
-    def _new(self, rows: Rows[_T]) -> Iterator[bytes | Shown]:
+    def _new(self, rows: GrowingFile[_T]) -> Iterator[bytes | FollowItem]:
         """The lines, newlines left out, that were not read before, and what is to be said about them."""
         if self._rows is not None and rows is self._rows:
             self._changed = os.fstat(self._rows.text).st_mtime_ns
@@ -281,7 +281,7 @@ class _Follower:
             if link is not None:
                 self._know(link)
 
-    def _first(self, link: Link) -> Iterator[Shown]:
+    def _first(self, link: Link) -> Iterator[FollowItem]:
         """A file's first record that is new; it may leave a gap, which other files may fill."""
         for _ in range(ATTEMPTS):
             if self._leaves_gap(link) and not self._searching:
@@ -318,7 +318,7 @@ class _Follower:
         found = files.status(path)
         return found is not None and found.st_mtime_ns >= self._changed and identity_of(found) not in self._read
 
-    def _between(self) -> Iterator[Shown]:
+    def _between(self) -> Iterator[FollowItem]:
         """All records in archives that come after the newest that was read."""
         self._searching = True
         with archives.Snapshot(self._path) as snapshot:
@@ -326,7 +326,7 @@ class _Follower:
                 try:
                     with snapshot.reading(file) as text:
                         self._is_new = True
-                        yield from self._shown(Rows(text, self._onwards(text)))
+                        yield from self._shown(GrowingFile(text, self._onwards(text)))
                 except AuditError as exc:
                     yield Notice(exc.message)
         self._searching, self._is_new = False, True

@@ -92,7 +92,7 @@ Text = int | Unpacked
 """A handle of a file whose text stands there, or what was unpacked."""
 
 
-def whole(path: Path, handle: int) -> Text:
+def text_in(path: Path, handle: int) -> Text:
     """The text behind a handle, which has to stay open.
 
     Raises:

@@ -74,7 +74,7 @@ def statistics_json(found: Statistics, since: datetime | None, until: datetime |
         "waited_seconds": None if waits is None else _waits_json(waits),
         "transports": dict(found.transports),
         "records": found.records,
-        "unvouched_lines": found.unvouched,
+        "unvouched_lines": found.unchained,
         "undated_requests": found.undated,
         "verified": False,
     }
@@ -178,5 +178,5 @@ def _remarks(found: Statistics) -> Iterator[str]:
         yield f"approvals that stand in the log and could not be told: {found.undelivered}"
     if found.undated:
         yield f"requests whose time cannot be read, and which are in no period: {found.undated}"
-    if found.unvouched:
-        yield f"lines that nothing vouches for, and which were not counted: {found.unvouched}"
+    if found.unchained:
+        yield f"lines that nothing vouches for, and which were not counted: {found.unchained}"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from molecule_approve.audit.chain import Head
     from molecule_approve.audit.export.check import ExportReport
     from molecule_approve.audit.read.archives import Snapshot, Unreadable
-    from molecule_approve.audit.report.story import Fit, Gathered
+    from molecule_approve.audit.report.story import IdMatch, RequestRecords
     from molecule_approve.cli.pieces import StyledText
 
 _EVERY = 1_000
@@ -77,7 +77,7 @@ def stats(
 
     from .meter import meter  # noqa: PLC0415
     from .stats_view import statistics_json, statistics_lines  # noqa: PLC0415
-    from .story_view import UNPROVED  # noqa: PLC0415
+    from .story_view import NOT_VERIFIED  # noqa: PLC0415
 
     now = datetime.now(UTC)
     first = None if since is None else parse_moment(since, "--since", now)
@@ -89,7 +89,7 @@ def stats(
     if json:
         _tell(json_line(statistics_json(found, first, last)))
     else:
-        _tell("\n".join(statistics_lines(found, _width(), UNPROVED, blocks=_draws_blocks())))
+        _tell("\n".join(statistics_lines(found, _width(), NOT_VERIFIED, blocks=_draws_blocks())))
     return Exit.OK
 
 
@@ -150,7 +150,7 @@ def _head(head: Head | None) -> Head:
 # --- the log -------------------------------------------------------------------------------------------------------------
 
 
-def _gathered(path: Path, text: str) -> tuple[Gathered, list[Unreadable]]:
+def _gathered(path: Path, text: str) -> tuple[RequestRecords, list[Unreadable]]:
     """The records of the one request that an id means, and the archives that cannot be read and may hold more of them.
 
     Raises:
@@ -161,7 +161,7 @@ def _gathered(path: Path, text: str) -> tuple[Gathered, list[Unreadable]]:
     from molecule_approve.audit import files  # noqa: PLC0415
     from molecule_approve.audit.read import archives, history  # noqa: PLC0415
     from molecule_approve.audit.record import moment  # noqa: PLC0415
-    from molecule_approve.audit.report.story import gather, is_beginning, which  # noqa: PLC0415
+    from molecule_approve.audit.report.story import gather, is_beginning, matching_requests  # noqa: PLC0415
 
     if not archives.names(path):
         os.close(files.open_for_reading(path))  # raises where there is no log
@@ -170,7 +170,7 @@ def _gathered(path: Path, text: str) -> tuple[Gathered, list[Unreadable]]:
             f"{text!r} is too short for an id", hint=f"give at least {options.SHORTEST_ID} characters of its beginning"
         )
     unread: list[Unreadable] = []
-    fits = which(lambda words: history.backwards(path, unread, words), text)
+    fits = matching_requests(lambda words: history.backwards(path, unread, words), text)
     if len(fits) > 1:
         raise UsageError(f"{text[:80]!r} may mean {len(fits)} requests: {_listed(fits)}", hint="give a whole trace id")
     if not fits:
@@ -223,7 +223,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _listed(fits: list[Fit]) -> str:
+def _listed(fits: list[IdMatch]) -> str:
     shown = [fit.trace_id if fit.name == "trace_id" else f"{fit.trace_id} ({fit.name} {fit.id})" for fit in fits[:LISTED]]
     return ", ".join(shown) + (", …" if len(fits) > LISTED else "")
 

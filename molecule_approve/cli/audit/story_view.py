@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from molecule_approve.cli.pieces import StyledText
     from molecule_approve.model import JsonValue
 
-UNVOUCHED = "(nothing vouches for this line)"
+UNCHAINED = "(nothing vouches for this line)"
 """What follows a line without a chain."""
 
-UNPROVED = "this is what the log says; whether anybody changed it is shown by `molecule-approve audit verify`"
+NOT_VERIFIED = "this is what the log says; whether anybody changed it is shown by `molecule-approve audit verify`"
 """What stands below what was read and not checked."""
 
 NOT_PERMITTED = "not_permitted"
@@ -53,7 +53,7 @@ def story_lines(story: Story) -> Iterator[list[StyledText]]:
             yield [(f"{'':{_TIME + 24}}{visible(name)}: {_shown(value)}", "dim")]
     yield []
     yield _ended(story)
-    yield [(UNPROVED, "dim")]
+    yield [(NOT_VERIFIED, "dim")]
 
 
 def story_json(story: Story) -> JsonValue:
@@ -149,7 +149,7 @@ def _happening(story: Story, entry: StoryRecord) -> list[StyledText]:
         (happened(entry), style_of(entry.observed or entry.kind[2])),
         (_measured(entry), "dim"),
     ]
-    return pieces if entry.link is not None else [*pieces, (f"  {UNVOUCHED}", "dim")]
+    return pieces if entry.link is not None else [*pieces, (f"  {UNCHAINED}", "dim")]
 
 
 def _time(entry: StoryRecord) -> str:

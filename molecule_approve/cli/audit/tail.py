@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from molecule_approve.audit.read.follow import Shown
+    from molecule_approve.audit.read.follow import FollowItem
 
 AS_MUCH = 65_536
 """Bytes that are collected before they are written; at the latest they are when there is nothing more to read."""
@@ -113,7 +113,7 @@ def tail(
 
     first = None if since is None else parse_moment(since, "--since", datetime.now(UTC))
     filters = Filters(_outcome(outcome), event_type, trace, actor, first)
-    choice = following.Choice(
+    choice = following.Selection(
         10 if count is None and since is None else count, filters.wanted, None if since is None else filters.is_too_old
     )
     path = options.audit_log_path(config, audit_log)
@@ -152,7 +152,7 @@ class _Printer:
         self._rendered = rendered
         self._waiting = bytearray()
 
-    def show(self, shown: Iterator[Shown]) -> None:
+    def show(self, shown: Iterator[FollowItem]) -> None:
         from molecule_approve.audit.read.follow import Notice  # noqa: PLC0415 - loaded by now
 
         for item in shown:

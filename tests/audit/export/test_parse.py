@@ -10,7 +10,7 @@ import pytest
 
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.export.build import build
-from molecule_approve.audit.export.parse import LARGEST, Mark, NotAnExportError, read
+from molecule_approve.audit.export.parse import LARGEST, NotAnExportError, RecordHash, read
 from tests.audit.report.tales import LOG, begun, gathered, lines, record
 
 Change = Callable[[dict[str, Any]], object]
@@ -29,7 +29,7 @@ def test_a_good_document_is_read() -> None:
     claim = read(json.dumps(found).encode())
     assert (claim.log_id, claim.trace_id, claim.exported_at, claim.sealed_from) == (LOG, "trace-1", "now", 2)
     assert [record.seq for record in claim.records] == [2, 4]
-    assert claim.records[0].before == Mark(1, found["records"][0]["before"]["hash"])
+    assert claim.records[0].before == RecordHash(1, found["records"][0]["before"]["hash"])
     assert claim.records[1].after is not None
     assert claim.records[1].after.prev == claim.records[1].hash
     assert claim.remembered is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit.read import backlog
-from molecule_approve.audit.read.follow import Choice, Line, last_lines
+from molecule_approve.audit.read.follow import Line, Selection, last_lines
 from molecule_approve.audit.record import Record
 from tests.audit.read.following import Log, compress, last, said, seen, texts
 
@@ -111,6 +111,6 @@ def test_what_is_too_old_ends_the_search(records: Log) -> None:
         return b'"old":0' in line
 
     with records.path.open("rb") as live:
-        choice = Choice(None, wanted, lambda line: b'"old":1' in line)
+        choice = Selection(None, wanted, lambda line: b'"old":1' in line)
         assert backlog.start(records.path, live.fileno(), choice).older == []
     assert 1_990 < len(taken) < 2_010

@@ -226,7 +226,7 @@ def test_only_chained_lines_count_and_each_once() -> None:
         b'"prev"',
     ]
     found = statistics([*(row + b"\n" for row in rows), one])
-    assert (found.requests, found.records, found.unvouched) == (1, 2, 4)
+    assert (found.requests, found.records, found.unchained) == (1, 2, 4)
     odd = lines(Record("noon", "approval", "ws", "ws", "approve", "deploy", "initiated", "a"))[0]
     assert statistics([odd.replace(b'"trace_id":"a"', b'"trace_id":7') + b"\n"]).requests == 0
 

@@ -190,7 +190,7 @@ def test_a_sealed_log_is_proved_with_its_first_key_and_its_heads(caller: Caller)
     head = caller.main("audit", "init").out.strip()
     assert caller.main("audit", "rotate").code == 0
     assert caller.main("request", "--no-wait", "--", "drop it").code == 8
-    proof = ("audit", "verify", "--seal-key-file", str(kept), "--expect", head)
-    assert caller.main(*proof).code == 0
+    command = ("audit", "verify", "--seal-key-file", str(kept), "--expect", head)
+    assert caller.main(*command).code == 0
     caller.log.write_bytes(caller.log.read_bytes().replace(b"drop it", b"drop at"))
-    assert caller.main(*proof).code == 65
+    assert caller.main(*command).code == 65

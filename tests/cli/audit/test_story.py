@@ -19,7 +19,7 @@ import pytest
 from molecule_approve.audit.export.build import check
 from molecule_approve.audit.journal import Journal
 from molecule_approve.cli.audit import story
-from molecule_approve.cli.audit.story_view import UNPROVED
+from molecule_approve.cli.audit.story_view import NOT_VERIFIED
 from molecule_approve.cli.main import main
 from tests.audit.report.tales import begun, foreign, record
 
@@ -78,7 +78,7 @@ def test_show_tells_one_requests_story(journal: Journal, capsys: Capture) -> Non
         assert "approved by alice (name not verified)  (waited 12.5 s, live)\n" in out
         assert "memory/note: kept  (nothing vouches for this line)\n" in out
         assert "another" not in out
-        assert out.endswith(f"\n{UNPROVED}\n")
+        assert out.endswith(f"\n{NOT_VERIFIED}\n")
 
 
 def test_show_as_json_is_one_object(journal: Journal, capsys: Capture) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.audit.report.story import Story, StoryRecord
-from molecule_approve.cli.audit.story_view import UNPROVED, UNVOUCHED, happened, span, story_json, story_lines
+from molecule_approve.cli.audit.story_view import NOT_VERIFIED, UNCHAINED, happened, span, story_json, story_lines
 from molecule_approve.safe_text import json_line
 from tests.audit.report.tales import begun, foreign, gathered, lines, record, seen
 
@@ -56,14 +56,14 @@ def test_a_whole_story() -> None:
         "",
         "  2026-04-27 10:00:00Z       +0 s  [1] asked, to wait at most 5 min",
         "  2026-04-27 10:00:01Z       +1 s  [1] the platform has it as a-1",
-        f"? noon                             memory/note: kept  {UNVOUCHED}",
+        f"? noon                             memory/note: kept  {UNCHAINED}",
         "  2026-04-27 10:02:00Z     +2 min  [2] taken up again, to wait at most 1 min",
         '                                 host: {"name": "ci"}',
         "  2026-04-27 10:02:05Z  +2 min 5 s  [2] approved by alice: go  (waited 5 s, live)",
         "                                 evidence: rest",
         "",
         "ended: approved by alice: go, +2 min 5 s",
-        UNPROVED,
+        NOT_VERIFIED,
     ]
 
 

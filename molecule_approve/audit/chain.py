@@ -389,5 +389,5 @@ class _Examination:
 
 
 def unsealed(chained: ChainedLine) -> tuple[Fault, str, str]:
-    """What is wrong with a record that carries no seal where one before it does."""
-    return Fault.NOT_SEALED, f"record {chained.link.seq} with a seal, as the ones before", "none"
+    """What is wrong with a record that has no seal where one before it does."""
+    return Fault.NOT_SEALED, f"record {chained.link.seq} with a seal, as the records before it", "none"

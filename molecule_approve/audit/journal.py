@@ -98,9 +98,9 @@ class Journal:
             used = self._earlier_grant(approval_id)
             if used is not None:
                 raise UsedError(
-                    f"the approval {approval_id} was used already, at {used.get('timestamp')} "
+                    f"the approval {approval_id} was already redeemed, at {used.get('timestamp')} "
                     f"by the request with trace {used.get('trace_id')}",
-                    hint="an approval opens one gate once: ask again",
+                    hint="an approval can be redeemed once: send a new request",
                 )
             return self._write(record)
 
@@ -185,8 +185,8 @@ class Journal:
         if found is None and unread:
             # The grant may stand there: one yes opens one gate, so what cannot be known is a no.
             raise AuditError(
-                f"whether the approval {approval_id} was used cannot be known: {unread[0].path} cannot be read",
-                hint="`audit verify` says why",
+                f"cannot tell whether the approval {approval_id} was already redeemed: cannot read {unread[0].path}",
+                hint="run `molecule-approve audit verify` for details",
             )
         return found
 

@@ -116,7 +116,7 @@ class Record:
     def __post_init__(self) -> None:
         taken = sorted(set(self.extras) & {*FIELDS, *CHAIN_FIELDS})
         if taken:
-            raise ValueError(f"an extra cannot be called {taken[0]}")
+            raise ValueError(f"an extra field cannot be named {taken[0]}")
 
 
 def make_record(

@@ -66,9 +66,7 @@ class Writer:
 
         """
         if self._lost:
-            raise AuditError(
-                f"the audit log {self._path} lost data before: fsync failed", hint="look at the disk, then try again"
-            )
+            raise AuditError(f"the audit log {self._path} lost data: fsync failed", hint="check the disk, then try again")
         plans = self._planned(record)
         for plan in plans:
             self._remember(plan, self._write_line(plan.line))
@@ -87,13 +85,13 @@ class Writer:
         """
         found = lines.twice(lambda: self._look(None if new_key else sealing.recall(self._path)))
         if not new_key and (found.sealing is not None or found.end.sealed):
-            raise AuditError(f"the audit log {self._path} is sealed already", hint="--new-key begins a new key")
+            raise AuditError(f"the audit log {self._path} is sealed already", hint="pass --new-key to create a new key")
         before = found.end.head or Head(_new_log_id(), 0, START)
         key = SealKey(before.log_id, before.seq + 1, os.urandom(KEY_BYTES))
         try:
             from_text(key.to_text())
         except ValueError as exc:
-            raise AuditError(f"the audit log {self._path} cannot be sealed: its id is none of ours") from exc
+            raise AuditError(f"the audit log {self._path} cannot be sealed: another program chose its log_id") from exc
         sealing.store(self._path, Sealing(before, key))
         return key
 
@@ -173,8 +171,8 @@ class Writer:
             if stored is not None:
                 return stored
         raise AuditError(
-            f"the audit log {self._path} cannot be written: it is renamed, or half a line is added, again and again",
-            hint="look which other program writes it",
+            f"the audit log {self._path} cannot be written: another program keeps renaming it or adding unfinished lines",
+            hint="find out which other program writes to it",
         )
 
     def _try_to_write(self, line: bytes) -> os.stat_result | None:

@@ -259,7 +259,7 @@ def test_one_yes_is_used_once(journal: Journal, log: Path, make: MakeRecord) -> 
     granted = make(RecordOutcome.GRANTED, approval_id="a-1")
     journal.grant(granted, approval_id="a-1", patience=0)
     size = log.stat().st_size
-    with pytest.raises(UsedError, match=r"a-1 was used already, at 2026-04-27T10:00:00\.000000Z .* trace trace-1"):
+    with pytest.raises(UsedError, match=r"a-1 was already redeemed, at 2026-04-27T10:00:00\.000000Z .* trace trace-1"):
         journal.grant(granted, approval_id="a-1", patience=0)
     assert log.stat().st_size == size
     journal.grant(make(RecordOutcome.GRANTED, approval_id="a-2"), approval_id="a-2", patience=0)

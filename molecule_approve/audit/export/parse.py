@@ -79,11 +79,11 @@ def read(document: bytes) -> ExportDocument:
     except NotAnExportError:
         raise
     except (ValueError, RecursionError) as exc:
-        raise NotAnExportError("the document is no JSON that can be read") from exc
+        raise NotAnExportError("the document is not valid JSON") from exc
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise NotAnExportError("the document is no export of an audit log")
+        raise NotAnExportError("the document is not an export of an audit log")
     if type(found.get("version")) is not int or found["version"] != VERSION:
-        raise NotAnExportError("the export is of another version than this program knows")
+        raise NotAnExportError("this version of the export format is not supported")
     return _claim(found)
 
 
@@ -91,12 +91,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object without doubled keys: two readers could each believe another of the two."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise NotAnExportError("an object of the document has a key twice")
+        raise NotAnExportError("the document has a duplicate key")
     return found
 
 
 def _no_number(_: str) -> NoReturn:
-    raise NotAnExportError("the document holds a number that JSON does not know")
+    raise NotAnExportError("the document has a number that JSON does not allow")
 
 
 def _claim(found: dict[str, Any]) -> ExportDocument:
@@ -104,7 +104,7 @@ def _claim(found: dict[str, Any]) -> ExportDocument:
     _keys(found, "the document", wanted, {"seal", "chain"})
     records = tuple(_record(one) for one in _list(found["records"], "records"))
     if not records:
-        raise NotAnExportError("the export holds no record")
+        raise NotAnExportError("the export has no records")
     return ExportDocument(
         log_id=_text(found["log_id"], "log_id"),
         trace_id=_text(found["trace_id"], "trace_id"),
@@ -150,21 +150,21 @@ def _mark(value: object, name: str) -> RecordHash:
 def _keys(value: object, name: str, wanted: set[str], optional: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
     """An object with just these keys: what this version does not know is not passed over, as if it had been checked."""
     if not isinstance(value, dict):
-        raise NotAnExportError(f"{name}: an object is wanted")
+        raise NotAnExportError(f"{name}: expected an object")
     if not wanted <= set(value) <= wanted | optional:
-        raise NotAnExportError(f"{name}: a field is missing, or there is one more than this version knows")
+        raise NotAnExportError(f"{name}: a field is missing or unknown")
     return value
 
 
 def _list(value: object, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise NotAnExportError(f"{name}: a list is wanted")
+        raise NotAnExportError(f"{name}: expected a list")
     return value
 
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise NotAnExportError(f"{name}: a text is wanted")
+        raise NotAnExportError(f"{name}: expected a string")
     return value
 
 
@@ -174,12 +174,12 @@ def _line(value: object) -> bytes:
 
 def _number(value: object, name: str) -> int:
     if type(value) is not int or not 1 <= value <= _LAST:
-        raise NotAnExportError(f"{name}: the number of a record is wanted")
+        raise NotAnExportError(f"{name}: expected a record number")
     return value
 
 
 def _hash(value: object, name: str) -> str:
     text = _text(value, name)
     if not _HASH.match(text):
-        raise NotAnExportError(f"{name}: a SHA-256 in lower-case hex is wanted")
+        raise NotAnExportError(f"{name}: expected a SHA-256 in lower-case hex")
     return text

@@ -149,7 +149,7 @@ class Snapshot:
         for other in self._found()[0]:
             if other.identity == file.identity or (file.first is not None and other.first == file.first):
                 return other
-        raise AuditError(f"the audit log's archive {file.path} was removed while it was read", hint="try again")
+        raise AuditError(f"the audit log's archive {file.path} was removed while it was being read", hint="try again")
 
     def _found(self) -> tuple[tuple[LogFile, ...], tuple[Unreadable, ...]]:
         for _ in range(ATTEMPTS):

@@ -221,7 +221,7 @@ class _Follower:
             # A writer may have added to it until a moment ago; from now on all of ours write to the new one.
             yield from self._shown(former)
             if former.has_half_a_line:
-                yield Notice(f"the file that was {self._path} ends with half a line, which is not shown")
+                yield Notice(f"the file that was {self._path} ends with an unfinished line, which is not shown")
         if self._former is not None:
             os.close(self._former.text)
         self._former = self._known = former
@@ -230,7 +230,7 @@ class _Follower:
 
     def _restart(self, rows: GrowingFile[int]) -> Iterator[FollowItem]:
         size = os.fstat(rows.text).st_size
-        yield Notice(f"the audit log {self._path} was cut from {rows.at} bytes to {size}, or written anew")
+        yield Notice(f"the audit log {self._path} was truncated from {rows.at} to {size} bytes, or rewritten")
         self._known, self._is_new = rows, True
         yield from self._into(rows.text)
 
@@ -267,7 +267,7 @@ class _Follower:
         newest: deque[bytes] = deque(maxlen=KEPT)
         for row in rows.rest():
             if isinstance(row, int):
-                yield Notice(f"a line of {row} bytes is not shown; no record is that long")
+                yield Notice(f"a line of {row} bytes is not shown: it is too long for a record")
                 continue
             if not self._is_new:
                 if all(word in row for word in _CHAINED):
@@ -353,10 +353,12 @@ class _Follower:
 def _said(before: Head, link: Link) -> Iterator[Notice]:
     """What is to be said where one file goes on after another."""
     if link.log_id != before.log_id:
-        yield Notice(f"another log begins here, with its record {link.seq}: {link.log_id}")
+        yield Notice(f"another log starts here, at its record {link.seq}: {link.log_id}")
     elif link.seq > before.seq + 1:
-        yield Notice(f"the records {before.seq + 1} to {link.seq - 1} were not seen")
+        yield Notice(f"records {before.seq + 1} to {link.seq - 1} are missing")
     elif link.seq <= before.seq:
-        yield Notice(f"record {link.seq} follows record {before.seq}: the log was changed; `audit verify` says more")
+        yield Notice(
+            f"record {link.seq} follows record {before.seq}: the log was changed; run `molecule-approve audit verify`"
+        )
     elif link.prev != before.hash:
-        yield Notice(f"record {before.seq} is not what it was: the log was changed; `audit verify` says more")
+        yield Notice(f"record {before.seq} was changed; run `molecule-approve audit verify`")

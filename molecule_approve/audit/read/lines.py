@@ -30,7 +30,9 @@ class ShrunkError(AuditError):
 
 def shrunk() -> ShrunkError:
     """What to say then."""
-    return ShrunkError("the audit log shrank while it was read", hint="`audit verify` says what is missing")
+    return ShrunkError(
+        "the audit log shrank while it was being read", hint="run `molecule-approve audit verify` to see what is missing"
+    )
 
 
 def twice(look: Callable[[], _T]) -> _T:

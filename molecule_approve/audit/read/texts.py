@@ -131,7 +131,7 @@ def unpacking(path: Path, handle: int) -> Iterator[BinaryIO]:
             text, error = _text_in(packing, path, text)
             broken.append(error)
     except ImportError as exc:
-        raise AuditError(f"the audit log's archive {path} cannot be unpacked: this Python has no {exc.name}") from exc
+        raise AuditError(f"the audit log's archive {path} cannot be unpacked: this Python has no module {exc.name}") from exc
     try:
         yield text
     except tuple(broken) as exc:

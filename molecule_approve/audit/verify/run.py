@@ -197,8 +197,8 @@ def _check_keys(keys: Keys | None, report: Report, log_files: Sequence[LogFile])
     known = {report.head.log_id, *(file.first.log_id for file in log_files if file.first is not None)}
     if keys.log_id not in known:
         raise AuditError(
-            f"the seal key belongs to log {keys.log_id}, and this is log {report.head.log_id}",
-            hint="give the key that `audit init --seal` printed for this log",
+            f"the seal key belongs to log {keys.log_id}, but this is log {report.head.log_id}",
+            hint="pass the key that `audit init --seal` printed for this log",
         )
 
 
@@ -266,7 +266,7 @@ def _read(found: _Files, part: _Part) -> Iterator[bytes]:
         while at < part.end:
             data = texts.pread(text, min(BLOCK, part.end - at), at)
             if not data:
-                raise AuditError(f"the audit log {part.file.path} shrank while it was read", hint="try again")
+                raise AuditError(f"the audit log {part.file.path} shrank while it was being read", hint="try again")
             at += len(data)
             yield data
 

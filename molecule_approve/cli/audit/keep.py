@@ -24,7 +24,7 @@ def rotate(config: options.Config = None, audit_log: options.AuditLog = None) ->
     path = options.audit_log_path(config, audit_log)
     archive = Journal(path).rotate(patience=PATIENCE)
     if archive is None:
-        raise AuditError(f"the audit log {path} holds no record that could be archived")
+        raise AuditError(f"the audit log {path} has no records to archive")
     output.done(visible(str(archive)))
     return Exit.OK
 
@@ -32,10 +32,10 @@ def rotate(config: options.Config = None, audit_log: options.AuditLog = None) ->
 def init(
     seal: Annotated[
         bool,
-        typer.Option("--seal", help="Seal every record from now on; prints the first key, once: keep it elsewhere."),
+        typer.Option("--seal", help="Seal every record from now on. Prints the first key, once: keep it elsewhere."),
     ] = False,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="Begin a new key, also where the log is sealed already or its key was lost.")
+        bool, typer.Option("--new-key", help="Create a new key, even if the log is sealed already or its key is lost.")
     ] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
@@ -47,7 +47,7 @@ def init(
     from molecule_approve.clock import utc_now  # noqa: PLC0415
 
     if new_key and not seal:
-        raise UsageError("--new-key goes with --seal", hint="add --seal")
+        raise UsageError("--new-key requires --seal", hint="add --seal")
     path = options.audit_log_path(config, audit_log)
     journal = Journal(path, limit=None)  # what the size is to be is not asked for here, and "never" may be meant
     origin = wiring.origin()
@@ -69,10 +69,10 @@ def init(
     try:
         output.answer(key.to_text())
     except DeliveryError as exc:
-        hint = "the key is nowhere else: begin another one with `audit init --seal --new-key`"
+        hint = "the key is stored nowhere else: create another one with `molecule-approve audit init --seal --new-key`"
         raise DeliveryError(exc.message, hint=hint) from exc
     output.talk(
-        f"{output.PROGRAM}: {visible(str(path))} is sealed from record {key.seq} on; keep this key where nobody who can"
-        " write the log can read it: it is not stored here, and `audit verify --seal-key-file` wants it"
+        f"{output.PROGRAM}: {visible(str(path))} is sealed from record {key.seq} on. Keep the key where nobody who can"
+        " write the log can read it: it is not stored here, and `audit verify --seal-key-file` needs it."
     )
     return Exit.OK

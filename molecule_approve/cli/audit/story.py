@@ -39,7 +39,7 @@ Trace = Annotated[
     str,
     typer.Argument(
         metavar="TRACE",
-        help="The request's trace id, approval id or task id, or at least six characters of its beginning.",
+        help="The trace, approval or task id of the request, or its first six characters or more.",
         show_default=False,
     ),
 ]
@@ -62,10 +62,11 @@ def show(trace: Trace, json: options.Json = False, config: options.Config = None
 def stats(
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="Requests that began then or later: 2h, 1d, 2026-04-27T10:00:00Z."),
+        typer.Option("--since", metavar="WHEN", help="Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", metavar="WHEN", help="Requests that began before: the same forms.")
+        str | None,
+        typer.Option("--until", metavar="WHEN", help="Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z."),
     ] = None,
     json: options.Json = False,
     config: options.Config = None,
@@ -97,11 +98,11 @@ def export(
     trace: Trace,
     target: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="PATH", help="A file that does not exist yet. [stdout]"),
+        typer.Option("--output", "-o", metavar="PATH", help="Write to this file, which must not exist yet. [stdout]"),
     ] = None,
     complete: Annotated[
         bool,
-        typer.Option("--complete", help="Add every line up to the log's head: a proof, and other requests' texts."),
+        typer.Option("--complete", help="Include every line up to the log's head. Those lines contain other requests."),
     ] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
@@ -115,7 +116,7 @@ def export(
         _keep(Path(target), f"{text}\n".encode())
     if report.whole:
         return Exit.OK
-    output.talk(f"{output.PROGRAM}: warning: the log is damaged here, and so the export is not whole: {report.faults[0]}")
+    output.talk(f"{output.PROGRAM}: warning: the export is not whole, because the log is damaged: {report.faults[0]}")
     return Exit.NOT_WHOLE
 
 
@@ -143,7 +144,7 @@ def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportRep
 
 def _head(head: Head | None) -> Head:
     if head is None:
-        raise AuditError("nothing can be exported: the log has no chained record", hint="`audit show` shows its lines")
+        raise AuditError("cannot export: the audit log has no chained records", hint="`audit show` prints its lines")
     return head
 
 
@@ -166,18 +167,16 @@ def _gathered(path: Path, text: str) -> tuple[RequestRecords, list[Unreadable]]:
     if not archives.names(path):
         os.close(files.open_for_reading(path))  # raises where there is no log
     if len(text) < options.SHORTEST_ID:
-        raise UsageError(
-            f"{text!r} is too short for an id", hint=f"give at least {options.SHORTEST_ID} characters of its beginning"
-        )
+        raise UsageError(f"the id {text!r} is too short", hint=f"pass its first {options.SHORTEST_ID} characters or more")
     unread: list[Unreadable] = []
     fits = matching_requests(lambda words: history.backwards(path, unread, words), text)
     if len(fits) > 1:
-        raise UsageError(f"{text[:80]!r} may mean {len(fits)} requests: {_listed(fits)}", hint="give a whole trace id")
+        raise UsageError(f"{text[:80]!r} matches {len(fits)} requests: {_listed(fits)}", hint="pass a full trace id")
     if not fits:
         _warn_unread(unread)
         raise AuditError(
-            f"the audit log {path} holds no request {text[:80]!r}",
-            hint="is it the right log? see --audit-log; `audit tail` shows trace ids",
+            f"the audit log {path} has no request {text[:80]!r}",
+            hint="check --audit-log; `molecule-approve audit tail` shows trace ids",
         )
     unread = []
     gathered = gather(lambda words: history.backwards(path, unread, words), fits[0].trace_id)
@@ -205,13 +204,13 @@ def _forwards(snapshot: Snapshot, watch: Callable[[int, int], None]) -> Iterator
 
 def _warn_unread(unread: Sequence[Unreadable]) -> None:
     for archive in unread:
-        output.talk(f"{output.PROGRAM}: warning: left out: {visible(archive.reason)}")
+        output.talk(f"{output.PROGRAM}: warning: skipped: {visible(archive.reason)}")
 
 
 def _lacks(unreadable: Sequence[Unreadable]) -> AuditError:
     return AuditError(
-        f"records that belong here may stand in what cannot be read: {'; '.join(one.reason for one in unreadable)}",
-        hint="put a readable copy there; `audit verify` says which records it has to hold",
+        f"records of this request may be missing: {'; '.join(one.reason for one in unreadable)}",
+        hint="replace the file with a readable copy; `molecule-approve audit verify` says which records it must contain",
     )
 
 
@@ -295,7 +294,9 @@ def _keep(path: Path, data: bytes) -> None:
         write_private(path, data, over=False)
     except FileExistsError as exc:
         raise UsageError(
-            f"--output: {str(path)!r} is there already", hint="nothing is overwritten: name another file"
+            f"--output: {str(path)!r} already exists", hint="pass another path; files are never overwritten"
         ) from exc
     except OSError as exc:
-        raise DeliveryError(f"{path} cannot be written: {exc.strerror}", hint="name a file in a folder of yours") from exc
+        raise DeliveryError(
+            f"{path} cannot be written: {exc.strerror}", hint="pass a path in a folder that you can write to"
+        ) from exc

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from molecule_approve.cli.pieces import StyledText
     from molecule_approve.model import JsonValue
 
-UNCHAINED = "(unvouched) "
+UNCHAINED = "(unchained) "
 """What precedes the text of a line without a chain, another tool's or a torn one, besides its question mark."""
 
 _MARK, _OUTCOME = 2, 9

@@ -79,29 +79,38 @@ def _unknown(path: Path, event_type: str | None) -> UsageError | None:
 def tail(
     count: Annotated[
         int | None,
-        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="How many records. [10; with --since: all]"),
+        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="Number of records. [10; with --since: all]"),
     ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is added.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep printing records as they are added.")] = False,
     outcome: Annotated[
         str | None,
         typer.Option(
-            "--outcome", metavar="WORD", help="Only these: granted (or approved), denied, …", autocompletion=_outcomes
+            "--outcome",
+            metavar="WORD",
+            help="Only records with this outcome: granted (or approved), denied, …",
+            autocompletion=_outcomes,
         ),
     ] = None,
     event_type: Annotated[
         str | None,
-        typer.Option("--event-type", metavar="WORD", help="Only these: approval, rbac, audit.", autocompletion=_event_types),
+        typer.Option(
+            "--event-type",
+            metavar="WORD",
+            help="Only records of this type: approval, rbac, audit.",
+            autocompletion=_event_types,
+        ),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option("--actor", metavar="NAME", help="Only what this person, or workspace, caused.")
+        str | None, typer.Option("--actor", metavar="NAME", help="Only records of this person or workspace.")
     ] = None,
     trace: Annotated[
-        str | None, typer.Option("--trace", metavar="ID", help="Only one request's, by its trace id or its beginning.")
+        str | None,
+        typer.Option("--trace", metavar="ID", help="Only records of this request: its trace id, or the start of it."),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="Only newer ones: 2h, 1d, or 2026-04-27T10:00:00Z.")
+        str | None, typer.Option("--since", metavar="WHEN", help="Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, on a terminal too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, also on a terminal.")] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:

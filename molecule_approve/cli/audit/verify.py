@@ -28,7 +28,7 @@ _BEGIN = 4096
 """Bytes in which an export says that it is one."""
 
 _KEYS = 65_536
-_KEY_HINT = "one key a line, as `audit init --seal` printed it; what follows a # is a comment"
+_KEY_HINT = "write one key per line, as `audit init --seal` printed it; # starts a comment"
 _EXPECT = re.compile(r"([1-9][0-9]{0,17}):([0-9A-Fa-f]{64})")
 
 
@@ -37,24 +37,28 @@ def verify(
         str | None,
         typer.Argument(
             metavar="[FILE]",
-            help="One file by itself, from wherever: an archive, or what `audit export` wrote. [the log, with its archives]",
+            help="Verify only this file: an archive or an export, from any machine. [the log with its archives]",
             show_default=False,
         ),
     ] = None,
     expect: Annotated[
         list[str] | None,
-        typer.Option("--expect", metavar="SEQ:HASH", help="A head that is known from elsewhere; may be repeated."),
+        typer.Option(
+            "--expect", metavar="SEQ:HASH", help="The log must contain this record, known from elsewhere. Can be repeated."
+        ),
     ] = None,
     begins: Annotated[
         int | None,
-        typer.Option("--from", min=1, metavar="SEQ", help="The records before this one were removed on purpose."),
+        typer.Option(
+            "--from", min=1, metavar="SEQ", help="Start at this record: the archives before it were removed on purpose."
+        ),
     ] = None,
     seal_key_file: Annotated[
         str | None,
-        typer.Option("--seal-key-file", metavar="PATH", help="Check the seals with the keys in this file, one a line."),
+        typer.Option("--seal-key-file", metavar="PATH", help="Check the seals with the keys in this file, one per line."),
     ] = None,
     against_platform: Annotated[
-        bool, typer.Option("--against-platform", help="Compare with the heads that the platform keeps with its requests.")
+        bool, typer.Option("--against-platform", help="Compare with the heads that the platform stores with its requests.")
     ] = False,
     json: options.Json = False,
     config: options.Config = None,
@@ -67,7 +71,7 @@ def verify(
 
     wanted = _Expectations([_head(text) for text in expect or ()], _keys(seal_key_file), begins or 1)
     if file is not None and (begins is not None or against_platform):
-        raise UsageError("--from and --against-platform are for the whole log", hint="leave them away, or FILE")
+        raise UsageError("--from and --against-platform cannot be used with FILE", hint="omit them, or omit FILE")
     with failing_aloud(json=json, form=_unchecked):
         if file is not None:
             return _verify_file(Path(file), wanted, json=json)
@@ -138,7 +142,7 @@ def _verify_file(path: Path, wanted: _Expectations, *, json: bool) -> int:
     with meter() as watch:
         result = verify_run.verify_file(path, verify_run.VerifyOptions(wanted.heads, wanted.keys), watch)
     if result.report.head is None:
-        raise AuditError(f"{path} holds no record of an audit log, and is no export", hint="is it the right file?")
+        raise AuditError(f"{path} is neither an audit log nor an export", hint="check the path")
     return _tell(result_lines(result), result_json(result), json=json)
 
 
@@ -180,10 +184,10 @@ class _PlatformHeads(NamedTuple):
     @property
     def said(self) -> str:
         """All of that in a sentence."""
-        shown = f"the platform shows {self.requests} request{'' if self.requests == 1 else 's'}"
-        others = f"; {self.others} of logs elsewhere" if self.others else ""
+        shown = f"the platform lists {self.requests} request{'' if self.requests == 1 else 's'}"
+        others = f"; {self.others} of logs in other places" if self.others else ""
         if not self.heads:
-            return f"{shown} and no head of this log: nothing to compare{others}"
+            return f"{shown} but no head of this log, so nothing was compared{others}"
         return f"{shown}: compared with {len(self.heads)} head{'' if len(self.heads) == 1 else 's'}{others}"
 
 
@@ -242,7 +246,8 @@ def _head(text: str) -> ExpectedHead:
     found = _EXPECT.fullmatch(text)
     if found is None:
         raise UsageError(
-            f"--expect: {text[:90]!r} is no head", hint="write SEQ:HASH as `audit verify` prints it, the hash in 64 digits"
+            f"--expect: {text[:90]!r} is not a head",
+            hint="use SEQ:HASH as `audit verify` prints it, with a hash of 64 hexadecimal digits",
         )
     return ExpectedHead(int(found[1]), found[2].lower())
 
@@ -266,7 +271,7 @@ def _keys(name: str | None) -> list[SealKey]:
         except ValueError as exc:
             raise UsageError(f"--seal-key-file: line {number} of {name}: {exc}", hint=_KEY_HINT) from exc
     if len({key.log_id for key in keys}) != 1:
-        what = "holds no key" if not keys else "holds keys of several logs"
+        what = "has no key" if not keys else "has keys of several logs"
         raise UsageError(f"--seal-key-file: {name} {what}", hint=_KEY_HINT)
     return keys
 
@@ -275,7 +280,7 @@ def _text_of(name: str) -> str:
     try:
         with open(name, encoding="ascii") as file:  # noqa: PTH123 - as the user wrote it
             if os.fstat(file.fileno()).st_mode & 0o077:
-                output.talk(f"{output.PROGRAM}: warning: {visible(name)} can be read by others: chmod 600")
+                output.talk(f"{output.PROGRAM}: warning: {visible(name)} is readable by others; run chmod 600")
             return file.read(_KEYS)
     except (OSError, ValueError) as exc:
-        raise UsageError(f"--seal-key-file cannot be read: {name!r}", hint=_KEY_HINT) from exc
+        raise UsageError(f"cannot read --seal-key-file {name!r}", hint=_KEY_HINT) from exc

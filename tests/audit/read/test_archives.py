@@ -362,7 +362,7 @@ def test_an_archive_that_is_removed_meanwhile_is_an_error(shifting: Path) -> Non
     put(shifting.with_name("audit.jsonl.3"), b"theirs\n", changed=1)
     with Snapshot(shifting) as found:
         shifting.with_name("audit.jsonl.3").unlink()
-        with pytest.raises(AuditError, match=r"audit\.jsonl\.3 was removed while it was read"):
+        with pytest.raises(AuditError, match=r"audit\.jsonl\.3 was removed while it was being read"):
             list(found.forwards())
         with found.reading(found.files[-2]) as text:
             assert len(list(text_lines.backwards(text))) == 2

@@ -69,7 +69,7 @@ def test_archives_that_cannot_be_read_or_are_missing_are_said(records: Log) -> N
     archive.with_name("audit.jsonl.1.gz").write_bytes(b"no gzip")
     first, *others = said(texts(last_lines(records.path, last(5))))
     assert "audit.jsonl.1.gz cannot be unpacked" in str(first)
-    assert others == [4, 5, 6, "the records 7 to 8 were not seen", "deleted", 9]
+    assert others == [4, 5, 6, "records 7 to 8 are missing", "deleted", 9]
     assert said(texts(last_lines(records.path, last(None))))[1:] == [1, 2, 3, *others]
 
 

@@ -66,7 +66,7 @@ def test_lines_longer_than_a_block_are_shown_whole(path: Path) -> None:
 def test_an_endless_line_is_said_and_not_kept(path: Path) -> None:
     """A line beyond all records takes no memory; its length is told."""
     path.write_bytes(b"a\n" + b"x" * (LONGEST + 1) + b"\nb\n")
-    notice = f"a line of {LONGEST + 1} bytes is not shown; no record is that long"
+    notice = f"a line of {LONGEST + 1} bytes is not shown: it is too long for a record"
     assert texts(last_lines(path, last(None))) == [b"a\n", notice, b"b\n"]
 
 
@@ -176,10 +176,10 @@ def test_records_that_were_not_seen_are_named(path: Path, make: MakeRecord) -> N
     shown = seen(path, skip_two, exchange)
     assert [item if isinstance(item, str) else "line" for item in shown][:3] == [
         "line",
-        "the records 2 to 3 were not seen",
+        "records 2 to 3 are missing",
         "line",
     ]
-    assert str(shown[3]).startswith("another log begins here, with its record 1: ")
+    assert str(shown[3]).startswith("another log starts here, at its record 1: ")
 
 
 def test_half_a_line_at_the_end_of_an_old_file_is_said(path: Path) -> None:
@@ -194,7 +194,7 @@ def test_half_a_line_at_the_end_of_an_old_file_is_said(path: Path) -> None:
 
     assert seen(path, rotate) == [
         b"1\n",
-        f"the file that was {path} ends with half a line, which is not shown",
+        f"the file that was {path} ends with an unfinished line, which is not shown",
         b"2\n",
     ]
 
@@ -209,7 +209,7 @@ def test_a_truncated_file_is_said_and_shown_from_its_beginning(path: Path) -> No
     assert seen(path, truncate) == [
         b"1\n",
         b"2\n",
-        f"the audit log {path} was cut from 4 bytes to 2, or written anew",
+        f"the audit log {path} was truncated from 4 to 2 bytes, or rewritten",
         b"3\n",
     ]
 

@@ -21,7 +21,7 @@ function __molecule_approve_table --no-scope-shadowing
                 approve\t'Approve a request, as the person whose token is given.' \
                 deny\t'Deny a request, as the person whose token is given.' \
                 approvers\t'Say who may decide on the embedded server.' \
-                audit\t'Read the audit log, or prove that it is whole.' \
+                audit\t'Read, verify and export the audit log.' \
                 serve\t'Run the embedded platform until SIGINT or SIGTERM; one line on stdout, its address, when it is ready.'
             set flags \
                 --version\t'Show the version and exit.' \
@@ -174,16 +174,16 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
         case 'audit tail'
             set flags \
-                -n\t'How many records. [10; with --since: all]' \
-                --lines\t'How many records. [10; with --since: all]' \
-                -f\t'Go on with what is added.' \
-                --follow\t'Go on with what is added.' \
-                --outcome\t'Only these: granted (or approved), denied, …' \
-                --event-type\t'Only these: approval, rbac, audit.' \
-                --actor\t'Only what this person, or workspace, caused.' \
-                --trace\t'Only one request\'s, by its trace id or its beginning.' \
-                --since\t'Only newer ones: 2h, 1d, or 2026-04-27T10:00:00Z.' \
-                --json\t'Print the log\'s own lines, on a terminal too.' \
+                -n\t'Number of records. [10; with --since: all]' \
+                --lines\t'Number of records. [10; with --since: all]' \
+                -f\t'Keep printing records as they are added.' \
+                --follow\t'Keep printing records as they are added.' \
+                --outcome\t'Only records with this outcome: granted (or approved), denied, …' \
+                --event-type\t'Only records of this type: approval, rbac, audit.' \
+                --actor\t'Only records of this person or workspace.' \
+                --trace\t'Only records of this request: its trace id, or the start of it.' \
+                --since\t'Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.' \
+                --json\t'Print the log\'s own lines, also on a terminal.' \
                 --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
                 --help\t'Show this message and exit.'
@@ -192,10 +192,10 @@ function __molecule_approve_table --no-scope-shadowing
             set choices --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --outcome=observed --event-type=approval --event-type=rbac --event-type=audit
         case 'audit verify'
             set flags \
-                --expect\t'A head that is known from elsewhere; may be repeated.' \
-                --from\t'The records before this one were removed on purpose.' \
-                --seal-key-file\t'Check the seals with the keys in this file, one a line.' \
-                --against-platform\t'Compare with the heads that the platform keeps with its requests.' \
+                --expect\t'The log must contain this record, known from elsewhere. Can be repeated.' \
+                --from\t'Start at this record: the archives before it were removed on purpose.' \
+                --seal-key-file\t'Check the seals with the keys in this file, one per line.' \
+                --against-platform\t'Compare with the heads that the platform stores with its requests.' \
                 --json\t'Print one JSON object on stdout.' \
                 --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
@@ -216,8 +216,8 @@ function __molecule_approve_table --no-scope-shadowing
             set wants text
         case 'audit stats'
             set flags \
-                --since\t'Requests that began then or later: 2h, 1d, 2026-04-27T10:00:00Z.' \
-                --until\t'Requests that began before: the same forms.' \
+                --since\t'Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z.' \
+                --until\t'Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z.' \
                 --json\t'Print one JSON object on stdout.' \
                 --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
@@ -226,9 +226,9 @@ function __molecule_approve_table --no-scope-shadowing
             set paths --config --audit-log
         case 'audit export'
             set flags \
-                --output\t'A file that does not exist yet. [stdout]' \
-                -o\t'A file that does not exist yet. [stdout]' \
-                --complete\t'Add every line up to the log\'s head: a proof, and other requests\' texts.' \
+                --output\t'Write to this file, which must not exist yet. [stdout]' \
+                -o\t'Write to this file, which must not exist yet. [stdout]' \
+                --complete\t'Include every line up to the log\'s head. Those lines contain other requests.' \
                 --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
                 --help\t'Show this message and exit.'
@@ -244,8 +244,8 @@ function __molecule_approve_table --no-scope-shadowing
             set paths --config --audit-log
         case 'audit init'
             set flags \
-                --seal\t'Seal every record from now on; prints the first key, once: keep it elsewhere.' \
-                --new-key\t'Begin a new key, also where the log is sealed already or its key was lost.' \
+                --seal\t'Seal every record from now on. Prints the first key, once: keep it elsewhere.' \
+                --new-key\t'Create a new key, even if the log is sealed already or its key is lost.' \
                 --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
                 --help\t'Show this message and exit.'

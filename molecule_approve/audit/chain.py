@@ -11,7 +11,7 @@ after it. What it cannot show by itself: that the end was cut off or rewritten, 
 remembered elsewhere shows that too.
 
 A log is checked in stretches of whole lines, each by itself (:func:`examine`, which may run in several processes), and
-`proof.py` puts them together in order. In a stretch, a line that ends with exactly the fields that must come next is
+`verify/report.py` puts them together in order. In a stretch, a line that ends with exactly the fields that must come next is
 not parsed: it costs one hash. That is as good as parsing it. Its fields cannot mean anything else, for the last of
 doubled names counts in JSON, and ours stand last. It can only be no JSON at all: then the next record does not name its
 hash, and it is looked at again; the last line of a stretch always is.
@@ -144,7 +144,7 @@ class Gap(NamedTuple):
         return self.before not in ("", self.after)
 
 
-class Spot(NamedTuple):
+class ChainedLine(NamedTuple):
     """A chained line and its number, from 1."""
 
     link: Link
@@ -174,16 +174,16 @@ class Stretch(NamedTuple):
     lines: int
     covered: int
     unfinished: bool
-    opening: tuple[Spot, ...]
-    last: Spot | None
+    opening: tuple[ChainedLine, ...]
+    last: ChainedLine | None
     breaks: int
     first_break: Break | None
     gaps: tuple[Gap, ...]
-    seen: tuple[Spot, ...]
+    seen: tuple[ChainedLine, ...]
     sealed: int
-    first_sealed: Spot | None
+    first_sealed: ChainedLine | None
     plain: int
-    first_plain: Spot | None
+    first_plain: ChainedLine | None
 
 
 class Examined(NamedTuple):
@@ -198,7 +198,7 @@ def examine(
 ) -> Examined:
     """Check consecutive lines of one file.
 
-    Nothing is said about what comes before the first chained line: that is for `proof.py` to compare.
+    Nothing is said about what comes before the first chained line: that is for `verify/report.py` to compare.
 
     Args:
         lines: the lines without their newlines.
@@ -208,14 +208,14 @@ def examine(
 
     """
     stops = frozenset(watched) if keys is None else frozenset((*watched, keys.first))
-    walk = _Walk(lines[:-1] if unfinished else lines, stops, keys)
+    walk = _Examination(lines[:-1] if unfinished else lines, stops, keys)
     place = 0
     while place < len(walk.lines):
         walk.take(place)
         place = walk.run(place + 1)
     if unfinished:
         walk.others.add(len(lines) - 1)
-    return Examined(walk.told(len(lines), unfinished=unfinished), walk.others)
+    return Examined(walk.stretch(len(lines), unfinished=unfinished), walk.others)
 
 
 def misfit(before: Link, link: Link) -> tuple[Fault, str, str] | None:
@@ -230,7 +230,7 @@ def misfit(before: Link, link: Link) -> tuple[Fault, str, str] | None:
     return None
 
 
-class Tally:
+class BreakTally:
     """Places that do not hold: all are counted, and the first is kept; a log of nothing but breaks fills no memory."""
 
     def __init__(self) -> None:
@@ -250,7 +250,7 @@ class Tally:
         self.gaps.extend(gaps[: GAPS_KEPT - len(self.gaps)])
 
 
-class _Walk:
+class _Examination:
     """One pass over a stretch. After a break it goes on from the line that it found, so that later damage is found too."""
 
     def __init__(self, lines: Sequence[bytes], watched: frozenset[int], keys: seal.Keys | None) -> None:
@@ -258,16 +258,16 @@ class _Walk:
         self.others: set[int] = set()
         self._watched = watched
         self._keys = keys
-        self._opening: list[Spot] = []
-        self._last: Spot | None = None
+        self._opening: list[ChainedLine] = []
+        self._last: ChainedLine | None = None
         self._covered = 0
-        self._tally = Tally()
-        self._seen: dict[int, Spot] = {}
+        self._tally = BreakTally()
+        self._seen: dict[int, ChainedLine] = {}
         self._is_sealed = False  # whether the last record is
         self._sealed = 0
-        self._first_sealed: Spot | None = None
+        self._first_sealed: ChainedLine | None = None
         self._plain = 0
-        self._first_plain: Spot | None = None
+        self._first_plain: ChainedLine | None = None
 
     def take(self, place: int) -> None:
         """Parse a line, and look at it from every side."""
@@ -275,14 +275,14 @@ class _Walk:
         if link is None:
             self.others.add(place)
             return
-        spot = Spot(link, place + 1)
-        self._compare(spot)
+        chained = ChainedLine(link, place + 1)
+        self._compare(chained)
         if link.seq in self._watched:
-            self._seen.setdefault(link.seq, spot)
-        self._look_at_seal(self.lines[place], spot)
+            self._seen.setdefault(link.seq, chained)
+        self._look_at_seal(self.lines[place], chained)
         if len(self._opening) < OPENING:
-            self._opening.append(spot)
-        self._last = spot
+            self._opening.append(chained)
+        self._last = chained
         self._covered += 1
 
     def run(self, place: int) -> int:
@@ -311,7 +311,7 @@ class _Walk:
                 self.others.add(at)
         return self._settle(last, newest, len(lines))
 
-    def _settle(self, before: Spot, newest: int, place: int) -> int:
+    def _settle(self, before: ChainedLine, newest: int, place: int) -> int:
         """Parse the newest line that was passed over; one that is no record after all goes to the others."""
         if newest == before.line - 1:
             return place
@@ -322,7 +322,7 @@ class _Walk:
         self._covered += count
         self._sealed += count if self._is_sealed else 0
         self._plain += 0 if self._is_sealed else count
-        self._last = Spot(link, newest + 1)
+        self._last = ChainedLine(link, newest + 1)
         return place
 
     def _may_run(self, seq: int) -> bool:
@@ -345,32 +345,32 @@ class _Walk:
         # What it should be is not told: that would be a recipe.
         return None if self._keys.hold(line, seq) else (Fault.FALSE_SEAL, f"the seal of record {seq}", "another one")
 
-    def _compare(self, spot: Spot) -> None:
+    def _compare(self, chained: ChainedLine) -> None:
         before = self._last
-        found = None if before is None else misfit(before.link, spot.link)
+        found = None if before is None else misfit(before.link, chained.link)
         if before is None or found is None:
             return
         # Where a line says what the one before it was and that is not so, one was changed: the earlier one is named.
-        line = before.line if found[0] is Fault.CHANGED else spot.line
+        line = before.line if found[0] is Fault.CHANGED else chained.line
         self._tally.broken(Break("", line, *found))
         if found[0] is Fault.MISSING:
-            self._tally.missing([Gap(before.link.seq + 1, spot.link.seq - 1)])
+            self._tally.missing([Gap(before.link.seq + 1, chained.link.seq - 1)])
 
-    def _look_at_seal(self, line: bytes, spot: Spot) -> None:
+    def _look_at_seal(self, line: bytes, chained: ChainedLine) -> None:
         self._is_sealed = seal.is_sealed(line)
-        fault = self._seal_fault(line, spot.link.log_id, spot.link.seq)
+        fault = self._seal_fault(line, chained.link.log_id, chained.link.seq)
         if self._is_sealed:
             self._sealed += 1
-            self._first_sealed = self._first_sealed or spot
+            self._first_sealed = self._first_sealed or chained
         elif fault is None and self._first_sealed is not None:
-            fault = unsealed(spot)
+            fault = unsealed(chained)
         elif fault is None:
             self._plain += 1
-            self._first_plain = self._first_plain or spot
+            self._first_plain = self._first_plain or chained
         if fault is not None:
-            self._tally.broken(Break("", spot.line, *fault))
+            self._tally.broken(Break("", chained.line, *fault))
 
-    def told(self, lines: int, *, unfinished: bool) -> Stretch:
+    def stretch(self, lines: int, *, unfinished: bool) -> Stretch:
         return Stretch(
             lines=lines,
             covered=self._covered,
@@ -388,6 +388,6 @@ class _Walk:
         )
 
 
-def unsealed(spot: Spot) -> tuple[Fault, str, str]:
-    """What is wrong with a record that carries no seal where one before it does."""
-    return Fault.NOT_SEALED, f"record {spot.link.seq} with a seal, as the ones before", "none"
+def unsealed(chained: ChainedLine) -> tuple[Fault, str, str]:
+    """What is wrong with a record that has no seal where one before it does."""
+    return Fault.NOT_SEALED, f"record {chained.link.seq} with a seal, as the records before it", "none"

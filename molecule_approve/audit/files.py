@@ -25,15 +25,15 @@ MOUNTS = Path("/proc/self/mountinfo")
 """Linux's table of mounted file systems (proc(5))."""
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, opening a FIFO waits for its other end
-_ELSEWHERE = "name another one with --audit-log or AUDIT_LOG_PATH"
+_ELSEWHERE = "set another path with --audit-log or AUDIT_LOG_PATH"
 _HINTS = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "your disk quota is used up: free some space",
-    errno.EFBIG: "the file is as large as it may be: see `ulimit -f`",
+    errno.EFBIG: "the file size limit is reached: see `ulimit -f`",
     errno.EROFS: f"the file system is read-only: {_ELSEWHERE}",
-    errno.ELOOP: f"a link is not followed: {_ELSEWHERE}",
-    errno.EISDIR: f"it is a folder: {_ELSEWHERE}",
-    errno.ENOENT: "there is no audit log yet, or it stands elsewhere: see --audit-log and AUDIT_LOG_PATH",
+    errno.ELOOP: f"symbolic links are not followed: {_ELSEWHERE}",
+    errno.EISDIR: f"the path is a folder: {_ELSEWHERE}",
+    errno.ENOENT: "there is no audit log yet, or it is elsewhere: see --audit-log and AUDIT_LOG_PATH",
 }
 
 
@@ -177,7 +177,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: Clock) -> Iterator[None]:
+def locked(log: Path, *, patience: float, pause: Callable[[float], None], clock: Clock) -> Iterator[None]:
     """Hold the log's lock, alone among all processes and threads.
 
     Raises:
@@ -196,8 +196,8 @@ def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: C
                 return
         if deadline.passed():
             raise AuditError(
-                f"the lock of the audit log {log} was not free within {patience:g} s",
-                hint="another process holds it: it writes, or it is stopped or hangs",
+                f"cannot lock the audit log {log} within {patience:g} s",
+                hint="another process holds the lock; look for one that is stopped or hangs",
             )
         pause(min(next(pauses), deadline.left()))
 
@@ -335,7 +335,7 @@ def _refuse(found: os.stat_result, path: Path, *, owned: bool) -> None:
     if owned and found.st_uid not in {os.geteuid(), 0}:
         raise AuditError(f"the audit log {path} belongs to another user", hint=_ELSEWHERE)
     if owned and found.st_mode & stat.S_IWOTH:
-        raise AuditError(f"the audit log {path} can be written by everybody", hint=f"chmod o-w {path}")
+        raise AuditError(f"the audit log {path} is writable by everybody", hint=f"chmod o-w {path}")
 
 
 def _refuse_folder(folder: Path) -> None:
@@ -344,12 +344,12 @@ def _refuse_folder(folder: Path) -> None:
     if found is None:
         return  # it is made with the first file in it
     if not stat.S_ISDIR(found.st_mode):
-        raise AuditError(f"{folder} is not a folder, and the audit log's private files belong there", hint="remove it")
+        raise AuditError(f"{folder}, for the audit log's private files, is not a folder", hint="remove it")
     if found.st_uid not in {os.geteuid(), 0}:
         raise AuditError(f"{folder}, for the audit log's private files, belongs to another user", hint=_ELSEWHERE)
     if found.st_mode & stat.S_IWOTH:
         raise AuditError(
-            f"{folder}, for the audit log's private files, can be written by everybody", hint=f"chmod o-w {folder}"
+            f"{folder}, for the audit log's private files, is writable by everybody", hint=f"chmod o-w {folder}"
         )
 
 

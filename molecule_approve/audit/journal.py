@@ -29,6 +29,7 @@ from .writing import Writer
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
 
+    from .read.archives import Unreadable
     from .seal import SealKey
 
 __all__ = ["FoundRequest", "Head", "Journal", "on_network_filesystem"]
@@ -82,7 +83,7 @@ class Journal:
             Interrupted: whatever ``pause`` raises while the lock is waited for; nothing was written.
 
         """
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             return self._write(record)
 
     def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = time.sleep) -> Head:
@@ -93,13 +94,13 @@ class Journal:
             AuditError, Interrupted: as for :meth:`append`.
 
         """
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             used = self._earlier_grant(approval_id)
             if used is not None:
                 raise UsedError(
-                    f"the approval {approval_id} was used already, at {used.get('timestamp')} "
+                    f"the approval {approval_id} was already redeemed, at {used.get('timestamp')} "
                     f"by the request with trace {used.get('trace_id')}",
-                    hint="an approval opens one gate once: ask again",
+                    hint="an approval can be redeemed once: send a new request",
                 )
             return self._write(record)
 
@@ -113,7 +114,7 @@ class Journal:
         """
         from . import rotation  # noqa: PLC0415 - completion and most appends need it not
 
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             return rotation.rotate(self.path)
 
     def init(self, record: Record, *, new_key: bool, patience: float, pause: Pause = time.sleep) -> SealKey:
@@ -130,7 +131,7 @@ class Journal:
             Interrupted: as for :meth:`append`.
 
         """
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             key = self._writer.begin_sealing(new_key=new_key)
             self._write(record)
             return key
@@ -143,7 +144,8 @@ class Journal:
 
         """
         remembered = files.recall(self.path)
-        with closing(history.live(self.path)) as newest, closing(history.older(self.path)) as older:
+        with history.live_file(self.path) as live, closing(history.older(self.path, live)) as older:
+            newest = () if live is None else (line for _, line in lines.backwards(live))
             return chain_end.find(chain_end.LiveFile(there=True, inode=0, size=0), newest, older, remembered).head
 
     def find(self, approval_id: str) -> FoundRequest | None:
@@ -171,9 +173,9 @@ class Journal:
             return search.recent_ids(newest, limit, ended=ended)
 
     @contextmanager
-    def _held(self, patience: float, pause: Pause) -> Iterator[None]:
+    def _locked(self, patience: float, pause: Pause) -> Iterator[None]:
         try:
-            with files.held(self.path, patience=patience, pause=pause, clock=self._clock):
+            with files.locked(self.path, patience=patience, pause=pause, clock=self._clock):
                 yield
         except OSError as exc:
             raise files.explained(exc, "written", self.path) from exc
@@ -183,14 +185,14 @@ class Journal:
         if found is None and unread:
             # The grant may stand there: one yes opens one gate, so what cannot be known is a no.
             raise AuditError(
-                f"whether the approval {approval_id} was used cannot be known: {unread[0]} cannot be read",
-                hint="`audit verify` says why",
+                f"cannot tell whether the approval {approval_id} was already redeemed: cannot read {unread[0].path}",
+                hint="run `molecule-approve audit verify` for details",
             )
         return found
 
-    def _look_for_grant(self, approval_id: str) -> tuple[Mapping[str, JsonValue] | None, list[Path]]:
+    def _look_for_grant(self, approval_id: str) -> tuple[Mapping[str, JsonValue] | None, list[Unreadable]]:
         """The grant, and the archives that could not be searched."""
-        unread: list[Path] = []
+        unread: list[Unreadable] = []
         with closing(history.backwards(self.path, unread)) as newest:
             return search.earlier_grant(newest, writings(approval_id, self._secrets)), unread
 

@@ -126,7 +126,42 @@ class Record:
     def __post_init__(self) -> None:
         taken = sorted(set(self.extras) & {*FIELDS, *CHAIN_FIELDS})
         if taken:
-            raise ValueError(f"an extra cannot be called {taken[0]}")
+            raise ValueError(f"an extra field cannot be named {taken[0]}")
+
+
+def make_record(
+    action: RecordAction,
+    outcome: RecordOutcome,
+    *,
+    timestamp: str,
+    workspace_id: str,
+    resource: str,
+    trace_id: str,
+    extras: Mapping[str, JsonValue],
+    actor: str | None = None,
+) -> Record:
+    """Every record that this program writes: the action gives its event type, and extras that are None are left out.
+
+    Without ``actor`` the workspace is the one who caused it.
+    """
+    return Record(
+        timestamp=timestamp,
+        event_type=_EVENT_TYPES.get(action, EventType.APPROVAL),
+        workspace_id=workspace_id,
+        actor=actor or workspace_id,
+        action=action,
+        resource=resource,
+        outcome=outcome,
+        trace_id=trace_id,
+        extras={name: value for name, value in extras.items() if value is not None},
+    )
+
+
+_EVENT_TYPES = {
+    RecordAction.RBAC_DENY: EventType.RBAC,
+    RecordAction.RECOVER: EventType.AUDIT,
+    RecordAction.INIT: EventType.AUDIT,
+}
 
 
 def encode(

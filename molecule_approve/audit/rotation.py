@@ -51,7 +51,8 @@ def rotate(log: Path) -> Path | None:
             return None
         if lines.finished_end(handle, size) != size:
             raise AuditError(
-                f"the audit log {log} ends with half a line, and cannot be rotated now", hint="the next record closes it"
+                f"the audit log {log} ends with an unfinished line and cannot be rotated now",
+                hint="try again after the next record, which closes that line",
             )
         _prepare(log, handle)
         archive = _reserved(log, *numbers)
@@ -91,7 +92,7 @@ def _forget_names(log: Path, found: os.stat_result) -> None:
 
 def _numbers(handle: int, size: int) -> tuple[int, int] | None:
     """The numbers of the first and the last record."""
-    for _, line in lines.backwards(handle, lines.finished_end(handle, size)):
+    for _, line in lines.backwards(handle, size):
         last = link_of(line)
         if last is not None:
             return (first_link(handle) or last).seq, last.seq
@@ -104,7 +105,9 @@ def _prepare(log: Path, old: int) -> None:
     handle = files.open_for_writing(path)
     try:
         if os.fstat(handle).st_size:
-            raise AuditError(f"{path} is not empty, and in the way of the audit log's rotation", hint="look what it is")
+            raise AuditError(
+                f"{path} is not empty, so the audit log cannot be rotated", hint="find out what it is, then move it away"
+            )
         before = os.fstat(old)
         os.fchmod(handle, stat.S_IMODE(before.st_mode))
         with suppress(PermissionError):  # root may give it to anybody; others only to a group of their own
@@ -128,7 +131,7 @@ def _is_reserved(following: Path, name: Path) -> bool:
     except OSError as exc:
         if exc.errno not in _LINKLESS:
             raise
-        raise AuditError(f"the file system of {name} has no hard links, so the log cannot be rotated safely") from exc
+        raise AuditError(f"the file system of {name} has no hard links, so the audit log cannot be rotated safely") from exc
     return True
 
 
@@ -147,7 +150,7 @@ def _rename(log: Path, handle: int, archive: Path) -> None:
 
 
 def _exchanged(log: Path) -> AuditError:
-    return AuditError(f"the audit log {log} was renamed by another program just now", hint="try again")
+    return AuditError(f"the audit log {log} was renamed by another program during the rotation", hint="try again")
 
 
 def _is_same(path: Path, found: os.stat_result) -> bool:

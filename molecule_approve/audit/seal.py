@@ -63,7 +63,7 @@ class SealKey(NamedTuple):
 
         """
         if seq < self.seq:
-            raise ValueError(f"a key of record {self.seq} gives none of record {seq}")
+            raise ValueError(f"the key of record {self.seq} cannot give the key of the earlier record {seq}")
         key = self.key
         for _ in range(seq - self.seq):
             key = hashlib.sha256(_STEP + key).digest()
@@ -89,7 +89,7 @@ class Keys:
     def __init__(self, keys: Iterable[SealKey]) -> None:
         self._given = sorted(keys, key=_seq)
         if len({key.log_id for key in self._given}) != 1:
-            raise ValueError("one key of one log is wanted at least, and none of another log")
+            raise ValueError("expected at least one key, and all of them of the same log")
         self.log_id, self.first = self._given[0].log_id, self._given[0].seq
         self._known = list(self._given)
         self._latest = self._given[0]

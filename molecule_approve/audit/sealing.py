@@ -14,7 +14,7 @@ from . import files
 from .chain import Head
 from .seal import SealKey
 
-_AGAIN = "`audit init --seal --new-key` begins to seal anew; what is sealed stays so"
+_AGAIN = "run `molecule-approve audit init --seal --new-key` for a new key; existing seals stay valid"
 
 
 class Sealing(NamedTuple):
@@ -63,7 +63,7 @@ def recall(log: Path) -> Sealing | None:
 
 def lost(log: Path) -> AuditError:
     """What to say where a log is sealed and its state is not there."""
-    return AuditError(f"the audit log {log} is sealed, and its key is not there: {state_path(log)}", hint=_AGAIN)
+    return AuditError(f"the audit log {log} is sealed, but its key file is missing: {state_path(log)}", hint=_AGAIN)
 
 
 def store(log: Path, state: Sealing) -> None:

@@ -27,7 +27,7 @@ COMMANDS = {
     "approve": ("decide", "Approve a request, as the person whose token is given."),
     "deny": ("decide", "Deny a request, as the person whose token is given."),
     "approvers": ("approvers", "Say who may decide on the embedded server."),
-    "audit": ("audit.app", "Read the audit log, or prove that it is whole."),
+    "audit": ("audit.app", "Read, verify and export the audit log."),
     "serve": ("serve", "Run the embedded platform until SIGINT or SIGTERM."),
 }
 

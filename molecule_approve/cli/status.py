@@ -290,20 +290,17 @@ def _record(settings: Settings, approval_id: str) -> None:
 
     """
     from molecule_approve import wiring  # noqa: PLC0415
-    from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome  # noqa: PLC0415
+    from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record  # noqa: PLC0415
 
     log = wiring.journal(settings)
-    workspace = settings.workspace_id.value
     try:
         found = log.find(approval_id)
-        record = Record(
+        record = make_record(
+            RecordAction.APPROVE,
+            RecordOutcome.WITHDRAWN,
             timestamp=utc_now(),
-            event_type=EventType.APPROVAL,
-            workspace_id=workspace,
-            actor=workspace,
-            action=RecordAction.APPROVE,
+            workspace_id=settings.workspace_id.value,
             resource="" if found is None else found.action or "",
-            outcome=RecordOutcome.WITHDRAWN,
             trace_id=approval_id if found is None else found.trace_id,
             extras={"approval_id": approval_id, "reason": "by command", "taken_back": True},
         )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
+from molecule_approve.audit.record import Record, RecordAction, RecordOutcome, make_record
 from molecule_approve.errors import AuditError
 
 if TYPE_CHECKING:
@@ -97,20 +97,22 @@ class Recorder:
         return min(AGAIN, seconds) if self._failed else seconds
 
     def _record(
-        self, outcome: str, extras: dict[str, JsonValue], *, actor: str = "", action: str = RecordAction.APPROVE
+        self,
+        outcome: RecordOutcome,
+        extras: dict[str, JsonValue],
+        *,
+        actor: str | None = None,
+        action: RecordAction = RecordAction.APPROVE,
     ) -> Record:
-        kind = EventType.RBAC if action == RecordAction.RBAC_DENY else EventType.APPROVAL
-        shown = {key: value for key, value in extras.items() if value is not None and value != ""}
-        return Record(
+        return make_record(
+            action,
+            outcome,
             timestamp=self._now(),
-            event_type=kind,
             workspace_id=self._request.workspace_id,
-            actor=actor or self._request.workspace_id,
-            action=action,
             resource=self._request.action,
-            outcome=outcome,
             trace_id=self._request.trace_id,
-            extras={"invocation": self._attempt_id, **shown},
+            actor=actor,
+            extras={"invocation": self._attempt_id, **{key: value for key, value in extras.items() if value != ""}},
         )
 
     def _append(self, record: Record, patience: float, pause: Pause = time.sleep) -> Head | None:
@@ -134,7 +136,7 @@ class Recorder:
             raise failure
         self._warn(failure)
 
-    def _end(self, outcome: str, extras: dict[str, JsonValue], actor: str = "") -> None:
+    def _end(self, outcome: RecordOutcome, extras: dict[str, JsonValue], actor: str | None = None) -> None:
         self.ended = True
         self._append(self._record(outcome, extras, actor=actor), AFTER)
 
@@ -182,9 +184,7 @@ class Recorder:
 
         """
         row = decision.approval
-        record = self._record(
-            RecordOutcome.GRANTED, _verdict_fields(decision, waited, transport), actor=row.decided_by or ""
-        )
+        record = self._record(RecordOutcome.GRANTED, _verdict_fields(decision, waited, transport), actor=row.decided_by)
         try:
             head = self._log.grant(record, approval_id=row.id, patience=self._patience(AFTER))
         except AuditError as exc:
@@ -197,7 +197,7 @@ class Recorder:
     def record_denied(self, decision: Decision, waited: float, transport: str) -> None:
         """A person denied."""
         fields = _verdict_fields(decision, waited, transport)
-        self._end(RecordOutcome.DENIED, fields, actor=decision.approval.decided_by or "")
+        self._end(RecordOutcome.DENIED, fields, actor=decision.approval.decided_by)
 
     def record_timeout(self, approval_id: str | None, waited: float, reason: str, *, withdrawn: bool) -> None:
         """Nobody decided in time."""
@@ -242,19 +242,17 @@ def observation(story: Story, row: Approval, outcome: str, *, by: str, now: str)
         now: the time of the record.
 
     """
-    workspace, is_decision = story.first("workspace_id"), outcome in {RecordOutcome.GRANTED, RecordOutcome.DENIED}
+    is_decision = outcome in {RecordOutcome.GRANTED, RecordOutcome.DENIED}
     found = _decided(row) if is_decision else {"approval_id": row.id, "decided_at": row.decided_at}
-    extras: dict[str, JsonValue] = {"observed_outcome": outcome, "observed_by": by, **found}
-    return Record(
+    return make_record(
+        RecordAction.OBSERVE,
+        RecordOutcome.OBSERVED,
         timestamp=now,
-        event_type=EventType.APPROVAL,
-        workspace_id=workspace,
-        actor=(row.decided_by if is_decision else None) or workspace,
-        action=RecordAction.OBSERVE,
+        workspace_id=story.first("workspace_id"),
         resource=story.asked,
-        outcome=RecordOutcome.OBSERVED,
         trace_id=story.first("trace_id"),
-        extras={name: value for name, value in extras.items() if value is not None},
+        actor=row.decided_by if is_decision else None,
+        extras={"observed_outcome": outcome, "observed_by": by, **found},
     )
 
 

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.read import history
-from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome, decode
+from molecule_approve.audit.record import Record, RecordAction, RecordOutcome, decode, make_record
 from molecule_approve.errors import AuditError
 from molecule_approve.lifecycle import outcome_of
 
 from .refusals import RefusedError
 
 if TYPE_CHECKING:
-    from molecule_approve.model import JsonValue
-
     from .limits import Limits
     from .threads import DatabaseThreads
     from .values import OutboxEntry
@@ -40,29 +38,24 @@ def record_of(entry: OutboxEntry) -> Record:
     The context is written as it was sent: the clients remove the secrets that they know, the server knows only hashes.
     """
     approval = entry.approval
-    extras: dict[str, JsonValue] = {
-        "approval_id": approval.id,
-        "decided_by": approval.decided_by,
-        "decided_by_verified": approval.decided_by_verified,
-        "reason_text": approval.reason,
-    }
-    if approval.context:
-        extras["context"] = dict(approval.context)
-    if approval.comment is not None:
-        extras["comment"] = approval.comment
-    if entry.claimed_by is not None:
-        extras["claimed_by"] = entry.claimed_by
-    return Record(
+    return make_record(
+        RecordAction.APPROVE,
+        _RECORDED[outcome_of(approval)],
         timestamp=entry.recorded_at,
-        event_type=EventType.APPROVAL,
         workspace_id=approval.workspace_id,
-        actor=(approval.decided_by or "") if approval.decided_by_verified else approval.workspace_id,
-        action=RecordAction.APPROVE,
         resource=approval.action,
-        outcome=_RECORDED[outcome_of(approval)],
         # Clients of the platform may send no task id; a record always needs a trace id.
         trace_id=approval.task_id or approval.id,
-        extras=extras,
+        actor=approval.decided_by if approval.decided_by_verified else None,
+        extras={
+            "approval_id": approval.id,
+            "decided_by": approval.decided_by,
+            "decided_by_verified": approval.decided_by_verified,
+            "reason_text": approval.reason,
+            "context": dict(approval.context or {}) or None,
+            "comment": approval.comment,
+            "claimed_by": entry.claimed_by,
+        },
     )
 
 

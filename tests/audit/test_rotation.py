@@ -95,9 +95,9 @@ def test_half_a_last_line_is_closed_before_it_is_archived(three: Journal, log: P
     """On command that is an error with a hint; a log that is full goes on for one record more."""
     with log.open("ab") as file:
         file.write(b'{"half')
-    with pytest.raises(AuditError, match="ends with half a line") as caught:
+    with pytest.raises(AuditError, match="ends with an unfinished line") as caught:
         three.rotate(patience=0)
-    assert caught.value.hint == "the next record closes it"
+    assert caught.value.hint == "try again after the next record, which closes that line"
     full = Journal(log, limit=LIMIT)
     full.append(make(), patience=0)
     assert archives_of(log) == []
@@ -252,7 +252,10 @@ def test_a_log_that_is_exchanged_between_two_steps_is_left_alone(
             log.rename(log.with_name("audit.jsonl.1"))
             log.touch(0o600)
 
-    with before(step, rotate_by_another), pytest.raises(AuditError, match="was renamed by another program just now"):
+    with (
+        before(step, rotate_by_another),
+        pytest.raises(AuditError, match="was renamed by another program during the rotation"),
+    ):
         three.rotate(patience=0)
     assert log.read_bytes() == b""
     assert log.stat().st_nlink == 1

@@ -1,6 +1,6 @@
 """Pure: one request's records with what proves them, as one JSON document: how it is made.
 
-How it is checked, on whatever machine, is `export_check.py`'s business; `check` is here as well, so that both have one name.
+How it is checked, on whatever machine, is `check.py`'s business; `check` is here as well, so that both have one name.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def build(
     """
     kept = [(entry, entry.link) for entry in entries if entry.link is not None and entry.link.log_id == head.log_id]
     if not kept:
-        raise AuditError("nothing can be exported: no record of this request is chained", hint="`audit show` shows them")
+        raise AuditError("cannot export: this request has no chained records", hint="`audit show` shows them")
     sealed = [link.seq for entry, link in kept if is_sealed(entry.line)]
     return {
         "format": FORMAT,
@@ -86,7 +86,10 @@ def stretch(newest: Iterable[bytes], first: Link, head: Head, limit: int = LARGE
         found.append(line)
         last, size = link, size + len(line)
         if size > limit:
-            raise AuditError("the log is too long since then for one document", hint="leave --complete away")
+            raise AuditError(
+                "cannot export with --complete: the log since the request is too large for one document",
+                hint="omit --complete",
+            )
         if link == first:
             break
     return found[::-1]

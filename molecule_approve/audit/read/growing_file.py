@@ -14,7 +14,7 @@ _KEPT = 256  # bytes before the place that was read up to; in a log of ours they
 _T = TypeVar("_T", bound=Text)
 
 
-class Rows(Generic[_T]):
+class GrowingFile(Generic[_T]):
     """Reads on from a place, again and again.
 
     Attributes:

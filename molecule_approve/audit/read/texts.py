@@ -92,7 +92,7 @@ Text = int | Unpacked
 """A handle of a file whose text stands there, or what was unpacked."""
 
 
-def whole(path: Path, handle: int) -> Text:
+def text_in(path: Path, handle: int) -> Text:
     """The text behind a handle, which has to stay open.
 
     Raises:
@@ -131,7 +131,7 @@ def unpacking(path: Path, handle: int) -> Iterator[BinaryIO]:
             text, error = _text_in(packing, path, text)
             broken.append(error)
     except ImportError as exc:
-        raise AuditError(f"the audit log's archive {path} cannot be unpacked: this Python has no {exc.name}") from exc
+        raise AuditError(f"the audit log's archive {path} cannot be unpacked: this Python has no module {exc.name}") from exc
     try:
         yield text
     except tuple(broken) as exc:

@@ -52,7 +52,7 @@ class Watch:
         self._folder: os.stat_result | None = None
         self._open()
 
-    def is_told(self) -> bool:
+    def is_notified(self) -> bool:
         """Whether the system tells of changes; otherwise we look."""
         return self._handle is not None
 

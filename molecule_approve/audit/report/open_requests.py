@@ -35,7 +35,7 @@ class Begun(NamedTuple):
     awaited: bool
 
 
-class Ends(NamedTuple):
+class OpenChanges(NamedTuple):
     """What a stretch of lines begins and ends.
 
     Attributes:
@@ -48,21 +48,21 @@ class Ends(NamedTuple):
     ended: frozenset[bytes]
 
 
-class Open(NamedTuple):
+class OpenRequest(NamedTuple):
     """A request without an ending: its trace id, and the number of the record that began it last."""
 
     trace_id: str
     seq: int
 
 
-class Counted(NamedTuple):
+class OpenCount(NamedTuple):
     """How many there are, and those that were begun first, at most :data:`NAMED`."""
 
     total: int
-    first: tuple[Open, ...]
+    first: tuple[OpenRequest, ...]
 
 
-def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
+def changes_in(lines: Sequence[bytes], others: Collection[int]) -> OpenChanges:
     """What these lines begin and end; those at the places in ``others`` are not chained, and say nothing."""
     begun: dict[bytes, int] = {}
     ended: set[bytes] = set()
@@ -77,26 +77,26 @@ def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
         elif outcome == _SEEN or (outcome in _END and _ACTION in line):  # `rbac.deny` was denied as well, and ends nothing
             ended.add(trace)
             begun.pop(trace, None)
-    return Ends({trace: _begun(lines[place]) for trace, place in begun.items()}, frozenset(ended))
+    return OpenChanges({trace: _begun(lines[place]) for trace, place in begun.items()}, frozenset(ended))
 
 
-class Unended:
+class OpenRequests:
     """The requests without an ending, over all stretches in their order."""
 
     def __init__(self) -> None:
         self._open: dict[bytes, Begun] = {}
 
-    def add(self, ends: Ends) -> None:
+    def add(self, ends: OpenChanges) -> None:
         """The next stretch."""
         for trace in self._open.keys() & ends.ended:
             del self._open[trace]
         self._open.update(ends.opened)
 
-    def counted(self, *, awaited: bool) -> Counted:
+    def counted(self, *, awaited: bool) -> OpenCount:
         """Those for which somebody waited, or those for which nobody did."""
         found = [(begun.seq, trace) for trace, begun in self._open.items() if begun.awaited is awaited]
-        oldest = (Open(trace.decode("utf-8", "replace"), seq) for seq, trace in nsmallest(NAMED, found))
-        return Counted(len(found), tuple(oldest))
+        oldest = (OpenRequest(trace.decode("utf-8", "replace"), seq) for seq, trace in nsmallest(NAMED, found))
+        return OpenCount(len(found), tuple(oldest))
 
 
 def _begun(line: bytes) -> Begun:

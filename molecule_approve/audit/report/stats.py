@@ -121,7 +121,7 @@ class Statistics(NamedTuple):
     transports: Mapping[str, int]
     undelivered: int
     records: int
-    unvouched: int
+    unchained: int
     undated: int
     first: datetime | None
     last: datetime | None
@@ -172,7 +172,7 @@ class _RequestCount:
     """One pass over a log."""
 
     records: int = 0
-    unvouched: int = 0
+    unchained: int = 0
     requests: dict[str, _Request] = field(default_factory=dict)
     last: tuple[str, int] | None = None
 
@@ -180,7 +180,7 @@ class _RequestCount:
         fields = decode(line) if b'"prev"' in line else None
         place = None if fields is None else place_of(line, fields)
         if fields is None or place is None:
-            self.unvouched += 1
+            self.unchained += 1
         elif place != self.last:  # the same once more: written on both sides of a rotation by somebody else
             self.last = place
             self.records += 1
@@ -288,7 +288,7 @@ def _counted(walk: _RequestCount, since: datetime | None, until: datetime | None
         transports=dict(Counter(one.transport for one in chosen if one.transport).most_common()),
         undelivered=sum(one.undelivered for one in chosen),
         records=walk.records,
-        unvouched=walk.unvouched,
+        unchained=walk.unchained,
         undated=sum(one.began is None for one in walk.requests.values()),
         first=min(times, default=None),
         last=max(times, default=None),

@@ -33,7 +33,7 @@ IDS = ("trace_id", "approval_id", "task_id")
 """The fields by which a request is known."""
 
 
-class Fit(NamedTuple):
+class IdMatch(NamedTuple):
     """A request that an id, or the beginning of one, may mean.
 
     Attributes:
@@ -83,14 +83,14 @@ class StoryRecord:
         return found if self.kind == _OBSERVATION and found in ENDINGS else ""
 
 
-class Gathered(NamedTuple):
+class RequestRecords(NamedTuple):
     """A request's records, the oldest first, and the log's head at that moment."""
 
     entries: list[StoryRecord]
     head: Head | None
 
 
-def which(newest: Newest, text: str) -> list[Fit]:
+def matching_requests(newest: Newest, text: str) -> list[IdMatch]:
     """The requests that an id means, or that the beginning of one may mean; each once, the newest first.
 
     A whole id means itself, whatever else begins with it, and a trace id means just that trace. A line that nothing vouches
@@ -110,7 +110,7 @@ class _TraceSearch:
         # Ids are written in small letters; people also paste them in others.
         self._wanted = (text, text.lower())
         self.words = {b'"' + needle(one) for one in self._wanted}
-        self._fits: dict[tuple[bool, bool, str], Fit] = {}
+        self._fits: dict[tuple[bool, bool, str], IdMatch] = {}
         self._whole: set[str] = set()
 
     def take(self, line: bytes) -> bool:
@@ -133,12 +133,12 @@ class _TraceSearch:
         if not isinstance(value, str) or not value.startswith(self._wanted):
             return
         whole = value in self._wanted
-        self._fits.setdefault((chained, whole, trace), Fit(trace, name, value))
+        self._fits.setdefault((chained, whole, trace), IdMatch(trace, name, value))
         if whole and chained:
             self._whole.add(trace)
             self.words.add(b'"' + needle(trace))
 
-    def found(self) -> list[Fit]:
+    def found(self) -> list[IdMatch]:
         """Those of the best kind: chained before others, then whole before beginnings, then the trace itself."""
         for chained in (True, False):
             for whole in (True, False):
@@ -148,26 +148,26 @@ class _TraceSearch:
         return []
 
 
-def gather(newest: Newest, trace_id: str) -> Gathered:
+def gather(newest: Newest, trace_id: str) -> RequestRecords:
     """All records of one request. A record that stands twice, at the boundary of two files, is told once.
 
     No more is read than to the record before the request's beginning: before `initiated` only a record that was written
     with it, of the log's recovery, can belong to it.
     """
-    walk = _Gathering(trace_id)
+    walk = _RecordSearch(trace_id)
     for line in newest({needle(trace_id)}):
         if not walk.take(line):
             break
-    return Gathered(walk.entries[::-1], walk.head)
+    return RequestRecords(walk.entries[::-1], walk.head)
 
 
 def still_open(newest: Newest, approval_id: str) -> list[Story]:
     """The requests under this id that are open by what the log says; one key may have made several."""
-    found = [Story(gather(newest, fit.trace_id).entries) for fit in which(newest, approval_id)]
+    found = [Story(gather(newest, fit.trace_id).entries) for fit in matching_requests(newest, approval_id)]
     return [story for story in found if story.is_open]
 
 
-class _Gathering:
+class _RecordSearch:
     """One pass from the end of a log towards a request's beginning."""
 
     def __init__(self, trace_id: str) -> None:

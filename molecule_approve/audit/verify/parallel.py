@@ -116,7 +116,7 @@ class _Worker(Generic[_T]):
         """The results that have come in; something has."""
         block = os.read(self.results, 1 << 20)
         if not block:
-            raise AuditError("a process that checked the audit log ended early", hint="try again; look at the free memory")
+            raise AuditError("a process that verified the audit log ended early", hint="try again; check the free memory")
         self._unread += block
         while len(self._unread) >= _FRAME.size:
             number, size = _FRAME.unpack_from(self._unread)

@@ -1,6 +1,6 @@
 """Pure: the stretches of a log's files put together, compared with what else is known of the log, and what came of it.
 
-What is checked inside a stretch is `chain.py`'s business; which files there are is `prove.py`'s.
+What is checked inside a stretch is `chain.py`'s business; which files there are is `run.py`'s.
 """
 
 from __future__ import annotations
@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from molecule_approve.audit.chain import START, Break, Fault, Gap, Head, Link, Spot, Stretch, Tally, misfit, unsealed
+from molecule_approve.audit.chain import (
+    START,
+    Break,
+    BreakTally,
+    ChainedLine,
+    Fault,
+    Gap,
+    Head,
+    Link,
+    Stretch,
+    misfit,
+    unsealed,
+)
 
 
 class Source(StrEnum):
@@ -29,7 +41,7 @@ class ExpectedHead(NamedTuple):
     source: Source = Source.GIVEN
 
 
-class Met(NamedTuple):
+class HeadCheck(NamedTuple):
     """What came of a head that was looked for: met, not met, or (None) not there to be compared, and that for a reason."""
 
     head: ExpectedHead
@@ -84,7 +96,7 @@ class Report(NamedTuple):
     breaks: int
     first_break: Break | None
     gaps: tuple[Gap, ...]
-    expected: tuple[Met, ...]
+    expected: tuple[HeadCheck, ...]
     sealed: int
     sealed_from: int | None
 
@@ -94,7 +106,7 @@ class Report(NamedTuple):
         return self.breaks == 0
 
 
-class Proof:
+class Verification:
     """Takes the stretches in their order: :meth:`begin` for each file, then :meth:`add` for each of its stretches.
 
     Args:
@@ -108,7 +120,7 @@ class Proof:
         """What :func:`chain.examine` has to tell of: a record tells its own hash, and the next one tells it again."""
         self._expected = tuple(expected)
         self._begins = begins
-        self._tally = Tally()
+        self._tally = BreakTally()
         self._files: list[FileReport] = []
         self._base = 0  # lines of this file that are counted already
         self._first: Link | None = None
@@ -135,8 +147,8 @@ class Proof:
         if stretch.first_break is not None:
             self._broken(number, self._base + stretch.first_break.line, stretch.first_break[2:], stretch.breaks)
         self._tally.missing([Gap(gap.first, gap.last, file.name, file.name) for gap in stretch.gaps])
-        for spot in stretch.seen:
-            self._seen.setdefault(spot.link.seq, (spot.link, number, self._base + spot.line))
+        for chained in stretch.seen:
+            self._seen.setdefault(chained.link.seq, (chained.link, number, self._base + chained.line))
         self._add_seals(stretch)
         if stretch.last is not None:
             self._last, self._place = stretch.last.link, (number, self._base + stretch.last.line)
@@ -146,40 +158,40 @@ class Proof:
 
     def _join(self, stretch: Stretch, *, is_first: bool) -> None:
         """Compare the first record of a stretch with the last one before it."""
-        spot = stretch.opening[0]
+        chained = stretch.opening[0]
         if self._last is None:
-            self._first = spot.link
-            self._look_at_beginning(spot)
+            self._first = chained.link
+            self._look_at_beginning(chained)
             return
         doubled = _doubled(self._last, stretch.opening) if is_first else 0
         self._doubled += doubled
-        found = None if doubled else misfit(self._last, spot.link)
+        found = None if doubled else misfit(self._last, chained.link)
         if found is None:
             return
-        number, line = len(self._files) - 1, self._base + spot.line
+        number, line = len(self._files) - 1, self._base + chained.line
         if found[0] is Fault.CHANGED:
             number, line = self._place
         if found[0] is Fault.MISSING:
-            gap = Gap(self._last.seq + 1, spot.link.seq - 1, self._files[self._place[0]].name, self._files[-1].name)
+            gap = Gap(self._last.seq + 1, chained.link.seq - 1, self._files[self._place[0]].name, self._files[-1].name)
             if self._begins is not None and gap.is_between_files and gap.last < self._begins:
                 return  # removed on purpose
             self._tally.missing([gap])
         self._broken(number, line, found)
 
-    def _look_at_beginning(self, spot: Spot) -> None:
+    def _look_at_beginning(self, chained: ChainedLine) -> None:
         """The log's first record follows nothing; one that is not the first that is asked for shows what is missing."""
-        number, line = len(self._files) - 1, self._base + spot.line
-        seq = spot.link.seq
-        if seq == 1 and spot.link.prev != START:
-            self._broken(number, line, (Fault.CHANGED, "64 zeros before the first record", spot.link.prev))
+        number, line = len(self._files) - 1, self._base + chained.line
+        seq = chained.link.seq
+        if seq == 1 and chained.link.prev != START:
+            self._broken(number, line, (Fault.CHANGED, "64 zeros before the first record", chained.link.prev))
         elif self._begins is not None and seq > self._begins:
             self._tally.missing([Gap(self._begins, seq - 1, "", self._files[-1].name)])
             self._broken(number, line, (Fault.MISSING, f"record {self._begins}", f"record {seq}"))
 
     def _add_seals(self, stretch: Stretch) -> None:
         if self._sealed_from is not None and stretch.first_plain is not None:
-            spot = stretch.first_plain
-            self._broken(len(self._files) - 1, self._base + spot.line, unsealed(spot), stretch.plain)
+            chained = stretch.first_plain
+            self._broken(len(self._files) - 1, self._base + chained.line, unsealed(chained), stretch.plain)
         self._sealed += stretch.sealed
         if self._sealed_from is None and stretch.first_sealed is not None:
             self._sealed_from = stretch.first_sealed.link.seq
@@ -193,7 +205,7 @@ class Proof:
 
     def finish(self) -> Report:
         """What came of it all. Nothing may be added any more."""
-        expected = tuple(Met(known, self._is_met(known)) for known in self._expected)
+        expected = tuple(HeadCheck(known, self._is_met(known)) for known in self._expected)
         self._tell_what_was_cut_off()
         self._look_for_beginning()
         return Report(
@@ -263,10 +275,10 @@ class Proof:
             )
 
 
-def _doubled(last: Link, opening: Sequence[Spot]) -> int:
+def _doubled(last: Link, opening: Sequence[ChainedLine]) -> int:
     """How many records a file begins with that the file before it ends with, byte for byte the same."""
     # The hashes tie each of them to the one before it, in either file: where the last one is the same, all are.
-    return next((place for place, spot in enumerate(opening, 1) if spot.link == last), 0)
+    return next((place for place, chained in enumerate(opening, 1) if chained.link == last), 0)
 
 
 def _extended(file: FileReport, stretch: Stretch) -> FileReport:

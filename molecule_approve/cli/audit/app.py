@@ -8,7 +8,7 @@ from . import keep, story, tail, verify
 
 app = typer.Typer(
     name="audit",
-    help="Read the audit log, or prove that it is whole.",
+    help="Read, verify and export the audit log.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from molecule_approve.cli.pieces import StyledText
     from molecule_approve.model import JsonValue
 
-UNVOUCHED = "(unvouched) "
+UNCHAINED = "(unchained) "
 """What precedes the text of a line without a chain, another tool's or a torn one, besides its question mark."""
 
 _MARK, _OUTCOME = 2, 9
@@ -67,7 +67,7 @@ class Table:
         fields = decode(line)
         if fields is None:
             text = visible(line.rstrip(b"\n").decode("utf-8", "backslashreplace"))
-            yield [("? ", "dim"), (self._fit(UNVOUCHED + text, width - _MARK).rstrip(), "dim")]
+            yield [("? ", "dim"), (self._fit(UNCHAINED + text, width - _MARK).rstrip(), "dim")]
         else:
             yield self._row(fields, layout(width), chained=link_of(line.rstrip(b"\n")) is not None)
 
@@ -79,7 +79,7 @@ class Table:
 
     def _row(self, fields: Mapping[str, JsonValue], room: Layout, *, chained: bool) -> list[StyledText]:
         outcome = _word(fields, "outcome")
-        text = f"{'' if chained else UNVOUCHED}{_subject(fields)}{_word(fields, 'resource')}"
+        text = f"{'' if chained else UNCHAINED}{_subject(fields)}{_word(fields, 'resource')}"
         cells = [
             [(self._fit(_time(fields, room.time), room.time), "dim")],
             [(self._fit(outcome, _OUTCOME), style_of(outcome) if chained else "dim")],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from molecule_approve.audit.read.follow import Shown
+    from molecule_approve.audit.read.follow import FollowItem
 
 AS_MUCH = 65_536
 """Bytes that are collected before they are written; at the latest they are when there is nothing more to read."""
@@ -79,29 +79,38 @@ def _unknown(path: Path, event_type: str | None) -> UsageError | None:
 def tail(
     count: Annotated[
         int | None,
-        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="How many records. [10; with --since: all]"),
+        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="Number of records. [10; with --since: all]"),
     ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is added.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep printing records as they are added.")] = False,
     outcome: Annotated[
         str | None,
         typer.Option(
-            "--outcome", metavar="WORD", help="Only these: granted (or approved), denied, …", autocompletion=_outcomes
+            "--outcome",
+            metavar="WORD",
+            help="Only records with this outcome: granted (or approved), denied, …",
+            autocompletion=_outcomes,
         ),
     ] = None,
     event_type: Annotated[
         str | None,
-        typer.Option("--event-type", metavar="WORD", help="Only these: approval, rbac, audit.", autocompletion=_event_types),
+        typer.Option(
+            "--event-type",
+            metavar="WORD",
+            help="Only records of this type: approval, rbac, audit.",
+            autocompletion=_event_types,
+        ),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option("--actor", metavar="NAME", help="Only what this person, or workspace, caused.")
+        str | None, typer.Option("--actor", metavar="NAME", help="Only records of this person or workspace.")
     ] = None,
     trace: Annotated[
-        str | None, typer.Option("--trace", metavar="ID", help="Only one request's, by its trace id or its beginning.")
+        str | None,
+        typer.Option("--trace", metavar="ID", help="Only records of this request: its trace id, or the start of it."),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="Only newer ones: 2h, 1d, or 2026-04-27T10:00:00Z.")
+        str | None, typer.Option("--since", metavar="WHEN", help="Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, on a terminal too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, also on a terminal.")] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
@@ -113,7 +122,7 @@ def tail(
 
     first = None if since is None else parse_moment(since, "--since", datetime.now(UTC))
     filters = Filters(_outcome(outcome), event_type, trace, actor, first)
-    choice = following.Choice(
+    choice = following.Selection(
         10 if count is None and since is None else count, filters.wanted, None if since is None else filters.is_too_old
     )
     path = options.audit_log_path(config, audit_log)
@@ -125,7 +134,7 @@ def tail(
                 output.complain(unknown, "warning: ")
             printer.show(following.follow(path, choice, printer.pause))
         else:
-            printer.show(following.history(path, choice))
+            printer.show(following.last_lines(path, choice))
             unknown = None if printer.has_shown else _unknown(path, event_type)
             if unknown is not None:
                 raise unknown
@@ -152,7 +161,7 @@ class _Printer:
         self._rendered = rendered
         self._waiting = bytearray()
 
-    def show(self, shown: Iterator[Shown]) -> None:
+    def show(self, shown: Iterator[FollowItem]) -> None:
         from molecule_approve.audit.read.follow import Notice  # noqa: PLC0415 - loaded by now
 
         for item in shown:

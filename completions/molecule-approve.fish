@@ -163,13 +163,13 @@ function __molecule_approve_table --no-scope-shadowing
             set wants text
         case 'audit'
             set subcommands \
-                tail\t'Show the last records of the audit log, its archives included; in a pipe, the log\'s own lines.' \
-                verify\t'Prove that the audit log is whole: 0 if it is, 65 if a record was changed, removed, inserted, moved or cut off.' \
-                show\t'Tell one request\'s whole story, as the log has it. It does not verify: verify does.' \
-                stats\t'Count the requests by outcome and approver, and how long decisions took. It does not verify: verify does.' \
-                export\t'Write one request\'s records with what proves them, as JSON that verify FILE checks on any machine.' \
-                rotate\t'Make the audit log an archive, and go on in a new file; prints the archive\'s path.' \
-                init\t'Begin the audit log with a record that says so; on demand, begin to seal it.'
+                tail\t'Show the last records of the audit log and its archives; in a pipe, the log\'s own lines.' \
+                verify\t'Verify that the audit log is whole. Exit code 0 if it is, 65 if a record was changed, removed, inserted or moved.' \
+                show\t'Show one request: its records, what happened, and how it ended. Verifies nothing.' \
+                stats\t'Count requests by outcome and approver, and show how long decisions took. Verifies nothing.' \
+                export\t'Export one request\'s records as JSON evidence, which verify FILE checks on any machine.' \
+                rotate\t'Turn the audit log into an archive and continue in a new file. Prints the archive\'s path.' \
+                init\t'Begin the audit log with a first record, or seal it from now on.'
             set flags \
                 --help\t'Show this message and exit.'
         case 'audit tail'

@@ -1,10 +1,10 @@
-"""Pure: what ties the records of a log together, and the proof that nothing in it was changed. No file is touched here.
+"""Pure: the hash chain of a log's records, and checking that nothing in it was changed. No file is touched here.
 
 The chain in four sentences. A chained line begins with the brace of a JSON object that has the fields ``log_id`` (the
 log's UUID), ``seq`` (1, 2, 3, … without gaps) and ``prev``. ``prev`` is the SHA-256, in lower-case hex, of the bytes of the
-chained line before it, without its newline; 64 zeros for the first. Lines without these fields come from other tools:
-nothing vouches for them, and they break nothing. The **head** (``log_id``, ``seq`` and hash of the last chained line)
-fixes all that came before it.
+chained line before it, without its newline; 64 zeros for the first. Lines without these fields are **unchained lines**
+(written by other tools): they are not protected, and break nothing. The **head** (``log_id``, ``seq`` and hash of the last
+chained line) fixes all that came before it.
 
 What the chain can show: any edit, deletion, insertion or reordering of chained lines that does not rewrite everything
 after it. What it cannot show by itself: that the end was cut off or rewritten, or the file replaced. A head that was
@@ -13,8 +13,8 @@ remembered elsewhere shows that too.
 A log is checked in stretches of whole lines, each by itself (:func:`examine`, which may run in several processes), and
 `verify/report.py` puts them together in order. In a stretch, a line that ends with exactly the fields that must come next is
 not parsed: it costs one hash. That is as good as parsing it. Its fields cannot mean anything else, for the last of
-doubled names counts in JSON, and ours stand last. It can only be no JSON at all: then the next record does not name its
-hash, and it is looked at again; the last line of a stretch always is.
+doubled names counts in JSON, and ours are last. It may still not be JSON: then the next record does not name its hash,
+and the line is parsed after all; the last line of a stretch always is.
 
 This file needs no other file of this package but ``seal.py``.
 """
@@ -92,7 +92,7 @@ def link_of(line: bytes) -> Link | None:
 
 
 class Fault(StrEnum):
-    """What is wrong at a place where the chain does not hold."""
+    """What is wrong where the chain is broken."""
 
     CHANGED = "changed"
     MISSING = "missing"
@@ -104,7 +104,7 @@ class Fault(StrEnum):
 
 
 class Break(NamedTuple):
-    """A place where the chain does not hold.
+    """A place where the chain is broken.
 
     Attributes:
         file: the file's name; empty where it is not known.
@@ -145,14 +145,14 @@ class Gap(NamedTuple):
 
 
 class ChainedLine(NamedTuple):
-    """A chained line and its number, from 1."""
+    """A chained line: its link, and its line number from 1."""
 
     link: Link
     line: int
 
 
 class Stretch(NamedTuple):
-    """What stands in consecutive lines of one file, as far as they show it by themselves; lines are counted from 1.
+    """What consecutive lines of one file show by themselves; lines are counted from 1.
 
     Attributes:
         lines: all lines, chained or not.
@@ -160,7 +160,7 @@ class Stretch(NamedTuple):
         unfinished: whether the last line has no newline yet; it counts as not chained.
         opening: the first chained lines, at most :data:`OPENING`.
         last: the last chained line, or None where there is none.
-        breaks: how many places do not hold.
+        breaks: how many breaks there are.
         first_break: the first of them.
         gaps: ranges of numbers whose records are not there; at most :data:`GAPS_KEPT`.
         seen: of each number that was to be watched, the first record that carries it.
@@ -187,7 +187,7 @@ class Stretch(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """What examining came to, and the places (from 0) of the lines that are not chained."""
+    """The result of examining lines, and the places (from 0) of the unchained ones."""
 
     stretch: Stretch
     others: set[int]
@@ -198,11 +198,11 @@ def examine(
 ) -> Examined:
     """Check consecutive lines of one file.
 
-    Nothing is said about what comes before the first chained line: that is for `verify/report.py` to compare.
+    What comes before the first chained line is compared in `verify/report.py`.
 
     Args:
         lines: the lines without their newlines.
-        watched: numbers of records that are to be told, because something is known about them.
+        watched: numbers of records to report in ``seen``: their hashes are known from elsewhere.
         keys: what their seals are checked with.
         unfinished: whether the last line has no newline.
 
@@ -231,7 +231,7 @@ def misfit(before: Link, link: Link) -> tuple[Fault, str, str] | None:
 
 
 class BreakTally:
-    """Places that do not hold: all are counted, and the first is kept; a log of nothing but breaks fills no memory."""
+    """Breaks: all are counted, and the first is kept, so a log of nothing but breaks fills no memory."""
 
     def __init__(self) -> None:
         self.breaks = 0
@@ -251,7 +251,7 @@ class BreakTally:
 
 
 class _Examination:
-    """One pass over a stretch. After a break it goes on from the line that it found, so that later damage is found too."""
+    """One pass over a stretch. After a break it continues from the line it found, so that later damage is found too."""
 
     def __init__(self, lines: Sequence[bytes], watched: frozenset[int], keys: seal.Keys | None) -> None:
         self.lines = lines
@@ -270,7 +270,7 @@ class _Examination:
         self._first_plain: ChainedLine | None = None
 
     def take(self, place: int) -> None:
-        """Parse a line, and look at it from every side."""
+        """Parse a line, and check its link and its seal."""
         link = link_of(self.lines[place])
         if link is None:
             self.others.add(place)
@@ -286,7 +286,7 @@ class _Examination:
         self._covered += 1
 
     def run(self, place: int) -> int:
-        """Pass over what follows as it must, and over what is not chained at all; the place of the first other line."""
+        """Skip lines that follow exactly, and unchained ones; the place of the first line that has to be parsed."""
         last = self._last
         if last is None or len(self._opening) < OPENING or not self._may_run(last.link.seq + 1):
             return place
@@ -312,7 +312,7 @@ class _Examination:
         return self._settle(last, newest, len(lines))
 
     def _settle(self, before: ChainedLine, newest: int, place: int) -> int:
-        """Parse the newest line that was passed over; one that is no record after all goes to the others."""
+        """Parse the newest skipped line; one that is not a record after all counts as unchained."""
         if newest == before.line - 1:
             return place
         while (link := link_of(self.lines[newest])) is None:
@@ -331,7 +331,7 @@ class _Examination:
         return self._is_sealed or (self._first_sealed is None and not wanted)
 
     def _seals(self, line: bytes, seq: int) -> bool:
-        """Whether a record of the last one's log carries a seal that nothing speaks against."""
+        """Whether a record of the same log carries a seal that is right, or cannot be checked."""
         return (
             self._last is not None and seal.is_sealed(line) and self._seal_fault(line, self._last.link.log_id, seq) is None
         )
@@ -342,7 +342,7 @@ class _Examination:
             return None
         if not seal.is_sealed(line):
             return Fault.NOT_SEALED, f"record {seq} with a seal", "none"
-        # What it should be is not told: that would be a recipe.
+        # The right seal is not reported: it would be a recipe for forging.
         return None if self._keys.hold(line, seq) else (Fault.FALSE_SEAL, f"the seal of record {seq}", "another one")
 
     def _compare(self, chained: ChainedLine) -> None:

@@ -1,4 +1,4 @@
-"""Pure: what the next record follows. The log's own end is held against the remembered head, and what is wrong is named."""
+"""Pure: which record the next one follows. The log's end is compared with the remembered head, and damage is named."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class ChainEnd(NamedTuple):
 def find(live: LiveFile, newest: Iterable[bytes], older: Iterable[bytes], memory: Memory | None) -> ChainEnd:
     """Where the chain goes on, given the lines of the live file and of its archives, each the newest first.
 
-    That is the log's own end, if the remembered head is in the log. A log that does not hold it was cut, changed or
-    replaced: then the remembered head goes on, so that the gap stays for everybody to see.
+    That is the log's own end, if the remembered head is in the log. Otherwise the log was truncated, changed or replaced:
+    then the chain continues from the remembered head, so that the gap stays visible.
     """
     end: ChainEnd | None = None
     in_live = False
@@ -84,7 +84,7 @@ def find(live: LiveFile, newest: Iterable[bytes], older: Iterable[bytes], memory
 
 
 def with_unreadable(found: ChainEnd, names: Sequence[str]) -> ChainEnd:
-    """The same, where archives could not be read: what was not found may stand there, and is not said to be deleted."""
+    """The same, if archives could not be read: a missing record may be in them, so it is not reported as deleted."""
     is_in_doubt = found.head is None or found.damage.get("reason") == Damage.DELETED
     if not names or not is_in_doubt:
         return found

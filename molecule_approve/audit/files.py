@@ -1,6 +1,6 @@
 """The files of one log: the log itself and what is private to it, opened only if they are what they should be.
 
-What stands in them is another module's business, but for the remembered head, which is one small JSON object.
+Their content is other modules' business, except for the remembered head, which is one small JSON object.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Memory(NamedTuple):
 
     Attributes:
         head: the last record that was appended.
-        inode: the file's, in which it stands; 0 where that is not known.
+        inode: the inode of the file that contains it; 0 if it is not known.
         size: the file's, in bytes, just after it.
         sealed: whether that record carries a seal.
 
@@ -69,7 +69,7 @@ def former_path(log: Path, name: str) -> Path:
 
 
 def lock_path(log: Path) -> Path:
-    """The log's lock file. It is never deleted: whoever waits for it waits on this very file."""
+    """The log's lock file. It is never deleted: a process that waits for the lock waits on this inode."""
     return private_path(log, "lock")
 
 
@@ -111,7 +111,7 @@ def open_for_writing(path: Path, *, appending: bool = True) -> int:
 
 
 def open_for_reading(path: Path) -> int:
-    """A handle of the file, whoever owns it: reading harms nobody.
+    """A handle of the file, whoever owns it.
 
     Raises:
         AuditError: it is missing, a link, no regular file, or not to be read.
@@ -291,7 +291,7 @@ def _memory_in(data: bytes) -> Memory | None:
 def on_network_filesystem(path: Path, *, mounts: Path = MOUNTS) -> str | None:
     """The type of the network file system that the path is or would be on, where neither lock nor append can be trusted.
 
-    None on a local one, and where the system does not tell (only Linux does).
+    None on a local one, and where the system does not say (only Linux does).
     """
     while not os.path.exists(path):  # noqa: PTH110 - Path.exists() raises where a folder above may not be entered
         path = path.parent
@@ -339,7 +339,7 @@ def _refuse(found: os.stat_result, path: Path, *, owned: bool) -> None:
 
 
 def _refuse_folder(folder: Path) -> None:
-    """The private folder must be ours: whoever can exchange its files could make two writers of one log."""
+    """The private folder must be ours: if others could replace its files, one log could get two writers."""
     found = status(folder)
     if found is None:
         return  # it is made with the first file in it

@@ -78,7 +78,7 @@ class Journal:
         """Write the record so that neither a kill nor a power cut can take it back; its place in the chain.
 
         Raises:
-            AuditError: it could not be written, or it cannot be told whether it is durable; or the lock was not free
+            AuditError: it could not be written, or it may not be durable; or the lock was not free
                 within ``patience`` seconds.
             Interrupted: whatever ``pause`` raises while the lock is waited for; nothing was written.
 
@@ -87,7 +87,7 @@ class Journal:
             return self._write(record)
 
     def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = time.sleep) -> Head:
-        """Write the record of an approval, unless this log holds one for the same id: one yes, one 0.
+        """Write the record of an approval, unless this log holds one for the same id: an approval is redeemed once.
 
         Raises:
             UsedError: the approval was used already; nothing was written.
@@ -118,7 +118,7 @@ class Journal:
             return rotation.rotate(self.path)
 
     def init(self, record: Record, *, new_key: bool, patience: float, pause: Pause = time.sleep) -> SealKey:
-        """Begin to seal, with the record as the first that is sealed; the first key, which nobody else is ever told.
+        """Begin to seal, with the record as the first that is sealed; returns the first key, which is stored nowhere.
 
         Args:
             record: says so.
@@ -137,7 +137,7 @@ class Journal:
             return key
 
     def head(self) -> Head | None:
-        """The head of the log as it stands, or as it is remembered where the log is gone or behind; None before the first.
+        """The head of the log, or the remembered head if the log is gone or behind; None before the first record.
 
         Raises:
             AuditError: the log is there and cannot be read.
@@ -159,11 +159,11 @@ class Journal:
             return search.request(newest, mask(approval_id, self._secrets))
 
     def recent_ids(self, limit: int, *, ended: bool = False) -> list[str]:
-        """Ids of approvals that were requested lately, the newest first, each once; text as it stands in the log.
+        """Ids of approvals that were requested lately, the newest first, each once, as they are in the log.
 
         Args:
             limit: how many at most.
-            ended: also those whose ending stands in this log.
+            ended: also those with an outcome in this log.
 
         Raises:
             AuditError: the log is there and cannot be read.
@@ -183,7 +183,7 @@ class Journal:
     def _earlier_grant(self, approval_id: str) -> Mapping[str, JsonValue] | None:
         found, unread = lines.twice(lambda: self._look_for_grant(approval_id))
         if found is None and unread:
-            # The grant may stand there: one yes opens one gate, so what cannot be known is a no.
+            # The grant may be in it. An approval is redeemed once, so doubt means no.
             raise AuditError(
                 f"cannot tell whether the approval {approval_id} was already redeemed: cannot read {unread[0].path}",
                 hint="run `molecule-approve audit verify` for details",

@@ -1,7 +1,7 @@
 """A full log becomes an archive, whatever moment a kill picks. Everything here is done under the log's lock.
 
-The live file gets the archive's name by a plain rename, so that whoever follows it by its inode sees it move; an empty file
-takes its place. In between there is a moment without a live file: then the next writer, or another program, makes one.
+The live file gets the archive's name by a plain rename, so that programs that follow it by its inode see it move; an empty
+file takes its place. In between there is a moment without a live file: then the next writer, or another program, makes one.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def finish(log: Path) -> None:
 
 
 def _forget_names(log: Path, found: os.stat_result) -> None:
-    """Drop the archives' names that a rotation gave this file and did not come to use."""
+    """Drop the archives' names that an interrupted rotation gave this file."""
     for path in names(log):
         if _OURS.search(path.name) and _is_same(path, found):
             path.unlink()

@@ -20,10 +20,10 @@ KEY_BYTES = 32
 """Bytes of a key, as many as the hash has."""
 
 FIELD = "seal"
-"""The field that holds a record's seal; it stands last in the line."""
+"""The field that holds a record's seal; it is the last field of the line."""
 
 BLANK = "0" * 64
-"""What stands in the field before the line is sealed."""
+"""The value of the field before the line is sealed."""
 
 FARTHEST = 50_000_000
 """Records after its key up to which a seal is checked: some twenty seconds' work, once."""

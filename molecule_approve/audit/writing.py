@@ -1,4 +1,4 @@
-"""One record onto the disk, while the log's lock is held: what is written is decided once, and stands, whole, in the log."""
+"""Writes one record durably while the log's lock is held: the line is built once, and written until it is all there."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Writer:
         """Write it so that neither a kill nor a power cut can take it back.
 
         Raises:
-            AuditError: it could not be written, or it cannot be told whether it is durable.
+            AuditError: it could not be written, or it may not be durable.
             OSError: the system refuses.
 
         """
@@ -165,7 +165,7 @@ class Writer:
     # --- writing it ----------------------------------------------------------------------------------------------------
 
     def _write_line(self, line: bytes) -> os.stat_result:
-        """Write the line until it stands, whole, in the log; what the log's file is then."""
+        """Write the line until all of it is in the log; the status of the log's file afterwards."""
         for _ in range(ATTEMPTS):
             stored = self._try_to_write(line)
             if stored is not None:
@@ -176,7 +176,7 @@ class Writer:
         )
 
     def _try_to_write(self, line: bytes) -> os.stat_result | None:
-        """Write the line in one call and make it durable; what the file is then, if it stands, whole, in the log."""
+        """Write the line in one call and sync it; the status of the file, or None if the line is not in the log."""
         handle = files.open_for_writing(self._path)
         try:
             size = os.fstat(handle).st_size
@@ -217,7 +217,7 @@ def _written(handle: int, line: bytes) -> bool:
 
 
 def _completed(handle: int, line: bytes, start: int, written: int) -> bool:
-    """Whether a line stands there that nearly fitted: without its newline it is a record, and must not be written again."""
+    """Whether only the newline was missing, and is there now: such a line is a record, and must not be written again."""
     if written < len(line) - 1:
         return False
     os.write(handle, b"\n")

@@ -1,4 +1,4 @@
-"""Pure: one request's records with what proves them, as one JSON document: how it is made.
+"""Pure: building an export: one request's records as evidence, in one JSON document.
 
 How it is checked, on whatever machine, is `check.py`'s business; `check` is here as well, so that both have one name.
 """
@@ -33,9 +33,9 @@ def build(
     """The document of one request's records, the oldest first, to be written as JSON.
 
     Args:
-        entries: the records; those that nothing vouches for, or of another log than the head's, are left out.
+        entries: the records; unchained lines, and records of another log than the head's, are left out.
         head: the log's head.
-        exported_at: the time, for people; nothing proves it.
+        exported_at: the time, for people; it is not protected.
         remembered: the head that is remembered beside the log.
         chain: all chained lines from the first record to the head, where all of them are wanted.
 
@@ -80,7 +80,7 @@ def stretch(newest: Iterable[bytes], first: Link, head: Head, limit: int = LARGE
     size, last = 0, None
     for line in newest:
         link = link_of(line) if b'"prev"' in line else None
-        # What was appended since the head was looked at does not belong to it; what stands twice is told once.
+        # Lines appended after the head was read do not belong to it; a record that is in two files is given once.
         if link is None or link == last or (not found and link.head != head):
             continue
         found.append(line)

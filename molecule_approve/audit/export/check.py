@@ -1,6 +1,6 @@
-"""Pure: checking an export of one request's records, on whatever machine, and saying what is proved by what.
+"""Pure: checking an export of one request's records, on any machine, and reporting what proves which record.
 
-The document is believed in nothing: whoever made it may have made all of it up. What it can prove by itself is only that
+Nothing in the document is trusted: whoever made it may have invented all of it. By itself it proves only that
 its records fit together. A head that is known from elsewhere (the platform's context, a CI job's log) or the seal's key
 proves that they are the log's.
 """
@@ -20,11 +20,11 @@ from .parse import FORMAT, LARGEST, VERSION, ExportDocument, ExportedRecord, Not
 __all__ = ["FORMAT", "LARGEST", "VERSION", "ExportReport", "ForeignHead", "check"]
 
 FAULTS_KEPT = 20
-"""Faults that are told; all are counted."""
+"""Faults that are reported one by one; all are counted."""
 
 
 class ForeignHead(NamedTuple):
-    """A head that is known from elsewhere, and the records that it proves; none where it was not met."""
+    """A head that is known from elsewhere, and the records that it proves; none if it was not found."""
 
     seq: int
     hash: str
@@ -37,10 +37,10 @@ class ForeignHead(NamedTuple):
 
 
 class ExportReport(NamedTuple):
-    """What checking an export came to. Texts from the document stand in it as they are: make them visible.
+    """The result of checking an export. Texts from the document are unescaped: make them visible before printing.
 
     Attributes:
-        whole: whether nothing was found to be wrong, and every expected head proves a record.
+        whole: whether no fault was found, and every expected head proves a record.
         faults: what is wrong, the first :data:`FAULTS_KEPT`.
         fault_count: how much is wrong.
         log_id, trace_id: what the document is about; empty where it cannot be read.
@@ -226,8 +226,8 @@ class _Check:
 
     def _check_seals(self) -> None:
         sealed = sorted(seq for seq, (line, _) in self.lines.items() if is_sealed(line))
-        told = next((record.seq for record in self.claim.records if is_sealed(record.line)), None)
-        if self.claim.sealed_from != told:
+        first = next((record.seq for record in self.claim.records if is_sealed(record.line)), None)
+        if self.claim.sealed_from != first:
             self._wrong("the first sealed record is not the stated one")
         ours = [key for key in self.keys if key.log_id == self.claim.log_id]
         if self.keys and not ours:
@@ -299,11 +299,11 @@ def _outcome(line: bytes) -> str:
 
 def _sentences(report: ExportReport, claim: ExportDocument) -> Iterable[str]:
     numbers = _listed(report.records)
-    told = f"{numbers} of log {report.log_id}, request {report.trace_id}"
+    about = f"{numbers} of log {report.log_id}, request {report.trace_id}"
     if report.whole:
-        yield f"whole: {told}"
+        yield f"whole: {about}"
     else:
-        yield f"not whole, at {report.fault_count} {'place' if report.fault_count == 1 else 'places'}: {told}"
+        yield f"not whole, at {report.fault_count} {'place' if report.fault_count == 1 else 'places'}: {about}"
     yield from report.faults
     yield "outcomes: " + ", ".join(f"{seq} {what}" for seq, what in zip(report.records, report.outcomes, strict=True))
     if not report.whole:

@@ -1,4 +1,4 @@
-"""Pure: the form of an export of one request's records, and reading one that may be anything; not what it proves."""
+"""Pure: the form of an export, and reading a document that may be anything. What it proves is `check.py`'s business."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Remembered(NamedTuple):
 
 
 class ExportedRecord(NamedTuple):
-    """One record as the document gives it: its line without the newline, and what is said about it."""
+    """One record as the document gives it: its line without the newline, and what the document says about it."""
 
     seq: int
     line: bytes

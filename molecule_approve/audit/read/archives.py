@@ -1,7 +1,7 @@
 """The files that one log consists of: the live one and its archives, ours and logrotate's, in the order of their records.
 
-Which names are archives, and how they are opened, compressed ones too, stands here; how a full log becomes one is
-`rotation.py`'s business, and what stands in a line the chain's.
+Which names are archives, and how they are opened, is decided here; how a full log becomes one is `rotation.py`'s business,
+and what a line means is the chain's.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _listed(log: Path) -> dict[Path, Identity]:
     pattern = re.compile(rf"(?:{whole}{_NUMBERS}|{stem}{_NUMBERS}{suffix}){_MORE}\Z", re.ASCII)
     found = {}
     try:
-        there = set(os.listdir(log.parent))  # noqa: PTH208 - texts are what is wanted
+        there = set(os.listdir(log.parent))  # noqa: PTH208 - names, not paths
         for name in there:
             # What has a private folder beside it is a log of its own, whatever it is called.
             if pattern.match(name) and name != log.name and not _is_log(name, there):
@@ -277,7 +277,7 @@ def _closing(handle: int) -> Iterator[None]:
 
 
 def first_link(text: Text) -> Link | None:
-    """The first chained line of a file, if it stands in its first :data:`BEGINNING` bytes."""
+    """The first chained line of a file, if it is in its first :data:`BEGINNING` bytes."""
     return _first_in(texts.file(text))
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .texts import Text
 
 OLD_ENOUGH = 1_000
-"""Chained records in a row, going back, that are too old before nothing older is looked for. Wall clocks jump: a few
-records that carry too early a time may stand behind many that do not, but a thousand are no jump that anybody overlooks."""
+"""Chained records in a row, going back, that are too old before nothing older is looked for. Wall clocks jump: a
+few records may have a time that is too early, but not a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +107,19 @@ class _BackwardSearch:
         self._too_old = 0
 
     def is_done(self) -> bool:
-        """Whether nothing older is wanted."""
+        """Whether the search can stop."""
         count = self._choice.count
         return (count is not None and self._found >= count) or self._too_old >= OLD_ENOUGH
 
     def back(self, text: Text, newer: Link | None) -> int:
         """Where the wanted lines of one file begin.
 
-        ``newer`` is the first record of the file after it: a record that stands in both, because the file was renamed while
+        ``newer`` is the first record of the file after it: a record that is in both, because the file was renamed while
         it was written, counts once.
         """
         at = lines.finished_end(text, texts.size(text))
         found = lines.backwards(text)
-        # Asked before each line is read: a line before the last one that is wanted may be long, and far away.
+        # Checked before each line is read: the next older line may be long, and far away.
         while not self.is_done() and (row := next(found, None)) is not None:
             offset, line = row
             if newer is not None and (link := link_of(line)) is not None:

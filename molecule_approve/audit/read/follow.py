@@ -1,7 +1,7 @@
 """Following a log: its last lines, then what is added, each line once and in order. How they look is not known here.
 
-A log goes on in other files: it is rotated, by us or by another program, compressed, cut, deleted, exchanged. What was shown
-is known by the records' numbers and hashes, so every record is shown once, or it is said which ones are nowhere.
+A log continues in other files: it is rotated (by us or by another program), compressed, truncated, deleted or replaced. The
+records' numbers and hashes say what was shown, so every record is shown once, or a notice says which ones are missing.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ KEPT = 8
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One whole line as it stands in the file, its newline included."""
+    """One line as it is in the file, with its newline."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a person must know who wants to see every line: something could not be shown, or the file was exchanged."""
+    """A message for the reader: something could not be shown, or the file was replaced."""
 
     text: str
 
@@ -79,8 +79,8 @@ def last_lines(path: Path, choice: Selection) -> Generator[FollowItem, None, Non
 def follow(path: Path, choice: Selection, pause: Pause, watch: Watch | None = None) -> Generator[FollowItem, None, None]:
     """The same, and then every wanted line that is added, for ever: through a rotation, a truncation, or the log's absence.
 
-    ``pause`` waits so many seconds, or until a descriptor can be read; what it raises ends this. ``watch`` is one for this
-    log, if not the usual one is wanted; it is closed at the end.
+    ``pause`` waits so many seconds, or until a descriptor can be read; what it raises ends this. ``watch`` replaces the
+    usual one for this log; it is closed at the end.
 
     Raises:
         AuditError: the log cannot be read.
@@ -253,7 +253,7 @@ class _Follower:
     # --- the lines of one file -----------------------------------------------------------------------------------------
 
     def _shown(self, rows: GrowingFile[_T]) -> Iterator[FollowItem]:
-        """The wanted ones of the lines up to the end of the file as it is now, and what is to be said about them."""
+        """The selected lines up to the end of the file as it is now, and notices about them."""
         for item in self._new(rows):
             if not isinstance(item, bytes):
                 yield item
@@ -261,7 +261,7 @@ class _Follower:
                 yield Line(item + b"\n")
 
     def _new(self, rows: GrowingFile[_T]) -> Iterator[bytes | FollowItem]:
-        """The lines, newlines left out, that were not read before, and what is to be said about them."""
+        """The lines that were not read before, without their newlines, and notices about them."""
         if self._rows is not None and rows is self._rows:
             self._changed = os.fstat(self._rows.text).st_mtime_ns
         newest: deque[bytes] = deque(maxlen=KEPT)
@@ -287,7 +287,7 @@ class _Follower:
             if self._leaves_gap(link) and not self._searching:
                 yield from self._between()
         if self._last is not None:
-            yield from _said(self._last, link)
+            yield from _notices(self._last, link)
         self._is_new = False
         self._know(link)
 
@@ -300,7 +300,7 @@ class _Follower:
         return last is not None and (link.log_id != last.log_id or link.seq > last.seq + 1)
 
     def _after_last(self, text: Text) -> int:
-        """Where in a file stands what comes after the newest record that was read; 0 where it holds none of those before."""
+        """The offset in a file after the newest record that was read; 0 if the file has no record up to it."""
         last, first = self._last, archives.first_link(text)
         if last is None or first is None or first.log_id != last.log_id or first.seq > last.seq:
             return 0
@@ -332,7 +332,7 @@ class _Follower:
         self._searching, self._is_new = False, True
 
     def _onwards(self, text: Text) -> int:
-        """Where in an archive stands what was not read; it may be the file that was read, or a copy of it."""
+        """The offset in an archive of what was not read; it may be the file that was read, or a copy of it."""
         known = self._known
         return known.at if known is not None and known.stands_in(text) else self._after_last(text)
 
@@ -350,8 +350,8 @@ class _Follower:
         return closed[before[-1] :] if before else closed[mine[0][0] :] if mine else ()
 
 
-def _said(before: Head, link: Link) -> Iterator[Notice]:
-    """What is to be said where one file goes on after another."""
+def _notices(before: Head, link: Link) -> Iterator[Notice]:
+    """Notices for the place where one file continues after another."""
     if link.log_id != before.log_id:
         yield Notice(f"another log starts here, at its record {link.seq}: {link.log_id}")
     elif link.seq > before.seq + 1:

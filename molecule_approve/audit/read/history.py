@@ -106,7 +106,7 @@ class Archive(NamedTuple):
 
     Attributes:
         file: which one.
-        text: what stands in it; closed when the next one is asked for.
+        text: its text, closed when the next archive is requested.
         newer: the first record of the file after it, as far as that is known.
 
     """

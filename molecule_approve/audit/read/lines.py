@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from .texts import Text
 
 BLOCK = 65_536
-"""Bytes that are read at once; nearly always the whole of what a search wants."""
+"""Bytes that are read at once; nearly always enough for a search."""
 
 LONGEST = 1_048_576
-"""Bytes of a line that are kept. Ours have at most 64 KiB; of a longer one nothing is told but that it is there."""
+"""Bytes of a line that are kept. Ours have at most 64 KiB; the bytes of a longer one are left out."""
 
 _T = TypeVar("_T")
 
@@ -29,7 +29,7 @@ class ShrunkError(AuditError):
 
 
 def shrunk() -> ShrunkError:
-    """What to say then."""
+    """The error for that."""
     return ShrunkError(
         "the audit log shrank while it was being read", hint="run `molecule-approve audit verify` to see what is missing"
     )
@@ -91,11 +91,11 @@ def matching(text: Text, words: Collection[bytes]) -> Iterator[bytes]:
 
 def forwards(file: BinaryIO) -> Iterator[bytes]:
     """Each line from here on with the newline that it has. Of a line longer than :data:`LONGEST` only its end."""
-    for piece in iter(lambda: file.readline(LONGEST), b""):
-        line = piece
-        while len(piece) == LONGEST and not piece.endswith(b"\n"):
-            piece = file.readline(LONGEST)  # noqa: PLW2901 - the line goes on
-            line = piece[-1:]
+    for part in iter(lambda: file.readline(LONGEST), b""):
+        line = part
+        while len(part) == LONGEST and not part.endswith(b"\n"):
+            part = file.readline(LONGEST)  # noqa: PLW2901 - the line goes on
+            line = part[-1:]
         yield line
 
 

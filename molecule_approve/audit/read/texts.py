@@ -1,4 +1,4 @@
-"""A file's text, read from its beginning or at any place: as it stands there, or unpacked on the way, in bounded memory."""
+"""A file's text, read from its beginning or at any place: unpacked on the way if it is compressed; in bounded memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Unpacked:
     """The text of a compressed file, to be read at any place.
 
     It is unpacked to its end at once, so nothing is read from a damaged one. Its last :data:`WINDOW` bytes are kept; what
-    stands before those is unpacked again, from the beginning. To read a larger text backwards costs as many unpackings as
+    comes before those is unpacked again, from the beginning. To read a larger text backwards costs as many unpackings as
     half its windows: slow, but no folder has to have room for it.
 
     Args:
@@ -89,7 +89,7 @@ class Unpacked:
 
 
 Text = int | Unpacked
-"""A handle of a file whose text stands there, or what was unpacked."""
+"""A handle of a plain file, or the text of a compressed one."""
 
 
 def text_in(path: Path, handle: int) -> Text:

@@ -1,7 +1,7 @@
-"""Pure: requests that were begun and have no ending: a question that stands, or a program that was killed. No fault.
+"""Pure: open requests, which have no outcome in the log: they are pending, or the program was killed. Not an error.
 
-Who asked without waiting is told apart: there nothing more was to come. Only the bytes of chained lines are looked at, and
-nothing is parsed: our lines hold these fields in just this order.
+Those that were submitted without waiting are counted apart: no outcome was to follow. Only the bytes of chained lines are
+searched, and nothing is parsed: our lines have these fields in this order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAMED = 100
 _BEGINNINGS = frozenset({RecordOutcome.INITIATED, RecordOutcome.REQUESTED, RecordOutcome.RESUMED})
 _BEGIN = frozenset(word.encode() for word in _BEGINNINGS)
 _END = frozenset(word.encode() for word in ENDINGS)
-_SEEN = RecordOutcome.OBSERVED.encode()  # no ending of an attempt; but the request has one
+_SEEN = RecordOutcome.OBSERVED.encode()  # it ends no attempt, but shows that the request has an outcome
 
 # Inside a JSON string each quote has a backslash before it, so these can only be fields; and our extras come after them.
 _ACTION = b'"action":"approve","resource":"'
@@ -36,11 +36,11 @@ class Begun(NamedTuple):
 
 
 class OpenChanges(NamedTuple):
-    """What a stretch of lines begins and ends.
+    """The requests that a stretch of lines begins and ends.
 
     Attributes:
-        opened: what was begun and not ended after that, by trace ids as they stand in the line.
-        ended: trace ids of what was ended, or seen to have ended.
+        opened: requests that were begun and not ended after that, by the bytes of their trace ids.
+        ended: trace ids of requests that ended, or were observed to have ended.
 
     """
 
@@ -49,7 +49,7 @@ class OpenChanges(NamedTuple):
 
 
 class OpenRequest(NamedTuple):
-    """A request without an ending: its trace id, and the number of the record that began it last."""
+    """An open request: its trace id, and the number of the record that began it last."""
 
     trace_id: str
     seq: int
@@ -63,7 +63,7 @@ class OpenCount(NamedTuple):
 
 
 def changes_in(lines: Sequence[bytes], others: Collection[int]) -> OpenChanges:
-    """What these lines begin and end; those at the places in ``others`` are not chained, and say nothing."""
+    """The requests that these lines begin and end; the lines at the places in ``others`` are unchained, and skipped."""
     begun: dict[bytes, int] = {}
     ended: set[bytes] = set()
     search = _OUTCOME.search
@@ -81,7 +81,7 @@ def changes_in(lines: Sequence[bytes], others: Collection[int]) -> OpenChanges:
 
 
 class OpenRequests:
-    """The requests without an ending, over all stretches in their order."""
+    """The open requests of a log, over all stretches in their order."""
 
     def __init__(self) -> None:
         self._open: dict[bytes, Begun] = {}
@@ -93,7 +93,7 @@ class OpenRequests:
         self._open.update(ends.opened)
 
     def counted(self, *, awaited: bool) -> OpenCount:
-        """Those for which somebody waited, or those for which nobody did."""
+        """Those that are awaited, or those that are not."""
         found = [(begun.seq, trace) for trace, begun in self._open.items() if begun.awaited is awaited]
         oldest = (OpenRequest(trace.decode("utf-8", "replace"), seq) for seq, trace in nsmallest(NAMED, found))
         return OpenCount(len(found), tuple(oldest))

@@ -1,6 +1,6 @@
 """Pure: one request's records, found among a log's lines, and what they say together.
 
-How the story looks is not known here, and nothing is proved: whether the chain holds is `audit verify`'s business.
+How it is shown is `cli/audit/story_view.py`'s business. Nothing is verified: `audit verify` does that.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class IdMatch(NamedTuple):
     Attributes:
         trace_id: the request.
         name: the field that fits, one of :data:`IDS`.
-        id: what stands in it.
+        id: its value.
 
     """
 
@@ -54,8 +54,8 @@ class StoryRecord:
 
     Attributes:
         line: its bytes, without the newline.
-        link: its place in the chain; None where nothing vouches for the line.
-        fields: what stands in it.
+        link: its place in the chain; None for an unchained line.
+        fields: its fields.
         before, after: the chained lines beside it; None where there is none, or it is not there any more.
 
     """
@@ -78,7 +78,7 @@ class StoryRecord:
 
     @property
     def observed(self) -> str:
-        """The ending that an observation tells, as its record would call it; empty for every other record."""
+        """The outcome that an `observed` record says; empty for every other record."""
         found = self.text("observed_outcome")
         return found if self.kind == _OBSERVATION and found in ENDINGS else ""
 
@@ -93,8 +93,8 @@ class RequestRecords(NamedTuple):
 def matching_requests(newest: Newest, text: str) -> list[IdMatch]:
     """The requests that an id means, or that the beginning of one may mean; each once, the newest first.
 
-    A whole id means itself, whatever else begins with it, and a trace id means just that trace. A line that nothing vouches
-    for is believed only where no chained one fits. After a whole id no more is read than needed.
+    A whole id means itself, whatever else begins with it, and a trace id means just that trace. An unchained
+    line counts only if no chained one matches. After a whole id no more is read than needed.
     """
     search = _TraceSearch(text)
     for line in newest(search.words):
@@ -149,7 +149,7 @@ class _TraceSearch:
 
 
 def gather(newest: Newest, trace_id: str) -> RequestRecords:
-    """All records of one request. A record that stands twice, at the boundary of two files, is told once.
+    """All records of one request. A record that is in two files, where they meet, is given once.
 
     No more is read than to the record before the request's beginning: before `initiated` only a record that was written
     with it, of the log's recovery, can belong to it.
@@ -228,7 +228,7 @@ class Story:
 
     @property
     def context(self) -> JsonValue:
-        """What the approver saw of where the request came from; None where no record tells."""
+        """What the approver saw of where the request came from; None if no record has it."""
         return next((found for entry in self._chained_first() if (found := entry.fields.get("context"))), None)
 
     def _chained_first(self) -> list[StoryRecord]:
@@ -246,9 +246,9 @@ class Story:
 
     @property
     def ending(self) -> StoryRecord | None:
-        """The record that says how it ended: a decision where there is one, else the newest ending; None while it is open.
+        """The record with its outcome: a decision if there is one, else the newest outcome; None while it is open.
 
-        An ending before the newest beginning is none any more: `wait` took the request up again.
+        An outcome before the newest beginning does not count: `wait` resumed the request.
         """
         ending = None
         for entry in self.entries:
@@ -286,10 +286,10 @@ class Story:
 
 
 BEGINNINGS = frozenset({RecordOutcome.INITIATED, RecordOutcome.RESUMED})
-"""With `approval / approve`: from here on an ending is awaited."""
+"""With `approval / approve`: an attempt begins, and an outcome is awaited."""
 
 DECISIONS = frozenset({RecordOutcome.GRANTED, RecordOutcome.DENIED})
-"""What a person said; nothing that comes later unsays it."""
+"""What a person decided; it is final."""
 
 _BEGUN = {(EventType.APPROVAL, RecordAction.APPROVE, word) for word in (*BEGINNINGS, RecordOutcome.REQUESTED)}
 

@@ -1,4 +1,4 @@
-"""Pure: the stretches of a log's files put together, compared with what else is known of the log, and what came of it.
+"""Pure: joins the stretches of a log's files, compares them with the heads known from elsewhere, and reports the result.
 
 What is checked inside a stretch is `chain.py`'s business; which files there are is `run.py`'s.
 """
@@ -42,7 +42,7 @@ class ExpectedHead(NamedTuple):
 
 
 class HeadCheck(NamedTuple):
-    """What came of a head that was looked for: met, not met, or (None) not there to be compared, and that for a reason."""
+    """Whether an expected head was found; None if its record was removed on purpose, so that it cannot be compared."""
 
     head: ExpectedHead
     met: bool | None
@@ -55,7 +55,7 @@ class FileReport(NamedTuple):
         name: its name.
         first, last: numbers of its first and last record; None where it has none.
         records: how many records it holds, those included that end the file before it as well.
-        other_lines: how many lines nothing vouches for.
+        other_lines: how many unchained lines it holds.
 
     """
 
@@ -67,12 +67,12 @@ class FileReport(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What verifying came to.
+    """What verifying found.
 
     Attributes:
         files: the files, the oldest records first.
         covered: records, each counted once.
-        uncovered: lines that nothing vouches for: other tools', and torn ones.
+        uncovered: unchained lines: other tools' and torn ones.
         doubled: records that end one file and begin the next one again: the file was renamed while we wrote.
         unfinished: whether the last file's last line has no newline yet; it counts as not covered.
         first: number of the first record, or None where there is none.
@@ -117,7 +117,7 @@ class Verification:
 
     def __init__(self, expected: Sequence[ExpectedHead] = (), *, begins: int | None = 1) -> None:
         self.watched = frozenset(known.seq + more for known in expected for more in (0, 1))
-        """What :func:`chain.examine` has to tell of: a record tells its own hash, and the next one tells it again."""
+        """The records that :func:`chain.examine` has to report: each record, and the next one, which names its hash."""
         self._expected = tuple(expected)
         self._begins = begins
         self._tally = BreakTally()
@@ -204,7 +204,7 @@ class Verification:
     # --- heads that are known from elsewhere ----------------------------------------------------------------------------
 
     def finish(self) -> Report:
-        """What came of it all. Nothing may be added any more."""
+        """The report. Nothing may be added afterwards."""
         expected = tuple(HeadCheck(known, self._is_met(known)) for known in self._expected)
         self._tell_what_was_cut_off()
         self._look_for_beginning()
@@ -238,7 +238,7 @@ class Verification:
         return self._is_not_there(known)
 
     def _is_not_there(self, known: ExpectedHead) -> bool | None:
-        """No record tells of the head: the end was cut off, the log was replaced, or what is missing is named already."""
+        """No record has or names the head: the end was cut off, the log was replaced, or the gap is reported already."""
         first, last = self._first, self._last
         if last is None or first is None:
             if self._begins is not None and known.seq < self._begins and known.source is not Source.GIVEN:

@@ -1,4 +1,4 @@
-"""The proof of a log on the disk: its files read, examined in several processes where that is worth it, and put together.
+"""Verifies a log on the disk: reads its files, examines them (in several processes if it is worth it), and joins them.
 
 What is examined is `chain.py`'s business, what it comes to `verify/report.py`'s.
 """
@@ -35,7 +35,7 @@ LARGE = 8 << 20
 """Bytes from which on several processes are worth it."""
 
 OnProgress = Callable[[int, int], None]
-"""Is told how many bytes are done, and of how many."""
+"""Called with how many bytes are done, and of how many."""
 
 
 class VerifyOptions(NamedTuple):
@@ -57,18 +57,18 @@ _DEFAULTS = VerifyOptions()
 
 
 def _ignore(_done: int, _total: int) -> None:
-    """Nobody wants to know how far it is."""
+    """The progress that nobody watches."""
 
 
 class VerifyResult(NamedTuple):
-    """What came of it.
+    """The result of verifying.
 
     Attributes:
         report: what the chain and the heads show.
         compressed: names of the files that are compressed.
         unreadable: archives that could not be checked.
         checked_from: the first record whose seal was checked; None without a key.
-        open: requests without an ending.
+        open: open requests.
         not_awaited: those of them that were asked without waiting, which are not counted among the others.
 
     """
@@ -143,7 +143,7 @@ class _Part(NamedTuple):
 
 
 class _PartResult(NamedTuple):
-    """What a part came to; ``trouble`` says why it could not be read to its end."""
+    """The result of one part; ``trouble`` says why it could not be read to its end."""
 
     stretches: list[tuple[Stretch, OpenChanges]]
     trouble: str

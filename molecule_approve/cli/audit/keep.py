@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 
 def rotate(config: options.Config = None, audit_log: options.AuditLog = None) -> int:
-    """Make the audit log an archive, and go on in a new file; prints the archive's path."""
+    """Turn the audit log into an archive and continue in a new file. Prints the archive's path."""
     from molecule_approve.audit.journal import Journal  # noqa: PLC0415 - help needs it not
 
     path = options.audit_log_path(config, audit_log)
@@ -40,7 +40,7 @@ def init(
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Begin the audit log with a record that says so; on demand, begin to seal it."""
+    """Begin the audit log with a first record, or seal it from now on."""
     from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
     from molecule_approve.audit.journal import Journal  # noqa: PLC0415
     from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record  # noqa: PLC0415

@@ -31,7 +31,7 @@ def statistics_lines(found: Statistics, width: int, remark: str, *, blocks: bool
     Args:
         found: the statistics.
         width: columns of the window; no line is longer, if it has at least 30.
-        remark: what stands below.
+        remark: the last line.
         blocks: whether bars may be drawn with block characters; otherwise with ``#``.
 
     """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from molecule_approve.cli.pieces import StyledText
 
 _EVERY = 1_000
-"""Lines after which it is told how far the reading is."""
+"""Lines between two reports of progress."""
 
 LISTED = 10
 """Requests that are named where an id is not unique."""
@@ -46,14 +46,14 @@ Trace = Annotated[
 
 
 def show(trace: Trace, json: options.Json = False, config: options.Config = None, audit_log: options.AuditLog = None) -> int:
-    """Tell one request's whole story, as the log has it. It does not verify: verify does."""
+    """Show one request: its records, what happened, and how it ended. Verifies nothing."""
     from molecule_approve.audit.report.story import Story  # noqa: PLC0415 - help needs none of it
 
     from .story_view import story_json, story_lines  # noqa: PLC0415
 
     gathered, unread = _gathered(options.audit_log_path(config, audit_log), trace)
     story = Story(gathered.entries)
-    _tell(json_line(story_json(story)) if json else "\n".join(map(_folding(), story_lines(story))))
+    _print(json_line(story_json(story)) if json else "\n".join(map(_folding(), story_lines(story))))
     if unread:
         raise _lacks(unread)
     return Exit.OK
@@ -72,7 +72,7 @@ def stats(
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Count the requests by outcome and approver, and how long decisions took. It does not verify: verify does."""
+    """Count requests by outcome and approver, and show how long decisions took. Verifies nothing."""
     from molecule_approve.audit.report.stats import statistics  # noqa: PLC0415 - help needs none of it
     from molecule_approve.cli.durations import parse_moment  # noqa: PLC0415
 
@@ -88,9 +88,9 @@ def stats(
         with meter("counting") as watch:
             found = statistics(_forwards(snapshot, watch), first, last)
     if json:
-        _tell(json_line(statistics_json(found, first, last)))
+        _print(json_line(statistics_json(found, first, last)))
     else:
-        _tell("\n".join(statistics_lines(found, _width(), NOT_VERIFIED, blocks=_draws_blocks())))
+        _print("\n".join(statistics_lines(found, _width(), NOT_VERIFIED, blocks=_draws_blocks())))
     return Exit.OK
 
 
@@ -107,7 +107,7 @@ def export(
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Write one request's records with what proves them, as JSON that verify FILE checks on any machine."""
+    """Export one request's records as JSON evidence, which verify FILE checks on any machine."""
     path = options.audit_log_path(config, audit_log)
     text, report = _exported(path, trace, complete=complete)
     if target is None:
@@ -136,7 +136,7 @@ def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportRep
             chain = stretch(newest, first, head)
     remembered = None if memory is None else memory.head
     text = json_line(build(entries, head, exported_at=utc_now(), remembered=remembered, chain=chain))
-    # Where records are missing that may stand in what cannot be read, nothing shows that the log is damaged.
+    # Missing records may be in an archive that cannot be read: that is not damage.
     if unread:
         raise _lacks(unread)
     return text, check(text.encode())
@@ -187,7 +187,7 @@ def _gathered(path: Path, text: str) -> tuple[RequestRecords, list[Unreadable]]:
 
 
 def _forwards(snapshot: Snapshot, watch: Callable[[int, int], None]) -> Iterator[bytes]:
-    """All lines, the oldest first; ``watch`` is told now and then how many bytes of the files are done, and of how many.
+    """All lines, the oldest first; ``watch`` is called now and then with how many bytes are done, and of how many.
 
     Of a compressed file its own bytes are counted, which are done before its text is.
     """
@@ -244,7 +244,7 @@ def _snapshot(path: Path) -> Iterator[Snapshot]:
 # --- telling -------------------------------------------------------------------------------------------------------------
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     """The answer; a reader who has had enough is no error."""
     try:
         output.answer(text)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
 UNCHAINED = "(unchained line, written by other tools)"
-"""What follows a line without a chain."""
+"""Follows an unchained line."""
 
 NOT_VERIFIED = "not verified: run `molecule-approve audit verify` to check that nobody changed the log"
-"""What stands below what was read and not checked."""
+"""The last line of what was read but not verified."""
 
 NOT_PERMITTED = "not_permitted"
 NOT_AWAITED = "not_awaited"
@@ -57,7 +57,7 @@ def story_lines(story: Story) -> Iterator[list[StyledText]]:
 
 
 def story_json(story: Story) -> JsonValue:
-    """The story's facts, and its records as they stand in the log."""
+    """The story's facts, and its records as they are in the log."""
     return {
         "trace_id": story.first("trace_id"),
         "approval_id": story.first("approval_id") or None,
@@ -209,7 +209,7 @@ def _observation(entry: StoryRecord) -> str:
 
 
 def _by(entry: StoryRecord) -> str:
-    """Who says that they ask, as the context told the approver."""
+    """Who requests, as the context says; it is not verified."""
     asked = visible(person(entry.fields.get("context")))
     return f" by {asked}" if asked else ""
 

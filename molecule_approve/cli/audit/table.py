@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
 UNCHAINED = "(unchained) "
-"""What precedes the text of a line without a chain, another tool's or a torn one, besides its question mark."""
+"""Precedes the text of an unchained line, besides its question mark."""
 
 _MARK, _OUTCOME = 2, 9
 _GAP = "  "
@@ -60,7 +60,7 @@ class Table:
         self._width: int | None = None
 
     def rows(self, line: bytes, width: int) -> Iterator[list[StyledText]]:
-        """The row of a line, and before it, where it is wanted, the header; none is wider than the window."""
+        """The row of a line, after the header if it is due; none is wider than the window."""
         if width != self._width:
             self._width = width
             yield self._header(layout(width))
@@ -155,7 +155,7 @@ def _subject(fields: Mapping[str, JsonValue]) -> str:
 
 
 def _requester(fields: Mapping[str, JsonValue]) -> str:
-    """The CI job that asked, or the person; empty where the record does not tell."""
+    """The CI job that asked, or the person; empty if the record does not say."""
     context = fields.get("context")
     return visible(short_job(context) or person(context))
 
@@ -163,7 +163,7 @@ def _requester(fields: Mapping[str, JsonValue]) -> str:
 def _details(fields: Mapping[str, JsonValue]) -> str:
     parts = [f"it was {_word(fields, 'observed_outcome')}"] if fields.get("observed_outcome") else []
     parts += [_word(fields, name) for name in ("reason_text", "comment", "reason", "error") if fields.get(name)]
-    # Whoever asked stands in a column of its own; a server's log has it only beside the decision.
+    # The requester has a column of its own; a server's log has them only beside the decision.
     if fields.get("outcome") != RecordOutcome.INITIATED and (asked := _requester(fields)):
         parts.append(f"asked by {asked}")
     if fields.get("approval_id") is not None:

@@ -41,7 +41,7 @@ def _outcome(word: str | None) -> str | None:
     """The log's word for this one.
 
     Raises:
-        UsageError: no record has such an outcome; nothing would be found, and nothing said.
+        UsageError: no record has such an outcome.
 
     """
     found = word if word is None else _ALSO.get(word, word)
@@ -114,7 +114,7 @@ def tail(
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Show the last records of the audit log, its archives included; in a pipe, the log's own lines."""
+    """Show the last records of the audit log and its archives; in a pipe, the log's own lines."""
     from molecule_approve.audit.read import follow as following  # noqa: PLC0415 - help needs none of it
     from molecule_approve.cli.durations import parse_moment  # noqa: PLC0415
 
@@ -186,11 +186,11 @@ class _Printer:
             raise
 
     def pause(self, seconds: float, descriptor: int | None) -> None:
-        """Wait, or until the descriptor can be read, unless the reader goes away meanwhile: a quiet log would never tell."""
+        """Wait, or until the descriptor can be read. Ends if our reader is gone, which a quiet log would not show."""
         self.flush()
         poll = select.poll()
         reader = sys.stdout.fileno()
-        poll.register(reader, 0)  # POLLERR and POLLHUP are told whether asked for or not
+        poll.register(reader, 0)  # POLLERR and POLLHUP are always reported
         if descriptor is not None:
             poll.register(descriptor, select.POLLIN)
         if any(ready == reader for ready, _ in poll.poll(seconds * 1000)):
@@ -198,7 +198,7 @@ class _Printer:
 
 
 def _rendering(*, json: bool) -> Callable[[bytes], bytes]:
-    """How a line is shown: as it stands in a pipe; made visible, or as a row of a table, on a terminal."""
+    """How a line is shown: unchanged in a pipe; on a terminal as a row, or with control characters made visible."""
     if not output.is_terminal(sys.stdout):
         return bytes
     return _visible_line if json else _tabulated()

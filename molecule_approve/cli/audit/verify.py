@@ -1,4 +1,4 @@
-"""``audit verify``: the proof that nobody changed the log afterwards."""
+"""``audit verify``: checks that nobody changed the log afterwards."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def verify(
     workspace_id: options.WorkspaceId = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Prove that the audit log is whole: 0 if it is, 65 if a record was changed, removed, inserted, moved or cut off."""
+    """Verify that the audit log is whole. Exit code 0 if it is, 65 if a record was changed, removed, inserted or moved."""
     from molecule_approve.settings.resolve import Flags  # noqa: PLC0415 - help needs none of it
 
     wanted = _Expectations([_head(text) for text in expect or ()], _keys(seal_key_file), begins or 1)
@@ -92,7 +92,7 @@ def _unchecked(told: Told) -> JsonValue:
     return {"whole": None, "error": told["error"]}
 
 
-def _tell(said: Iterable[str], facts: dict[str, JsonValue], *, json: bool) -> int:
+def _print(said: Iterable[str], facts: dict[str, JsonValue], *, json: bool) -> int:
     if json:
         output.answer_json(facts)
     else:
@@ -117,9 +117,9 @@ def _verify_log(flags: Flags, wanted: _Expectations, *, against_platform: bool, 
     said = result_lines(result, lambda first, last: archives.archive_name(path, first, last).name)
     facts = result_json(result)
     if kept is not None:
-        said.append(kept.said)
+        said.append(kept.summary)
         facts["platform"] = {"requests": kept.requests, "compared": len(kept.heads), "other_logs": kept.others}
-    code = _tell(said, facts, json=json)
+    code = _print(said, facts, json=json)
     # A record that is missing between files may stand in what cannot be read: then nothing is proved. So may the end, but
     # for a live file that holds records.
     live = any(file.name == path.name and file.records for file in result.report.files)
@@ -138,12 +138,12 @@ def _verify_file(path: Path, wanted: _Expectations, *, json: bool) -> int:
     document = _export_in(path)
     if document is not None:
         report = export_build.check(document, wanted.keys, [(head.seq, head.hash) for head in wanted.heads])
-        return _tell(map(visible, report.said), export_json(report), json=json)
+        return _print(map(visible, report.said), export_json(report), json=json)
     with meter() as watch:
         result = verify_run.verify_file(path, verify_run.VerifyOptions(wanted.heads, wanted.keys), watch)
     if result.report.head is None:
         raise AuditError(f"{path} is neither an audit log nor an export", hint="check the path")
-    return _tell(result_lines(result), result_json(result), json=json)
+    return _print(result_lines(result), result_json(result), json=json)
 
 
 def _export_in(path: Path) -> bytes | None:
@@ -182,7 +182,7 @@ class _PlatformHeads(NamedTuple):
     others: int
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """All of that in a sentence."""
         shown = f"the platform lists {self.requests} request{'' if self.requests == 1 else 's'}"
         others = f"; {self.others} of logs in other places" if self.others else ""
@@ -208,7 +208,7 @@ def _platform_heads(flags: Flags, path: Path) -> _PlatformHeads:
     workspace = settings.workspace_id.value
     with contextlib.closing(wiring.platform(settings)) as platform:
         rows = platform.list_requests(Deadline.after(READ))
-        # A list shows no contexts. The embedded server tells one request's, the platform none at all.
+        # A list has no contexts. The embedded server shows them for one request; the platform never does.
         ids = [row.id for row in rows] if platform.verifies_approvers(Deadline.after(READ)) else []
         seen = [platform.fetch(Question(one, workspace), Deadline.after(READ)).approval for one in ids]
     journal, origin = Journal(path), wiring.origin()

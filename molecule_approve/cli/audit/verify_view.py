@@ -112,7 +112,7 @@ def _what_is_missing(result: VerifyResult, archive_name: ArchiveName | None) -> 
         where = f"between {visible(gap.after)} and" if gap.after else "before"
         name = f"; as one archive its name would be {visible(archive_name(gap.first, gap.last))}" if archive_name else ""
         yield f"missing archive: {what}, {where} {visible(gap.before)}{name}"
-        if not gap.after and not result.unreadable:  # else it may stand in what cannot be read
+        if not gap.after and not result.unreadable:  # else it may be in one of those
             yield f"if you removed them on purpose, pass --from {gap.last + 1}"
 
 

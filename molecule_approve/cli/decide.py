@@ -71,8 +71,8 @@ def stoppable() -> Iterator[None]:
 
 def _confirmed(row: Approval, question: str) -> bool:
     """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
-    from .paging import pages  # noqa: PLC0415 - help needs neither
     from .sheet import parts  # noqa: PLC0415
+    from .terminal import pages  # noqa: PLC0415 - help needs neither
 
     *earlier, last = pages("", parts(row))
     for number, page in enumerate(earlier, 1):

@@ -16,7 +16,7 @@ from . import output
 from .pending_feed import Feed, State
 from .pending_list import PendingRequests, age, left, now_utc, seconds_left, who, workspace
 from .stop import SignalStop
-from .window import BOLD, DIM, YELLOW, Size, cells, cut, padded, size_of, styled
+from .terminal import Size, cells, cut, padded, size_of, styled
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -159,16 +159,16 @@ def picture(state: State, now: datetime, size: Size) -> list[str]:
     queue = state.queue
     rows = () if queue is None else queue.rows
     total = 0 if queue is None else queue.total
-    top = [styled(cut(_title(state, total), size.columns), BOLD)]
+    top = [styled(cut(_title(state, total), size.columns), "bold")]
     if state.trouble:
-        top.append(styled(cut(f"not up to date: {visible(state.trouble)}", size.columns), YELLOW))
+        top.append(styled(cut(f"not up to date: {visible(state.trouble)}", size.columns), "warning"))
     room = max(1, size.lines - len(top) - 4)
     shown = rows if len(rows) == total <= room else rows[: room - 1]
     body = _table(shown, now, size.columns) if shown else []
     more = [f"… and {total - len(shown)} more"] if total > len(shown) else []
     foot = "molecule-approve review decides; Ctrl-C ends" if total else "Ctrl-C ends"
     below = [cut(line, size.columns) for line in (*more, "", foot)]
-    return [*top, "", *body, *below[:-1], styled(below[-1], DIM)][: size.lines]
+    return [*top, "", *body, *below[:-1], styled(below[-1], "dim")][: size.lines]
 
 
 def _title(state: State, total: int) -> str:
@@ -194,12 +194,12 @@ def _table(rows: tuple[Waiting, ...], now: datetime, width: int) -> list[str]:
     room = max(1, width - _taken(columns))
     actions = [cut(visible(one.approval.action), room) for one in rows]
     head = [padded(column.name, column.width) for column in columns]
-    lines = [styled("  ".join([*head, cut("ACTION", room)]), DIM)]
+    lines = [styled("  ".join([*head, cut("ACTION", room)]), "dim")]
     for number, one in enumerate(rows):
         texts = [padded(column.texts[number], column.width) for column in columns]
         line = "  ".join([*texts, actions[number]])
         seconds = seconds_left(one.approval, now)
-        lines.append(styled(line, YELLOW if seconds is not None and seconds < SOON else ""))
+        lines.append(styled(line, "warning" if seconds is not None and seconds < SOON else ""))
     return lines
 
 

@@ -15,7 +15,7 @@ from molecule_approve.safe_text import visible
 
 from . import output
 from .sheet import asked, sheet
-from .window import CYAN, YELLOW, size_of, styled
+from .terminal import size_of, styled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,7 +277,7 @@ class Spinner(Plain):
             f"{turning} {waited}, {left} left",
         )
         line = next((text for text in wordings if len(text) <= room), wordings[-1][:room])
-        return styled(line, YELLOW if self._link is StreamState.RECONNECTING else CYAN, sys.stderr)
+        return styled(line, "warning" if self._link is StreamState.RECONNECTING else "open", sys.stderr)
 
     def tick(self) -> None:
         """Nothing: the line lives by itself."""

@@ -156,7 +156,7 @@ class _Sitting:
 
     def _heard(self, found: Waiting) -> str:
         """What the person says to this request, which was shown whole before."""
-        from .paging import pages  # noqa: PLC0415 - help needs it not
+        from .terminal import pages  # noqa: PLC0415 - help needs it not
 
         *earlier, last = pages(self._heading(found.approval), _lines(found))
         for number, page in enumerate(earlier, 1):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from molecule_approve.safe_text import json_line, visible, visible_lines
 
-from .paging import rows
-from .window import columns_of
+from .terminal import columns_of, rows
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval

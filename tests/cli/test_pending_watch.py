@@ -17,7 +17,7 @@ import pytest
 
 from molecule_approve.cli.pending_feed import State
 from molecule_approve.cli.pending_watch import picture
-from molecule_approve.cli.window import Size, cells
+from molecule_approve.cli.terminal import Size, cells
 from molecule_approve.client.inbox import Queue, Waiting
 from molecule_approve.model import Approval, Status
 from tests.callers import PATIENCE, ended, until

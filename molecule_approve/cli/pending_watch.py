@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from molecule_approve.errors import UsageError
 from molecule_approve.safe_text import visible
@@ -14,28 +14,19 @@ from molecule_approve.wire import LIST_LENGTH
 
 from . import output
 from .pending_feed import Feed, State
-from .pending_list import PendingRequests, age, left, now_utc, seconds_left, who, workspace
+from .pending_list import PendingRequests, now_utc
+from .request_table import request_table
 from .stop import SignalStop
-from .terminal import Size, cells, cut, padded, size_of, styled
+from .terminal import Size, cut, size_of, styled
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from molecule_approve.client.inbox import Waiting
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.settings.resolve import Settings
 
 READY = 1.0
 """Seconds that the first picture waits for the first read."""
-
-SOON = 60.0
-"""Seconds left from which a request stands out."""
-
-WORTH = 20
-"""Columns below which an action says too little: another column goes instead."""
-
-WIDEST = 24
-"""Columns that a name may take."""
 
 # ECMA-48, and xterm's second screen, on which we leave nothing behind: there and back, the cursor hidden and shown, rows
 # that are too long cut and not broken (terminals differ over the width of a character), to the first place, and erase to
@@ -144,16 +135,6 @@ class Screen:
 # --- the picture -------------------------------------------------------------------------------------------------------
 
 
-class _Column(NamedTuple):
-    name: str
-    texts: list[str]
-
-    @property
-    def width(self) -> int:
-        # Five for the times, which would else push the table to and fro while they turn.
-        return min(WIDEST, max(5, *(cells(text) for text in (self.name, *self.texts))))
-
-
 def picture(state: State, now: datetime, size: Size) -> list[str]:
     """The lines of the window, each as wide as it at most."""
     queue = state.queue
@@ -164,7 +145,7 @@ def picture(state: State, now: datetime, size: Size) -> list[str]:
         top.append(styled(cut(f"not up to date: {visible(state.trouble)}", size.columns), "warning"))
     room = max(1, size.lines - len(top) - 4)
     shown = rows if len(rows) == total <= room else rows[: room - 1]
-    body = _table(shown, now, size.columns) if shown else []
+    body = request_table(shown, now, size.columns) if shown else []
     more = [f"… and {total - len(shown)} more"] if total > len(shown) else []
     foot = "molecule-approve review decides; Ctrl-C ends" if total else "Ctrl-C ends"
     below = [cut(line, size.columns) for line in (*more, "", foot)]
@@ -177,31 +158,3 @@ def _title(state: State, total: int) -> str:
         return "looking what waits for a decision"
     seen = f" among the platform's {LIST_LENGTH} newest requests" if state.queue.unseen else ""
     return f"{total or 'nothing'} {'waits' if total < 2 else 'wait'} for a decision{seen} ({how})"
-
-
-def _table(rows: tuple[Waiting, ...], now: datetime, width: int) -> list[str]:
-    columns = [
-        _Column("ID", [visible(one.approval.id)[:8] for one in rows]),
-        _Column("AGE", [age(one.approval, now) for one in rows]),
-        _Column("LEFT", [left(one.approval, now) for one in rows]),
-        _Column("WORKSPACE", [workspace(one) for one in rows]),
-        _Column("WHO", [who(one.approval) for one in rows]),
-    ]
-    # What says least goes first where the window is narrow; the id stays, for `approve` wants it.
-    for name in ("WORKSPACE", "WHO", "AGE", "LEFT"):
-        if _taken(columns) + WORTH > width:
-            columns = [column for column in columns if column.name != name]
-    room = max(1, width - _taken(columns))
-    actions = [cut(visible(one.approval.action), room) for one in rows]
-    head = [padded(column.name, column.width) for column in columns]
-    lines = [styled("  ".join([*head, cut("ACTION", room)]), "dim")]
-    for number, one in enumerate(rows):
-        texts = [padded(column.texts[number], column.width) for column in columns]
-        line = "  ".join([*texts, actions[number]])
-        seconds = seconds_left(one.approval, now)
-        lines.append(styled(line, "warning" if seconds is not None and seconds < SOON else ""))
-    return lines
-
-
-def _taken(columns: list[_Column]) -> int:
-    return sum(column.width + 2 for column in columns)

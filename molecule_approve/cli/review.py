@@ -72,10 +72,10 @@ def review(
 
 def _lines(found: Waiting) -> list[tuple[str, str]]:
     """The whole request, and what is known of who asks."""
-    from .pending_list import who, workspace  # noqa: PLC0415 - help needs no client
+    from .pending_list import requester, workspace  # noqa: PLC0415 - help needs no client
     from .sheet import parts  # noqa: PLC0415 - help needs it not
 
-    return [("workspace", workspace(found)), ("who", who(found.approval)), *parts(found.approval)]
+    return [("workspace", workspace(found)), ("requester", requester(found.approval)), *parts(found.approval)]
 
 
 class _Sitting:

@@ -125,9 +125,9 @@ def written(text: str, stream: TextIO | None) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def cells(text: str) -> int:
-    """Columns that the text takes."""
-    return sum(_cells(character) for character in text)
+def cells(text: str, *, strict: bool = False) -> int:
+    """Columns that the text takes; strict: that it takes at most, whatever the terminal."""
+    return sum(map(_most_cells if strict else _cells, text))
 
 
 def _cells(character: str) -> int:
@@ -139,7 +139,6 @@ def _cells(character: str) -> int:
 
 
 def _most_cells(character: str) -> int:
-    """Columns that a character takes at most."""
     # Terminals differ over what is no plain letter, and break a row that is too long for them: then text from elsewhere
     # stands where only ours may.
     if character.isascii():
@@ -150,22 +149,30 @@ def _most_cells(character: str) -> int:
     return 1 if plain else 2
 
 
-def cut(text: str, width: int, mark: str = "…") -> str:
-    """The text if it fits; otherwise as much of its beginning as does, and a mark (of narrow characters)."""
-    if cells(text) <= width:
+def cut(text: str, width: int, mark: str = "…", *, strict: bool = False) -> str:
+    """The text if it fits; otherwise as much of its beginning as does, and a mark (of narrow characters).
+
+    Args:
+        text: visible text.
+        width: columns.
+        mark: says that something is missing.
+        strict: the text must fit whatever the terminal.
+
+    """
+    if cells(text, strict=strict) <= width:
         return text
-    kept, room = "", width - len(mark)
+    kept, room = "", width - cells(mark, strict=strict)
     for character in text:
-        room -= _cells(character)
+        room -= cells(character, strict=strict)
         if room < 0:
             break
         kept += character
     return f"{kept}{mark}"[: max(0, width)]
 
 
-def padded(text: str, width: int) -> str:
-    """The text, cut or filled up to exactly this width."""
-    short = cut(text, width)
+def padded(text: str, width: int, mark: str = "…") -> str:
+    """The text, cut (see ``cut``) or filled up to exactly this width."""
+    short = cut(text, width, mark)
     return short + " " * (width - cells(short))
 
 
@@ -203,13 +210,17 @@ def wrapped(text: str, width: int, first: int | None = None) -> Iterator[str]:
 
 
 def _columns(row: str) -> int:
-    return sum(_most_cells(character) for character in _STYLE.sub("", row))
+    return cells(_STYLE.sub("", row), strict=True)
 
 
 def continuation(stream: TextIO | None) -> str:
     """The margin of a row that continues the one above."""
-    mark = "…" if written("…", stream) == "…" else "."
-    return f"{mark:>{MARGIN - 1}} "
+    return f"{ellipsis(stream):>{MARGIN - 1}} "
+
+
+def ellipsis(stream: TextIO | None) -> str:
+    """An ellipsis of one column that the stream can write."""
+    return "…" if written("…", stream) == "…" else "."
 
 
 def folded(line: str, stream: TextIO | None) -> str:

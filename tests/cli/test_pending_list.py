@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from molecule_approve.cli.pending_list import age, left, seconds_left, who, workspace
+from molecule_approve.cli.pending_list import age, left, requester, seconds_left, workspace
 from molecule_approve.client.inbox import Waiting
 from molecule_approve.model import Approval, Status
 
@@ -38,9 +38,9 @@ def test_what_the_platform_does_not_tell_is_a_dash() -> None:
         ({"user": "a\u202eb"}, "a\\u202eb"),
     ],
 )
-def test_who_asks_is_what_the_machine_says(context: dict[str, str] | None, text: str) -> None:
+def test_the_requester_is_what_the_machine_says(context: dict[str, str] | None, text: str) -> None:
     """As far as it says anything, and visibly."""
-    assert who(replace(ROW, context=context)) == text
+    assert requester(replace(ROW, context=context)) == text
 
 
 @pytest.mark.parametrize(("name", "text"), [("payments", "payments"), ("", "ws-1"), ("\x1b[2J", "\\x1b[2J")])

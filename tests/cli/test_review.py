@@ -64,7 +64,7 @@ def test_one_after_the_other(seated: Caller) -> None:
         assert re.search(r"asked \d s ago, (50:00|49:5\d) left; 2 more wait\r\n", shown)
         for line in (
             "workspace local",
-            "who       bob@box",
+            "requester bob@box",
             f"request   {first}",
             "action    a one",
             "context   host = box",
@@ -77,7 +77,7 @@ def test_one_after_the_other(seated: Caller) -> None:
         shown = say(terminal, "s")
         assert (f"request   {third}" in shown, "1 more waits" in shown) == (True, True)
         shown = say(terminal, "deny")
-        assert (f"request   {fourth}" in shown, "who       -" in shown) == (True, True)
+        assert (f"request   {fourth}" in shown, "requester -" in shown) == (True, True)
         say(terminal, "", COMMENTS)
         assert terminal.end() == 0
         assert last_line(terminal) == "1 approved, 2 denied, 1 skipped; 1 still waits"
@@ -304,7 +304,7 @@ def test_a_platform_keeps_no_comment_so_none_is_asked_for(admin: Caller, platfor
     rows = [platform.add(platform.workspace, {"action": f"x{number}"}) for number in range(2)]
     with admin.terminal("review", size=(40, 100)) as terminal:
         shown = say(terminal, "a")
-        assert (" left;" in shown, "who       -" in shown) == (False, True)
+        assert (" left;" in shown, "requester -" in shown) == (False, True)
         say(terminal, "d")
         assert terminal.end() == 0
         assert last_line(terminal) == "1 approved, 1 denied; nothing still waits"

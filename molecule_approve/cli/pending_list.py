@@ -87,6 +87,13 @@ def left(row: Approval, now: datetime) -> str:
     return "-" if seconds is None else span(seconds)
 
 
+def timing(row: Approval, now: datetime) -> str:
+    """How long ago it was asked, and the time left, as far as the platform tells: ``asked 3 s ago, 4:57 left``."""
+    asked, remaining = age(row, now), left(row, now)
+    known = (f"asked {asked} ago" if asked != "-" else "", f"{remaining} left" if remaining != "-" else "")
+    return ", ".join(filter(None, known))
+
+
 def requester(row: Approval) -> str:
     """User and host, as the requester's machine says; a dash where nothing does."""
     return visible(person(dict(row.context or {}))) or "-"

@@ -12,10 +12,11 @@ from molecule_approve.client.wait import StreamState
 from molecule_approve.clock import Clock, boottime
 from molecule_approve.gate.gate import Observer
 from molecule_approve.safe_text import visible
+from molecule_approve.wire import is_uuid
 
 from . import output
 from .sheet import asked, sheet
-from .terminal import size_of, styled
+from .terminal import is_same, marked, size_of, styled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,12 +100,13 @@ def opening(scene: Scene, question: Question) -> list[str]:
     if not scene.embedded and scene.timeout > PLATFORM_EXPIRY:
         whom += f", which may expire the request after {span(PLATFORM_EXPIRY)}, not only after {span(scene.timeout)},"
     doing = "waiting for" if scene.earlier else "asking"
-    lines = (line for line in asked(scene.action, scene.reason) if line != ("reason", ""))
+    approval_id = visible(question.approval_id)
+    # The beginning of a UUID will do, and fits any window; the line is left whole, for it is there to be copied.
+    short = approval_id[:8] if is_uuid(approval_id) else approval_id
     return [
         output.fitted(f"{output.PROGRAM}: {doing} {whom} to approve:"),
-        *sheet(lines, sys.stderr),
-        # Left whole, for it is there to be copied.
-        f"{output.PROGRAM}: to decide: {output.PROGRAM} approve {visible(question.approval_id)}  (or deny)",
+        *sheet([*asked(scene.action, scene.reason), ("request", approval_id)], sys.stderr),
+        f"{output.PROGRAM}: to decide: {output.PROGRAM} approve {short}  (or deny)",
     ]
 
 
@@ -217,9 +219,10 @@ class Plain(Silent):
             self._say(f"still waiting ({_WORDS[self._link]}): {waited} so far, {left} left")
 
     def finish(self, verdict: Verdict) -> None:
-        """How it ended; an error is told where it is explained."""
-        if verdict.error is None:
-            self._say(f"{visible(verdict.message)} (after {span(verdict.waited_seconds)})")
+        """The verdict, unless stdout says it in the same place; an error is told where it is explained."""
+        if verdict.error is None and not is_same(sys.stdout, sys.stderr):
+            line = f"{visible(verdict.message)} (after {span(verdict.waited_seconds)})"
+            self._say(marked(line, verdict.outcome, sys.stderr))
         self._tell_head()
 
 
@@ -293,8 +296,3 @@ class Spinner(Plain):
             self._over.set()
             self._painter.join(CLOSING)
             self._painter = None
-
-    def finish(self, verdict: Verdict) -> None:
-        """The last line stays, where stdout does not say the same to the same person."""
-        if not output.is_terminal(sys.stdout):
-            super().finish(verdict)

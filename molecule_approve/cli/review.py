@@ -7,6 +7,7 @@ matter, how it fits the window ``paging``'s.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,11 +21,12 @@ from molecule_approve.model import Question, Status
 from molecule_approve.safe_text import visible
 
 from . import options, output
-from .decide import named, stoppable, token
+from .decide import name_of, named, stoppable, token
 from .exits import Exit
 from .prompt import ask
 from .requests import READ
 from .status import verdict_of
+from .terminal import marked
 
 if TYPE_CHECKING:
     from molecule_approve.client.inbox import Queue, Waiting
@@ -70,14 +72,6 @@ def review(
     return Exit.OK
 
 
-def _lines(found: Waiting) -> list[tuple[str, str]]:
-    """The whole request, and what is known of who asks."""
-    from .pending_list import requester, workspace  # noqa: PLC0415 - help needs no client
-    from .sheet import parts  # noqa: PLC0415 - help needs it not
-
-    return [("workspace", workspace(found)), ("requester", requester(found.approval)), *parts(found.approval)]
-
-
 class _Sitting:
     """One sitting at the desk: what was shown, and what became of it."""
 
@@ -92,7 +86,7 @@ class _Sitting:
         self._over = set[str]()  # what we ended, or saw ended
         self._skipped = set[str]()
         self._seen: dict[str, Waiting] = {}
-        self._total, self._unseen = 0, False
+        self._total, self._unseen, self._name = 0, False, ""
 
     def summary(self) -> str:
         """What was done, on one line."""
@@ -120,7 +114,7 @@ class _Sitting:
         queue = self._desk.read(Deadline.after(READ))
         self._tell_ended(queue)
         self._seen = {one.approval.id: one for one in queue.rows}
-        self._total, self._unseen = queue.total, queue.unseen
+        self._total, self._unseen, self._name = queue.total, queue.unseen, name_of(queue)
         return next((one for one in queue.rows if one.approval.id not in self._skipped), None)
 
     def _tell_ended(self, queue: Queue) -> None:
@@ -156,9 +150,11 @@ class _Sitting:
 
     def _heard(self, found: Waiting) -> str:
         """What the person says to this request, which was shown whole before."""
-        from .terminal import pages  # noqa: PLC0415 - help needs it not
+        from .sheet import request_lines  # noqa: PLC0415 - help does not need it
+        from .terminal import pages  # noqa: PLC0415
 
-        *earlier, last = pages(self._heading(found.approval), _lines(found))
+        lines = request_lines(found.approval, workspace_name=found.workspace_name, decide_as=self._name)
+        *earlier, last = pages(self._heading(found.approval), lines)
         for number, page in enumerate(earlier, 1):
             output.write_talk(page)
             question = f"page {number} of {len(earlier) + 1}; Enter for the next, skip or quit: "
@@ -170,14 +166,11 @@ class _Sitting:
 
     def _heading(self, row: Approval) -> str:
         """Our own words alone: what a requester may choose stands to the right of a margin."""
-        from .pending_list import age, now_utc, seconds_left  # noqa: PLC0415
-        from .progress import span  # noqa: PLC0415
+        from .pending_list import now_utc, timing  # noqa: PLC0415 - loaded by now
 
-        now, others = now_utc(), self._total - 1
-        seconds = seconds_left(row, now)
-        still = "" if seconds is None else f", {span(seconds)} left"
+        others = self._total - 1
         more = f"{others or 'nothing'} more {'waits' if others < 2 else 'wait'}"
-        return f"asked {age(row, now)} ago{still}; {more}"
+        return "; ".join(filter(None, (timing(row, now_utc()), more)))
 
     @staticmethod
     def _word(question: str, allowed: set[str]) -> str:
@@ -225,7 +218,7 @@ class _Sitting:
             output.talk(f"\n{output.PROGRAM}: {_UNKNOWN}")
             raise
         else:
-            output.talk(f"{decision.value} {visible(row.id)}")
+            output.talk(marked(f"{decision.value} {visible(row.id)}", decision.value, sys.stderr))
             self._tally[decision.value] += 1
         self._over.add(row.id)
         self._total -= 1

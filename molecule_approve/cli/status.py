@@ -21,7 +21,7 @@ from . import exits, options, output
 from .deliver import failing_aloud, in_array
 from .exits import Exit
 from .requests import READ, find_id
-from .terminal import columns_of
+from .terminal import columns_of, marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,13 +130,15 @@ def _is_table(*, json: bool) -> bool:
 
 def _show_one(row: Approval) -> None:
     """A line for a script; at a terminal the whole request below it."""
-    verdict = visible(verdict_of(row).message)
+    verdict = verdict_of(row)
+    message = visible(verdict.message)
     if not output.is_terminal(sys.stdout):
-        output.answer(f"{verdict}  ({visible(row.action)})")
+        output.answer(f"{message}  ({visible(row.action)})")
         return
-    from .sheet import parts, sheet  # noqa: PLC0415 - only a terminal needs it
+    from .sheet import request_lines, sheet  # noqa: PLC0415 - only a terminal needs it
 
-    output.answer("\n".join(sheet([("answer", verdict), *parts(row)], sys.stdout)))
+    output.answer(marked(message, verdict.outcome, sys.stdout), foreign=True)
+    output.answer("\n".join(sheet(request_lines(row), sys.stdout)))
 
 
 def ended(row: Approval) -> EndedError:

@@ -53,6 +53,14 @@ def is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
+def is_same(one: TextIO | None, other: TextIO | None) -> bool:
+    """Whether both streams write to the same terminal, pipe or file."""
+    try:
+        return os.path.sameopenfile(one.fileno(), other.fileno())  # type: ignore[union-attr]
+    except (OSError, ValueError, AttributeError):  # closed, no file, no stream at all
+        return False
+
+
 def size_of(stream: TextIO | None) -> Size:
     """The window's size now: people change it while they look."""
     try:

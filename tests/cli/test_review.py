@@ -63,10 +63,11 @@ def test_one_after_the_other(seated: Caller) -> None:
         shown = say(terminal, "approve")
         assert re.search(r"asked \d s ago, (50:00|49:5\d) left; 2 more wait\r\n", shown)
         for line in (
-            "workspace local",
-            "requester bob@box",
-            f"request   {first}",
             "action    a one",
+            "requester bob@box",
+            f"workspace local ({desk.workspace_id})",
+            f"request   {first}",
+            "decide as alice",
             "context   host = box",
         ):
             assert f"{line}\r\n" in shown
@@ -77,7 +78,7 @@ def test_one_after_the_other(seated: Caller) -> None:
         shown = say(terminal, "s")
         assert (f"request   {third}" in shown, "1 more waits" in shown) == (True, True)
         shown = say(terminal, "deny")
-        assert (f"request   {fourth}" in shown, "requester -" in shown) == (True, True)
+        assert (f"request   {fourth}" in shown, "requester unknown" in shown) == (True, True)
         say(terminal, "", COMMENTS)
         assert terminal.end() == 0
         assert last_line(terminal) == "1 approved, 2 denied, 1 skipped; 1 still waits"
@@ -200,7 +201,8 @@ def text_of(pages: str) -> str:
     """The action as it stands on the pages, without margins: what goes on in the margin is one line."""
     lines = pages.replace("\r", "").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("action    "))
-    kept = [line for line in lines[start:] if line[:10] in {"action    ", "        … ", " " * 10}]
+    end = next(number for number, line in enumerate(lines) if line.startswith("requester "))
+    kept = [line for line in lines[start:end] if line[:10] in {"action    ", "        … ", " " * 10}]
     return "".join(("" if line[8] == "…" else "\n") + line[10:] for line in kept).removeprefix("\n")
 
 
@@ -285,7 +287,7 @@ def test_every_workspace_is_served(seated: Caller) -> None:
     client = desk.client("staging-token")
     ids = [client.post(f"/workspaces/{other}/approvals", json={"action": "x"}).json()["approval_id"] for _ in range(2)]
     with seated.terminal("review", size=(40, 100)) as terminal:
-        assert "workspace staging\r\n" in say(terminal, "approve")
+        assert f"workspace staging ({other})\r\n" in say(terminal, "approve")
         say(terminal, "", COMMENTS)
         terminal.until(ASKS)
         client.post(f"/workspaces/{other}/approvals/{ids[1]}/withdraw")
@@ -304,7 +306,7 @@ def test_a_platform_keeps_no_comment_so_none_is_asked_for(admin: Caller, platfor
     rows = [platform.add(platform.workspace, {"action": f"x{number}"}) for number in range(2)]
     with admin.terminal("review", size=(40, 100)) as terminal:
         shown = say(terminal, "a")
-        assert (" left;" in shown, "requester -" in shown) == (False, True)
+        assert (" left;" in shown, "decide as tester (name not verified)" in shown) == (False, True)
         say(terminal, "d")
         assert terminal.end() == 0
         assert last_line(terminal) == "1 approved, 1 denied; nothing still waits"

@@ -342,6 +342,19 @@ def test_at_a_terminal_the_newest_are_a_table(own: Caller) -> None:
 
 
 @pytest.mark.measured
+def test_at_a_terminal_one_request_is_shown_whole(own: Caller) -> None:
+    """The verdict with its mark, then the action, then the rest."""
+    found = own.desk.ask("drop it", reason="spring", context={"user": "bob"})
+    own.desk.decide(found, comment="fine")
+    with own.terminal("status", found) as terminal:
+        assert terminal.end() == 0
+        assert "\x1b[1;32m✓ approved by alice: fine\x1b[0m\r\n" in terminal.seen
+        shown = CODES.sub("", terminal.seen).splitlines()
+    assert shown[1:4] == ["action    drop it", "reason    spring", "requester bob"]
+    assert f"request   {found}" in shown[shown.index("Details   ") :]
+
+
+@pytest.mark.measured
 def test_a_platform_tells_less_for_the_table(caller: Caller, platform: FakePlatform) -> None:
     """Dashes stand for the rest; nothing is a line on stderr; --json is no table."""
     for command in ("status", "pending"):

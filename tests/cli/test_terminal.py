@@ -24,6 +24,7 @@ from molecule_approve.cli.terminal import (
     colours_wanted,
     cut,
     folded,
+    is_same,
     is_terminal,
     marked,
     padded,
@@ -51,6 +52,14 @@ def test_the_size_of_what_is_no_window(tmp_path: Path) -> None:
     with os.fdopen(follower, "w") as stream:
         assert size_of(stream) == Size(80, 24)
     os.close(leader)
+
+
+def test_two_streams_that_are_the_same(tmp_path: Path) -> None:
+    """One file opened twice is; two files are not, nor is what is no file or closed."""
+    with (tmp_path / "a").open("w") as one, (tmp_path / "a").open("w") as same, (tmp_path / "b").open("w") as other:
+        assert is_same(one, same)
+        assert not any(is_same(one, stream) for stream in (other, io.StringIO(), None))
+    assert not is_same(one, same)
 
 
 @pytest.mark.parametrize(("text", "width"), [("abc", 3), ("漢字", 4), ("e\u0301", 1), ("", 0)])

@@ -11,10 +11,14 @@ if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
 
+PERSON = ("user", "host")
+"""The keys that name the person."""
+
+
 def person(context: JsonValue) -> str:
     """``user@host``, or the one of them that is told; empty where neither is."""
     told = _texts(context)
-    return "@".join(told[name] for name in ("user", "host") if name in told)
+    return "@".join(told[name] for name in PERSON if name in told)
 
 
 def job(context: JsonValue) -> str:

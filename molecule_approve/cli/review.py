@@ -61,14 +61,16 @@ def review(
             "there is no terminal to ask at", hint="read with `pending` and `status`, then `approve` or `deny` with --yes"
         )
     settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-    with stoppable(), named():
-        approver = token()
-        with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
-            sitting = _Sitting(settings, approver, platform)
-            try:
+    sitting: _Sitting | None = None
+    try:
+        with stoppable(), named():
+            approver = token()
+            with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+                sitting = _Sitting(settings, approver, platform)
                 sitting.run()
-            finally:
-                output.done(sitting.summary())
+    finally:  # behind all that a signal may break off
+        if sitting is not None:
+            output.done(sitting.summary())
     return Exit.OK
 
 

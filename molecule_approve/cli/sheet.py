@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from molecule_approve.safe_text import json_line, visible, visible_lines
 
-from .requester import job, person
+from .requester import PERSON, job, person
 from .terminal import columns_of, rows
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def request_lines(row: Approval, *, workspace_name: str = "", decide_as: str = "
     if row.expires_at:
         yield "expires", visible(row.expires_at)
     for key, value in context.items():
-        yield _context_line(key, value)
+        if not (key in PERSON and isinstance(value, str) and value):  # the requester's row shows it
+            yield _context_line(key, value)
     if decide_as:
         yield "", ""
         yield "decide as", visible(decide_as)

@@ -55,7 +55,7 @@ def test_one_after_the_other(seated: Caller) -> None:
     """Oldest first, each shown whole; approved and denied with and without a comment, skipped; what arrives comes too."""
     desk = seated.desk
     first, second, third = (
-        desk.ask("a one", expires_in=3_000, context={"user": "bob", "host": "box"}),
+        desk.ask("a one", expires_in=3_000, context={"user": "bob", "host": "box", "ticket": "OPS-12"}),
         desk.ask(),
         desk.ask(),
     )
@@ -67,8 +67,8 @@ def test_one_after_the_other(seated: Caller) -> None:
             "requester bob@box",
             f"workspace local ({desk.workspace_id})",
             f"request   {first}",
+            "context   ticket = OPS-12",
             "decide as alice",
-            "context   host = box",
         ):
             assert f"{line}\r\n" in shown
         say(terminal, " looks fine ", COMMENTS)

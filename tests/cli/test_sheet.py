@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,7 +183,13 @@ def test_who_asks_and_who_decides_are_named() -> None:
         "requester ann@ci\\n1, GitHub Actions https://ci.example/7",
         "workspace payments (w)",
     ]
+    assert [line for line in lines if line.startswith("context")] == [
+        'context   ci = {"system": "GitHub Actions", "job": "https://ci.example/7"}'
+    ]
     assert lines[-2:] == ["          ", "decide as al\\nice"]
+    for odd in ("", 7):
+        lines = sheet(request_lines(replace(row, context={"user": odd})), None)
+        assert (lines[2], lines[-1]) == ("requester unknown", f"context   user = {odd}")
 
 
 HEAD: dict[str, JsonValue] = {

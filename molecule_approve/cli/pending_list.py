@@ -23,7 +23,7 @@ UNSEEN = f"the platform lists only its {LIST_LENGTH} newest requests; older ones
 
 
 class PendingRequests:
-    """Reads what waits.
+    """Reads the pending requests.
 
     Args:
         platform: the platform to ask.
@@ -70,40 +70,40 @@ class PendingRequests:
 
 
 def age(row: Approval, now: datetime) -> str:
-    """How long ago it was asked; a dash where the platform does not tell."""
+    """How long ago it was asked; a dash if the platform does not say."""
     asked = instant(row.created_at)
     return "-" if asked is None else span((now - asked).total_seconds())
 
 
 def seconds_left(row: Approval, now: datetime) -> float | None:
-    """Seconds until it expires; None where the platform does not tell."""
+    """Seconds until it expires; None if the platform does not say."""
     until = instant(row.expires_at)
     return None if until is None else (until - now).total_seconds()
 
 
 def left(row: Approval, now: datetime) -> str:
-    """The time until it expires; a dash where the platform does not tell."""
+    """The time until it expires; a dash if the platform does not say."""
     seconds = seconds_left(row, now)
     return "-" if seconds is None else span(seconds)
 
 
 def timing(row: Approval, now: datetime) -> str:
-    """How long ago it was asked, and the time left, as far as the platform tells: ``asked 3 s ago, 4:57 left``."""
+    """How long ago it was asked, and the time left, as far as the platform says: ``asked 3 s ago, 4:57 left``."""
     asked, remaining = age(row, now), left(row, now)
     known = (f"asked {asked} ago" if asked != "-" else "", f"{remaining} left" if remaining != "-" else "")
     return ", ".join(filter(None, known))
 
 
 def requester(row: Approval) -> str:
-    """User and host, as the requester's machine says; a dash where nothing does."""
+    """User and host, as the requester's machine sent them; a dash without them."""
     return visible(person(dict(row.context or {}))) or "-"
 
 
 def workspace(waiting: Waiting) -> str:
-    """The workspace, by its name where there is one."""
+    """The workspace's name, or else its id."""
     return visible(waiting.workspace_name or waiting.approval.workspace_id)
 
 
 def now_utc() -> datetime:
-    """The wall clock: requests carry the platform's own times, and nothing is decided by them here."""
+    """The wall clock, for display only: requests carry the platform's own times."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""``pending --watch``: a table that lives on the terminal. ``feed`` keeps it up to date; here it is laid out and drawn."""
+"""``pending --watch``: a live table. ``pending_feed`` keeps its content up to date; here it is laid out and drawn."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ if TYPE_CHECKING:
     from molecule_approve.settings.resolve import Settings
 
 READY = 1.0
-"""Seconds that the first picture waits for the first read."""
+"""Seconds that the first drawing waits for the first read."""
 
-# ECMA-48, and xterm's second screen, on which we leave nothing behind: there and back, the cursor hidden and shown, rows
-# that are too long cut and not broken (terminals differ over the width of a character), to the first place, and erase to
-# the end of the line and of the screen.
+# ECMA-48, and xterm's alternate screen: enter and leave it, hide and show the cursor, cut rows that are too long instead of
+# breaking them (terminals differ over the width of a character), go to the first place, erase the rest of a line and of the
+# screen.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME, _ERASE_LINE, _ERASE_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def must_draw() -> None:
-    """Return if a live table can be drawn here.
+    """Check that a live table can be drawn here.
 
     Raises:
-        UsageError: stdout is no terminal, or one that cannot.
+        UsageError: stdout is not a terminal, or one without control codes.
 
     """
     from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - loaded only now
 
     able = os.environ.get("TERM", "dumb") not in {"dumb", "unknown"} and not in_ci(os.environ)
     if not (able and output.is_terminal(sys.stdout)):
-        raise UsageError("there is no terminal to draw a live table on", hint="`pending` alone prints a list and ends")
+        raise UsageError("--watch needs a terminal on stdout", hint="`molecule-approve pending` prints the list once")
 
 
 def watch(settings: Settings, platform: RestPlatform, *, approver: bool) -> NoReturn:
     """Draw until a signal.
 
     Raises:
-        Interrupted: it came.
-        ApprovalError: the platform could never be read.
+        Interrupted: the signal came.
+        ApprovalError: the first read failed.
 
     """
     stop = SignalStop(None)
     stop.install()
-    desk = PendingRequests(platform, settings.workspace_id.value, approver=approver)
+    pending = PendingRequests(platform, settings.workspace_id.value, approver=approver)
     listen = settings.transport.value != "poll"
-    feed = Feed(desk, platform, listen=listen, interval=settings.poll_interval.value)
+    feed = Feed(pending, platform, listen=listen, interval=settings.poll_interval.value)
     screen = Screen()
     try:
         with stop.open():
@@ -70,7 +70,7 @@ def watch(settings: Settings, platform: RestPlatform, *, approver: bool) -> NoRe
             while True:
                 now = now_utc()
                 screen.draw(picture(state, now, screen.size()))
-                # The times turn with the clock's own seconds.
+                # Drawn again when the clock's second changes.
                 state = feed.wait(1.0 - now.microsecond / 1e6)
     finally:
         screen.leave()
@@ -78,7 +78,7 @@ def watch(settings: Settings, platform: RestPlatform, *, approver: bool) -> NoRe
 
 
 class Screen:
-    """The terminal while the table lives on it. A picture that has not changed is not drawn again."""
+    """The terminal's alternate screen. A picture that has not changed is not drawn again."""
 
     def __init__(self) -> None:
         self._drawn: tuple[Size, list[str]] | None = None
@@ -87,11 +87,11 @@ class Screen:
             signal.signal(signal.SIGTSTP, self._on_suspend)
 
     def size(self) -> Size:
-        """The window just now."""
+        """The window's size now."""
         return size_of(sys.stdout)
 
     def draw(self, lines: list[str]) -> None:
-        """Show these lines, and nothing else."""
+        """Show only these lines."""
         picture = (self.size(), lines)
         if picture == self._drawn:
             return
@@ -101,13 +101,13 @@ class Screen:
         self._write(f"{start}{_HOME}{body}{_ERASE_REST}")
 
     def leave(self) -> None:
-        """Put the terminal back as it was."""
+        """Restore the terminal."""
         if self._drawn is not None:
             self._drawn = None
             self._write(_LEAVE)
 
     def _on_suspend(self, signum: int, frame: FrameType | None) -> None:
-        """Ctrl-Z, at any moment: what is being written is written first, for no stream may be written to from within."""
+        """Ctrl-Z: a write in progress is finished first, because a stream cannot be written to from within its own write."""
         del signum, frame
         if self._writing:
             self._suspended = True
@@ -115,7 +115,7 @@ class Screen:
             self._suspend()
 
     def _suspend(self) -> None:
-        """The shell gets its own screen; the next picture takes it again."""
+        """Give the screen back to the shell until the process continues."""
         self._suspended = False
         self.leave()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
@@ -136,7 +136,7 @@ class Screen:
 
 
 def picture(state: State, now: datetime, size: Size) -> list[str]:
-    """The lines of the window, each as wide as it at most."""
+    """The lines of the window, none wider than it."""
     queue = state.queue
     rows = () if queue is None else queue.rows
     total = 0 if queue is None else queue.total
@@ -147,7 +147,7 @@ def picture(state: State, now: datetime, size: Size) -> list[str]:
     shown = rows if len(rows) == total <= room else rows[: room - 1]
     body = request_table(shown, now, size.columns) if shown else []
     more = [f"… and {total - len(shown)} more"] if total > len(shown) else []
-    foot = "molecule-approve review decides; Ctrl-C ends" if total else "Ctrl-C ends"
+    foot = "Decide: molecule-approve review   Quit: Ctrl-C" if total else "Quit: Ctrl-C"
     below = [cut(line, size.columns) for line in (*more, "", foot)]
     return [*top, "", *body, *below[:-1], styled(below[-1], "dim")][: size.lines]
 
@@ -155,6 +155,6 @@ def picture(state: State, now: datetime, size: Size) -> list[str]:
 def _title(state: State, total: int) -> str:
     how = "live" if state.live else "polling"
     if state.queue is None:
-        return "looking what waits for a decision"
+        return "reading the pending requests"
     seen = f" among the platform's {LIST_LENGTH} newest requests" if state.queue.unseen else ""
     return f"{total or 'nothing'} {'waits' if total < 2 else 'wait'} for a decision{seen} ({how})"

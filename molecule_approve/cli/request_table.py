@@ -59,7 +59,7 @@ def request_table(
     columns = [
         TableColumn("ID", [visible(row.id)[:8] for row in requests]),
         TableColumn("AGE", [age(row, now) for row in requests]),
-        TableColumn("LEFT", [left(row, now) if stands else "-" for row, stands in zip(requests, is_open, strict=True)]),
+        TableColumn("LEFT", [left(row, now) if pending else "-" for row, pending in zip(requests, is_open, strict=True)]),
         TableColumn("STATUS", [_encoded(text) for _, text in statuses]),
         TableColumn("WORKSPACE", [_encoded(workspace(one)) for one in rows]),
         TableColumn("REQUESTER", [_encoded(requester(row)) for row in requests]),

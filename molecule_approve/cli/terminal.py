@@ -67,7 +67,7 @@ def size_of(stream: TextIO | None) -> Size:
         columns, lines = os.get_terminal_size(stream.fileno())  # type: ignore[union-attr]
     except (OSError, ValueError, AttributeError):  # no window, a closed stream, no stream at all
         columns = lines = 0
-    return Size(columns or 80, lines or 24)  # a terminal that was never told its size says 0
+    return Size(columns or 80, lines or 24)  # a terminal whose size was never set says 0
 
 
 def columns_of(stream: TextIO | None) -> int | None:
@@ -128,7 +128,7 @@ def marked(text: str, outcome: str, stream: TextIO | None) -> str:
 
 
 def written(text: str, stream: TextIO | None) -> str:
-    """The text as the stream writes it: what its encoding lacks is an escape there, and takes more room."""
+    """The text as the stream writes it: a character that its encoding lacks is an escape, which takes more room."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -147,8 +147,8 @@ def _cells(character: str) -> int:
 
 
 def _most_cells(character: str) -> int:
-    # Terminals differ over what is no plain letter, and break a row that is too long for them: then text from elsewhere
-    # stands where only ours may.
+    # Terminals differ over everything but plain letters, and break a row that is too long for them: then text from
+    # elsewhere is in the margin.
     if character.isascii():
         return 1
     if unicodedata.combining(character) and unicodedata.category(character) != "Mc":

@@ -235,7 +235,7 @@ def test_a_slow_platform_leaves_an_honest_picture(caller: Caller, platform: Fake
     """That nothing is known yet; Ctrl-C does not wait for it."""
     platform.on("list", does.hold)
     with caller.terminal("pending", "--watch") as terminal:
-        assert shows(terminal, "looking")[0] == "looking what waits for a decision"
+        assert shows(terminal, "reading")[0] == "reading the pending requests"
         leave(terminal)
 
 

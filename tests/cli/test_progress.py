@@ -100,7 +100,7 @@ def test_what_may_have_to_be_mended_is_said_once(capsys: pytest.CaptureFixture[s
     assert err.splitlines() == [
         "molecule-approve: polling: the stream refused our token",
         "molecule-approve: still trying: it is a\\x1bway",
-        "molecule-approve: taking the request back: nobody decided in time",
+        "molecule-approve: withdrawing the request: nobody decided in time",
     ]
     for number in range(100):
         plain.trouble(PlatformError(f"trouble {number}"))
@@ -120,7 +120,7 @@ def test_the_first_line_says_when_the_platform_gives_up_sooner(
     """Ten minutes, where more was given, and only there."""
     Plain(_scene(timeout, embedded=embedded), _nothing).asked(QUESTION)
     first = capsys.readouterr().err.splitlines()[0]
-    assert ("which may expire the request after 10:00, not only after 10:01," in first) == said
+    assert ("which expires requests after 10:00, before the timeout of 10:01," in first) == said
 
 
 def test_silent_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +218,7 @@ def test_no_more_than_four_frames_a_second(caller: Caller) -> None:
         assert terminal.end() == 124
         frames = terminal.seen.count(" left")
         assert 2 <= frames <= 4 * (time.monotonic() - begun)
-        assert "taking the request back: nobody decided in time\r\n" in terminal.seen
+        assert "withdrawing the request: nobody decided in time\r\n" in terminal.seen
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_where_no_window_is_the_line_has_eighty_columns(capsys: pytest.CaptureFi
     until(lambda: "waiting (connecting)" in capsys.readouterr().err)
     spinner.withdrawing("why")
     spinner.close()
-    assert capsys.readouterr().err.removesuffix("\r\x1b[K") == "\r\x1b[Kmolecule-approve: taking the request back: why\n"
+    assert capsys.readouterr().err.removesuffix("\r\x1b[K") == "\r\x1b[Kmolecule-approve: withdrawing the request: why\n"
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed here")

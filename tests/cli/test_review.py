@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.measured
 
 ASKS = "approve, deny, skip or quit? "
-COMMENTS = "decide nothing): "
+COMMENTS = "Ctrl-D to cancel): "
 PLAIN = re.compile(r"\x1b\[\d*m")
 
 
@@ -213,7 +213,7 @@ def test_a_long_text_is_read_to_its_end_before_it_can_be_decided(seated: Caller,
     found = seated.desk.ask(action)
     with seated.terminal("review", size=size) as terminal:
         pages = say(terminal, "approve", "skip or quit: ")
-        assert "the rest is not read yet" in say(terminal, "", "skip or quit: ")
+        assert "there are more pages" in say(terminal, "", "skip or quit: ")
         count = int(re.findall(r"page 1 of (\d+)", pages)[0])
         pages += "".join(say(terminal, "", "skip or quit: ") for _ in range(count - 2)) + say(terminal, "a")
         say(terminal, "", COMMENTS)
@@ -321,10 +321,10 @@ def test_an_answer_that_is_lost_is_said_and_looked_after(admin: Caller, platform
     with admin.terminal("review", size=(40, 100)) as terminal:
         say(terminal, "a")
         shown = say(terminal, "d")
-        assert "it is not known whether that was decided" in shown
+        assert "it is not known whether the decision was made" in shown
         assert f"meanwhile {done.id} ended: approved by tester (name not verified)" in unfolded(shown)
         shown = say(terminal, "d")
-        assert "it is not known whether that was decided" in shown
+        assert "it is not known whether the decision was made" in shown
         assert f"request   {undone.id}" in shown
         assert terminal.end() == 0
     assert undone.status == "denied"
@@ -354,7 +354,7 @@ def test_a_signal_during_the_decision(admin: Caller, platform: FakePlatform) -> 
         platform.await_count("decide", 1)
         terminal.type("\x03")
         assert terminal.end() == 130
-        assert "it is not known whether that was decided" in terminal.seen
+        assert "it is not known whether the decision was made" in terminal.seen
 
 
 def test_a_platform_that_is_away(admin: Caller, platform: FakePlatform) -> None:

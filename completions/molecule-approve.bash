@@ -24,8 +24,8 @@ _molecule_approve_table() {
             wants=ids
             ;;
         'status')
-            flags='--json --config --platform-url --workspace-id --audit-log --help'
-            valued='--config --platform-url --workspace-id --audit-log'
+            flags='--limit --json --config --platform-url --workspace-id --audit-log --help'
+            valued='--limit --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
             ;;

@@ -74,13 +74,14 @@ function __molecule_approve_table --no-scope-shadowing
             set wants ids
         case 'status'
             set flags \
+                --limit\t'List the N newest requests; the platform lists fifty at most.' \
                 --json\t'Print one JSON object on stdout.' \
                 --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
                 --help\t'Show this message and exit.'
-            set valued --config --platform-url --workspace-id --audit-log
+            set valued --limit --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
         case 'withdraw'

@@ -22,8 +22,10 @@ from .exits import Exit
 from .prompt import ask
 from .requests import READ, find_id
 from .status import ended, read_one
+from .terminal import marked
 
 if TYPE_CHECKING:
+    from molecule_approve.client.inbox import Queue
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.settings.resolve import Flags
 
@@ -70,12 +72,23 @@ def stoppable() -> Iterator[None]:
         raise ApprovalError("nothing was decided") from None
 
 
-def _confirmed(row: Approval, question: str) -> bool:
-    """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
-    from .paging import pages  # noqa: PLC0415 - help needs neither
-    from .sheet import parts  # noqa: PLC0415
+def name_of(queue: Queue | None) -> str:
+    """The name under which a decision is made: the approver's own, or what is sent to a platform that knows none."""
+    from molecule_approve.wiring import origin  # noqa: PLC0415 - help does not need it
 
-    *earlier, last = pages("", parts(row))
+    return queue.approver if queue and queue.approver else f"{origin().user} (name not verified)"
+
+
+def _confirmed(row: Approval, question: str, queue: Queue | None) -> bool:
+    """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
+    from .pending_list import now_utc, timing  # noqa: PLC0415 - help needs none of it
+    from .sheet import request_lines  # noqa: PLC0415
+    from .terminal import pages  # noqa: PLC0415
+
+    rows = queue.rows if queue else ()
+    workspace = next((one.workspace_name for one in rows if one.approval.id == row.id), "")
+    lines = request_lines(row, workspace_name=workspace, decide_as=name_of(queue))
+    *earlier, last = pages(timing(row, now_utc()), lines)
     for number, page in enumerate(earlier, 1):
         output.write_talk(page)
         if ask(f"page {number} of {len(earlier) + 1}; Enter for the next, any word to leave: ") != "":
@@ -86,9 +99,9 @@ def _confirmed(row: Approval, question: str) -> bool:
 
 def _show(row: Approval) -> None:
     """The whole request on stderr, nothing cut off, nothing hidden."""
-    from .sheet import parts, sheet  # noqa: PLC0415 - help needs it not
+    from .sheet import request_lines, sheet  # noqa: PLC0415 - help does not need it
 
-    for line in sheet(parts(row), sys.stderr):
+    for line in sheet(request_lines(row), sys.stderr):
         output.talk(line)
 
 
@@ -104,7 +117,7 @@ def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, 
     with stoppable(), contextlib.closing(wiring.platform(settings, approver=token())) as platform, named():
         question = _seen(platform, settings.workspace_id.value, approval, word=None if yes else _WORDS[decision])
         platform.decide(question, decision, comment, Deadline.after(READ))
-    output.done(f"{decision.value} {visible(question.approval_id)}")
+    output.done(marked(f"{decision.value} {visible(question.approval_id)}", decision.value, sys.stdout))
     return Exit.OK
 
 
@@ -123,7 +136,7 @@ def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | 
         _show(row)
     if not is_open:
         raise ended(row)
-    if word is not None and not _confirmed(row, f"{word} this request?"):
+    if word is not None and not _confirmed(row, f"{word} this request?", platform.queue(Deadline.after(READ))):
         raise ApprovalError("nothing was decided")
     return Question(approval_id, workspace_id)
 

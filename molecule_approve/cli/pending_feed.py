@@ -1,6 +1,6 @@
-"""Keeps what waits up to date, in a thread: reads when the event stream says so, and on a timer. Nothing here draws.
+"""Keeps the pending requests up to date, in a thread: reads on each event of the stream, and on a timer. Nothing draws here.
 
-The socket is a hint and REST is the truth, as in the wait: what is told is always what was read.
+Events are hints and REST is the truth, as in the wait: the state is always what was read.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from .pending_list import PendingRequests
 
 APART = 1.0
-"""Seconds between two reads, whatever the events say."""
+"""Seconds between two reads, however many events come."""
 
 SLOW = 15.0
-"""Seconds between reads while the stream is open: events get lost, and other workspaces' are not heard."""
+"""Seconds between reads while the stream is open: events get lost, and those of other workspaces do not come."""
 
 CLOSING = 1.0
-"""Seconds within which the thread has to end; it dies with the process anyway."""
+"""Seconds to wait for the thread's end; it ends with the process anyway."""
 
 
 class State(NamedTuple):
-    """What is known just now.
+    """The latest state.
 
     Attributes:
-        queue: what was read last, or None before the first read.
+        queue: the requests as last read, or None before the first read.
         live: whether the stream is open.
-        trouble: why nothing newer could be read; empty where that went well.
+        trouble: why the last read failed; empty if it did not.
 
     """
 
@@ -47,18 +47,18 @@ class State(NamedTuple):
 
 
 class Feed:
-    """What waits, kept up to date.
+    """The pending requests, kept up to date.
 
     Args:
-        desk: reads it.
-        platform: the same platform, whose stream is heard.
-        listen: whether to try the stream.
-        interval: seconds between reads where there is no stream; at least one.
+        pending: reads the requests.
+        platform: the same platform, for its event stream.
+        listen: whether to open the stream.
+        interval: seconds between reads without a stream; at least one.
 
     """
 
-    def __init__(self, desk: PendingRequests, platform: Platform, *, listen: bool, interval: float) -> None:
-        self._desk = desk
+    def __init__(self, pending: PendingRequests, platform: Platform, *, listen: bool, interval: float) -> None:
+        self._pending = pending
         self._platform = platform
         self._interval = max(APART, interval)
         self._state = State()
@@ -70,14 +70,14 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the thread."""
         self._thread.start()
 
     def wait(self, seconds: float) -> State:
-        """What is known as soon as it has changed, or after that many seconds.
+        """The state once it has changed, or after that many seconds.
 
         Raises:
-            ApprovalError: it could never be read.
+            ApprovalError: the first read failed.
 
         """
         self._news.wait(seconds)
@@ -118,7 +118,7 @@ class Feed:
 
     def _read(self) -> None:
         self._last_read = boottime()
-        self._tell(self._state._replace(queue=self._desk.read(Deadline.after(READ)), trouble=""))
+        self._tell(self._state._replace(queue=self._pending.read(Deadline.after(READ)), trouble=""))
 
     def _tell(self, state: State) -> None:
         if state != self._state:

@@ -21,10 +21,13 @@ from . import exits, options, output
 from .deliver import failing_aloud, in_array
 from .exits import Exit
 from .requests import READ, find_id
+from .terminal import columns_of, marked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from molecule_approve.audit.report.story import Story
-    from molecule_approve.client.inbox import Queue
+    from molecule_approve.client.inbox import Queue, Waiting
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.settings.resolve import Settings
 
@@ -55,11 +58,15 @@ def verdict_of(row: Approval) -> Verdict:
 
 def line_of(row: Approval, workspace_id: str) -> str:
     """One request on one line, for people who look from this workspace."""
-    verdict = verdict_of(row)
-    by = f" by {row.decided_by or 'nobody'}" if verdict.outcome in {Outcome.APPROVED, Outcome.DENIED} else ""
     of = "" if row.workspace_id == workspace_id else f" of workspace {row.workspace_id}"
-    how = f"{verdict.outcome.value}{visible(by)}{visible(of)}"
+    how = f"{status_text(verdict_of(row))}{visible(of)}"
     return f"{visible(row.id)}  {visible(row.created_at or '')}  {how}  {visible(row.action)}"
+
+
+def status_text(verdict: Verdict) -> str:
+    """How a request stands, in a few words."""
+    by = f" by {verdict.decided_by or 'nobody'}" if verdict.outcome in {Outcome.APPROVED, Outcome.DENIED} else ""
+    return f"{verdict.outcome.value}{visible(by)}"
 
 
 def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> Approval:
@@ -78,24 +85,42 @@ def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> App
     return row
 
 
-def _show_list(rows: list[Approval], workspace_id: str, *, json: bool, nothing: str) -> None:
+def _show_list(rows: Sequence[Waiting], workspace_id: str, *, json: bool, nothing: str, with_status: bool = False) -> None:
+    """One JSON array; at a terminal a table, with the status or with the workspaces; elsewhere a line for each request."""
+    requests = [one.approval for one in rows]
     if json:
-        output.answer_json([verdict_of(row).as_json() for row in rows])
+        output.answer_json([verdict_of(row).as_json() for row in requests])
     elif not rows:
         output.talk(f"{output.PROGRAM}: {nothing}")
-    for row in () if json else rows:
-        output.answer(line_of(row, workspace_id), foreign=True)
+    elif (columns := columns_of(sys.stdout)) is not None:
+        from .pending_list import now_utc  # noqa: PLC0415 - only a terminal needs them
+        from .request_table import request_table  # noqa: PLC0415
+
+        verdicts = [verdict_of(row) for row in requests if with_status]
+        statuses = [(verdict.outcome, status_text(verdict)) for verdict in verdicts]
+        for line in request_table(rows, now_utc(), columns, statuses):
+            output.answer(line, foreign=True)
+    else:
+        for row in requests:
+            output.answer(line_of(row, workspace_id), foreign=True)
+
+
+def _is_table(*, json: bool) -> bool:
+    """Whether a list is shown as a table, which needs what the platform's list leaves out."""
+    return not json and output.is_terminal(sys.stdout)
 
 
 def _show_one(row: Approval) -> None:
     """A line for a script; at a terminal the whole request below it."""
-    verdict = visible(verdict_of(row).message)
+    verdict = verdict_of(row)
+    message = visible(verdict.message)
     if not output.is_terminal(sys.stdout):
-        output.answer(f"{verdict}  ({visible(row.action)})")
+        output.answer(f"{message}  ({visible(row.action)})")
         return
-    from .sheet import parts, sheet  # noqa: PLC0415 - only a terminal needs it
+    from .sheet import request_lines, sheet  # noqa: PLC0415 - only a terminal needs it
 
-    output.answer("\n".join(sheet([("answer", verdict), *parts(row)], sys.stdout)))
+    output.answer(marked(message, verdict.outcome, sys.stdout), foreign=True)
+    output.answer("\n".join(sheet(request_lines(row), sys.stdout)))
 
 
 def ended(row: Approval) -> EndedError:
@@ -108,6 +133,10 @@ def status(
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="One request: its id, or at least six characters of its beginning.")
     ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="List the N newest requests; the platform lists fifty at most."),
+    ] = None,
     json: options.Json = False,
     config: options.Config = None,
     platform_url: options.PlatformUrl = None,
@@ -119,13 +148,26 @@ def status(
     from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
 
     with failing_aloud(json=json, form=in_array if approval is None else dict):
+        if approval is not None and limit is not None:
+            raise UsageError("--limit is for the list, and an ID was given", hint="omit one of the two")
         settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
         with contextlib.closing(wiring.platform(settings)) as platform:
             if approval is not None:
                 return _status(platform, settings, approval, json=json)
-            rows = platform.list_requests(Deadline.after(READ))
-            _show_list(rows, settings.workspace_id.value, json=json, nothing="no requests")
+            _list_newest(platform, settings.workspace_id.value, limit, json=json)
             return Exit.OK
+
+
+def _list_newest(platform: RestPlatform, workspace_id: str, limit: int | None, *, json: bool) -> None:
+    from molecule_approve.client.inbox import Waiting  # noqa: PLC0415 - help needs no client
+
+    deadline = Deadline.after(READ)
+    requests = platform.list_requests(deadline)[-(limit or 0) :]
+    if _is_table(json=json):
+        from .pending_list import PendingRequests  # noqa: PLC0415 - only a terminal needs it
+
+        requests = PendingRequests(platform, workspace_id, approver=False).with_details(requests, deadline)
+    _show_list([Waiting(row) for row in requests], workspace_id, json=json, nothing="no requests", with_status=True)
 
 
 def _status(platform: RestPlatform, settings: Settings, approval: str, *, json: bool) -> int:
@@ -197,18 +239,27 @@ def pending(
                 from .pending_watch import watch as live  # noqa: PLC0415 - only a terminal needs it
 
                 live(settings, platform, approver=approver is not None)
-            queue = platform.queue(Deadline.after(READ)) if approver else None
-            if queue is None:
-                queue = platform.open_requests(Deadline.after(READ))
+            queue = _read_queue(platform, settings, approver=approver is not None, json=json)
         _show_queue(queue, settings.workspace_id.value, json=json)
     return Exit.OK
+
+
+def _read_queue(platform: RestPlatform, settings: Settings, *, approver: bool, json: bool) -> Queue:
+    """What waits; for a table with all that the platform tells of each."""
+    deadline = Deadline.after(READ)
+    if _is_table(json=json):
+        from .pending_list import PendingRequests  # noqa: PLC0415 - only a terminal needs it
+
+        return PendingRequests(platform, settings.workspace_id.value, approver=approver).read(deadline)
+    queue = platform.queue(deadline) if approver else None
+    return queue or platform.open_requests(deadline)
 
 
 def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
     """What waits; and where that is not all, stderr says so."""
     from .pending_list import UNSEEN  # noqa: PLC0415 - help needs no client
 
-    rows = [waiting.approval for waiting in queue.rows]
+    rows = queue.rows
     nothing = f"nothing that is listed waits: {UNSEEN}" if queue.unseen else "nothing waits for a decision"
     _show_list(rows, workspace_id, json=json, nothing=nothing)
     if queue.total > len(rows):

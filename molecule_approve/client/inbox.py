@@ -27,12 +27,14 @@ class Queue(NamedTuple):
         rows: oldest first, each with all that the platform tells of it.
         total: how many wait; more than there are rows where not all are shown.
         unseen: whether older ones may wait that the platform does not list.
+        approver: the name of the approver whose token was sent; empty where the platform does not tell it.
 
     """
 
     rows: tuple[Waiting, ...]
     total: int
     unseen: bool = False
+    approver: str = ""
 
 
 def read_open(data: bytes, workspace_id: str, total: str | None) -> Queue:
@@ -66,8 +68,10 @@ def read_queue(data: bytes) -> Queue:
     if not isinstance(body, dict) or not isinstance(pending, list):
         raise ProtocolError("the answer has no list of what waits", hint="what answers there may not be the platform")
     rows = tuple(_waiting(row) for row in pending)
-    total = body.get("waiting")
-    return Queue(rows, max(len(rows), total if isinstance(total, int) else 0))
+    total, name = body.get("waiting"), body.get("name")
+    return Queue(
+        rows, max(len(rows), total if isinstance(total, int) else 0), approver=name if isinstance(name, str) else ""
+    )
 
 
 def _waiting(value: JsonValue) -> Waiting:

@@ -44,8 +44,14 @@ def test_the_whole_request_is_shown_and_nothing_looks_like_ours(approver: Caller
     told = approver.main("deny", "--yes", found)
     assert told.code == 0
     lines = told.err.splitlines()
-    assert lines[:2] == [f"request   {found}", f"of        {approver.desk.workspace_id}"]
-    assert "action    first" in lines
+    assert lines[:3] == ["action    first", "          reason    harmless", "          \\x1b[2K\\u202e" + "x" * 4_000]
+    details = lines.index("Details   ")
+    assert lines[details - 2 : details + 2] == [
+        f"workspace {approver.desk.workspace_id}",
+        "          ",
+        "Details   ",
+        f"request   {found}",
+    ]
     assert "          reason    harmless" in lines
     assert "          \\x1b[2K\\u202e" + "x" * 4_000 in lines
     assert lines[lines.index("reason    because") + 1] == "          of it"
@@ -129,9 +135,13 @@ def test_it_asks_at_a_terminal(approver: Caller, answer: str, code: int, status:
     """Only a yes decides; return alone is a no."""
     found = approver.desk.ask()
     with approver.terminal("approve", found) as terminal:
-        assert "action    deploy" in PLAIN.sub("", terminal.until("approve this request? [y/N]: "))
+        shown = PLAIN.sub("", terminal.until("approve this request? [y/N]: "))
+        assert re.match(r"\r\nasked \d+ s ago, [\d:]+ left\r\naction    deploy\r\n", shown)
+        assert f"\r\nworkspace local ({approver.desk.workspace_id})\r\n" in shown
+        assert "\r\ndecide as alice\r\napprove this request" in shown
         terminal.type(f"{answer}\r")
         assert terminal.end() == code
+        assert (f"✓ approved {found}" in PLAIN.sub("", terminal.seen)) == (code == 0)
         assert ("nothing was decided" in terminal.seen) == (code == 125)
     assert approver.desk.one(found)["status"] == status
 

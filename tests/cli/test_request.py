@@ -64,7 +64,7 @@ def test_nobody_decides(caller: Caller) -> None:
     told = caller.main("request", "--timeout", "1", "--expires-in", "60", "--", "drop it")
     assert told.code == 124
     assert re.fullmatch(r"timed out: nobody decided within [1-4] s\n", told.out)
-    assert "taking the request back: nobody decided in time" in told.err
+    assert "withdrawing the request: nobody decided in time" in told.err
     assert caller.desk.one(caller.requested())["decided_by"] == "withdrawn"
 
 
@@ -346,7 +346,7 @@ def test_a_platform_that_cannot_verify_is_refused_before_asking(caller: Caller, 
 def test_the_platforms_ten_minutes_are_said_first(caller: Caller, platform: FakePlatform) -> None:
     """Where more was given."""
     told = caller.main("request", "--no-wait", "--timeout", "20m", "--", "drop it")
-    assert "which may expire the request after 10:00, not only after 20:00," in told.err.splitlines()[0]
+    assert "which expires requests after 10:00, before the timeout of 20:00," in told.err.splitlines()[0]
 
 
 def test_what_a_platform_said_is_told_as_not_verified(caller: Caller, platform: FakePlatform) -> None:

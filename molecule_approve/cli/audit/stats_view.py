@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.report.stats import BOUNDS, OPEN, OUTCOMES, Statistics, Waits
-from molecule_approve.cli.window import cells, cut
+from molecule_approve.cli.terminal import cells, cut
 from molecule_approve.safe_text import visible
 
 from .story_view import span

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from molecule_approve.audit.export.check import ExportReport
     from molecule_approve.audit.read.archives import Snapshot, Unreadable
     from molecule_approve.audit.report.story import IdMatch, RequestRecords
-    from molecule_approve.cli.pieces import StyledText
+    from molecule_approve.cli.terminal import StyledText
 
 _EVERY = 1_000
 """Lines between two reports of progress."""
@@ -255,8 +255,7 @@ def _print(text: str) -> None:
 
 def _rendering() -> Callable[[Iterable[StyledText]], str]:
     """How pieces of a line become text: with colours where somebody sees them."""
-    from molecule_approve.cli.pieces import painted  # noqa: PLC0415 - help needs it not
-    from molecule_approve.cli.window import colours_wanted  # noqa: PLC0415
+    from molecule_approve.cli.terminal import colours_wanted, painted  # noqa: PLC0415 - help needs it not
 
     coloured = colours_wanted(sys.stdout)
     return lambda pieces: painted(pieces, coloured=coloured).rstrip()
@@ -264,7 +263,7 @@ def _rendering() -> Callable[[Iterable[StyledText]], str]:
 
 def _folding() -> Callable[[Iterable[StyledText]], str]:
     """The same for lines that hold text from elsewhere, whole: in rows of the window, if there is one."""
-    from molecule_approve.cli.window import folded  # noqa: PLC0415 - help needs it not
+    from molecule_approve.cli.terminal import folded  # noqa: PLC0415 - help needs it not
 
     render = _rendering()
     return lambda pieces: folded(render(pieces), sys.stdout)

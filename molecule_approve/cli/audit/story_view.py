@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, moment
 from molecule_approve.audit.seal import FIELD as SEAL
-from molecule_approve.cli.pieces import style_of
 from molecule_approve.cli.requester import ci, job, person
+from molecule_approve.cli.terminal import style_of
 from molecule_approve.safe_text import visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
     from molecule_approve.audit.report.story import Story, StoryRecord
-    from molecule_approve.cli.pieces import StyledText
+    from molecule_approve.cli.terminal import StyledText
     from molecule_approve.model import JsonValue
 
 UNCHAINED = "(unchained line, written by other tools)"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.record import RecordOutcome, decode, moment
-from molecule_approve.cli.pieces import style_of
 from molecule_approve.cli.requester import person, short_job
+from molecule_approve.cli.terminal import style_of
 from molecule_approve.safe_text import visible
 
 if TYPE_CHECKING:
-    from molecule_approve.cli.pieces import StyledText
+    from molecule_approve.cli.terminal import StyledText
     from molecule_approve.model import JsonValue
 
 UNCHAINED = "(unchained) "

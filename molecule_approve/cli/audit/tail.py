@@ -213,8 +213,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _tabulated() -> Callable[[bytes], bytes]:
-    from molecule_approve.cli.pieces import painted  # noqa: PLC0415
-    from molecule_approve.cli.window import colours_wanted, size_of  # noqa: PLC0415
+    from molecule_approve.cli.terminal import colours_wanted, painted, size_of  # noqa: PLC0415
 
     from .table import Table  # noqa: PLC0415 - only a terminal needs it
 

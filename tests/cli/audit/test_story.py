@@ -234,7 +234,7 @@ def test_stats_of_a_period(journal: Journal, capsys: Capture) -> None:
 def test_what_is_no_time_is_a_usage_error(journal: Journal, option: str, text: str, capsys: Capture) -> None:
     """The sentence names the option."""
     assert main(["audit", "stats", option, text]) == 2
-    assert f"{option}: {text!r} is no time" in capsys.readouterr().err
+    assert f"{option}: {text!r} is not a time" in capsys.readouterr().err
 
 
 def test_stats_fit_the_window(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,7 @@ def test_each_kind_of_record_is_a_sentence(outcome: str, fields: dict[str, Any],
 
 def test_the_outcome_has_the_colour() -> None:
     """A yes, a no, and nobody's decision look different, where they happened and where it ended."""
-    for outcome, style in (("granted", "good"), ("denied", "bad"), ("timeout", "nobody")):
+    for outcome, style in (("granted", "good"), ("denied", "bad"), ("timeout", "warning")):
         for end in (record(outcome), seen(outcome)):
             styles = [style for pieces in story_lines(story(begun(), end)) for text, style in pieces if text]
             assert styles.count(style) == 2

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from molecule_approve.cli.audit.table import UNCHAINED, Table, layout
-from molecule_approve.cli.pieces import STYLES
+from molecule_approve.cli.terminal import STYLES
 from tests.cli.log_lines import line
 
 if TYPE_CHECKING:

@@ -13,11 +13,14 @@ from molecule_approve.safe_text import visible
 
 from . import output
 from .exits import Exit
+from .help import Command, Group
 from .serve import server_extra
 
 app = typer.Typer(
     name="approvers",
-    help="Say who may decide on the embedded server.",
+    help="Manage who may decide on the embedded server.",
+    cls=Group,
+    epilog="molecule-approve approvers add alice\nmolecule-approve approvers link alice",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -26,7 +29,7 @@ app = typer.Typer(
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The approver, as shown beside a decision.")]
 
 
-@app.command()
+@app.command(cls=Command, epilog="molecule-approve approvers add alice")
 def add(name: NameArgument) -> int:
     """Let somebody decide, and print the new token, once and alone, on stdout."""
     with server_extra():
@@ -37,7 +40,7 @@ def add(name: NameArgument) -> int:
     return Exit.OK
 
 
-@app.command("list")
+@app.command("list", cls=Command, epilog="molecule-approve approvers list")
 def list_approvers() -> int:
     """Show who may decide, and since when."""
     with server_extra():
@@ -52,7 +55,7 @@ def list_approvers() -> int:
     return Exit.OK
 
 
-@app.command()
+@app.command(cls=Command, epilog="molecule-approve approvers link alice")
 def link(name: NameArgument) -> int:
     """Print a sign-in link for the running server's page, good once and for a minute, alone on stdout."""
     with server_extra():
@@ -68,7 +71,7 @@ def link(name: NameArgument) -> int:
     return Exit.OK
 
 
-@app.command()
+@app.command(cls=Command, epilog="molecule-approve approvers revoke alice")
 def revoke(name: NameArgument) -> int:
     """Take the right to decide away, at once, also in a running server."""
     with server_extra():

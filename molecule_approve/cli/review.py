@@ -22,6 +22,7 @@ from molecule_approve.safe_text import visible
 from . import options, output
 from .decide import named, stoppable, token
 from .exits import Exit
+from .help import Command
 from .prompt import ask
 from .requests import READ
 from .status import verdict_of
@@ -43,22 +44,20 @@ _SENTENCE = "write approve (a), deny (d), skip (s) or quit (q), and press Enter"
 _UNKNOWN = "it is not known whether that was decided; `molecule-approve status` shows it"
 
 
-@app.command("review")
-def review(
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
-) -> int:
-    """Go through what waits, one request at a time, and decide each."""
+@app.command("review", cls=Command, epilog="molecule-approve review")
+@options.connected
+def review(connection: options.Connection) -> int:
+    """Go through the pending requests, and decide each.
+
+    The approver is the owner of the token in MOLECULE_APPROVER_TOKEN, or the token is asked for.
+    """
     from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
 
     if not output.at_terminal():
         raise UsageError(
             "there is no terminal to ask at", hint="read with `pending` and `status`, then `approve` or `deny` with --yes"
         )
-    settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
+    settings = connection.settings()
     with stoppable(), named():
         approver = token()
         with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:

@@ -16,6 +16,7 @@ from molecule_approve.safe_text import visible
 
 from . import output
 from .exits import Exit
+from .help import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +43,14 @@ def server_extra() -> Iterator[None]:
         raise ServerError("the libraries of the embedded server are not installed", hint=hint) from exc
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog="""
+        molecule-approve serve
+        molecule-approve serve --open
+        PLATFORM_URL=local molecule-approve request -- "drop the staging database"   # in another terminal
+    """,
+)
 def serve(
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The loopback address to listen on.")] = "127.0.0.1",
     port: Annotated[
@@ -51,10 +59,13 @@ def serve(
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser, signed in as you.")] = False,
     anonymous: Annotated[
         bool,
-        typer.Option("--anonymous-requests", help="Let clients without a token ask, list and listen; never decide."),
+        typer.Option("--anonymous-requests", help="Let clients without a token request, list and listen; they cannot decide."),
     ] = False,
 ) -> int:
-    """Run the embedded platform until SIGINT or SIGTERM; one line on stdout, its address, when it is ready."""
+    """Run the embedded server until SIGINT or SIGTERM.
+
+    It prints its address on stdout when it is ready. At a terminal, the first start makes you an approver.
+    """
     _fill_descriptors()
     from molecule_approve.paths import locate  # noqa: PLC0415 - help needs none of it
 

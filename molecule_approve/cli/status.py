@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +19,7 @@ from molecule_approve.wire import instant
 from . import exits, options, output
 from .deliver import failing_aloud, in_array
 from .exits import Exit
+from .help import Command
 from .requests import READ, find_id
 
 if TYPE_CHECKING:
@@ -121,29 +121,33 @@ def ended(row: Approval) -> EndedError:
     return EndedError(f"the request had already ended: {verdict_of(row).message}")
 
 
-@app.command("status", cls=options.GateCommand)
+@app.command(
+    "status",
+    cls=options.GateCommand,
+    epilog="""
+        molecule-approve status
+        molecule-approve status 3f2a1c
+    """,
+)
+@options.connected
 def status(
+    connection: options.Connection,
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="One request: its id, or at least six characters of its beginning.")
     ] = None,
     json: options.Json = False,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
 ) -> int:
-    """Show how one request stands, or the workspace's newest; a script that acts on a yes uses wait."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
+    """Show one request, or the newest ones.
 
-    with failing_aloud(json=json, form=in_array if approval is None else dict):
-        settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-        with contextlib.closing(wiring.platform(settings)) as platform:
-            if approval is not None:
-                return _status(platform, settings, approval, json=json)
-            rows = platform.list_requests(Deadline.after(READ))
-            _show_list(rows, settings.workspace_id.value, json=json, nothing="no requests")
-            return Exit.OK
+    With an ID it exits as request does, 8 while the request is pending; it does not redeem the approval, so a script uses
+    wait.
+    """
+    with failing_aloud(json=json, form=in_array if approval is None else dict), connection.platform() as (settings, platform):
+        if approval is not None:
+            return _status(platform, settings, approval, json=json)
+        rows = platform.list_requests(Deadline.after(READ))
+        _show_list(rows, settings.workspace_id.value, json=json, nothing="no requests")
+        return Exit.OK
 
 
 def _status(platform: RestPlatform, settings: Settings, approval: str, *, json: bool) -> int:
@@ -192,25 +196,28 @@ def _question(story: Story, approval_id: str) -> Question:
     return Question(approval_id, story.first("workspace_id"), action, story.first("task_id") or None)
 
 
-@app.command("pending")
+@app.command(
+    "pending",
+    cls=Command,
+    epilog="""
+        molecule-approve pending
+        molecule-approve pending --watch
+    """,
+)
+@options.connected
 def pending(
-    watch: Annotated[bool, typer.Option("--watch", help="Show a live table, until Ctrl-C.")] = False,
+    connection: options.Connection,
+    watch: Annotated[bool, typer.Option("--watch", help="Show a live table until Ctrl-C.")] = False,
     json: options.Json = False,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
 ) -> int:
-    """Show what waits for a decision, oldest first."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags, approver_token  # noqa: PLC0415
+    """List the requests that wait for a decision, oldest first."""
+    from molecule_approve.settings.resolve import approver_token  # noqa: PLC0415
 
     if watch:
         _must_watch(json=json)
     with failing_aloud(json=json, form=in_array):
-        settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
         approver = approver_token(os.environ)
-        with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+        with connection.platform(approver) as (settings, platform):
             if watch:
                 from .pending_watch import watch as live  # noqa: PLC0415 - only a terminal needs it
 
@@ -243,26 +250,27 @@ def _must_watch(*, json: bool) -> None:
     must_draw()
 
 
-@app.command("withdraw")
+@app.command(
+    "withdraw",
+    cls=Command,
+    epilog="""
+        molecule-approve withdraw 3f2a1c
+        molecule-approve withdraw --id-file request.id
+    """,
+)
+@options.connected
 def withdraw(
+    connection: options.Connection,
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The request's id, or at least six characters of its beginning.")
     ] = None,
     id_file: Annotated[
-        str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file instead.")
+        str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file.")
     ] = None,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
 ) -> int:
-    """Take a pending request back."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
-
+    """Withdraw a pending request."""
     wanted = _wanted_id(approval, id_file)
-    settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-    with contextlib.closing(wiring.platform(settings)) as platform:
+    with connection.platform() as (settings, platform):
         approval_id = find_id(platform, wanted, Deadline.after(READ))
         ours = _take_back(platform, Question(approval_id, settings.workspace_id.value))
     try:

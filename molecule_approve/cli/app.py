@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from molecule_approve import __version__
 
 from . import output
-from .help import Group
+from .help import CliGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ class _Commands(dict[str, Any]):
         return self[name] if name in COMMANDS else default
 
 
-class LazyGroup(Group):
+class LazyGroup(CliGroup):
     """The program itself: importing every command to run one would cost a fifth of the start."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - typer's own settings, passed on

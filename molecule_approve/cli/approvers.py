@@ -13,13 +13,13 @@ from molecule_approve.safe_text import visible
 
 from . import output
 from .exits import Exit
-from .help import Command, Group
+from .help import CliCommand, CliGroup
 from .serve import server_extra
 
 app = typer.Typer(
     name="approvers",
     help="Manage who may decide on the embedded server.",
-    cls=Group,
+    cls=CliGroup,
     epilog="molecule-approve approvers add alice\nmolecule-approve approvers link alice",
     add_completion=False,
     rich_markup_mode=None,
@@ -29,22 +29,22 @@ app = typer.Typer(
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The approver, as shown beside a decision.")]
 
 
-@app.command(cls=Command, epilog="molecule-approve approvers add alice")
+@app.command(cls=CliCommand, epilog="molecule-approve approvers add alice")
 def add(name: NameArgument) -> int:
     """Let somebody decide, and print the new token, once and alone, on stdout."""
     with server_extra():
-        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+        from molecule_approve.server import credentials
 
     with credentials.opened(locate(os.environ)) as store:
         credentials.add_approver(store, name, output.answer)
     return Exit.OK
 
 
-@app.command("list", cls=Command, epilog="molecule-approve approvers list")
+@app.command("list", cls=CliCommand, epilog="molecule-approve approvers list")
 def list_approvers() -> int:
     """Show who may decide, and since when."""
     with server_extra():
-        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+        from molecule_approve.server import credentials
 
     with credentials.opened(locate(os.environ)) as store:
         found = credentials.approvers(store)
@@ -55,11 +55,11 @@ def list_approvers() -> int:
     return Exit.OK
 
 
-@app.command(cls=Command, epilog="molecule-approve approvers link alice")
+@app.command(cls=CliCommand, epilog="molecule-approve approvers link alice")
 def link(name: NameArgument) -> int:
     """Print a sign-in link for the running server's page, good once and for a minute, alone on stdout."""
     with server_extra():
-        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+        from molecule_approve.server import credentials
 
     places = locate(os.environ)
     serving = who_serves(places)
@@ -71,11 +71,11 @@ def link(name: NameArgument) -> int:
     return Exit.OK
 
 
-@app.command(cls=Command, epilog="molecule-approve approvers revoke alice")
+@app.command(cls=CliCommand, epilog="molecule-approve approvers revoke alice")
 def revoke(name: NameArgument) -> int:
     """Take the right to decide away, at once, also in a running server."""
     with server_extra():
-        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+        from molecule_approve.server import credentials
 
     with credentials.opened(locate(os.environ)) as store:
         credentials.revoke(store, name)

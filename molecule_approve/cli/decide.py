@@ -18,7 +18,7 @@ from molecule_approve.safe_text import visible
 
 from . import options, output
 from .exits import Exit
-from .help import Command
+from .help import CliCommand
 from .prompt import ask
 from .requests import READ, find_id
 from .status import ended, read_one
@@ -42,7 +42,7 @@ def token() -> Secret:
         UsageError: there is neither.
 
     """
-    from molecule_approve.settings import resolve, values  # noqa: PLC0415 - help needs neither
+    from molecule_approve.settings import resolve, values
 
     found = resolve.approver_token(os.environ)
     if found is not None:
@@ -58,7 +58,7 @@ def token() -> Secret:
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """Around what a person does at the terminal: a signal unwinds, so that the terminal shows again what is typed."""
-    from .stop import SignalStop  # noqa: PLC0415
+    from .stop import SignalStop
 
     stop = SignalStop(None)
     stop.install()
@@ -71,8 +71,8 @@ def stoppable() -> Iterator[None]:
 
 def _confirmed(row: Approval, question: str) -> bool:
     """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
-    from .paging import pages  # noqa: PLC0415 - help needs neither
-    from .sheet import parts  # noqa: PLC0415
+    from .paging import pages
+    from .sheet import parts
 
     *earlier, last = pages("", parts(row))
     for number, page in enumerate(earlier, 1):
@@ -85,15 +85,17 @@ def _confirmed(row: Approval, question: str) -> bool:
 
 def _show(row: Approval) -> None:
     """The whole request on stderr, nothing cut off, nothing hidden."""
-    from .sheet import parts, sheet  # noqa: PLC0415 - help needs it not
+    from .sheet import parts, sheet
 
     for line in sheet(parts(row), sys.stderr):
         output.talk(line)
 
 
-def _decide(decision: Status, approval: str, comment: str | None, connection: options.Connection, *, yes: bool) -> int:
-    from molecule_approve import wiring  # noqa: PLC0415
-    from molecule_approve.gate.compose import check_text  # noqa: PLC0415
+def _decide(
+    decision: Status, approval: str, comment: str | None, connection: options.ConnectionOptions, *, yes: bool
+) -> int:
+    from molecule_approve import wiring
+    from molecule_approve.gate.compose import check_text
 
     if comment is not None:
         check_text(comment, "comment", 4_096)
@@ -139,7 +141,7 @@ def named() -> Iterator[None]:
 
 @app.command(
     "approve",
-    cls=Command,
+    cls=CliCommand,
     epilog="""
         molecule-approve approve 3f2a1c
         molecule-approve approve 3f2a1c --comment "window agreed with ops"
@@ -147,7 +149,7 @@ def named() -> Iterator[None]:
 )
 @options.connected
 def approve(
-    connection: options.Connection,
+    connection: options.ConnectionOptions,
     approval: Id,
     comment: Comment = None,
     yes: Yes = False,
@@ -162,7 +164,7 @@ def approve(
 
 @app.command(
     "deny",
-    cls=Command,
+    cls=CliCommand,
     epilog="""
         molecule-approve deny 3f2a1c
         molecule-approve deny 3f2a1c --comment "not on a Friday"
@@ -170,7 +172,7 @@ def approve(
 )
 @options.connected
 def deny(
-    connection: options.Connection,
+    connection: options.ConnectionOptions,
     approval: Id,
     comment: Comment = None,
     yes: Yes = False,

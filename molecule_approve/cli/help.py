@@ -47,7 +47,7 @@ class _Page:
                 formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
-class Command(_Page, TyperCommand):
+class CliCommand(_Page, TyperCommand):
     """One command; its ``epilog`` holds examples, one a line."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer's own context
@@ -55,7 +55,7 @@ class Command(_Page, TyperCommand):
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
-class Group(_Page, TyperGroup):
+class CliGroup(_Page, TyperGroup):
     """A family of commands; without one of them it shows its help."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own context
@@ -74,10 +74,12 @@ def examples(epilog: str | None) -> list[str]:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command("help", cls=Command, epilog="molecule-approve help request\nmolecule-approve help audit verify")
+@app.command("help", cls=CliCommand, epilog="molecule-approve help request\nmolecule-approve help audit verify")
 def show_help(
     ctx: typer.Context,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="The command, such as audit verify.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="The command, such as audit verify.")
+    ] = None,
 ) -> int:
     """Show the help of a command."""
     context: Any = ctx.parent

@@ -48,4 +48,3 @@ def main(argv: Sequence[str]) -> int:
         return exits.of_error(error)
     # A command that forgot to say how it went has not said yes.
     return code if isinstance(code, int) else Exit.FAILED
-

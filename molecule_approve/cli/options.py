@@ -13,7 +13,7 @@ import typer
 from molecule_approve.safe_text import visible
 
 from . import output
-from .help import CONNECTION, OUTPUT, Command
+from .help import CONNECTION, OUTPUT, CliCommand
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,16 +46,14 @@ AuditLog = Annotated[
     typer.Option("--audit-log", metavar="PATH", help="The audit log. [AUDIT_LOG_PATH]", rich_help_panel=CONNECTION),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=OUTPUT)]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=OUTPUT)
-]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=OUTPUT)]
 
 
 SHORTEST_ID = 6
 """The least number of characters of an id's beginning; the help says it in words."""
 
 
-class GateCommand(Command):
+class GateCommand(CliCommand):
     """A command whose 0 means yes: its help ends with 2, so that ``request "$X"`` never says yes to a hostile word."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer names its copy
@@ -66,7 +64,7 @@ class GateCommand(Command):
             raise typer.Exit(2) from exc
 
 
-class Connection(NamedTuple):
+class ConnectionOptions(NamedTuple):
     """The options of every command that contacts a platform, as they were typed."""
 
     config: str | None
@@ -108,10 +106,10 @@ _SHARED = {"config": Config, "platform_url": PlatformUrl, "workspace_id": Worksp
 
 
 def connected(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options of a ``Connection``, which it gets as its argument ``connection``."""
+    """Give a command the options of a ``ConnectionOptions``, which it gets as its argument ``connection``."""
 
     def run(**given: Any) -> int:  # noqa: ANN401 - what typer read
-        connection = Connection(**{name: given.pop(name) for name in _SHARED})
+        connection = ConnectionOptions(**{name: given.pop(name) for name in _SHARED})
         return command(connection=connection, **given)
 
     own = [found for found in inspect.signature(command, eval_str=True).parameters.values() if found.name != "connection"]

@@ -93,9 +93,9 @@ class GatingCommand(NamedTuple):
 
     def progress(self, scene: Scene, *, wait: bool = True) -> Progress:
         """The observer that fits where we are."""
-        from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415
+        from molecule_approve.settings.resolve import in_ci
 
-        from .progress import Plain, Silent, Spinner  # noqa: PLC0415
+        from .progress import Plain, Silent, Spinner
 
         if self.report.quiet:
             return Silent(self.write_id)
@@ -107,14 +107,14 @@ class GatingCommand(NamedTuple):
 
     def write_id(self, question: Question) -> None:
         """Leave the id where another process can find it."""
-        from .deliver import write_file  # noqa: PLC0415
+        from .deliver import write_file
 
         if self.leaving.id is not None:
             write_file(self.leaving.id, f"{question.approval_id}\n")
 
 
 def _scene(settings: Settings, action: str, reason: str = "", *, earlier: bool = False) -> Scene:
-    from .progress import Scene  # noqa: PLC0415
+    from .progress import Scene
 
     whom = "the embedded server" if settings.local else settings.platform_url.value
     return Scene(action, reason, whom, settings.timeout.value, settings.local, earlier)
@@ -124,9 +124,9 @@ def _report_and_run(
     report: Reporting, result_file: str | None, id_file: str | None, run: Callable[[GatingCommand], int]
 ) -> int:
     """Run to the exit code; what fails before there is a gate is reported like every other verdict."""
-    from .deliver import failed  # noqa: PLC0415
-    from .leaving import Leaving, TakenError  # noqa: PLC0415
-    from .stop import Audience, SignalStop  # noqa: PLC0415
+    from .deliver import failed
+    from .leaving import Leaving, TakenError
+    from .stop import Audience, SignalStop
 
     # With a result file somebody may read the verdict later, whoever is gone now.
     stop = SignalStop(None if result_file is not None else Audience.expected())
@@ -148,7 +148,7 @@ def _judge(
     invocation: GatingCommand, made: Assembled, request: ApprovalRequest, progress: Progress, ask: Callable[[], Verdict]
 ) -> int:
     """Ask, tell the verdict, and turn an approval that could not be told into none."""
-    from .deliver import deliver  # noqa: PLC0415
+    from .deliver import deliver
 
     with contextlib.closing(made.platform):
         try:
@@ -164,15 +164,15 @@ def _judge(
 @app.command(
     "request",
     cls=options.GateCommand,
-    epilog='''
+    epilog="""
         molecule-approve request -- "drop the staging database" && ./drop-staging.sh
         molecule-approve request --timeout 10m --context ticket=OPS-12 -- "rebuild staging"
         id=$(molecule-approve request --no-wait -- "rotate the keys")   # exits 8
-    ''',
+    """,
 )
 @options.connected
 def request(
-    connection: options.Connection,
+    connection: options.ConnectionOptions,
     action: Annotated[str, typer.Argument(metavar="ACTION", help="What is to be done, 1 to 4,096 characters. Quote it.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", rich_help_panel=ASK)] = "",
     context: Annotated[
@@ -256,14 +256,14 @@ def request(
 @app.command(
     "wait",
     cls=options.GateCommand,
-    epilog='''
+    epilog="""
         molecule-approve wait 3f2a1c && ./rotate-keys.sh
         molecule-approve wait --timeout 1h --withdraw "$(cat request.id)"
-    ''',
+    """,
 )
 @options.connected
 def wait(
-    connection: options.Connection,
+    connection: options.ConnectionOptions,
     approval: Annotated[
         str, typer.Argument(metavar="ID", help="The request's id, or at least six characters of its beginning.")
     ],
@@ -279,9 +279,7 @@ def wait(
     ] = None,
     withdraw: Annotated[
         bool,
-        typer.Option(
-            "--withdraw", help="Withdraw the request at the timeout or on a signal.", rich_help_panel=WAITING
-        ),
+        typer.Option("--withdraw", help="Withdraw the request at the timeout or on a signal.", rich_help_panel=WAITING),
     ] = False,
     transport: TransportOption = None,
     poll_interval: PollInterval = None,

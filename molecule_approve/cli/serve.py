@@ -16,7 +16,7 @@ from molecule_approve.safe_text import visible
 
 from . import output
 from .exits import Exit
-from .help import Command
+from .help import CliCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def server_extra() -> Iterator[None]:
 
 
 @app.command(
-    cls=Command,
+    cls=CliCommand,
     epilog="""
         molecule-approve serve
         molecule-approve serve --open
@@ -59,7 +59,9 @@ def serve(
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser, signed in as you.")] = False,
     anonymous: Annotated[
         bool,
-        typer.Option("--anonymous-requests", help="Let clients without a token request, list and listen; they cannot decide."),
+        typer.Option(
+            "--anonymous-requests", help="Let clients without a token request, list and listen; they cannot decide."
+        ),
     ] = False,
 ) -> int:
     """Run the embedded server until SIGINT or SIGTERM.
@@ -67,11 +69,11 @@ def serve(
     It prints its address on stdout when it is ready. At a terminal, the first start makes you an approver.
     """
     _fill_descriptors()
-    from molecule_approve.paths import locate  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.paths import locate
 
     with server_extra():
-        from molecule_approve.server import run  # noqa: PLC0415
-    from .browser import SignInPage  # noqa: PLC0415
+        from molecule_approve.server import run
+    from .browser import SignInPage
 
     places = locate(os.environ)
     with SignInPage(places.sign_in_page, _complain) as page:
@@ -93,7 +95,7 @@ def _complain(sentence: str) -> None:
 
 def _welcome(server: Prepared, page: SignInPage | None) -> None:
     """Say what must be known, and last of all, on stdout, the address: whoever waits for that line can ask at once."""
-    from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - help needs it not
+    from molecule_approve.settings.resolve import in_ci
 
     if server.plan.anonymous:
         _complain("clients without a token may ask, list and listen (--anonymous-requests)")
@@ -109,7 +111,7 @@ def _welcome(server: Prepared, page: SignInPage | None) -> None:
 
 def _person(server: Prepared, *, make: bool) -> str | None:
     """The approver named like the user, whom the first start makes where ``make`` says so; None, and a hint, for nobody."""
-    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
+    from molecule_approve.server import credentials
 
     name, known = _user(), {name for name, _ in credentials.approvers(server.store)}
     if not known:
@@ -130,7 +132,7 @@ def _user() -> str:
 
 
 def _first_approver(server: Prepared, name: str) -> bool:
-    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
+    from molecule_approve.server import credentials
 
     def show(token: str) -> None:
         output.confide(
@@ -158,7 +160,7 @@ def _show_link(server: Prepared, name: str) -> None:
 
 def _link(server: Prepared, name: str, tell: Callable[[str], None] = lambda _: None) -> str:
     """A sign-in link. If ``tell`` raises, its code is good for nothing."""
-    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
+    from molecule_approve.server import credentials
 
     made = partial(credentials.sign_in_link, server.url)
     return made(credentials.new_code(server.store, name, tell=lambda code: tell(made(code))))

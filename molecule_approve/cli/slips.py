@@ -10,7 +10,6 @@ from typing import Any
 import typer
 
 from molecule_approve.errors import UsageError
-from molecule_approve.settings.durations import short_form
 
 ArgumentsError: Any = typer.BadParameter.__base__
 """What typer raises for any arguments it cannot read; it names this class only in a private module."""
@@ -43,6 +42,8 @@ def explained(error: Any, argv: Sequence[str]) -> UsageError:  # noqa: ANN401 - 
 
 def _duration_in_two_words(words: Sequence[str], options: dict[str, Any]) -> str | None:
     """``--timeout 5m``, where ``--timeout 5 minutes`` was written."""
+    from molecule_approve.settings.durations import short_form
+
     for name, number, unit in zip(words, words[1:], words[2:], strict=False):
         if name in options and options[name].metavar == "TIME" and (short := short_form(f"{number} {unit}")):
             return f"{name} {short}"
@@ -51,7 +52,7 @@ def _duration_in_two_words(words: Sequence[str], options: dict[str, Any]) -> str
 
 def _about_action(path: str, message: str, given: Sequence[str], action: Sequence[str]) -> UsageError | None:
     """What to say where the action was several words, or began with a dash; None where the fault is another."""
-    shown = f"{shlex.join([path.split()[0], *path.split()[1:], *given])} -- {_quoted(action)}"
+    shown = " ".join([path, *map(shlex.quote, given), "--", _quoted(action)])
     if action and action[0].startswith("-"):
         return UsageError(message, hint=f"put -- before an action that starts with a dash: {shown}")
     if len(action) > 1:

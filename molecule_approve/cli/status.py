@@ -19,7 +19,7 @@ from molecule_approve.wire import instant
 from . import exits, options, output
 from .deliver import failing_aloud, in_array
 from .exits import Exit
-from .help import Command
+from .help import CliCommand
 from .requests import READ, find_id
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _show_one(row: Approval) -> None:
     if not output.is_terminal(sys.stdout):
         output.answer(f"{verdict}  ({visible(row.action)})")
         return
-    from .sheet import parts, sheet  # noqa: PLC0415 - only a terminal needs it
+    from .sheet import parts, sheet
 
     output.answer("\n".join(sheet([("answer", verdict), *parts(row)], sys.stdout)))
 
@@ -131,7 +131,7 @@ def ended(row: Approval) -> EndedError:
 )
 @options.connected
 def status(
-    connection: options.Connection,
+    connection: options.ConnectionOptions,
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="One request: its id, or at least six characters of its beginning.")
     ] = None,
@@ -142,7 +142,10 @@ def status(
     With an ID it exits as request does, 8 while the request is pending; it does not redeem the approval, so a script uses
     wait.
     """
-    with failing_aloud(json=json, form=in_array if approval is None else dict), connection.platform() as (settings, platform):
+    with (
+        failing_aloud(json=json, form=in_array if approval is None else dict),
+        connection.platform() as (settings, platform),
+    ):
         if approval is not None:
             return _status(platform, settings, approval, json=json)
         rows = platform.list_requests(Deadline.after(READ))
@@ -179,10 +182,10 @@ def _observe(settings: Settings, row: Approval) -> None:
     outcome = _ENDINGS.get(rule(row))
     if outcome is None:
         return
-    from molecule_approve import wiring  # noqa: PLC0415
-    from molecule_approve.audit.read import history  # noqa: PLC0415
-    from molecule_approve.audit.report import story  # noqa: PLC0415
-    from molecule_approve.gate.records import observation  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.read import history
+    from molecule_approve.audit.report import story
+    from molecule_approve.gate.records import observation
 
     log = wiring.journal(settings)
     for found in story.still_open(lambda _: history.backwards(log.path), row.id):
@@ -198,7 +201,7 @@ def _question(story: Story, approval_id: str) -> Question:
 
 @app.command(
     "pending",
-    cls=Command,
+    cls=CliCommand,
     epilog="""
         molecule-approve pending
         molecule-approve pending --watch
@@ -206,12 +209,12 @@ def _question(story: Story, approval_id: str) -> Question:
 )
 @options.connected
 def pending(
-    connection: options.Connection,
+    connection: options.ConnectionOptions,
     watch: Annotated[bool, typer.Option("--watch", help="Show a live table until Ctrl-C.")] = False,
     json: options.Json = False,
 ) -> int:
     """List the requests that wait for a decision, oldest first."""
-    from molecule_approve.settings.resolve import approver_token  # noqa: PLC0415
+    from molecule_approve.settings.resolve import approver_token
 
     if watch:
         _must_watch(json=json)
@@ -219,7 +222,7 @@ def pending(
         approver = approver_token(os.environ)
         with connection.platform(approver) as (settings, platform):
             if watch:
-                from .pending_watch import watch as live  # noqa: PLC0415 - only a terminal needs it
+                from .pending_watch import watch as live
 
                 live(settings, platform, approver=approver is not None)
             queue = platform.queue(Deadline.after(READ)) if approver else None
@@ -231,7 +234,7 @@ def pending(
 
 def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
     """What waits; and where that is not all, stderr says so."""
-    from .pending_list import UNSEEN  # noqa: PLC0415 - help needs no client
+    from .pending_list import UNSEEN
 
     rows = [waiting.approval for waiting in queue.rows]
     nothing = f"nothing that is listed waits: {UNSEEN}" if queue.unseen else "nothing waits for a decision"
@@ -243,7 +246,7 @@ def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
 
 
 def _must_watch(*, json: bool) -> None:
-    from .pending_watch import must_draw  # noqa: PLC0415 - only a terminal needs it
+    from .pending_watch import must_draw
 
     if json:
         raise UsageError("--watch draws a table for people; --json is for programs", hint="one of the two")
@@ -252,7 +255,7 @@ def _must_watch(*, json: bool) -> None:
 
 @app.command(
     "withdraw",
-    cls=Command,
+    cls=CliCommand,
     epilog="""
         molecule-approve withdraw 3f2a1c
         molecule-approve withdraw --id-file request.id
@@ -260,13 +263,11 @@ def _must_watch(*, json: bool) -> None:
 )
 @options.connected
 def withdraw(
-    connection: options.Connection,
+    connection: options.ConnectionOptions,
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The request's id, or at least six characters of its beginning.")
     ] = None,
-    id_file: Annotated[
-        str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file.")
-    ] = None,
+    id_file: Annotated[str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file.")] = None,
 ) -> int:
     """Withdraw a pending request."""
     wanted = _wanted_id(approval, id_file)
@@ -315,8 +316,8 @@ def _record(settings: Settings, approval_id: str) -> None:
         AuditError: it cannot be written, and nobody said that this does not matter. The request is taken back all the same.
 
     """
-    from molecule_approve import wiring  # noqa: PLC0415
-    from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
 
     log = wiring.journal(settings)
     workspace = settings.workspace_id.value

@@ -33,7 +33,7 @@ def parse_duration(text: str, source: str = "") -> float:
         form = short_form(text)
         raise UsageError(
             f"{where}{text[:40]!r} is not a duration",
-            hint=f"write {form}" if form else "write seconds, or for example 90s, 5m, 1h30m or 1d",
+            hint=f"write {form or 'seconds'}, or for example 90s, 5m, 1h30m or 1d",
         )
     return sum(float(part) * length for part, length in zip(found.groups(), _LENGTHS, strict=True) if part)
 

@@ -446,7 +446,7 @@ _USAGE = {
     "a pigeon": (("--transport", "pigeon", "--", "x"), "--transport: 'pigeon' is no transport"),
     "an empty key": (("--idempotency-key", "", "--", "x"), "the idempotency key must be"),
     "a key with a line break": (("--idempotency-key", "a\nb", "--", "x"), "the idempotency key must be"),
-    "two actions": (("one", "two"), "unexpected extra argument"),
+    "two actions": (("one", "two"), "the action is one argument, and 2 were given"),
     "an unknown option": (("--yes", "--", "x"), "No such option: --yes"),
     "a bad address": (("--platform-url", "ftp://x", "--", "x"), "--platform-url: the address begins with neither"),
     "an address with a password": (("--platform-url", "https://a:hunter2@x", "--", "x"), "the address holds a user"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from molecule_approve.cli.help import Command, Group
+from molecule_approve.cli.help import CliCommand, CliGroup
 
 from . import keep, story, tail, verify
 
 app = typer.Typer(
     name="audit",
     help="Read, verify and export the audit log.",
-    cls=Group,
+    cls=CliGroup,
     epilog="molecule-approve audit tail\nmolecule-approve audit verify",
     add_completion=False,
     rich_markup_mode=None,
@@ -26,4 +26,4 @@ for command, examples in (
     (keep.rotate, "molecule-approve audit rotate"),
     (keep.init, "molecule-approve audit init --seal > audit.key"),
 ):
-    app.command(cls=Command, epilog=examples)(command)
+    app.command(cls=CliCommand, epilog=examples)(command)

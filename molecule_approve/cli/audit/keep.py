@@ -19,7 +19,7 @@ PATIENCE = 10.0
 
 def rotate(config: options.Config = None, audit_log: options.AuditLog = None) -> int:
     """Make the audit log an archive, and go on in a new file; prints the archive's path."""
-    from molecule_approve.audit.journal import Journal  # noqa: PLC0415 - help needs it not
+    from molecule_approve.audit.journal import Journal
 
     path = options.audit_log_path(config, audit_log)
     archive = Journal(path).rotate(patience=PATIENCE)
@@ -41,10 +41,10 @@ def init(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Begin the audit log with a record that says so; on demand, begin to seal it."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.journal import Journal  # noqa: PLC0415
-    from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome  # noqa: PLC0415
-    from molecule_approve.clock import utc_now  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.journal import Journal
+    from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
+    from molecule_approve.clock import utc_now
 
     if new_key and not seal:
         raise UsageError("--new-key goes with --seal", hint="add --seal")

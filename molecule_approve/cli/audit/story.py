@@ -48,9 +48,9 @@ Trace = Annotated[
 
 def show(trace: Trace, json: options.Json = False, config: options.Config = None, audit_log: options.AuditLog = None) -> int:
     """Tell one request's whole story, as the log has it. It does not verify: verify does."""
-    from molecule_approve.audit.report.story import Story  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.report.story import Story
 
-    from .story_view import story_json, story_lines  # noqa: PLC0415
+    from .story_view import story_json, story_lines
 
     with _history(options.audit_log_path(config, audit_log)) as history:
         story = Story(history.gathered(trace).entries)
@@ -74,12 +74,12 @@ def stats(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Count the requests by outcome and approver, and how long decisions took. It does not verify: verify does."""
-    from molecule_approve.audit.report.stats import statistics  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.cli.durations import parse_moment  # noqa: PLC0415
+    from molecule_approve.audit.report.stats import statistics
+    from molecule_approve.cli.durations import parse_moment
 
-    from .meter import meter  # noqa: PLC0415
-    from .stats_view import statistics_json, statistics_lines  # noqa: PLC0415
-    from .story_view import UNPROVED  # noqa: PLC0415
+    from .meter import meter
+    from .stats_view import statistics_json, statistics_lines
+    from .story_view import UNPROVED
 
     now = datetime.now(UTC)
     first = None if since is None else parse_moment(since, "--since", now)
@@ -122,9 +122,9 @@ def export(
 
 
 def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportReport]:
-    from molecule_approve.audit.export.build import build, check, stretch  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.files import recall  # noqa: PLC0415
-    from molecule_approve.clock import utc_now  # noqa: PLC0415
+    from molecule_approve.audit.export.build import build, check, stretch
+    from molecule_approve.audit.files import recall
+    from molecule_approve.clock import utc_now
 
     memory = recall(path)  # first: the log may grow meanwhile, and must not seem to be behind
     with _history(path) as history:
@@ -165,8 +165,8 @@ class _History(NamedTuple):
             AuditError: there is none, or the log cannot be read.
 
         """
-        from molecule_approve.audit.read import search_blocks  # noqa: PLC0415
-        from molecule_approve.audit.report.story import gather, which  # noqa: PLC0415
+        from molecule_approve.audit.read import search_blocks
+        from molecule_approve.audit.report.story import gather, which
 
         newest = partial(search_blocks.backwards, self.snapshot)
         if len(text) < options.SHORTEST_ID:
@@ -186,8 +186,8 @@ class _History(NamedTuple):
 
     def lacking(self, entries: Sequence[StoryRecord]) -> Sequence[Unreadable]:
         """The archives that cannot be read and may hold more of a request: not those that were written before it began."""
-        from molecule_approve.audit.record import moment  # noqa: PLC0415
-        from molecule_approve.audit.report.story import is_beginning  # noqa: PLC0415
+        from molecule_approve.audit.record import moment
+        from molecule_approve.audit.report.story import is_beginning
 
         times = [moment(entry.fields.get("timestamp")) for entry in entries if is_beginning(entry)]
         began = times[0].timestamp() if times and times[0] is not None else 0.0
@@ -244,8 +244,8 @@ def _listed(fits: list[Fit]) -> str:
 
 @contextmanager
 def _history(path: Path) -> Iterator[_History]:
-    from molecule_approve.audit import files  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.read.archives import Snapshot  # noqa: PLC0415
+    from molecule_approve.audit import files
+    from molecule_approve.audit.read.archives import Snapshot
 
     try:
         with Snapshot(path) as snapshot:
@@ -270,8 +270,8 @@ def _tell(text: str) -> None:
 
 def _rendering() -> Callable[[Iterable[StyledText]], str]:
     """How pieces of a line become text: with colours where somebody sees them."""
-    from molecule_approve.cli.pieces import painted  # noqa: PLC0415 - help needs it not
-    from molecule_approve.cli.window import colours_wanted  # noqa: PLC0415
+    from molecule_approve.cli.pieces import painted
+    from molecule_approve.cli.window import colours_wanted
 
     coloured = colours_wanted(sys.stdout)
     return lambda pieces: painted(pieces, coloured=coloured).rstrip()
@@ -279,7 +279,7 @@ def _rendering() -> Callable[[Iterable[StyledText]], str]:
 
 def _folding() -> Callable[[Iterable[StyledText]], str]:
     """The same for lines that hold text from elsewhere, whole: in rows of the window, if there is one."""
-    from molecule_approve.cli.window import folded  # noqa: PLC0415 - help needs it not
+    from molecule_approve.cli.window import folded
 
     render = _rendering()
     return lambda pieces: folded(render(pieces), sys.stdout)

@@ -150,10 +150,10 @@ function __molecule_approve_table --no-scope-shadowing
             set wants ids
         case 'approvers'
             set subcommands \
-                add\t'Let somebody decide, and print the new token, once and alone, on stdout.' \
-                list\t'Show who may decide, and since when.' \
-                link\t'Print a sign-in link for the running server\'s page, good once and for a minute, alone on stdout.' \
-                revoke\t'Take the right to decide away, at once, also in a running server.'
+                add\t'Add an approver, and print the token alone on stdout.' \
+                list\t'List the approvers, and since when they may decide.' \
+                link\t'Print a sign-in link for the running server\'s inbox page, alone on stdout.' \
+                revoke\t'Remove an approver; the token and all sessions end at once, also on a running server.'
             set flags \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'

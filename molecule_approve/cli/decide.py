@@ -94,7 +94,6 @@ def _show(row: Approval) -> None:
 def _decide(
     decision: Status, approval: str, comment: str | None, connection: options.ConnectionOptions, *, yes: bool
 ) -> int:
-    from molecule_approve import wiring
     from molecule_approve.gate.compose import check_text
 
     if comment is not None:
@@ -102,7 +101,7 @@ def _decide(
     if not yes and not output.at_terminal():
         raise UsageError("there is no terminal to ask at", hint="read the request with `status`, then decide with --yes")
     settings = connection.settings()  # what is wrong with it is said before the token is asked for
-    with stoppable(), contextlib.closing(wiring.platform(settings, approver=token())) as platform, named():
+    with stoppable(), options.open_platform(settings, token()) as platform, named():
         question = _seen(platform, settings.workspace_id.value, approval, word=None if yes else _WORDS[decision])
         platform.decide(question, decision, comment, Deadline.after(READ))
     output.done(f"{decision.value} {visible(question.approval_id)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from molecule_approve.errors import UnavailableError
 from molecule_approve.safe_text import visible
 
 from . import output
@@ -95,11 +96,29 @@ class ConnectionOptions(NamedTuple):
             UsageError, ConfigError: see ``resolve.resolve``.
 
         """
-        from molecule_approve import wiring
-
         found = self.settings()
-        with contextlib.closing(wiring.platform(found, approver=approver)) as platform:
+        with open_platform(found, approver) as platform:
             yield found, platform
+
+
+@contextlib.contextmanager
+def open_platform(settings: Settings, approver: Secret | None = None) -> Iterator[RestPlatform]:
+    """The platform that the settings name, until the block ends."""
+    from molecule_approve import wiring
+
+    with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+        try:
+            yield platform
+        except UnavailableError as exc:
+            exc.hint = hint_on_unreachable(settings, exc.hint)
+            raise
+
+
+def hint_on_unreachable(settings: Settings, hint: str) -> str:
+    """The hint of a platform that cannot be reached; another one where nobody named it."""
+    from molecule_approve.settings.resolve import OWN_SERVER
+
+    return hint if settings.is_configured else f"PLATFORM_URL is not set; {OWN_SERVER}"
 
 
 _SHARED = {"config": Config, "platform_url": PlatformUrl, "workspace_id": WorkspaceId, "audit_log": AuditLog}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import Interrupted
+from molecule_approve.errors import Interrupted, UnavailableError
 from molecule_approve.model import Failure, Outcome, Verdict
 
 from . import exits, options, output
@@ -145,7 +145,12 @@ def _report_and_run(
 
 
 def _judge(
-    invocation: GatingCommand, made: Assembled, request: ApprovalRequest, progress: Progress, ask: Callable[[], Verdict]
+    invocation: GatingCommand,
+    settings: Settings,
+    made: Assembled,
+    request: ApprovalRequest,
+    progress: Progress,
+    ask: Callable[[], Verdict],
 ) -> int:
     """Ask, tell the verdict, and turn an approval that could not be told into none."""
     from .deliver import deliver
@@ -155,6 +160,9 @@ def _judge(
             verdict = ask()
         finally:
             progress.close()  # whatever happened, nothing lives on the terminal any more
+        if verdict.error is not None and verdict.error.kind == UnavailableError.kind and verdict.approval_id is None:
+            hint = options.hint_on_unreachable(settings, verdict.error.hint)
+            verdict = replace(verdict, error=replace(verdict.error, hint=hint))
         progress.finish(verdict)
         return deliver(
             invocation.report, invocation.stop, verdict, lambda unheard, why: made.gate.undelivered(request, unheard, why)
@@ -248,7 +256,7 @@ def request(
             made = wiring.gate(settings, invocation.stop, progress)
             terms = wiring.terms(settings, wait=not no_wait)
             invocation.leaving.clear(settings)
-        return _judge(invocation, made, asked, progress, lambda: made.gate.request(asked, terms, made.permit))
+        return _judge(invocation, settings, made, asked, progress, lambda: made.gate.request(asked, terms, made.permit))
 
     return _report_and_run(Reporting(json=json, quiet=quiet, id_alone=no_wait), result_file, id_file, run)
 
@@ -310,13 +318,13 @@ def wait(
             settings = connection.settings(quiet=quiet, **flags)
             end = Deadline.after(settings.timeout.value)
             invocation.leaving.clear(settings)
-            with contextlib.closing(wiring.platform(settings)) as platform:
+            with options.open_platform(settings) as platform:
                 approval_id = find_id(platform, approval, end)
             asked, question = earlier(wiring.journal(settings), settings.workspace_id.value, approval_id, action)
             progress = invocation.progress(_scene(settings, asked.action, earlier=True))
             made = wiring.gate(settings, invocation.stop, progress)
             # One deadline over everything: looking for the id has taken its part of it.
             terms = replace(wiring.terms(settings, withdraw=withdraw), timeout=round(end.left(), 3))
-        return _judge(invocation, made, asked, progress, lambda: made.gate.resume(asked, question, terms))
+        return _judge(invocation, settings, made, asked, progress, lambda: made.gate.resume(asked, question, terms))
 
     return _report_and_run(Reporting(json=json, quiet=quiet), result_file, None, run)

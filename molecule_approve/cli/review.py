@@ -51,8 +51,6 @@ def review(connection: options.ConnectionOptions) -> int:
 
     The approver is the owner of the token in MOLECULE_APPROVER_TOKEN, or the token is asked for.
     """
-    from molecule_approve import wiring
-
     if not output.at_terminal():
         raise UsageError(
             "there is no terminal to ask at", hint="read with `pending` and `status`, then `approve` or `deny` with --yes"
@@ -60,7 +58,7 @@ def review(connection: options.ConnectionOptions) -> int:
     settings = connection.settings()
     with stoppable(), named():
         approver = token()
-        with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+        with options.open_platform(settings, approver) as platform:
             sitting = _Sitting(settings, approver, platform)
             try:
                 sitting.run()

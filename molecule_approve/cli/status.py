@@ -20,7 +20,7 @@ from . import exits, options, output
 from .deliver import failing_aloud, in_array
 from .exits import Exit
 from .help import CliCommand
-from .requests import READ, find_id
+from .requests import PENDING_LISTS, READ, find_id
 
 if TYPE_CHECKING:
     from molecule_approve.audit.report.story import Story
@@ -90,8 +90,8 @@ def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> App
     row = platform.fetch(Question(approval_id, workspace_id), Deadline.after(READ)).approval
     if row is None:
         raise UnknownApprovalError(
-            f"the platform shows no request {approval_id}",
-            hint="it lists a workspace's fifty newest: is it the right id, WORKSPACE_ID and PLATFORM_URL?",
+            f"the platform does not list a request {approval_id}",
+            hint=f"check the id, WORKSPACE_ID and PLATFORM_URL; the platform lists the newest fifty; {PENDING_LISTS}",
         )
     return row
 

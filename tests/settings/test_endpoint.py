@@ -154,7 +154,7 @@ def test_the_origin_is_the_handshakes_alone(resolve: Resolve, written: Written) 
 def test_a_platform_wants_a_workspace(resolve: Resolve) -> None:
     """At the moment of asking, not before: a log can be read without one."""
     found = resolve()
-    with pytest.raises(UsageError, match="no workspace is named") as caught:
+    with pytest.raises(UsageError, match="no workspace is set") as caught:
         resolve_module.require_workspace(found)
     assert "WORKSPACE_ID" in caught.value.hint
     with pytest.raises(UsageError):

@@ -224,7 +224,7 @@ def request(
 
     Other exit codes: 8 pending (with --no-wait), 77 denied, 124 timed out, 125 no verdict.
     """
-    from molecule_approve.settings.resolve import parse_duration
+    from molecule_approve.settings.durations import parse_duration
 
     from .deliver import Reporting
 

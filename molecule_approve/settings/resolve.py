@@ -18,25 +18,9 @@ from molecule_approve.paths import LocalSocket, Places, can_write, read_requeste
 from molecule_approve.policy import roles as roles_module
 
 from . import trusted_file, urls, values
-from .durations import parse_duration
 from .near_misses import misspelt
 from .urls import find_proxy
 from .values import Sourced, Transport
-
-__all__ = [
-    "DEFAULT_URL",
-    "Flags",
-    "Settings",
-    "Sourced",
-    "Transport",
-    "approver_token",
-    "find_proxy",
-    "in_ci",
-    "parse_duration",
-    "require_workspace",
-    "resolve",
-    "resolve_audit_log",
-]
 
 DEFAULT_URL = "http://platform:8080"
 """The platform's own address in its own network."""

@@ -1,5 +1,6 @@
-"""Files that another party provides (config.yaml, the token), read only if no third one can write them; and config.yaml
-as values. ``config_yaml`` parses it.
+"""Reads config.yaml and the token file, if only their owner and root can write them; and the values of config.yaml.
+
+``config_yaml`` parses them.
 """
 
 from __future__ import annotations

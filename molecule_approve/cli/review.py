@@ -24,6 +24,7 @@ from molecule_approve.safe_text import visible
 from . import options, output
 from .decide import name_of, named, stoppable, token
 from .exits import Exit
+from .help import CliCommand
 from .prompt import ask
 from .requests import READ
 from .status import verdict_of
@@ -43,27 +44,23 @@ _ALLOWED = "write approve (a), deny (d), skip (s) or quit (q), and press Enter"
 _UNKNOWN = "it is not known whether the decision was made; `molecule-approve status` shows it"
 
 
-@app.command("review")
-def review(
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
-) -> int:
-    """Go through what waits, one request at a time, and decide each."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
+@app.command("review", cls=CliCommand, epilog="molecule-approve review")
+@options.connected
+def review(connection: options.ConnectionOptions) -> int:
+    """Go through the pending requests, and decide each.
 
+    The approver is the owner of the token in MOLECULE_APPROVER_TOKEN, or the token is asked for.
+    """
     if not output.at_terminal():
         raise UsageError(
             "there is no terminal to ask at", hint="read with `pending` and `status`, then `approve` or `deny` with --yes"
         )
-    settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
+    settings = connection.settings()
     session: _ReviewSession | None = None
     try:
         with stoppable(), named():
             approver = token()
-            with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+            with options.open_platform(settings, approver) as platform:
                 session = _ReviewSession(settings, approver, platform)
                 session.run()
     finally:  # where no signal can interrupt it
@@ -76,7 +73,7 @@ class _ReviewSession:
     """One run of the command: the requests that were shown, and their outcomes."""
 
     def __init__(self, settings: Settings, approver: Secret, platform: RestPlatform) -> None:
-        from .pending_list import PendingRequests  # noqa: PLC0415 - help needs no client
+        from .pending_list import PendingRequests
 
         self._settings = settings
         self._approver = approver
@@ -90,7 +87,7 @@ class _ReviewSession:
 
     def summary(self) -> str:
         """The decisions and what still waits, on one line."""
-        from .pending_list import UNSEEN  # noqa: PLC0415 - loaded by now
+        from .pending_list import UNSEEN
 
         results = ("approved", "denied", "skipped")
         done = (
@@ -139,7 +136,7 @@ class _ReviewSession:
     @contextlib.contextmanager
     def _at(self, workspace_id: str) -> Iterator[RestPlatform]:
         """The platform for the workspace of this request."""
-        from molecule_approve import wiring  # noqa: PLC0415 - loaded by now
+        from molecule_approve import wiring
 
         ours = self._settings.workspace_id
         if workspace_id == ours.value:
@@ -153,8 +150,8 @@ class _ReviewSession:
 
     def _answer(self, found: Waiting) -> str:
         """The person's answer to this request, which is shown completely before."""
-        from .sheet import request_lines  # noqa: PLC0415 - help does not need it
-        from .terminal import pages  # noqa: PLC0415
+        from .sheet import request_lines
+        from .terminal import pages
 
         lines = request_lines(found.approval, workspace_name=found.workspace_name, decide_as=self._name)
         *earlier, last = pages(self._heading(found.approval), lines)
@@ -169,7 +166,7 @@ class _ReviewSession:
 
     def _heading(self, row: Approval) -> str:
         """Our own words only: a requester's text has a margin."""
-        from .pending_list import now_utc, timing  # noqa: PLC0415 - loaded by now
+        from .pending_list import now_utc, timing
 
         others = self._total - 1
         more = f"{others or 'nothing'} more {'waits' if others < 2 else 'wait'}"
@@ -198,7 +195,7 @@ class _ReviewSession:
     @staticmethod
     def _comment(answer: str) -> str | None:
         """A comment for the requester, perhaps empty; None if the input ended."""
-        from molecule_approve.gate.compose import check_text  # noqa: PLC0415
+        from molecule_approve.gate.compose import check_text
 
         while (line := ask(f"{answer}: comment (Enter for none, Ctrl-D to cancel): ")) is not None:
             try:

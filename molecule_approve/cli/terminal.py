@@ -85,7 +85,7 @@ def colours_wanted(stream: TextIO | None = None) -> bool:
     can show colours gets them outside of CI. By their own standards an empty variable counts as unset, and for CLICOLOR
     and CLICOLOR_FORCE alone the value counts.
     """
-    from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - help does not need it
+    from molecule_approve.settings.resolve import in_ci
 
     value = os.environ.get
     if value("NO_COLOR"):

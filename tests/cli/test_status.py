@@ -203,7 +203,7 @@ def test_what_is_not_open_in_our_log_is_not_recorded(caller: Caller) -> None:
 
 def test_a_request_under_a_key_is_seen_for_all_who_asked_it(caller: Caller) -> None:
     """Each of them is open in the log by itself."""
-    asked = ("request", "--no-wait", "--idempotency-key", "job 7", "--", "drop it")
+    asked = ("request", "--no-wait", "--idempotency-key", "job 8", "--", "drop it")
     first, second = caller.main(*asked).out, caller.main(*asked).out
     assert first == second
     caller.desk.decide(first.strip())

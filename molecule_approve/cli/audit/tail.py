@@ -64,8 +64,8 @@ def _unknown(path: Path, event_type: str | None) -> UsageError | None:
     """
     if event_type is None or event_type in set(EventType):
         return None
-    from molecule_approve.audit import search  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.read import history  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit import search
+    from molecule_approve.audit.read import history
 
     with closing(history.backwards(path)) as newest:
         found = search.event_types(newest, event_type)
@@ -115,10 +115,10 @@ def tail(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Show the last records of the audit log and its archives; in a pipe, the log's own lines."""
-    from molecule_approve.audit.read import follow as following  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.cli.durations import parse_moment  # noqa: PLC0415
+    from molecule_approve.audit.read import follow as following
+    from molecule_approve.cli.durations import parse_moment
 
-    from .filters import Filters  # noqa: PLC0415
+    from .filters import Filters
 
     first = None if since is None else parse_moment(since, "--since", datetime.now(UTC))
     filters = Filters(_outcome(outcome), event_type, trace, actor, first)
@@ -162,7 +162,7 @@ class _Printer:
         self._waiting = bytearray()
 
     def show(self, shown: Iterator[FollowItem]) -> None:
-        from molecule_approve.audit.read.follow import Notice  # noqa: PLC0415 - loaded by now
+        from molecule_approve.audit.read.follow import Notice
 
         for item in shown:
             if isinstance(item, Notice):
@@ -213,9 +213,9 @@ def _encoded(text: str) -> bytes:
 
 
 def _tabulated() -> Callable[[bytes], bytes]:
-    from molecule_approve.cli.terminal import colours_wanted, painted, size_of  # noqa: PLC0415
+    from molecule_approve.cli.terminal import colours_wanted, painted, size_of
 
-    from .table import Table  # noqa: PLC0415 - only a terminal needs it
+    from .table import Table
 
     table, coloured = Table(sys.stdout.encoding), colours_wanted()
 

@@ -127,7 +127,7 @@ class Api:
         return answer({**one_body(approval), "invocation": invocation})
 
     async def pending(self, request: Request) -> Response:
-        """``GET /approvals/pending``, by an approver. Unlike on the platform, this expires nothing."""
+        """``GET /approvals/pending``, by an approver. Unlike on the platform, it is not what makes requests expire."""
         with self.access.admit(request) as visitor:
             found = await self.service.pending(visitor)
         return answer([_pending_row(approval, name) for approval, name in found])

@@ -33,11 +33,8 @@ class LogThrottle(logging.Filter):
             return False
         self._last[kind] = (now, 0)
         if kind == _NO_DESCRIPTOR:
-            kind, record.exc_info = (
-                "cannot accept connections: the limit of open files is reached (ulimit -n)",
-                None,
-            )
-            record.msg, record.args = kind, ()
+            record.msg = "cannot accept connections: the limit of open files is reached (ulimit -n)"
+            record.args, record.exc_info = (), None
         if missed:
             record.msg, record.args = f"{record.getMessage()} ({missed} more were not logged)", ()
         return True

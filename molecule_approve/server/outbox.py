@@ -81,7 +81,7 @@ class Outbox:
         log: the audit log's file.
         database: the database, where appended rows are marked.
         limits: the limits.
-        warn: is told, in one sentence, what goes wrong.
+        warn: gets one sentence about each problem.
 
     """
 

@@ -234,7 +234,7 @@ def test_the_first_record_is_looked_for_in_the_beginning_only(log: Path) -> None
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_read(log: Path) -> None:
-    """Zstandard, an unknown packer's, a file that only says that it is compressed, a folder, a link, half a compressed file."""
+    """Zstandard, LZ4, a file that only says that it is compressed, a folder, a link, half a compressed file."""
     put(log, lines(3))
     put(log.with_name("audit.jsonl.1"), lines(2))
     log.with_name("audit.jsonl.2.zst").write_bytes(b"\x28\xb5\x2f\xfd")

@@ -71,11 +71,17 @@ def finish(log: Path) -> None:
 
     """
     live, prepared = files.status(log), files.status(next_path(log))
-    for found in (live, prepared):
-        if found is not None and found.st_nlink > 1:
-            _forget_names(log, found)
-    if prepared is None or (prepared.st_size and prepared.st_nlink == 1):
+    if live is not None and live.st_nlink > 1:
+        _forget_names(log, live)
+    if prepared is None:
+        return
+    if prepared.st_size:
+        # It is the live file, or was: an earlier version may have made an archive of it, which must keep its name.
+        if prepared.st_nlink > 1:
+            next_path(log).unlink()
         return  # or it is none that a rotation left
+    if prepared.st_nlink > 1:
+        _forget_names(log, prepared)
     if live is None:
         with suppress(FileExistsError):  # another program's, which is the live one then
             os.link(next_path(log), log, follow_symlinks=False)

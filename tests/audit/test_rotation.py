@@ -203,6 +203,24 @@ def test_a_rotation_that_was_killed_at_its_end_is_done(three: Journal, log: Path
     assert count(log) == 4
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_an_archive_that_an_earlier_version_makes_after_a_kill_stays(
+    three: Journal, log: Path, make: MakeRecord, *, live: bool
+) -> None:
+    """It does not know the prepared file's other name, so that the archive has two names, too; no record is lost by that."""
+    three.rotate(patience=0)
+    three.append(make(), patience=0)
+    os.link(log, files.next_path(log))
+    log.rename(archive_name(log, 4, 4))
+    if live:
+        log.touch(0o600)
+    assert three.append(make(), patience=0).seq == 5
+    assert archives_of(log) == [archive_name(log, 1, 3).name, archive_name(log, 4, 4).name]
+    assert not files.next_path(log).exists()
+    assert log.stat().st_nlink == 1
+    assert count(log) == 5
+
+
 def test_what_is_in_the_way_stops_the_rotation_but_no_record(three: Journal, log: Path, make: MakeRecord) -> None:
     """A file that is not empty where the next live file should be: said on command; records go on in the old file."""
     files.next_path(log).write_bytes(b"mine")

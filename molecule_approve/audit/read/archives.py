@@ -18,10 +18,10 @@ from molecule_approve.audit.chain import Link, link_of
 from molecule_approve.errors import AuditError
 
 from . import lines, texts
-from .texts import Text, is_compressed
+from .texts import PACKED, Text, is_compressed
 
-_NUMBERS = r"(?:[.-]\d+)+"
-_MORE = r"(?:[.-]\d+|\.(?:gz|xz|bz2|zst))*"  # a pattern over the whole folder rotates archives again, and compresses them
+_NUMBERS = r"[._-]\d+(?:[._T-]\d+)*"  # with the dates that logrotate's `dateformat` makes of digits
+_MORE = rf"(?:[.-]\d+|{PACKED})*"  # a pattern over the whole folder rotates archives again, and compresses them
 
 BEGINNING = 16 * 1024 * 1024
 """Bytes in which a file's first record is looked for; other tools may have written before us, but there must be an end."""

@@ -20,8 +20,11 @@ BLOCK = 512 << 10
 WINDOW = 64 << 20
 """Bytes of an unpacked text that are kept: an archive of ours is smaller, unless it was wanted larger."""
 
-_TAIL = re.compile(r"(?:[.-]\d+|\.(?:gz|xz|bz2|zst))*\Z", re.ASCII)
-_PACKED = re.compile(r"\.(gz|xz|bz2|zst)")
+PACKED = r"\.(gz|xz|bz2|zstd?|lz4|lz|lzma|lzo|br|Z|zip|7z|gpg|age|asc)(?![A-Za-z0-9])"
+"""How the name of a packed file goes on; only the first three can be read, the others are named and never overlooked."""
+
+_TAIL = re.compile(rf"(?:[.-]\d+|{PACKED})*\Z", re.ASCII)
+_PACKED = re.compile(PACKED)
 
 
 def is_compressed(path: Path) -> bool:
@@ -178,4 +181,4 @@ def _text_in(packing: str, path: Path, packed: BinaryIO) -> tuple[BinaryIO, type
 
             return cast("BinaryIO", bz2.BZ2File(packed)), OSError
         case _:
-            raise AuditError(f"the audit log's archive {path} is compressed with zstd, which this program cannot read")
+            raise AuditError(f"the audit log's archive {path} is packed as .{packing}, which this program cannot read")

@@ -80,10 +80,17 @@ def backwards(found: Snapshot) -> list[int]:
         "audit.jsonl.2.xz",
         "audit.jsonl.2.bz2",
         "audit.jsonl.2.zst",
+        "audit.jsonl.2.zstd",
+        "audit.jsonl.2.lz4",
+        "audit.jsonl.2.Z",
+        "audit.jsonl.2.zip",
+        "audit.jsonl.2.gz.gpg",
         "audit.jsonl-20260427",
         "audit.jsonl-20260427.gz",
         "audit.jsonl-20260427-1777284000",
         "audit.jsonl-2026-04-27.1",
+        "audit.jsonl-2026-04-27T10.gz",
+        "audit.jsonl_2026_04_27",
         "audit.jsonl.000000000001-000000012345.2.1",
         "audit.jsonl.2.1.1",
         "audit.jsonl.2.gz.1.1",
@@ -235,10 +242,11 @@ def test_the_first_record_is_looked_for_in_the_beginning_only(log: Path) -> None
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_read(log: Path) -> None:
-    """Zstandard, a file that only says that it is compressed, a folder, a link, half a compressed file."""
+    """Zstandard, LZ4, a file that only says that it is compressed, a folder, a link, half a compressed file."""
     put(log, lines(3))
     put(log.with_name("audit.jsonl.1"), lines(2))
     log.with_name("audit.jsonl.2.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    log.with_name("audit.jsonl.2.lz4").write_bytes(b"\x04\x22\x4d\x18")
     for suffix in PACKERS:
         log.with_name(f"audit.jsonl.3{suffix}").write_bytes(b"no such thing")
     log.with_name("audit.jsonl.4").mkdir()
@@ -248,6 +256,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(log: Path) -> None:
     with Snapshot(log) as found:
         reasons = {one.path.name: one.reason for one in found.unreadable}
     assert sorted(reasons) == [
+        "audit.jsonl.2.lz4",
         "audit.jsonl.2.zst",
         "audit.jsonl.3.bz2",
         "audit.jsonl.3.gz",
@@ -256,7 +265,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(log: Path) -> None:
         "audit.jsonl.5",
         "audit.jsonl.6.gz",
     ]
-    assert "zstd" in reasons["audit.jsonl.2.zst"]
+    assert "packed as .zst," in reasons["audit.jsonl.2.zst"]
     assert all("cannot be unpacked" in reasons[f"audit.jsonl.3{suffix}"] for suffix in PACKERS)
     assert "not a regular file" in reasons["audit.jsonl.4"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.read import history
-from molecule_approve.audit.record import Record, RecordAction, RecordOutcome, decode, make_record
+from molecule_approve.audit.record import OF_OUTCOME, Record, RecordAction, decode, make_record
 from molecule_approve.errors import AuditError
 from molecule_approve.lifecycle import outcome_of
 
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from .threads import DatabaseThreads
     from .values import OutboxEntry
 
-_RECORDED = {
-    "approved": RecordOutcome.GRANTED,
-    "denied": RecordOutcome.DENIED,
-    "expired": RecordOutcome.TIMEOUT,
-    "withdrawn": RecordOutcome.WITHDRAWN,
-}
-"""An outcome in the words of the audit log."""
-
 
 def record_of(entry: OutboxEntry) -> Record:
     """The audit record of an ended request. The actor is the approver who decided, else the workspace.
@@ -40,7 +32,7 @@ def record_of(entry: OutboxEntry) -> Record:
     approval = entry.approval
     return make_record(
         RecordAction.APPROVE,
-        _RECORDED[outcome_of(approval)],
+        OF_OUTCOME[outcome_of(approval)],
         timestamp=entry.recorded_at,
         workspace_id=approval.workspace_id,
         resource=approval.action,

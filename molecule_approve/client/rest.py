@@ -44,7 +44,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-def judge(answer: Answer) -> PlatformError:
+def error_for(answer: Answer) -> PlatformError:
     """The error for an answer that is not a success."""
     said = wire.read_error(answer.body).get("error")
     text = f": {said[:300]}" if isinstance(said, str) and said else ""
@@ -94,7 +94,7 @@ class RestPlatform:
     def _requests(self) -> str:
         return f"/workspaces/{self._endpoint.workspace_id}/approvals"
 
-    def _one(self, approval_id: str) -> str:
+    def _path(self, approval_id: str) -> str:
         return wire.approval_path(self._endpoint.workspace_id, approval_id)
 
     def _get(self, path: str, deadline: Deadline, limit: int = ANSWER_LIMIT) -> Answer:
@@ -127,7 +127,7 @@ class RestPlatform:
             self._embedded = True
         elif self._embedded:
             if answer.status in _TRANSIENT:
-                raise judge(answer)
+                raise error_for(answer)
             raise UnavailableError(
                 f"the answer ({answer.status}) is not from the embedded server",
                 status=answer.status,
@@ -145,7 +145,7 @@ class RestPlatform:
         if self._embedded:
             return True
         if answer.status != 404 or not answer.body:
-            raise judge(answer)
+            raise error_for(answer)
         if not answer.is_json:  # as the platform answers on an unknown route
             self._embedded = False
         return False
@@ -160,7 +160,7 @@ class RestPlatform:
             self._refuse_key(answer)
         # 200 means that the key already has this request.
         if answer.status != 201 and not (answer.status == 200 and headers and self._embedded):
-            failure = judge(answer)
+            failure = error_for(answer)
             if self._embedded and isinstance(failure, CredentialError | RejectedError):
                 failure.maybe_sent = False  # its own answer; another may be a proxy's, which has passed the request on
             raise failure
@@ -178,11 +178,11 @@ class RestPlatform:
 
     def _refuse_key(self, answer: Answer) -> None:
         said = wire.read_error(answer.body)
-        held = said.get("approval_id")
+        holder = said.get("approval_id")
         if said.get("code") == "key_used":
-            raise KeyUsedError.ended(held if isinstance(held, str) else None)
+            raise KeyUsedError.ended(holder if isinstance(holder, str) else None)
         if said.get("code") == "key_conflict":
-            raise KeyUsedError.conflict(held if isinstance(held, str) else None)
+            raise KeyUsedError.conflict(holder if isinstance(holder, str) else None)
 
     def find(self, request: ApprovalRequest, deadline: Deadline) -> list[Approval]:
         """Every request with our task id, oldest first; see the contract.
@@ -196,7 +196,7 @@ class RestPlatform:
     def _list(self, deadline: Deadline, query: str = "") -> list[Approval]:
         answer = self._get(self._requests + query, deadline, LIST_LIMIT)
         if answer.status != 200:
-            raise judge(answer)
+            raise error_for(answer)
         return wire.read_list(answer.body, self._endpoint.workspace_id)
 
     def list_requests(self, deadline: Deadline) -> list[Approval]:
@@ -210,7 +210,7 @@ class RestPlatform:
         """
         answer = self._get(f"{self._requests}?status=pending", deadline, LIST_LIMIT)
         if answer.status != 200:
-            raise judge(answer)
+            raise error_for(answer)
         return read_open(answer.body, self._endpoint.workspace_id, answer.headers.get(wire.WAITING_HEADER.lower()))
 
     def queue(self, deadline: Deadline) -> Queue | None:
@@ -219,7 +219,7 @@ class RestPlatform:
         if not self._is_addition(answer):
             return None
         if answer.status != 200:
-            raise judge(answer)
+            raise error_for(answer)
         return read_queue(answer.body)
 
     # --- reading -------------------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class RestPlatform:
             sighting = self._fetch_one(question, deadline)
             if sighting is not None:
                 return sighting
-        shown = _sight(self._list(deadline), question)
+        shown = _sighting_of(self._list(deadline), question)
         # The rows may have the embedded server's mark: only its own routes redeem an approval.
         return shown if not self._embedded else self._fetch_one(question, deadline) or Sighting(None)
 
@@ -249,7 +249,7 @@ class RestPlatform:
 
     def _answer_for(self, question: Question, deadline: Deadline, attempt_id: str | None) -> Sighting | None:
         """The server's answer for one request; with an attempt id it redeems an approval."""
-        path = self._one(question.approval_id)
+        path = self._path(question.approval_id)
         if attempt_id is None:
             answer = self._get(path, deadline)
         else:
@@ -265,7 +265,7 @@ class RestPlatform:
                 hint="make a new request for each run",
             )
         if answer.status != 200:
-            raise judge(answer)
+            raise error_for(answer)
         row = wire.read_one(answer.body, self._endpoint.workspace_id, attempt_id)
         if not answers(row, question) or row.id != question.approval_id:
             return Sighting(None, strange=True)
@@ -277,7 +277,7 @@ class RestPlatform:
         A missing mark is checked by a second route, because a False here means that no request is submitted.
         """
         if self._embedded is None:
-            self._is_addition(self._get(self._one(_NOBODY), deadline))
+            self._is_addition(self._get(self._path(_NOBODY), deadline))
         if not self._embedded:
             self._get("/health", deadline)
         return self._embedded is True
@@ -290,13 +290,13 @@ class RestPlatform:
         It is sent once: after a lost answer a second call would find the first one's denial, and "it had ended before"
         would no longer prove that somebody else had decided.
         """
-        answer = self._withdraw(self._one(question.approval_id), deadline)
+        answer = self._withdraw(self._path(question.approval_id), deadline)
         if answer.status == 200:
             wire.check_done(answer.body, question.approval_id, Status.DENIED)
             return Withdrawal(withdrawn=True, ended_before=False)
         if self._says_ended(answer, question):
             return Withdrawal(withdrawn=False, ended_before=True)
-        raise judge(answer)
+        raise error_for(answer)
 
     def _withdraw(self, path: str, deadline: Deadline) -> Answer:
         if self._embedded is not False:
@@ -321,14 +321,14 @@ class RestPlatform:
             raise RejectedError(
                 "this platform does not store comments", status=422, hint="omit --comment, and tell the requester directly"
             )
-        path = f"{self._one(question.approval_id)}/decide"
+        path = f"{self._path(question.approval_id)}/decide"
         answer = self._post(path, deadline, wire.decide_body(decision, self._actor, comment))
         if answer.status == 200:
             wire.check_done(answer.body, question.approval_id, decision)
         elif self._says_ended(answer, question):
             raise EndedError(self._how_it_ended(question, wire.read_error(answer.body), deadline))
         else:
-            raise judge(answer)
+            raise error_for(answer)
 
     def _how_it_ended(self, question: Question, said: dict[str, JsonValue], deadline: Deadline) -> str:
         status, by = said.get("status"), said.get("decided_by")
@@ -373,7 +373,7 @@ def _oldest(rows: list[Approval]) -> Approval | None:
     return min(reversed(rows), key=_created, default=None)
 
 
-def _sight(rows: list[Approval], question: Question) -> Sighting:
+def _sighting_of(rows: list[Approval], question: Question) -> Sighting:
     """What a list shows of a request: a denial of any row, else an approval of any, else the oldest row."""
     ours = [row for row in rows if answers(row, question)]
     decided = [[row for row in ours if outcome_of(row) is outcome] for outcome in (Outcome.DENIED, Outcome.APPROVED)]

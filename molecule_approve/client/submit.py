@@ -83,9 +83,9 @@ class Submission:
             before = self.maybe_there
             try:
                 with self._stop.open():
-                    question = self._look() or self._ask()
+                    question = self._search() or self._submit_once()
             except ProtocolError as exc:
-                return self._found_after(exc)
+                return self._find_after(exc)
             except ApprovalError as exc:
                 self._pause(exc)
             else:
@@ -93,16 +93,16 @@ class Submission:
                 self.maybe_there = before
                 return question
 
-    def _look(self) -> Question | None:
+    def _search(self) -> Question | None:
         if not self.maybe_there and self._request.idempotency_key is None:
             return None
-        return self._found(self._end.capped(self._policy.attempt))
+        return self._find(self._end.capped(self._policy.attempt))
 
-    def _found(self, deadline: Deadline) -> Question | None:
+    def _find(self, deadline: Deadline) -> Question | None:
         rows = self._platform.find(self._request, deadline)
-        return _adopted(rows[0], self._request) if rows else None
+        return _adopt(rows[0], self._request) if rows else None
 
-    def _ask(self) -> Question:
+    def _submit_once(self) -> Question:
         before, self.maybe_there = self.maybe_there, True  # also if a stop interrupts it
         try:
             return self._platform.submit(self._request, self._end.capped(self._policy.attempt))
@@ -111,11 +111,11 @@ class Submission:
             self.maybe_there = before or (isinstance(exc, PlatformError) and exc.maybe_sent)
             raise
 
-    def _found_after(self, failure: ProtocolError) -> Question:
+    def _find_after(self, failure: ProtocolError) -> Question:
         """After an invalid answer the platform may still have the request; then it is found by its task id."""
         try:
             with self._stop.open():
-                found = self._found(self._end.capped(self._policy.attempt))
+                found = self._find(self._end.capped(self._policy.attempt))
         except KeyUsedError:
             raise
         except ApprovalError:
@@ -133,12 +133,12 @@ class Submission:
             pause = spread(max(wait, failure.retry_after or 0.0), left, self._crowd, self._policy, self._random)
             self._crowd *= 2
         if pause is None or pause > left:
-            raise _explained(failure)
+            raise _with_hint(failure)
         self._on_trouble(failure)
         self._stop.sleep(pause)
 
 
-def _adopted(row: Approval, request: ApprovalRequest) -> Question:
+def _adopt(row: Approval, request: ApprovalRequest) -> Question:
     """Adopt a request with our task id: our own, whose answer was lost, or the one of our key."""
     if request.idempotency_key is not None:
         if outcome_of(row) is not Outcome.PENDING:
@@ -154,7 +154,7 @@ def _adopted(row: Approval, request: ApprovalRequest) -> Question:
     )
 
 
-def _explained(failure: ApprovalError) -> ApprovalError:
+def _with_hint(failure: ApprovalError) -> ApprovalError:
     """The failure, with a hint for a submission."""
     if isinstance(failure, UnavailableError) and failure.status == 500:
         failure.hint = "the platform answers so for an unknown workspace; check WORKSPACE_ID"

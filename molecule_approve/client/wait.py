@@ -94,10 +94,10 @@ class Wait:
         # The token was accepted: by the POST, or by the read that found the request again.
         self._accepted = question.own or question.created_at is not None
         self._claims: dict[tuple[Status, str | None], Event] = {}
-        self._believable = question.own
+        self._may_believe_event = question.own
         self._withdraw_duplicates = withdraw_duplicates
-        self._looked = False
-        self._doubled = False  # a duplicate may still be open, and no event of it is ours
+        self._searched = False
+        self._has_duplicates = False  # a duplicate may still be open, and no event of it is ours
 
     def _fresh_pauses(self) -> Iterator[float]:
         return backoff(self._policy.first, self._policy.most, self._random)
@@ -150,20 +150,20 @@ class Wait:
         due = min(self._next_read, self._deadline.at, now + self._policy.tick)
         event = self._stream.listen(max(0.0, due - now), self._stop.sleep)
         if event is not None:
-            self._hear(event)
+            self._handle_event(event)
 
-    def _hear(self, event: Event) -> None:
+    def _handle_event(self, event: Event) -> None:
         """Read after an event of our own request, and of no other."""
         ours = event.approval_id == self.question.approval_id
         if not ours or event.workspace_id not in {None, self.question.workspace_id}:
             return
         if event.status is Status.PENDING:
-            self._saw_creation(event.timestamp)
+            self._note_creation(event.timestamp)
             return
-        self._remember(event)
+        self._keep_claim(event)
         self._next_read = self._now()
 
-    def _remember(self, event: Event) -> None:
+    def _keep_claim(self, event: Event) -> None:
         """Keep the decisions that the platform's events of our request claim; if two differ, none is believed."""
         decides = event.native and event.name in _DECISIONS and event.workspace_id == self.question.workspace_id
         if decides and len(self._claims) < 2:
@@ -189,7 +189,7 @@ class Wait:
         try:
             with self._stop.open():
                 sighting = self._platform.fetch(self.question, self._deadline.capped(self._policy.read))
-            decision = self._weigh(sighting)
+            decision = self._evaluate(sighting)
         except UsedError:
             raise
         except ApprovalError as exc:
@@ -201,7 +201,7 @@ class Wait:
         return decision
 
     def _interval(self) -> float:
-        live = self.link is StreamState.LIVE and not self._doubled
+        live = self.link is StreamState.LIVE and not self._has_duplicates
         return self._policy.slow_read if live else self._policy.poll_interval
 
     def _read_again_later(self, failure: ApprovalError) -> None:
@@ -214,24 +214,24 @@ class Wait:
         self._next_read = max(self._not_before, self._now() + max(1.0, pause))
         self._observer.trouble(failure)
 
-    def _weigh(self, sighting: Sighting) -> Decision | None:
+    def _evaluate(self, sighting: Sighting) -> Decision | None:
         """The decision that a read shows, or None to keep waiting."""
         self.listed = sighting.oldest is not None
         if sighting.strange:
             self._observer.trouble(ProtocolError("the platform shows a different action under the id of this request"))
         row = sighting.approval
         if row is None:
-            self._must_be_known(sighting)
-            return self._by_event(sighting)
-        self._saw_creation(row.created_at)
-        self._follow(row)
-        self._doubled = False
+            self._require_known(sighting)
+            return self._decision_by_event(sighting)
+        self._note_creation(row.created_at)
+        self._go_over_to(row)
+        self._has_duplicates = False
         for duplicate in sighting.duplicates:
             self._withdraw(duplicate)
-        self.listed = self.listed and not self._doubled
+        self.listed = self.listed and not self._has_duplicates
         match outcome_of(row):
             case Outcome.PENDING:
-                self._look_for_doubles()
+                self._withdraw_unlisted_duplicates()
                 return None
             case Outcome.FAILED:
                 self._observer.trouble(ProtocolError("the platform shows a status that is not a decision; still waiting"))
@@ -239,13 +239,13 @@ class Wait:
             case _:
                 return Decision(row)
 
-    def _follow(self, row: Approval) -> None:
+    def _go_over_to(self, row: Approval) -> None:
         """Go over to this row: our own, or an older one with our task id."""
         if row.id != self.question.approval_id:
             self.question = replace(self.question, approval_id=row.id, own=False)
-            self._believable = False
+            self._may_believe_event = False
 
-    def _must_be_known(self, sighting: Sighting) -> None:
+    def _require_known(self, sighting: Sighting) -> None:
         """The first read must show a request that this attempt did not submit."""
         if self.question.own or self.question.created_at is not None:
             return
@@ -256,10 +256,10 @@ class Wait:
             hint="it lists a workspace's fifty newest; check the id, WORKSPACE_ID and PLATFORM_URL",
         )
 
-    def _look_for_doubles(self) -> None:
+    def _withdraw_unlisted_duplicates(self) -> None:
         """Once, if reads do not list them: an approver who sees the request twice may decide the duplicate."""
-        if not self.listed and not self._looked:
-            self._looked = True
+        if not self.listed and not self._searched:
+            self._searched = True
             self._withdraw_duplicates(self.question)
 
     def _withdraw(self, duplicate: Approval) -> None:
@@ -271,15 +271,15 @@ class Wait:
                 withdrawn = self._platform.withdraw(other, self._deadline.capped(2.0)).withdrawn
         except ApprovalError as exc:
             self._observer.trouble(exc)
-        self._doubled = self._doubled or not withdrawn
+        self._has_duplicates = self._has_duplicates or not withdrawn
 
     # --- the one exception: a row that was pushed out of the list ------------------------------------------------------
 
-    def _saw_creation(self, moment: str | None) -> None:
+    def _note_creation(self, moment: str | None) -> None:
         if self.question.created_at is None and moment is not None:
             self.question = replace(self.question, created_at=moment)
 
-    def _by_event(self, sighting: Sighting) -> Decision | None:
+    def _decision_by_event(self, sighting: Sighting) -> Decision | None:
         """A decision by event, if no read can show the request any more.
 
         It needs our own id, a full list with only newer rows, an event in the platform's own dialect, and the platform's
@@ -287,9 +287,9 @@ class Wait:
         withdrawal: after a lost answer "not open" may be the effect of our own withdrawal.
         """
         event = self._undisputed_claim()
-        if event is None or not (self._believable and sighting.crowded and self._all_newer(sighting)):
+        if event is None or not (self._may_believe_event and sighting.crowded and self._all_newer(sighting)):
             return None
-        self._believable = False
+        self._may_believe_event = False
         with self._stop.open():
             withdrawal = self._platform.withdraw(self.question, self._deadline.capped(self._policy.read))
         if withdrawal.withdrawn:

@@ -14,7 +14,7 @@ import pytest
 
 from molecule_approve.client.http import Answer
 from molecule_approve.client.platform import Sighting, Withdrawal
-from molecule_approve.client.rest import LIST_LIMIT, RestPlatform, judge
+from molecule_approve.client.rest import LIST_LIMIT, RestPlatform, error_for
 from molecule_approve.errors import (
     ApprovalError,
     CredentialError,
@@ -391,7 +391,7 @@ def test_answers_that_may_pass(told: Teller, code: int) -> None:
     """Overload and outages are worth another try; status, sentence and Retry-After are told."""
     client = told(code, {"error": "not now"}, JSON, ("Retry-After", "9")).client if code != 520 else None
     answer = Answer(code, {"retry-after": "9", "content-type": JSON[1]}, b'{"error": "not now"}')
-    failure = judge(answer)
+    failure = error_for(answer)
     assert isinstance(failure, UnavailableError)
     assert (failure.status, failure.retry_after) == (code, 9.0)
     assert failure.message == f"the platform answered {code}: not now"
@@ -447,7 +447,7 @@ def test_whose_refusal_it_is(told: Teller, code: int, body: object, maybe_sent: 
 
 def test_a_long_error_is_cut_in_its_sentence() -> None:
     """The sentence quotes three hundred characters of an error, not a megabyte."""
-    failure = judge(Answer(400, {}, json.dumps({"error": "x" * 100_000}).encode()))
+    failure = error_for(Answer(400, {}, json.dumps({"error": "x" * 100_000}).encode()))
     assert len(failure.message) < 400
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import signal
@@ -125,7 +124,7 @@ def request_approval_sync(
     given = locals()
     stop = _ThreadStop()
     with _thread() as pool:
-        call = pool.submit(_request, stop, **given)
+        call = pool.submit(_request, stop, given)
         try:
             return call.result()
         except BaseException:
@@ -161,7 +160,7 @@ async def request_approval(
 
     stop = _ThreadStop()
     pool = _thread()
-    task = asyncio.get_running_loop().run_in_executor(pool, functools.partial(_request, stop, **given))
+    task = asyncio.get_running_loop().run_in_executor(pool, _request, stop, given)
     pool.shutdown(wait=False)
     try:
         return await asyncio.shield(task)
@@ -177,6 +176,10 @@ def _thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "molecule-approve")
 
 
+_Given = Mapping[str, object]
+"""The arguments of a call. They may be anything, so each is checked as it is read."""
+
+
 def _text(value: object, name: str) -> str:
     """The argument as text."""
     if not isinstance(value, str):
@@ -184,25 +187,25 @@ def _text(value: object, name: str) -> str:
     return value
 
 
-def _optional(value: object, name: str) -> str | None:
-    return None if value is None else _text(value, name)
+def _optional(given: _Given, name: str) -> str | None:
+    return None if given[name] is None else _text(given[name], name)
 
 
-def _path(value: object, name: str) -> str | None:
+def _path(given: _Given, name: str) -> str | None:
     """The argument as a path; bytes are decoded as file names."""
-    if isinstance(value, (str, bytes, os.PathLike)):
-        return os.fsdecode(value)
-    return _optional(value, name)
+    value = given[name]
+    return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else _optional(given, name)
 
 
-def _time(value: object, name: str) -> str | None:
+def _time(given: _Given, name: str) -> str | None:
     """The argument as a duration: seconds, text or a timedelta."""
+    value = given[name]
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         # Not str(), which writes small and large numbers with an exponent.
         return f"{value:.6f}".removesuffix(".000000")
-    return _optional(value, name)
+    return _optional(given, name)
 
 
 def _pairs(context: object) -> Iterator[tuple[str, str]]:
@@ -216,16 +219,12 @@ def _pairs(context: object) -> Iterator[tuple[str, str]]:
         yield _text(key, "a key of context"), _text(plain, "a value of context")
 
 
-def _switch(value: object, name: str) -> bool | None:
+def _switch(given: _Given, name: str) -> bool | None:
+    value = given[name]
     if value is not None and not isinstance(value, bool):
         # A guess could turn the requirement off.
         raise UsageError(f"{name}= must be True, False or None, not {value!r:.40}", hint="pass a bool")
     return value
-
-
-def _expiry(value: object) -> float | None:
-    text = _time(value, "expires_in")
-    return None if text is None else parse_duration(text, "expires_in=")
 
 
 _OPTION = re.compile(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)(?=[:\s]|$)")
@@ -241,50 +240,33 @@ def _failed(action: object, error: ApprovalError) -> Verdict:
     return Verdict(Outcome.FAILED, action=action if isinstance(action, str) else None, error=failure)
 
 
-def _request(
-    stop: _ThreadStop,
-    *,
-    action: str,
-    reason: str,
-    context: Mapping[str, str] | None,
-    timeout: float | str | None,
-    expires_in: float | str | None,
-    transport: str | None,
-    poll_interval: float | str | None,
-    idempotency_key: str | None,
-    require_verified_approver: bool | None,
-    platform_url: str | None,
-    workspace_id: str | None,
-    audit_log: str | os.PathLike[str] | None,
-    config: str | os.PathLike[str] | None,
-) -> Verdict:
+def _request(stop: _ThreadStop, given: _Given) -> Verdict:
     try:
         flags = Flags(
-            config=_path(config, "config"),
-            platform_url=_optional(platform_url, "platform_url"),
-            workspace_id=_optional(workspace_id, "workspace_id"),
-            audit_log=_path(audit_log, "audit_log"),
-            timeout=_time(timeout, "timeout"),
-            poll_interval=_time(poll_interval, "poll_interval"),
-            transport=_optional(transport, "transport"),
-            require_verified_approver=_switch(require_verified_approver, "require_verified_approver"),
+            config=_path(given, "config"),
+            platform_url=_optional(given, "platform_url"),
+            workspace_id=_optional(given, "workspace_id"),
+            audit_log=_path(given, "audit_log"),
+            timeout=_time(given, "timeout"),
+            poll_interval=_time(given, "poll_interval"),
+            transport=_optional(given, "transport"),
+            require_verified_approver=_switch(given, "require_verified_approver"),
         )
         environ = wiring.environment()
         settings = resolve(flags, environ, locate(environ), at_terminal=False)
-        expiry = _expiry(expires_in)
+        expiry = _time(given, "expires_in")
+        extra = compose.check_context(_pairs(given["context"]))
         asked = compose.compose(
             settings.workspace_id.value,
-            _text(action, "action"),
-            _text(reason, "reason"),
-            context=compose.context_of(
-                wiring.origin(), environ, compose.check_context(_pairs(context)), wiring.secrets(settings)
-            ),
-            expires_in=settings.timeout.value if expiry is None else expiry,
-            idempotency_key=_optional(idempotency_key, "idempotency_key"),
+            _text(given["action"], "action"),
+            _text(given["reason"], "reason"),
+            context=compose.context_of(wiring.origin(), environ, extra, wiring.secrets(settings)),
+            expires_in=settings.timeout.value if expiry is None else parse_duration(expiry, "expires_in="),
+            idempotency_key=_optional(given, "idempotency_key"),
         )
         made = wiring.gate(settings, stop, _NoProgress())
     except Exception as exc:  # noqa: BLE001 - whatever the arguments are, a failure is a verdict
-        return _failed(action, ours(exc))
+        return _failed(given["action"], ours(exc))
     stop.watch(made.platform)
     try:
         return made.gate.request(asked, wiring.terms(settings), made.permit)

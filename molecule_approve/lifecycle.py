@@ -6,7 +6,7 @@ from .model import EXPIRED_BY, WITHDRAWN_BY, Approval, Outcome, Question, Status
 from .safe_text import is_hidden
 
 RESERVED_NAMES = frozenset({EXPIRED_BY, WITHDRAWN_BY})
-"""Names that no approver may carry: on a row they mean that no person decided."""
+"""Names that no approver may have: on a row they mean that no person decided."""
 
 
 def outcome_of(approval: Approval) -> Outcome:
@@ -27,16 +27,16 @@ def outcome_of(approval: Approval) -> Outcome:
 
 
 def _is_somebody(name: str) -> bool:
-    """Whether a name is one that a person can see, and none of the words for "nobody decided"."""
+    """Whether the name is visible and not reserved."""
     return name not in RESERVED_NAMES and any(not is_hidden(character) and character != " " for character in name)
 
 
 def answers(approval: Approval, question: Question) -> bool:
-    """Whether this row is this very question: workspace, task id and action, as far as they are known, and the id.
+    """Whether this row is this request: workspace, task id and action, as far as they are known, and the id.
 
-    A row under another id answers only by our own task id: it is the same question, asked twice because an answer was
-    lost on the way. It counts while it is open and once a person has decided; one that was taken back or ran out does
-    not end ours. Under a key's task id, which outlives a run, an approval of another row is an earlier run's.
+    A row with another id answers only by our own task id: it is a duplicate, submitted again because an answer was lost.
+    It counts while it is open and once a person has decided; a duplicate that was withdrawn or expired does not end ours.
+    A key's task id outlives an attempt, so an approval of another row with it belongs to an earlier attempt.
     """
     if approval.workspace_id != question.workspace_id:
         return False

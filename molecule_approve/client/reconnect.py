@@ -41,11 +41,10 @@ class ReconnectingStream:
         policy: the pauses between connects, and how long one may take.
         random: chance, for the pauses.
         clock: tells the time.
-        guard: surrounds each call that blocks; what it raises itself passes.
+        guard: surrounds each call that blocks.
 
     Attributes:
         state: how the decision will be noticed, at this moment.
-        due: when to connect next, on the clock.
 
     """
 
@@ -61,7 +60,7 @@ class ReconnectingStream:
         guard: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.state = StreamState.CONNECTING if enabled else StreamState.POLLING
-        self.due = clock() if enabled else _NEVER
+        self._due = clock() if enabled else _NEVER
         self._platform = platform
         self._tell = tell
         self._policy = policy
@@ -74,7 +73,7 @@ class ReconnectingStream:
 
     def connect_if_due(self, deadline: Deadline) -> bool:
         """Try to connect if that is due; True if it was tried."""
-        if self._stream is not None or self._clock() < self.due:
+        if self._stream is not None or self._clock() < self._due:
             return False
         try:
             with self._guard():
@@ -83,7 +82,7 @@ class ReconnectingStream:
             self._reconnect_later(exc)
         except Exception as exc:  # noqa: BLE001 - no fault of a stream, or of a library for it, ends a wait
             # It refuses a token that REST takes, or does not exist: reading is enough.
-            self.due = _NEVER
+            self._due = _NEVER
             self._change(StreamState.POLLING, _why(exc))
         else:
             self._opened = self._clock()
@@ -93,7 +92,7 @@ class ReconnectingStream:
     def listen(self, seconds: float, sleep: Callable[[float], object]) -> Event | None:
         """The next event; None after that many seconds, when the stream breaks, or when it is time to connect."""
         if self._stream is None:
-            sleep(max(0.0, min(seconds, self.due - self._clock())))
+            sleep(max(0.0, min(seconds, self._due - self._clock())))
             return None
         try:
             with self._guard():
@@ -114,7 +113,7 @@ class ReconnectingStream:
 
     def _reconnect_later(self, failure: Exception) -> None:
         asked = failure.retry_after if isinstance(failure, UnavailableError) else None
-        self.due = self._clock() + max(1.0, next(self._pauses), asked or 0.0)
+        self._due = self._clock() + max(1.0, next(self._pauses), asked or 0.0)
         self._change(StreamState.RECONNECTING, _why(failure))
 
     def _change(self, state: StreamState, why: str) -> None:

@@ -78,7 +78,7 @@ def test_a_platform_shows_less_and_keeps_no_comment(caller: Caller, platform: Fa
     row = platform.add(platform.workspace, {"action": "x"})
     told = caller.main("approve", "--yes", "--comment", "fine", row.id)
     assert (told.code, row.status) == (125, "pending")
-    assert "cannot keep a comment" in told.err
+    assert "does not store comments" in told.err
     told = caller.main("approve", "--yes", row.id)
     assert (told.code, row.status, row.decided_by) == (0, "approved", "tester")
     assert "expires" not in told.err
@@ -99,7 +99,7 @@ def test_a_requesters_token_decides_nothing(caller: Caller) -> None:
     [
         ((), "there is no terminal to ask at"),
         (("--yes", "--comment", "x" * 5_000), "the comment has 5000 characters"),
-        (("--yes", "--comment", "\0"), "the comment holds a NUL"),
+        (("--yes", "--comment", "\0"), "the comment contains a NUL"),
     ],
 )
 def test_what_makes_no_sense_is_2(approver: Caller, argv: tuple[str, ...], sentence: str) -> None:

@@ -365,7 +365,7 @@ def test_a_crash_leaves_the_terminal_in_order(caller: Caller) -> None:
     with caller.terminal("request", "--transport", "poll", "--", "drop it") as terminal:
         approval_id = caller.requested()
         assert terminal.end() == 125
-        assert "a fault of the program: RuntimeError: broken" in _after(terminal.seen, "\r\x1b[K")
+        assert "internal error: RuntimeError: broken" in _after(terminal.seen, "\r\x1b[K")
         assert "Traceback" not in terminal.seen
     assert caller.desk.one(approval_id)["decided_by"] == "withdrawn"
 

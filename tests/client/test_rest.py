@@ -14,7 +14,7 @@ import pytest
 
 from molecule_approve.client.http import Answer
 from molecule_approve.client.platform import Sighting, Withdrawal
-from molecule_approve.client.rest import LIST_LIMIT, RestPlatform, judge
+from molecule_approve.client.rest import LIST_LIMIT, RestPlatform, error_for
 from molecule_approve.errors import (
     ApprovalError,
     CredentialError,
@@ -168,7 +168,7 @@ def test_deciding_what_has_ended(rest: RestPlatform, platform: FakePlatform) -> 
 
 def test_deciding_what_is_unknown(rest: RestPlatform, platform: FakePlatform) -> None:
     """A request that the platform does not show is told as such."""
-    with pytest.raises(EndedError, match="knows no such open request"):
+    with pytest.raises(EndedError, match="no such pending request"):
         rest.decide(Question(OURS, platform.workspace), Status.APPROVED, None, soon())
 
 
@@ -190,7 +190,7 @@ def test_deciding_that_fails(rest: RestPlatform, platform: FakePlatform) -> None
 def test_a_comment_that_the_platform_cannot_keep(rest: RestPlatform, platform: FakePlatform) -> None:
     """A comment is refused before anything is decided."""
     ours = asked(rest, platform)
-    with pytest.raises(RejectedError, match="cannot keep a comment"):
+    with pytest.raises(RejectedError, match="does not store comments"):
         rest.decide(ours, Status.APPROVED, "fine", soon())
     assert platform.rows[0].status == "pending"
 
@@ -391,7 +391,7 @@ def test_answers_that_may_pass(told: Teller, code: int) -> None:
     """Overload and outages are worth another try; status, sentence and Retry-After are told."""
     client = told(code, {"error": "not now"}, JSON, ("Retry-After", "9")).client if code != 520 else None
     answer = Answer(code, {"retry-after": "9", "content-type": JSON[1]}, b'{"error": "not now"}')
-    failure = judge(answer)
+    failure = error_for(answer)
     assert isinstance(failure, UnavailableError)
     assert (failure.status, failure.retry_after) == (code, 9.0)
     assert failure.message == f"the platform answered {code}: not now"
@@ -406,7 +406,7 @@ def test_answers_that_may_pass(told: Teller, code: int) -> None:
         (400, {"error": "invalid request body"}, RejectedError, "refused the request (400): invalid request body"),
         (401, {"error": "invalid workspace auth token"}, CredentialError, "(401): invalid workspace auth token"),
         (403, b"", CredentialError, "(403)"),
-        (404, b"", RejectedError, "404 without a word"),
+        (404, b"", RejectedError, "404 with an empty body"),
         (404, b"404 page not found", RejectedError, "(404)"),
         (413, {"error": 7}, RejectedError, "(413)"),
         (409, {"error": "no"}, RejectedError, "(409): no"),
@@ -447,7 +447,7 @@ def test_whose_refusal_it_is(told: Teller, code: int, body: object, maybe_sent: 
 
 def test_a_long_error_is_cut_in_its_sentence() -> None:
     """The sentence quotes three hundred characters of an error, not a megabyte."""
-    failure = judge(Answer(400, {}, json.dumps({"error": "x" * 100_000}).encode()))
+    failure = error_for(Answer(400, {}, json.dumps({"error": "x" * 100_000}).encode()))
     assert len(failure.message) < 400
 
 
@@ -495,7 +495,7 @@ def test_a_201_says_who_gives_it(told: Teller, header: str | None, field: str | 
 def test_a_201_for_another_request_is_not_ours(told: Teller) -> None:
     """The embedded server repeats our task id; a 201 with another one answers somebody else's request."""
     made = told(201, signed(approval_id=OURS, status="pending", task_id=OTHER))
-    with closing(made.client), pytest.raises(ProtocolError, match="about another one"):
+    with closing(made.client), pytest.raises(ProtocolError, match="about a different request"):
         made.client.submit(request(), soon())
 
 
@@ -504,8 +504,8 @@ def test_a_201_for_another_request_is_not_ours(told: Teller) -> None:
     [
         (409, {"code": "key_used", "approval_id": OURS}, "has ended", OURS),
         (409, {"code": "key_used", "approval_id": 7}, "has ended", None),
-        (422, {"code": "key_conflict", "approval_id": OURS}, "another action or reason", OURS),
-        (422, {"code": "key_conflict"}, "another action or reason", None),
+        (422, {"code": "key_conflict", "approval_id": OURS}, "a different action or reason", OURS),
+        (422, {"code": "key_conflict"}, "a different action or reason", None),
     ],
 )
 def test_a_key_that_is_taken(told: Teller, code: int, body: object, words: str, held: str | None) -> None:
@@ -572,7 +572,7 @@ def test_a_bare_404_is_no_platform(told: Teller) -> None:
     made = told(404, b"")
     with closing(made.client):
         for call in (made.client.verifies_approvers, lambda d: made.client.fetch(question(), d)):
-            with pytest.raises(RejectedError, match="without a word"):
+            with pytest.raises(RejectedError, match="with an empty body"):
                 call(soon())
 
 
@@ -639,9 +639,9 @@ def test_somebody_else_in_the_embedded_servers_place(reply: Reply) -> None:
         ours = client.submit(request(), soon())
         calls = (client.fetch, client.withdraw)
         for call in calls:
-            with pytest.raises(UnavailableError, match="in the embedded server's place"):
+            with pytest.raises(UnavailableError, match="is not from the embedded server"):
                 call(ours, soon())
-        with pytest.raises(UnavailableError, match="in the embedded server's place"):
+        with pytest.raises(UnavailableError, match="is not from the embedded server"):
             client.decide(ours, Status.DENIED, None, soon())
     assert paths(seen) == ["POST approvals", f"GET {OURS}", "POST withdraw", "POST decide"]
 
@@ -674,7 +674,7 @@ def test_hidden_additions_of_the_embedded_server_are_an_outage() -> None:
     row = signed(**listed(status="approved", decided_by="alice"))
     with (
         scripted(GONE, made(200, [row]), GONE) as (client, _seen),
-        pytest.raises(UnavailableError, match="in the embedded server's place"),
+        pytest.raises(UnavailableError, match="is not from the embedded server"),
     ):
         client.fetch(question(attempt_id=OTHER, own=False), soon())
 
@@ -866,7 +866,7 @@ def test_an_approval_is_used_up_once(served: Served) -> None:
         assert shown is not None
         assert shown.status is Status.APPROVED
     theirs = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, attempt_id=OTHER)
-    with pytest.raises(UsedError, match=r"already used up \(20"):
+    with pytest.raises(UsedError, match=r"already redeemed \(20"):
         served.asker.fetch(theirs, soon())
 
 
@@ -909,7 +909,7 @@ def test_a_key_on_the_embedded_server(served: Served) -> None:
     first = served.asker.submit(wanted, soon())
     again = served.asker.submit(wanted, soon())
     assert (again.approval_id, first.own, again.own) == (first.approval_id, True, False)
-    with pytest.raises(KeyUsedError, match="another action"):
+    with pytest.raises(KeyUsedError, match="a different action"):
         served.asker.submit(new_request(served.workspace, idempotency_key="job-1", action="drop"), soon())
     served.approver.decide(first, Status.APPROVED, None, soon())
     with pytest.raises(KeyUsedError, match="has ended") as caught:

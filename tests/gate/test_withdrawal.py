@@ -162,7 +162,7 @@ def test_a_fault_of_the_program_keeps_nothing_from_its_end() -> None:
     scene.platform.withdrawals = [RuntimeError("broken")]
     taken = scene.withdrawer.withdraw(question(), maybe_there=False)
     assert taken.unknown is not None
-    assert "fault of the program" in taken.unknown.message
+    assert "internal error" in taken.unknown.message
     scene.platform.finds = [RuntimeError("broken")]
     assert scene.withdrawer.withdraw(None, maybe_there=True) == Withdrawn(None)
     assert {failure.message for failure in scene.warnings} == {taken.unknown.message}

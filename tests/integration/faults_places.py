@@ -107,7 +107,7 @@ ROWS = (
         "a socket in a folder of all", "another user's socket", _in_a_folder(0o777, os.geteuid()), "is not trusted", "chmod"
     ),
     Fault("a server that moved", "a server that moved", 0, "granted", arrange=_served, act=_moves),
-    _row("the other loopback", "the other loopback", _on_the_other_loopback, "no connection to localhost", "::1"),
+    _row("the other loopback", "the other loopback", _on_the_other_loopback, "cannot connect to localhost", "::1"),
     *(
         [_row("another user's socket", "another user's socket", _in_a_folder(0o700, NOBODY), "is not trusted", str(NOBODY))]
         if os.geteuid() == 0  # only root can give a folder away

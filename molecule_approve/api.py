@@ -18,7 +18,8 @@ from .errors import ApprovalError, Interrupted, UsageError, ours
 from .gate import compose
 from .model import Failure, Outcome, Verdict
 from .paths import locate
-from .settings.resolve import Flags, parse_duration, resolve
+from .settings.durations import parse_duration
+from .settings.resolve import Flags, resolve
 
 if TYPE_CHECKING:
     from .audit.chain import Head

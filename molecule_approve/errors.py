@@ -123,14 +123,16 @@ class CredentialError(PlatformError):
 
     Attributes:
         status: the HTTP status.
+        token_sent: whether there was one.
 
     """
 
     kind = "credential"
 
-    def __init__(self, message: str, *, status: int, hint: str = "") -> None:
+    def __init__(self, message: str, *, status: int, token_sent: bool = True, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.token_sent = token_sent
 
 
 class RejectedError(PlatformError):

@@ -122,5 +122,5 @@ def test_without_a_workspace_there_is_no_platform(tmp_path: Path) -> None:
     """Said before anything is imported that could ask."""
     environ = {"PLATFORM_URL": "https://platform.invalid", "CONFIGS_DIR": str(tmp_path), "HOME": str(tmp_path)}
     settings = resolve.resolve(Flags(), environ, Places(tmp_path, tmp_path), at_terminal=False)
-    with pytest.raises(UsageError, match="no workspace is named"):
+    with pytest.raises(UsageError, match="no workspace is set"):
         wiring.platform(settings)

@@ -354,11 +354,20 @@ def _refuse_folder(folder: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder 0700, with all above it, each of them durably."""
+    """Make the folder 0700, with all above it, each of them durably.
+
+    Raises:
+        AuditError: it cannot be made.
+
+    """
     if folder.exists():
         return
     _make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as exc:
+        hint = _root_made(folder) or _ELSEWHERE
+        raise AuditError(f"cannot create the audit log's folder {folder}: {exc.strerror}", hint=hint) from exc
     sync_folder(folder.parent)
 
 

@@ -51,7 +51,7 @@ def must_draw() -> None:
         UsageError: stdout is no terminal, or one that cannot.
 
     """
-    from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - loaded only now
+    from molecule_approve.settings.resolve import in_ci
 
     able = os.environ.get("TERM", "dumb") not in {"dumb", "unknown"} and not in_ci(os.environ)
     if not (able and output.is_terminal(sys.stdout)):

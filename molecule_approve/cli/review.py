@@ -22,6 +22,7 @@ from molecule_approve.safe_text import visible
 from . import options, output
 from .decide import named, stoppable, token
 from .exits import Exit
+from .help import CliCommand
 from .prompt import ask
 from .requests import READ
 from .status import verdict_of
@@ -43,25 +44,21 @@ _SENTENCE = "write approve (a), deny (d), skip (s) or quit (q), and press Enter"
 _UNKNOWN = "it is not known whether that was decided; `molecule-approve status` shows it"
 
 
-@app.command("review")
-def review(
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
-) -> int:
-    """Go through what waits, one request at a time, and decide each."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
+@app.command("review", cls=CliCommand, epilog="molecule-approve review")
+@options.connected
+def review(connection: options.ConnectionOptions) -> int:
+    """Go through the pending requests, and decide each.
 
+    The approver is the owner of the token in MOLECULE_APPROVER_TOKEN, or the token is asked for.
+    """
     if not output.at_terminal():
         raise UsageError(
             "there is no terminal to ask at", hint="read with `pending` and `status`, then `approve` or `deny` with --yes"
         )
-    settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
+    settings = connection.settings()
     with stoppable(), named():
         approver = token()
-        with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+        with options.open_platform(settings, approver) as platform:
             sitting = _Sitting(settings, approver, platform)
             try:
                 sitting.run()
@@ -72,8 +69,8 @@ def review(
 
 def _lines(found: Waiting) -> list[tuple[str, str]]:
     """The whole request, and what is known of who asks."""
-    from .pending_list import who, workspace  # noqa: PLC0415 - help needs no client
-    from .sheet import parts  # noqa: PLC0415 - help needs it not
+    from .pending_list import who, workspace
+    from .sheet import parts
 
     return [("workspace", workspace(found)), ("who", who(found.approval)), *parts(found.approval)]
 
@@ -82,7 +79,7 @@ class _Sitting:
     """One sitting at the desk: what was shown, and what became of it."""
 
     def __init__(self, settings: Settings, approver: Secret, platform: RestPlatform) -> None:
-        from .pending_list import PendingRequests  # noqa: PLC0415 - help needs no client
+        from .pending_list import PendingRequests
 
         self._settings = settings
         self._approver = approver
@@ -96,7 +93,7 @@ class _Sitting:
 
     def summary(self) -> str:
         """What was done, on one line."""
-        from .pending_list import UNSEEN  # noqa: PLC0415 - loaded by now
+        from .pending_list import UNSEEN
 
         words = ("approved", "denied", "skipped")
         done = ", ".join(f"{self._tally[word]} {word}" for word in words if self._tally[word]) or "nothing was decided"
@@ -142,7 +139,7 @@ class _Sitting:
     @contextlib.contextmanager
     def _at(self, workspace_id: str) -> Iterator[RestPlatform]:
         """The platform as the workspace of this request sees it."""
-        from molecule_approve import wiring  # noqa: PLC0415 - loaded by now
+        from molecule_approve import wiring
 
         ours = self._settings.workspace_id
         if workspace_id == ours.value:
@@ -156,7 +153,7 @@ class _Sitting:
 
     def _heard(self, found: Waiting) -> str:
         """What the person says to this request, which was shown whole before."""
-        from .paging import pages  # noqa: PLC0415 - help needs it not
+        from .paging import pages
 
         *earlier, last = pages(self._heading(found.approval), _lines(found))
         for number, page in enumerate(earlier, 1):
@@ -170,8 +167,8 @@ class _Sitting:
 
     def _heading(self, row: Approval) -> str:
         """Our own words alone: what a requester may choose stands to the right of a margin."""
-        from .pending_list import age, now_utc, seconds_left  # noqa: PLC0415
-        from .progress import span  # noqa: PLC0415
+        from .pending_list import age, now_utc, seconds_left
+        from .progress import span
 
         now, others = now_utc(), self._total - 1
         seconds = seconds_left(row, now)
@@ -202,7 +199,7 @@ class _Sitting:
     @staticmethod
     def _comment(word: str) -> str | None:
         """Why, for the requester; empty for nothing; None where the input has ended."""
-        from molecule_approve.gate.compose import check_text  # noqa: PLC0415
+        from molecule_approve.gate.compose import check_text
 
         while (line := ask(f"{word}; a comment (Enter for none, Ctrl-D to decide nothing): ")) is not None:
             try:

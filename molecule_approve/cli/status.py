@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +19,8 @@ from molecule_approve.wire import instant
 from . import exits, options, output
 from .deliver import failing_aloud, in_array
 from .exits import Exit
-from .requests import READ, find_id
+from .help import CliCommand
+from .requests import PENDING_LISTS, READ, find_id
 
 if TYPE_CHECKING:
     from molecule_approve.audit.report.story import Story
@@ -90,8 +90,8 @@ def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> App
     row = platform.fetch(Question(approval_id, workspace_id), Deadline.after(READ)).approval
     if row is None:
         raise UnknownApprovalError(
-            f"the platform shows no request {approval_id}",
-            hint="it lists a workspace's fifty newest: is it the right id, WORKSPACE_ID and PLATFORM_URL?",
+            f"the platform does not list a request {approval_id}",
+            hint=f"check the id, WORKSPACE_ID and PLATFORM_URL; the platform lists the newest fifty; {PENDING_LISTS}",
         )
     return row
 
@@ -111,7 +111,7 @@ def _show_one(row: Approval) -> None:
     if not output.is_terminal(sys.stdout):
         output.answer(f"{verdict}  ({visible(row.action)})")
         return
-    from .sheet import parts, sheet  # noqa: PLC0415 - only a terminal needs it
+    from .sheet import parts, sheet
 
     output.answer("\n".join(sheet([("answer", verdict), *parts(row)], sys.stdout)))
 
@@ -121,29 +121,36 @@ def ended(row: Approval) -> EndedError:
     return EndedError(f"the request had already ended: {verdict_of(row).message}")
 
 
-@app.command("status", cls=options.GateCommand)
+@app.command(
+    "status",
+    cls=options.GateCommand,
+    epilog="""
+        molecule-approve status
+        molecule-approve status 3f2a1c
+    """,
+)
+@options.connected
 def status(
+    connection: options.ConnectionOptions,
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="One request: its id, or at least six characters of its beginning.")
     ] = None,
     json: options.Json = False,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
 ) -> int:
-    """Show how one request stands, or the workspace's newest; a script that acts on a yes uses wait."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
+    """Show one request, or the newest ones.
 
-    with failing_aloud(json=json, form=in_array if approval is None else dict):
-        settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-        with contextlib.closing(wiring.platform(settings)) as platform:
-            if approval is not None:
-                return _status(platform, settings, approval, json=json)
-            rows = platform.list_requests(Deadline.after(READ))
-            _show_list(rows, settings.workspace_id.value, json=json, nothing="no requests")
-            return Exit.OK
+    With an ID it exits as request does, 8 while the request is pending; it does not redeem the approval, so a script uses
+    wait.
+    """
+    with (
+        failing_aloud(json=json, form=in_array if approval is None else dict),
+        connection.platform() as (settings, platform),
+    ):
+        if approval is not None:
+            return _status(platform, settings, approval, json=json)
+        rows = platform.list_requests(Deadline.after(READ))
+        _show_list(rows, settings.workspace_id.value, json=json, nothing="no requests")
+        return Exit.OK
 
 
 def _status(platform: RestPlatform, settings: Settings, approval: str, *, json: bool) -> int:
@@ -175,10 +182,10 @@ def _observe(settings: Settings, row: Approval) -> None:
     outcome = _ENDINGS.get(rule(row))
     if outcome is None:
         return
-    from molecule_approve import wiring  # noqa: PLC0415
-    from molecule_approve.audit.read import history  # noqa: PLC0415
-    from molecule_approve.audit.report import story  # noqa: PLC0415
-    from molecule_approve.gate.records import observation  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.read import history
+    from molecule_approve.audit.report import story
+    from molecule_approve.gate.records import observation
 
     log = wiring.journal(settings)
     for found in story.still_open(lambda _: history.backwards(log.path), row.id):
@@ -192,27 +199,30 @@ def _question(story: Story, approval_id: str) -> Question:
     return Question(approval_id, story.first("workspace_id"), action, story.first("task_id") or None)
 
 
-@app.command("pending")
+@app.command(
+    "pending",
+    cls=CliCommand,
+    epilog="""
+        molecule-approve pending
+        molecule-approve pending --watch
+    """,
+)
+@options.connected
 def pending(
-    watch: Annotated[bool, typer.Option("--watch", help="Show a live table, until Ctrl-C.")] = False,
+    connection: options.ConnectionOptions,
+    watch: Annotated[bool, typer.Option("--watch", help="Show a live table until Ctrl-C.")] = False,
     json: options.Json = False,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
 ) -> int:
-    """Show what waits for a decision, oldest first."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags, approver_token  # noqa: PLC0415
+    """List the requests that wait for a decision, oldest first."""
+    from molecule_approve.settings.resolve import approver_token
 
     if watch:
         _must_watch(json=json)
     with failing_aloud(json=json, form=in_array):
-        settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
         approver = approver_token(os.environ)
-        with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+        with connection.platform(approver) as (settings, platform):
             if watch:
-                from .pending_watch import watch as live  # noqa: PLC0415 - only a terminal needs it
+                from .pending_watch import watch as live
 
                 live(settings, platform, approver=approver is not None)
             queue = platform.queue(Deadline.after(READ)) if approver else None
@@ -224,7 +234,7 @@ def pending(
 
 def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
     """What waits; and where that is not all, stderr says so."""
-    from .pending_list import UNSEEN  # noqa: PLC0415 - help needs no client
+    from .pending_list import UNSEEN
 
     rows = [waiting.approval for waiting in queue.rows]
     nothing = f"nothing that is listed waits: {UNSEEN}" if queue.unseen else "nothing waits for a decision"
@@ -236,33 +246,32 @@ def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
 
 
 def _must_watch(*, json: bool) -> None:
-    from .pending_watch import must_draw  # noqa: PLC0415 - only a terminal needs it
+    from .pending_watch import must_draw
 
     if json:
         raise UsageError("--watch draws a table for people; --json is for programs", hint="one of the two")
     must_draw()
 
 
-@app.command("withdraw")
+@app.command(
+    "withdraw",
+    cls=CliCommand,
+    epilog="""
+        molecule-approve withdraw 3f2a1c
+        molecule-approve withdraw --id-file request.id
+    """,
+)
+@options.connected
 def withdraw(
+    connection: options.ConnectionOptions,
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The request's id, or at least six characters of its beginning.")
     ] = None,
-    id_file: Annotated[
-        str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file instead.")
-    ] = None,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
+    id_file: Annotated[str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file.")] = None,
 ) -> int:
-    """Take a pending request back."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
-
+    """Withdraw a pending request."""
     wanted = _wanted_id(approval, id_file)
-    settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-    with contextlib.closing(wiring.platform(settings)) as platform:
+    with connection.platform() as (settings, platform):
         approval_id = find_id(platform, wanted, Deadline.after(READ))
         ours = _take_back(platform, Question(approval_id, settings.workspace_id.value))
     try:
@@ -307,8 +316,8 @@ def _record(settings: Settings, approval_id: str) -> None:
         AuditError: it cannot be written, and nobody said that this does not matter. The request is taken back all the same.
 
     """
-    from molecule_approve import wiring  # noqa: PLC0415
-    from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record
 
     log = wiring.journal(settings)
     try:

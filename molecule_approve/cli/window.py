@@ -144,7 +144,7 @@ def colours_wanted(stream: TextIO | None = None) -> bool:
     can gets them outside of CI. By their own standards an empty one says nothing, and of CLICOLOR and CLICOLOR_FORCE
     alone the value counts.
     """
-    from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - help needs it not
+    from molecule_approve.settings.resolve import in_ci
 
     said = os.environ.get
     if said("NO_COLOR"):

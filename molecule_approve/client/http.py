@@ -69,11 +69,12 @@ class _UnaskedError(Exception):
 
 
 class Answer(typing.NamedTuple):
-    """What came back: the status, the headers (names in lower case) and the whole body."""
+    """What came back: the status, the headers (names in lower case) and the whole body; and whether we sent a token."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    token_sent: bool = True
 
     @property
     def is_json(self) -> bool:
@@ -302,7 +303,8 @@ class Http:
             try:
                 with self._client.stream(method, path, content=body, headers=wanted) as response:
                     self._unasked = False
-                    return Answer(response.status_code, response.headers, b"".join(response.iter_raw()))
+                    body = b"".join(response.iter_raw())
+                    return Answer(response.status_code, response.headers, body, "Authorization" in self._client.headers)
             except _UnaskedError as exc:
                 twice, self._unasked = self._unasked, True
                 if twice or (exc.asked and not again):

@@ -52,6 +52,13 @@ def judge(answer: Answer) -> PlatformError:
     if status in _TRANSIENT or status > 504:
         wait = retry_after(answer.headers.get("retry-after"), time.time())
         return UnavailableError(f"the platform answered {status}{text}", status=status, retry_after=wait)
+    if status in {401, 403} and not answer.token_sent:
+        return CredentialError(
+            f"no token was sent, and the platform wants one ({status}){text}",
+            status=status,
+            token_sent=False,
+            hint="set MOLECULE_TOKEN to the workspace's token; for your own server here: PLATFORM_URL=local",
+        )
     if status in {401, 403}:
         return CredentialError(
             f"the platform does not take our token ({status}){text}",

@@ -106,7 +106,7 @@ def submit_window(failure: ApprovalError, policy: SubmitPolicy) -> float:
             return policy.refused
         case UnavailableError():
             return policy.total
-        case CredentialError(status=401):
+        case CredentialError(status=401, token_sent=True):
             return policy.credential
         case _:
             return 0.0
@@ -124,7 +124,7 @@ def wait_window(failure: ApprovalError, policy: WaitPolicy, *, accepted: bool) -
     match failure:
         case UnavailableError():
             return None
-        case CredentialError(status=401):
+        case CredentialError(status=401, token_sent=True):
             return None if accepted else policy.credential
         case _:
             return 0.0

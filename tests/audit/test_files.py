@@ -104,6 +104,14 @@ def test_a_file_that_cannot_be_made_is_an_error_with_a_hint() -> None:
     assert caught.value.hint
 
 
+def test_a_folder_that_cannot_be_made_is_named() -> None:
+    """The first one that is missing, and not a file in it that nobody asked for."""
+    with pytest.raises(AuditError) as caught:
+        files.open_for_writing(files.lock_path(Path("/proc/self/none/log/audit.jsonl")))
+    assert caught.value.message.startswith("cannot create the audit log's folder /proc/self/none: ")
+    assert "--audit-log" in caught.value.hint
+
+
 def test_a_file_below_a_file_is_an_error(tmp_path: Path) -> None:
     """A path through something that is no folder is said, not a crash."""
     (tmp_path / "file").touch()

@@ -443,13 +443,13 @@ _USAGE = {
     "no time to stand": (("--expires-in", "0", "--", "x"), "a question cannot stand for 0 s"),
     "an age to stand": (("--expires-in", "31d", "--", "x"), "a question cannot stand for"),
     "a fast poll": (("--poll-interval", "0.1", "--", "x"), "--poll-interval: '0.1' is out of range"),
-    "a pigeon": (("--transport", "pigeon", "--", "x"), "--transport: 'pigeon' is no transport"),
+    "a pigeon": (("--transport", "pigeon", "--", "x"), "--transport: 'pigeon' is not a transport"),
     "an empty key": (("--idempotency-key", "", "--", "x"), "the idempotency key must be"),
     "a key with a line break": (("--idempotency-key", "a\nb", "--", "x"), "the idempotency key must be"),
-    "two actions": (("one", "two"), "unexpected extra argument"),
+    "two actions": (("one", "two"), "the action is one argument, and 2 were given"),
     "an unknown option": (("--yes", "--", "x"), "No such option: --yes"),
-    "a bad address": (("--platform-url", "ftp://x", "--", "x"), "--platform-url: the address begins with neither"),
-    "an address with a password": (("--platform-url", "https://a:hunter2@x", "--", "x"), "the address holds a user"),
+    "a bad address": (("--platform-url", "ftp://x", "--", "x"), "--platform-url: the address does not start with"),
+    "an address with a password": (("--platform-url", "https://a:hunter2@x", "--", "x"), "the address has a user"),
     "a strange workspace": (("--platform-url", "https://x", "--workspace-id", "../x", "--", "x"), "--workspace-id: "),
 }
 

@@ -133,10 +133,10 @@ def test_what_could_not_be_told(caller: Caller, decision: str, code: int, option
 @pytest.mark.parametrize(
     ("end", "code", "outcome", "sentence"),
     [
-        ("approved", 0, "granted", "approved by alice: fine, seen later by status"),
-        ("denied", 77, "denied", "denied by alice: fine, seen later by status"),
-        ("withdraw", 124, "withdrawn", "withdrawn, seen later by status"),
-        ("expire", 124, "timeout", "timed out, seen later by status"),
+        ("approved", 0, "granted", "approved by alice: fine, observed later by status"),
+        ("denied", 77, "denied", "denied by alice: fine, observed later by status"),
+        ("withdraw", 124, "withdrawn", "withdrawn, observed later by status"),
+        ("expire", 124, "timeout", "timed out, observed later by status"),
     ],
 )
 def test_an_ending_that_the_log_does_not_know_is_recorded_once(
@@ -202,7 +202,7 @@ def test_what_is_not_open_in_our_log_is_not_recorded(caller: Caller) -> None:
 
 def test_a_request_under_a_key_is_seen_for_all_who_asked_it(caller: Caller) -> None:
     """Each of them is open in the log by itself."""
-    asked = ("request", "--no-wait", "--idempotency-key", "job 7", "--", "drop it")
+    asked = ("request", "--no-wait", "--idempotency-key", "job 8", "--", "drop it")
     first, second = caller.main(*asked).out, caller.main(*asked).out
     assert first == second
     caller.desk.decide(first.strip())

@@ -44,7 +44,7 @@ def _offer(request: pytest.FixtureRequest, busy: tuple[House, Asked]) -> Iterato
     yield from offers(request.param, busy[0])
 
 
-OUTCOMES = ["denied", "failure", "granted", "initiated", "requested", "resumed", "timeout", "withdrawn"]
+OUTCOMES = ["denied", "failure", "granted", "initiated", "observed", "requested", "resumed", "timeout", "withdrawn"]
 CASES = [
     ("", sorted(COMMANDS)),
     ("re", ["request", "review"]),
@@ -66,7 +66,7 @@ CASES = [
     ("audit tail --outcome=gr", ["granted"]),
     ("audit tail --event-type ", ["approval", "audit", "rbac"]),
     ("audit tail --event-type rbac --outcome de", ["denied"]),
-    ("audit rotate ", ["--audit-log", "--config", "--help"]),
+    ("audit rotate ", ["--audit-log", "--config", "--help", "-h"]),
     # Free text, and what is none of ours to know.
     ("request ", []),
     ("request --reason ", []),

@@ -19,7 +19,7 @@ PATIENCE = 10.0
 
 def rotate(config: options.Config = None, audit_log: options.AuditLog = None) -> int:
     """Turn the audit log into an archive and continue in a new file. Prints the archive's path."""
-    from molecule_approve.audit.journal import Journal  # noqa: PLC0415 - help needs it not
+    from molecule_approve.audit.journal import Journal
 
     path = options.audit_log_path(config, audit_log)
     archive = Journal(path).rotate(patience=PATIENCE)
@@ -41,10 +41,10 @@ def init(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Begin the audit log with a first record, or seal it from now on."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.journal import Journal  # noqa: PLC0415
-    from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record  # noqa: PLC0415
-    from molecule_approve.clock import utc_now  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.journal import Journal
+    from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record
+    from molecule_approve.clock import utc_now
 
     if new_key and not seal:
         raise UsageError("--new-key requires --seal", hint="add --seal")

@@ -55,7 +55,7 @@ class Meter:
 @contextmanager
 def meter(doing: str = "verifying") -> Iterator[Callable[[int, int], None]]:
     """The progress callback; it does nothing unless stderr is a terminal that can erase a line."""
-    from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - help needs it not
+    from molecule_approve.settings.resolve import in_ci
 
     dumb = os.environ.get("TERM", "") in {"", "dumb"}
     if dumb or in_ci(os.environ) or not output.is_terminal(sys.stderr):

@@ -20,6 +20,8 @@ from molecule_approve.errors import AuditError, DeliveryError, UsageError
 from molecule_approve.paths import write_private
 from molecule_approve.safe_text import json_line, visible
 
+from .filters import FILTERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -47,9 +49,9 @@ Trace = Annotated[
 
 def show(trace: Trace, json: options.Json = False, config: options.Config = None, audit_log: options.AuditLog = None) -> int:
     """Show one request: its records, what happened, and how it ended. Verifies nothing."""
-    from molecule_approve.audit.report.story import Story  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.report.story import Story
 
-    from .story_view import story_json, story_lines  # noqa: PLC0415
+    from .story_view import story_json, story_lines
 
     gathered, unread = _gathered(options.audit_log_path(config, audit_log), trace)
     story = Story(gathered.entries)
@@ -62,23 +64,33 @@ def show(trace: Trace, json: options.Json = False, config: options.Config = None
 def stats(
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z."),
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            rich_help_panel=FILTERS,
+            help="Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z.",
+        ),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="WHEN", help="Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z."),
+        typer.Option(
+            "--until",
+            metavar="WHEN",
+            rich_help_panel=FILTERS,
+            help="Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z.",
+        ),
     ] = None,
     json: options.Json = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
     """Count requests by outcome and approver, and show how long decisions took. Verifies nothing."""
-    from molecule_approve.audit.report.stats import statistics  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.cli.durations import parse_moment  # noqa: PLC0415
+    from molecule_approve.audit.report.stats import statistics
+    from molecule_approve.cli.durations import parse_moment
 
-    from .meter import meter  # noqa: PLC0415
-    from .stats_view import statistics_json, statistics_lines  # noqa: PLC0415
-    from .story_view import NOT_VERIFIED  # noqa: PLC0415
+    from .meter import meter
+    from .stats_view import statistics_json, statistics_lines
+    from .story_view import NOT_VERIFIED
 
     now = datetime.now(UTC)
     first = None if since is None else parse_moment(since, "--since", now)
@@ -121,10 +133,10 @@ def export(
 
 
 def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportReport]:
-    from molecule_approve.audit.export.build import build, check, stretch  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.files import recall  # noqa: PLC0415
-    from molecule_approve.audit.read import history  # noqa: PLC0415
-    from molecule_approve.clock import utc_now  # noqa: PLC0415
+    from molecule_approve.audit.export.build import build, check, stretch
+    from molecule_approve.audit.files import recall
+    from molecule_approve.audit.read import history
+    from molecule_approve.clock import utc_now
 
     memory = recall(path)  # first: the log may grow meanwhile, and must not seem to be behind
     (entries, head), unread = _gathered(path, trace)
@@ -159,10 +171,10 @@ def _gathered(path: Path, text: str) -> tuple[RequestRecords, list[Unreadable]]:
         AuditError: there is none, or the log cannot be read.
 
     """
-    from molecule_approve.audit import files  # noqa: PLC0415
-    from molecule_approve.audit.read import archives, history  # noqa: PLC0415
-    from molecule_approve.audit.record import moment  # noqa: PLC0415
-    from molecule_approve.audit.report.story import gather, is_beginning, matching_requests  # noqa: PLC0415
+    from molecule_approve.audit import files
+    from molecule_approve.audit.read import archives, history
+    from molecule_approve.audit.record import moment
+    from molecule_approve.audit.report.story import gather, is_beginning, matching_requests
 
     if not archives.names(path):
         os.close(files.open_for_reading(path))  # raises where there is no log
@@ -229,8 +241,8 @@ def _listed(fits: list[IdMatch]) -> str:
 
 @contextmanager
 def _snapshot(path: Path) -> Iterator[Snapshot]:
-    from molecule_approve.audit import files  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.read import archives  # noqa: PLC0415
+    from molecule_approve.audit import files
+    from molecule_approve.audit.read import archives
 
     try:
         with archives.Snapshot(path) as snapshot:
@@ -255,8 +267,8 @@ def _print(text: str) -> None:
 
 def _rendering() -> Callable[[Iterable[StyledText]], str]:
     """How pieces of a line become text: with colours where somebody sees them."""
-    from molecule_approve.cli.pieces import painted  # noqa: PLC0415 - help needs it not
-    from molecule_approve.cli.window import colours_wanted  # noqa: PLC0415
+    from molecule_approve.cli.pieces import painted
+    from molecule_approve.cli.window import colours_wanted
 
     coloured = colours_wanted(sys.stdout)
     return lambda pieces: painted(pieces, coloured=coloured).rstrip()
@@ -264,7 +276,7 @@ def _rendering() -> Callable[[Iterable[StyledText]], str]:
 
 def _folding() -> Callable[[Iterable[StyledText]], str]:
     """The same for lines that hold text from elsewhere, whole: in rows of the window, if there is one."""
-    from molecule_approve.cli.window import folded  # noqa: PLC0415 - help needs it not
+    from molecule_approve.cli.window import folded
 
     render = _rendering()
     return lambda pieces: folded(render(pieces), sys.stdout)

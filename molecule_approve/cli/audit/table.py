@@ -133,7 +133,7 @@ class Table:
 
 def _measure() -> tuple[Callable[[str], int], Callable[[str, int], str]]:
     """How wide a text is, and how it is made so wide; some characters take two columns, some none."""
-    from rich.cells import cell_len, set_cell_size  # noqa: PLC0415 - fifteen milliseconds, which most logs need not wait
+    from rich.cells import cell_len, set_cell_size
 
     return cell_len, set_cell_size
 

@@ -16,6 +16,8 @@ from molecule_approve.cli.exits import Exit
 from molecule_approve.errors import DeliveryError, UsageError
 from molecule_approve.safe_text import visible, visible_json
 
+from .filters import FILTERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -64,8 +66,8 @@ def _unknown(path: Path, event_type: str | None) -> UsageError | None:
     """
     if event_type is None or event_type in set(EventType):
         return None
-    from molecule_approve.audit import search  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.read import history  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit import search
+    from molecule_approve.audit.read import history
 
     with closing(history.backwards(path)) as newest:
         found = search.event_types(newest, event_type)
@@ -87,6 +89,7 @@ def tail(
         typer.Option(
             "--outcome",
             metavar="WORD",
+            rich_help_panel=FILTERS,
             help="Only records with this outcome: granted (or approved), denied, …",
             autocompletion=_outcomes,
         ),
@@ -96,29 +99,42 @@ def tail(
         typer.Option(
             "--event-type",
             metavar="WORD",
+            rich_help_panel=FILTERS,
             help="Only records of this type: approval, rbac, audit.",
             autocompletion=_event_types,
         ),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option("--actor", metavar="NAME", help="Only records of this person or workspace.")
+        str | None,
+        typer.Option("--actor", metavar="NAME", rich_help_panel=FILTERS, help="Only records of this person or workspace."),
     ] = None,
     trace: Annotated[
         str | None,
-        typer.Option("--trace", metavar="ID", help="Only records of this request: its trace id, or the start of it."),
+        typer.Option(
+            "--trace",
+            metavar="ID",
+            rich_help_panel=FILTERS,
+            help="Only records of this request: its trace id, or the start of it.",
+        ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.")
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            rich_help_panel=FILTERS,
+            help="Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, also on a terminal.")] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
     """Show the last records of the audit log and its archives; in a pipe, the log's own lines."""
-    from molecule_approve.audit.read import follow as following  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.cli.durations import parse_moment  # noqa: PLC0415
+    from molecule_approve.audit.read import follow as following
+    from molecule_approve.cli.durations import parse_moment
 
-    from .filters import Filters  # noqa: PLC0415
+    from .filters import Filters
 
     first = None if since is None else parse_moment(since, "--since", datetime.now(UTC))
     filters = Filters(_outcome(outcome), event_type, trace, actor, first)
@@ -162,7 +178,7 @@ class _Printer:
         self._waiting = bytearray()
 
     def show(self, shown: Iterator[FollowItem]) -> None:
-        from molecule_approve.audit.read.follow import Notice  # noqa: PLC0415 - loaded by now
+        from molecule_approve.audit.read.follow import Notice
 
         for item in shown:
             if isinstance(item, Notice):
@@ -213,10 +229,10 @@ def _encoded(text: str) -> bytes:
 
 
 def _tabulated() -> Callable[[bytes], bytes]:
-    from molecule_approve.cli.pieces import painted  # noqa: PLC0415
-    from molecule_approve.cli.window import colours_wanted, size_of  # noqa: PLC0415
+    from molecule_approve.cli.pieces import painted
+    from molecule_approve.cli.window import colours_wanted, size_of
 
-    from .table import Table  # noqa: PLC0415 - only a terminal needs it
+    from .table import Table
 
     table, coloured = Table(sys.stdout.encoding), colours_wanted()
 

@@ -67,7 +67,7 @@ def verify(
     audit_log: options.AuditLog = None,
 ) -> int:
     """Verify that the audit log is whole. Exit code 0 if it is, 65 if a record was changed, removed, inserted or moved."""
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.settings.resolve import Flags
 
     wanted = _Expectations([_head(text) for text in expect or ()], _keys(seal_key_file), begins or 1)
     if file is not None and (begins is not None or against_platform):
@@ -102,11 +102,11 @@ def _print(said: Iterable[str], facts: dict[str, JsonValue], *, json: bool) -> i
 
 
 def _verify_log(flags: Flags, wanted: _Expectations, *, against_platform: bool, json: bool) -> int:
-    from molecule_approve.audit.read import archives  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.verify import run as verify_run  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.read import archives
+    from molecule_approve.audit.verify import run as verify_run
 
-    from .meter import meter  # noqa: PLC0415
-    from .verify_view import result_json, result_lines  # noqa: PLC0415
+    from .meter import meter
+    from .verify_view import result_json, result_lines
 
     path = options.audit_log_path(flags.config, flags.audit_log)
     # First: the log may grow meanwhile, and must not seem to be behind.
@@ -128,11 +128,11 @@ def _verify_log(flags: Flags, wanted: _Expectations, *, against_platform: bool, 
 
 
 def _verify_file(path: Path, wanted: _Expectations, *, json: bool) -> int:
-    from molecule_approve.audit.export import build as export_build  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.verify import run as verify_run  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.export import build as export_build
+    from molecule_approve.audit.verify import run as verify_run
 
-    from .meter import meter  # noqa: PLC0415
-    from .verify_view import export_json, result_json, result_lines  # noqa: PLC0415
+    from .meter import meter
+    from .verify_view import export_json, result_json, result_lines
 
     path = Path(os.path.realpath(path))
     document = _export_in(path)
@@ -148,8 +148,8 @@ def _verify_file(path: Path, wanted: _Expectations, *, json: bool) -> int:
 
 def _export_in(path: Path) -> bytes | None:
     """The file's bytes where it is an export; None where it is a log."""
-    from molecule_approve.audit import chain, files  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.export import check as export_check_module  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit import chain, files
+    from molecule_approve.audit.export import check as export_check_module
 
     handle = files.open_for_reading(path)
     try:
@@ -198,11 +198,11 @@ def _platform_heads(flags: Flags, path: Path) -> _PlatformHeads:
         PlatformError, UsageError, ConfigError: it cannot be asked.
 
     """
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.journal import Journal  # noqa: PLC0415
-    from molecule_approve.cli.requests import READ  # noqa: PLC0415
-    from molecule_approve.clock import Deadline  # noqa: PLC0415
-    from molecule_approve.model import Question  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.journal import Journal
+    from molecule_approve.cli.requests import READ
+    from molecule_approve.clock import Deadline
+    from molecule_approve.model import Question
 
     settings = options.settings(flags)
     workspace = settings.workspace_id.value
@@ -229,7 +229,7 @@ def _place_in(context: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _head_in(context: Mapping[str, JsonValue]) -> ExpectedHead | None:
-    from molecule_approve.audit.verify.report import ExpectedHead, Source  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.verify.report import ExpectedHead, Source
 
     match context.get("audit_head"):
         case {"log_id": str(log_id), "seq": int(seq), "hash": str(digest)} if _EXPECT.fullmatch(f"{seq}:{digest}"):
@@ -241,7 +241,7 @@ def _head_in(context: Mapping[str, JsonValue]) -> ExpectedHead | None:
 
 
 def _head(text: str) -> ExpectedHead:
-    from molecule_approve.audit.verify.report import ExpectedHead  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.verify.report import ExpectedHead
 
     found = _EXPECT.fullmatch(text)
     if found is None:
@@ -261,7 +261,7 @@ def _keys(name: str | None) -> list[SealKey]:
     """
     if name is None:
         return []
-    from molecule_approve.audit import seal  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit import seal
 
     keys = []
     for number, line in enumerate(_text_of(name).splitlines(), 1):

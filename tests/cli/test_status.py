@@ -134,10 +134,10 @@ def test_what_could_not_be_told(caller: Caller, decision: str, code: int, option
 @pytest.mark.parametrize(
     ("end", "code", "outcome", "sentence"),
     [
-        ("approved", 0, "granted", "approved by alice: fine, seen later by status"),
-        ("denied", 77, "denied", "denied by alice: fine, seen later by status"),
-        ("withdraw", 124, "withdrawn", "withdrawn, seen later by status"),
-        ("expire", 124, "timeout", "timed out, seen later by status"),
+        ("approved", 0, "granted", "approved by alice: fine, observed later by status"),
+        ("denied", 77, "denied", "denied by alice: fine, observed later by status"),
+        ("withdraw", 124, "withdrawn", "withdrawn, observed later by status"),
+        ("expire", 124, "timeout", "timed out, observed later by status"),
     ],
 )
 def test_an_ending_that_the_log_does_not_know_is_recorded_once(

@@ -20,6 +20,8 @@ from molecule_approve.errors import AuditError, DeliveryError, UsageError
 from molecule_approve.paths import write_private
 from molecule_approve.safe_text import json_line, visible
 
+from .filters import FILTERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -62,11 +64,21 @@ def show(trace: Trace, json: options.Json = False, config: options.Config = None
 def stats(
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z."),
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            rich_help_panel=FILTERS,
+            help="Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z.",
+        ),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="WHEN", help="Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z."),
+        typer.Option(
+            "--until",
+            metavar="WHEN",
+            rich_help_panel=FILTERS,
+            help="Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z.",
+        ),
     ] = None,
     json: options.Json = False,
     config: options.Config = None,

@@ -16,6 +16,8 @@ from molecule_approve.cli.exits import Exit
 from molecule_approve.errors import DeliveryError, UsageError
 from molecule_approve.safe_text import visible, visible_json
 
+from .filters import FILTERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -87,6 +89,7 @@ def tail(
         typer.Option(
             "--outcome",
             metavar="WORD",
+            rich_help_panel=FILTERS,
             help="Only records with this outcome: granted (or approved), denied, …",
             autocompletion=_outcomes,
         ),
@@ -96,19 +99,32 @@ def tail(
         typer.Option(
             "--event-type",
             metavar="WORD",
+            rich_help_panel=FILTERS,
             help="Only records of this type: approval, rbac, audit.",
             autocompletion=_event_types,
         ),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option("--actor", metavar="NAME", help="Only records of this person or workspace.")
+        str | None,
+        typer.Option("--actor", metavar="NAME", rich_help_panel=FILTERS, help="Only records of this person or workspace."),
     ] = None,
     trace: Annotated[
         str | None,
-        typer.Option("--trace", metavar="ID", help="Only records of this request: its trace id, or the start of it."),
+        typer.Option(
+            "--trace",
+            metavar="ID",
+            rich_help_panel=FILTERS,
+            help="Only records of this request: its trace id, or the start of it.",
+        ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.")
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            rich_help_panel=FILTERS,
+            help="Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, also on a terminal.")] = False,
     config: options.Config = None,

@@ -256,7 +256,7 @@ def rows(lines: Iterable[tuple[str, str]], columns: int | None, stream: TextIO |
     more = painted([(continuation(stream), style)], coloured=True)
     for label, text in lines:
         pieces = [text] if columns is None else wrapped(written(text, stream), max(NARROWEST, columns) - MARGIN)
-        margin = painted([(f"{label:<{MARGIN}}", style)], coloured=True)
+        margin = painted([(label, style)], coloured=True) + " " * (MARGIN - len(label))
         for piece in pieces:
             yield f"{margin}{piece}"
             margin = more

@@ -167,15 +167,13 @@ def cut(text: str, width: int, mark: str = "…", *, strict: bool = False) -> st
         strict: the text must fit whatever the terminal.
 
     """
+    width = max(0, width)
     if cells(text, strict=strict) <= width:
         return text
     kept, room = "", width - cells(mark, strict=strict)
-    for character in text:
-        room -= cells(character, strict=strict)
-        if room < 0:
-            break
-        kept += character
-    return f"{kept}{mark}"[: max(0, width)]
+    while (room := room - cells(text[len(kept)], strict=strict)) >= 0:
+        kept += text[len(kept)]
+    return f"{kept}{mark}"[:width]
 
 
 def padded(text: str, width: int, mark: str = "…") -> str:

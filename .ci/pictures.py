@@ -170,7 +170,7 @@ def record(at: Terminals) -> None:
     at.type(1, "go ahead", enter=False)
     at.frame(1.5)
     at.enter(1)
-    at.until(0, "exit code")
+    at.until(0, "exit code 0")
     at.until(1, "1 approved")
     at.frame(3)
     at.type(0, "molecule-approve audit tail", enter=False)
@@ -267,6 +267,7 @@ def photograph(env: dict[str, str], path: Path) -> None:
         page.goto(link)
         page.get_by_text("drop the staging database").first.wait_for()
         page.get_by_role("button", name="Approve").click(trial=True)  # buttons rest for a second
+        page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=path)
         browser.close()
     subprocess.run(["pngquant", "--force", "--output", path, "64", path], check=True)

@@ -167,15 +167,13 @@ def cut(text: str, width: int, mark: str = "…", *, strict: bool = False) -> st
         strict: the text must fit whatever the terminal.
 
     """
+    width = max(0, width)
     if cells(text, strict=strict) <= width:
         return text
     kept, room = "", width - cells(mark, strict=strict)
-    for character in text:
-        room -= cells(character, strict=strict)
-        if room < 0:
-            break
-        kept += character
-    return f"{kept}{mark}"[: max(0, width)]
+    while (room := room - cells(text[len(kept)], strict=strict)) >= 0:
+        kept += text[len(kept)]
+    return f"{kept}{mark}"[:width]
 
 
 def padded(text: str, width: int, mark: str = "…") -> str:
@@ -256,7 +254,7 @@ def rows(lines: Iterable[tuple[str, str]], columns: int | None, stream: TextIO |
     more = painted([(continuation(stream), style)], coloured=True)
     for label, text in lines:
         pieces = [text] if columns is None else wrapped(written(text, stream), max(NARROWEST, columns) - MARGIN)
-        margin = painted([(f"{label:<{MARGIN}}", style)], coloured=True)
+        margin = painted([(label, style)], coloured=True) + " " * (MARGIN - len(label))
         for piece in pieces:
             yield f"{margin}{piece}"
             margin = more

@@ -389,6 +389,16 @@ def test_a_requesters_token_sees_no_desk(own: Caller) -> None:
         assert "hint: check MOLECULE_APPROVER_TOKEN" in terminal.seen
 
 
+def test_a_signal_before_the_first_request(own: Caller) -> None:
+    """Ctrl-C while the token is typed: 130, and nothing to sum up."""
+    with own.terminal("review") as terminal:
+        terminal.until("approver's token: ")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+        assert terminal.echoes
+        assert "nothing was decided" not in terminal.seen
+
+
 def test_the_token_is_asked_for(own: Caller) -> None:
     """Unseen; and what is typed behind it decides nothing."""
     found = own.desk.ask()

@@ -70,7 +70,16 @@ def test_how_wide_a_text_is(text: str, width: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "width", "short"),
-    [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("漢字漢", 4, "漢…"), ("abc", 1, "…"), ("abc", 0, ""), ("漢字", 2, "…")],
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("漢字漢", 4, "漢…"),
+        ("abc", 1, "…"),
+        ("abc", 0, ""),
+        ("漢字", 2, "…"),
+        ("", -1, ""),
+        ("a", -1, ""),
+    ],
 )
 def test_a_text_is_cut_to_a_width(text: str, width: int, short: str) -> None:
     """With an ellipsis where something is missing."""

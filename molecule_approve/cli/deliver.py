@@ -1,4 +1,4 @@
-"""Telling the verdict: one line or one JSON object on stdout, a result file, and what happens when neither can be told."""
+"""Delivers the verdict: on stdout and in the result file. An approval that cannot be delivered is not an approval."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Told = dict[str, JsonValue]
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write the file whole or not at all.
+    """Write the file atomically.
 
     Raises:
         DeliveryError: it cannot be written.
@@ -34,22 +34,22 @@ def write_file(path: Path, text: str) -> None:
     try:
         write_private(path, text.encode())
     except OSError as exc:
-        raise DeliveryError(f"{path} cannot be written: {exc.strerror}", hint="is the disk full?") from exc
+        raise DeliveryError(f"cannot write {path}: {exc.strerror}", hint="check its folder and its disk") from exc
 
 
 def failed(error: Exception) -> Verdict:
-    """The verdict where there was no gate to give one."""
+    """The verdict of an error outside the gate."""
     known = ours(error)
     return Verdict(Outcome.FAILED, error=Failure(known.kind, known.message, known.hint))
 
 
 @contextlib.contextmanager
 def failing_aloud(*, json: bool, form: Callable[[Told], JsonValue] = dict) -> Iterator[None]:
-    """With ``--json`` a failure is told on stdout too, before it goes on its way.
+    """With ``--json``, print a failure on stdout too, and raise it again.
 
     Args:
         json: whether ``--json`` was given.
-        form: makes of the object of a failed verdict what the command prints; the object itself by default.
+        form: turns the object of a failed verdict into the command's output; the object itself by default.
 
     """
     try:
@@ -59,24 +59,24 @@ def failing_aloud(*, json: bool, form: Callable[[Told], JsonValue] = dict) -> It
     except Exception as exc:
         told = failed(exc).as_json()
         if json:
-            with contextlib.suppress(DeliveryError):  # what failed is the news, and has a code of its own
+            with contextlib.suppress(DeliveryError):  # the failure itself has the exit code
                 output.answer_json(form(told))
         raise
 
 
 def in_array(told: Told) -> JsonValue:
-    """The form of a failure where the answer would have been many objects."""
+    """The form of a failure where the output is an array."""
     return [told]
 
 
 class Reporting(NamedTuple):
-    """How a gating command tells its verdict.
+    """How a gating command reports its verdict.
 
     Attributes:
         json: one JSON object on stdout instead of a line.
         quiet: only errors on stderr.
-        id_alone: what is pending is told as its bare id.
-        result_file: where the object is left too, with the exit code.
+        id_alone: for a pending request, print only its id.
+        result_file: write the object there too, with the exit code.
 
     """
 
@@ -86,7 +86,7 @@ class Reporting(NamedTuple):
     result_file: Path | None = None
 
     def tell(self, verdict: Verdict, code: int) -> int:
-        """Tell a verdict that is no approval; its code stays, whoever hears it."""
+        """Report a verdict other than an approval; its exit code stays, delivered or not."""
         for tell in (self.on_stdout, partial(self.in_file, code=code)):
             try:
                 tell(verdict)
@@ -95,13 +95,15 @@ class Reporting(NamedTuple):
         return code
 
     def on_stdout(self, verdict: Verdict) -> None:
-        """The answer: one JSON object, or one line; an error without ``--json`` is talk, and goes to stderr.
+        """Print one JSON object, or one line; without ``--json`` an error goes to stderr.
 
         Raises:
-            DeliveryError: nobody can read it.
+            DeliveryError: stdout cannot be written.
 
         """
-        if verdict.error is not None:
+        if verdict.error is not None and verdict.error.kind == Outcome.INTERRUPTED:
+            output.talk(f"{output.PROGRAM}: {visible(verdict.error.message)}; nothing was approved")
+        elif verdict.error is not None:
             output.complain(verdict.error, f"{verdict.outcome.value.replace('_', ' ')}: ")
         if self.json:
             output.answer_json(verdict.as_json())
@@ -110,7 +112,7 @@ class Reporting(NamedTuple):
             output.answer(visible(verdict.approval_id or "" if alone else verdict.message), foreign=not alone)
 
     def in_file(self, verdict: Verdict, code: int) -> None:
-        """The same object with the exit code, where a file was asked for.
+        """Write the object with the exit code to the result file, if there is one.
 
         Raises:
             DeliveryError: it cannot be written.
@@ -122,7 +124,7 @@ class Reporting(NamedTuple):
 
 
 def deliver(report: Reporting, stop: SignalStop, verdict: Verdict, undelivered: Undelivered) -> int:
-    """Tell the verdict and return the exit code; an approval that could not be told, or came with a signal, is none."""
+    """Report the verdict and return the exit code; an undelivered approval, or one after a signal, is not an approval."""
     if not verdict.approved:
         return report.tell(verdict, exits.of_verdict(verdict))
     try:
@@ -138,19 +140,19 @@ def deliver(report: Reporting, stop: SignalStop, verdict: Verdict, undelivered: 
 
 
 def _approve(report: Reporting, verdict: Verdict) -> None:
-    """Tell an approval: all or nothing, so that no yes stands on stdout beside a code that is none."""
-    # The file goes first, for it can fail; where it was asked for, it carries the verdict and stdout may fail.
+    """Report an approval completely or not at all: stdout must not say approved beside another exit code."""
+    # The file first: where there is one, it carries the verdict, and stdout may fail.
     report.in_file(verdict, exits.Exit.OK)
     try:
         report.on_stdout(verdict)
     except DeliveryError as exc:
         if report.result_file is None:
-            exc.hint = "use --result-file where nobody may read stdout"
+            exc.hint = "pass --result-file if stdout may not be readable"
             raise
 
 
 def _still_heard(stop: SignalStop) -> None:
-    """Raise DeliveryError if a signal came after the approval, or if nobody is left to tell it to."""
+    """Raise DeliveryError if a signal came after the approval, or if nobody reads the verdict."""
     stop.look()
     if stop.stopped is not None:
         raise DeliveryError(f"the approval came too late: {stop.stopped.why}")

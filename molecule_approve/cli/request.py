@@ -1,4 +1,4 @@
-"""``request`` and ``wait``: a question, a verdict, and the exit code that a script gates on."""
+"""``request`` and ``wait``: a request, a verdict, and the exit code that a script gates on."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ _HOUR = 3_600.0
 
 
 class GatingCommand(NamedTuple):
-    """One run of a gating command: how it reports, and what may stop it."""
+    """One attempt of a gating command: how it reports, and what may stop it."""
 
     report: Reporting
     stop: SignalStop
     leaving: Leaving
 
     def progress(self, scene: Scene, *, wait: bool = True) -> Progress:
-        """The observer that fits where we are."""
+        """The observer for this terminal, CI job or pipe."""
         from molecule_approve.settings.resolve import in_ci
 
         from .progress import Plain, Silent, Spinner
@@ -106,7 +106,7 @@ class GatingCommand(NamedTuple):
         return Plain(scene, self.write_id, heads=in_ci(os.environ))
 
     def write_id(self, question: Question) -> None:
-        """Leave the id where another process can find it."""
+        """Write the id file, if one was asked for."""
         from .deliver import write_file
 
         if self.leaving.id is not None:
@@ -123,12 +123,12 @@ def _scene(settings: Settings, action: str, reason: str = "", *, earlier: bool =
 def _report_and_run(
     report: Reporting, result_file: str | None, id_file: str | None, run: Callable[[GatingCommand], int]
 ) -> int:
-    """Run to the exit code; what fails before there is a gate is reported like every other verdict."""
+    """Run to the exit code; a failure before there is a gate is reported like every other verdict."""
     from .deliver import failed
     from .leaving import Leaving, TakenError
     from .stop import Audience, SignalStop
 
-    # With a result file somebody may read the verdict later, whoever is gone now.
+    # A result file may be read later, whoever is gone now.
     stop = SignalStop(None if result_file is not None else Audience.expected())
     stop.install()
     try:
@@ -139,7 +139,7 @@ def _report_and_run(
         verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
     except TakenError as exc:
         report, verdict = report._replace(result_file=None), failed(exc)
-    except Exception as exc:  # noqa: BLE001 - with --json even a fault of ours is one object on stdout
+    except Exception as exc:  # noqa: BLE001 - with --json even a bug is one object on stdout
         verdict = failed(exc)
     return report.tell(verdict, exits.of_verdict(verdict))
 
@@ -152,14 +152,14 @@ def _judge(
     progress: Progress,
     ask: Callable[[], Verdict],
 ) -> int:
-    """Ask, tell the verdict, and turn an approval that could not be told into none."""
+    """Ask, and deliver the verdict; an approval that cannot be delivered is not one."""
     from .deliver import deliver
 
     with contextlib.closing(made.platform):
         try:
             verdict = ask()
         finally:
-            progress.close()  # whatever happened, nothing lives on the terminal any more
+            progress.close()  # the live line ends, whatever happened
         if verdict.error is not None and verdict.error.kind == UnavailableError.kind and verdict.approval_id is None:
             hint = options.hint_on_unreachable(settings, verdict.error.hint)
             verdict = replace(verdict, error=replace(verdict.error, hint=hint))
@@ -239,7 +239,7 @@ def request(
         from molecule_approve import wiring
         from molecule_approve.gate import compose
 
-        # Nothing has been asked yet: a signal ends even an import that hangs (a network file system) at once.
+        # Nothing is requested yet: a signal ends even an import that hangs (a network file system) at once.
         with invocation.stop.open():
             settings = connection.settings(quiet=quiet, **flags)
             expiry = _HOUR if no_wait else settings.timeout.value
@@ -323,7 +323,7 @@ def wait(
             asked, question = earlier(wiring.journal(settings), settings.workspace_id.value, approval_id, action)
             progress = invocation.progress(_scene(settings, asked.action, earlier=True))
             made = wiring.gate(settings, invocation.stop, progress)
-            # One deadline over everything: looking for the id has taken its part of it.
+            # One deadline for everything: finding the id took its part.
             terms = replace(wiring.terms(settings, withdraw=withdraw), timeout=round(end.left(), 3))
         return _judge(invocation, settings, made, asked, progress, lambda: made.gate.resume(asked, question, terms))
 

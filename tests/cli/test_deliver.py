@@ -49,7 +49,7 @@ def test_an_approval_that_nobody_is_left_to_hear_is_125(capsys: pytest.CaptureFi
     os.close(writer)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "the approval came too late: nobody is left to tell" in err
+    assert "the approval came too late: nobody reads the verdict" in err
 
 
 def test_a_file_is_put_there_whole_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

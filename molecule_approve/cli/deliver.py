@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .stop import SignalStop
 
 Undelivered = Callable[[Verdict, ApprovalError], Verdict]
-Told = dict[str, JsonValue]
+JsonObject = dict[str, JsonValue]
 """A verdict as one JSON object."""
 
 
@@ -44,7 +44,7 @@ def failed(error: Exception) -> Verdict:
 
 
 @contextlib.contextmanager
-def failing_aloud(*, json: bool, form: Callable[[Told], JsonValue] = dict) -> Iterator[None]:
+def failure_as_json(*, json: bool, form: Callable[[JsonObject], JsonValue] = dict) -> Iterator[None]:
     """With ``--json``, print a failure on stdout too, and raise it again.
 
     Args:
@@ -57,16 +57,16 @@ def failing_aloud(*, json: bool, form: Callable[[Told], JsonValue] = dict) -> It
     except DeliveryError:
         raise  # nobody reads stdout
     except Exception as exc:
-        told = failed(exc).as_json()
+        failure = failed(exc).as_json()
         if json:
             with contextlib.suppress(DeliveryError):  # the failure itself has the exit code
-                output.answer_json(form(told))
+                output.answer_json(form(failure))
         raise
 
 
-def in_array(told: Told) -> JsonValue:
+def in_array(failure: JsonObject) -> JsonValue:
     """The form of a failure where the output is an array."""
-    return [told]
+    return [failure]
 
 
 class Reporting(NamedTuple):
@@ -85,11 +85,11 @@ class Reporting(NamedTuple):
     id_alone: bool = False
     result_file: Path | None = None
 
-    def tell(self, verdict: Verdict, code: int) -> int:
+    def say(self, verdict: Verdict, code: int) -> int:
         """Report a verdict other than an approval; its exit code stays, delivered or not."""
-        for tell in (self.on_stdout, partial(self.in_file, code=code)):
+        for write in (self.on_stdout, partial(self.in_file, code=code)):
             try:
-                tell(verdict)
+                write(verdict)
             except DeliveryError as exc:
                 output.complain(exc)
         return code
@@ -126,17 +126,17 @@ class Reporting(NamedTuple):
 def deliver(report: Reporting, stop: SignalStop, verdict: Verdict, undelivered: Undelivered) -> int:
     """Report the verdict and return the exit code; an undelivered approval, or one after a signal, is not an approval."""
     if not verdict.approved:
-        return report.tell(verdict, exits.of_verdict(verdict))
+        return report.say(verdict, exits.of_verdict(verdict))
     try:
-        _still_heard(stop)
+        _check_reader(stop)
         _approve(report, verdict)
     except DeliveryError as exc:
-        unheard = undelivered(verdict, exc)
+        not_approved = undelivered(verdict, exc)
     else:
         return exits.Exit.OK  # the only statement that leads to 0
     if stop.signalled is not None:
-        unheard = replace(unheard, outcome=Outcome.INTERRUPTED, signum=stop.signalled.signum)
-    return report.tell(unheard, exits.of_verdict(unheard))
+        not_approved = replace(not_approved, outcome=Outcome.INTERRUPTED, signum=stop.signalled.signum)
+    return report.say(not_approved, exits.of_verdict(not_approved))
 
 
 def _approve(report: Reporting, verdict: Verdict) -> None:
@@ -151,7 +151,7 @@ def _approve(report: Reporting, verdict: Verdict) -> None:
             raise
 
 
-def _still_heard(stop: SignalStop) -> None:
+def _check_reader(stop: SignalStop) -> None:
     """Raise DeliveryError if a signal came after the approval, or if nobody reads the verdict."""
     stop.look()
     if stop.stopped is not None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from molecule_approve.wiring import Assembled
 
     from .deliver import Reporting
-    from .leaving import Leaving
     from .progress import Progress, Scene
+    from .result_files import ResultFiles
     from .stop import SignalStop
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -89,7 +89,7 @@ class GatingCommand(NamedTuple):
 
     report: Reporting
     stop: SignalStop
-    leaving: Leaving
+    files: ResultFiles
 
     def progress(self, scene: Scene, *, wait: bool = True) -> Progress:
         """The observer for this terminal, CI job or pipe."""
@@ -109,8 +109,8 @@ class GatingCommand(NamedTuple):
         """Write the id file, if one was asked for."""
         from .deliver import write_file
 
-        if self.leaving.id is not None:
-            write_file(self.leaving.id, f"{question.approval_id}\n")
+        if self.files.id is not None:
+            write_file(self.files.id, f"{question.approval_id}\n")
 
 
 def _scene(settings: Settings, action: str, reason: str = "", *, earlier: bool = False) -> Scene:
@@ -125,23 +125,23 @@ def _report_and_run(
 ) -> int:
     """Run to the exit code; a failure before there is a gate is reported like every other verdict."""
     from .deliver import failed
-    from .leaving import Leaving, TakenError
+    from .result_files import ResultFiles, TakenError
     from .stop import Audience, SignalStop
 
     # A result file may be read later, whoever is gone now.
     stop = SignalStop(None if result_file is not None else Audience.expected())
     stop.install()
     try:
-        leaving = Leaving.checked(result_file, id_file)
-        report = report._replace(result_file=leaving.result)
-        return run(GatingCommand(report, stop, leaving))
+        files = ResultFiles.checked(result_file, id_file)
+        report = report._replace(result_file=files.result)
+        return run(GatingCommand(report, stop, files))
     except Interrupted as exc:
         verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
     except TakenError as exc:
         report, verdict = report._replace(result_file=None), failed(exc)
     except Exception as exc:  # noqa: BLE001 - with --json even a bug is one object on stdout
         verdict = failed(exc)
-    return report.tell(verdict, exits.of_verdict(verdict))
+    return report.say(verdict, exits.of_verdict(verdict))
 
 
 def _judge(
@@ -165,7 +165,10 @@ def _judge(
             verdict = replace(verdict, error=replace(verdict.error, hint=hint))
         progress.finish(verdict)
         return deliver(
-            invocation.report, invocation.stop, verdict, lambda unheard, why: made.gate.undelivered(request, unheard, why)
+            invocation.report,
+            invocation.stop,
+            verdict,
+            lambda approval, why: made.gate.undelivered(request, approval, why),
         )
 
 
@@ -255,7 +258,7 @@ def request(
             progress = invocation.progress(_scene(settings, action, reason), wait=not no_wait)
             made = wiring.gate(settings, invocation.stop, progress)
             terms = wiring.terms(settings, wait=not no_wait)
-            invocation.leaving.clear(settings)
+            invocation.files.clear(settings)
         return _judge(invocation, settings, made, asked, progress, lambda: made.gate.request(asked, terms, made.permit))
 
     return _report_and_run(Reporting(json=json, quiet=quiet, id_alone=no_wait), result_file, id_file, run)
@@ -317,7 +320,7 @@ def wait(
         with invocation.stop.open():
             settings = connection.settings(quiet=quiet, **flags)
             end = Deadline.after(settings.timeout.value)
-            invocation.leaving.clear(settings)
+            invocation.files.clear(settings)
             with options.open_platform(settings) as platform:
                 approval_id = find_id(platform, approval, end)
             asked, question = earlier(wiring.journal(settings), settings.workspace_id.value, approval_id, action)

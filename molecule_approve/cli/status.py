@@ -17,7 +17,7 @@ from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
 
 from . import exits, options, output
-from .deliver import failing_aloud, in_array
+from .deliver import failure_as_json, in_array
 from .exits import Exit
 from .help import CliCommand
 from .requests import PENDING_LISTS, READ, find_id
@@ -143,7 +143,7 @@ def status(
     wait.
     """
     with (
-        failing_aloud(json=json, form=in_array if approval is None else dict),
+        failure_as_json(json=json, form=in_array if approval is None else dict),
         connection.platform() as (settings, platform),
     ):
         if approval is not None:
@@ -218,7 +218,7 @@ def pending(
 
     if watch:
         _must_watch(json=json)
-    with failing_aloud(json=json, form=in_array):
+    with failure_as_json(json=json, form=in_array):
         approver = approver_token(os.environ)
         with connection.platform(approver) as (settings, platform):
             if watch:

@@ -25,7 +25,7 @@ class TakenError(UsageError):
     """The program uses this path for another file, so nothing is written there, not even this error."""
 
 
-class Leaving(NamedTuple):
+class ResultFiles(NamedTuple):
     """The paths of the two files.
 
     Attributes:
@@ -38,7 +38,7 @@ class Leaving(NamedTuple):
     id: Path | None
 
     @classmethod
-    def checked(cls, result: str | None, id_file: str | None) -> Leaving:
+    def checked(cls, result: str | None, id_file: str | None) -> ResultFiles:
         """The paths, if files can be written there; nothing is removed yet.
 
         Raises:
@@ -118,10 +118,10 @@ def _is_former(path: Path, option: str) -> bool:
     if option == "--id-file":
         return is_uuid(data.decode("latin-1").removesuffix("\n"))
     try:
-        told = json.loads(data)
+        found = json.loads(data)
     except (ValueError, RecursionError):
         return False
-    return isinstance(told, dict) and told.keys() >= _KEYS
+    return isinstance(found, dict) and found.keys() >= _KEYS
 
 
 def _used(path: Path, settings: Settings) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve import wiring
-from molecule_approve.cli.leaving import Leaving, vacant
+from molecule_approve.cli.result_files import ResultFiles, vacant
 from molecule_approve.errors import UsageError
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.paths import locate
@@ -63,7 +63,7 @@ def test_one_file_is_not_both(tmp_path: Path, how: str) -> None:
     one.touch()
     two.hardlink_to(one)
     with pytest.raises(UsageError, match="are the same file"):
-        Leaving.checked(str(one), str(one if how == "name" else two))
+        ResultFiles.checked(str(one), str(one if how == "name" else two))
 
 
 def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_file_that_may_not_be_removed_stays(caller: Caller) -> None:
         os.seteuid(65_534)
         try:
             with pytest.raises(UsageError, match="cannot replace"):
-                Leaving.checked(str(theirs), None).clear(settings)
+                ResultFiles.checked(str(theirs), None).clear(settings)
         finally:
             os.seteuid(0)
         assert theirs.exists()

@@ -1,4 +1,4 @@
-"""Assembles the commands; no logic. A command's module is imported when that command is used, or when help lists it."""
+"""The list of commands. A command's module is imported when the command runs, or for its own help."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .help import CliGroup
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# In the order in which help shows them: ask, look, decide, look back, serve. The sentence is what help says in its list,
-# so that help imports no command; a test holds it against the command's own.
+# In the order of the help. Each sentence is the first of the command's own help, and a test holds the two together: the
+# list imports no command.
 COMMANDS = {
     "request": ("request", "Ask a person to approve ACTION, wait, and exit 0 only if they do."),
     "wait": ("request", "Wait for an earlier request, and redeem its approval."),
@@ -35,12 +35,12 @@ COMMANDS = {
 
 
 class _Commands(dict[str, Any]):
-    """The commands by name, each made on first use."""
+    """The commands by name, each imported on first use."""
 
     def __missing__(self, name: str) -> Any:  # noqa: ANN401 - typer's own command class has no public name
         module = import_module(f"{__package__}.{COMMANDS[name][0]}")
         made = typer.main.get_command(module.app)
-        # A module with several commands of its own gives a group of them; a family (audit) is one itself.
+        # A module with several commands becomes a group of them; a family (audit) is a group itself.
         found = made.commands.get(name, made) if isinstance(made, TyperGroup) else made
         found.name = name
         self[name] = found
@@ -49,7 +49,7 @@ class _Commands(dict[str, Any]):
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
 
-    def keys(self) -> Any:  # noqa: ANN401 - typer looks for words that resemble a mistyped command
+    def keys(self) -> Any:  # noqa: ANN401 - typer looks for names that resemble a mistyped command
         return COMMANDS.keys()
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401
@@ -64,12 +64,12 @@ class LazyGroup(CliGroup):
         self.commands = _Commands()
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer's own context
-        """The names, in our order."""
+        """The names, in the order of the help."""
         del ctx
         return list(COMMANDS)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's own classes
-        """The list in the help, without importing what it lists."""
+        """The list in the help, without an import of the commands."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])

@@ -1,7 +1,7 @@
-"""What TAB asks the program: the ids of requests. Answered before Typer is imported; nothing is changed anywhere.
+"""Ids of requests for completion. Answered before Typer is imported; changes nothing.
 
-The scripts that ask are made by ``completion``. Only what looks like a UUID is told, never a text from a server, and
-where something is wrong nothing is told at all: a person is in the middle of typing a line.
+``completion`` makes the scripts that ask. Only UUIDs are printed, never other text from a server; an error prints nothing,
+because a person is typing a line.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MANY = 100
-"""How many ids are looked for in the audit log; nobody reads a longer list."""
+"""The most ids from the audit log; nobody reads a longer list."""
 
 PATIENCE = 1.0
 """Seconds within which the embedded server has to answer."""
 
 MOST = 4_194_304
-"""Bytes of its answer that are read; it is a list of fifty, and each may be long."""
+"""The most bytes of its answer: a list of fifty requests, each of which may be long."""
 
 
 def answer(command: str, environ: Mapping[str, str]) -> int:
-    """Write the ids that fit behind a command, one a line, the newest first. The exit code is always 0.
+    """Print the ids that a command accepts, one a line, the newest first. The exit code is always 0.
 
     Args:
         command: ``wait``, ``withdraw``, ``approve``, ``deny`` or ``status``; there are none for another.
@@ -38,7 +38,7 @@ def answer(command: str, environ: Mapping[str, str]) -> int:
 
     """
     found = _or_nothing(lambda: ids(command, environ))
-    # Nobody may be left to read it: the shell stops a completion that is typed over.
+    # The shell stops a completion when the person types on.
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.write("".join(f"{text}\n" for text in found))
         sys.stdout.flush()
@@ -46,7 +46,7 @@ def answer(command: str, environ: Mapping[str, str]) -> int:
 
 
 def ids(command: str, environ: Mapping[str, str]) -> list[str]:
-    """The ids that fit behind a command: first what the embedded server shows, then what our audit log holds."""
+    """The ids that a command accepts: first from the embedded server, then from the local audit log."""
     if command not in {"wait", "withdraw", "approve", "deny", "status"}:
         return []
     from molecule_approve.paths import locate
@@ -55,7 +55,7 @@ def ids(command: str, environ: Mapping[str, str]) -> list[str]:
     ended = command == "status"
     shown = dict(_or_nothing(lambda: _shown(places)))
     logged = _or_nothing(lambda: _logged(places, environ, ended=ended))
-    # An approval that nobody used yet has ended on the server and stands open in our log: `wait` is how it is used.
+    # An approval that is not redeemed has ended on the server and is open in our log: `wait` redeems it.
     over = set() if command in {"status", "wait"} else {text for text, is_open in shown.items() if not is_open}
     found = [text for text, is_open in shown.items() if is_open or ended]
     return [text for text in dict.fromkeys([*found, *logged]) if is_uuid(text) and text not in over]
@@ -64,12 +64,12 @@ def ids(command: str, environ: Mapping[str, str]) -> list[str]:
 def _or_nothing(look: Callable[[], list[T]]) -> list[T]:
     try:
         return look()
-    except Exception:  # noqa: BLE001 - one source that fails must neither hide the other nor write into a half typed line
+    except Exception:  # noqa: BLE001 - one failing source must not hide the other, nor print into the line that is typed
         return []
 
 
 def _logged(places: Places, environ: Mapping[str, str], *, ended: bool) -> list[str]:
-    """What our audit log holds; requests whose ending stands there only where they are wanted."""
+    """Ids from the local audit log; ended requests only on demand."""
     from molecule_approve.audit.journal import Journal
     from molecule_approve.settings.resolve import Flags, resolve_audit_log
 
@@ -77,9 +77,9 @@ def _logged(places: Places, environ: Mapping[str, str], *, ended: bool) -> list[
 
 
 def _shown(places: Places) -> list[tuple[str, bool]]:
-    """The newest requests on this user's embedded server, where one runs, and whether each is open.
+    """The newest requests of this user's running embedded server, and whether each is open.
 
-    It is asked on its socket. Its database would have to be opened, and even reading makes files beside it.
+    Through its socket: even reading its database would make files beside it.
     """
     from molecule_approve.clock import Deadline
     from molecule_approve.lifecycle import outcome_of
@@ -95,16 +95,14 @@ def _shown(places: Places) -> list[tuple[str, bool]]:
 
 
 def _exchange(path: str, requester: RequesterCredential, deadline: Deadline) -> bytes:
-    """The server's list, by one small request of HTTP/1.0, after whose answer the server closes.
+    """The server's list, by one HTTP/1.0 request; an HTTP library would cost more time than all the rest.
 
-    The token goes to nobody but this user, least of all unasked.
-
-    An HTTP library would cost more time than all the rest.
+    The token is sent only to a socket of this user.
 
     Raises:
-        OSError: it does not answer, or too late.
-        PlatformError: another user may be listening there.
-        ValueError: it answers anything but 200.
+        OSError: no answer, or too late.
+        PlatformError: the socket may be another user's.
+        ValueError: the status is not 200.
 
     """
     import socket
@@ -123,7 +121,7 @@ def _exchange(path: str, requester: RequesterCredential, deadline: Deadline) -> 
         connection.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode("ascii"))
         while len(data) < MOST and not deadline.passed() and (piece := connection.recv(65_536)):
             data += piece
-            # Zero, just past the end, means not to wait: that fails as well, and as an OSError, too.
+            # Past the deadline this is 0, not to wait: an OSError too.
             connection.settimeout(deadline.left())
     head, _, body = data.partition(b"\r\n\r\n")
     if head.split(b" ")[1:2] != [b"200"]:

@@ -1,8 +1,7 @@
-"""Makes the completion scripts for bash, zsh and fish from the commands themselves: ``python -m …completion FOLDER``.
+"""Makes the completion scripts for bash, zsh and fish from the commands: ``python -m …completion FOLDER``.
 
-What the scripts do stands in ``shells/``; here the tables in them are filled in. Typer's own scripts are not used: they
-run what stands between ``$(`` and ``)`` in a help text, and answer to variables whatever the arguments are. What TAB asks
-the program while somebody types is answered in ``completing``.
+``shells/`` has the scripts, this module fills in their tables. Typer's own scripts are not used: they run a ``$(…)`` in a
+help text, and read variables whatever the arguments are. ``completing`` answers at run time.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from molecule_approve.safe_text import visible
 from .app import app
 
 FILES = ("molecule-approve.bash", "_molecule-approve", "molecule-approve.fish")
-"""What the scripts are called, here and where they are installed."""
+"""The names of the scripts, here and where they are installed."""
 
 _SHELLS = Path(__file__).parent / "shells"
 _WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
@@ -33,11 +32,11 @@ class Option:
     """One option of a command.
 
     Attributes:
-        names: all that may be typed for it.
+        names: its spellings.
         help: one line.
         valued: a value follows.
         is_path: the value is the name of a file.
-        choices: all that the value may be; none where it is free text or a path.
+        choices: the possible values; none for free text or a path.
 
     """
 
@@ -53,10 +52,10 @@ class Command:
     """One command, or a family of them.
 
     Attributes:
-        place: the words that lead to it, ``audit tail``; empty for the program itself.
+        place: its words, ``audit tail``; empty for the program itself.
         help: one line.
-        wants: ``ids``, ``file``, ``text``, or nothing where it takes no argument.
-        subcommands: name and help of what stands below it.
+        wants: ``ids``, ``file``, ``text``, or empty without an argument.
+        subcommands: name and help of each command below it.
 
     """
 
@@ -74,7 +73,7 @@ def read(program: typer.Typer) -> list[Command]:
     """Every command of the program, families before their members.
 
     Raises:
-        ValueError: a name or a value holds a character that a shell might read as more than a letter.
+        ValueError: a name or a value has a character that is special to a shell.
 
     """
     root = typer.main.get_command(program)
@@ -114,14 +113,14 @@ def _option(option: Any, context: Any) -> Option:  # noqa: ANN401
 
 
 def _word(text: str) -> str:
-    """A name or a value: it stands bare in the scripts, so it may hold nothing that means something to a shell."""
+    """A name or a value: unquoted in the scripts, so no character may be special to a shell."""
     if not _WORD.match(text):
         raise ValueError(f"{text!r} cannot stand in a completion script")
     return text
 
 
 def _line(text: str | None) -> str:
-    """A help text's first paragraph on one line; its own characters, if they can be seen."""
+    """A help text's first paragraph on one line, made visible."""
     return visible(" ".join((text or "").strip().split("\n\n")[0].split()))
 
 
@@ -171,7 +170,7 @@ def _for_fish(command: Command) -> list[str]:
 
 
 def _bare(command: Command) -> dict[str, list[str]]:
-    """The lists that hold words alone, the same in every shell."""
+    """The lists of plain words, the same in every shell."""
     named = [(name, option) for option in command.options for name in option.names]
     return {
         "valued": [name for name, option in named if option.valued],

@@ -1,4 +1,4 @@
-"""``approve`` and ``deny``: the approver's side. Both show the whole request first, and ask."""
+"""``approve`` and ``deny``: the approver's side. Both show the complete request, and then ask."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; required without a
 
 
 def token() -> Secret:
-    """The approver's token, from the environment or typed at the terminal, where it does not show.
+    """The approver's token, from the environment or typed at the terminal without echo.
 
     Raises:
-        UsageError: there is neither.
+        UsageError: the variable is not set, and there is no terminal.
 
     """
     from molecule_approve.settings import resolve, values
@@ -52,15 +52,15 @@ def token() -> Secret:
         return found
     if not output.at_terminal():
         raise UsageError(
-            "no approver's token is given",
-            hint="set MOLECULE_APPROVER_TOKEN; `molecule-approve approvers add NAME` makes one on the server's machine",
+            "no approver's token is set",
+            hint="set MOLECULE_APPROVER_TOKEN; on the server's machine, `molecule-approve approvers add NAME` makes one",
         )
     return values.token(str(typer.prompt("approver's token", hide_input=True, err=True)))
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Around what a person does at the terminal: a signal unwinds, so that the terminal shows again what is typed."""
+    """Around questions at the terminal: a signal raises, so that the terminal's echo is restored."""
     from .stop import SignalStop
 
     stop = SignalStop(None)
@@ -68,8 +68,8 @@ def stoppable() -> Iterator[None]:
     try:
         with stop.open():
             yield
-    except typer.Abort:  # the end of the input: nobody has answered
-        raise ApprovalError("nothing was decided") from None
+    except typer.Abort:  # the end of the input: no answer
+        raise ApprovalError("the input ended: the request is still open") from None
 
 
 def name_of(queue: Queue | None) -> str:
@@ -91,14 +91,14 @@ def _confirmed(row: Approval, question: str, queue: Queue | None) -> bool:
     *earlier, last = pages(timing(row, now_utc()), lines)
     for number, page in enumerate(earlier, 1):
         output.write_talk(page)
-        if ask(f"page {number} of {len(earlier) + 1}; Enter for the next, any word to leave: ") != "":
+        if ask(f"page {number} of {len(earlier) + 1}; Enter for the next page, anything else to cancel: ") != "":
             return False
     output.write_talk(last)
     return (ask(f"{question} [y/N]: ") or "").lower() in {"y", "yes"}
 
 
 def _show(row: Approval) -> None:
-    """The whole request on stderr, nothing cut off, nothing hidden."""
+    """The complete request on stderr, nothing hidden."""
     from .sheet import request_lines, sheet
 
     for line in sheet(request_lines(row), sys.stderr):
@@ -113,8 +113,8 @@ def _decide(
     if comment is not None:
         check_text(comment, "comment", COMMENT_LIMIT)
     if not yes and not output.at_terminal():
-        raise UsageError("there is no terminal to ask at", hint="read the request with `status`, then decide with --yes")
-    settings = connection.settings()  # what is wrong with it is said before the token is asked for
+        raise UsageError("there is no terminal to ask at", hint="read the request with `status ID`, then pass --yes")
+    settings = connection.settings()  # their errors come before the prompt for the token
     with stoppable(), options.open_platform(settings, token()) as platform, named():
         question = _seen(platform, settings.workspace_id.value, approval, word=None if yes else _WORDS[decision])
         platform.decide(question, decision, comment, Deadline.after(READ))
@@ -123,11 +123,11 @@ def _decide(
 
 
 def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | None) -> Question:
-    """Show the request, which must still be open, and ask whether that ``word`` is meant; None asks nothing.
+    """Show the request, which must be open, and ask to confirm the ``word``; None asks nothing.
 
     Raises:
-        EndedError: it is not open.
-        ApprovalError: it is not meant.
+        EndedError: the request is not open.
+        ApprovalError: the person did not confirm.
 
     """
     approval_id = find_id(platform, approval, Deadline.after(READ))
@@ -138,17 +138,17 @@ def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | 
     if not is_open:
         raise ended(row)
     if word is not None and not _confirmed(row, f"{word} this request?", platform.queue(Deadline.after(READ))):
-        raise ApprovalError("nothing was decided")
+        raise ApprovalError("not confirmed: the request is still open")
     return Question(approval_id, workspace_id)
 
 
 @contextlib.contextmanager
 def named() -> Iterator[None]:
-    """A token that is refused is the approver's here, not the workspace's."""
+    """Around calls with the approver's token: if it is refused, the hint names its variable."""
     try:
         yield
     except CredentialError as exc:
-        exc.hint = "check MOLECULE_APPROVER_TOKEN: only an approver's token decides"
+        exc.hint = "check MOLECULE_APPROVER_TOKEN: it must be an approver's token"
         raise
 
 

@@ -1,4 +1,4 @@
-"""Telling the verdict: one line or one JSON object on stdout, a result file, and what happens when neither can be told."""
+"""Delivers the verdict: on stdout and in the result file. An approval that cannot be delivered is not an approval."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from .stop import SignalStop
 
 Undelivered = Callable[[Verdict, ApprovalError], Verdict]
-Told = dict[str, JsonValue]
+JsonObject = dict[str, JsonValue]
 """A verdict as one JSON object."""
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write the file whole or not at all.
+    """Write the file atomically.
 
     Raises:
         DeliveryError: it cannot be written.
@@ -36,22 +36,22 @@ def write_file(path: Path, text: str) -> None:
     try:
         write_private(path, text.encode())
     except OSError as exc:
-        raise DeliveryError(f"{path} cannot be written: {exc.strerror}", hint="is the disk full?") from exc
+        raise DeliveryError(f"cannot write {path}: {exc.strerror}", hint="check its folder and its disk") from exc
 
 
 def failed(error: Exception) -> Verdict:
-    """The verdict where there was no gate to give one."""
+    """The verdict of an error outside the gate."""
     known = ours(error)
     return Verdict(Outcome.FAILED, error=Failure(known.kind, known.message, known.hint))
 
 
 @contextlib.contextmanager
-def failing_aloud(*, json: bool, form: Callable[[Told], JsonValue] = dict) -> Iterator[None]:
-    """With ``--json`` a failure is told on stdout too, before it goes on its way.
+def failure_as_json(*, json: bool, form: Callable[[JsonObject], JsonValue] = dict) -> Iterator[None]:
+    """With ``--json``, print a failure on stdout too, and raise it again.
 
     Args:
         json: whether ``--json`` was given.
-        form: makes of the object of a failed verdict what the command prints; the object itself by default.
+        form: turns the object of a failed verdict into the command's output; the object itself by default.
 
     """
     try:
@@ -59,26 +59,26 @@ def failing_aloud(*, json: bool, form: Callable[[Told], JsonValue] = dict) -> It
     except DeliveryError:
         raise  # nobody reads stdout
     except Exception as exc:
-        told = failed(exc).as_json()
+        failure = failed(exc).as_json()
         if json:
-            with contextlib.suppress(DeliveryError):  # what failed is the news, and has a code of its own
-                output.answer_json(form(told))
+            with contextlib.suppress(DeliveryError):  # the failure itself has the exit code
+                output.answer_json(form(failure))
         raise
 
 
-def in_array(told: Told) -> JsonValue:
-    """The form of a failure where the answer would have been many objects."""
-    return [told]
+def in_array(failure: JsonObject) -> JsonValue:
+    """The form of a failure where the output is an array."""
+    return [failure]
 
 
 class Reporting(NamedTuple):
-    """How a gating command tells its verdict.
+    """How a gating command reports its verdict.
 
     Attributes:
         json: one JSON object on stdout instead of a line.
         quiet: only errors on stderr.
-        id_alone: what is pending is told as its bare id.
-        result_file: where the object is left too, with the exit code.
+        id_alone: for a pending request, print only its id.
+        result_file: write the object there too, with the exit code.
 
     """
 
@@ -87,23 +87,25 @@ class Reporting(NamedTuple):
     id_alone: bool = False
     result_file: Path | None = None
 
-    def tell(self, verdict: Verdict, code: int) -> int:
-        """Tell a verdict that is no approval; its code stays, whoever hears it."""
-        for tell in (self.on_stdout, partial(self.in_file, code=code)):
+    def say(self, verdict: Verdict, code: int) -> int:
+        """Report a verdict other than an approval; its exit code stays, delivered or not."""
+        for write in (self.on_stdout, partial(self.in_file, code=code)):
             try:
-                tell(verdict)
+                write(verdict)
             except DeliveryError as exc:
                 output.complain(exc)
         return code
 
     def on_stdout(self, verdict: Verdict) -> None:
-        """The answer: one JSON object, or one line; an error without ``--json`` is talk, and goes to stderr.
+        """Print one JSON object, or one line; without ``--json`` an error goes to stderr.
 
         Raises:
-            DeliveryError: nobody can read it.
+            DeliveryError: stdout cannot be written.
 
         """
-        if verdict.error is not None:
+        if verdict.error is not None and verdict.error.kind == Outcome.INTERRUPTED:
+            output.talk(f"{output.PROGRAM}: {visible(verdict.error.message)}; nothing was approved")
+        elif verdict.error is not None:
             label = f"{verdict.outcome.value.replace('_', ' ')}:"
             output.complain(verdict.error, f"{marked(label, verdict.outcome, sys.stderr)} ")
         if self.json:
@@ -114,7 +116,7 @@ class Reporting(NamedTuple):
             output.answer(line if alone else marked(line, verdict.outcome, sys.stdout), foreign=not alone)
 
     def in_file(self, verdict: Verdict, code: int) -> None:
-        """The same object with the exit code, where a file was asked for.
+        """Write the object with the exit code to the result file, if there is one.
 
         Raises:
             DeliveryError: it cannot be written.
@@ -126,35 +128,35 @@ class Reporting(NamedTuple):
 
 
 def deliver(report: Reporting, stop: SignalStop, verdict: Verdict, undelivered: Undelivered) -> int:
-    """Tell the verdict and return the exit code; an approval that could not be told, or came with a signal, is none."""
+    """Report the verdict and return the exit code; an undelivered approval, or one after a signal, is not an approval."""
     if not verdict.approved:
-        return report.tell(verdict, exits.of_verdict(verdict))
+        return report.say(verdict, exits.of_verdict(verdict))
     try:
-        _still_heard(stop)
+        _check_reader(stop)
         _approve(report, verdict)
     except DeliveryError as exc:
-        unheard = undelivered(verdict, exc)
+        not_approved = undelivered(verdict, exc)
     else:
         return exits.Exit.OK  # the only statement that leads to 0
     if stop.signalled is not None:
-        unheard = replace(unheard, outcome=Outcome.INTERRUPTED, signum=stop.signalled.signum)
-    return report.tell(unheard, exits.of_verdict(unheard))
+        not_approved = replace(not_approved, outcome=Outcome.INTERRUPTED, signum=stop.signalled.signum)
+    return report.say(not_approved, exits.of_verdict(not_approved))
 
 
 def _approve(report: Reporting, verdict: Verdict) -> None:
-    """Tell an approval: all or nothing, so that no yes stands on stdout beside a code that is none."""
-    # The file goes first, for it can fail; where it was asked for, it carries the verdict and stdout may fail.
+    """Report an approval completely or not at all: stdout must not say approved beside another exit code."""
+    # The file first: where there is one, it carries the verdict, and stdout may fail.
     report.in_file(verdict, exits.Exit.OK)
     try:
         report.on_stdout(verdict)
     except DeliveryError as exc:
         if report.result_file is None:
-            exc.hint = "use --result-file where nobody may read stdout"
+            exc.hint = "pass --result-file if stdout may not be readable"
             raise
 
 
-def _still_heard(stop: SignalStop) -> None:
-    """Raise DeliveryError if a signal came after the approval, or if nobody is left to tell it to."""
+def _check_reader(stop: SignalStop) -> None:
+    """Raise DeliveryError if a signal came after the approval, or if nobody reads the verdict."""
     stop.look()
     if stop.stopped is not None:
         raise DeliveryError(f"the approval came too late: {stop.stopped.why}")

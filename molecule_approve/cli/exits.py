@@ -1,4 +1,4 @@
-"""The exit codes, and the two tables that lead to them: from an outcome, and from an error. Scripts rely on this page."""
+"""The exit codes, and two tables that lead to them: from an outcome, and from an error. Scripts rely on them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from molecule_approve.model import Outcome, Verdict
 
 
 class Exit(IntEnum):
-    """What the process leaves with. 0 is a verified approval of this very request, or (elsewhere) "done".
+    """The exit codes. 0 is a verified approval of this very request; for other commands, "done".
 
     A code that a failure to start can produce is never a verdict: not 1 (a Python crash), not 126 and 127 (the shell).
     """
 
     OK = 0
-    """A person approved this request; for commands that gate nothing: done."""
+    """A person approved this request; for commands that do not gate: done."""
     USAGE = 2
-    """Wrong options or arguments, nothing was asked; also ``--help`` on the commands that gate."""
+    """Wrong options or arguments, nothing was requested; also ``--help`` on the commands that gate."""
     ENDED = 3
     """``approve``, ``deny``, ``withdraw``: the request had already ended otherwise."""
     PENDING = 8
-    """Asked, not decided yet."""
+    """Requested, not decided yet."""
     NOT_WHOLE = 65
     """``audit verify``: the log, or ``audit export``: what was exported of it, is not whole (EX_DATAERR in sysexits.h)."""
     DENIED = 77
-    """A person said no, or the roles do not let the workspace ask (EX_NOPERM in sysexits.h)."""
+    """A person denied it, or the roles do not permit the request (EX_NOPERM in sysexits.h)."""
     TIMED_OUT = 124
-    """Nobody decided in time, as timeout(1) says it."""
+    """Nobody decided in time, as in timeout(1)."""
     FAILED = 125
-    """No verdict could be had, or the command could not be done, as env(1) and docker say it."""
+    """No verdict, or the command failed, as in env(1) and docker."""
 
 
 _OF_OUTCOME = {
@@ -52,7 +52,7 @@ _OF_ERROR: dict[type[errors.ApprovalError], Exit] = {
 
 
 def of_verdict(verdict: Verdict) -> int:
-    """The exit code of a verdict; an interrupted one leaves with 128 + the signal."""
+    """The exit code of a verdict; 128 + the signal for an interrupted one."""
     if verdict.outcome is Outcome.INTERRUPTED:
         return 128 + (verdict.signum or 0)
     if verdict.error is not None and verdict.error.kind == errors.UsageError.kind:

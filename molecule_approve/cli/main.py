@@ -1,4 +1,4 @@
-"""The one boundary: here an exception becomes a message and a number, and nowhere else."""
+"""The one boundary: only here an exception becomes a message and an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .exits import Exit
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command and return its exit code. It is never 0 by accident: only a command that says so makes it 0.
+    """Run one command and return its exit code, which is 0 only if the command returned 0.
 
     Args:
         argv: the arguments after the program's name.
@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     output.prepare()
     try:
         command = typer.main.get_command(app)
-        # Not the library's own main(): that answers completion variables, and maps a crash to 1.
+        # Not typer's own main(): it reads completion variables, and maps a crash to 1.
         with command.make_context(output.PROGRAM, list(argv)) as context:
             code = command.invoke(context)
     except typer.Exit as exc:
@@ -36,15 +36,15 @@ def main(argv: Sequence[str]) -> int:
         return 128 + exc.signum
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read the help has had enough
+    except BrokenPipeError:  # the reader of the help closed the pipe
         return Exit.FAILED
-    except OSError as exc:  # the help, onto a full device
+    except OSError as exc:  # help written to a full device
         error: ApprovalError = DeliveryError(f"cannot write to stdout: {exc.strerror or exc}", hint="is the disk full?")
         output.complain(error if exc.errno == errno.ENOSPC else ours(exc))
         return Exit.FAILED
-    except Exception as exc:  # noqa: BLE001 - a fault of ours must not look like a verdict, nor show secrets in a traceback
+    except Exception as exc:  # noqa: BLE001 - a bug must not look like a verdict, nor show secrets in a traceback
         error = ours(exc)
         output.complain(error)
         return exits.of_error(error)
-    # A command that forgot to say how it went has not said yes.
+    # A command without a code did not succeed.
     return code if isinstance(code, int) else Exit.FAILED

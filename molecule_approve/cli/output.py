@@ -1,4 +1,4 @@
-"""The only writer: stdout is the answer, stderr is talk. What came from elsewhere is made visible before it gets here."""
+"""The only writer: results on stdout, messages on stderr. Callers make foreign text visible first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ is_terminal = terminal.is_terminal
 
 
 def prepare() -> None:
-    """Make both streams write what they can: a character that the terminal's encoding lacks becomes an escape."""
+    """Make both streams escape characters that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -44,7 +44,7 @@ def answer(line: str, *, foreign: bool = False) -> None:
             whole, for people copy them.
 
     Raises:
-        DeliveryError: nobody can read it.
+        DeliveryError: stdout cannot be written.
 
     """
     with _stdout() as stream:
@@ -53,7 +53,7 @@ def answer(line: str, *, foreign: bool = False) -> None:
 
 
 def done(line: str) -> None:
-    """The same for what is done already: whether anybody reads it changes nothing, and stderr says so."""
+    """The same for work that is done: if stdout cannot be written, stderr says so, and nothing else changes."""
     try:
         answer(line)
     except DeliveryError as exc:
@@ -64,7 +64,7 @@ def raw_bytes(data: bytes) -> None:
     """Bytes on stdout as they are, flushed: a file's own lines, in whatever encoding they are.
 
     Raises:
-        DeliveryError: nobody can read them.
+        DeliveryError: stdout cannot be written.
 
     """
     with _stdout() as stream:
@@ -84,13 +84,13 @@ def _stdout() -> Iterator[TextIO]:
     except (OSError, ValueError) as exc:
         _silence(stream)
         why = exc.strerror if isinstance(exc, OSError) else "stdout is closed"
-        raise DeliveryError(f"the answer could not be told: {why}") from exc
+        raise DeliveryError(f"cannot write to stdout: {why}") from exc
 
 
 def _silence(stream: TextIO | None) -> None:
-    """What could not be written must not be tried again when the stream is closed."""
+    """Discard the stream's buffer, which would be written again when it is closed."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        target = stream.fileno()  # type: ignore[union-attr]  # None has none, and then there is nothing to silence
+        target = stream.fileno()  # type: ignore[union-attr]  # None has none, and needs nothing
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, target)
         os.close(sink)
@@ -102,7 +102,7 @@ def answer_json(value: JsonValue) -> None:
 
 
 def talk(line: str) -> None:
-    """One line on stderr. Talk that nobody hears changes nothing.
+    """One line on stderr; that it cannot be written changes nothing.
 
     What begins with our name may tell of text from elsewhere: a window's rows are ours to make. Other lines are left
     whole, for people copy them.
@@ -116,23 +116,23 @@ def fitted(line: str) -> str:
 
 
 def write_talk(text: str) -> None:
-    """Text on stderr as it is, flushed; for what lives on a terminal's line."""
+    """Text on stderr as it is, flushed; for a terminal's live line."""
     with contextlib.suppress(DeliveryError):
         confide(text)
 
 
 def confide(text: str) -> None:
-    """The same for what is shown once: whoever gives it takes it back where nobody can read it.
+    """The same for a secret that is shown once; the caller revokes it on an error.
 
     Raises:
-        DeliveryError: nobody can.
+        DeliveryError: stderr cannot be written.
 
     """
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError) as exc:
-        raise DeliveryError("what is shown once could not be told: nobody reads stderr") from exc
+        raise DeliveryError("cannot write to stderr, where a secret is shown once") from exc
 
 
 def complain(error: ApprovalError | Failure, label: str = "") -> None:

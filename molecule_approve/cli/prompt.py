@@ -1,4 +1,4 @@
-"""Questions at the terminal. Only what was typed after a question stood there answers it: nothing decides by accident."""
+"""Questions at the terminal. Only text typed after the question was shown is an answer: nothing is decided by accident."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from . import output
 
 
 def ask(question: str) -> str | None:
-    """A line from the person at the terminal, without its end; None where the input has ended, or the terminal has gone.
+    """A line from the person at the terminal, without its end; None if the input has ended, or the terminal is gone.
 
-    What was typed before the question stood there answers another one, if any, and is thrown away.
+    Text typed before the question was shown is discarded.
     """
     try:
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
@@ -23,7 +23,7 @@ def ask(question: str) -> str | None:
     except (OSError, termios.error):
         return None
     except Interrupted:
-        output.talk("")  # the question's line ends here
+        output.talk("")  # end the question's line
         raise
     if line.endswith(b"\n"):
         return line[:-1].decode("utf-8", "surrogateescape").strip()
@@ -32,7 +32,7 @@ def ask(question: str) -> str | None:
 
 
 def _line(descriptor: int) -> bytes:
-    """Up to the end of the line or of the input, and not a byte further: a buffer of ours could not be flushed."""
+    """Up to the end of the line or of the input, unbuffered: a buffer of ours could not be flushed."""
     line = b""
     while not line.endswith(b"\n"):
         byte = os.read(descriptor, 1)

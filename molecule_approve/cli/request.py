@@ -1,4 +1,4 @@
-"""``request`` and ``wait``: a question, a verdict, and the exit code that a script gates on."""
+"""``request`` and ``wait``: a request, a verdict, and the exit code that a script gates on."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from molecule_approve.wiring import Assembled
 
     from .deliver import Reporting
-    from .leaving import Leaving
     from .progress import Progress, Scene
+    from .result_files import ResultFiles
     from .stop import SignalStop
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -85,14 +85,14 @@ _HOUR = 3_600.0
 
 
 class GatingCommand(NamedTuple):
-    """One run of a gating command: how it reports, and what may stop it."""
+    """One attempt of a gating command: how it reports, and what may stop it."""
 
     report: Reporting
     stop: SignalStop
-    leaving: Leaving
+    files: ResultFiles
 
     def progress(self, scene: Scene, *, wait: bool = True) -> Progress:
-        """The observer that fits where we are."""
+        """The observer for this terminal, CI job or pipe."""
         from molecule_approve.settings.resolve import in_ci
 
         from .progress import Plain, Silent, Spinner
@@ -106,11 +106,11 @@ class GatingCommand(NamedTuple):
         return Plain(scene, self.write_id, heads=in_ci(os.environ))
 
     def write_id(self, question: Question) -> None:
-        """Leave the id where another process can find it."""
+        """Write the id file, if one was asked for."""
         from .deliver import write_file
 
-        if self.leaving.id is not None:
-            write_file(self.leaving.id, f"{question.approval_id}\n")
+        if self.files.id is not None:
+            write_file(self.files.id, f"{question.approval_id}\n")
 
 
 def _scene(settings: Settings, action: str, reason: str = "", *, earlier: bool = False) -> Scene:
@@ -123,25 +123,25 @@ def _scene(settings: Settings, action: str, reason: str = "", *, earlier: bool =
 def _report_and_run(
     report: Reporting, result_file: str | None, id_file: str | None, run: Callable[[GatingCommand], int]
 ) -> int:
-    """Run to the exit code; what fails before there is a gate is reported like every other verdict."""
+    """Run to the exit code; a failure before there is a gate is reported like every other verdict."""
     from .deliver import failed
-    from .leaving import Leaving, TakenError
+    from .result_files import ResultFiles, TakenError
     from .stop import Audience, SignalStop
 
-    # With a result file somebody may read the verdict later, whoever is gone now.
+    # A result file may be read later, whoever is gone now.
     stop = SignalStop(None if result_file is not None else Audience.expected())
     stop.install()
     try:
-        leaving = Leaving.checked(result_file, id_file)
-        report = report._replace(result_file=leaving.result)
-        return run(GatingCommand(report, stop, leaving))
+        files = ResultFiles.checked(result_file, id_file)
+        report = report._replace(result_file=files.result)
+        return run(GatingCommand(report, stop, files))
     except Interrupted as exc:
         verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
     except TakenError as exc:
         report, verdict = report._replace(result_file=None), failed(exc)
-    except Exception as exc:  # noqa: BLE001 - with --json even a fault of ours is one object on stdout
+    except Exception as exc:  # noqa: BLE001 - with --json even a bug is one object on stdout
         verdict = failed(exc)
-    return report.tell(verdict, exits.of_verdict(verdict))
+    return report.say(verdict, exits.of_verdict(verdict))
 
 
 def _judge(
@@ -152,20 +152,23 @@ def _judge(
     progress: Progress,
     ask: Callable[[], Verdict],
 ) -> int:
-    """Ask, tell the verdict, and turn an approval that could not be told into none."""
+    """Ask, and deliver the verdict; an approval that cannot be delivered is not one."""
     from .deliver import deliver
 
     with contextlib.closing(made.platform):
         try:
             verdict = ask()
         finally:
-            progress.close()  # whatever happened, nothing lives on the terminal any more
+            progress.close()  # the live line ends, whatever happened
         if verdict.error is not None and verdict.error.kind == UnavailableError.kind and verdict.approval_id is None:
             hint = options.hint_on_unreachable(settings, verdict.error.hint)
             verdict = replace(verdict, error=replace(verdict.error, hint=hint))
         progress.finish(verdict)
         return deliver(
-            invocation.report, invocation.stop, verdict, lambda unheard, why: made.gate.undelivered(request, unheard, why)
+            invocation.report,
+            invocation.stop,
+            verdict,
+            lambda approval, why: made.gate.undelivered(request, approval, why),
         )
 
 
@@ -239,7 +242,7 @@ def request(
         from molecule_approve import wiring
         from molecule_approve.gate import compose
 
-        # Nothing has been asked yet: a signal ends even an import that hangs (a network file system) at once.
+        # Nothing is requested yet: a signal ends even an import that hangs (a network file system) at once.
         with invocation.stop.open():
             settings = connection.settings(quiet=quiet, **flags)
             expiry = _HOUR if no_wait else settings.timeout.value
@@ -255,7 +258,7 @@ def request(
             progress = invocation.progress(_scene(settings, action, reason), wait=not no_wait)
             made = wiring.gate(settings, invocation.stop, progress)
             terms = wiring.terms(settings, wait=not no_wait)
-            invocation.leaving.clear(settings)
+            invocation.files.clear(settings)
         return _judge(invocation, settings, made, asked, progress, lambda: made.gate.request(asked, terms, made.permit))
 
     return _report_and_run(Reporting(json=json, quiet=quiet, id_alone=no_wait), result_file, id_file, run)
@@ -317,13 +320,13 @@ def wait(
         with invocation.stop.open():
             settings = connection.settings(quiet=quiet, **flags)
             end = Deadline.after(settings.timeout.value)
-            invocation.leaving.clear(settings)
+            invocation.files.clear(settings)
             with options.open_platform(settings) as platform:
                 approval_id = find_id(platform, approval, end)
             asked, question = earlier(wiring.journal(settings), settings.workspace_id.value, approval_id, action)
             progress = invocation.progress(_scene(settings, asked.action, earlier=True))
             made = wiring.gate(settings, invocation.stop, progress)
-            # One deadline over everything: looking for the id has taken its part of it.
+            # One deadline for everything: finding the id took its part.
             terms = replace(wiring.terms(settings, withdraw=withdraw), timeout=round(end.left(), 3))
         return _judge(invocation, settings, made, asked, progress, lambda: made.gate.resume(asked, question, terms))
 

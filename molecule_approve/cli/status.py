@@ -1,4 +1,4 @@
-"""``status``, ``pending`` and ``withdraw``: looking at requests, and taking one back. They use nothing up."""
+"""``status``, ``pending`` and ``withdraw``: show requests, and withdraw one. They redeem nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
 
 from . import exits, options, output
-from .deliver import failing_aloud, in_array
+from .deliver import failure_as_json, in_array
 from .exits import Exit
 from .help import CliCommand
 from .requests import PENDING_LISTS, READ, find_id
@@ -35,11 +35,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 
 def verdict_of(row: Approval) -> Verdict:
-    """How a request stands, as a verdict that nothing was waited for and nothing was recorded of."""
+    """The state of a request as a verdict, without a wait and without a record."""
     outcome = outcome_of(row)
     requested, now = instant(row.created_at), instant(utc_now())
     until = instant(row.decided_at) or now
-    error = Failure("protocol", "the platform shows a status that is no decision") if outcome is Outcome.FAILED else None
+    error = Failure("protocol", "the platform returned an unknown status") if outcome is Outcome.FAILED else None
     return Verdict(
         outcome=outcome,
         action=row.action,
@@ -57,7 +57,7 @@ def verdict_of(row: Approval) -> Verdict:
 
 
 def line_of(row: Approval, workspace_id: str) -> str:
-    """One request on one line, for people who look from this workspace."""
+    """One request on one line, for people of this workspace."""
     of = "" if row.workspace_id == workspace_id else f" of workspace {row.workspace_id}"
     how = f"{status_text(verdict_of(row))}{visible(of)}"
     return f"{visible(row.id)}  {visible(row.created_at or '')}  {how}  {visible(row.action)}"
@@ -73,7 +73,7 @@ def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> App
     """One request, by its id.
 
     Raises:
-        UnknownApprovalError: the platform does not show it.
+        UnknownApprovalError: the platform does not list it.
 
     """
     row = platform.fetch(Question(approval_id, workspace_id), Deadline.after(READ)).approval
@@ -124,7 +124,7 @@ def _show_one(row: Approval) -> None:
 
 
 def ended(row: Approval) -> EndedError:
-    """What to say about a request that cannot be ended any more."""
+    """The error of a request that is not open any more."""
     return EndedError(f"the request had already ended: {verdict_of(row).message}")
 
 
@@ -153,7 +153,7 @@ def status(
     With an ID it exits as request does, 8 while the request is pending; it does not redeem the approval, so a script uses
     wait.
     """
-    with failing_aloud(json=json, form=in_array if approval is None else dict):
+    with failure_as_json(json=json, form=in_array if approval is None else dict):
         if approval is not None and limit is not None:
             raise UsageError("--limit is for the list, and an ID was given", hint="omit one of the two")
         with connection.platform() as (settings, platform):
@@ -186,7 +186,7 @@ def _status(platform: RestPlatform, settings: Settings, approval: str, *, json: 
     except DeliveryError as exc:
         if verdict.approved:
             raise
-        output.complain(exc)  # a no that could not be told is a no
+        output.complain(exc)  # the exit code still says it
     try:
         _observe(settings, row)
     except AuditError as exc:
@@ -195,7 +195,7 @@ def _status(platform: RestPlatform, settings: Settings, approval: str, *, json: 
 
 
 def _observe(settings: Settings, row: Approval) -> None:
-    """Let our audit log know how a request ended that it holds as open; nobody may be left who waits for it.
+    """Record how a request ended that is open in the local audit log; no process may be waiting for it any more.
 
     Raises:
         AuditError: the log cannot be read or written.
@@ -216,7 +216,7 @@ def _observe(settings: Settings, row: Approval) -> None:
 
 
 def _question(story: Story, approval_id: str) -> Question:
-    """What the log says was asked; a text that it holds only cut or masked can be compared with nothing."""
+    """The request in the log; an action that was cut or masked there is not compared."""
     action = story.asked if is_as_asked(story.asked) else None
     return Question(approval_id, story.first("workspace_id"), action, story.first("task_id") or None)
 
@@ -240,7 +240,7 @@ def pending(
 
     if watch:
         _must_watch(json=json)
-    with failing_aloud(json=json, form=in_array):
+    with failure_as_json(json=json, form=in_array):
         approver = approver_token(os.environ)
         with connection.platform(approver) as (settings, platform):
             if watch:
@@ -264,7 +264,7 @@ def _read_queue(platform: RestPlatform, settings: Settings, *, approver: bool, j
 
 
 def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
-    """What waits; and where that is not all, stderr says so."""
+    """The pending requests, and a note on stderr if there are more."""
     from .pending_list import UNSEEN
 
     rows = queue.rows
@@ -280,7 +280,7 @@ def _must_watch(*, json: bool) -> None:
     from .pending_watch import must_draw
 
     if json:
-        raise UsageError("--watch draws a table for people; --json is for programs", hint="one of the two")
+        raise UsageError("--watch and --json exclude each other", hint="omit one of them")
     must_draw()
 
 
@@ -304,7 +304,7 @@ def withdraw(
     wanted = _wanted_id(approval, id_file)
     with connection.platform() as (settings, platform):
         approval_id = find_id(platform, wanted, Deadline.after(READ))
-        ours = _take_back(platform, Question(approval_id, settings.workspace_id.value))
+        ours = _withdraw(platform, Question(approval_id, settings.workspace_id.value))
     try:
         if ours:
             _record(settings, approval_id)
@@ -313,11 +313,11 @@ def withdraw(
     return Exit.OK
 
 
-def _take_back(platform: RestPlatform, question: Question) -> bool:
-    """Take it back; False where somebody had done that before.
+def _withdraw(platform: RestPlatform, question: Question) -> bool:
+    """Withdraw it; False if it was withdrawn before.
 
     Raises:
-        EndedError: it had ended otherwise.
+        EndedError: it has ended otherwise.
 
     """
     if platform.withdraw(question, Deadline.after(READ)).withdrawn:
@@ -330,21 +330,21 @@ def _take_back(platform: RestPlatform, question: Question) -> bool:
 
 def _wanted_id(approval: str | None, id_file: str | None) -> str:
     if (approval is None) == (id_file is None):
-        raise UsageError("withdraw wants an ID, or --id-file", hint="one of the two")
+        raise UsageError("withdraw needs either an ID or --id-file", hint="pass one of them")
     if id_file is None:
         return approval or ""
     try:
         with open(id_file, encoding="ascii") as file:  # noqa: PTH123 - as the user wrote it
             return file.read(200).strip()
     except (OSError, ValueError) as exc:
-        raise UsageError(f"--id-file cannot be read: {id_file!r}", hint="`request --id-file` writes it") from exc
+        raise UsageError(f"cannot read --id-file {id_file!r}", hint="pass the file that `request --id-file` wrote") from exc
 
 
 def _record(settings: Settings, approval_id: str) -> None:
-    """The audit log says who took it back.
+    """Record the withdrawal.
 
     Raises:
-        AuditError: it cannot be written, and nobody said that this does not matter. The request is taken back all the same.
+        AuditError: the log cannot be written, and it is not optional. The request is withdrawn all the same.
 
     """
     from molecule_approve import wiring

@@ -1,4 +1,4 @@
-"""What stops an invocation from outside: signals, and nobody left to tell. The gate knows it as its Stop."""
+"""What stops an attempt from outside: signals, and the loss of every reader. The gate knows it as its Stop."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 LOOK = 2.0
-"""Seconds between looks at whether anybody is left to tell."""
+"""Seconds between checks for a reader."""
 
 REPEAT = 0.1
 """Seconds after which a signal that has had no effect is sent again."""
 
-_WORDS = {signal.SIGINT: "interrupted by SIGINT", signal.SIGTERM: "stopped by SIGTERM", signal.SIGHUP: "hung up by SIGHUP"}
+_WORDS = {
+    signal.SIGINT: "stopped by Ctrl-C (SIGINT)",
+    signal.SIGTERM: "stopped by SIGTERM",
+    signal.SIGHUP: "stopped by SIGHUP",
+}
 
 
 class Audience:
@@ -90,7 +94,7 @@ class Repeater:
 class SignalStop:
     """Signals as an exception, but only where it may be raised; elsewhere it waits for the next check.
 
-    The first signal counts. While the question is taken back no further one is raised: that takes two seconds at most.
+    The first signal counts. No further one is raised while the request is withdrawn, which takes two seconds at most.
     """
 
     def __init__(self, audience: Audience | None) -> None:
@@ -128,7 +132,7 @@ class SignalStop:
 
     @property
     def signalled(self) -> Interrupted | None:
-        """The signal that stopped us, if one did; that nobody is left to tell is none."""
+        """The signal that stopped us, if one did; the loss of every reader is not one."""
         return None if self._deserted else self._stopped
 
     @property
@@ -137,18 +141,18 @@ class SignalStop:
         return self._stopped
 
     def check(self) -> None:
-        """Raise Interrupted if a signal came, or if nobody is left to tell; see the gate's Stop."""
+        """Raise Interrupted if a signal came, or if nobody reads the verdict; see the gate's Stop."""
         if self._stopped is None and boottime() >= self._next_look:
             self._next_look = boottime() + LOOK
             self.look()
         self._raise_if_stopped()
 
     def look(self) -> None:
-        """Look now whether anybody is left to tell; nobody counts as SIGHUP."""
+        """Check now for a reader; without one this is a SIGHUP."""
         gone = self._audience.gone() if self._audience is not None else None
         if gone is not None and self._stopped is None:
             self._deserted = True
-            self._stopped = Interrupted(signal.SIGHUP, f"nobody is left to tell: {gone}")
+            self._stopped = Interrupted(signal.SIGHUP, f"nobody reads the verdict: {gone}")
 
     def open(self) -> SignalStop:
         """A region in which Interrupted may be raised at any point."""

@@ -39,6 +39,6 @@ def parse_duration(text: str, source: str = "") -> float:
 
 
 def short_form(text: str) -> str | None:
-    """``5m`` for ``5 minutes``; None where the text is no number and unit."""
+    """``5m`` for ``5 minutes``; None where the text is not a number and a unit."""
     found = _IN_WORDS.match(text.lower())
     return None if found is None else found[1] + found[2]

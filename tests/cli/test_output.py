@@ -26,8 +26,8 @@ def test_an_approval_that_cannot_be_told_is_125(caller: Caller, redirection: str
     with caller.answering("drop it"):
         code, _, err = _shell(caller, redirection, "request", "--", "drop it")
     assert code == 125
-    assert "failed: the answer could not be told: " in err
-    assert "hint: use --result-file" in err
+    assert "failed: cannot write to stdout: " in err
+    assert "hint: pass --result-file" in err
     assert [record["action"] for record in caller.records()][-2:] == ["approve", "deliver"]
 
 

@@ -417,7 +417,7 @@ def test_in_a_real_terminal_emulator_one_line_lives(caller: Caller) -> None:
         assert "to approve:\naction    drop it\n" in shown
         run("send-keys", "C-c")
         until(lambda: code.exists() and code.read_text())
-        until(lambda: "interrupted by SIGINT" in run("capture-pane", "-p"))
+        until(lambda: "stopped by Ctrl-C (SIGINT)" in run("capture-pane", "-p"))
         assert code.read_text() == "130\n"
         assert " left" not in run("capture-pane", "-p")
         assert run("display-message", "-p", "#{cursor_flag}") == "1\n"

@@ -125,7 +125,7 @@ def test_a_signal_before_there_is_a_gate_is_one_object_too(caller: Caller) -> No
     assert (told.code, told.object["outcome"], told.object["error"]["message"]) == (
         130,
         "interrupted",
-        "interrupted by SIGINT",
+        "stopped by Ctrl-C (SIGINT)",
     )
     assert caller.records() == []
 
@@ -139,7 +139,7 @@ def test_a_signal_takes_the_question_back(caller: Caller, number: signal.Signals
         told = ended(process)
     assert (told.code, told.out) == (128 + number, "")
     assert caller.desk.one(approval_id)["decided_by"] == "withdrawn"
-    assert told.err.count("molecule-approve: interrupted: ") == 1
+    assert told.err.count("; nothing was approved\n") == 1
 
 
 # --- options -------------------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_a_denial_whose_file_cannot_be_written_keeps_its_code(caller: Caller) ->
     with caller.answering("drop it", answer):
         told = caller.main("request", "--result-file", str(path), "--", "drop it")
     assert (told.code, told.out) == (77, "denied by alice\n")
-    assert "one.json cannot be written" in told.err
+    assert "cannot write " in told.err
 
 
 @pytest.mark.measured

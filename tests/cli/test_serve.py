@@ -129,7 +129,7 @@ def test_without_stdout_it_says_that_its_address_cannot_be_told(home: Path) -> N
         check=False,
     )
     assert found.returncode == 125
-    assert "the answer could not be told: stdout is closed" in found.stderr
+    assert "cannot write to stdout: stdout is closed" in found.stderr
     assert not locate(environment(home)).socket.exists()
 
 

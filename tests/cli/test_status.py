@@ -125,7 +125,7 @@ def test_what_could_not_be_told(caller: Caller, decision: str, code: int, option
     with Path("/dev/full").open("w") as full:
         told = caller.run("status", *options, found, stdout=full)
     assert told.code == code
-    assert "the answer could not be told" in told.err
+    assert "cannot write to stdout" in told.err
 
 
 # --- what status lets the log know ---------------------------------------------------------------------------------------

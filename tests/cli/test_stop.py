@@ -228,7 +228,7 @@ def test_nobody_counts_as_sighup_but_is_no_signal() -> None:
     os.close(reader)
     stop.check()  # the first look is not due yet
     stop.look()
-    with pytest.raises(Interrupted, match="nobody is left to tell: the reader of the output is gone") as caught:
+    with pytest.raises(Interrupted, match="nobody reads the verdict: the reader of the output is gone") as caught:
         stop.check()
     assert (caught.value.signum, stop.signalled) == (signal.SIGHUP, None)
     stop.look()
@@ -269,7 +269,7 @@ def test_a_reader_that_goes_away_while_it_waits(caller: Caller) -> None:
         told = ended(process)
     assert told.code == 129
     assert caller.desk.one(approval_id)["decided_by"] == "withdrawn"
-    assert "nobody is left to tell" in told.err
+    assert "nobody reads the verdict" in told.err
 
 
 def test_a_second_signal_while_it_is_taken_back(caller: Caller, platform: FakePlatform) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from molecule_approve.cli import options, output
-from molecule_approve.cli.deliver import failing_aloud
+from molecule_approve.cli.deliver import failure_as_json
 from molecule_approve.cli.exits import Exit
 from molecule_approve.errors import AuditError, UsageError
 from molecule_approve.safe_text import visible
@@ -20,7 +20,7 @@ from molecule_approve.safe_text import visible
 if TYPE_CHECKING:
     from molecule_approve.audit.seal import SealKey
     from molecule_approve.audit.verify.report import ExpectedHead
-    from molecule_approve.cli.deliver import Told
+    from molecule_approve.cli.deliver import JsonObject
     from molecule_approve.model import JsonValue
     from molecule_approve.settings.resolve import Flags
 
@@ -72,7 +72,7 @@ def verify(
     wanted = _Expectations([_head(text) for text in expect or ()], _keys(seal_key_file), begins or 1)
     if file is not None and (begins is not None or against_platform):
         raise UsageError("--from and --against-platform cannot be used with FILE", hint="omit them, or omit FILE")
-    with failing_aloud(json=json, form=_unchecked):
+    with failure_as_json(json=json, form=_unchecked):
         if file is not None:
             return _verify_file(Path(file), wanted, json=json)
         flags = Flags(config, platform_url, workspace_id, audit_log)
@@ -87,7 +87,7 @@ class _Expectations(NamedTuple):
     begins: int
 
 
-def _unchecked(told: Told) -> JsonValue:
+def _unchecked(told: JsonObject) -> JsonValue:
     """What ``--json`` says where the log could not be checked: it is neither whole nor damaged."""
     return {"whole": None, "error": told["error"]}
 

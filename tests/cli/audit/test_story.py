@@ -163,7 +163,7 @@ def test_a_reader_that_has_had_enough_is_no_error(journal: Journal, monkeypatch:
         with os.fdopen(writer, "w") as stream:
             monkeypatch.setattr(sys, "stdout", stream)
             assert main(["audit", *command]) == code
-        assert ("could not be told" in capfd.readouterr().err) is (code == 125)
+        assert ("cannot write to stdout" in capfd.readouterr().err) is (code == 125)
     with Path("/dev/full").open("w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert main(["audit", "show", TRACE]) == 125

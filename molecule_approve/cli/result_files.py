@@ -1,4 +1,4 @@
-"""The files that a gating command leaves, the result and the id: which may be put where, and when an old one goes."""
+"""The result file and the id file of a gating command: which paths are accepted, and when an old file is removed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _KEYS = frozenset({"outcome", "approved", "approval_id", "exit_code"})
 
 
 class TakenError(UsageError):
-    """The path is another file's of ours: nothing may be written there, not even this."""
+    """The program uses this path for another file, so nothing is written there, not even this error."""
 
 
-class Leaving(NamedTuple):
-    """Where the files go that were asked for.
+class ResultFiles(NamedTuple):
+    """The paths of the two files.
 
     Attributes:
         result: the result file, or None.
@@ -38,11 +38,11 @@ class Leaving(NamedTuple):
     id: Path | None
 
     @classmethod
-    def checked(cls, result: str | None, id_file: str | None) -> Leaving:
-        """The paths, if files can be put there; nothing is removed yet.
+    def checked(cls, result: str | None, id_file: str | None) -> ResultFiles:
+        """The paths, if files can be written there; nothing is removed yet.
 
         Raises:
-            UsageError: one cannot be, or something lies there that is no former file of that kind.
+            UsageError: one cannot be written, or another file is there.
 
         """
         found = cls(
@@ -50,56 +50,56 @@ class Leaving(NamedTuple):
             None if id_file is None else vacant(id_file, "--id-file"),
         )
         if found.result and found.id and _same(found.result, found.id):
-            raise TakenError(f"--result-file and --id-file name one file: {found.id}", hint="name two files")
+            raise TakenError(f"--result-file and --id-file are the same file: {found.id}", hint="pass two paths")
         return found
 
     def clear(self, settings: Settings) -> None:
-        """Remove what an earlier run left: whoever looks while we wait must not read yesterday's yes.
+        """Remove the files of an earlier run: nobody must read an old approval while this one waits.
 
         Raises:
-            TakenError: a path is one that the program uses otherwise; then nothing was removed.
-            UsageError: what lies there cannot be removed.
+            TakenError: the program uses a path for another file; nothing was removed.
+            UsageError: a file cannot be removed.
 
         """
         named = [(self.result, "--result-file"), (self.id, "--id-file")]
         chosen = [(path, option) for path, option in named if path is not None]
         for path, option in chosen:
             if _used(path, settings):
-                raise TakenError(f"{option} names a file that the program uses otherwise: {path}", hint="name another file")
+                raise TakenError(f"{option}: the program uses this file otherwise: {path}", hint="pass another path")
         for path, option in chosen:
-            vacant(str(path), option)  # again: much may have come there since
+            vacant(str(path), option)  # again: another file may be there by now
             try:
                 path.unlink(missing_ok=True)
             except OSError as exc:
-                raise UsageError(f"{option} cannot be replaced: {path}: {exc.strerror}", hint="name another file") from exc
+                raise UsageError(f"{option}: cannot replace {path}: {exc.strerror}", hint="pass another path") from exc
 
 
 def vacant(path: str, option: str) -> Path:
-    """The path, if a file can be put there: it is free, empty, or a former file of the same option.
+    """The path, if a file can be written there: there is none, an empty one, or one of an earlier run.
 
     Raises:
-        UsageError: it cannot, or what lies there is somebody's.
+        UsageError: it cannot be written, or another file is there.
 
     """
     try:
         found = Path(path).absolute()
         if not path or not _is_file_or_nothing(found):
-            raise UsageError(f"{option} names no plain file: {path!r}", hint="name a file, or one that is yet to be made")
+            raise UsageError(f"{option} is not a regular file: {path!r}", hint="pass the path of a file, or of a new one")
         if not _is_former(found, option):
             raise UsageError(
-                f"{option} names a file that no earlier run left there: {path!r}",
-                hint="it stays as it is; name another file, or remove it yourself",
+                f"{option}: this file is not from an earlier run, and is not replaced: {path!r}",
+                hint="pass another path, or remove the file",
             )
         _try_out(found.parent)
     except (OSError, ValueError) as exc:
-        raise UsageError(
-            f"{option} cannot be written: {path!r}", hint="name a file in a folder that exists and is yours"
-        ) from exc
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        hint = f"the folder must exist and be writable: {Path(path).parent}"
+        raise UsageError(f"{option}: cannot write {path!r}: {why}", hint=hint) from exc
     return found
 
 
 def _is_file_or_nothing(path: Path) -> bool:
-    """Whether the path is free or a plain file's: a link, a pipe or a device would be replaced, which nobody means."""
+    """Whether there is no file or a regular one: a link, a pipe or a device must not be replaced."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def _is_file_or_nothing(path: Path) -> bool:
 
 
 def _is_former(path: Path, option: str) -> bool:
-    """Whether the file may be replaced. An empty one may, which is what mktemp makes."""
+    """Whether the file is from an earlier run, or empty, as from mktemp."""
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
@@ -118,14 +118,14 @@ def _is_former(path: Path, option: str) -> bool:
     if option == "--id-file":
         return is_uuid(data.decode("latin-1").removesuffix("\n"))
     try:
-        told = json.loads(data)
+        found = json.loads(data)
     except (ValueError, RecursionError):
         return False
-    return isinstance(told, dict) and told.keys() >= _KEYS
+    return isinstance(found, dict) and found.keys() >= _KEYS
 
 
 def _used(path: Path, settings: Settings) -> bool:
-    """Whether the program reads or writes this path for something else."""
+    """Whether the program uses this path for another file."""
     real = Path(os.path.realpath(path))
     log = Path(os.path.realpath(settings.audit_log.value))
     beside_log = real.parent == log.parent and real.name.lstrip(".").startswith(log.name)
@@ -141,18 +141,18 @@ def _others(settings: Settings) -> Iterator[Path]:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two paths are one file, by name or by a second name of it."""
+    """Whether two paths are the same file, also by a hard link."""
     if os.path.realpath(one) == os.path.realpath(other):
         return True
     try:
         return one.samefile(other)
     except OSError:
-        return False  # one of them is not there
+        return False  # one of them does not exist
 
 
 def _try_out(folder: Path) -> None:
-    # Asking for the permission says too little: root has every one, also on a file system that takes nothing.
-    # The name is new each time: what a killed run left must not be in the way of the next with its process id.
+    # Permission bits say too little: root has all of them, also on a read-only file system. The name is random, so that the
+    # file of a killed run is never in the way.
     probe = folder / f".molecule-approve.{secrets.token_hex(8)}"
     os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     probe.unlink()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve import wiring
-from molecule_approve.cli.leaving import Leaving, vacant
+from molecule_approve.cli.result_files import ResultFiles, vacant
 from molecule_approve.errors import UsageError
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.paths import locate
@@ -50,7 +50,7 @@ def test_only_a_former_file_of_the_same_kind_may_be_replaced(tmp_path: Path, opt
     if fits:
         assert vacant(str(path), option) == path
     else:
-        with pytest.raises(UsageError, match="no earlier run left there"):
+        with pytest.raises(UsageError, match="not from an earlier run"):
             vacant(str(path), option)
     assert path.read_text() == text
     assert list(tmp_path.iterdir()) == [path]
@@ -62,8 +62,8 @@ def test_one_file_is_not_both(tmp_path: Path, how: str) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.touch()
     two.hardlink_to(one)
-    with pytest.raises(UsageError, match="name one file"):
-        Leaving.checked(str(one), str(one if how == "name" else two))
+    with pytest.raises(UsageError, match="are the same file"):
+        ResultFiles.checked(str(one), str(one if how == "name" else two))
 
 
 def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_file_that_the_program_uses_is_refused(caller: Caller, option: str, co
         path.hardlink_to(caller.log)
     before = path.stat().st_ino if path.exists() else None
     told = caller.main(command, option, str(path), "--", "abcdef")
-    assert (told.code, "uses otherwise" in told.err) == (2, True), told.err
+    assert (told.code, "the program uses this file otherwise" in told.err) == (2, True), told.err
     assert before == (path.stat().st_ino if path.exists() else None)
     assert not path.exists() or path.read_bytes() == b""
 
@@ -132,8 +132,8 @@ def test_a_file_that_may_not_be_removed_stays(caller: Caller) -> None:
         theirs.touch()
         os.seteuid(65_534)
         try:
-            with pytest.raises(UsageError, match="cannot be replaced"):
-                Leaving.checked(str(theirs), None).clear(settings)
+            with pytest.raises(UsageError, match="cannot replace"):
+                ResultFiles.checked(str(theirs), None).clear(settings)
         finally:
             os.seteuid(0)
         assert theirs.exists()

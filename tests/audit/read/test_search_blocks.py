@@ -13,7 +13,7 @@ from molecule_approve.audit.read.archives import Snapshot
 from molecule_approve.audit.read.search_blocks import BLOCK, backwards
 from molecule_approve.audit.report.story import gather
 from molecule_approve.errors import AuditError
-from tests.audit.report.tales import begun, foreign, lines, newest, record
+from tests.audit.records import begun, foreign, lines, newest, record
 
 WORD = {b'"trace-1"'}
 

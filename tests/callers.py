@@ -1,4 +1,4 @@
-"""Callers of the program: the command line in this very process, in a process of its own, and at a terminal."""
+"""The one driver of the program: the command line in this very process, in a process of its own, and at a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,11 +37,11 @@ KEYS = {
 }  # fmt: skip
 """The keys of the object that ``--json`` prints: cli.md, Output."""
 
-_CONTROLLING = "import fcntl, os, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+_CONTROLLING = "import fcntl, os, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 
 
 def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait for something that tells nobody when it comes true.
+    """Wait for something that tells nobody when it comes true (a file's text, a process's state).
 
     Raises:
         AssertionError: it did not become true in time.
@@ -51,6 +51,16 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     while not condition():
         assert time.monotonic() < end, "it never came true"
         select.select([], [], [], 0.005)
+
+
+def let_pass(seconds: float) -> None:
+    """Let time pass, where its passing is the very thing that a test is about."""
+    select.select([], [], [], seconds)
+
+
+def start(argv: Sequence[str], program: Sequence[str] = PROGRAM, **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401 - Popen's
+    """Start the program in a process of its own, with nothing on stdin."""
+    return subprocess.Popen([*program, *argv], **{"stdin": subprocess.DEVNULL, **options})
 
 
 @dataclass(frozen=True)
@@ -118,8 +128,7 @@ class Caller:
 
     def start(self, *argv: str, program: tuple[str, ...] = PROGRAM, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
         """Start the program in a process of its own."""
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([*program, *argv], text=True, **{**streams, **options})
+        return start(argv, program, text=True, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
     def run(self, *argv: str, program: tuple[str, ...] = PROGRAM, **options: Any) -> Told:  # noqa: ANN401 - Popen's
         """Run the program in a process of its own."""
@@ -170,18 +179,36 @@ def ended(process: subprocess.Popen[str]) -> Told:
     return Told(process.returncode, out or "", err or "")
 
 
-class Terminal:
-    """A process at a terminal of its own, which it controls."""
+def has_ended(pid: int, seconds: float) -> bool:
+    """Wait for the end of a process, and reap nothing; False where it did not end in time."""
+    handle = os.pidfd_open(pid)
+    try:
+        return bool(select.select([handle], [], [], seconds)[0])
+    finally:
+        os.close(handle)
 
-    def __init__(self, argv: tuple[str, ...], size: tuple[int, int], options: Mapping[str, Any]) -> None:
+
+class Terminal:
+    """A process at a terminal of its own, which it controls.
+
+    Attributes:
+        seen: what was read of the terminal so far.
+        raw: the same as bytes.
+
+    """
+
+    def __init__(
+        self, argv: Sequence[str], size: tuple[int, int], options: Mapping[str, Any], program: Sequence[str] = PROGRAM
+    ) -> None:
         self._leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         streams = {"stdin": follower, "stdout": follower, "stderr": follower, "start_new_session": True}
         # What only takes the terminal needs no site, and is not measured.
-        self.process = subprocess.Popen([sys.executable, "-ISc", _CONTROLLING, *PROGRAM, *argv], **{**streams, **options})
+        self.process = start(argv, (sys.executable, "-ISc", _CONTROLLING, *program), **{**streams, **options})
         # Kept open, so that what the terminal was set to can be looked at after the process has ended.
         self._follower = follower
         self.seen = ""
+        self.raw = b""
         # A character may come in two pieces, and what is typed need not be one.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -196,7 +223,9 @@ class Terminal:
     def _read(self, seconds: float) -> None:
         ready, _, _ = select.select([self._leader], [], [], max(0.0, seconds))
         assert ready, f"nothing more came; so far: {self.seen!r}"
-        self.seen += self._decoder.decode(os.read(self._leader, 65_536))
+        data = os.read(self._leader, 65_536)
+        self.raw += data
+        self.seen += self._decoder.decode(data)
 
     def type(self, text: str) -> None:
         """Type."""
@@ -207,20 +236,23 @@ class Terminal:
         """Whether the terminal shows what is typed."""
         return bool(termios.tcgetattr(self._follower)[3] & termios.ECHO)
 
-    def end(self) -> int:
-        """Read to the end of the process; its exit code."""
+    def read_to_end(self, seconds: float) -> bool:
+        """Read to the end of the process; False where it did not end in time."""
         handle = os.pidfd_open(self.process.pid)
-        until_then = time.monotonic() + PATIENCE
+        until_then = time.monotonic() + seconds
         try:
             while True:
                 left = max(0.0, until_then - time.monotonic())
                 ready, _, _ = select.select([self._leader, handle], [], [], left)
-                assert ready, f"it does not end; so far: {self.seen!r}"
                 if self._leader not in ready:
-                    break
+                    return bool(ready)
                 self._read(0)
         finally:
             os.close(handle)
+
+    def end(self) -> int:
+        """Read to the end of the process; its exit code."""
+        assert self.read_to_end(PATIENCE), f"it does not end; so far: {self.seen!r}"
         return self.process.wait(PATIENCE)
 
     def hang_up(self) -> None:

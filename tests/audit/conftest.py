@@ -17,37 +17,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
+from molecule_approve.audit.record import Record
+from tests.audit.records import record
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from molecule_approve.model import JsonValue
 
 MakeRecord = Callable[..., Record]
 Chained = Callable[[Path], list[dict[str, Any]]]
 
 
-def _record(
-    outcome: str = RecordOutcome.INITIATED, *, resource: str = "deploy", trace_id: str = "trace-1", **extras: JsonValue
-) -> Record:
-    return Record(
-        timestamp="2026-04-27T10:00:00.000000Z",
-        event_type=EventType.APPROVAL,
-        workspace_id="ws",
-        actor="ws",
-        action=RecordAction.APPROVE,
-        resource=resource,
-        outcome=outcome,
-        trace_id=trace_id,
-        extras=extras,
-    )
-
-
 @pytest.fixture
 def make() -> MakeRecord:
     """A record, with some of its fields as wanted."""
-    return _record
+    return record
 
 
 @pytest.fixture

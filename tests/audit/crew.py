@@ -21,8 +21,6 @@ from molecule_approve.cli.main import main
 
 PATIENCE = 30.0
 
-WRITERS = Path(__file__).with_name("writers.py")
-
 
 class Crew:
     """A process that forks writers; a context manager that leaves none behind.
@@ -36,7 +34,12 @@ class Crew:
         # They are killed, and one that is killed while it writes its coverage would leave a broken file of it.
         environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         self._process = subprocess.Popen(
-            [sys.executable, str(WRITERS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environ
+            [sys.executable, "-m", "tests.audit.writers"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=environ,
+            cwd=Path(__file__).parents[2],
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -37,7 +37,7 @@ def mac(body: bytes, seq: int) -> bytes:
     return hmac.new(KEYS[seq], body, "sha256").hexdigest().encode()
 
 
-def record(seq: int, prev: str, *, sealed: bool, note: str = "asked", log_id: str = LOG) -> bytes:
+def chained_line(seq: int, prev: str, *, sealed: bool, note: str = "asked", log_id: str = LOG) -> bytes:
     """One line as the program writes it, made without its encoder."""
     fields = {"note": note * 5, "log_id": log_id, "seq": seq, "prev": prev}
     line = json.dumps(fields, separators=(",", ":")).encode()
@@ -47,7 +47,7 @@ def record(seq: int, prev: str, *, sealed: bool, note: str = "asked", log_id: st
 def log(count: int, *, sealed: bool, note: str = "asked", first: int = 1, prev: str = START) -> list[bytes]:
     lines = []
     for seq in range(first, first + count):
-        lines.append(record(seq, prev, sealed=sealed and seq >= SEALED_FROM, note=note))
+        lines.append(chained_line(seq, prev, sealed=sealed and seq >= SEALED_FROM, note=note))
         prev = hashlib.sha256(lines[-1]).hexdigest()
     return lines
 
@@ -118,7 +118,7 @@ def falsely_sealed(lines: list[bytes], at: int, chooser: random.Random) -> None:
 
 
 def other_log(lines: list[bytes], at: int, chooser: random.Random) -> None:
-    lines.insert(at, record(chooser.choice((1, at, at + 1)), START, sealed=False, log_id=LOG.replace("7", "8")))
+    lines.insert(at, chained_line(chooser.choice((1, at, at + 1)), START, sealed=False, log_id=LOG.replace("7", "8")))
 
 
 def unsealed(lines: list[bytes], at: int, chooser: random.Random) -> None:

@@ -14,15 +14,19 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from molecule_approve.audit.files import head_path
 from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
 from molecule_approve.errors import AuditError
 from tests.audit import standing
 from tests.audit.crew import Crew, Ended, is_whole, why_no_strace, write_once
+from tests.audit.records import record
+
+if TYPE_CHECKING:
+    from molecule_approve.audit.record import Record
 
 LIMIT = 900
 """Bytes that three records have, so that the fourth begins a new file."""
@@ -75,18 +79,8 @@ class Scene:
         return Journal(self.log, limit=self.limit)
 
 
-def _record(number: int) -> Record:
-    return Record(
-        timestamp="2026-04-27T10:00:00.000000Z",
-        event_type=EventType.APPROVAL,
-        workspace_id="ws",
-        actor="ws",
-        action=RecordAction.APPROVE,
-        resource="deploy",
-        outcome=RecordOutcome.INITIATED,
-        trace_id=f"trace-{number}",
-        extras={"mark": f"before-{number}"},
-    )
+def _numbered(number: int) -> Record:
+    return record("initiated", f"trace-{number}", mark=f"before-{number}")
 
 
 def _fresh(scene: Scene) -> None:
@@ -96,7 +90,7 @@ def _fresh(scene: Scene) -> None:
 def _ordinary(scene: Scene) -> None:
     journal = Journal(scene.log, limit=None)
     for number in range(3):
-        journal.append(_record(number), patience=0)
+        journal.append(_numbered(number), patience=0)
 
 
 def _due(scene: Scene) -> None:
@@ -130,9 +124,9 @@ def _torn(scene: Scene) -> None:
 
 
 def _sealed(scene: Scene) -> None:
-    scene.key = scene.journal.init(_record(0), new_key=False, patience=0).to_text()
+    scene.key = scene.journal.init(_numbered(0), new_key=False, patience=0).to_text()
     for number in (1, 2):
-        scene.journal.append(_record(number), patience=0)
+        scene.journal.append(_numbered(number), patience=0)
 
 
 def _sealed_due(scene: Scene) -> None:
@@ -216,7 +210,7 @@ class Range:
         after = standing.history(scene.log)
         _is_kept(scene, ended, after)
         torn = _torn_end(scene.log)
-        scene.journal.append(_record(99), patience=0)
+        scene.journal.append(_numbered(99), patience=0)
         final = standing.history(scene.log)
         _goes_on(after, final, torn)
         if scene.key:
@@ -311,9 +305,9 @@ def test_an_archive_that_cannot_be_unpacked_is_named_and_grants_nothing(
     if not remembered:
         head_path(scene.log).unlink()
     with pytest.raises(AuditError, match=r"cannot tell whether .*: cannot read .*audit\.jsonl\.1\.gz") as caught:
-        scene.journal.grant(_record(5), approval_id="struck-0", patience=0)
+        scene.journal.grant(_numbered(5), approval_id="struck-0", patience=0)
     assert "audit verify" in caught.value.hint
-    scene.journal.append(_record(6), patience=0)
+    scene.journal.append(_numbered(6), patience=0)
     first = scene.before[-1].seq + 1 if remembered else 1
     recovered, written = standing.records(scene.log.read_bytes())
     assert (recovered.seq, written.seq) == (first, first + 1)
@@ -330,7 +324,7 @@ def _granted_in_an_archive(ground: Range, *, older: bool = False) -> Scene:
         scene.journal.rotate(patience=0)
     assert "seq" in (write_once(ground.crew, scene.log, what="grant", traced=False).said or {})
     scene.journal.rotate(patience=0)
-    scene.journal.append(_record(9), patience=0)
+    scene.journal.append(_numbered(9), patience=0)
     scene.before = standing.history(scene.log)
     return scene
 
@@ -374,7 +368,7 @@ def test_a_disk_that_fills_up_loses_nothing(tiny_disk: Path, limit: int | None) 
 
     def fill() -> None:
         for number in itertools.count():
-            head = journal.append(_record(number), patience=0)
+            head = journal.append(_numbered(number), patience=0)
             told.append({"seq": head.seq, "hash": head.hash, "mark": f"before-{number}"})
 
     with pytest.raises(AuditError, match="No space left") as caught:
@@ -383,7 +377,7 @@ def test_a_disk_that_fills_up_loses_nothing(tiny_disk: Path, limit: int | None) 
     assert len(told) > 50
     standing.keeps(standing.history(log), told)
     filler.unlink()
-    journal.append(_record(len(told) + 1), patience=0)
+    journal.append(_numbered(len(told) + 1), patience=0)
     found = standing.history(log)
     standing.keeps(found, told)
     assert [record.fields["reason"] for record in found if "reason" in record.fields] in ([], ["torn_line"])

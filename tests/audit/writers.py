@@ -21,8 +21,9 @@ from typing import Any, NoReturn
 from molecule_approve.audit import rotation
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.read import archives
-from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
+from molecule_approve.audit.record import Record, RecordOutcome
 from molecule_approve.errors import AuditError, UsedError
+from tests.audit.records import record
 
 Order = dict[str, Any]
 
@@ -35,22 +36,13 @@ ANYBODY = ctypes.c_ulong(-1)
 CYCLE = (RecordOutcome.INITIATED, RecordOutcome.REQUESTED, RecordOutcome.GRANTED)
 
 
-def record(order: Order, number: int) -> Record:
+def record_for(order: Order, number: int) -> Record:
     """In a storm of requests: asked, taken, granted; a grant is searched for before it is written."""
     outcome = {"requests": CYCLE[number % 3], "grant": RecordOutcome.GRANTED}.get(order["what"], RecordOutcome.INITIATED)
     trace = f"{order['name']}-{number // 3}"
     mark: Order = {"mark": f"{order['name']}-{number}"}
-    return Record(
-        timestamp="2026-04-27T10:00:00.000000Z",
-        event_type=EventType.APPROVAL,
-        workspace_id="ws",
-        actor=order["name"],
-        action=RecordAction.APPROVE,
-        resource="x" * (number * 37 % 700),
-        outcome=outcome,
-        trace_id=trace,
-        extras=mark if outcome is RecordOutcome.INITIATED else mark | {"approval_id": trace},
-    )
+    more = mark if outcome is RecordOutcome.INITIATED else mark | {"approval_id": trace}
+    return record(outcome, trace, actor=order["name"], resource="x" * (number * 37 % 700), **more)
 
 
 def say(**fields: object) -> None:
@@ -63,7 +55,7 @@ def write_once(journal: Journal, order: Order, number: int) -> None:
         archive = journal.rotate(patience=0)
         say(archive=None if archive is None else archive.name)
         return
-    told = record(order, number)
+    told = record_for(order, number)
     if told.outcome is RecordOutcome.GRANTED:
         head = journal.grant(told, approval_id=told.trace_id, patience=order["patience"])
     else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from molecule_approve.audit.chain import START
-from molecule_approve.audit.record import FIELDS, Record, encode
+from molecule_approve.audit.record import FIELDS
+from tests.audit.records import lines, record
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
 
 def line(**fields: JsonValue) -> bytes:
     """A chained line with its newline; `extras` are further fields."""
-    known: dict[str, Any] = dict(zip(FIELDS, ("2026-04-27T10:00:00.123456Z", "approval", "ws", "ws"), strict=False))
-    known |= {"action": "approve", "resource": "deploy", "outcome": "granted", "trace_id": "0123456789"}
     extras = {name: value for name, value in fields.items() if name not in FIELDS}
-    record = Record(**(known | {name: value for name, value in fields.items() if name in FIELDS}), extras=extras)
-    return encode(record, log_id="7d444840-9dc0-11d1-b245-5ffdce74fad2", seq=1, prev=START) + b"\n"
+    known: dict[str, Any] = {"timestamp": "2026-04-27T10:00:00.123456Z"}
+    known |= {name: value for name, value in fields.items() if name in FIELDS}
+    return lines(replace(record("granted", "0123456789"), **known, extras=extras))[0] + b"\n"

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
+from molecule_approve.audit.record import RecordOutcome
 from molecule_approve.paths import Places, locate
 from molecule_approve.server.run import Running, ServePlan
+from tests.audit.records import record
 from tests.server.desk import desk_of
 
 
@@ -43,18 +44,8 @@ class House:
     def log_says(self, approval_id: str, *outcomes: RecordOutcome) -> str:
         """Records about a request; its id again."""
         for outcome in outcomes:
-            record = Record(
-                timestamp="2026-04-27T10:00:00.000000Z",
-                event_type=EventType.APPROVAL,
-                workspace_id="ws",
-                actor="ws",
-                action=RecordAction.APPROVE,
-                resource="$(touch run-by-tab)",
-                outcome=outcome,
-                trace_id="trace",
-                extras={"approval_id": approval_id},
-            )
-            Journal(self.log).append(record, patience=1.0)
+            found = record(outcome, "trace", resource="$(touch run-by-tab)", approval_id=approval_id)
+            Journal(self.log).append(found, patience=1.0)
         return approval_id
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit.record import RecordOutcome
+from tests.callers import PATIENCE, PROGRAM
 from tests.cli.tab_house import Asked, House, asked, house
 
 pytestmark = pytest.mark.measured
 
-PATIENCE = 20.0
-PROGRAM = (sys.executable, "-m", "molecule_approve")
 OPEN = "0a0a0a0a-1111-4222-8333-444444444444"
 
 

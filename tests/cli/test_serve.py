@@ -24,7 +24,8 @@ from molecule_approve.cli.main import main
 from molecule_approve.paths import Places, locate, read_requester, who_serves
 from molecule_approve.server import credentials
 from molecule_approve.server.run import Running, ServePlan
-from tests.server.serving import PROGRAM, environment, serving
+from tests.callers import PATIENCE, PROGRAM
+from tests.server.serving import environment, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from molecule_approve.server.starting import Prepared
 
 pytestmark = pytest.mark.measured
-
-PATIENCE = 20.0
 
 
 def _main(argv: list[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, Interrupted
 from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Question, Secret, Status
 from molecule_approve.wire import Event
+from tests.integration.listener import Listener
 from tests.integration.raw_http import Channel, PeerGoneError
 
 if TYPE_CHECKING:
@@ -69,14 +69,8 @@ class Peer:
         self.connections = 0
         self._script = script
         self._channels: list[Channel] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = listener or socket.create_server(("127.0.0.1", 0))
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        found: int = self._listener.getsockname()[1]
-        return found
+        self._listener = Listener(listener or socket.create_server(("127.0.0.1", 0)), self._accepted)
+        self.port = self._listener.port
 
     @property
     def url(self) -> str:
@@ -84,33 +78,20 @@ class Peer:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self._spawn(self._accept)
+        self._listener.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for channel in self._channels:
             channel.finish()
-        for thread in self._threads:
-            thread.join(5)
+        self._listener.join(5)
 
-    def _spawn(self, work: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            channel = Channel(sock)
-            self._channels.append(channel)
-            self._spawn(self._talk, channel, self.connections)
+    def _accepted(self, sock: socket.socket) -> None:
+        self.connections += 1
+        channel = Channel(sock)
+        self._channels.append(channel)
+        self._listener.spawn(self._talk, channel, self.connections)
 
     def _talk(self, channel: Channel, number: int) -> None:
         with contextlib.suppress(PeerGoneError, OSError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.integration.fake_words import error, event, route_of, says
 from tests.integration.ledger import Ledger, Row, read_body
+from tests.integration.listener import Listener
 from tests.integration.raw_http import (
     CLOSE,
     PING,
@@ -102,9 +102,8 @@ class FakePlatform(Ledger):
         self._tls = tls
         self._host = host
         self._port = 0
-        self._listener: socket.socket | None = None
+        self._listener: Listener | None = None
         self._kept: socket.socket | None = None
-        self._threads: list[threading.Thread] = []
         self._rules: list[tuple[str, range, Behaviour]] = []
         self._channels: set[Channel] = set()
         self._sockets: list[tuple[str, Channel]] = []
@@ -123,15 +122,11 @@ class FakePlatform(Ledger):
 
     def start(self) -> Self:
         """Listen, at the same port as before."""
-        self._listener = socket.create_server((self._host, self._port), backlog=64, reuse_port=False)
-        self._port = self._listener.getsockname()[1]
-        self._spawn(self._accept, self._listener)
+        listening = socket.create_server((self._host, self._port), backlog=64, reuse_port=False)
+        listener = self._listener = Listener(listening, lambda sock: self._accepted(listener, sock))
+        self._port = listener.port
+        listener.start()
         return self
-
-    def _spawn(self, work: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
 
     def leave(self) -> None:
         """Stop, and keep the port: another test's server must not answer in this one's place."""
@@ -145,15 +140,12 @@ class FakePlatform(Ledger):
         if self._kept is not None:
             self._kept.close()
             self._kept = None
-        if self._listener is not None:
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
         self.drop_connections(abruptly=abruptly)
-        threads, self._threads = self._threads, []
-        for thread in threads:
-            thread.join(2)
+        if listener is not None:
+            listener.join(2)
 
     def drop_connections(self, *, abruptly: bool = False) -> None:
         """End every connection and go on listening."""
@@ -162,18 +154,13 @@ class FakePlatform(Ledger):
         for channel in channels:
             channel.reset() if abruptly else channel.finish()
 
-    def _accept(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self.changed:
-                self.connections.append(time.monotonic())
-                number = len(self.connections)
-                self.changed.notify_all()
-            self._spawn(self._converse, sock, number)
+    def _accepted(self, listener: Listener, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self.changed:
+            self.connections.append(time.monotonic())
+            number = len(self.connections)
+            self.changed.notify_all()
+        listener.spawn(self._converse, sock, number)
 
     def _converse(self, sock: socket.socket, number: int) -> None:
         channel = Channel(sock)

@@ -13,9 +13,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from molecule_approve.audit.files import lock_path
+from tests.callers import PROGRAM, until
 from tests.integration import behaviours as does
 from tests.integration.fault import Act, Arrange, Fault, approve, both, breaks, deny, names, nothing, within
-from tests.integration.program import PROGRAM, on_full_disk, until
+from tests.integration.program import on_full_disk
 
 if TYPE_CHECKING:
     from tests.integration.facts import Facts

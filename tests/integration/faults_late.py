@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from tests.callers import let_pass
 from tests.integration import behaviours as does
 from tests.integration.fake_words import error
 from tests.integration.fault import Arrange, Fault, approve, approve_unseen, asked, both, breaks, names, posted, within
-from tests.integration.program import let_pass
 from tests.integration.raw_http import Reply
 
 if TYPE_CHECKING:

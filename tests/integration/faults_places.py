@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.paths import Places, RequesterCredential
 from molecule_approve.server.state_folder import write_requester
+from tests.callers import PROGRAM, until
 from tests.integration.fault import Fault, both, names, within
-from tests.integration.program import PROGRAM, until
 from tests.integration.served import Served
 
 if TYPE_CHECKING:

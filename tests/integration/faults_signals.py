@@ -9,9 +9,9 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.callers import PROGRAM, let_pass, until
 from tests.integration import behaviours as does
 from tests.integration.fault import Act, Arrange, Fault, approve, breaks, nothing, within
-from tests.integration.program import PROGRAM, let_pass, until
 
 if TYPE_CHECKING:
     from tests.integration.facts import Facts

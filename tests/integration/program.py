@@ -1,22 +1,18 @@
-"""Real processes of the program: started in a clean environment, signalled, waited for, and turned into facts."""
+"""A world for the program: a clean environment and a platform, and each run in it, which ends as facts."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pty
-import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.callers import PATIENCE, PROGRAM, Terminal, has_ended, let_pass, start
 from tests.integration.facts import Facts
 from tests.integration.fake_platform import FakePlatform
 
@@ -26,26 +22,6 @@ if TYPE_CHECKING:
 
 ACTION = "drop the staging database"
 PATHS = ("websocket", "poll")
-PROGRAM = (sys.executable, "-m", "molecule_approve")
-PATIENCE = 20.0
-
-
-def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait for something that tells nobody when it comes true (a file's text, a process's state).
-
-    Raises:
-        AssertionError: it did not become true in time.
-
-    """
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        select.select([], [], [], 0.005)
-
-
-def let_pass(seconds: float) -> None:
-    """Let time pass, where its passing is the very thing that a test is about."""
-    select.select([], [], [], seconds)
 
 
 def read_log(path: Path) -> bytes:
@@ -72,35 +48,20 @@ class Program:
         self._world = world
         self._timeout = timeout
         self._action = action
-        self._terminal = terminal
-        self._screen = bytearray()
+        self._terminal: Terminal | None = None
         self._out, self._err = world.scratch("out"), world.scratch("err")
         self._log = world.log
         self._before = len(world.log_lines())
         self._facts: Facts | None = None
-        self._drainer: threading.Thread | None = None
         self._ended = 0.0
         self.started = time.monotonic()
-        self.process = self._start([*command, *arguments], streams)
-
-    def _start(self, argv: list[str], streams: dict[str, Any]) -> subprocess.Popen[bytes]:
-        common: dict[str, Any] = {"env": self._world.env, "cwd": self._world.folder, "stdin": subprocess.DEVNULL}
-        if self._terminal:
-            near, far = pty.openpty()
-            process = subprocess.Popen(argv, **{**common, "stdin": far, "stdout": far, "stderr": far, **streams})
-            os.close(far)
-            self._drainer = threading.Thread(target=self._drain, args=(near,), daemon=True)
-            self._drainer.start()
-            return process
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            return subprocess.Popen(argv, **{**common, "stdout": out, "stderr": err, **streams})
-
-    def _drain(self, terminal: int) -> None:
-        # EIO is how a terminal says that its last user has gone.
-        with contextlib.suppress(OSError):
-            while data := os.read(terminal, 65_536):
-                self._screen += data
-        os.close(terminal)
+        options: dict[str, Any] = {"env": world.env, "cwd": world.folder, **streams}
+        if terminal:
+            self._terminal = Terminal(arguments, (24, 80), options, command)
+            self.process = self._terminal.process
+        else:
+            with self._out.open("wb") as out, self._err.open("wb") as err:
+                self.process = start(arguments, command, **{"stdout": out, "stderr": err, **options})
 
     @property
     def pid(self) -> int:
@@ -109,13 +70,18 @@ class Program:
 
     @property
     def stdout(self) -> bytes:
-        """What it wrote so far; all of it for a terminal."""
-        return bytes(self._screen) if self._terminal else self._out.read_bytes()
+        """What it wrote so far; at a terminal, what was read of that: all of it once it has ended."""
+        return self._terminal.raw if self._terminal else self._out.read_bytes()
 
     @property
     def stderr(self) -> bytes:
         """What it wrote so far."""
         return b"" if self._terminal else self._err.read_bytes()
+
+    def type(self, text: str) -> None:
+        """Type at its terminal."""
+        assert self._terminal is not None
+        self._terminal.type(text)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -151,23 +117,18 @@ class Program:
                 self.process.kill()
                 self._await_end(PATIENCE)
             self._facts = self._gather()
+            if self._terminal is not None:
+                self._terminal.leave()
             assert ended, f"it did not end within {seconds} s; it said {self.stderr!r}"
         return self._facts
 
     def _await_end(self, seconds: float) -> bool:
         if self.process.returncode is not None:
             return True
-        handle = os.pidfd_open(self.pid)
-        try:
-            if not select.select([handle], [], [], seconds)[0]:
-                return False
-        finally:
-            os.close(handle)
+        if not (self._terminal.read_to_end(seconds) if self._terminal else has_ended(self.pid, seconds)):
+            return False
         self._ended = time.monotonic()
-        _, status = os.waitpid(self.pid, 0)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
-        if self._drainer is not None:
-            self._drainer.join(PATIENCE)
+        self.process.wait()
         return True
 
     def _gather(self) -> Facts:
@@ -184,7 +145,7 @@ class Program:
             stopped=self.stopped,
             timeout=self._timeout,
             action=self._action,
-            terminal=self._terminal,
+            terminal=self._terminal is not None,
             lines=tuple(text.splitlines()),
             before=self._before,
             torn=bool(text) and not text.endswith(b"\n"),

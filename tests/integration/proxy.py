@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
 from typing import Self
+
+from tests.integration.listener import Listener
 
 _PIECE = 65_536
 
@@ -33,14 +34,8 @@ class Proxy:
         self._flowing.set()
         self._pause = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(near)
-        self._port: int = self._listener.getsockname()[1]
-
-    @property
-    def port(self) -> int:
-        """Where it listens, or listened."""
-        return self._port
+        self._listener = Listener(socket.create_server(near), self._accepted)
+        self.port = self._listener.port
 
     @property
     def url(self) -> str:
@@ -48,17 +43,14 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self._spawn(self._accept)
+        self._listener.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._pause.set()
         self.cut()
-        for thread in self._threads:
-            thread.join(2)
+        self._listener.join(2)
 
     def stall(self) -> None:
         """Pass nothing on any more, in either direction, and close nothing: a black hole."""
@@ -81,30 +73,19 @@ class Proxy:
         for near, _ in self._pairs:
             _shut(near, socket.SHUT_WR)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            try:
-                far = socket.create_connection(self._target)
-            except OSError:
-                near.close()
-                continue
-            self._pairs.append((near, far))
-            self._spawn(self._serve, near, far)
-
-    def _spawn(self, work: Callable[..., None], *arguments: socket.socket) -> threading.Thread:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-        return thread
+    def _accepted(self, near: socket.socket) -> None:
+        self.connections += 1
+        try:
+            far = socket.create_connection(self._target)
+        except OSError:
+            near.close()
+            return
+        self._pairs.append((near, far))
+        self._listener.spawn(self._serve, near, far)
 
     def _serve(self, near: socket.socket, far: socket.socket) -> None:
         with near, far:
-            back = self._spawn(self._pump, far, near)
+            back = self._listener.spawn(self._pump, far, near)
             self._pump(near, far)
             back.join()
 

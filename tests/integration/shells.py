@@ -20,7 +20,8 @@ from typing import Self
 
 import pytest
 
-PATIENCE = 20.0
+from tests.callers import PATIENCE
+
 READY = "ready>"
 # Sent after a line and its TAB: the shell shows what it now holds, and empties it.
 _SHOW = b"\x18\x18"

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.callers import PROGRAM, until
 from tests.client.fakes import Peer
-from tests.integration.program import ACTION, PATHS, PROGRAM, until
+from tests.integration.program import ACTION, PATHS
 from tests.integration.raw_http import Reply
 from tests.integration.served import Served
 

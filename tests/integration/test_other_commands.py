@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.callers import PROGRAM, until
 from tests.integration import behaviours as does
-from tests.integration.program import ACTION, PATHS, PROGRAM, until
+from tests.integration.program import ACTION, PATHS
 
 if TYPE_CHECKING:
     from tests.integration.ledger import Row

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -12,12 +10,16 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.program import PATIENCE, Program, World, until
+from tests.callers import PATIENCE, until
 from tests.pages import SNIPPETS
 from tests.server.serving import environment, serving
+
+if TYPE_CHECKING:
+    from tests.integration.program import Program, World
 
 GATE = SNIPPETS["gated-rm"]
 SHELLS = ("bash", "sh")
@@ -102,34 +104,15 @@ def test_timed_out_it_removes_nothing(site: World, shell: str) -> None:
     assert [row.status for row in site.platform.rows] == ["denied"]
 
 
-# A process that makes its stdin its terminal and itself the foreground, as a terminal window does with a shell.
-_SESSION = (
-    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
-)
-
-
-@contextlib.contextmanager
-def terminal() -> Iterator[tuple[int, int]]:
-    """The two ends of a terminal: the keyboard's, and the program's."""
-    near, far = pty.openpty()
-    try:
-        yield near, far
-    finally:
-        os.close(near)
-        os.close(far)
-
-
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("shell", SHELLS)
 def test_ctrl_c_removes_nothing(site: World, shell: str, path: str) -> None:
     """The key is pressed at a real terminal: shell and program get the signal; the question is taken back; 130."""
     site.env["APPROVAL_USE_WEBSOCKET"] = "false" if path == "poll" else "true"
-    with terminal() as (near, far):
-        command = (sys.executable, "-c", _SESSION, shell, "gated-rm")
-        program = site.start("victim", command=command, stdin=far, stdout=far, stderr=far)
-        site.await_waiting(path)
-        os.write(near, b"\x03")
-        assert program.wait().code == 128 + signal.SIGINT
+    program = site.start("victim", command=(shell, "gated-rm"), terminal=True)
+    site.await_waiting(path)
+    program.type("\x03")
+    assert program.wait().code == 128 + signal.SIGINT
     assert victim(site)
     assert [row.status for row in site.platform.rows] == ["denied"]
     assert b'"outcome":"withdrawn"' in site.log_lines()[-1]
@@ -244,11 +227,10 @@ def test_without_the_dashes_a_hostile_word_is_no_yes(site: World) -> None:
 def test_in_a_loop_ctrl_c_ends_it_only_with_exit(site: World) -> None:
     """130 is no death by signal, so the shell goes on; `|| exit` stops it."""
     (site.folder / "loop").write_text('for x in victim victim; do sh gated-rm "$x" || exit; done\n')
-    with terminal() as (near, far):
-        program = site.start("", command=(sys.executable, "-c", _SESSION, "bash", "loop"), stdin=far, stdout=far, stderr=far)
-        site.await_waiting("websocket")
-        os.write(near, b"\x03")
-        assert program.wait().code == 130
+    program = site.start("", command=("bash", "loop"), terminal=True)
+    site.await_waiting("websocket")
+    program.type("\x03")
+    assert program.wait().code == 130
     assert len(site.platform.rows) == 1
     assert victim(site)
 

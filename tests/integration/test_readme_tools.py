@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.program import PATIENCE
+from tests.callers import PATIENCE
 from tests.pages import SNIPPETS
 
 NO = (2, 8, 77, 124, 125, 129, 130, 143)

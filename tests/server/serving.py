@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
+
+from tests.callers import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-PROGRAM = [sys.executable, "-m", "molecule_approve"]
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from molecule_approve.paths import Places, RequesterCredential, find_socket, rea
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.state_folder import StateFolder, try_lock
-from tests.integration.program import let_pass, until
+from tests.callers import let_pass, until
 from tests.integration.raw_http import PLAIN
 
 QUICK = replace(Limits(), check_interval=0.02)

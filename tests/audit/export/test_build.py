@@ -13,7 +13,7 @@ from molecule_approve.audit.export.build import build, check, stretch
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.seal import SealKey
 from molecule_approve.errors import AuditError
-from tests.audit.report.tales import LOG, begun, foreign, gathered, head, lines, record
+from tests.audit.records import LOG, begun, foreign, gathered, head, lines, record
 
 KEY = SealKey(LOG, 1, b"k" * 32)
 

@@ -16,7 +16,7 @@ from molecule_approve.audit.export.check import FAULTS_KEPT, ExportReport, check
 from molecule_approve.audit.record import encode
 from molecule_approve.audit.report.story import StoryRecord
 from molecule_approve.audit.seal import SealKey
-from tests.audit.report.tales import LOG, begun, gathered, lines, record
+from tests.audit.records import LOG, begun, gathered, lines, record
 
 KEY = SealKey(LOG, 1, b"k" * 32)
 OTHER_KEY = SealKey(LOG, 1, b"x" * 32)

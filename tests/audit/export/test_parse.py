@@ -11,7 +11,7 @@ import pytest
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.export.build import build
 from molecule_approve.audit.export.parse import LARGEST, NotAnExportError, RecordHash, read
-from tests.audit.report.tales import LOG, begun, gathered, lines, record
+from tests.audit.records import LOG, begun, gathered, lines, record
 
 Change = Callable[[dict[str, Any]], object]
 

@@ -14,7 +14,7 @@ from molecule_approve.audit.read import history
 from molecule_approve.audit.read.lines import LONGEST
 from molecule_approve.audit.report.story import gather
 from molecule_approve.errors import AuditError
-from tests.audit.report.tales import begun, foreign, lines, newest, record
+from tests.audit.records import begun, foreign, lines, newest, record
 
 WORD = {b'"trace-1"'}
 

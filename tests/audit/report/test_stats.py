@@ -10,7 +10,7 @@ import pytest
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.record import Record, decode
 from molecule_approve.audit.report.stats import OUTCOMES, ApproverStatistics, Statistics, place_of, statistics
-from tests.audit.report.tales import begun, foreign, lines, record, seen
+from tests.audit.records import begun, foreign, lines, record, seen
 
 
 def counted(*records: Record, since: datetime | None = None, until: datetime | None = None) -> Statistics:

@@ -8,7 +8,7 @@ import pytest
 
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.report.story import Story, StoryRecord, gather, matching_requests, still_open
-from tests.audit.report.tales import begun, foreign, gathered, head, lines, newest, record, seen
+from tests.audit.records import begun, foreign, gathered, head, lines, newest, record, seen
 
 
 def story(log: list[bytes], trace: str = "trace-1") -> Story:

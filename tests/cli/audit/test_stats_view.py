@@ -10,7 +10,7 @@ import pytest
 from molecule_approve.audit.report.stats import Statistics, statistics
 from molecule_approve.cli.audit.stats_view import SHOWN, bar, statistics_json, statistics_lines
 from molecule_approve.cli.terminal import cells
-from tests.audit.report.tales import begun, foreign, lines, record
+from tests.audit.records import begun, foreign, lines, record
 
 REMARK = "this was not verified, and it says so in a sentence that is longer than a narrow window"
 

@@ -21,7 +21,7 @@ from molecule_approve.audit.journal import Journal
 from molecule_approve.cli.audit import story
 from molecule_approve.cli.audit.story_view import NOT_VERIFIED
 from molecule_approve.cli.main import main
-from tests.audit.report.tales import begun, foreign, record
+from tests.audit.records import begun, foreign, record
 
 if TYPE_CHECKING:
     from tests.callers import Caller

@@ -10,7 +10,7 @@ import pytest
 from molecule_approve.audit.report.story import Story, StoryRecord
 from molecule_approve.cli.audit.story_view import NOT_VERIFIED, UNCHAINED, happened, span, story_json, story_lines
 from molecule_approve.safe_text import json_line
-from tests.audit.report.tales import begun, foreign, gathered, lines, record, seen
+from tests.audit.records import begun, foreign, gathered, lines, record, seen
 
 if TYPE_CHECKING:
     from molecule_approve.audit.record import Record

@@ -18,16 +18,10 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.record import Record
 from molecule_approve.cli.main import main
+from tests.audit.records import record
 
 TAIL = [sys.executable, "-m", "molecule_approve", "audit", "tail"]
-
-
-def record(
-    outcome: str = "granted", *, resource: str = "deploy", trace_id: str = "trace-1", event: str = "approval"
-) -> Record:
-    return Record("2026-04-27T10:00:00.000000Z", event, "ws", "alice", "approve", resource, outcome, trace_id)
 
 
 @pytest.fixture
@@ -36,7 +30,7 @@ def journal(log: Path) -> Journal:
     journal = Journal(log)
     for number in range(12):
         outcome = "denied" if number % 3 == 0 else "granted"
-        journal.append(record(outcome, resource=f"deploy {number}", trace_id=f"trace-{number}"), patience=0)
+        journal.append(record(outcome, f"trace-{number}", resource=f"deploy {number}", actor="alice"), patience=0)
     with log.open("ab") as file:
         file.write(b'{"event_type":"memory","outcome":"granted","resource":"x"}\n\xff\x1b[31m raw\n')
     return journal
@@ -131,7 +125,7 @@ def test_an_outcome_that_no_record_has_is_an_error(journal: Journal, capfd: pyte
 def test_an_event_type_that_nobody_wrote_is_an_error(journal: Journal, log: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Where it has found nothing; ours are known always, and other tools' where they stand in this log, an archive too."""
     assert journal.rotate(patience=0) is not None
-    journal.append(record(resource="newer"), patience=0)
+    journal.append(record("granted", resource="newer"), patience=0)
     assert main(["audit", "tail", "--event-type", "aproval"]) == 2
     found = capfd.readouterr()
     assert found.out == ""
@@ -157,7 +151,7 @@ def test_who_follows_waits_also_for_what_nobody_wrote_yet(
     assert unknown.stderr is not None
     assert select.select([unknown.stderr], [], [], 30)[0]
     assert b"warning: --event-type: no record has the event type 'notes'" in unknown.stderr.readline()
-    journal.append(record(event="notes"), patience=1)
+    journal.append(record("granted", event="notes"), patience=1)
     assert b'"notes"' in next_line(unknown)
     for process in (known, unknown):
         assert process.stdout is not None
@@ -243,7 +237,7 @@ def test_rows_fit_the_window_also_when_its_size_changes(journal: Journal, log: P
     try:
         until(2)
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
-        journal.append(record(resource="x" * 200), patience=1)
+        journal.append(record("granted", resource="x" * 200), patience=1)
         until(4)
     finally:
         process.send_signal(signal.SIGINT)
@@ -352,7 +346,7 @@ def test_a_log_in_a_folder_that_is_not_there_yet_is_waited_for(
     assert other.stdout is not None
     other.stdout.close()
     assert other.wait(30) == 0
-    Journal(log).append(record(), patience=1)
+    Journal(log).append(record("granted"), patience=1)
     assert next_line(patient) == log.read_bytes()
 
 
@@ -377,7 +371,7 @@ def test_a_rotation_is_not_seen_by_who_follows(
     process = start("-f", "-n", "2")
     assert [next_line(process) for _ in range(2)] == archive.read_bytes().splitlines(keepends=True)[-2:]
     for _ in range(3):
-        journal.append(record(), patience=1)
+        journal.append(record("granted"), patience=1)
         assert next_line(process) == log.read_bytes()
         assert journal.rotate(patience=1) is not None
 

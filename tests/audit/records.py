@@ -1,4 +1,4 @@
-"""Made-up logs for the tests of what is read out of a log: records of requests, and the chained lines that they become."""
+"""Records for the tests, and the chained lines of a log that they become. ``record`` is the one maker of a record."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LOG = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 
 
 def record(
-    outcome: str,
-    trace: str = "trace-1",
+    outcome: str = "initiated",
+    trace_id: str = "trace-1",
     *,
     at: str = "10:00:00",
     event: str = "approval",
@@ -31,8 +31,8 @@ def record(
     workspace: str = "ws",
     **extras: JsonValue,
 ) -> Record:
-    """A record, at some time of one day."""
-    return Record(f"2026-04-27T{at}.000000Z", event, workspace, actor, action, resource, outcome, trace, extras)
+    """A record, at some time of one day; further fields are its extras."""
+    return Record(f"2026-04-27T{at}.000000Z", event, workspace, actor, action, resource, outcome, trace_id, extras)
 
 
 def begun(trace: str = "trace-1", **more: str) -> Record:

@@ -149,7 +149,7 @@ def test_a_comment_that_cannot_be_kept_is_asked_again(seated: Caller) -> None:
         say(terminal, "a")
         terminal.until(COMMENTS)
         os.write(terminal._leader, b"caf\xe9\r")
-        assert "the comment holds bytes that are no UTF-8" in say(terminal, "café", COMMENTS)
+        assert "the comment contains bytes that are not UTF-8" in say(terminal, "café", COMMENTS)
         assert terminal.end() == 0
     row = seated.desk.one(found)
     assert (row["status"], row["comment"]) == ("approved", "café")

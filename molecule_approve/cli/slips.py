@@ -27,8 +27,6 @@ def explained(error: Any, argv: Sequence[str]) -> UsageError:  # noqa: ANN401 - 
 
     """
     message, context = error.format_message(), error.ctx
-    if context is None:
-        return UsageError(message)
     see = f"see `{context.command_path} --help`"
     words = argv[len(context.command_path.split()) - 1 :]
     options = {name: found for found in context.command.params for name in found.opts}

@@ -82,3 +82,21 @@ def test_an_id_that_is_not_listed_leads_to_the_list(caller: Caller) -> None:
         told = caller.main(command, "3f2a1c00-0000-4000-8000-000000000000")
         assert told.code == 125
         assert "`molecule-approve pending` lists the requests that wait" in told.err
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("none/result.json", "cannot write 'none/result.json': No such file or directory"),
+        (".", "--result-file is not a regular file: '.'"),
+    ],
+)
+def test_a_result_file_that_cannot_be_written_is_explained(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, path: str, sentence: str
+) -> None:
+    """2, before anything is asked, with the path, the reason and the folder."""
+    monkeypatch.chdir(caller.folder)
+    told = caller.main("request", "--result-file", path, "--", "x")
+    assert (told.code, caller.records()) == (2, [])
+    assert sentence in told.err
+    assert ("the folder must exist and be writable: none" in told.err) is (path != ".")

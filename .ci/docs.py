@@ -130,7 +130,7 @@ def error_kinds() -> Iterator[str]:
     for kind in _tree(errors.ApprovalError):
         meaning = (kind.__doc__ or "").splitlines()[0].rstrip(".").replace("``", "`")
         yield f"| `{kind.kind}` | {exits.of_error(kind.__new__(kind))} | {meaning} |"
-    yield "| `interrupted` | 129, 130, 143 | A signal stopped the program, or nobody was left to tell |"
+    yield "| `interrupted` | 129, 130, 143 | A signal stopped the program, or no reader was left for the verdict |"
 
 
 def _tree(root: type[errors.ApprovalError]) -> Iterator[type[errors.ApprovalError]]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from molecule_approve.cli.help import examples
+
 DATE = "2026-11-28"
 """The date of the pages, which the language demands; a release changes it."""
 
@@ -37,9 +39,8 @@ def _lines(words: tuple[str, ...], command: Any, context: Any, exits: Rows, envi
     yield f"{name} \\- {_text(summary[0].lower() + summary[1:])}"
     yield ".SH SYNOPSIS"
     yield f".B {_bare(' '.join(words))}"
-    yield " ".join(
-        f"[\\fI{piece[1:-1]}\\fR]" if piece[0] == "[" else f"\\fI{piece}\\fR" for piece in _usage(command, context)
-    )
+    pieces = command.collect_usage_pieces(context)
+    yield " ".join(f"[\\fI{piece[1:-1]}\\fR]" if piece[0] == "[" else f"\\fI{piece}\\fR" for piece in pieces)
     yield ".SH DESCRIPTION"
     yield from _joined(map(_text, about), ".PP")
     parameters = command.get_params(context)
@@ -50,13 +51,10 @@ def _lines(words: tuple[str, ...], command: Any, context: Any, exits: Rows, envi
     yield from _table("COMMANDS", [(f"{name}-{found}(1)", meaning) for found, meaning in below.items()])
     yield from _table("EXIT STATUS", exits)
     yield from _table("ENVIRONMENT", environment)
+    yield from _section("EXAMPLES", [".nf", *map(_text, examples(command.epilog)), ".fi"])
     above = ["-".join(words[:count]) for count in range(1, len(words))]
     if above:
         yield from _section("SEE ALSO", [", ".join(f"\\fB{_bare(found)}\\fR(1)" for found in above)])
-
-
-def _usage(command: Any, context: Any) -> list[str]:  # noqa: ANN401
-    return [piece.strip("{}") for piece in command.collect_usage_pieces(context)]
 
 
 def _table(title: str, rows: Rows) -> Iterator[str]:

@@ -6,122 +6,126 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request wait status withdraw pending review approve deny approvers audit serve'
-            flags='--version --help'
+            subcommands='request wait status withdraw pending review approve deny approvers audit serve help'
+            flags='--version -h --help'
             ;;
         'request')
-            flags='--reason --context --timeout --expires-in --transport --poll-interval --idempotency-key --no-wait --id-file --result-file --require-verified-approver --json --quiet -q --config --platform-url --workspace-id --audit-log --help'
-            valued='--reason --context --timeout --expires-in --transport --poll-interval --idempotency-key --id-file --result-file --config --platform-url --workspace-id --audit-log'
+            flags='--reason --context --idempotency-key --timeout --expires-in --no-wait --transport --poll-interval --id-file --result-file --json --quiet -q --require-verified-approver --config --platform-url --workspace-id --audit-log -h --help'
+            valued='--reason --context --idempotency-key --timeout --expires-in --transport --poll-interval --id-file --result-file --config --platform-url --workspace-id --audit-log'
             paths='--id-file --result-file --config --audit-log'
             choices='--transport=auto --transport=websocket --transport=poll'
             wants=text
             ;;
         'wait')
-            flags='--timeout --action --withdraw --transport --poll-interval --result-file --require-verified-approver --json --quiet -q --config --platform-url --workspace-id --audit-log --help'
+            flags='--timeout --action --withdraw --transport --poll-interval --result-file --json --quiet -q --require-verified-approver --config --platform-url --workspace-id --audit-log -h --help'
             valued='--timeout --action --transport --poll-interval --result-file --config --platform-url --workspace-id --audit-log'
             paths='--result-file --config --audit-log'
             choices='--transport=auto --transport=websocket --transport=poll'
             wants=ids
             ;;
         'status')
-            flags='--json --config --platform-url --workspace-id --audit-log --help'
-            valued='--config --platform-url --workspace-id --audit-log'
+            flags='--limit --json --config --platform-url --workspace-id --audit-log -h --help'
+            valued='--limit --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
             ;;
         'withdraw')
-            flags='--id-file --config --platform-url --workspace-id --audit-log --help'
+            flags='--id-file --config --platform-url --workspace-id --audit-log -h --help'
             valued='--id-file --config --platform-url --workspace-id --audit-log'
             paths='--id-file --config --audit-log'
             wants=ids
             ;;
         'pending')
-            flags='--watch --json --config --platform-url --workspace-id --audit-log --help'
+            flags='--watch --json --config --platform-url --workspace-id --audit-log -h --help'
             valued='--config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             ;;
         'review')
-            flags='--config --platform-url --workspace-id --audit-log --help'
+            flags='--config --platform-url --workspace-id --audit-log -h --help'
             valued='--config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             ;;
         'approve')
-            flags='--comment --yes --config --platform-url --workspace-id --audit-log --help'
+            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
             valued='--comment --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
             ;;
         'deny')
-            flags='--comment --yes --config --platform-url --workspace-id --audit-log --help'
+            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
             valued='--comment --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
             ;;
         'approvers')
             subcommands='add list link revoke'
-            flags='--help'
+            flags='-h --help'
             ;;
         'approvers add')
-            flags='--help'
+            flags='-h --help'
             wants=text
             ;;
         'approvers list')
-            flags='--help'
+            flags='-h --help'
             ;;
         'approvers link')
-            flags='--help'
+            flags='-h --help'
             wants=text
             ;;
         'approvers revoke')
-            flags='--help'
+            flags='-h --help'
             wants=text
             ;;
         'audit')
             subcommands='tail verify show stats export rotate init'
-            flags='--help'
+            flags='-h --help'
             ;;
         'audit tail')
-            flags='-n --lines -f --follow --outcome --event-type --actor --trace --since --json --config --audit-log --help'
+            flags='-n --lines -f --follow --outcome --event-type --actor --trace --since --json --config --audit-log -h --help'
             valued='-n --lines --outcome --event-type --actor --trace --since --config --audit-log'
             paths='--config --audit-log'
             choices='--outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --outcome=observed --event-type=approval --event-type=rbac --event-type=audit'
             ;;
         'audit verify')
-            flags='--expect --from --seal-key-file --against-platform --json --config --platform-url --workspace-id --audit-log --help'
+            flags='--expect --from --seal-key-file --against-platform --json --config --platform-url --workspace-id --audit-log -h --help'
             valued='--expect --from --seal-key-file --config --platform-url --workspace-id --audit-log'
             paths='--seal-key-file --config --audit-log'
             wants=file
             ;;
         'audit show')
-            flags='--json --config --audit-log --help'
+            flags='--json --config --audit-log -h --help'
             valued='--config --audit-log'
             paths='--config --audit-log'
             wants=text
             ;;
         'audit stats')
-            flags='--since --until --json --config --audit-log --help'
+            flags='--since --until --json --config --audit-log -h --help'
             valued='--since --until --config --audit-log'
             paths='--config --audit-log'
             ;;
         'audit export')
-            flags='--output -o --complete --config --audit-log --help'
+            flags='--output -o --complete --config --audit-log -h --help'
             valued='--output -o --config --audit-log'
             paths='--output -o --config --audit-log'
             wants=text
             ;;
         'audit rotate')
-            flags='--config --audit-log --help'
+            flags='--config --audit-log -h --help'
             valued='--config --audit-log'
             paths='--config --audit-log'
             ;;
         'audit init')
-            flags='--seal --new-key --config --audit-log --help'
+            flags='--seal --new-key --config --audit-log -h --help'
             valued='--config --audit-log'
             paths='--config --audit-log'
             ;;
         'serve')
-            flags='--host --port --open --anonymous-requests --help'
+            flags='--host --port --open --anonymous-requests -h --help'
             valued='--host --port'
+            ;;
+        'help')
+            flags='-h --help'
+            wants=text
             ;;
         *)
             return 1

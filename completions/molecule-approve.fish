@@ -13,60 +13,64 @@ function __molecule_approve_table --no-scope-shadowing
         case ''
             set subcommands \
                 request\t'Ask a person to approve ACTION, wait, and exit 0 only if they do.' \
-                wait\t'Take up the wait for an earlier request, and use its approval up.' \
-                status\t'Show how one request stands, or the workspace\'s newest; a script that acts on a yes uses wait.' \
-                withdraw\t'Take a pending request back.' \
-                pending\t'Show what waits for a decision, oldest first.' \
-                review\t'Go through what waits, one request at a time, and decide each.' \
-                approve\t'Approve a request, as the person whose token is given.' \
-                deny\t'Deny a request, as the person whose token is given.' \
-                approvers\t'Say who may decide on the embedded server.' \
-                audit\t'Read the audit log, or prove that it is whole.' \
-                serve\t'Run the embedded platform until SIGINT or SIGTERM; one line on stdout, its address, when it is ready.'
+                wait\t'Wait for an earlier request, and redeem its approval.' \
+                status\t'Show one request, or the newest ones.' \
+                withdraw\t'Withdraw a pending request.' \
+                pending\t'List the requests that wait for a decision, oldest first.' \
+                review\t'Go through the pending requests, and decide each.' \
+                approve\t'Approve a request.' \
+                deny\t'Deny a request.' \
+                approvers\t'Manage who may decide on the embedded server.' \
+                audit\t'Read, verify and export the audit log.' \
+                serve\t'Run the embedded server until SIGINT or SIGTERM.' \
+                help\t'Show the help of a command.'
             set flags \
                 --version\t'Show the version and exit.' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
         case 'request'
             set flags \
                 --reason\t'Why.' \
-                --context\t'What the approver should know; repeatable.' \
-                --timeout\t'How long this process waits: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
-                --expires-in\t'How long the question stands; default: the timeout, or 1h with --no-wait.' \
-                --transport\t'How the answer comes. [APPROVAL_USE_WEBSOCKET]' \
-                --poll-interval\t'Between reads while polling. [APPROVAL_POLL_INTERVAL]' \
-                --idempotency-key\t'Take up a pending request with this key instead of asking again.' \
-                --no-wait\t'Print the request\'s id and leave with 8.' \
-                --id-file\t'Write the request\'s id there, as soon as it is known.' \
-                --result-file\t'Write the JSON object there too, with exit_code, at the end.' \
-                --require-verified-approver\t'Refuse a platform that cannot prove who approves.' \
+                --context\t'Something the approver should know; repeatable.' \
+                --idempotency-key\t'Continue a pending request with this key instead of making a new one.' \
+                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
+                --expires-in\t'When the request expires. [the timeout; 1h with --no-wait]' \
+                --no-wait\t'Do not wait: print the request\'s id and exit 8 (pending).' \
+                --transport\t'How the decision is received. [APPROVAL_USE_WEBSOCKET]' \
+                --poll-interval\t'Time between polls. [APPROVAL_POLL_INTERVAL]' \
+                --id-file\t'Write the request\'s id to this file as soon as it is known.' \
+                --result-file\t'Also write the JSON object, with exit_code, to this file at the end.' \
                 --json\t'Print one JSON object on stdout.' \
-                --quiet\t'Say nothing on stderr but errors.' \
-                -q\t'Say nothing on stderr but errors.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --quiet\t'Print only errors on stderr.' \
+                -q\t'Print only errors on stderr.' \
+                --require-verified-approver\t'Refuse a platform that does not verify the approver\'s name.' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --reason --context --timeout --expires-in --transport --poll-interval --idempotency-key --id-file --result-file --config --platform-url --workspace-id --audit-log
+            set valued --reason --context --idempotency-key --timeout --expires-in --transport --poll-interval --id-file --result-file --config --platform-url --workspace-id --audit-log
             set paths --id-file --result-file --config --audit-log
             set choices --transport=auto --transport=websocket --transport=poll
             set wants text
         case 'wait'
             set flags \
-                --timeout\t'How long this process waits: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
-                --action\t'What was asked; wanted where our audit log does not hold the request.' \
-                --withdraw\t'Take the request back when the time is over, or on a signal.' \
-                --transport\t'How the answer comes. [APPROVAL_USE_WEBSOCKET]' \
-                --poll-interval\t'Between reads while polling. [APPROVAL_POLL_INTERVAL]' \
-                --result-file\t'Write the JSON object there too, with exit_code, at the end.' \
-                --require-verified-approver\t'Refuse a platform that cannot prove who approves.' \
+                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
+                --action\t'What was asked; required if the local audit log does not hold the request.' \
+                --withdraw\t'Withdraw the request at the timeout or on a signal.' \
+                --transport\t'How the decision is received. [APPROVAL_USE_WEBSOCKET]' \
+                --poll-interval\t'Time between polls. [APPROVAL_POLL_INTERVAL]' \
+                --result-file\t'Also write the JSON object, with exit_code, to this file at the end.' \
                 --json\t'Print one JSON object on stdout.' \
-                --quiet\t'Say nothing on stderr but errors.' \
-                -q\t'Say nothing on stderr but errors.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --quiet\t'Print only errors on stderr.' \
+                -q\t'Print only errors on stderr.' \
+                --require-verified-approver\t'Refuse a platform that does not verify the approver\'s name.' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --timeout --action --transport --poll-interval --result-file --config --platform-url --workspace-id --audit-log
             set paths --result-file --config --audit-log
@@ -74,133 +78,148 @@ function __molecule_approve_table --no-scope-shadowing
             set wants ids
         case 'status'
             set flags \
+                --limit\t'List the N newest requests; the platform lists fifty at most.' \
                 --json\t'Print one JSON object on stdout.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --config --platform-url --workspace-id --audit-log
+            set valued --limit --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
         case 'withdraw'
             set flags \
-                --id-file\t'Read the id from this file instead.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --id-file\t'Read the id from this file.' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --id-file --config --platform-url --workspace-id --audit-log
             set paths --id-file --config --audit-log
             set wants ids
         case 'pending'
             set flags \
-                --watch\t'Show a live table, until Ctrl-C.' \
+                --watch\t'Show a live table until Ctrl-C.' \
                 --json\t'Print one JSON object on stdout.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
         case 'review'
             set flags \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
         case 'approve'
             set flags \
-                --comment\t'Why; the requester is told.' \
-                --yes\t'Do not ask; wanted where there is no terminal.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --comment\t'Why; the requester sees it.' \
+                --yes\t'Do not ask; required without a terminal.' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --comment --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
         case 'deny'
             set flags \
-                --comment\t'Why; the requester is told.' \
-                --yes\t'Do not ask; wanted where there is no terminal.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --comment\t'Why; the requester sees it.' \
+                --yes\t'Do not ask; required without a terminal.' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --comment --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
         case 'approvers'
             set subcommands \
-                add\t'Let somebody decide, and print the new token, once and alone, on stdout.' \
-                list\t'Show who may decide, and since when.' \
-                link\t'Print a sign-in link for the running server\'s page, good once and for a minute, alone on stdout.' \
-                revoke\t'Take the right to decide away, at once, also in a running server.'
+                add\t'Add an approver, and print the token alone on stdout.' \
+                list\t'List the approvers, and since when they may decide.' \
+                link\t'Print a sign-in link for the running server\'s inbox page, alone on stdout.' \
+                revoke\t'Remove an approver; the token and all sessions end at once, also on a running server.'
             set flags \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
         case 'approvers add'
             set flags \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set wants text
         case 'approvers list'
             set flags \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
         case 'approvers link'
             set flags \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set wants text
         case 'approvers revoke'
             set flags \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set wants text
         case 'audit'
             set subcommands \
-                tail\t'Show the last records of the audit log, its archives included; in a pipe, the log\'s own lines.' \
-                verify\t'Prove that the audit log is whole: 0 if it is, 65 if a record was changed, removed, inserted, moved or cut off.' \
-                show\t'Tell one request\'s whole story, as the log has it. It does not verify: verify does.' \
-                stats\t'Count the requests by outcome and approver, and how long decisions took. It does not verify: verify does.' \
-                export\t'Write one request\'s records with what proves them, as JSON that verify FILE checks on any machine.' \
-                rotate\t'Make the audit log an archive, and go on in a new file; prints the archive\'s path.' \
-                init\t'Begin the audit log with a record that says so; on demand, begin to seal it.'
+                tail\t'Show the last records of the audit log and its archives; in a pipe, the log\'s own lines.' \
+                verify\t'Verify that the audit log is whole. Exit code 0 if it is, 65 if a record was changed, removed, inserted or moved.' \
+                show\t'Show one request: its records, what happened, and how it ended. Verifies nothing.' \
+                stats\t'Count requests by outcome and approver, and show how long decisions took. Verifies nothing.' \
+                export\t'Export one request\'s records as JSON evidence, which verify FILE checks on any machine.' \
+                rotate\t'Turn the audit log into an archive and continue in a new file. Prints the archive\'s path.' \
+                init\t'Begin the audit log with a first record, or seal it from now on.'
             set flags \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
         case 'audit tail'
             set flags \
-                -n\t'How many records. [10; with --since: all]' \
-                --lines\t'How many records. [10; with --since: all]' \
-                -f\t'Go on with what is added.' \
-                --follow\t'Go on with what is added.' \
-                --outcome\t'Only these: granted (or approved), denied, …' \
-                --event-type\t'Only these: approval, rbac, audit.' \
-                --actor\t'Only what this person, or workspace, caused.' \
-                --trace\t'Only one request\'s, by its trace id or its beginning.' \
-                --since\t'Only newer ones: 2h, 1d, or 2026-04-27T10:00:00Z.' \
-                --json\t'Print the log\'s own lines, on a terminal too.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                -n\t'Number of records. [10; with --since: all]' \
+                --lines\t'Number of records. [10; with --since: all]' \
+                -f\t'Keep printing records as they are added.' \
+                --follow\t'Keep printing records as they are added.' \
+                --outcome\t'Only records with this outcome: granted (or approved), denied, …' \
+                --event-type\t'Only records of this type: approval, rbac, audit.' \
+                --actor\t'Only records of this person or workspace.' \
+                --trace\t'Only records of this request: its trace id, or the start of it.' \
+                --since\t'Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.' \
+                --json\t'Print the log\'s own lines, also on a terminal.' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued -n --lines --outcome --event-type --actor --trace --since --config --audit-log
             set paths --config --audit-log
             set choices --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --outcome=observed --event-type=approval --event-type=rbac --event-type=audit
         case 'audit verify'
             set flags \
-                --expect\t'A head that is known from elsewhere; may be repeated.' \
-                --from\t'The records before this one were removed on purpose.' \
-                --seal-key-file\t'Check the seals with the keys in this file, one a line.' \
-                --against-platform\t'Compare with the heads that the platform keeps with its requests.' \
+                --expect\t'The log must contain this record, known from elsewhere. Can be repeated.' \
+                --from\t'Start at this record: the archives before it were removed on purpose.' \
+                --seal-key-file\t'Check the seals with the keys in this file, one per line.' \
+                --against-platform\t'Compare with the heads that the platform stores with its requests.' \
                 --json\t'Print one JSON object on stdout.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\'. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace that asks. [WORKSPACE_ID]' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --expect --from --seal-key-file --config --platform-url --workspace-id --audit-log
             set paths --seal-key-file --config --audit-log
@@ -208,46 +227,51 @@ function __molecule_approve_table --no-scope-shadowing
         case 'audit show'
             set flags \
                 --json\t'Print one JSON object on stdout.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --audit-log
             set paths --config --audit-log
             set wants text
         case 'audit stats'
             set flags \
-                --since\t'Requests that began then or later: 2h, 1d, 2026-04-27T10:00:00Z.' \
-                --until\t'Requests that began before: the same forms.' \
+                --since\t'Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z.' \
+                --until\t'Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z.' \
                 --json\t'Print one JSON object on stdout.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --since --until --config --audit-log
             set paths --config --audit-log
         case 'audit export'
             set flags \
-                --output\t'A file that does not exist yet. [stdout]' \
-                -o\t'A file that does not exist yet. [stdout]' \
-                --complete\t'Add every line up to the log\'s head: a proof, and other requests\' texts.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --output\t'Write to this file, which must not exist yet. [stdout]' \
+                -o\t'Write to this file, which must not exist yet. [stdout]' \
+                --complete\t'Include every line up to the log\'s head. Those lines contain other requests.' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --output -o --config --audit-log
             set paths --output -o --config --audit-log
             set wants text
         case 'audit rotate'
             set flags \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --audit-log
             set paths --config --audit-log
         case 'audit init'
             set flags \
-                --seal\t'Seal every record from now on; prints the first key, once: keep it elsewhere.' \
-                --new-key\t'Begin a new key, also where the log is sealed already or its key was lost.' \
-                --config\t'config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]' \
+                --seal\t'Seal every record from now on. Prints the first key, once: keep it elsewhere.' \
+                --new-key\t'Create a new key, even if the log is sealed already or its key is lost.' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --audit-log
             set paths --config --audit-log
@@ -256,9 +280,15 @@ function __molecule_approve_table --no-scope-shadowing
                 --host\t'The loopback address to listen on.' \
                 --port\t'The port; 0 takes a free one.' \
                 --open\t'Open the page in the browser, signed in as you.' \
-                --anonymous-requests\t'Let clients without a token ask, list and listen; never decide.' \
+                --anonymous-requests\t'Let clients without a token request, list and listen; they cannot decide.' \
+                -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --host --port
+        case 'help'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
         case '*'
             return 1
     end

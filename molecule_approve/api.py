@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import signal
@@ -18,17 +17,18 @@ from .errors import ApprovalError, Interrupted, UsageError, ours
 from .gate import compose
 from .model import Failure, Outcome, Verdict
 from .paths import locate
-from .settings.resolve import Flags, parse_duration, resolve
+from .settings.durations import parse_duration
+from .settings.resolve import Flags, resolve
 
 if TYPE_CHECKING:
     from .audit.chain import Head
     from .client.platform import Platform
-    from .client.wait import StreamState
+    from .client.reconnect import StreamState
     from .model import Question
 
 
 class _ThreadStop:
-    """A stop that another thread may pull; the gate's Stop for a caller without signals of its own."""
+    """The gate's Stop for a caller in another thread."""
 
     def __init__(self) -> None:
         self._pulled = threading.Event()
@@ -36,7 +36,7 @@ class _ThreadStop:
         self._platform: Platform | None = None
 
     def watch(self, platform: Platform) -> None:
-        """The platform whose call in progress is broken off."""
+        """Set the platform whose call in progress is interrupted."""
         self._platform = platform
 
     def pull(self) -> None:
@@ -46,14 +46,14 @@ class _ThreadStop:
             self._platform.interrupt()
 
     def check(self) -> None:
-        """Raise Interrupted once, if somebody pulled."""
+        """Raise Interrupted, once, after a pull."""
         if self._pulled.is_set() and not self._raised:
             self._raised = True
             raise Interrupted(signal.SIGTERM, "the call was cancelled")
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """A call that fails because it was broken off is the stop, not a fault of the platform."""
+        """A call that fails because it was interrupted is a stop, not a failure of the platform."""
         self.check()
         try:
             yield
@@ -63,13 +63,13 @@ class _ThreadStop:
         self.check()
 
     def sleep(self, seconds: float) -> None:
-        """Pause; a pull ends it at once."""
+        """Sleep; a pull ends it at once."""
         self._pulled.wait(seconds)
         self.check()
 
 
 class _NoProgress:
-    """Nobody looks on."""
+    """Ignores all progress."""
 
     def asked(self, question: Question) -> None: ...
 
@@ -100,24 +100,24 @@ def request_approval_sync(
     audit_log: str | os.PathLike[str] | None = None,
     config: str | os.PathLike[str] | None = None,
 ) -> Verdict:
-    """Ask a person to approve the action, wait, and return the verdict. It is approved only if they said yes.
+    """Request a person's approval of the action, wait, and return the verdict.
 
-    Settings that are not given come from the environment and config.yaml, as for the command line. Every failure is a
-    verdict too, with ``error``; none of them is approved. What a signal raises meanwhile (KeyboardInterrupt) comes
-    through, after the request was taken back.
+    Settings that are not given come from the environment and config.yaml, as for the command line. A failure is a verdict
+    with ``error``, and never approved. An exception from a signal handler (KeyboardInterrupt) is raised after the request
+    was withdrawn.
 
     Args:
         action: what is about to be done, 1 to 4,096 characters.
         reason: why, at most 16,384 characters.
-        context: what the approver should know besides.
-        timeout: seconds to wait, all of it, or text such as ``5m``.
-        expires_in: seconds that the question stands, or text such as ``5m``; the timeout, if not given.
+        context: further facts for the approver.
+        timeout: seconds to wait in total, or text such as ``5m``.
+        expires_in: seconds until the request expires, or text such as ``5m``; by default the timeout.
         transport: ``auto``, ``websocket`` or ``poll``.
         poll_interval: seconds between reads while polling, or text.
-        idempotency_key: takes up a pending request with this key instead of asking again.
-        require_verified_approver: refuse a platform that cannot prove who approves.
+        idempotency_key: resumes a pending request with this key instead of submitting another one.
+        require_verified_approver: refuse a platform that does not verify who approves.
         platform_url: base address of the platform, or ``local``.
-        workspace_id: the workspace that asks.
+        workspace_id: the requester's workspace.
         audit_log: path of the audit log.
         config: path of config.yaml, or of its folder.
 
@@ -125,11 +125,11 @@ def request_approval_sync(
     given = locals()
     stop = _ThreadStop()
     with _thread() as pool:
-        call = pool.submit(_request, stop, **given)
+        call = pool.submit(_request, stop, given)
         try:
             return call.result()
         except BaseException:
-            # Ctrl-C, or what a signal handler of the caller's raises: nobody waits for the answer any more.
+            # Ctrl-C, or an exception from a signal handler of the caller.
             stop.pull()
             raise
 
@@ -150,10 +150,10 @@ async def request_approval(
     audit_log: str | os.PathLike[str] | None = None,
     config: str | os.PathLike[str] | None = None,
 ) -> Verdict:
-    """The same for asyncio: it runs in a thread, and cancelling it withdraws the request before it ends.
+    """The same for asyncio: it runs in a thread, and cancelling it withdraws the request first.
 
     Raises:
-        asyncio.CancelledError: the call was cancelled; the request was taken back, as far as two seconds allow.
+        asyncio.CancelledError: the call was cancelled; withdrawing the request took up to two seconds.
 
     """
     given = locals()
@@ -161,7 +161,7 @@ async def request_approval(
 
     stop = _ThreadStop()
     pool = _thread()
-    task = asyncio.get_running_loop().run_in_executor(pool, functools.partial(_request, stop, **given))
+    task = asyncio.get_running_loop().run_in_executor(pool, _request, stop, given)
     pool.shutdown(wait=False)
     try:
         return await asyncio.shield(task)
@@ -173,66 +173,66 @@ async def request_approval(
 
 
 def _thread() -> ThreadPoolExecutor:
-    """A thread for one call: in a common pool a few waits of minutes would keep every other call from being asked."""
+    """A thread for one call: in a shared pool a few long waits would block all other calls."""
     return ThreadPoolExecutor(1, "molecule-approve")
 
 
+_Given = Mapping[str, object]
+"""The arguments of a call. They may be anything, so each is checked as it is read."""
+
+
 def _text(value: object, name: str) -> str:
-    """The argument, which must be text."""
+    """The argument as text."""
     if not isinstance(value, str):
-        raise UsageError(f"{name}= must be text, not {type(value).__name__}", hint="give a str")
+        raise UsageError(f"{name}= must be a str, not {type(value).__name__}", hint="convert it with str()")
     return value
 
 
-def _optional(value: object, name: str) -> str | None:
-    return None if value is None else _text(value, name)
+def _optional(given: _Given, name: str) -> str | None:
+    return None if given[name] is None else _text(given[name], name)
 
 
-def _path(value: object, name: str) -> str | None:
-    """The argument as a path; bytes as the file system's own."""
-    if isinstance(value, (str, bytes, os.PathLike)):
-        return os.fsdecode(value)
-    return _optional(value, name)
+def _path(given: _Given, name: str) -> str | None:
+    """The argument as a path; bytes are decoded as file names."""
+    value = given[name]
+    return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else _optional(given, name)
 
 
-def _time(value: object, name: str) -> str | None:
+def _time(given: _Given, name: str) -> str | None:
     """The argument as a duration: seconds, text or a timedelta."""
+    value = given[name]
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        # Not str(): it writes small and large numbers with an exponent.
+        # Not str(), which writes small and large numbers with an exponent.
         return f"{value:.6f}".removesuffix(".000000")
-    return _optional(value, name)
+    return _optional(given, name)
 
 
 def _pairs(context: object) -> Iterator[tuple[str, str]]:
-    """The context's entries, which must be text; a value that is a number is said as text."""
+    """The context's entries; numbers become text."""
     if context is None:
         return
     if not isinstance(context, Mapping):
-        raise UsageError(f"context= must be a mapping, not {type(context).__name__}", hint="give a dict of text")
+        raise UsageError(f"context= must be a mapping, not {type(context).__name__}", hint="pass a dict of str")
     for key, value in context.items():
         plain = str(value) if isinstance(value, (int, float)) else value
         yield _text(key, "a key of context"), _text(plain, "a value of context")
 
 
-def _switch(value: object, name: str) -> bool | None:
+def _switch(given: _Given, name: str) -> bool | None:
+    value = given[name]
     if value is not None and not isinstance(value, bool):
-        # Guessing what "no" means could turn a demand off.
-        raise UsageError(f"{name}= must be True, False or None, not {value!r:.40}", hint="give a bool")
+        # A guess could turn the requirement off.
+        raise UsageError(f"{name}= must be True, False or None, not {value!r:.40}", hint="pass a bool")
     return value
-
-
-def _stands(value: object) -> float | None:
-    text = _time(value, "expires_in")
-    return None if text is None else parse_duration(text, "expires_in=")
 
 
 _OPTION = re.compile(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)(?=[:\s]|$)")
 
 
 def _in_python(text: str) -> str:
-    """The sentence with arguments for options: who calls a function gave no option."""
+    """The message with argument names in place of options."""
     return _OPTION.sub(lambda found: f"{found[1].replace('-', '_')}=", text)
 
 
@@ -241,50 +241,33 @@ def _failed(action: object, error: ApprovalError) -> Verdict:
     return Verdict(Outcome.FAILED, action=action if isinstance(action, str) else None, error=failure)
 
 
-def _request(
-    stop: _ThreadStop,
-    *,
-    action: str,
-    reason: str,
-    context: Mapping[str, str] | None,
-    timeout: float | str | None,
-    expires_in: float | str | None,
-    transport: str | None,
-    poll_interval: float | str | None,
-    idempotency_key: str | None,
-    require_verified_approver: bool | None,
-    platform_url: str | None,
-    workspace_id: str | None,
-    audit_log: str | os.PathLike[str] | None,
-    config: str | os.PathLike[str] | None,
-) -> Verdict:
+def _request(stop: _ThreadStop, given: _Given) -> Verdict:
     try:
         flags = Flags(
-            config=_path(config, "config"),
-            platform_url=_optional(platform_url, "platform_url"),
-            workspace_id=_optional(workspace_id, "workspace_id"),
-            audit_log=_path(audit_log, "audit_log"),
-            timeout=_time(timeout, "timeout"),
-            poll_interval=_time(poll_interval, "poll_interval"),
-            transport=_optional(transport, "transport"),
-            require_verified_approver=_switch(require_verified_approver, "require_verified_approver"),
+            config=_path(given, "config"),
+            platform_url=_optional(given, "platform_url"),
+            workspace_id=_optional(given, "workspace_id"),
+            audit_log=_path(given, "audit_log"),
+            timeout=_time(given, "timeout"),
+            poll_interval=_time(given, "poll_interval"),
+            transport=_optional(given, "transport"),
+            require_verified_approver=_switch(given, "require_verified_approver"),
         )
         environ = wiring.environment()
         settings = resolve(flags, environ, locate(environ), at_terminal=False)
-        stands = _stands(expires_in)
+        expiry = _time(given, "expires_in")
+        extra = compose.check_context(_pairs(given["context"]))
         asked = compose.compose(
             settings.workspace_id.value,
-            _text(action, "action"),
-            _text(reason, "reason"),
-            context=compose.context_of(
-                wiring.origin(), environ, compose.check_context(_pairs(context)), wiring.secrets(settings)
-            ),
-            expires_in=settings.timeout.value if stands is None else stands,
-            idempotency_key=_optional(idempotency_key, "idempotency_key"),
+            _text(given["action"], "action"),
+            _text(given["reason"], "reason"),
+            context=compose.context_of(wiring.origin(), environ, extra, wiring.secrets(settings)),
+            expires_in=settings.timeout.value if expiry is None else parse_duration(expiry, "expires_in="),
+            idempotency_key=_optional(given, "idempotency_key"),
         )
         made = wiring.gate(settings, stop, _NoProgress())
-    except Exception as exc:  # noqa: BLE001 - an argument may be anything, and none is worth a bare exception
-        return _failed(action, ours(exc))
+    except Exception as exc:  # noqa: BLE001 - whatever the arguments are, a failure is a verdict
+        return _failed(given["action"], ours(exc))
     stop.watch(made.platform)
     try:
         return made.gate.request(asked, wiring.terms(settings), made.permit)

@@ -1,6 +1,6 @@
 """The clocks, and chance: what a pure module takes as an argument.
 
-One clock for how long we wait, one for what we write down. The first never jumps, the second decides nothing.
+Durations use a clock that never jumps; the wall clock is for records and people, and decides nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 Clock = Callable[[], float]
-"""Seconds since some fixed moment; only differences mean anything."""
+"""Seconds since some fixed moment; only differences are meaningful."""
 
 # CLOCK_BOOTTIME goes on while the machine sleeps (clock_gettime(2)); elsewhere the monotonic clock is the nearest.
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
@@ -24,7 +24,7 @@ def boottime() -> float:
 
 
 def fraction() -> float:
-    """A number in [0, 1), for jitter. The ``random`` module would do, and costs a few milliseconds at the start."""
+    """A number in [0, 1), for jitter; without the ``random`` module, which takes milliseconds to import."""
     return int.from_bytes(os.urandom(4), "big") / 2**32
 
 

@@ -1,25 +1,25 @@
-"""Every way in which the program can fail to have a verdict; nothing here acts, prints or exits.
+"""Every error of the package; nothing here acts, prints or exits.
 
 ::
 
-    ApprovalError                     the root: one sentence, a hint, a stable kind
-    ├── UsageError                    what was asked of the program makes no sense; nothing was asked of anybody
+    ApprovalError                     the root: a message, a hint, a stable kind
+    ├── UsageError                    wrong options or arguments; no request was sent
     ├── ConfigError                   a setting from a file cannot be used
-    ├── NotPermittedError             the workspace's roles do not let it ask (RBAC)
+    ├── NotPermittedError             the workspace's roles do not permit a request (RBAC)
     ├── PlatformError                 the platform gave no verdict
-    │   ├── UnavailableError          away, overloaded or too slow: worth another try while there is time
+    │   ├── UnavailableError          away, overloaded or too slow: a retry may help
     │   │   └── DisconnectedError     the event stream ended
-    │   ├── CredentialError           it does not take our token
-    │   ├── RejectedError             it refuses this very request, and will again
-    │   ├── ProtocolError             it answered something that cannot be understood
-    │   ├── UnknownApprovalError      it knows no such approval
-    │   ├── EndedError                the request had already ended otherwise
-    │   ├── UsedError                 the approval was already used up
+    │   ├── CredentialError           it rejects the token
+    │   ├── RejectedError             it refuses the request, and will again
+    │   ├── ProtocolError             its answer does not follow the protocol
+    │   ├── UnknownApprovalError      it does not know the request
+    │   ├── EndedError                the request had already ended
+    │   ├── UsedError                 the approval was already redeemed
     │   └── KeyUsedError              the idempotency key belongs to another request, or to one that has ended
     ├── AuditError                    the audit log cannot be written or read
-    ├── DeliveryError                 the verdict could not be told to whoever asked
+    ├── DeliveryError                 the verdict could not be delivered to the caller
     └── ServerError                   the embedded server cannot run
-    Interrupted (BaseException)       somebody stopped us: a signal, a cancelled task, nobody left to tell
+    Interrupted (BaseException)       a signal, a cancelled task, or no reader left
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from typing import ClassVar
 
 
 class ApprovalError(Exception):
-    """The root of everything that this package raises on purpose.
+    """The root of all errors that this package raises on purpose.
 
     Attributes:
-        message: one sentence for a person, without a full stop of its own kind of layout or markup.
+        message: what failed and why; one sentence without a full stop.
         hint: what to do next, or empty.
-        kind: a stable word for programs; it stands in the JSON output as ``error.kind``.
+        kind: a stable word for programs; ``error.kind`` in the JSON output.
 
     """
 
@@ -46,23 +46,23 @@ class ApprovalError(Exception):
 
 
 class UsageError(ApprovalError):
-    """Wrong options or arguments: nothing was asked."""
+    """Wrong options or arguments; no request was sent."""
 
     kind = "usage"
 
 
 class ConfigError(ApprovalError):
-    """A setting cannot be used; the message names the file, the line or the key."""
+    """A setting is invalid; the message names the file, the line or the key."""
 
     kind = "configuration"
 
 
 class NotPermittedError(ApprovalError):
-    """The workspace's roles do not grant ``approve``.
+    """The workspace's roles do not permit a request.
 
     Attributes:
         roles: the roles that the workspace has.
-        attempted_action: the permission that was wanted.
+        attempted_action: the permission that is missing.
 
     """
 
@@ -78,7 +78,7 @@ class PlatformError(ApprovalError):
     """The platform gave no verdict.
 
     Attributes:
-        maybe_sent: whether the platform may have acted on the call all the same.
+        maybe_sent: whether the platform may have received the call, and acted on it.
 
     """
 
@@ -87,11 +87,11 @@ class PlatformError(ApprovalError):
 
 
 class UnavailableError(PlatformError):
-    """The platform is away, overloaded or too slow: the same call may succeed later.
+    """The platform cannot be reached, is overloaded or too slow. A retry may help.
 
     Attributes:
         status: the HTTP status, or None where there was no answer.
-        retry_after: seconds that the platform asks us to wait, or None.
+        retry_after: seconds to wait before the next call, as the platform says, or None.
 
     """
 
@@ -113,28 +113,30 @@ class UnavailableError(PlatformError):
 
 
 class DisconnectedError(UnavailableError):
-    """The event stream ended, cleanly or not. It says nothing about the request."""
+    """The event stream ended. This says nothing about the request."""
 
     kind = "disconnected"
 
 
 class CredentialError(PlatformError):
-    """The platform does not take our token (401, 403).
+    """The platform rejects the token (401, 403).
 
     Attributes:
         status: the HTTP status.
+        token_sent: whether there was one.
 
     """
 
     kind = "credential"
 
-    def __init__(self, message: str, *, status: int, hint: str = "") -> None:
+    def __init__(self, message: str, *, status: int, token_sent: bool = True, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.token_sent = token_sent
 
 
 class RejectedError(PlatformError):
-    """The platform refuses this request, and would again (400, 404 on the way in, 413, 422, a redirect).
+    """The platform refuses the request, and a retry will not help (400, 404, 413, 422, a redirect).
 
     Attributes:
         status: the HTTP status.
@@ -149,34 +151,34 @@ class RejectedError(PlatformError):
 
 
 class ProtocolError(PlatformError):
-    """The answer is not what the protocol says; the message names what came back."""
+    """The platform's answer does not follow the protocol; the message says what came back."""
 
     kind = "protocol"
 
 
 class UnknownApprovalError(PlatformError):
-    """The platform knows no such approval, or does not show it any more."""
+    """The platform does not know the request, or no longer lists it."""
 
     kind = "unknown_approval"
 
 
 class EndedError(PlatformError):
-    """The request had already ended otherwise; the message says how, as far as the platform tells."""
+    """The request had already ended; the message gives the outcome if the platform tells it."""
 
     kind = "ended"
 
 
 class UsedError(PlatformError):
-    """The approval was used up by another invocation: one yes, one 0."""
+    """The approval was already redeemed by another attempt: each approval counts once."""
 
     kind = "already_used"
 
 
 class KeyUsedError(PlatformError):
-    """The idempotency key belongs to other text, or to a request that has ended: never yesterday's yes.
+    """The idempotency key belongs to a different request, or to one that has ended.
 
     Attributes:
-        approval_id: the request that holds the key, or None where it is not told.
+        approval_id: the request of that key, or None where the platform does not tell it.
 
     """
 
@@ -189,21 +191,21 @@ class KeyUsedError(PlatformError):
 
     @classmethod
     def ended(cls, approval_id: str | None) -> KeyUsedError:
-        """The key's request has ended; that may be our own whose answer was lost."""
-        take = f", or take that answer: molecule-approve wait {approval_id}" if approval_id else ""
+        """The key's request has ended; it may be our own, whose answer was lost."""
+        resume = f", or read its outcome with `molecule-approve wait {approval_id}`" if approval_id else ""
         return cls(
             "the idempotency key belongs to a request that has ended",
             approval_id=approval_id,
-            hint=f"use a fresh key for a fresh question{take}",
+            hint=f"use a new key for a new request{resume}",
         )
 
     @classmethod
     def conflict(cls, approval_id: str | None) -> KeyUsedError:
-        """The key's request asks something else."""
+        """The key's request has a different action or reason."""
         return cls(
-            "the idempotency key belongs to a request with another action or reason",
+            "the idempotency key belongs to a request with a different action or reason",
             approval_id=approval_id,
-            hint="use one key for one question",
+            hint="use a different key for each request",
         )
 
 
@@ -214,24 +216,24 @@ class AuditError(ApprovalError):
 
 
 class DeliveryError(ApprovalError):
-    """The verdict could not be told: the reader of our output is gone, or the result file cannot be written."""
+    """The verdict could not be delivered: stdout is closed, or the result file cannot be written."""
 
     kind = "delivery"
 
 
 class ServerError(ApprovalError):
-    """The embedded server cannot run: one runs already, the port is taken, or its extra is not installed."""
+    """The embedded server cannot run: another one is running, the port is in use, or its extra is not installed."""
 
     kind = "server"
 
 
 class Interrupted(BaseException):
-    """Somebody stopped us. No error: like KeyboardInterrupt it must pass every ``except Exception``, ours and others'.
+    """The attempt was stopped. Like KeyboardInterrupt it must pass every ``except Exception``, so it is not an Exception.
 
     Attributes:
-        signum: the signal that the exit code names (128 + signum). "Nobody left to tell" counts as SIGHUP, the
-            cancellation of an async call as SIGTERM.
-        why: one clause for a person.
+        signum: the signal for the exit code (128 + signum): SIGHUP where no reader is left, SIGTERM where an async call
+            was cancelled.
+        why: the reason, as one clause.
 
     """
 
@@ -242,9 +244,7 @@ class Interrupted(BaseException):
 
 
 def ours(error: Exception) -> ApprovalError:
-    """The error itself where it is of this tree; any other is a fault of the program, and becomes one that says so."""
+    """The error itself if it is of this tree; any other is a bug, and becomes an ApprovalError that says so."""
     if isinstance(error, ApprovalError):
         return error
-    return ApprovalError(
-        f"this is a fault of the program: {type(error).__name__}: {error}", hint="please report it; nothing was approved"
-    )
+    return ApprovalError(f"internal error: {type(error).__name__}: {error}", hint="report this bug; nothing was approved")

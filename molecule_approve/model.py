@@ -1,4 +1,4 @@
-"""The nouns: what is asked, what the platform holds, what came of it. Values only; nothing here does anything."""
+"""The nouns: a request, what the platform holds, a verdict. Values only; nothing here acts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,14 @@ if TYPE_CHECKING:
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
 EXPIRED_BY = "auto-expired"
-"""The name under which the platform denies what nobody decided in time: an expiry, no person's no."""
+"""The platform's ``decided_by`` on a request that expired; no person denied it."""
 
 WITHDRAWN_BY = "withdrawn"
-"""The name under which a requester takes its own request back: a denial that only the requester makes."""
+"""The ``decided_by`` on a request that its requester withdrew; no person denied it."""
 
 
 class Secret:
-    """A credential that does not show itself: not in a repr, a traceback, a log or a format string.
-
-    Raises:
-        ValueError: never; whoever reads a secret from outside checks it first.
-
-    """
+    """A credential that is masked in a repr, a traceback, a log and a format string."""
 
     __slots__ = ("_value",)
 
@@ -34,7 +29,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The credential itself, for the one header that carries it."""
+        """The credential, for the header that carries it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -52,17 +47,17 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to ask, as whom. Address and token come from one source, so a token never goes to another address.
+    """A platform's address and the credential for it. Both come from one source, so no token goes to another address.
 
     Attributes:
-        url: base address without a trailing slash, ``http://…`` or ``https://…``. For a Unix socket the host part
-            is only what stands in the Host header.
-        workspace_id: the workspace that asks; it is a path segment and a header.
-        token: bearer token, or None where none is configured.
-        unix_socket: path of the Unix socket that is used instead of TCP, read anew for each connection; or None.
+        url: base address without a trailing slash, ``http://…`` or ``https://…``. With a Unix socket its host is used for
+            the Host header only.
+        workspace_id: the requester's workspace; a path segment and a header.
+        token: bearer token, or None if none is configured.
+        unix_socket: path of the Unix socket to use instead of TCP, or None.
         headers: further request headers (X-Molecule-Org-Id); never the credential.
-        origin: the Origin of the event stream's handshake, and of nothing else; None to name none at first.
-        proxy: address of the proxy for https://, or None: decided once, for REST and the socket alike.
+        origin: the Origin header of the event stream's handshake; None to send none at first.
+        proxy: address of the proxy for https://, or None; for REST and the event stream alike.
 
     """
 
@@ -77,16 +72,16 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """What is asked, before anybody holds it.
+    """A request before the platform has it.
 
     Attributes:
-        workspace_id: the workspace that asks.
+        workspace_id: the requester's workspace.
         action: what is about to be done, 1 to 4,096 characters, never cut.
         reason: why, at most 16,384 characters.
-        task_id: our own UUID for the request; it finds a request again whose answer was lost.
-        trace_id: one UUID for all audit records of this invocation; the task id unless a key fixed that.
-        context: where the question comes from (user, host, folder, CI job, audit head).
-        expires_in: seconds that the question stands, or None to leave that to the platform.
+        task_id: our own UUID for the request; it finds the request again if the platform's answer is lost.
+        trace_id: one UUID for all audit records of this attempt; the task id, unless a key determines that.
+        context: where the request comes from (user, host, folder, CI job, audit head).
+        expires_in: seconds until the request expires, or None for the platform's own expiry.
         idempotency_key: the caller's key, or None.
 
     """
@@ -102,7 +97,7 @@ class ApprovalRequest:
 
 
 class Status(StrEnum):
-    """A request's status as the platform writes it; what it does not write is UNKNOWN, and never a yes."""
+    """A request's status in the platform's words; any other word is UNKNOWN, and never an approval."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -113,12 +108,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One request as a platform shows it. Times are the platform's own RFC 3339 text.
+    """One request as the platform shows it. Times are the platform's own RFC 3339 text.
 
     Attributes:
-        decided_by_verified: True where the name comes from the approver's own credential (the embedded server), False
-            where that is known not to be so, None where it is not told (lists, the platform); a yes needs True.
-        comment, context, expires_at: only the embedded server tells them.
+        decided_by_verified: True if the name comes from the approver's own credential (embedded server), False if it does
+            not, None if the answer does not say (lists, the platform).
+        comment, context, expires_at: only from the embedded server.
 
     """
 
@@ -139,14 +134,14 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request that the platform holds, and all that an answer to it must match.
+    """A request that the platform has, and all that its row must match.
 
     Attributes:
-        action: the text that was asked; None where it is not known, and then nothing can be approved by it.
-        task_id: our id in the request; None where it is not known.
-        own: the id comes from the answer to our own POST.
-        created_at: when the platform created it, as far as it was seen.
-        invocation: the UUID under which an approval is used up when it is read; None to use nothing up.
+        action: the requested text; None if it is not known, and then no approval counts.
+        task_id: our id in the request; None if it is not known.
+        own: whether the id comes from the answer to our own POST.
+        created_at: when the platform created it, if that was seen.
+        attempt_id: the UUID under which an approval is redeemed when it is read; None to redeem nothing.
 
     """
 
@@ -156,11 +151,11 @@ class Question:
     task_id: str | None = None
     own: bool = False
     created_at: str | None = None
-    invocation: str | None = None
+    attempt_id: str | None = None
 
 
 class Evidence(StrEnum):
-    """What a verdict rests on: a read over REST, or (protocol.md's one exception) the event alone."""
+    """What a verdict is based on: a read over REST, or the event alone where no read can show the row any more."""
 
     REST = "rest"
     EVENT = "event"
@@ -168,21 +163,24 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How the wait ended: the platform's row (None where nobody decided in time) and what it rests on."""
+    """How the request ended: the platform's row, and what that is based on."""
 
     approval: Approval
     evidence: Evidence = Evidence.REST
 
 
 class Outcome(StrEnum):
-    """What a request came to; the exit code follows from it alone."""
+    """How a request stands, or how one attempt at it ended; the exit code follows from it alone.
+
+    ``lifecycle.outcome_of`` reads it from a row; each foreign vocabulary (exit codes, the audit log) has one table from it.
+    """
 
     APPROVED = "approved"
     DENIED = "denied"
     TIMEOUT = "timeout"
-    """Nobody decided while we waited; also where the platform's clock ended the request together with ours."""
+    """Nobody decided before the timeout; also if the platform expired the request at the same time."""
     EXPIRED = "expired"
-    """The platform's clock ended the request sooner than ours would have."""
+    """The platform expired the request before the timeout."""
     WITHDRAWN = "withdrawn"
     PENDING = "pending"
     NOT_PERMITTED = "not_permitted"
@@ -192,7 +190,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as the output shows it: a stable kind, one sentence, what to do next."""
+    """An error as the output shows it: a stable kind, a message, and what to do next."""
 
     kind: str
     message: str
@@ -201,13 +199,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one question. ``approved`` is True for one outcome only; everything else is a no.
+    """What a gate returns. ``approved`` is True for one outcome only.
 
     Attributes:
-        decided_by_verified: None where nothing tells; only `status` shows such a one.
-        waited_seconds: time from the request to this verdict.
-        trace_id: finds this invocation's records in the audit log.
-        recorded: whether the ending stands in the audit log.
+        decided_by_verified: None if it is not known; only in `status`.
+        waited_seconds: seconds from the request to this verdict.
+        trace_id: the id of this attempt's records in the audit log.
+        recorded: whether the outcome was written to the audit log.
         signum: for INTERRUPTED, the signal.
         error: for FAILED and NOT_PERMITTED, why.
 
@@ -230,17 +228,17 @@ class Verdict:
     signum: int | None = None
 
     def __bool__(self) -> bool:
-        """Raise TypeError: a refusal is an object too, and ``if verdict:`` would go on with it."""
-        raise TypeError("a Verdict is neither true nor false; use .approved")
+        """Raise TypeError: ``if verdict:`` would take a denial for an approval."""
+        raise TypeError("a Verdict has no truth value; use .approved")
 
     @property
     def approved(self) -> bool:
-        """Whether a person approved this very request."""
+        """Whether a person approved this request."""
         return self.outcome is Outcome.APPROVED
 
     @property
     def message(self) -> str:
-        """The verdict as one line of text; text from elsewhere in it is as it came, not made visible."""
+        """The verdict as one line; foreign text in it is not made visible yet."""
         who = self.decided_by or "nobody"
         match self.outcome:
             case Outcome.APPROVED | Outcome.DENIED:
@@ -255,12 +253,12 @@ class Verdict:
                 return "timed out: the request was withdrawn"
             case Outcome.PENDING:
                 return "pending: nobody has decided yet"
-            case _:  # not permitted, failed, interrupted: no verdict, and the error says why
+            case _:  # the error says why
                 label = {"not_permitted": "not permitted", "failed": "gate failed"}.get(self.outcome, self.outcome.value)
                 return f"{label}: {self.error.message}" if self.error else label
 
     def as_json(self) -> dict[str, JsonValue]:
-        """The object that ``--json`` prints: these keys, whatever the outcome."""
+        """The object that ``--json`` prints; the same keys for every outcome."""
         error: JsonValue = None
         if self.error is not None:
             error = {"kind": self.error.kind, "message": self.error.message, "hint": self.error.hint}
@@ -283,5 +281,5 @@ class Verdict:
         }
 
     def as_dict(self) -> dict[str, JsonValue]:
-        """The same with ``message``, which callers of the older tool read besides."""
+        """The same with ``message``, for callers of the older tool."""
         return {**self.as_json(), "message": self.message}

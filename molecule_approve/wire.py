@@ -1,6 +1,6 @@
-"""Pure: JSON <-> model. Every dialect of the protocol is written and read here, for the client and the embedded server.
+"""Pure: JSON <-> model. Every dialect of the protocol is read and written here, for the client and the embedded server.
 
-Facts are from the recordings of the real platform (tests/recordings).
+The facts come from recordings of the real platform (tests/recordings).
 """
 
 from __future__ import annotations
@@ -11,51 +11,50 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
+from . import strict_json
 from .errors import ProtocolError
 from .model import Approval, ApprovalRequest, JsonValue, Status
+from .strict_json import StrictJsonError
 
 WAITING_HEADER = "X-Molecule-Waiting"
-"""Says in the embedded server's list of what waits how many there are; on the platform's list it never stands."""
+"""The embedded server's count of pending requests, on its list of them; the platform never sends it."""
 
 LIST_LENGTH = 50
 """How many of a workspace's newest requests the platform lists."""
 
-PLATFORM_EXPIRY = 600.0
-"""Seconds after which the platform denies an open request by ``auto-expired``, once ``/approvals/pending`` is read."""
-
 SERVER_FIELD = ("server", "molecule-approve")
-"""How the embedded server says in each object of an answer what it is; the platform has no such field."""
+"""Marks each object of the embedded server's answers; the platform has no such field."""
 
 SERVER_HEADER = ("x-molecule-server", "embedded")
-"""The same on every answer, bodies that are no object included. A proxy may drop it; then the field still says it."""
+"""Marks every answer of the embedded server. A proxy may drop it; then the field is left."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 _DEPTH = 64
 
 
 def is_uuid(text: str) -> bool:
-    """Whether the text is a UUID in its usual writing."""
+    """Whether the text is a UUID in the usual notation."""
     return _UUID.match(text) is not None
 
 
 def is_id(text: object) -> bool:
-    """Whether this can be an approval's id: safe as one segment of an address, and printable."""
+    """Whether this can be a request's id: printable, and safe as one path segment."""
     return isinstance(text, str) and re.match(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\Z", text) is not None
 
 
 def key_task_id(workspace_id: str, key: str) -> str:
-    """The task id that an idempotency key stands for: uuid5 with the workspace as namespace.
+    """The task id of an idempotency key: uuid5 with the workspace as namespace.
 
-    A workspace id that is no UUID is first made one with uuid5 under the URL namespace.
+    A workspace id that is not a UUID becomes one with uuid5 in the URL namespace.
     """
     namespace = uuid.UUID(workspace_id) if is_uuid(workspace_id) else uuid.uuid5(uuid.NAMESPACE_URL, workspace_id)
     return str(uuid.uuid5(namespace, key))
 
 
 def instant(text: str | None) -> datetime | None:
-    """A moment from RFC 3339 text, up to nanoseconds (read to microseconds); None where it is none."""
+    """The moment of an RFC 3339 text, to microseconds; None if the text is something else."""
     try:
         found = datetime.fromisoformat(text or "")
     except ValueError:
@@ -66,89 +65,73 @@ def instant(text: str | None) -> datetime | None:
 # --- reading -----------------------------------------------------------------------------------------------------------
 
 
-def _nonsense(sentence: str) -> ProtocolError:
-    return ProtocolError(sentence, hint="what answers there may not be the platform")
-
-
-def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _nonsense("the answer names one key twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:  # noqa: ANN401 - it never returns
-    raise _nonsense(f"the answer holds {name}, which is no JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise _nonsense("the answer holds a number that is too large")
-    return value
+def unexpected(message: str) -> ProtocolError:
+    """An answer that the platform would not give."""
+    return ProtocolError(message, hint="this does not look like the Molecule platform; check PLATFORM_URL")
 
 
 def loads(data: bytes | str) -> JsonValue:
-    """Strict JSON: no doubled keys, no NaN, no number too large for a float, no more than 64 levels, UTF-8.
+    """Strict JSON (``strict_json``), with no number too large for a float and at most 64 levels.
 
     Raises:
         ProtocolError: anything else; the message says what came instead.
 
     """
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
-        value = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as exc:
+        value = strict_json.loads(data)
+    except StrictJsonError as exc:
         start = data[:60] if isinstance(data, str) else data[:60].decode("utf-8", "replace")
-        raise _nonsense(f"the answer is not JSON; it begins with {start!r}") from exc
-    _check_depth(value, _DEPTH)
-    return cast("JsonValue", value)
+        raise unexpected(f"the answer is not valid JSON: {exc}; it begins with {start!r}") from exc
+    _check_bounds(value, _DEPTH)
+    return value
 
 
-def _check_depth(value: object, left: int) -> None:
-    if left == 0:
-        raise _nonsense("the answer is nested too deeply")
+def _check_bounds(value: JsonValue, levels: int) -> None:
+    if levels == 0:
+        raise unexpected("the answer is nested too deeply")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise unexpected("the answer contains a number that is too large")
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for item in items:
-        _check_depth(item, left - 1)
+        _check_bounds(item, levels - 1)
 
 
 def _object(value: JsonValue, what: str) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
-        raise _nonsense(f"{what} is not an object")
+        raise unexpected(f"{what} is not an object")
     return value
 
 
 def _text(row: Mapping[str, JsonValue], key: str) -> str:
     value = _optional(row, key)
     if value is None:
-        raise _nonsense(f"the answer has no text in its field {key!r}")
+        raise unexpected(f"the answer has no text in its field {key!r}")
     return value
 
 
 def _optional(row: Mapping[str, JsonValue], key: str) -> str | None:
     value = row.get(key)
     if value is not None and not isinstance(value, str):
-        raise _nonsense(f"the answer has no text in its field {key!r}")
+        raise unexpected(f"the answer has no text in its field {key!r}")
     return value
 
 
 def read_status(text: str) -> Status:
-    """The status that the platform wrote; one that is not known is UNKNOWN."""
+    """The status of the platform's word; UNKNOWN for any other word."""
     return Status(text) if text in set(Status) else Status.UNKNOWN
 
 
 def approval_path(workspace_id: str, approval_id: str) -> str:
-    """The address of one approval on the embedded server."""
+    """The path of one request on the embedded server."""
     return f"/workspaces/{workspace_id}/approvals/{approval_id}"
 
 
 def is_signed(headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether an answer says that the embedded server gave it: by its header, or by the field in its object or rows."""
+    """Whether the answer has the embedded server's mark: the header, or the field in its object or rows."""
     if headers.get(SERVER_HEADER[0]) == SERVER_HEADER[1]:
         return True
     key, value = SERVER_FIELD
-    try:  # a platform's long lists are not read twice
+    try:  # a platform's long list is not parsed twice
         found = loads(body) if value.encode() in body else None
     except ProtocolError:
         return False
@@ -157,52 +140,52 @@ def is_signed(headers: Mapping[str, str], body: bytes) -> bool:
 
 
 class Submitted(NamedTuple):
-    """The answer to a POST: the request's id, and the task id that was kept, where the server repeats it."""
+    """The answer to a POST: the request's id, and its task id if the server repeats it."""
 
     approval_id: str
     task_id: str | None
 
 
 def read_submitted(data: bytes) -> Submitted:
-    """The ids from a 201 (or from the 200 of a request that was taken up again).
+    """Read a 201, or the 200 for a request that the key already has.
 
     Raises:
-        ProtocolError: there is no usable id in it.
+        ProtocolError: it contains no valid id.
 
     """
     row = _object(loads(data), "the answer")
     approval_id = _text(row, "approval_id")
     if not is_id(approval_id):
-        raise _nonsense("the answer's approval_id is no id")
+        raise unexpected("the answer's approval_id is not valid")
     return Submitted(approval_id, _optional(row, "task_id"))
 
 
 def check_done(data: bytes, approval_id: str, status: Status) -> None:
-    """Whether a success says that this request has this status now.
+    """Return if a success says that this request now has this status.
 
     Raises:
-        ProtocolError: it says something else, or nothing that can be understood.
+        ProtocolError: it says something else.
 
     """
     row = _object(loads(data), "the answer")
     if (row.get("approval_id"), row.get("status")) != (approval_id, status.value):
         raise ProtocolError(
-            f"the answer does not say that request {approval_id} is {status.value} now",
-            hint=f"see how it stands: molecule-approve status {approval_id}",
+            f"the answer does not say that request {approval_id} is now {status.value}",
+            hint=f"check it with `molecule-approve status {approval_id}`",
         )
 
 
 def read_row(value: JsonValue, workspace_id: str) -> Approval:
-    """One approval from a list or from the embedded server's answer for one.
+    """Read one request of a list, or the embedded server's answer for one request.
 
     Raises:
-        ProtocolError: a field is missing or of another type.
+        ProtocolError: a field is missing or has another type.
 
     """
-    row = _object(value, "an approval")
+    row = _object(value, "a request in the answer")
     approval_id = _text(row, "id")
     if not is_id(approval_id):
-        raise _nonsense("an approval's id is no id")
+        raise unexpected("the id of a request in the answer is not valid")
     context = row.get("context")
     verified = row.get("decided_by_verified")
     return Approval(
@@ -223,36 +206,36 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
 
 
 def read_list(data: bytes, workspace_id: str) -> list[Approval]:
-    """A workspace's list, newest first as it came. ``null`` is an empty one.
+    """Read a workspace's list, newest first as it came. ``null`` is an empty list.
 
     Raises:
-        ProtocolError: it is no list, or a row in it cannot be understood.
+        ProtocolError: it is not a list, or a row is not valid.
 
     """
     value = loads(data)
     if value is None:
         return []
     if not isinstance(value, list):
-        raise _nonsense("the answer is not a list")
+        raise unexpected("the answer is not a list")
     return [read_row(row, workspace_id) for row in value]
 
 
-def read_one(data: bytes, workspace_id: str, invocation: str | None = None) -> Approval:
-    """One approval from the embedded server's answer; from the one to a redemption with the invocation that it repeats.
+def read_one(data: bytes, workspace_id: str, attempt_id: str | None = None) -> Approval:
+    """Read the embedded server's answer for one request; after a redemption it must repeat the attempt's id.
 
     Raises:
-        ProtocolError: it cannot be understood, or it answers another invocation's redemption.
+        ProtocolError: it is not valid, or answers the redemption of another attempt.
 
     """
     value = loads(data)
     row = read_row(value, workspace_id)
-    if invocation is not None and _object(value, "the answer").get("invocation") != invocation:
-        raise _nonsense("the answer does not repeat our invocation, so it answers something else")
+    if attempt_id is not None and _object(value, "the answer").get("invocation") != attempt_id:
+        raise unexpected("the answer does not repeat the invocation that redeemed, so it answers another request")
     return row
 
 
 def read_error(data: bytes) -> dict[str, JsonValue]:
-    """The object in an error's body; empty where there is none. Never raises: a status says enough."""
+    """The object in an error's body; empty if there is none. Never raises: the status says enough."""
     try:
         value = loads(data)
     except ProtocolError:
@@ -261,11 +244,11 @@ def read_error(data: bytes) -> dict[str, JsonValue]:
 
 
 class Event(NamedTuple):
-    """A message of the event stream that concerns one approval. A hint: the client reads before it believes it.
+    """A message of the event stream about one request. It is a hint: the client reads before it believes it.
 
     Attributes:
-        name: ``APPROVAL_APPROVED`` and so on.
-        status: what the event claims; UNKNOWN where it claims none.
+        name: ``APPROVAL_APPROVED`` and the like.
+        status: what the event claims; UNKNOWN if it claims none.
         native: in the platform's own dialect (nested payload), not in the earlier flat one.
 
     """
@@ -290,9 +273,9 @@ _CLAIMS = {
 
 
 def read_event(data: str | bytes) -> Event | None:
-    """An approval's event from one message of the stream, in either dialect; None for everything else.
+    """Read one message of the stream, in either dialect; None if it is not about a request, or malformed.
 
-    A malformed message is None as well: the socket is a hint, and a bad hint is no reason to stop waiting.
+    A malformed message is no reason to stop waiting: the stream is only a hint.
     """
     try:
         row = loads(data)
@@ -311,7 +294,7 @@ def read_event(data: str | bytes) -> Event | None:
         claim = _CLAIMS[name]
     else:
         return None
-    # A decision whose word and whose name differ claims nothing.
+    # A decision that contradicts the event's name claims nothing.
     if native and name in {"APPROVAL_APPROVED", "APPROVAL_DENIED"} and body.get("decision", claim.value) != claim.value:
         claim = Status.UNKNOWN
     workspace, by, at = row.get("workspace_id"), body.get("decided_by"), row.get("timestamp")

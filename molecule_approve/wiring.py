@@ -1,4 +1,4 @@
-"""Puts a gate together from settings: the platform, the log, and who is asking. For the command line and the Python API."""
+"""Makes a gate from settings: the platform, the audit log, the requester. For the command line and the Python API."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
 
 
 def origin(user_name: Callable[[], str] = getpass.getuser) -> Origin:
-    """Who runs this process, and where."""
+    """The user, host and folder of this process."""
     try:
         user = user_name()
     except (KeyError, OSError):  # a container's user may have no name
         user = str(os.geteuid())
     try:
         folder = os.getcwd()  # noqa: PTH109 - text is what is sent
-    except OSError:  # the folder was removed under us
+    except OSError:  # the folder was removed
         folder = ""
     return Origin(user, socket.gethostname(), folder)
 
 
 def secrets(settings: Settings) -> list[Secret]:
-    """What no record and no context may hold."""
+    """The secrets that no record and no context may contain."""
     return [secret for secret in (settings.token.value, settings.proxy.value) if secret is not None]
 
 
 def journal(settings: Settings) -> Journal:
-    """The audit log, which never shows the secrets that we know."""
+    """The audit log, with these secrets masked."""
     from .audit.journal import Journal  # noqa: PLC0415 - help needs no journal
 
     return Journal(settings.audit_log.value, limit=settings.audit_rotate_at.value, secrets=secrets(settings))
 
 
 def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatform:
-    """The platform as the workspace, or as an approver.
+    """The platform, as the workspace or as an approver.
 
     Raises:
-        UsageError, ConfigError: it is not known whom to ask, or the token must not travel there.
+        UsageError, ConfigError: no platform is configured, or the token must not be sent there.
 
     """
     endpoint = settings.endpoint(approver)
@@ -62,7 +62,7 @@ def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatf
 
 
 class Assembled(NamedTuple):
-    """A gate and what it was made of."""
+    """A gate and its parts."""
 
     gate: Gate
     platform: RestPlatform
@@ -70,16 +70,16 @@ class Assembled(NamedTuple):
     settings: Settings
 
     def permit(self) -> None:
-        """Raise NotPermittedError where the workspace's roles do not let it ask."""
+        """Raise NotPermittedError if the workspace's roles do not permit a request."""
         roles.permit(self.settings.roles.value, self.settings.allowed_actions.value)
 
 
 def gate(settings: Settings, stop: Stop, observer: Observer) -> Assembled:
-    """A gate for one invocation.
+    """A gate for one attempt.
 
     Raises:
         UsageError, ConfigError: as for :func:`platform`.
-        AuditError: the audit log that was chosen by default before cannot be written any more.
+        AuditError: the default audit log of earlier attempts can no longer be written.
 
     """
     asked = platform(settings)
@@ -87,13 +87,13 @@ def gate(settings: Settings, stop: Stop, observer: Observer) -> Assembled:
     from .gate.gate import Gate  # noqa: PLC0415
 
     log = journal(settings)
-    invocation = str(uuid.uuid4())
-    made = Gate(asked, log, stop, observer, invocation=invocation, audit_optional=settings.audit_optional.value)
+    optional = settings.audit_optional.value
+    made = Gate(asked, log, stop, observer, attempt_id=str(uuid.uuid4()), audit_optional=optional)
     return Assembled(made, asked, log, settings)
 
 
 def _keep_log(settings: Settings) -> None:
-    """Stay with the log that was once chosen by default: any other one would give a used approval another 0."""
+    """Keep the default log of earlier attempts: another log does not know which approvals were redeemed."""
     log, state = settings.audit_log.value, settings.requester_file.parent
     if settings.audit_log.source != "default":
         return
@@ -101,19 +101,19 @@ def _keep_log(settings: Settings) -> None:
         remember_audit_log(state, log)
     elif not (settings.audit_optional.value or can_write(log)):
         raise AuditError(
-            f"the audit log {log}, which was used before, cannot be written any more; another one does not know which"
-            f" approvals were used (noted in {state / 'audit-log-path'})",
-            hint="let this user write there again, or name a log: AUDIT_LOG_PATH",
+            f"the audit log {log} of earlier attempts (noted in {state / 'audit-log-path'}) can no longer be written;"
+            " another log does not know which approvals were redeemed",
+            hint="restore write access, or set AUDIT_LOG_PATH",
         )
 
 
 def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True, tick: float = 2.0) -> Terms:
-    """How the settings say to ask and wait.
+    """The terms of an attempt, from the settings.
 
     Args:
         settings: the settings.
         wait: False for ``--no-wait``.
-        withdraw: whether to take the question back when giving up.
+        withdraw: whether to withdraw the request when giving up.
         tick: the longest sleep, in seconds.
 
     """
@@ -131,5 +131,5 @@ def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True, tick:
 
 
 def environment() -> Mapping[str, str]:
-    """The environment as it is now; everything below takes it as a parameter."""
+    """A copy of the environment; everything below takes it as a parameter."""
     return dict(os.environ)

@@ -80,7 +80,7 @@ def common_desk() -> Iterator[Desk]:
     home = Path(tempfile.mkdtemp(prefix="ma."))
     places = Places(home / "state" / "molecule-approve", home / "run" / "molecule-approve")
     with (
-        Running(ServePlan(places, settings=replace(Limits(), rate=1_000_000, strangers=1_000_000))) as server,
+        Running(ServePlan(places, limits=replace(Limits(), rate=1_000_000, unauthenticated_rate=1_000_000))) as server,
         desk_of(server) as desk,
     ):
         yield desk

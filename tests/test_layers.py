@@ -21,8 +21,8 @@ FUNCTION_LINES = 80
 
 # A pattern names modules below the package: `wire`, `client.wait`, `server.*`. `__init__` is the package itself, `client`
 # stands for client/__init__.py. To add a module, put it where its rule is; where a folder has one rule, nothing is to do.
-GROUND = ("errors", "model", "clock", "safe_text", "paths")
-PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire")
+GROUND = ("errors", "model", "clock", "safe_text", "paths", "limits", "strict_json")
+PURE = ("errors", "model", "clock", "safe_text", "lifecycle", "wire", "limits", "strict_json")
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Rule:
 
 # The first rule that names a module holds.
 RULES = (
-    Rule(("errors", "clock", "safe_text"), ()),
+    Rule(("errors", "clock", "safe_text", "limits"), ()),
     Rule(("model", "paths"), ("errors",)),
+    Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
     Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit"), ()),
@@ -45,16 +46,16 @@ RULES = (
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
     # Whose a file is that root left behind is known where all folders of the user's are looked at.
     Rule(("audit.files",), ("errors", "model", "clock", "paths", "audit.*")),
-    Rule(("audit.*",), ("errors", "model", "clock", "safe_text", "audit.*")),
+    Rule(("audit.*",), ("errors", "model", "clock", "safe_text", "strict_json", "audit.*")),
     # `submit` for the interface of what can stop us; the wait knows the contract, never who implements it.
-    Rule(("client.wait",), (*PURE, "client.platform", "client.retry", "client.submit")),
+    Rule(("client.wait",), (*PURE, "client.platform", "client.reconnect", "client.retry", "client.submit")),
     Rule(("client.platform", "client.retry"), PURE),
-    Rule(("client.submit",), (*PURE, "client.platform", "client.retry")),
+    Rule(("client.submit", "client.reconnect"), (*PURE, "client.platform", "client.retry")),
     # Whose the folder of the socket is, is looked at by the same code that the server uses.
     Rule(("client.unix",), (*PURE, "paths", "client.*")),
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
-    Rule(("server.starting", "server.credentials", "server.holding"), (*PURE, "paths", "audit.*", "server.*")),
+    Rule(("server.starting", "server.credentials", "server.state_folder"), (*PURE, "paths", "audit.*", "server.*")),
     Rule(("server.*",), (*PURE, "audit.*", "server.*")),
     Rule(
         ("gate.*",),
@@ -62,7 +63,7 @@ RULES = (
     ),
     # Puts a gate together from settings: the one place outside cli/ that knows which platform and which journal.
     Rule(("wiring",), (*PURE, "paths", "policy.*", "settings.*", "gate.*", "client.*", "audit.*")),
-    Rule(("api",), (*PURE, "paths", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.wait")),
+    Rule(("api",), (*PURE, "paths", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect")),
     Rule(("__init__",), ("api", "errors", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),
@@ -71,10 +72,10 @@ RULES = (
 # Who may import a library; one that does not stand here is nobody's.
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "httpx": ("client.http",),
-    "h11": ("client.http", "server.lines"),
+    "h11": ("client.http", "server.connections"),
     "websockets": ("client.stream",),
     "sqlalchemy": ("server.schema", "server.store"),
-    "uvicorn": ("server.run", "server.lines"),
+    "uvicorn": ("server.run", "server.connections"),
     "starlette": ("server.*",),
     "typer": ("cli.*",),
     "rich": ("cli.*",),

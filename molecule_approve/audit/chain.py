@@ -1,20 +1,20 @@
-"""Pure: what ties the records of a log together, and the proof that nothing in it was changed. No file is touched here.
+"""Pure: the hash chain of a log's records, and checking that nothing in it was changed. No file is touched here.
 
 The chain in four sentences. A chained line begins with the brace of a JSON object that has the fields ``log_id`` (the
 log's UUID), ``seq`` (1, 2, 3, … without gaps) and ``prev``. ``prev`` is the SHA-256, in lower-case hex, of the bytes of the
-chained line before it, without its newline; 64 zeros for the first. Lines without these fields come from other tools:
-nothing vouches for them, and they break nothing. The **head** (``log_id``, ``seq`` and hash of the last chained line)
-fixes all that came before it.
+chained line before it, without its newline; 64 zeros for the first. Lines without these fields are **unchained lines**
+(written by other tools): they are not protected, and break nothing. The **head** (``log_id``, ``seq`` and hash of the last
+chained line) fixes all that came before it.
 
 What the chain can show: any edit, deletion, insertion or reordering of chained lines that does not rewrite everything
 after it. What it cannot show by itself: that the end was cut off or rewritten, or the file replaced. A head that was
 remembered elsewhere shows that too.
 
 A log is checked in stretches of whole lines, each by itself (:func:`examine`, which may run in several processes), and
-`proof.py` puts them together in order. In a stretch, a line that ends with exactly the fields that must come next is
+`verify/report.py` puts them together in order. In a stretch, a line that ends with exactly the fields that must come next is
 not parsed: it costs one hash. That is as good as parsing it. Its fields cannot mean anything else, for the last of
-doubled names counts in JSON, and ours stand last. It can only be no JSON at all: then the next record does not name its
-hash, and it is looked at again; the last line of a stretch always is.
+doubled names counts in JSON, and ours are last. It may still not be JSON: then the next record does not name its hash,
+and the line is parsed after all; the last line of a stretch always is.
 
 This file needs no other file of this package but ``seal.py``.
 """
@@ -92,7 +92,7 @@ def link_of(line: bytes) -> Link | None:
 
 
 class Fault(StrEnum):
-    """What is wrong at a place where the chain does not hold."""
+    """What is wrong where the chain is broken."""
 
     CHANGED = "changed"
     MISSING = "missing"
@@ -104,7 +104,7 @@ class Fault(StrEnum):
 
 
 class Break(NamedTuple):
-    """A place where the chain does not hold.
+    """A place where the chain is broken.
 
     Attributes:
         file: the file's name; empty where it is not known.
@@ -144,15 +144,15 @@ class Gap(NamedTuple):
         return self.before not in ("", self.after)
 
 
-class Spot(NamedTuple):
-    """A chained line and its number, from 1."""
+class ChainedLine(NamedTuple):
+    """A chained line: its link, and its line number from 1."""
 
     link: Link
     line: int
 
 
 class Stretch(NamedTuple):
-    """What stands in consecutive lines of one file, as far as they show it by themselves; lines are counted from 1.
+    """What consecutive lines of one file show by themselves; lines are counted from 1.
 
     Attributes:
         lines: all lines, chained or not.
@@ -160,7 +160,7 @@ class Stretch(NamedTuple):
         unfinished: whether the last line has no newline yet; it counts as not chained.
         opening: the first chained lines, at most :data:`OPENING`.
         last: the last chained line, or None where there is none.
-        breaks: how many places do not hold.
+        breaks: how many breaks there are.
         first_break: the first of them.
         gaps: ranges of numbers whose records are not there; at most :data:`GAPS_KEPT`.
         seen: of each number that was to be watched, the first record that carries it.
@@ -174,20 +174,20 @@ class Stretch(NamedTuple):
     lines: int
     covered: int
     unfinished: bool
-    opening: tuple[Spot, ...]
-    last: Spot | None
+    opening: tuple[ChainedLine, ...]
+    last: ChainedLine | None
     breaks: int
     first_break: Break | None
     gaps: tuple[Gap, ...]
-    seen: tuple[Spot, ...]
+    seen: tuple[ChainedLine, ...]
     sealed: int
-    first_sealed: Spot | None
+    first_sealed: ChainedLine | None
     plain: int
-    first_plain: Spot | None
+    first_plain: ChainedLine | None
 
 
 class Examined(NamedTuple):
-    """What examining came to, and the places (from 0) of the lines that are not chained."""
+    """The result of examining lines, and the places (from 0) of the unchained ones."""
 
     stretch: Stretch
     others: set[int]
@@ -198,24 +198,24 @@ def examine(
 ) -> Examined:
     """Check consecutive lines of one file.
 
-    Nothing is said about what comes before the first chained line: that is for `proof.py` to compare.
+    What comes before the first chained line is compared in `verify/report.py`.
 
     Args:
         lines: the lines without their newlines.
-        watched: numbers of records that are to be told, because something is known about them.
+        watched: numbers of records to report in ``seen``: their hashes are known from elsewhere.
         keys: what their seals are checked with.
         unfinished: whether the last line has no newline.
 
     """
     stops = frozenset(watched) if keys is None else frozenset((*watched, keys.first))
-    walk = _Walk(lines[:-1] if unfinished else lines, stops, keys)
+    walk = _Examination(lines[:-1] if unfinished else lines, stops, keys)
     place = 0
     while place < len(walk.lines):
         walk.take(place)
         place = walk.run(place + 1)
     if unfinished:
         walk.others.add(len(lines) - 1)
-    return Examined(walk.told(len(lines), unfinished=unfinished), walk.others)
+    return Examined(walk.stretch(len(lines), unfinished=unfinished), walk.others)
 
 
 def misfit(before: Link, link: Link) -> tuple[Fault, str, str] | None:
@@ -230,8 +230,8 @@ def misfit(before: Link, link: Link) -> tuple[Fault, str, str] | None:
     return None
 
 
-class Tally:
-    """Places that do not hold: all are counted, and the first is kept; a log of nothing but breaks fills no memory."""
+class BreakTally:
+    """Breaks: all are counted, and the first is kept, so a log of nothing but breaks fills no memory."""
 
     def __init__(self) -> None:
         self.breaks = 0
@@ -250,43 +250,43 @@ class Tally:
         self.gaps.extend(gaps[: GAPS_KEPT - len(self.gaps)])
 
 
-class _Walk:
-    """One pass over a stretch. After a break it goes on from the line that it found, so that later damage is found too."""
+class _Examination:
+    """One pass over a stretch. After a break it continues from the line it found, so that later damage is found too."""
 
     def __init__(self, lines: Sequence[bytes], watched: frozenset[int], keys: seal.Keys | None) -> None:
         self.lines = lines
         self.others: set[int] = set()
         self._watched = watched
         self._keys = keys
-        self._opening: list[Spot] = []
-        self._last: Spot | None = None
+        self._opening: list[ChainedLine] = []
+        self._last: ChainedLine | None = None
         self._covered = 0
-        self._tally = Tally()
-        self._seen: dict[int, Spot] = {}
+        self._tally = BreakTally()
+        self._seen: dict[int, ChainedLine] = {}
         self._is_sealed = False  # whether the last record is
         self._sealed = 0
-        self._first_sealed: Spot | None = None
+        self._first_sealed: ChainedLine | None = None
         self._plain = 0
-        self._first_plain: Spot | None = None
+        self._first_plain: ChainedLine | None = None
 
     def take(self, place: int) -> None:
-        """Parse a line, and look at it from every side."""
+        """Parse a line, and check its link and its seal."""
         link = link_of(self.lines[place])
         if link is None:
             self.others.add(place)
             return
-        spot = Spot(link, place + 1)
-        self._compare(spot)
+        chained = ChainedLine(link, place + 1)
+        self._compare(chained)
         if link.seq in self._watched:
-            self._seen.setdefault(link.seq, spot)
-        self._look_at_seal(self.lines[place], spot)
+            self._seen.setdefault(link.seq, chained)
+        self._look_at_seal(self.lines[place], chained)
         if len(self._opening) < OPENING:
-            self._opening.append(spot)
-        self._last = spot
+            self._opening.append(chained)
+        self._last = chained
         self._covered += 1
 
     def run(self, place: int) -> int:
-        """Pass over what follows as it must, and over what is not chained at all; the place of the first other line."""
+        """Skip lines that follow exactly, and unchained ones; the place of the first line that has to be parsed."""
         last = self._last
         if last is None or len(self._opening) < OPENING or not self._may_run(last.link.seq + 1):
             return place
@@ -311,8 +311,8 @@ class _Walk:
                 self.others.add(at)
         return self._settle(last, newest, len(lines))
 
-    def _settle(self, before: Spot, newest: int, place: int) -> int:
-        """Parse the newest line that was passed over; one that is no record after all goes to the others."""
+    def _settle(self, before: ChainedLine, newest: int, place: int) -> int:
+        """Parse the newest skipped line; one that is not a record after all counts as unchained."""
         if newest == before.line - 1:
             return place
         while (link := link_of(self.lines[newest])) is None:
@@ -322,7 +322,7 @@ class _Walk:
         self._covered += count
         self._sealed += count if self._is_sealed else 0
         self._plain += 0 if self._is_sealed else count
-        self._last = Spot(link, newest + 1)
+        self._last = ChainedLine(link, newest + 1)
         return place
 
     def _may_run(self, seq: int) -> bool:
@@ -331,7 +331,7 @@ class _Walk:
         return self._is_sealed or (self._first_sealed is None and not wanted)
 
     def _seals(self, line: bytes, seq: int) -> bool:
-        """Whether a record of the last one's log carries a seal that nothing speaks against."""
+        """Whether a record of the same log carries a seal that is right, or cannot be checked."""
         return (
             self._last is not None and seal.is_sealed(line) and self._seal_fault(line, self._last.link.log_id, seq) is None
         )
@@ -342,35 +342,35 @@ class _Walk:
             return None
         if not seal.is_sealed(line):
             return Fault.NOT_SEALED, f"record {seq} with a seal", "none"
-        # What it should be is not told: that would be a recipe.
+        # The right seal is not reported: it would be a recipe for forging.
         return None if self._keys.hold(line, seq) else (Fault.FALSE_SEAL, f"the seal of record {seq}", "another one")
 
-    def _compare(self, spot: Spot) -> None:
+    def _compare(self, chained: ChainedLine) -> None:
         before = self._last
-        found = None if before is None else misfit(before.link, spot.link)
+        found = None if before is None else misfit(before.link, chained.link)
         if before is None or found is None:
             return
         # Where a line says what the one before it was and that is not so, one was changed: the earlier one is named.
-        line = before.line if found[0] is Fault.CHANGED else spot.line
+        line = before.line if found[0] is Fault.CHANGED else chained.line
         self._tally.broken(Break("", line, *found))
         if found[0] is Fault.MISSING:
-            self._tally.missing([Gap(before.link.seq + 1, spot.link.seq - 1)])
+            self._tally.missing([Gap(before.link.seq + 1, chained.link.seq - 1)])
 
-    def _look_at_seal(self, line: bytes, spot: Spot) -> None:
+    def _look_at_seal(self, line: bytes, chained: ChainedLine) -> None:
         self._is_sealed = seal.is_sealed(line)
-        fault = self._seal_fault(line, spot.link.log_id, spot.link.seq)
+        fault = self._seal_fault(line, chained.link.log_id, chained.link.seq)
         if self._is_sealed:
             self._sealed += 1
-            self._first_sealed = self._first_sealed or spot
+            self._first_sealed = self._first_sealed or chained
         elif fault is None and self._first_sealed is not None:
-            fault = unsealed(spot)
+            fault = unsealed(chained)
         elif fault is None:
             self._plain += 1
-            self._first_plain = self._first_plain or spot
+            self._first_plain = self._first_plain or chained
         if fault is not None:
-            self._tally.broken(Break("", spot.line, *fault))
+            self._tally.broken(Break("", chained.line, *fault))
 
-    def told(self, lines: int, *, unfinished: bool) -> Stretch:
+    def stretch(self, lines: int, *, unfinished: bool) -> Stretch:
         return Stretch(
             lines=lines,
             covered=self._covered,
@@ -388,6 +388,6 @@ class _Walk:
         )
 
 
-def unsealed(spot: Spot) -> tuple[Fault, str, str]:
-    """What is wrong with a record that carries no seal where one before it does."""
-    return Fault.NOT_SEALED, f"record {spot.link.seq} with a seal, as the ones before", "none"
+def unsealed(chained: ChainedLine) -> tuple[Fault, str, str]:
+    """What is wrong with a record that has no seal where one before it does."""
+    return Fault.NOT_SEALED, f"record {chained.link.seq} with a seal, as the records before it", "none"

@@ -1,4 +1,4 @@
-"""Pure: what the next record follows. The log's own end is held against the remembered head, and what is wrong is named."""
+"""Pure: which record the next one follows. The log's end is compared with the remembered head, and damage is named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LiveFile(NamedTuple):
     size: int
 
 
-class Tip(NamedTuple):
+class ChainEnd(NamedTuple):
     """Where the chain goes on.
 
     Attributes:
@@ -57,41 +57,42 @@ class Tip(NamedTuple):
     damage: dict[str, JsonValue]
 
 
-def find(live: LiveFile, newest: Iterable[bytes], older: Iterable[bytes], memory: Memory | None) -> Tip:
+def find(live: LiveFile, newest: Iterable[bytes], older: Iterable[bytes], memory: Memory | None) -> ChainEnd:
     """Where the chain goes on, given the lines of the live file and of its archives, each the newest first.
 
-    That is the log's own end, if the remembered head is in the log. A log that does not hold it was cut, changed or
-    replaced: then the remembered head goes on, so that the gap stays for everybody to see.
+    That is the log's own end, if the remembered head is in the log. Otherwise the log was truncated, changed or replaced:
+    then the chain continues from the remembered head, so that the gap stays visible.
     """
-    tip: Tip | None = None
+    end: ChainEnd | None = None
     in_live = False
     for line, is_live in chain(((line, True) for line in newest), ((line, False) for line in older)):
         link = link_of(line)
         if link is None:
             continue
         in_live = in_live or is_live
-        tip = tip or Tip(link.head, is_sealed(line), {})
+        end = end or ChainEnd(link.head, is_sealed(line), {})
         if memory is None:
-            return tip
+            return end
         if link.head == memory.head:
-            return tip if in_live or not _emptied(live, memory) else _with(tip, Damage.COPYTRUNCATED, memory)
+            return end if in_live or not _emptied(live, memory) else _with(end, Damage.COPYTRUNCATED, memory)
         if link.log_id != memory.head.log_id or link.seq <= memory.head.seq:
             return _with(_remembered(memory), _reason(live, memory, link if in_live else None), memory, link)
-    if tip is not None or memory is None:
-        return tip or Tip(None, sealed=False, damage={})  # the log begins after what is remembered: rotated, and no harm
+    if end is not None or memory is None:
+        # All records are newer than the remembered one: the archive with it was removed, which is no damage.
+        return end or ChainEnd(None, sealed=False, damage={})
     return _with(_remembered(memory), _reason(live, memory, None), memory)
 
 
-def unread(found: Tip, names: Sequence[str]) -> Tip:
-    """The same, where archives could not be read: what was not found may stand there, and is not said to be deleted."""
+def with_unreadable(found: ChainEnd, names: Sequence[str]) -> ChainEnd:
+    """The same, if archives could not be read: a missing record may be in them, so it is not reported as deleted."""
     is_in_doubt = found.head is None or found.damage.get("reason") == Damage.DELETED
     if not names or not is_in_doubt:
         return found
     return found._replace(damage={**found.damage, "reason": Damage.UNREADABLE.value, "unreadable": list(names)})
 
 
-def _remembered(memory: Memory) -> Tip:
-    return Tip(memory.head, memory.sealed, {})
+def _remembered(memory: Memory) -> ChainEnd:
+    return ChainEnd(memory.head, memory.sealed, {})
 
 
 def _emptied(live: LiveFile, memory: Memory) -> bool:
@@ -108,7 +109,7 @@ def _reason(live: LiveFile, memory: Memory, found: Link | None) -> Damage:
     return Damage.CHANGED if is_same else Damage.REPLACED
 
 
-def _with(tip: Tip, damage: Damage, memory: Memory, found: Link | None = None) -> Tip:
+def _with(end: ChainEnd, damage: Damage, memory: Memory, found: Link | None = None) -> ChainEnd:
     said: dict[str, JsonValue] = {
         "reason": damage.value,
         "remembered_seq": memory.head.seq,
@@ -116,4 +117,4 @@ def _with(tip: Tip, damage: Damage, memory: Memory, found: Link | None = None) -
     }
     if found is not None:
         said |= {"found_log_id": found.log_id, "found_seq": found.seq, "found_hash": found.hash}
-    return tip._replace(damage=said)
+    return end._replace(damage=said)

@@ -1,6 +1,6 @@
 """The files of one log: the log itself and what is private to it, opened only if they are what they should be.
 
-What stands in them is another module's business, but for the remembered head, which is one small JSON object.
+Their content is other modules' business, except for the remembered head, which is one small JSON object.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ MOUNTS = Path("/proc/self/mountinfo")
 """Linux's table of mounted file systems (proc(5))."""
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, opening a FIFO waits for its other end
-_ELSEWHERE = "name another one with --audit-log or AUDIT_LOG_PATH"
+_ELSEWHERE = "set another path with --audit-log or AUDIT_LOG_PATH"
 _HINTS = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "your disk quota is used up: free some space",
-    errno.EFBIG: "the file is as large as it may be: see `ulimit -f`",
+    errno.EFBIG: "the file size limit is reached: see `ulimit -f`",
     errno.EROFS: f"the file system is read-only: {_ELSEWHERE}",
-    errno.ELOOP: f"a link is not followed: {_ELSEWHERE}",
-    errno.EISDIR: f"it is a folder: {_ELSEWHERE}",
-    errno.ENOENT: "there is no audit log yet, or it stands elsewhere: see --audit-log and AUDIT_LOG_PATH",
+    errno.ELOOP: f"symbolic links are not followed: {_ELSEWHERE}",
+    errno.EISDIR: f"the path is a folder: {_ELSEWHERE}",
+    errno.ENOENT: "there is no audit log yet, or it is elsewhere: see --audit-log and AUDIT_LOG_PATH",
 }
 
 
@@ -46,7 +46,7 @@ class Memory(NamedTuple):
 
     Attributes:
         head: the last record that was appended.
-        inode: the file's, in which it stands; 0 where that is not known.
+        inode: the inode of the file that contains it; 0 if it is not known.
         size: the file's, in bytes, just after it.
         sealed: whether that record carries a seal.
 
@@ -69,7 +69,7 @@ def former_path(log: Path, name: str) -> Path:
 
 
 def lock_path(log: Path) -> Path:
-    """The log's lock file. It is never deleted: whoever waits for it waits on this very file."""
+    """The log's lock file. It is never deleted: a process that waits for the lock waits on this inode."""
     return private_path(log, "lock")
 
 
@@ -111,7 +111,7 @@ def open_for_writing(path: Path, *, appending: bool = True) -> int:
 
 
 def open_for_reading(path: Path) -> int:
-    """A handle of the file, whoever owns it: reading harms nobody.
+    """A handle of the file, whoever owns it.
 
     Raises:
         AuditError: it is missing, a link, no regular file, or not to be read.
@@ -177,7 +177,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: Clock) -> Iterator[None]:
+def locked(log: Path, *, patience: float, pause: Callable[[float], None], clock: Clock) -> Iterator[None]:
     """Hold the log's lock, alone among all processes and threads.
 
     Raises:
@@ -196,8 +196,8 @@ def held(log: Path, *, patience: float, pause: Callable[[float], None], clock: C
                 return
         if deadline.passed():
             raise AuditError(
-                f"the lock of the audit log {log} was not free within {patience:g} s",
-                hint="another process holds it: it writes, or it is stopped or hangs",
+                f"cannot lock the audit log {log} within {patience:g} s",
+                hint="another process holds the lock; look for one that is stopped or hangs",
             )
         pause(min(next(pauses), deadline.left()))
 
@@ -291,7 +291,7 @@ def _memory_in(data: bytes) -> Memory | None:
 def on_network_filesystem(path: Path, *, mounts: Path = MOUNTS) -> str | None:
     """The type of the network file system that the path is or would be on, where neither lock nor append can be trusted.
 
-    None on a local one, and where the system does not tell (only Linux does).
+    None on a local one, and where the system does not say (only Linux does).
     """
     while not os.path.exists(path):  # noqa: PTH110 - Path.exists() raises where a folder above may not be entered
         path = path.parent
@@ -335,30 +335,39 @@ def _refuse(found: os.stat_result, path: Path, *, owned: bool) -> None:
     if owned and found.st_uid not in {os.geteuid(), 0}:
         raise AuditError(f"the audit log {path} belongs to another user", hint=_ELSEWHERE)
     if owned and found.st_mode & stat.S_IWOTH:
-        raise AuditError(f"the audit log {path} can be written by everybody", hint=f"chmod o-w {path}")
+        raise AuditError(f"the audit log {path} is writable by everybody", hint=f"chmod o-w {path}")
 
 
 def _refuse_folder(folder: Path) -> None:
-    """The private folder must be ours: whoever can exchange its files could make two writers of one log."""
+    """The private folder must be ours: if others could replace its files, one log could get two writers."""
     found = status(folder)
     if found is None:
         return  # it is made with the first file in it
     if not stat.S_ISDIR(found.st_mode):
-        raise AuditError(f"{folder} is not a folder, and the audit log's private files belong there", hint="remove it")
+        raise AuditError(f"{folder}, for the audit log's private files, is not a folder", hint="remove it")
     if found.st_uid not in {os.geteuid(), 0}:
         raise AuditError(f"{folder}, for the audit log's private files, belongs to another user", hint=_ELSEWHERE)
     if found.st_mode & stat.S_IWOTH:
         raise AuditError(
-            f"{folder}, for the audit log's private files, can be written by everybody", hint=f"chmod o-w {folder}"
+            f"{folder}, for the audit log's private files, is writable by everybody", hint=f"chmod o-w {folder}"
         )
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder 0700, with all above it, each of them durably."""
+    """Make the folder 0700, with all above it, each of them durably.
+
+    Raises:
+        AuditError: it cannot be made.
+
+    """
     if folder.exists():
         return
     _make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as exc:
+        hint = _root_made(folder) or _ELSEWHERE
+        raise AuditError(f"cannot create the audit log's folder {folder}: {exc.strerror}", hint=hint) from exc
     sync_folder(folder.parent)
 
 

@@ -29,6 +29,7 @@ from .writing import Writer
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
 
+    from .read.archives import Unreadable
     from .seal import SealKey
 
 __all__ = ["FoundRequest", "Head", "Journal", "on_network_filesystem"]
@@ -77,29 +78,29 @@ class Journal:
         """Write the record so that neither a kill nor a power cut can take it back; its place in the chain.
 
         Raises:
-            AuditError: it could not be written, or it cannot be told whether it is durable; or the lock was not free
+            AuditError: it could not be written, or it may not be durable; or the lock was not free
                 within ``patience`` seconds.
             Interrupted: whatever ``pause`` raises while the lock is waited for; nothing was written.
 
         """
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             return self._write(record)
 
     def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = time.sleep) -> Head:
-        """Write the record of an approval, unless this log holds one for the same id: one yes, one 0.
+        """Write the record of an approval, unless this log holds one for the same id: an approval is redeemed once.
 
         Raises:
             UsedError: the approval was used already; nothing was written.
             AuditError, Interrupted: as for :meth:`append`.
 
         """
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             used = self._earlier_grant(approval_id)
             if used is not None:
                 raise UsedError(
-                    f"the approval {approval_id} was used already, at {used.get('timestamp')} "
+                    f"the approval {approval_id} was already redeemed, at {used.get('timestamp')} "
                     f"by the request with trace {used.get('trace_id')}",
-                    hint="an approval opens one gate once: ask again",
+                    hint="an approval can be redeemed once: send a new request",
                 )
             return self._write(record)
 
@@ -113,11 +114,11 @@ class Journal:
         """
         from . import rotation  # noqa: PLC0415 - completion and most appends need it not
 
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             return rotation.rotate(self.path)
 
     def init(self, record: Record, *, new_key: bool, patience: float, pause: Pause = time.sleep) -> SealKey:
-        """Begin to seal, with the record as the first that is sealed; the first key, which nobody else is ever told.
+        """Begin to seal, with the record as the first that is sealed; returns the first key, which is stored nowhere.
 
         Args:
             record: says so.
@@ -130,20 +131,21 @@ class Journal:
             Interrupted: as for :meth:`append`.
 
         """
-        with self._held(patience, pause):
+        with self._locked(patience, pause):
             key = self._writer.begin_sealing(new_key=new_key)
             self._write(record)
             return key
 
     def head(self) -> Head | None:
-        """The head of the log as it stands, or as it is remembered where the log is gone or behind; None before the first.
+        """The head of the log, or the remembered head if the log is gone or behind; None before the first record.
 
         Raises:
             AuditError: the log is there and cannot be read.
 
         """
         remembered = files.recall(self.path)
-        with closing(history.live(self.path)) as newest, closing(history.older(self.path)) as older:
+        with history.live_file(self.path) as live, closing(history.older(self.path, live)) as older:
+            newest = () if live is None else (line for _, line in lines.backwards(live))
             return chain_end.find(chain_end.LiveFile(there=True, inode=0, size=0), newest, older, remembered).head
 
     def find(self, approval_id: str) -> FoundRequest | None:
@@ -157,11 +159,11 @@ class Journal:
             return search.request(newest, mask(approval_id, self._secrets))
 
     def recent_ids(self, limit: int, *, ended: bool = False) -> list[str]:
-        """Ids of approvals that were requested lately, the newest first, each once; text as it stands in the log.
+        """Ids of approvals that were requested lately, the newest first, each once, as they are in the log.
 
         Args:
             limit: how many at most.
-            ended: also those whose ending stands in this log.
+            ended: also those with an outcome in this log.
 
         Raises:
             AuditError: the log is there and cannot be read.
@@ -171,9 +173,9 @@ class Journal:
             return search.recent_ids(newest, limit, ended=ended)
 
     @contextmanager
-    def _held(self, patience: float, pause: Pause) -> Iterator[None]:
+    def _locked(self, patience: float, pause: Pause) -> Iterator[None]:
         try:
-            with files.held(self.path, patience=patience, pause=pause, clock=self._clock):
+            with files.locked(self.path, patience=patience, pause=pause, clock=self._clock):
                 yield
         except OSError as exc:
             raise files.explained(exc, "written", self.path) from exc
@@ -181,16 +183,16 @@ class Journal:
     def _earlier_grant(self, approval_id: str) -> Mapping[str, JsonValue] | None:
         found, unread = lines.twice(lambda: self._look_for_grant(approval_id))
         if found is None and unread:
-            # The grant may stand there: one yes opens one gate, so what cannot be known is a no.
+            # The grant may be in it. An approval is redeemed once, so doubt means no.
             raise AuditError(
-                f"whether the approval {approval_id} was used cannot be known: {unread[0]} cannot be read",
-                hint="`audit verify` says why",
+                f"cannot tell whether the approval {approval_id} was already redeemed: cannot read {unread[0].path}",
+                hint="run `molecule-approve audit verify` for details",
             )
         return found
 
-    def _look_for_grant(self, approval_id: str) -> tuple[Mapping[str, JsonValue] | None, list[Path]]:
+    def _look_for_grant(self, approval_id: str) -> tuple[Mapping[str, JsonValue] | None, list[Unreadable]]:
         """The grant, and the archives that could not be searched."""
-        unread: list[Path] = []
+        unread: list[Unreadable] = []
         with closing(history.backwards(self.path, unread)) as newest:
             return search.earlier_grant(newest, writings(approval_id, self._secrets)), unread
 

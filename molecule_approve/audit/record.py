@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import AuditError
+from molecule_approve.model import Outcome
 from molecule_approve.safe_text import visible_json
 
 from . import seal
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 LINE_LIMIT = 65_536
 """Bytes that a line of ours may have, its newline included."""
 
-SECRET_MARK = "[secret removed]"  # noqa: S105 - what stands in a secret's place
-"""What a record holds where a secret stood."""
+SECRET_MARK = "[secret removed]"  # noqa: S105 - replaces a secret
+"""Replaces a secret in a record."""
 
 CHAIN_FIELDS = ("log_id", "seq", "prev", "seal")
-"""The fields that tie a line to the one before, and its seal where the log is sealed; they stand last in a line of ours."""
+"""The fields that tie a line to the one before, and its seal if the log is sealed; the last fields of our lines."""
 
 FIELDS = ("timestamp", "event_type", "workspace_id", "actor", "action", "resource", "outcome", "trace_id")
 """The fields that every record has, in the order in which they are written."""
@@ -80,12 +81,21 @@ ENDINGS = frozenset(
         RecordOutcome.FAILURE,
     }
 )
-"""Exactly one of these, with ``approval / approve``, ends what ``initiated`` or ``resumed`` began."""
+"""Exactly one of these, with ``approval / approve``, ends an attempt that ``initiated`` or ``resumed`` began."""
+
+OF_OUTCOME = {
+    Outcome.APPROVED: RecordOutcome.GRANTED,
+    Outcome.DENIED: RecordOutcome.DENIED,
+    Outcome.TIMEOUT: RecordOutcome.TIMEOUT,
+    Outcome.EXPIRED: RecordOutcome.TIMEOUT,
+    Outcome.WITHDRAWN: RecordOutcome.WITHDRAWN,
+}
+"""How a request ended, in the words of the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the log is told; the journal adds the chain.
+    """One record, without the chain, which the journal adds.
 
     Attributes:
         timestamp: RFC 3339, UTC, microseconds.
@@ -116,7 +126,42 @@ class Record:
     def __post_init__(self) -> None:
         taken = sorted(set(self.extras) & {*FIELDS, *CHAIN_FIELDS})
         if taken:
-            raise ValueError(f"an extra cannot be called {taken[0]}")
+            raise ValueError(f"an extra field cannot be named {taken[0]}")
+
+
+def make_record(
+    action: RecordAction,
+    outcome: RecordOutcome,
+    *,
+    timestamp: str,
+    workspace_id: str,
+    resource: str,
+    trace_id: str,
+    extras: Mapping[str, JsonValue],
+    actor: str | None = None,
+) -> Record:
+    """Every record that this program writes: the action gives its event type, and extras that are None are left out.
+
+    Without ``actor`` the workspace is the one who caused it.
+    """
+    return Record(
+        timestamp=timestamp,
+        event_type=_EVENT_TYPES.get(action, EventType.APPROVAL),
+        workspace_id=workspace_id,
+        actor=actor or workspace_id,
+        action=action,
+        resource=resource,
+        outcome=outcome,
+        trace_id=trace_id,
+        extras={name: value for name, value in extras.items() if value is not None},
+    )
+
+
+_EVENT_TYPES = {
+    RecordAction.RBAC_DENY: EventType.RBAC,
+    RecordAction.RECOVER: EventType.AUDIT,
+    RecordAction.INIT: EventType.AUDIT,
+}
 
 
 def encode(
@@ -171,13 +216,13 @@ def is_as_asked(text: str) -> bool:
 
 
 SHORT = 8
-"""Characters from which on a secret is replaced wherever it stands, also within a word."""
+"""Secrets of this many characters or more are replaced everywhere, also within a word."""
 
 
 def mask(text: str, secrets: Sequence[Secret]) -> str:
     """The text with each secret in it replaced by :data:`SECRET_MARK`; an empty secret hides nothing.
 
-    One of fewer than :data:`SHORT` characters is replaced only where it stands as a word: it may be a part of many.
+    One of fewer than :data:`SHORT` characters is replaced only as a whole word: it may be a part of many others.
     """
     # The longest first: where one secret contains another, nothing of the longer one may stay behind.
     for word in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
@@ -189,7 +234,7 @@ def mask(text: str, secrets: Sequence[Secret]) -> str:
 
 
 def writings(text: str, secrets: Sequence[Secret]) -> frozenset[str]:
-    """How this text may stand in a log: as it is, masked, and as short secrets were masked before, anywhere in it."""
+    """The forms this text may have in a log: as it is, masked, and masked as earlier versions did with short secrets."""
     before = text
     for word in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
         before = before.replace(word, SECRET_MARK) if word else before

@@ -1,7 +1,7 @@
 """A full log becomes an archive, whatever moment a kill picks. Everything here is done under the log's lock.
 
-The live file gets the archive's name by a plain rename, so that whoever follows it by its inode sees it move; an empty file
-takes its place. In between there is a moment without a live file: then the next writer, or another program, makes one.
+The live file gets the archive's name by a plain rename, so that programs that follow it by its inode see it move; an empty
+file takes its place. In between there is a moment without a live file: then the next writer, or another program, makes one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def rotate(log: Path) -> Path | None:
             return None
         if lines.finished_end(handle, size) != size:
             raise AuditError(
-                f"the audit log {log} ends with half a line, and cannot be rotated now", hint="the next record closes it"
+                f"the audit log {log} ends with an unfinished line and cannot be rotated now",
+                hint="try again after the next record, which closes that line",
             )
         _prepare(log, handle)
         archive = _reserved(log, *numbers)
@@ -70,11 +71,17 @@ def finish(log: Path) -> None:
 
     """
     live, prepared = files.status(log), files.status(next_path(log))
-    for found in (live, prepared):
-        if found is not None and found.st_nlink > 1:
-            _forget_names(log, found)
-    if prepared is None or (prepared.st_size and prepared.st_nlink == 1):
+    if live is not None and live.st_nlink > 1:
+        _forget_names(log, live)
+    if prepared is None:
+        return
+    if prepared.st_size:
+        # It is the live file, or was: an earlier version may have made an archive of it, which must keep its name.
+        if prepared.st_nlink > 1:
+            next_path(log).unlink()
         return  # or it is none that a rotation left
+    if prepared.st_nlink > 1:
+        _forget_names(log, prepared)
     if live is None:
         with suppress(FileExistsError):  # another program's, which is the live one then
             os.link(next_path(log), log, follow_symlinks=False)
@@ -83,7 +90,7 @@ def finish(log: Path) -> None:
 
 
 def _forget_names(log: Path, found: os.stat_result) -> None:
-    """Drop the archives' names that a rotation gave this file and did not come to use."""
+    """Drop the archives' names that an interrupted rotation gave this file."""
     for path in names(log):
         if _OURS.search(path.name) and _is_same(path, found):
             path.unlink()
@@ -91,7 +98,7 @@ def _forget_names(log: Path, found: os.stat_result) -> None:
 
 def _numbers(handle: int, size: int) -> tuple[int, int] | None:
     """The numbers of the first and the last record."""
-    for _, line in lines.backwards(handle, lines.finished_end(handle, size)):
+    for _, line in lines.backwards(handle, size):
         last = link_of(line)
         if last is not None:
             return (first_link(handle) or last).seq, last.seq
@@ -104,7 +111,9 @@ def _prepare(log: Path, old: int) -> None:
     handle = files.open_for_writing(path)
     try:
         if os.fstat(handle).st_size:
-            raise AuditError(f"{path} is not empty, and in the way of the audit log's rotation", hint="look what it is")
+            raise AuditError(
+                f"{path} is not empty, so the audit log cannot be rotated", hint="find out what it is, then move it away"
+            )
         before = os.fstat(old)
         os.fchmod(handle, stat.S_IMODE(before.st_mode))
         with suppress(PermissionError):  # root may give it to anybody; others only to a group of their own
@@ -128,7 +137,7 @@ def _is_reserved(following: Path, name: Path) -> bool:
     except OSError as exc:
         if exc.errno not in _LINKLESS:
             raise
-        raise AuditError(f"the file system of {name} has no hard links, so the log cannot be rotated safely") from exc
+        raise AuditError(f"the file system of {name} has no hard links, so the audit log cannot be rotated safely") from exc
     return True
 
 
@@ -147,7 +156,7 @@ def _rename(log: Path, handle: int, archive: Path) -> None:
 
 
 def _exchanged(log: Path) -> AuditError:
-    return AuditError(f"the audit log {log} was renamed by another program just now", hint="try again")
+    return AuditError(f"the audit log {log} was renamed by another program during the rotation", hint="try again")
 
 
 def _is_same(path: Path, found: os.stat_result) -> bool:

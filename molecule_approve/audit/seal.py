@@ -20,10 +20,10 @@ KEY_BYTES = 32
 """Bytes of a key, as many as the hash has."""
 
 FIELD = "seal"
-"""The field that holds a record's seal; it stands last in the line."""
+"""The field that holds a record's seal; it is the last field of the line."""
 
 BLANK = "0" * 64
-"""What stands in the field before the line is sealed."""
+"""The value of the field before the line is sealed."""
 
 FARTHEST = 50_000_000
 """Records after its key up to which a seal is checked: some twenty seconds' work, once."""
@@ -63,7 +63,7 @@ class SealKey(NamedTuple):
 
         """
         if seq < self.seq:
-            raise ValueError(f"a key of record {self.seq} gives none of record {seq}")
+            raise ValueError(f"the key of record {self.seq} cannot give the key of the earlier record {seq}")
         key = self.key
         for _ in range(seq - self.seq):
             key = hashlib.sha256(_STEP + key).digest()
@@ -89,7 +89,7 @@ class Keys:
     def __init__(self, keys: Iterable[SealKey]) -> None:
         self._given = sorted(keys, key=_seq)
         if len({key.log_id for key in self._given}) != 1:
-            raise ValueError("one key of one log is wanted at least, and none of another log")
+            raise ValueError("expected at least one key, and all of them of the same log")
         self.log_id, self.first = self._given[0].log_id, self._given[0].seq
         self._known = list(self._given)
         self._latest = self._given[0]

@@ -14,11 +14,11 @@ from . import files
 from .chain import Head
 from .seal import SealKey
 
-_AGAIN = "`audit init --seal --new-key` begins to seal anew; what is sealed stays so"
+_AGAIN = "run `molecule-approve audit init --seal --new-key` for a new key; existing seals stay valid"
 
 
 class Sealing(NamedTuple):
-    """What the writer knows.
+    """The writer's state of a sealed log.
 
     Attributes:
         head: the last record, with ``seq`` 0 and no hash before the first.
@@ -39,13 +39,13 @@ def recall(log: Path) -> Sealing | None:
     """The state; None where the log is not sealed.
 
     Raises:
-        AuditError: it cannot be read, or something else stands there: a sealed log must not go on without seals.
+        AuditError: it cannot be read or is damaged: a sealed log must not continue without seals.
 
     """
     path = state_path(log)
     if not files.exists(path):
         return None
-    handle = files.open_for_writing(path, appending=False)  # only the writer reads it, and nobody else may have written it
+    handle = files.open_for_writing(path, appending=False)  # as for writing: it must belong to this user
     try:
         data = os.pread(handle, files.SECTOR, 0)
     finally:
@@ -62,12 +62,12 @@ def recall(log: Path) -> Sealing | None:
 
 
 def lost(log: Path) -> AuditError:
-    """What to say where a log is sealed and its state is not there."""
-    return AuditError(f"the audit log {log} is sealed, and its key is not there: {state_path(log)}", hint=_AGAIN)
+    """The error for a sealed log whose state is missing."""
+    return AuditError(f"the audit log {log} is sealed, but its key file is missing: {state_path(log)}", hint=_AGAIN)
 
 
 def store(log: Path, state: Sealing) -> None:
-    """Put the state durably over the one before, whose key is forgotten by that.
+    """Write the state durably over the one before, which erases the key in it.
 
     Raises:
         AuditError: it cannot be written.

@@ -42,9 +42,9 @@ class FoundRequest(NamedTuple):
 def earlier_grant(newest: Iterable[bytes], ids: Collection[str]) -> dict[str, JsonValue] | None:
     """An earlier record of an approval with one of these ids, ours or another tool's; they are writings of one id.
 
-    The search stops at the `initiated` of a request whose task id was made for it alone (then it is the trace's): nobody
-    can have been granted before what nobody had asked. An idempotency key's request may be of any age, also where a list
-    that is behind still showed it as pending: then everything is searched, archives included.
+    The search stops at the `initiated` of a request whose task id was made for it alone (then it is the trace's): no
+    grant can be older than the request. A request with an idempotency key may be of any age: then everything is searched,
+    archives included.
     """
     traces: set[str] = set()
     needles = {needle(one) for one in ids}
@@ -75,7 +75,7 @@ def request(newest: Iterable[bytes], approval_id: str) -> FoundRequest | None:
 
 
 def recent_ids(newest: Iterable[bytes], limit: int, *, ended: bool) -> list[str]:
-    """Ids that were requested lately, the newest first; with ``ended`` also those whose ending stands here."""
+    """Ids that were requested lately, the newest first; with ``ended`` also those with an outcome in this log."""
     found: dict[str, None] = {}
     over: set[str] = set()
     looked_at = 0

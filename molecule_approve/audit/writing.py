@@ -1,4 +1,4 @@
-"""One record onto the disk, while the log's lock is held: what is written is decided once, and stands, whole, in the log."""
+"""Writes one record durably while the log's lock is held: the line is built once, and written until it is all there."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.errors import AuditError
 
-from . import chain_end as tip
-from . import files, sealing
+from . import chain_end, files, sealing
 from .chain import START, Head, link_of
 from .files import Memory, on_network_filesystem
 from .read import history, lines
-from .record import LINE_LIMIT, EventType, Record, RecordAction, RecordOutcome, encode
+from .record import LINE_LIMIT, Record, RecordAction, RecordOutcome, encode, make_record
 from .seal import KEY_BYTES, SealKey, from_text
 from .sealing import Sealing
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
+
+    from .chain_end import ChainEnd
+    from .read.archives import Unreadable
 
 ATTEMPTS = 20
 """How often a record is written again because somebody renamed the file, or wrote half a line, in that very moment."""
@@ -39,7 +41,7 @@ class _PlannedLine(NamedTuple):
 class _LogState(NamedTuple):
     """The log before the record: where its chain goes on, its size, what is torn off, and the state of its seals."""
 
-    tip: tip.Tip
+    end: ChainEnd
     size: int
     torn: dict[str, JsonValue]
     sealing: Sealing | None
@@ -59,17 +61,15 @@ class Writer:
         """Write it so that neither a kill nor a power cut can take it back.
 
         Raises:
-            AuditError: it could not be written, or it cannot be told whether it is durable.
+            AuditError: it could not be written, or it may not be durable.
             OSError: the system refuses.
 
         """
         if self._lost:
-            raise AuditError(
-                f"the audit log {self._path} lost data before: fsync failed", hint="look at the disk, then try again"
-            )
+            raise AuditError(f"the audit log {self._path} lost data: fsync failed", hint="check the disk, then try again")
         plans = self._planned(record)
         for plan in plans:
-            self._remember(plan, self._stand(plan.line))
+            self._remember(plan, self._write_line(plan.line))
         return plans[-1].head
 
     def begin_sealing(self, *, new_key: bool) -> SealKey:
@@ -84,14 +84,14 @@ class Writer:
 
         """
         found = lines.twice(lambda: self._look(None if new_key else sealing.recall(self._path)))
-        if not new_key and (found.sealing is not None or found.tip.sealed):
-            raise AuditError(f"the audit log {self._path} is sealed already", hint="--new-key begins a new key")
-        before = found.tip.head or Head(_new_log_id(), 0, START)
+        if not new_key and (found.sealing is not None or found.end.sealed):
+            raise AuditError(f"the audit log {self._path} is sealed already", hint="pass --new-key to create a new key")
+        before = found.end.head or Head(_new_log_id(), 0, START)
         key = SealKey(before.log_id, before.seq + 1, os.urandom(KEY_BYTES))
         try:
             from_text(key.to_text())
         except ValueError as exc:
-            raise AuditError(f"the audit log {self._path} cannot be sealed: its id is none of ours") from exc
+            raise AuditError(f"the audit log {self._path} cannot be sealed: another program chose its log_id") from exc
         sealing.store(self._path, Sealing(before, key))
         return key
 
@@ -99,13 +99,13 @@ class Writer:
 
     def _planned(self, record: Record) -> list[_PlannedLine]:
         found = lines.twice(lambda: self._look(sealing.recall(self._path)))
-        if found.tip.sealed and found.sealing is None:
+        if found.end.sealed and found.sealing is None:
             raise sealing.lost(self._path)
         if found.size == 0:
             record = self._with_file_system(record)
-        trouble = found.torn | found.tip.damage
+        trouble = found.torn | found.end.damage
         records = [self._recovery(record, trouble), record] if trouble else [record]
-        return list(self._encoded(records, found.tip.head, found.sealing))
+        return list(self._encoded(records, found.end.head, found.sealing))
 
     def _look(self, sealed: Sealing | None) -> _LogState:
         there = files.exists(self._path)
@@ -114,18 +114,19 @@ class Writer:
         try:
             status = os.fstat(handle)
             end = lines.finished_end(handle, status.st_size)
-            unread: list[Path] = []
-            with closing(history.older(self._path, unread)) as older:
-                live = tip.LiveFile(there, status.st_ino, status.st_size)
-                found = tip.find(live, _lines(handle, end, status.st_size), older, memory)
+            unread: list[Unreadable] = []
+            with closing(history.older(self._path, handle, unread)) as older:
+                live = chain_end.LiveFile(there, status.st_ino, status.st_size)
+                found = chain_end.find(live, _lines(handle, end, status.st_size), older, memory)
             if memory is None and unread and found.head is not None:
                 # Nothing remembers the head, and the file that may hold it is newer than what was found: to go on from
                 # there would give numbers twice.
+                name = unread[0].path.name
                 raise AuditError(
-                    f"the audit log {self._path} cannot go on: its end stands in {unread[0].name}, which cannot be read",
-                    hint="make it readable, or take all archives away to begin a new log",
+                    f"the audit log {self._path} cannot be continued: cannot read {name}, which holds its end",
+                    hint="make it readable, or move all archives away to start a new log",
                 )
-            found = tip.unread(found, [path.name for path in unread])
+            found = chain_end.with_unreadable(found, [one.path.name for one in unread])
             return _LogState(found, status.st_size, _torn(handle, end, status.st_size), sealed)
         finally:
             os.close(handle)
@@ -135,14 +136,12 @@ class Writer:
         return record if kind is None else replace(record, extras={**record.extras, "network_filesystem": kind})
 
     def _recovery(self, record: Record, extras: Mapping[str, JsonValue]) -> Record:
-        return Record(
+        return make_record(
+            RecordAction.RECOVER,
+            RecordOutcome.SUCCESS,
             timestamp=self._now(),
-            event_type=EventType.AUDIT,
             workspace_id=record.workspace_id,
-            actor=record.workspace_id,
-            action=RecordAction.RECOVER,
             resource=self._path.name,
-            outcome=RecordOutcome.SUCCESS,
             trace_id=record.trace_id,
             extras=extras,
         )
@@ -165,19 +164,19 @@ class Writer:
 
     # --- writing it ----------------------------------------------------------------------------------------------------
 
-    def _stand(self, line: bytes) -> os.stat_result:
-        """Write the line until it stands, whole, in the log; what the log's file is then."""
+    def _write_line(self, line: bytes) -> os.stat_result:
+        """Write the line until all of it is in the log; the status of the log's file afterwards."""
         for _ in range(ATTEMPTS):
-            stored = self._stored(line)
+            stored = self._try_to_write(line)
             if stored is not None:
                 return stored
         raise AuditError(
-            f"the audit log {self._path} cannot be written: it is renamed, or half a line is added, again and again",
-            hint="look which other program writes it",
+            f"the audit log {self._path} cannot be written: another program keeps renaming it or adding unfinished lines",
+            hint="find out which other program writes to it",
         )
 
-    def _stored(self, line: bytes) -> os.stat_result | None:
-        """Write the line in one call and make it durable; what the file is then, if it stands, whole, in the log."""
+    def _try_to_write(self, line: bytes) -> os.stat_result | None:
+        """Write the line in one call and sync it; the status of the file, or None if the line is not in the log."""
         handle = files.open_for_writing(self._path)
         try:
             size = os.fstat(handle).st_size
@@ -218,7 +217,7 @@ def _written(handle: int, line: bytes) -> bool:
 
 
 def _completed(handle: int, line: bytes, start: int, written: int) -> bool:
-    """Whether a line stands there that nearly fitted: without its newline it is a record, and must not be written again."""
+    """Whether only the newline was missing, and is there now: such a line is a record, and must not be written again."""
     if written < len(line) - 1:
         return False
     os.write(handle, b"\n")
@@ -242,7 +241,7 @@ def _lines(handle: int, end: int, size: int) -> Iterator[bytes]:
         line = os.pread(handle, size - end, end)
         if link_of(line) is not None:
             yield line
-    for _, line in lines.backwards(handle, end):
+    for _, line in lines.backwards(handle):
         yield line
 
 

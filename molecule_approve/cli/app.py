@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from molecule_approve import __version__
 
 from . import output
+from .help import CliGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
 # so that help imports no command; a test holds it against the command's own.
 COMMANDS = {
     "request": ("request", "Ask a person to approve ACTION, wait, and exit 0 only if they do."),
-    "wait": ("request", "Take up the wait for an earlier request, and use its approval up."),
-    "status": ("status", "Show how one request stands, or the workspace's newest."),
-    "withdraw": ("status", "Take a pending request back."),
-    "pending": ("status", "Show what waits for a decision, oldest first."),
-    "review": ("review", "Go through what waits, one request at a time, and decide each."),
-    "approve": ("decide", "Approve a request, as the person whose token is given."),
-    "deny": ("decide", "Deny a request, as the person whose token is given."),
-    "approvers": ("approvers", "Say who may decide on the embedded server."),
-    "audit": ("audit.app", "Read the audit log, or prove that it is whole."),
-    "serve": ("serve", "Run the embedded platform until SIGINT or SIGTERM."),
+    "wait": ("request", "Wait for an earlier request, and redeem its approval."),
+    "status": ("status", "Show one request, or the newest ones."),
+    "withdraw": ("status", "Withdraw a pending request."),
+    "pending": ("status", "List the requests that wait for a decision, oldest first."),
+    "review": ("review", "Go through the pending requests, and decide each."),
+    "approve": ("decide", "Approve a request."),
+    "deny": ("decide", "Deny a request."),
+    "approvers": ("approvers", "Manage who may decide on the embedded server."),
+    "audit": ("audit.app", "Read, verify and export the audit log."),
+    "serve": ("serve", "Run the embedded server until SIGINT or SIGTERM."),
+    "help": ("help", "Show the help of a command."),
 }
 
 
@@ -54,7 +56,7 @@ class _Commands(dict[str, Any]):
         return self[name] if name in COMMANDS else default
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(CliGroup):
     """The program itself: importing every command to run one would cost a fifth of the start."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - typer's own settings, passed on
@@ -80,6 +82,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 100},
+    epilog=f"""\
+{output.PROGRAM} request -- "drop the staging database" && ./drop-staging.sh
+{output.PROGRAM} pending
+{output.PROGRAM} help request""",
 )
 
 
@@ -97,6 +103,6 @@ def program(
 ) -> None:
     """Ask a person first, and let the exit code answer.
 
-    0 is a verified approval of this very request and nothing else; 77 a no, 124 too late, 125 no verdict.
+    Exit codes: 0 approved, and nothing else; 77 denied; 124 timed out; 125 no verdict; 8 pending; 2 usage error.
     """
     del version

@@ -1,4 +1,4 @@
-"""``approvers``: who may decide on this machine's embedded server, whether it runs or not, and their sign-in links."""
+"""``approvers``: the approvers of this machine's embedded server, running or not, and their sign-in links."""
 
 from __future__ import annotations
 
@@ -13,68 +13,83 @@ from molecule_approve.safe_text import visible
 
 from . import output
 from .exits import Exit
-from .serve import server_extra
+from .help import CliCommand, CliGroup
+from .serve import NOBODY, server_extra
 
 app = typer.Typer(
     name="approvers",
-    help="Say who may decide on the embedded server.",
+    help="Manage who may decide on the embedded server.",
+    cls=CliGroup,
+    epilog="molecule-approve approvers add alice\nmolecule-approve approvers link alice",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The approver, as shown beside a decision.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The approver's name, as shown with a decision.")]
 
 
-@app.command()
+@app.command(cls=CliCommand, epilog="molecule-approve approvers add alice")
 def add(name: NameArgument) -> int:
-    """Let somebody decide, and print the new token, once and alone, on stdout."""
+    """Add an approver, and print the token alone on stdout.
+
+    The token is shown once; the server keeps only its hash.
+    """
     with server_extra():
-        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+        from molecule_approve.server import credentials
 
     with credentials.opened(locate(os.environ)) as store:
         credentials.add_approver(store, name, output.answer)
+    _say(f"this is the token of {name}; it is shown once. approve, deny and review read it from MOLECULE_APPROVER_TOKEN")
     return Exit.OK
 
 
-@app.command("list")
+def _say(sentence: str) -> None:
+    output.talk(f"{output.PROGRAM}: {visible(sentence)}")
+
+
+@app.command("list", cls=CliCommand, epilog="molecule-approve approvers list")
 def list_approvers() -> int:
-    """Show who may decide, and since when."""
+    """List the approvers, and since when they may decide."""
     with server_extra():
-        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+        from molecule_approve.server import credentials
 
     with credentials.opened(locate(os.environ)) as store:
         found = credentials.approvers(store)
     for name, since in found:
         output.answer(f"{visible(name)}  since {visible(since)}")
     if not found:
-        output.talk("nobody may decide yet: molecule-approve approvers add NAME")
+        _say(NOBODY)
     return Exit.OK
 
 
-@app.command()
+@app.command(cls=CliCommand, epilog="molecule-approve approvers link alice")
 def link(name: NameArgument) -> int:
-    """Print a sign-in link for the running server's page, good once and for a minute, alone on stdout."""
+    """Print a sign-in link for the running server's inbox page, alone on stdout.
+
+    The link works once, within a minute.
+    """
     with server_extra():
-        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+        from molecule_approve.server import credentials
 
     places = locate(os.environ)
     serving = who_serves(places)
     if serving is None:
-        raise ServerError("no server of yours runs here", hint=f"start one: {output.PROGRAM} serve")
+        raise ServerError("no embedded server of this user is running", hint=f"start one: {output.PROGRAM} serve")
     url = serving.url
     with credentials.opened(places) as store:
         credentials.new_code(store, name, tell=lambda code: output.answer(credentials.sign_in_link(url, code)))
+    _say(f"this link signs {name} in; it is shown once, and works once, within a minute")
     return Exit.OK
 
 
-@app.command()
+@app.command(cls=CliCommand, epilog="molecule-approve approvers revoke alice")
 def revoke(name: NameArgument) -> int:
-    """Take the right to decide away, at once, also in a running server."""
+    """Remove an approver; the token and all sessions end at once, also on a running server."""
     with server_extra():
-        from molecule_approve.server import credentials  # noqa: PLC0415 - help needs none of it
+        from molecule_approve.server import credentials
 
     with credentials.opened(locate(os.environ)) as store:
         credentials.revoke(store, name)
-    output.talk(f"{visible(name)} may not decide any more")
+    _say(f"{name} is not an approver any more")
     return Exit.OK

@@ -1,4 +1,4 @@
-"""Opens the browser for ``serve --open``, signed in, without the sign-in code in any command line, where ``ps`` shows it."""
+"""Opens the browser for ``serve --open``, signed in. The sign-in code is in no command line, where ``ps`` would show it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LIFETIME = 60.0
-"""Seconds after which the page goes, used or not: as long as its code is good."""
+"""Seconds after which the page is removed: its code is valid for as long."""
 
-# A process of its own: a browser may talk on stdout, which is the server's answer, and may stay until its window is closed.
+# A process of its own: a browser may write to stdout, and may run until its window is closed.
 _BROWSE = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
 
 
 class SignInPage:
-    """A file that only its owner can read, and that sends a browser on to a link. From ``with`` to its end.
+    """A file that redirects a browser to a link, readable only by its owner. It exists at most until the ``with`` ends.
 
     Args:
-        path: where the file will be.
-        complain: is told, in one sentence, that no browser could be opened.
-        lifetime: seconds after which it goes by itself.
+        path: the file's path.
+        complain: called with one sentence if no browser can be opened.
+        lifetime: seconds after which the file is removed.
 
     """
 
@@ -47,33 +47,33 @@ class SignInPage:
         self._remove()
 
     def open(self, link: str) -> None:
-        """Write the page, and have the browser open it; nothing waits for that."""
+        """Write the page, and open it in a browser, in the background."""
         text = (files(__package__) / "opening.html.in").read_text("utf-8")
         try:
             write_private(self._path, Template(text).substitute(link=link).encode())
         except OSError as exc:
-            self._complain(f"the browser was not opened: {self._path} cannot be written: {exc.strerror}")
+            self._complain(f"cannot open the browser: cannot write {self._path}: {exc.strerror}")
             return
         self._there = True
         self._timer.start()
         threading.Thread(target=self._browse, daemon=True).start()
 
     def used(self) -> None:
-        """Somebody signed in: the page has done its work."""
+        """Remove the page after a sign-in."""
         self._remove()
 
     def _remove(self) -> None:
-        # Only what is ours: another server may just serve, and have a page of its own there.
+        # Only our own page: another server may have one at the same path.
         if self._there:
             self._timer.cancel()
             self._path.unlink(missing_ok=True)
 
     def _browse(self) -> None:
-        # -I: else a file webbrowser.py in the folder we happen to stand in would be run.
+        # -I: else a file webbrowser.py in the current folder would be run.
         command = [sys.executable, "-I", "-c", _BROWSE, self._path.as_uri()]
         quiet = subprocess.DEVNULL
         done = subprocess.run(  # noqa: S603 - our own words, and the path of our own file
             command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True, check=False
         )
         if done.returncode != 0:
-            self._complain("no browser could be opened; molecule-approve approvers link NAME prints a link to follow")
+            self._complain("cannot open a browser; `molecule-approve approvers link NAME` prints a sign-in link")

@@ -49,7 +49,7 @@ def ids(command: str, environ: Mapping[str, str]) -> list[str]:
     """The ids that fit behind a command: first what the embedded server shows, then what our audit log holds."""
     if command not in {"wait", "withdraw", "approve", "deny", "status"}:
         return []
-    from molecule_approve.paths import locate  # noqa: PLC0415 - each import counts, and only now it is wanted
+    from molecule_approve.paths import locate
 
     places = locate(environ)
     ended = command == "status"
@@ -70,8 +70,8 @@ def _or_nothing(look: Callable[[], list[T]]) -> list[T]:
 
 def _logged(places: Places, environ: Mapping[str, str], *, ended: bool) -> list[str]:
     """What our audit log holds; requests whose ending stands there only where they are wanted."""
-    from molecule_approve.audit.journal import Journal  # noqa: PLC0415
-    from molecule_approve.settings.resolve import Flags, resolve_audit_log  # noqa: PLC0415
+    from molecule_approve.audit.journal import Journal
+    from molecule_approve.settings.resolve import Flags, resolve_audit_log
 
     return Journal(resolve_audit_log(Flags(), environ, places).value).recent_ids(MANY, ended=ended)
 
@@ -81,16 +81,17 @@ def _shown(places: Places) -> list[tuple[str, bool]]:
 
     It is asked on its socket. Its database would have to be opened, and even reading makes files beside it.
     """
-    from molecule_approve.clock import Deadline  # noqa: PLC0415
-    from molecule_approve.lifecycle import Ruling, rule  # noqa: PLC0415
-    from molecule_approve.paths import find_socket, read_requester  # noqa: PLC0415
-    from molecule_approve.wire import read_list  # noqa: PLC0415
+    from molecule_approve.clock import Deadline
+    from molecule_approve.lifecycle import outcome_of
+    from molecule_approve.model import Outcome
+    from molecule_approve.paths import find_socket, read_requester
+    from molecule_approve.wire import read_list
 
     requester = read_requester(places)
     if requester is None:
         return []
     body = _exchange(str(find_socket(places)), requester, Deadline.after(PATIENCE))
-    return [(row.id, rule(row) is Ruling.OPEN) for row in read_list(body, requester.workspace_id)]
+    return [(row.id, outcome_of(row) is Outcome.PENDING) for row in read_list(body, requester.workspace_id)]
 
 
 def _exchange(path: str, requester: RequesterCredential, deadline: Deadline) -> bytes:
@@ -106,9 +107,9 @@ def _exchange(path: str, requester: RequesterCredential, deadline: Deadline) -> 
         ValueError: it answers anything but 200.
 
     """
-    import socket  # noqa: PLC0415
+    import socket
 
-    from molecule_approve.client.unix import connect_own  # noqa: PLC0415
+    from molecule_approve.client.unix import connect_own
 
     lines = (
         f"GET /workspaces/{requester.workspace_id}/approvals HTTP/1.0",

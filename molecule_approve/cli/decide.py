@@ -12,27 +12,30 @@ import typer
 
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, CredentialError, UsageError
-from molecule_approve.lifecycle import Ruling, rule
-from molecule_approve.model import Approval, Question, Secret, Status
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.limits import COMMENT_LIMIT
+from molecule_approve.model import Approval, Outcome, Question, Secret, Status
 from molecule_approve.safe_text import visible
 
 from . import options, output
 from .exits import Exit
+from .help import CliCommand
 from .prompt import ask
 from .requests import READ, find_id
 from .status import ended, read_one
+from .terminal import marked
 
 if TYPE_CHECKING:
+    from molecule_approve.client.inbox import Queue
     from molecule_approve.client.rest import RestPlatform
-    from molecule_approve.settings.resolve import Flags
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 _WORDS = {Status.APPROVED: "approve", Status.DENIED: "deny"}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id, or at least six characters of its beginning.")]
-Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why; the requester is told.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; wanted where there is no terminal.")]
+Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why; the requester sees it.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; required without a terminal.")]
 
 
 def token() -> Secret:
@@ -42,7 +45,7 @@ def token() -> Secret:
         UsageError: there is neither.
 
     """
-    from molecule_approve.settings import resolve, values  # noqa: PLC0415 - help needs neither
+    from molecule_approve.settings import resolve, values
 
     found = resolve.approver_token(os.environ)
     if found is not None:
@@ -58,7 +61,7 @@ def token() -> Secret:
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """Around what a person does at the terminal: a signal unwinds, so that the terminal shows again what is typed."""
-    from .stop import SignalStop  # noqa: PLC0415
+    from .stop import SignalStop
 
     stop = SignalStop(None)
     stop.install()
@@ -69,12 +72,23 @@ def stoppable() -> Iterator[None]:
         raise ApprovalError("nothing was decided") from None
 
 
-def _confirmed(row: Approval, question: str) -> bool:
-    """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
-    from .paging import pages  # noqa: PLC0415 - help needs neither
-    from .sheet import parts  # noqa: PLC0415
+def name_of(queue: Queue | None) -> str:
+    """The name under which a decision is made: the approver's own, or what is sent to a platform that knows none."""
+    from molecule_approve.wiring import origin
 
-    *earlier, last = pages("", parts(row))
+    return queue.approver if queue and queue.approver else f"{origin().user} (name not verified)"
+
+
+def _confirmed(row: Approval, question: str, queue: Queue | None) -> bool:
+    """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
+    from .pending_list import now_utc, timing
+    from .sheet import request_lines
+    from .terminal import pages
+
+    rows = queue.rows if queue else ()
+    workspace = next((one.workspace_name for one in rows if one.approval.id == row.id), "")
+    lines = request_lines(row, workspace_name=workspace, decide_as=name_of(queue))
+    *earlier, last = pages(timing(row, now_utc()), lines)
     for number, page in enumerate(earlier, 1):
         output.write_talk(page)
         if ask(f"page {number} of {len(earlier) + 1}; Enter for the next, any word to leave: ") != "":
@@ -85,25 +99,26 @@ def _confirmed(row: Approval, question: str) -> bool:
 
 def _show(row: Approval) -> None:
     """The whole request on stderr, nothing cut off, nothing hidden."""
-    from .sheet import parts, sheet  # noqa: PLC0415 - help needs it not
+    from .sheet import request_lines, sheet
 
-    for line in sheet(parts(row), sys.stderr):
+    for line in sheet(request_lines(row), sys.stderr):
         output.talk(line)
 
 
-def _decide(decision: Status, approval: str, comment: str | None, flags: Flags, *, yes: bool) -> int:
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.gate.compose import check_text  # noqa: PLC0415
+def _decide(
+    decision: Status, approval: str, comment: str | None, connection: options.ConnectionOptions, *, yes: bool
+) -> int:
+    from molecule_approve.gate.compose import check_text
 
     if comment is not None:
-        check_text(comment, "comment", 4_096)
+        check_text(comment, "comment", COMMENT_LIMIT)
     if not yes and not output.at_terminal():
         raise UsageError("there is no terminal to ask at", hint="read the request with `status`, then decide with --yes")
-    settings = options.settings(flags)
-    with stoppable(), contextlib.closing(wiring.platform(settings, approver=token())) as platform, named():
+    settings = connection.settings()  # what is wrong with it is said before the token is asked for
+    with stoppable(), options.open_platform(settings, token()) as platform, named():
         question = _seen(platform, settings.workspace_id.value, approval, word=None if yes else _WORDS[decision])
         platform.decide(question, decision, comment, Deadline.after(READ))
-    output.done(f"{decision.value} {visible(question.approval_id)}")
+    output.done(marked(f"{decision.value} {visible(question.approval_id)}", decision.value, sys.stdout))
     return Exit.OK
 
 
@@ -117,12 +132,12 @@ def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | 
     """
     approval_id = find_id(platform, approval, Deadline.after(READ))
     row = read_one(platform, workspace_id, approval_id)
-    is_open = rule(row) is Ruling.OPEN
+    is_open = outcome_of(row) is Outcome.PENDING
     if word is None or not is_open:
         _show(row)
     if not is_open:
         raise ended(row)
-    if word is not None and not _confirmed(row, f"{word} this request?"):
+    if word is not None and not _confirmed(row, f"{word} this request?", platform.queue(Deadline.after(READ))):
         raise ApprovalError("nothing was decided")
     return Question(approval_id, workspace_id)
 
@@ -137,35 +152,47 @@ def named() -> Iterator[None]:
         raise
 
 
-@app.command("approve")
+@app.command(
+    "approve",
+    cls=CliCommand,
+    epilog="""
+        molecule-approve approve 3f2a1c
+        molecule-approve approve 3f2a1c --comment "window agreed with ops"
+    """,
+)
+@options.connected
 def approve(
+    connection: options.ConnectionOptions,
     approval: Id,
     comment: Comment = None,
     yes: Yes = False,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
 ) -> int:
-    """Approve a request, as the person whose token is given."""
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
+    """Approve a request.
 
-    flags = Flags(config, platform_url, workspace_id, audit_log)
-    return _decide(Status.APPROVED, approval, comment, flags, yes=yes)
+    The approver is the owner of the token in MOLECULE_APPROVER_TOKEN; at a terminal the token is asked for. The request is
+    shown first, and a question must be answered.
+    """
+    return _decide(Status.APPROVED, approval, comment, connection, yes=yes)
 
 
-@app.command("deny")
+@app.command(
+    "deny",
+    cls=CliCommand,
+    epilog="""
+        molecule-approve deny 3f2a1c
+        molecule-approve deny 3f2a1c --comment "not on a Friday"
+    """,
+)
+@options.connected
 def deny(
+    connection: options.ConnectionOptions,
     approval: Id,
     comment: Comment = None,
     yes: Yes = False,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
 ) -> int:
-    """Deny a request, as the person whose token is given."""
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
+    """Deny a request.
 
-    flags = Flags(config, platform_url, workspace_id, audit_log)
-    return _decide(Status.DENIED, approval, comment, flags, yes=yes)
+    The approver is the owner of the token in MOLECULE_APPROVER_TOKEN; at a terminal the token is asked for. The request is
+    shown first, and a question must be answered.
+    """
+    return _decide(Status.DENIED, approval, comment, connection, yes=yes)

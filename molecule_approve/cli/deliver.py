@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from molecule_approve.paths import write_private
 from molecule_approve.safe_text import json_line, visible
 
 from . import exits, output
+from .terminal import marked
 
 if TYPE_CHECKING:
     from .stop import SignalStop
@@ -102,12 +104,14 @@ class Reporting(NamedTuple):
 
         """
         if verdict.error is not None:
-            output.complain(verdict.error, f"{verdict.outcome.value.replace('_', ' ')}: ")
+            label = f"{verdict.outcome.value.replace('_', ' ')}:"
+            output.complain(verdict.error, f"{marked(label, verdict.outcome, sys.stderr)} ")
         if self.json:
             output.answer_json(verdict.as_json())
         elif verdict.error is None:
             alone = self.id_alone and verdict.outcome is Outcome.PENDING
-            output.answer(visible(verdict.approval_id or "" if alone else verdict.message), foreign=not alone)
+            line = visible(verdict.approval_id or "" if alone else verdict.message)
+            output.answer(line if alone else marked(line, verdict.outcome, sys.stdout), foreign=not alone)
 
     def in_file(self, verdict: Verdict, code: int) -> None:
         """The same object with the exit code, where a file was asked for.

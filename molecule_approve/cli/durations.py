@@ -1,4 +1,4 @@
-"""Moments as people write them on a command line (``--since``, ``--until``). Pure; how records write theirs: ``record``."""
+"""Parses points in time as people write them on a command line (``--since``, ``--until``). Pure."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from molecule_approve.settings.durations import parse_duration
 
 
 def parse_moment(text: str, option: str, now: datetime) -> datetime:
-    """The moment in UTC that somebody means: an RFC 3339 time, or a duration back from now (``2h``, ``1d``).
+    """The time in UTC: from an RFC 3339 time, or a duration before now (``2h``, ``1d``).
 
     Args:
-        text: what somebody wrote.
-        option: where it came from (``--since``); the error names it.
-        now: from when a duration counts back.
+        text: the option's value.
+        option: the option (``--since``), for the error.
+        now: the time that a duration counts back from.
 
     Raises:
-        UsageError: it is neither, or a time without its offset from UTC.
+        UsageError: the value is neither, or a time without its offset from UTC.
 
     """
     try:
         return moment(text) or now - timedelta(seconds=parse_duration(text))
     except (UsageError, OverflowError) as exc:
         raise UsageError(
-            f"{option}: {text[:40]!r} is no time", hint="write a duration like 2h or 1d, or a time like 2026-04-27T10:00:00Z"
+            f"{option}: {text[:40]!r} is not a time",
+            hint="give a duration before now (2h, 1d) or a time (2026-04-27T10:00:00Z)",
         ) from exc

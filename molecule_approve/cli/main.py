@@ -6,12 +6,10 @@ import errno
 from collections.abc import Sequence
 
 import typer
-from typer._click.exceptions import ClickException, NoSuchOption
 
 from molecule_approve.errors import ApprovalError, DeliveryError, Interrupted, ours
-from molecule_approve.safe_text import visible
 
-from . import exits, output
+from . import exits, output, slips
 from .app import app
 from .exits import Exit
 
@@ -31,9 +29,8 @@ def main(argv: Sequence[str]) -> int:
             code = command.invoke(context)
     except typer.Exit as exc:
         return exc.exit_code
-    except ClickException as exc:
-        output.talk(f"{output.PROGRAM}: {visible(exc.format_message())}")
-        output.talk(f"{output.PROGRAM}: hint: {visible(_hint(exc))}")
+    except slips.ArgumentsError as exc:
+        output.complain(slips.explained(exc, argv))
         return Exit.USAGE
     except Interrupted as exc:
         return 128 + exc.signum
@@ -51,12 +48,3 @@ def main(argv: Sequence[str]) -> int:
         return exits.of_error(error)
     # A command that forgot to say how it went has not said yes.
     return code if isinstance(code, int) else Exit.FAILED
-
-
-def _hint(error: ClickException) -> str:
-    """What to do about arguments that make no sense."""
-    context = getattr(error, "ctx", None)
-    see = f"see {context.command_path if context is not None else output.PROGRAM} --help"
-    if isinstance(error, NoSuchOption):
-        return f"a word that begins with a dash is text only behind --; {see}"
-    return see

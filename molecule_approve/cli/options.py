@@ -1,42 +1,60 @@
-"""The options that commands share, and how they become settings."""
+"""The options that commands share, and the settings and the platform that follow from them."""
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import os
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperCommand
 
+from molecule_approve.errors import UnavailableError
 from molecule_approve.safe_text import visible
 
 from . import output
+from .help import CONNECTION, OUTPUT, CliCommand
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from molecule_approve.client.rest import RestPlatform
+    from molecule_approve.model import Secret
     from molecule_approve.settings.resolve import Flags, Settings
 
 Config = Annotated[
-    str | None, typer.Option("--config", metavar="PATH", help="config.yaml, or the folder it is in. [WORKSPACE_CONFIG_PATH]")
+    str | None,
+    typer.Option(
+        "--config", metavar="PATH", help="config.yaml or its folder. [WORKSPACE_CONFIG_PATH]", rich_help_panel=CONNECTION
+    ),
 ]
 PlatformUrl = Annotated[
     str | None,
-    typer.Option("--platform-url", metavar="URL", help="Base address of the platform, or 'local'. [PLATFORM_URL]"),
+    typer.Option(
+        "--platform-url",
+        metavar="URL",
+        help="Base address of the platform, or 'local' for your own server. [PLATFORM_URL]",
+        rich_help_panel=CONNECTION,
+    ),
 ]
 WorkspaceId = Annotated[
-    str | None, typer.Option("--workspace-id", metavar="ID", help="The workspace that asks. [WORKSPACE_ID]")
+    str | None,
+    typer.Option("--workspace-id", metavar="ID", help="The workspace. [WORKSPACE_ID]", rich_help_panel=CONNECTION),
 ]
-AuditLog = Annotated[str | None, typer.Option("--audit-log", metavar="PATH", help="The audit log. [AUDIT_LOG_PATH]")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+AuditLog = Annotated[
+    str | None,
+    typer.Option("--audit-log", metavar="PATH", help="The audit log. [AUDIT_LOG_PATH]", rich_help_panel=CONNECTION),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=OUTPUT)]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=OUTPUT)]
 
 
 SHORTEST_ID = 6
-"""Characters of an id that are asked for at least, where its beginning will do; the help says so in words."""
+"""The least number of characters of an id's beginning; the help says it in words."""
 
 
-class GateCommand(TyperCommand):
+class GateCommand(CliCommand):
     """A command whose 0 means yes: its help ends with 2, so that ``request "$X"`` never says yes to a hostile word."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer names its copy
@@ -47,33 +65,110 @@ class GateCommand(TyperCommand):
             raise typer.Exit(2) from exc
 
 
+class ConnectionOptions(NamedTuple):
+    """The options of every command that contacts a platform, as they were typed."""
+
+    config: str | None
+    platform_url: str | None
+    workspace_id: str | None
+    audit_log: str | None
+
+    def settings(self, *, quiet: bool = False, **flags: Any) -> Settings:  # noqa: ANN401 - checked where Flags is made
+        """All settings, with a warning on stderr for each that needs one.
+
+        Args:
+            quiet: no warnings.
+            flags: further fields of ``Flags``.
+
+        Raises:
+            UsageError, ConfigError: see ``resolve.resolve``.
+
+        """
+        from molecule_approve.settings.resolve import Flags
+
+        return settings(Flags(**self._asdict(), **flags), quiet=quiet)
+
+    @contextlib.contextmanager
+    def platform(self, approver: Secret | None = None) -> Iterator[tuple[Settings, RestPlatform]]:
+        """The settings and the platform they name, until the block ends.
+
+        Raises:
+            UsageError, ConfigError: see ``resolve.resolve``.
+
+        """
+        found = self.settings()
+        with open_platform(found, approver) as platform:
+            yield found, platform
+
+
+@contextlib.contextmanager
+def open_platform(settings: Settings, approver: Secret | None = None) -> Iterator[RestPlatform]:
+    """The platform that the settings name, until the block ends."""
+    from molecule_approve import wiring
+
+    with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+        try:
+            yield platform
+        except UnavailableError as exc:
+            exc.hint = hint_on_unreachable(settings, exc.hint)
+            raise
+
+
+def hint_on_unreachable(settings: Settings, hint: str) -> str:
+    """The hint of a platform that cannot be reached; another one where nobody named it."""
+    from molecule_approve.settings.resolve import OWN_SERVER
+
+    return hint if settings.is_configured else f"PLATFORM_URL is not set; {OWN_SERVER}"
+
+
+_SHARED = {"config": Config, "platform_url": PlatformUrl, "workspace_id": WorkspaceId, "audit_log": AuditLog}
+
+
+def connected(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of a ``ConnectionOptions``, which it gets as its argument ``connection``."""
+
+    def run(**given: Any) -> int:  # noqa: ANN401 - what typer read
+        connection = ConnectionOptions(**{name: given.pop(name) for name in _SHARED})
+        return command(connection=connection, **given)
+
+    own = [found for found in inspect.signature(command, eval_str=True).parameters.values() if found.name != "connection"]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    shared = [inspect.Parameter(name, kind, default=None, annotation=of) for name, of in _SHARED.items()]
+    parameters = [*(found.replace(kind=kind) for found in own), *shared]
+    # typer reads both.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # of every function, says inspect
+    run.__annotations__ = {found.name: found.annotation for found in parameters}
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    return run
+
+
 def settings(flags: Flags, *, quiet: bool = False) -> Settings:
     """All settings, with a warning on stderr for each that needs one.
 
     Raises:
-        UsageError, ConfigError: see ``config.resolve``.
+        UsageError, ConfigError: see ``resolve.resolve``.
 
     """
-    from molecule_approve import paths  # noqa: PLC0415 - help needs neither
-    from molecule_approve.settings import resolve as config  # noqa: PLC0415 - help needs neither
+    from molecule_approve import paths
+    from molecule_approve.settings import resolve
 
     environ = dict(os.environ)
-    found = config.resolve(flags, environ, paths.locate(environ), at_terminal=output.at_terminal())
+    found = resolve.resolve(flags, environ, paths.locate(environ), at_terminal=output.at_terminal())
     for warning in () if quiet else found.warnings:
         output.talk(f"{output.PROGRAM}: warning: {visible(warning)}")
     return found
 
 
 def audit_log_path(config: str | None, audit_log: str | None) -> Path:
-    """Where the audit log is, for commands that speak to nobody.
+    """The path of the audit log, for commands that contact no platform.
 
     Raises:
-        UsageError, ConfigError: see ``config.resolve_audit_log``.
+        UsageError, ConfigError: see ``resolve.resolve_audit_log``.
 
     """
-    from molecule_approve import paths  # noqa: PLC0415
-    from molecule_approve.settings import resolve as configuration  # noqa: PLC0415 - help needs neither
+    from molecule_approve import paths
+    from molecule_approve.settings import resolve
 
     environ = dict(os.environ)
-    flags = configuration.Flags(config=config, audit_log=audit_log)
-    return configuration.resolve_audit_log(flags, environ, paths.locate(environ)).value
+    flags = resolve.Flags(config=config, audit_log=audit_log)
+    return resolve.resolve_audit_log(flags, environ, paths.locate(environ)).value

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, TextIO
 from molecule_approve.errors import ApprovalError, DeliveryError
 from molecule_approve.safe_text import json_line, visible
 
-from . import window
-from .window import folded
+from . import terminal
+from .terminal import folded
 
 if TYPE_CHECKING:
     from molecule_approve.model import Failure, JsonValue
 
 PROGRAM = "molecule-approve"
 
-is_terminal = window.is_terminal
+is_terminal = terminal.is_terminal
 
 
 def prepare() -> None:

@@ -1,6 +1,6 @@
-"""Keeps what waits up to date, in a thread: reads when the event stream says so, and on a timer. Nothing here draws.
+"""Keeps the pending requests up to date, in a thread: reads on each event of the stream, and on a timer. Nothing draws here.
 
-The socket is a hint and REST is the truth, as in the wait: what is told is always what was read.
+Events are hints and REST is the truth, as in the wait: the state is always what was read.
 """
 
 from __future__ import annotations
@@ -8,40 +8,36 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from molecule_approve.client.retry import backoff
+from molecule_approve.client.reconnect import ReconnectingStream, StreamState
+from molecule_approve.client.retry import WaitPolicy
 from molecule_approve.clock import Deadline, boottime, fraction
-from molecule_approve.errors import ApprovalError, DisconnectedError, UnavailableError, ours
+from molecule_approve.errors import ApprovalError, UnavailableError, ours
 
 from .requests import READ
 
 if TYPE_CHECKING:
     from molecule_approve.client.inbox import Queue
-    from molecule_approve.client.platform import Platform, Subscription
+    from molecule_approve.client.platform import Platform
 
     from .pending_list import PendingRequests
 
 APART = 1.0
-"""Seconds between two reads, whatever the events say."""
+"""Seconds between two reads, however many events come."""
 
 SLOW = 15.0
-"""Seconds between reads while the stream is open: events get lost, and other workspaces' are not heard."""
-
-OPEN = 5.0
-"""Seconds that a handshake of the stream may take."""
+"""Seconds between reads while the stream is open: events get lost, and those of other workspaces do not come."""
 
 CLOSING = 1.0
-"""Seconds within which the thread has to end; it dies with the process anyway."""
-
-_NEVER = float("inf")
+"""Seconds to wait for the thread's end; it ends with the process anyway."""
 
 
 class State(NamedTuple):
-    """What is known just now.
+    """The latest state.
 
     Attributes:
-        queue: what was read last, or None before the first read.
+        queue: the requests as last read, or None before the first read.
         live: whether the stream is open.
-        trouble: why nothing newer could be read; empty where that went well.
+        trouble: why the last read failed; empty if it did not.
 
     """
 
@@ -51,39 +47,37 @@ class State(NamedTuple):
 
 
 class Feed:
-    """What waits, kept up to date.
+    """The pending requests, kept up to date.
 
     Args:
-        desk: reads it.
-        platform: the same platform, whose stream is heard.
-        listen: whether to try the stream.
-        interval: seconds between reads where there is no stream; at least one.
+        pending: reads the requests.
+        platform: the same platform, for its event stream.
+        listen: whether to open the stream.
+        interval: seconds between reads without a stream; at least one.
 
     """
 
-    def __init__(self, desk: PendingRequests, platform: Platform, *, listen: bool, interval: float) -> None:
-        self._desk = desk
+    def __init__(self, pending: PendingRequests, platform: Platform, *, listen: bool, interval: float) -> None:
+        self._pending = pending
         self._platform = platform
         self._interval = max(APART, interval)
         self._state = State()
         self._failure: ApprovalError | None = None
-        self._stream: Subscription | None = None
-        self._pauses = backoff(APART, 30.0, fraction)
-        self._next_connect = boottime() if listen else _NEVER
+        self._stream = ReconnectingStream(platform, self._link, enabled=listen, policy=WaitPolicy(), random=fraction)
         self._last_read = self._not_before = 0.0
         self._news = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the thread."""
         self._thread.start()
 
     def wait(self, seconds: float) -> State:
-        """What is known as soon as it has changed, or after that many seconds.
+        """The state once it has changed, or after that many seconds.
 
         Raises:
-            ApprovalError: it could never be read.
+            ApprovalError: the first read failed.
 
         """
         self._news.wait(seconds)
@@ -110,10 +104,8 @@ class Feed:
             self._news.set()
 
     def _step(self) -> None:
-        if self._stream is None and boottime() >= self._next_connect:
-            self._connect()  # and then read: what happened before was not heard
-        else:
-            self._listen()
+        if not self._stream.connect_if_due(Deadline.after(READ)):
+            self._stream.listen(SLOW if self._state.live else self._interval, self._over.wait)
         self._over.wait(max(0.0, max(self._last_read + APART, self._not_before) - boottime()))
         if self._over.is_set():
             return
@@ -126,31 +118,12 @@ class Feed:
 
     def _read(self) -> None:
         self._last_read = boottime()
-        self._tell(self._state._replace(queue=self._desk.read(Deadline.after(READ)), trouble=""))
+        self._tell(self._state._replace(queue=self._pending.read(Deadline.after(READ)), trouble=""))
 
     def _tell(self, state: State) -> None:
         if state != self._state:
             self._state = state
             self._news.set()
 
-    def _connect(self) -> None:
-        try:
-            self._stream = self._platform.watch(Deadline.after(OPEN))
-        except UnavailableError:
-            self._next_connect = boottime() + max(APART, next(self._pauses))
-        except ApprovalError:
-            self._next_connect = _NEVER  # it takes no token but the workspace's own, or there is none: reading will do
-        self._tell(self._state._replace(live=self._stream is not None))
-
-    def _listen(self) -> None:
-        """Until something happens, or the time has come to read again."""
-        if self._stream is None:
-            self._over.wait(max(0.0, min(self._interval, self._next_connect - boottime())))
-            return
-        try:
-            self._stream.next(SLOW)
-        except DisconnectedError:
-            self._stream.close()
-            self._stream = None
-            self._next_connect = boottime() + max(APART, next(self._pauses))
-            self._tell(self._state._replace(live=False))
+    def _link(self, state: StreamState, _why: str) -> None:
+        self._tell(self._state._replace(live=state is StreamState.LIVE))

@@ -1,4 +1,4 @@
-"""What waits for a decision, as one who decides wants it: whole where the platform tells all, oldest first, and how old."""
+"""Reads the requests that wait for a decision, each with all that the platform tells, and says how old they are."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 UNSEEN = f"the platform lists only its {LIST_LENGTH} newest requests; older ones may still wait"
-"""Where that is so, nobody may read that nothing waits."""
+"""Said where it is so: else people would read that nothing waits."""
 
 
 class PendingRequests:
-    """Reads what waits.
+    """Reads the pending requests.
 
     Args:
-        platform: whom to ask.
-        workspace_id: the workspace whose list is read where there is no desk, or no leave to see it.
+        platform: the platform to ask.
+        workspace_id: the workspace whose list is read where there is no inbox, or no approver's token to see it.
         approver: whether the platform is asked with an approver's token.
 
     """
@@ -36,63 +36,74 @@ class PendingRequests:
         self._platform = platform
         self._workspace_id = workspace_id
         self._approver = approver
-        self._whole: dict[str, Approval] = {}
+        self._fetched: dict[str, Approval] = {}
 
     def read(self, deadline: Deadline) -> Queue:
-        """What waits now, each with all that the platform tells of it (of what is listed, the oldest).
+        """The requests that wait now, each with all that the platform tells of it (of a long list, the oldest fifty).
 
         Raises:
-            PlatformError: it cannot be read.
+            PlatformError: they cannot be read.
 
         """
         queue = self._platform.queue(deadline) if self._approver else None
         if queue is not None:
             return queue
         listed = self._platform.open_requests(deadline)
-        rows = [waiting.approval for waiting in listed.rows]
-        whole = [*self._filled(rows[:LIST_LENGTH], deadline), *rows[LIST_LENGTH:]]
-        return listed._replace(rows=tuple(Waiting(row) for row in whole))
+        requests = [waiting.approval for waiting in listed.rows]
+        detailed = [*self.with_details(requests[:LIST_LENGTH], deadline), *requests[LIST_LENGTH:]]
+        return listed._replace(rows=tuple(Waiting(row) for row in detailed))
 
-    def _filled(self, rows: list[Approval], deadline: Deadline) -> list[Approval]:
-        """The rows with what a list leaves out. That never changes while a request stands, so each is read once."""
-        if not rows or not self._platform.verifies_approvers(deadline):
-            return rows
-        known = {row.id: self._whole.get(row.id) or self._fetch(row, deadline) for row in rows}
-        self._whole = known
-        return list(known.values())
+    def with_details(self, requests: list[Approval], deadline: Deadline) -> list[Approval]:
+        """The requests with what a list leaves out, each read once: that never changes while a request waits.
+
+        Raises:
+            PlatformError: one cannot be read.
+
+        """
+        if not requests or not self._platform.verifies_approvers(deadline):
+            return requests
+        self._fetched = {row.id: self._fetched.get(row.id) or self._fetch(row, deadline) for row in requests}
+        return list(self._fetched.values())
 
     def _fetch(self, row: Approval, deadline: Deadline) -> Approval:
         return self._platform.fetch(Question(row.id, self._workspace_id), deadline).approval or row
 
 
 def age(row: Approval, now: datetime) -> str:
-    """How long ago it was asked; a dash where the platform does not tell."""
+    """How long ago it was asked; a dash if the platform does not say."""
     asked = instant(row.created_at)
     return "-" if asked is None else span((now - asked).total_seconds())
 
 
 def seconds_left(row: Approval, now: datetime) -> float | None:
-    """Seconds until it expires; None where the platform does not tell."""
+    """Seconds until it expires; None if the platform does not say."""
     until = instant(row.expires_at)
     return None if until is None else (until - now).total_seconds()
 
 
 def left(row: Approval, now: datetime) -> str:
-    """How long it still stands; a dash where the platform does not tell."""
+    """The time until it expires; a dash if the platform does not say."""
     seconds = seconds_left(row, now)
     return "-" if seconds is None else span(seconds)
 
 
-def who(row: Approval) -> str:
-    """Who asks and from where, as the requester's machine says; a dash where nothing does."""
+def timing(row: Approval, now: datetime) -> str:
+    """How long ago it was asked, and the time left, as far as the platform says: ``asked 3 s ago, 4:57 left``."""
+    asked, remaining = age(row, now), left(row, now)
+    known = (f"asked {asked} ago" if asked != "-" else "", f"{remaining} left" if remaining != "-" else "")
+    return ", ".join(filter(None, known))
+
+
+def requester(row: Approval) -> str:
+    """User and host, as the requester's machine sent them; a dash without them."""
     return visible(person(dict(row.context or {}))) or "-"
 
 
 def workspace(waiting: Waiting) -> str:
-    """The workspace, by its name where there is one."""
+    """The workspace's name, or else its id."""
     return visible(waiting.workspace_name or waiting.approval.workspace_id)
 
 
 def now_utc() -> datetime:
-    """The wall clock: requests carry the platform's own times, and nothing is decided by them here."""
+    """The wall clock, for display only: requests carry the platform's own times."""
     return datetime.now(UTC)

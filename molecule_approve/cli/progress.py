@@ -8,14 +8,16 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from molecule_approve.client.wait import StreamState
+from molecule_approve.client.reconnect import StreamState
 from molecule_approve.clock import Clock, boottime
 from molecule_approve.gate.gate import Observer
+from molecule_approve.limits import PLATFORM_EXPIRY
 from molecule_approve.safe_text import visible
+from molecule_approve.wire import is_uuid
 
 from . import output
 from .sheet import asked, sheet
-from .window import CYAN, YELLOW, size_of, styled
+from .terminal import is_same, marked, size_of, styled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,16 +30,13 @@ PLAIN_EVERY = 30.0
 """Seconds between plain lines."""
 
 FRAMES = 2.0
-"""Frames a second on a terminal: an hour's wait must cost almost nothing."""
-
-PLATFORM_EXPIRY = 600.0
-"""Seconds after which the platform is known to expire what nobody has decided."""
+"""Frames a second on a terminal: an hour of waiting must cost almost nothing."""
 
 CLOSING = 1.0
-"""Seconds within which a terminal has to take the last frame."""
+"""Seconds to wait for the terminal to take the last frame."""
 
 MANY = 50
-"""Different troubles that are told; a platform that says ever new things must not fill the screen, nor our memory."""
+"""Different warnings that are shown: a platform that sends ever new errors must not fill the screen or our memory."""
 
 _WORDS = {
     StreamState.CONNECTING: "connecting",
@@ -46,20 +45,19 @@ _WORDS = {
     StreamState.RECONNECTING: "reconnecting, polling meanwhile",
 }
 
-# ECMA-48: to the line's beginning and erase it to its end. The cursor is never hidden, so it need not come back,
-# whatever ends us.
+# ECMA-48: go to the line's beginning and erase it. The cursor is never hidden: however the process ends, it is visible.
 _ERASE = "\r\x1b[K"
 
 
 class Scene(NamedTuple):
-    """What is told at the start: what is asked, of whom, for how long.
+    """What the first lines show: the request, the platform, the timeout.
 
     Attributes:
-        action, reason: the question.
+        action, reason: the request's.
         whom: the platform, in words.
-        timeout: seconds that we wait.
-        embedded: whether it is this user's embedded server, which says itself when a request expires.
-        earlier: whether the question was asked before, and is only waited for.
+        timeout: seconds that this process waits.
+        embedded: whether the platform is this user's embedded server, whose requests expire when they say.
+        earlier: whether the request was made before, and is only waited for.
 
     """
 
@@ -72,57 +70,58 @@ class Scene(NamedTuple):
 
 
 class Progress(Observer, Protocol):
-    """An observer that is also told the end."""
+    """An observer that also shows the verdict."""
 
     def close(self) -> None:
-        """Nothing may live on the terminal any more. May be called again, and never fails."""
+        """Remove the live line. May be called again, and never fails."""
         ...
 
     def finish(self, verdict: Verdict) -> None:
-        """The verdict is known."""
+        """Show the verdict."""
         ...
 
 
 def span(seconds: float) -> str:
     """A time span as people read it: ``45 s``, ``4:59``, ``1:02:03``."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
+    rounded = max(0, round(seconds))
+    if rounded < 60:
+        return f"{rounded} s"
+    minutes, rest = divmod(rounded, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def opening(scene: Scene, question: Question) -> list[str]:
-    """The rows that stand above the wait: what is asked, of whom, why, and where to decide it."""
+    """The first lines: the platform, the request, and the command that decides it."""
     whom = visible(scene.whom)
     if not scene.embedded and scene.timeout > PLATFORM_EXPIRY:
-        whom += f", which may expire the request after {span(PLATFORM_EXPIRY)}, not only after {span(scene.timeout)},"
+        whom += f", which expires requests after {span(PLATFORM_EXPIRY)}, before the timeout of {span(scene.timeout)},"
     doing = "waiting for" if scene.earlier else "asking"
-    lines = (line for line in asked(scene.action, scene.reason) if line != ("reason", ""))
+    approval_id = visible(question.approval_id)
+    # The beginning of a UUID is enough, and fits the window. The line is not folded, because people copy it.
+    short = approval_id[:8] if is_uuid(approval_id) else approval_id
     return [
         output.fitted(f"{output.PROGRAM}: {doing} {whom} to approve:"),
-        *sheet(lines, sys.stderr),
-        # Left whole, for it is there to be copied.
-        f"{output.PROGRAM}: to decide: {output.PROGRAM} approve {visible(question.approval_id)}  (or deny)",
+        *sheet([*asked(scene.action, scene.reason), ("request", approval_id)], sys.stderr),
+        f"{output.PROGRAM}: to decide: {output.PROGRAM} approve {short}  (or deny)",
     ]
 
 
 class Silent:
-    """Says nothing but what is wrong; also the whole of ``--quiet``."""
+    """Shows nothing: ``--quiet``."""
 
     def __init__(self, on_asked: Callable[[Question], None]) -> None:
         self._on_asked = on_asked
 
     def asked(self, question: Question) -> None:
-        """Tell whoever wants the id."""
+        """Pass the id on."""
         self._on_asked(question)
 
     def link(self, link: StreamState, why: str) -> None:
         """Nothing."""
 
     def trouble(self, failure: ApprovalError) -> None:
-        """Nothing: the wait goes on, and the verdict will say what matters."""
+        """Nothing: the wait goes on, and the verdict will have the error."""
 
     def withdrawing(self, why: str) -> None:
         """Nothing."""
@@ -134,21 +133,21 @@ class Silent:
         """Nothing."""
 
     def close(self) -> None:
-        """Nothing lives here."""
+        """Nothing: there is no live line."""
 
     def finish(self, verdict: Verdict) -> None:
-        """Nothing: errors are the caller's to tell."""
+        """Nothing: the caller shows errors."""
 
 
 class Plain(Silent):
     """One line at the start, one every thirty seconds, one at the end; no control code at all.
 
     Args:
-        scene: what is told at the start.
-        on_asked: wants the id.
+        scene: the content of the first lines.
+        on_asked: called with the request once the platform has it.
         clock: for the times.
-        heads: also tell the audit log's head, at the start and at the end: a CI job's log is kept where nobody who writes
-            the audit log can change it, and shows later that its end was cut off.
+        heads: show the audit log's head at the start and at the end, too. A CI job's log is kept where nobody who writes
+            the audit log can change it, so it proves later that the log's end was cut off.
 
     """
 
@@ -158,7 +157,7 @@ class Plain(Silent):
         super().__init__(on_asked)
         self._heads = heads
         self._head: Head | None = None
-        self._told: Head | None = None
+        self._shown_head: Head | None = None
         self._scene = scene
         self._clock = clock
         self._started = clock()
@@ -170,18 +169,18 @@ class Plain(Silent):
         output.talk(f"{output.PROGRAM}: {line}")
 
     def asked(self, question: Question) -> None:
-        """The opening."""
+        """Show the first lines."""
         output.write_talk("".join(f"{row}\n" for row in opening(self._scene, question)))
         super().asked(question)
 
     def link(self, link: StreamState, why: str) -> None:
-        """Say it once where it is news that somebody may have to mend."""
+        """Show a change of the connection once, if it has a reason that somebody can act on."""
         self._link = link
         if why:
             self._once(f"{_WORDS[link]}: {visible(why)}")
 
     def trouble(self, failure: ApprovalError) -> None:
-        """Say each kind of trouble once."""
+        """Show each error once."""
         self._once(f"still trying: {visible(failure.message)}")
 
     def _once(self, line: str) -> None:
@@ -190,19 +189,19 @@ class Plain(Silent):
             self._say(line)
 
     def withdrawing(self, why: str) -> None:
-        """Say that the question is taken back."""
-        self._say(f"taking the request back: {why}")
+        """Show that the request is being withdrawn."""
+        self._say(f"withdrawing the request: {why}")
 
     def recorded(self, head: Head) -> None:
-        """The first record of ours is told at once; the last one when it is known to be the last."""
+        """Show the head after our first record now; the last one follows with the verdict."""
         first, self._head = self._head is None, head
         if first:
-            self._tell_head()
+            self._show_head()
 
-    def _tell_head(self) -> None:
-        if self._heads and self._head is not None and self._head != self._told:
-            self._told = self._head
-            # The id comes from the file, where others write, too.
+    def _show_head(self) -> None:
+        if self._heads and self._head is not None and self._head != self._shown_head:
+            self._shown_head = self._head
+            # The id comes from the file, which others can write.
             self._say(f"audit log {visible(self._head.log_id)}: its head is {self._head.seq}:{self._head.hash}")
 
     def _times(self) -> tuple[str, str]:
@@ -210,24 +209,25 @@ class Plain(Silent):
         return span(waited), span(self._scene.timeout - waited)
 
     def tick(self) -> None:
-        """Every thirty seconds a sign of life."""
+        """Show the times every thirty seconds."""
         if self._clock() >= self._next:
             self._next = self._clock() + PLAIN_EVERY
             waited, left = self._times()
             self._say(f"still waiting ({_WORDS[self._link]}): {waited} so far, {left} left")
 
     def finish(self, verdict: Verdict) -> None:
-        """How it ended; an error is told where it is explained."""
-        if verdict.error is None:
-            self._say(f"{visible(verdict.message)} (after {span(verdict.waited_seconds)})")
-        self._tell_head()
+        """Show the verdict, unless stdout goes to the same place; the caller shows errors."""
+        if verdict.error is None and not is_same(sys.stdout, sys.stderr):
+            line = f"{visible(verdict.message)} (after {span(verdict.waited_seconds)})"
+            self._say(marked(line, verdict.outcome, sys.stderr))
+        self._show_head()
 
 
 class Spinner(Plain):
-    """The live twin: the opening stands, and below it one line lives.
+    """The first lines, and one live line below them.
 
-    A thread draws, and while it lives it alone writes: a terminal that somebody stopped (Ctrl-S) blocks whoever writes to
-    it, and must keep nobody from taking the question back in time.
+    Only a thread writes while the line lives: a terminal that was stopped (Ctrl-S) blocks its writer, and must not delay
+    the withdrawal.
     """
 
     def __init__(self, scene: Scene, on_asked: Callable[[Question], None], clock: Clock = boottime) -> None:
@@ -239,10 +239,10 @@ class Spinner(Plain):
         self._painter: threading.Thread | None = None
 
     def asked(self, question: Question) -> None:
-        """The opening, and the live line begins."""
+        """Show the first lines, and start the live line."""
         super().asked(question)
         painter = threading.Thread(target=self._paint, name="spinner", daemon=True)
-        with contextlib.suppress(RuntimeError):  # no thread to be had: the wait goes on without a spinner
+        with contextlib.suppress(RuntimeError):  # no thread can be started: the wait goes on without a live line
             painter.start()
             self._painter = painter
 
@@ -254,7 +254,7 @@ class Spinner(Plain):
         output.write_talk(self._picture())
 
     def _picture(self) -> str:
-        """What is written at once: the lines that stay, in the live one's place, and that below them."""
+        """The next output: new permanent lines in the live line's place, and the live line below them."""
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         above = "".join(f"{output.fitted(f'{output.PROGRAM}: {line}')}\n" for line in lines)
         return _ERASE + above + (self._line() if self._lively else "")
@@ -266,7 +266,7 @@ class Spinner(Plain):
             self._lines.append(line)
 
     def _line(self) -> str:
-        """The live line, as much of it as the window holds."""
+        """The live line, in the longest wording that fits the window."""
         self._frame += 1
         turning = "|/-\\"[self._frame % 4]
         waited, left = self._times()
@@ -277,24 +277,19 @@ class Spinner(Plain):
             f"{turning} {waited}, {left} left",
         )
         line = next((text for text in wordings if len(text) <= room), wordings[-1][:room])
-        return styled(line, YELLOW if self._link is StreamState.RECONNECTING else CYAN, sys.stderr)
+        return styled(line, "warning" if self._link is StreamState.RECONNECTING else "open", sys.stderr)
 
     def tick(self) -> None:
-        """Nothing: the line lives by itself."""
+        """Nothing: the thread draws the live line."""
 
     def withdrawing(self, why: str) -> None:
-        """The live line ends here."""
+        """End the live line."""
         self._lively = False
         super().withdrawing(why)
 
     def close(self) -> None:
-        """The live line goes; what a stopped terminal does not take is not waited for."""
+        """Remove the live line, without waiting long for a stopped terminal."""
         if self._painter is not None:
             self._over.set()
             self._painter.join(CLOSING)
             self._painter = None
-
-    def finish(self, verdict: Verdict) -> None:
-        """The last line stays, where stdout does not say the same to the same person."""
-        if not output.is_terminal(sys.stdout):
-            super().finish(verdict)

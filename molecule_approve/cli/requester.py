@@ -1,6 +1,6 @@
-"""Who asks, as a request's context tells it: a person at a machine, or a CI job. Pure; the words are as they came.
+"""The requester as a request's context names it: a person at a machine, or a CI job. Pure; the texts are as they came.
 
-Nothing proves them: the machine that asked says so.
+They are unproven: the requester's machine sent them.
 """
 
 from __future__ import annotations
@@ -11,27 +11,31 @@ if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
 
+PERSON = ("user", "host")
+"""The keys that name the person."""
+
+
 def person(context: JsonValue) -> str:
-    """``user@host``, or the one of them that is told; empty where neither is."""
-    told = _texts(context)
-    return "@".join(told[name] for name in ("user", "host") if name in told)
+    """``user@host``, or the one of them that is known; empty if neither is."""
+    texts = _texts(context)
+    return "@".join(texts[name] for name in PERSON if name in texts)
 
 
 def job(context: JsonValue) -> str:
-    """The CI system and the job's address; empty where no job asked."""
-    told = ci(context)
-    return " ".join(told[name] for name in ("system", "job") if name in told)
+    """The CI system and the job's address; empty outside of CI."""
+    texts = ci(context)
+    return " ".join(texts[name] for name in ("system", "job") if name in texts)
 
 
 def short_job(context: JsonValue) -> str:
-    """The same with the job's number, the last part of its address, for the address: ``GitHub Actions 4711``."""
-    told = ci(context)
-    number = told.get("job", "").partition("#")[0].rstrip("/").rpartition("/")[2]
-    return " ".join(text for text in (told.get("system"), number) if text)
+    """The CI system and the job's number, the last part of its address: ``GitHub Actions 4711``."""
+    texts = ci(context)
+    number = texts.get("job", "").partition("#")[0].rstrip("/").rpartition("/")[2]
+    return " ".join(text for text in (texts.get("system"), number) if text)
 
 
 def ci(context: JsonValue) -> dict[str, str]:
-    """What is told of the job, as it stands in the context."""
+    """The CI job's texts in the context."""
     return _texts(context.get("ci")) if isinstance(context, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""Finding an earlier request: from the beginning of its id, and from what our audit log says was asked."""
+"""Finding an earlier request: by the beginning of its id, and its action in the local audit log."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ READ = 10.0
 """Seconds that one read for a person may take."""
 
 
+PENDING_LISTS = "`molecule-approve pending` lists the requests that wait"
+
+
 def find_id(platform: RestPlatform, text: str, deadline: Deadline) -> str:
-    """The whole id of a request, from a unique beginning of at least six characters; ids are written in small letters.
+    """The complete id of a request, from a unique beginning of at least six characters; ids are in lower case.
 
     Raises:
-        UsageError: it is no id, or no or several requests begin with it.
+        UsageError: the text is not an id, or no or several requests begin with it.
         PlatformError: the platform's list cannot be read.
 
     """
@@ -33,43 +36,41 @@ def find_id(platform: RestPlatform, text: str, deadline: Deadline) -> str:
         return text.lower()
     if not is_id(text) or len(text) < SHORTEST_ID:
         raise UsageError(
-            f"'{text[:80]}' is no id", hint=f"give the request's id, or at least {SHORTEST_ID} characters of its beginning"
+            f"'{text[:80]}' is not a request id",
+            hint=f"pass the id, or at least {SHORTEST_ID} characters of its beginning; {PENDING_LISTS}",
         )
     rows = platform.list_requests(deadline.capped(READ))
-    if len(rows) >= LIST_LENGTH:  # what waits may be older than the newest
+    if len(rows) >= LIST_LENGTH:  # a pending one may be older than these
         rows += [waiting.approval for waiting in platform.open_requests(deadline.capped(READ)).rows]
     found = {row.id for row in rows if row.id.lower().startswith(text.lower())}
     if len(found) != 1:
-        how_many = "no request" if not found else f"{len(found)} requests"
-        raise UsageError(
-            f"{how_many} among the newest and what waits begin with '{text}'",
-            hint="give more of the id, or all of it",
-        )
+        how_many = "no recent or pending request begins" if not found else f"{len(found)} requests begin"
+        raise UsageError(f"{how_many} with '{text}'", hint=f"pass more of the id, or all of it; {PENDING_LISTS}")
     return found.pop()
 
 
 def earlier(log: Journal, workspace_id: str, approval_id: str, action: str | None) -> tuple[ApprovalRequest, Question]:
-    """An earlier request as our audit log holds it, or as the caller says; the platform must show just that.
+    """An earlier request, as the local audit log or the caller describes it; the platform must show the same.
 
     Raises:
-        UsageError: the log does not hold its text and ``--action`` does not give it, or the two differ; or another
-            workspace asked.
+        UsageError: neither the log nor ``--action`` gives the action, or the two differ; or the request is of another
+            workspace.
 
     """
     found = log.find(approval_id)
     if found is not None and found.workspace_id != workspace_id:
         raise UsageError(
-            f"our audit log says that workspace {found.workspace_id} asked this, not {workspace_id}",
-            hint="set WORKSPACE_ID, or give --workspace-id",
+            f"this request is of workspace {found.workspace_id}, says the local audit log, and not of {workspace_id}",
+            hint="set WORKSPACE_ID, or pass --workspace-id",
         )
     text = (None if found is None else found.action) or action
     if text is None:
         raise UsageError(
-            "our audit log does not hold this request, so it cannot be known what a yes to it means",
-            hint="say what was asked: --action TEXT",
+            "this request is not in the local audit log, so its action is not known here",
+            hint=f"pass --action TEXT; {PENDING_LISTS}",
         )
     if action is not None and action != text:
-        raise UsageError("--action differs from what our audit log says was asked", hint="leave --action away")
+        raise UsageError("--action is not the action of this request in the local audit log", hint="omit --action")
     trace_id = str(uuid.uuid4()) if found is None else found.trace_id
     task_id = None if found is None else found.task_id
     request = ApprovalRequest(workspace_id, check_action(text), "", task_id or trace_id, trace_id)

@@ -1,12 +1,13 @@
-"""``review``: goes through what waits, one request at a time, and takes a word for each.
+"""``review``: goes through the pending requests, one at a time, and asks for a decision on each.
 
-Nothing decides by accident: a word and Enter, typed after the question stood there. How a request is read is ``waiting``'s
-matter, how it fits the window ``paging``'s.
+Nothing is decided by accident: an answer is a word and Enter, typed after the prompt was shown. How requests are read is in
+``pending_list``, how one is laid out in ``sheet`` and ``terminal``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,15 +17,18 @@ import typer
 
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, EndedError, Interrupted, UnavailableError, UsageError
+from molecule_approve.limits import COMMENT_LIMIT
 from molecule_approve.model import Question, Status
 from molecule_approve.safe_text import visible
 
 from . import options, output
-from .decide import named, stoppable, token
+from .decide import name_of, named, stoppable, token
 from .exits import Exit
+from .help import CliCommand
 from .prompt import ask
 from .requests import READ
 from .status import verdict_of
+from .terminal import marked
 
 if TYPE_CHECKING:
     from molecule_approve.client.inbox import Queue, Waiting
@@ -34,115 +38,105 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-COMMENT = 4_096
-"""Characters that a comment may have."""
-
-_WORDS = {word[:length]: word for word in ("approve", "deny", "skip", "quit") for length in (1, len(word))}
+_ANSWERS = {word[:length]: word for word in ("approve", "deny", "skip", "quit") for length in (1, len(word))}
 _STATUS = {"approve": Status.APPROVED, "deny": Status.DENIED}
-_SENTENCE = "write approve (a), deny (d), skip (s) or quit (q), and press Enter"
-_UNKNOWN = "it is not known whether that was decided; `molecule-approve status` shows it"
+_ALLOWED = "write approve (a), deny (d), skip (s) or quit (q), and press Enter"
+_UNKNOWN = "it is not known whether the decision was made; `molecule-approve status` shows it"
 
 
-@app.command("review")
-def review(
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
-) -> int:
-    """Go through what waits, one request at a time, and decide each."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
+@app.command("review", cls=CliCommand, epilog="molecule-approve review")
+@options.connected
+def review(connection: options.ConnectionOptions) -> int:
+    """Go through the pending requests, and decide each.
 
+    The approver is the owner of the token in MOLECULE_APPROVER_TOKEN, or the token is asked for.
+    """
     if not output.at_terminal():
         raise UsageError(
             "there is no terminal to ask at", hint="read with `pending` and `status`, then `approve` or `deny` with --yes"
         )
-    settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-    with stoppable(), named():
-        approver = token()
-        with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
-            sitting = _Sitting(settings, approver, platform)
-            try:
-                sitting.run()
-            finally:
-                output.done(sitting.summary())
+    settings = connection.settings()
+    session: _ReviewSession | None = None
+    try:
+        with stoppable(), named():
+            approver = token()
+            with options.open_platform(settings, approver) as platform:
+                session = _ReviewSession(settings, approver, platform)
+                session.run()
+    finally:  # where no signal can interrupt it
+        if session is not None:
+            output.done(session.summary())
     return Exit.OK
 
 
-def _lines(found: Waiting) -> list[tuple[str, str]]:
-    """The whole request, and what is known of who asks."""
-    from .pending_list import who, workspace  # noqa: PLC0415 - help needs no client
-    from .sheet import parts  # noqa: PLC0415 - help needs it not
-
-    return [("workspace", workspace(found)), ("who", who(found.approval)), *parts(found.approval)]
-
-
-class _Sitting:
-    """One sitting at the desk: what was shown, and what became of it."""
+class _ReviewSession:
+    """One run of the command: the requests that were shown, and their outcomes."""
 
     def __init__(self, settings: Settings, approver: Secret, platform: RestPlatform) -> None:
-        from .pending_list import PendingRequests  # noqa: PLC0415 - help needs no client
+        from .pending_list import PendingRequests
 
         self._settings = settings
         self._approver = approver
         self._platform = platform
-        self._desk = PendingRequests(platform, settings.workspace_id.value, approver=True)
+        self._pending = PendingRequests(platform, settings.workspace_id.value, approver=True)
         self._tally = Counter[str]()
-        self._over = set[str]()  # what we ended, or saw ended
+        self._ended = set[str]()  # decided here, or reported as ended
         self._skipped = set[str]()
         self._seen: dict[str, Waiting] = {}
-        self._total, self._unseen = 0, False
+        self._total, self._unseen, self._name = 0, False, ""
 
     def summary(self) -> str:
-        """What was done, on one line."""
-        from .pending_list import UNSEEN  # noqa: PLC0415 - loaded by now
+        """The decisions and what still waits, on one line."""
+        from .pending_list import UNSEEN
 
-        words = ("approved", "denied", "skipped")
-        done = ", ".join(f"{self._tally[word]} {word}" for word in words if self._tally[word]) or "nothing was decided"
+        results = ("approved", "denied", "skipped")
+        done = (
+            ", ".join(f"{self._tally[result]} {result}" for result in results if self._tally[result])
+            or "nothing was decided"
+        )
         more = f"; {UNSEEN}" if self._unseen else ""
         return f"{done}; {self._total or 'nothing'} still {'waits' if self._total < 2 else 'wait'}{more}"
 
     def run(self) -> None:
-        """Until nothing more waits that was not skipped, or the person has had enough."""
+        """Show each request until all are decided or skipped, or the person quits."""
         while (found := self._next()) is not None:
-            word = self._heard(found)
-            if word == "quit":
+            answer = self._answer(found)
+            if answer == "quit":
                 return
-            if word == "skip":
+            if answer == "skip":
                 self._skipped.add(found.approval.id)
                 self._tally["skipped"] += 1
-            elif not self._settle(found, word):
+            elif not self._settle(found, answer):
                 return
 
     def _next(self) -> Waiting | None:
-        """The oldest that waits and was not skipped; who won is told of what ended since it was seen."""
-        queue = self._desk.read(Deadline.after(READ))
-        self._tell_ended(queue)
+        """The oldest pending request that was not skipped; requests that ended meanwhile are reported."""
+        queue = self._pending.read(Deadline.after(READ))
+        self._report_ended(queue)
         self._seen = {one.approval.id: one for one in queue.rows}
-        self._total, self._unseen = queue.total, queue.unseen
+        self._total, self._unseen, self._name = queue.total, queue.unseen, name_of(queue)
         return next((one for one in queue.rows if one.approval.id not in self._skipped), None)
 
-    def _tell_ended(self, queue: Queue) -> None:
+    def _report_ended(self, queue: Queue) -> None:
         still = {one.approval.id for one in queue.rows}
         for approval_id, one in self._seen.items():
-            if approval_id not in still | self._over:
+            if approval_id not in still | self._ended:
                 output.talk(
-                    f"{output.PROGRAM}: meanwhile {visible(approval_id)} ended: {visible(self._ending(one.approval))}"
+                    f"{output.PROGRAM}: meanwhile {visible(approval_id)} ended: {visible(self._how_ended(one.approval))}"
                 )
 
-    def _ending(self, row: Approval) -> str:
+    def _how_ended(self, row: Approval) -> str:
         try:
             with self._at(row.workspace_id) as platform:
                 found = platform.fetch(Question(row.id, row.workspace_id), Deadline.after(READ)).approval
         except ApprovalError:
-            found = None  # that it has ended is certain; how, is only good to know
+            found = None  # it has ended; how it ended is only information
         return "the platform does not show how" if found is None else verdict_of(found).message
 
     @contextlib.contextmanager
     def _at(self, workspace_id: str) -> Iterator[RestPlatform]:
-        """The platform as the workspace of this request sees it."""
-        from molecule_approve import wiring  # noqa: PLC0415 - loaded by now
+        """The platform for the workspace of this request."""
+        from molecule_approve import wiring
 
         ours = self._settings.workspace_id
         if workspace_id == ours.value:
@@ -154,59 +148,58 @@ class _Sitting:
 
     # --- one request ---------------------------------------------------------------------------------------------------
 
-    def _heard(self, found: Waiting) -> str:
-        """What the person says to this request, which was shown whole before."""
-        from .paging import pages  # noqa: PLC0415 - help needs it not
+    def _answer(self, found: Waiting) -> str:
+        """The person's answer to this request, which is shown completely before."""
+        from .sheet import request_lines
+        from .terminal import pages
 
-        *earlier, last = pages(self._heading(found.approval), _lines(found))
+        lines = request_lines(found.approval, workspace_name=found.workspace_name, decide_as=self._name)
+        *earlier, last = pages(self._heading(found.approval), lines)
         for number, page in enumerate(earlier, 1):
             output.write_talk(page)
             question = f"page {number} of {len(earlier) + 1}; Enter for the next, skip or quit: "
-            word = self._word(question, {"", "skip", "quit"})
-            if word:
-                return word
+            answer = self._ask(question, {"", "skip", "quit"})
+            if answer:
+                return answer
         output.write_talk(last)
-        return self._word("approve, deny, skip or quit? ", set(_WORDS.values()))
+        return self._ask("approve, deny, skip or quit? ", set(_ANSWERS.values()))
 
     def _heading(self, row: Approval) -> str:
-        """Our own words alone: what a requester may choose stands to the right of a margin."""
-        from .pending_list import age, now_utc, seconds_left  # noqa: PLC0415
-        from .progress import span  # noqa: PLC0415
+        """Our own words only: a requester's text has a margin."""
+        from .pending_list import now_utc, timing
 
-        now, others = now_utc(), self._total - 1
-        seconds = seconds_left(row, now)
-        still = "" if seconds is None else f", {span(seconds)} left"
+        others = self._total - 1
         more = f"{others or 'nothing'} more {'waits' if others < 2 else 'wait'}"
-        return f"asked {age(row, now)} ago{still}; {more}"
+        return "; ".join(filter(None, (timing(row, now_utc()), more)))
 
     @staticmethod
-    def _word(question: str, allowed: set[str]) -> str:
-        """One of the allowed words; asked again until it is one. The end of the input quits."""
+    def _ask(question: str, allowed: set[str]) -> str:
+        """One of the allowed answers, asked for until it is one. The end of the input quits."""
         while (line := ask(question)) is not None:
-            word = _WORDS.get(line.lower(), "" if not line else "?")
-            if word in allowed:
-                return word
-            output.talk(_SENTENCE if "" not in allowed else "the rest is not read yet: press Enter, or write skip or quit")
+            answer = _ANSWERS.get(line.lower(), "" if not line else "?")
+            if answer in allowed:
+                return answer
+            output.talk(_ALLOWED if "" not in allowed else "there are more pages: press Enter, or write skip or quit")
         return "quit"
 
-    def _settle(self, found: Waiting, word: str) -> bool:
-        """Decide as the person says; False where they take it back by ending the input."""
+    def _settle(self, found: Waiting, answer: str) -> bool:
+        """Make the decision; False if the person ended the input at the comment."""
         row = found.approval
         with self._at(row.workspace_id) as platform:
-            comment = self._comment(word) if platform.verifies_approvers(Deadline.after(READ)) else ""
+            comment = self._comment(answer) if platform.verifies_approvers(Deadline.after(READ)) else ""
             if comment is None:
                 return False
-            self._decide(platform, row, _STATUS[word], comment or None)
+            self._decide(platform, row, _STATUS[answer], comment or None)
         return True
 
     @staticmethod
-    def _comment(word: str) -> str | None:
-        """Why, for the requester; empty for nothing; None where the input has ended."""
-        from molecule_approve.gate.compose import check_text  # noqa: PLC0415
+    def _comment(answer: str) -> str | None:
+        """A comment for the requester, perhaps empty; None if the input ended."""
+        from molecule_approve.gate.compose import check_text
 
-        while (line := ask(f"{word}; a comment (Enter for none, Ctrl-D to decide nothing): ")) is not None:
+        while (line := ask(f"{answer}: comment (Enter for none, Ctrl-D to cancel): ")) is not None:
             try:
-                return check_text(line, "comment", COMMENT)
+                return check_text(line, "comment", COMMENT_LIMIT)
             except UsageError as exc:
                 output.complain(exc)
         return None
@@ -217,7 +210,7 @@ class _Sitting:
         except EndedError as exc:
             output.talk(f"{output.PROGRAM}: {visible(exc.message)}")
         except UnavailableError as exc:
-            # It is looked at again: still there, or ended, and by whom.
+            # The next read shows whether it is still open.
             output.complain(exc)
             output.talk(f"{output.PROGRAM}: {_UNKNOWN}")
             return
@@ -225,7 +218,7 @@ class _Sitting:
             output.talk(f"\n{output.PROGRAM}: {_UNKNOWN}")
             raise
         else:
-            output.talk(f"{decision.value} {visible(row.id)}")
+            output.talk(marked(f"{decision.value} {visible(row.id)}", decision.value, sys.stderr))
             self._tally[decision.value] += 1
-        self._over.add(row.id)
+        self._ended.add(row.id)
         self._total -= 1

@@ -1,4 +1,4 @@
-"""``serve``: the embedded platform, run until it is told to stop. What it does is in ``server/``."""
+"""``serve``: runs the embedded server until a signal stops it. The server itself is in ``server/``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from molecule_approve.safe_text import visible
 
 from . import output
 from .exits import Exit
+from .help import CliCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
+NOBODY = f"there is no approver yet: {output.PROGRAM} approvers add NAME"
+
+
 @contextmanager
 def server_extra() -> Iterator[None]:
-    """Around the import of what the extra ``server`` brings.
+    """Around the imports of the extra ``server``.
 
     Raises:
-        ServerError: it is not installed.
+        ServerError: the extra is not installed.
 
     """
     try:
@@ -42,7 +46,14 @@ def server_extra() -> Iterator[None]:
         raise ServerError("the libraries of the embedded server are not installed", hint=hint) from exc
 
 
-@app.command()
+@app.command(
+    cls=CliCommand,
+    epilog="""
+        molecule-approve serve
+        molecule-approve serve --open
+        PLATFORM_URL=local molecule-approve request -- "drop the staging database"   # in another terminal
+    """,
+)
 def serve(
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The loopback address to listen on.")] = "127.0.0.1",
     port: Annotated[
@@ -51,26 +62,31 @@ def serve(
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser, signed in as you.")] = False,
     anonymous: Annotated[
         bool,
-        typer.Option("--anonymous-requests", help="Let clients without a token ask, list and listen; never decide."),
+        typer.Option(
+            "--anonymous-requests", help="Let clients without a token request, list and listen; they cannot decide."
+        ),
     ] = False,
 ) -> int:
-    """Run the embedded platform until SIGINT or SIGTERM; one line on stdout, its address, when it is ready."""
+    """Run the embedded server until SIGINT or SIGTERM.
+
+    It prints its address on stdout when it is ready. At a terminal, the first start makes you an approver.
+    """
     _fill_descriptors()
-    from molecule_approve.paths import locate  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.paths import locate
 
     with server_extra():
-        from molecule_approve.server import run  # noqa: PLC0415
-    from .browser import SignInPage  # noqa: PLC0415
+        from molecule_approve.server import run
+    from .browser import SignInPage
 
     places = locate(os.environ)
     with SignInPage(places.sign_in_page, _complain) as page:
-        plan = run.ServePlan(places, host, port, anonymous, complain=_complain, signed_in=page.used)
+        plan = run.ServePlan(places, host, port, anonymous, warn=_complain, on_sign_in=page.used)
         run.serve(plan, lambda server: _welcome(server, page if browser else None))
     return Exit.OK
 
 
 def _fill_descriptors() -> None:
-    """Where stdin, stdout or stderr is closed, keep its number: whatever writes there must not write into a file of ours."""
+    """Open /dev/null in place of closed standard streams: a file of ours that took their number would be written into."""
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(handle)
@@ -81,30 +97,30 @@ def _complain(sentence: str) -> None:
 
 
 def _welcome(server: Prepared, page: SignInPage | None) -> None:
-    """Say what must be known, and last of all, on stdout, the address: whoever waits for that line can ask at once."""
-    from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - help needs it not
+    """Print the notes on stderr, then the address on stdout: a caller that waits for this line can connect at once."""
+    from molecule_approve.settings.resolve import in_ci
 
     if server.plan.anonymous:
-        _complain("clients without a token may ask, list and listen (--anonymous-requests)")
+        _complain("clients without a token may request, list and listen (--anonymous-requests)")
     talking = output.at_terminal() and not in_ci(os.environ)
     name = _person(server, make=talking)
     if name is not None and talking:
         _show_link(server, name)
     if page is not None:
-        # A link of its own: the one above stays good for whoever follows it instead.
+        # A link of its own: the one above works once, and somebody may open it too.
         page.open(server.url if name is None else _link(server, name))
     output.answer(server.url)
 
 
 def _person(server: Prepared, *, make: bool) -> str | None:
-    """The approver named like the user, whom the first start makes where ``make`` says so; None, and a hint, for nobody."""
-    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
+    """The approver named like the user, whom the first start adds if ``make`` says so; None, after a hint, for nobody."""
+    from molecule_approve.server import credentials
 
     name, known = _user(), {name for name, _ in credentials.approvers(server.store)}
     if not known:
         if make and _first_approver(server, name):
             return name
-        _complain("nobody may decide yet: molecule-approve approvers add NAME")
+        _complain(NOBODY)
         return None
     if not make or name not in known:
         _complain("to decide in a browser: molecule-approve approvers link NAME")
@@ -119,15 +135,15 @@ def _user() -> str:
 
 
 def _first_approver(server: Prepared, name: str) -> bool:
-    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
+    from molecule_approve.server import credentials
 
     def show(token: str) -> None:
         output.confide(
-            f"You may decide, as {name}, with this token; it is shown once:\n  {token}\n"
-            "Keep it where no program that asks can read it; approve and deny want it in MOLECULE_APPROVER_TOKEN.\n"
+            f"You are an approver now, as {name}. This is your token; it is shown once:\n  {token}\n"
+            "Keep it where no requester can read it. approve, deny and review read it from MOLECULE_APPROVER_TOKEN.\n"
         )
 
-    # An account without a name, or with one that would deceive: its owner chooses another.
+    # An account without a name, or with a misleading one: its owner chooses another.
     with suppress(UsageError, DeliveryError):
         credentials.add_approver(server.store, name, show)
         return True
@@ -137,7 +153,7 @@ def _first_approver(server: Prepared, name: str) -> bool:
 def _show_link(server: Prepared, name: str) -> None:
     def show(link: str) -> None:
         output.confide(
-            f"To decide in a browser, as {name}, follow this link within a minute; it works once:\n  {link}\n"
+            f"To decide in a browser as {name}, open this link within a minute; it works once:\n  {link}\n"
             f"A new one: {output.PROGRAM} approvers link {shlex.quote(name)}\n"
         )
 
@@ -146,8 +162,8 @@ def _show_link(server: Prepared, name: str) -> None:
 
 
 def _link(server: Prepared, name: str, tell: Callable[[str], None] = lambda _: None) -> str:
-    """A sign-in link. If ``tell`` raises, its code is good for nothing."""
-    from molecule_approve.server import credentials  # noqa: PLC0415 - loaded by now
+    """A sign-in link. If ``tell`` raises, its code is not valid."""
+    from molecule_approve.server import credentials
 
     made = partial(credentials.sign_in_link, server.url)
     return made(credentials.new_code(server.store, name, tell=lambda code: tell(made(code))))

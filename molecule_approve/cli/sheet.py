@@ -1,43 +1,72 @@
-"""One request as people see it, wherever that is: labels and lines, with a margin that none of its own words can draw."""
+"""One request as people see it: labelled lines, the action first. No text from elsewhere can draw a label."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from molecule_approve.safe_text import json_line, visible, visible_lines
 
-from .paging import rows
-from .window import columns_of
+from .requester import PERSON, job, person
+from .terminal import columns_of, rows
 
 if TYPE_CHECKING:
-    from molecule_approve.model import Approval
+    from molecule_approve.model import Approval, JsonValue
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
-def parts(row: Approval) -> Iterator[tuple[str, str]]:
-    """The whole request as labels and lines, all visible; a line without a label goes on with what stands above it."""
+def request_lines(row: Approval, *, workspace_name: str = "", decide_as: str = "") -> Iterator[tuple[str, str]]:
+    """The whole request as labels and visible lines; a line without a label belongs to the label above it.
+
+    Args:
+        row: the request.
+        workspace_name: the workspace's name, where it is known.
+        decide_as: the name under which the reader would decide, where that is asked next.
+
+    """
+    yield from asked(row.action, row.reason)
+    context = dict(row.context or {})
+    requester = ", ".join(text for text in (person(context), job(context)) if text)
+    yield "requester", visible(requester) or "unknown"
+    yield "workspace", visible(f"{workspace_name} ({row.workspace_id})" if workspace_name else row.workspace_id)
+    yield "", ""
+    yield "Details", ""
     yield "request", visible(row.id)
-    yield "of", visible(row.workspace_id)
     yield "status", visible(row.status.value)
     yield "asked at", visible(row.created_at or "unknown")
     if row.expires_at:
         yield "expires", visible(row.expires_at)
-    yield from asked(row.action, row.reason)
-    for key, value in (row.context or {}).items():
-        # The requester chose these words: without the label a key called "action" would look like ours.
-        shown = visible(value) if isinstance(value, str) else json_line(value)
-        yield "context", f"{visible(key)} = {shown}"
+    for key, value in context.items():
+        if not (key in PERSON and isinstance(value, str) and value):  # the requester's row shows it
+            yield _context_line(key, value)
+    if decide_as:
+        yield "", ""
+        yield "decide as", visible(decide_as)
+
+
+def _context_line(key: str, value: JsonValue) -> tuple[str, str]:
+    match value:
+        case {"log_id": str(log_id), "seq": int(seq), "hash": str(digest), **more} if (
+            key == "audit_head" and _HASH.fullmatch(digest) and set(more) <= {"file"}
+        ):
+            return "audit log", f"record {seq} of {visible(log_id)}, {digest[:12]}…"
+    # The requester chose these words: without the label a key called "action" would look like ours.
+    shown = visible(value) if isinstance(value, str) else json_line(value)
+    return "context", f"{visible(key)} = {shown}"
 
 
 def asked(action: str, reason: str) -> Iterator[tuple[str, str]]:
-    """What is asked, and why, line by line as it was written."""
+    """The action, and the reason if there is one, line by line as they were written."""
     for label, text in (("action", action), ("reason", reason)):
         first, *rest = visible_lines(text)
-        yield label, first
+        if text or label == "action":
+            yield label, first
         for line in rest:
             yield "", line
 
 
 def sheet(lines: Iterable[tuple[str, str]], stream: TextIO | None) -> list[str]:
-    """The lines as rows for this stream: wrapped where it is shown in a window."""
+    """The lines as rows for this stream: wrapped where it has a window."""
     return list(rows(lines, columns_of(stream), stream))

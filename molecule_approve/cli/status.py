@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molecule_approve.audit.record import RecordOutcome, is_as_asked
+from molecule_approve.audit.record import OF_OUTCOME, is_as_asked
 from molecule_approve.clock import Deadline, utc_now
 from molecule_approve.errors import AuditError, DeliveryError, EndedError, UnknownApprovalError, UsageError
-from molecule_approve.lifecycle import Ruling, answers, rule
+from molecule_approve.lifecycle import answers, outcome_of
 from molecule_approve.model import Approval, Failure, Outcome, Question, Verdict
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
@@ -20,38 +19,24 @@ from molecule_approve.wire import instant
 from . import exits, options, output
 from .deliver import failing_aloud, in_array
 from .exits import Exit
-from .requests import READ, find_id
+from .help import CliCommand
+from .requests import PENDING_LISTS, READ, find_id
+from .terminal import columns_of, marked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from molecule_approve.audit.report.story import Story
-    from molecule_approve.client.inbox import Queue
+    from molecule_approve.client.inbox import Queue, Waiting
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.settings.resolve import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-_OUTCOMES = {
-    Ruling.OPEN: Outcome.PENDING,
-    Ruling.APPROVED: Outcome.APPROVED,
-    Ruling.DENIED: Outcome.DENIED,
-    Ruling.EXPIRED: Outcome.EXPIRED,
-    Ruling.WITHDRAWN: Outcome.WITHDRAWN,
-    Ruling.UNCLEAR: Outcome.FAILED,
-}
-
-
-_ENDINGS = {
-    Ruling.APPROVED: RecordOutcome.GRANTED,
-    Ruling.DENIED: RecordOutcome.DENIED,
-    Ruling.EXPIRED: RecordOutcome.TIMEOUT,
-    Ruling.WITHDRAWN: RecordOutcome.WITHDRAWN,
-}
-"""The endings in the words of the audit log."""
-
 
 def verdict_of(row: Approval) -> Verdict:
     """How a request stands, as a verdict that nothing was waited for and nothing was recorded of."""
-    outcome = _OUTCOMES[rule(row)]
+    outcome = outcome_of(row)
     requested, now = instant(row.created_at), instant(utc_now())
     until = instant(row.decided_at) or now
     error = Failure("protocol", "the platform shows a status that is no decision") if outcome is Outcome.FAILED else None
@@ -73,11 +58,15 @@ def verdict_of(row: Approval) -> Verdict:
 
 def line_of(row: Approval, workspace_id: str) -> str:
     """One request on one line, for people who look from this workspace."""
-    verdict = verdict_of(row)
-    by = f" by {row.decided_by or 'nobody'}" if verdict.outcome in {Outcome.APPROVED, Outcome.DENIED} else ""
     of = "" if row.workspace_id == workspace_id else f" of workspace {row.workspace_id}"
-    how = f"{verdict.outcome.value}{visible(by)}{visible(of)}"
+    how = f"{status_text(verdict_of(row))}{visible(of)}"
     return f"{visible(row.id)}  {visible(row.created_at or '')}  {how}  {visible(row.action)}"
+
+
+def status_text(verdict: Verdict) -> str:
+    """How a request stands, in a few words."""
+    by = f" by {verdict.decided_by or 'nobody'}" if verdict.outcome in {Outcome.APPROVED, Outcome.DENIED} else ""
+    return f"{verdict.outcome.value}{visible(by)}"
 
 
 def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> Approval:
@@ -90,30 +79,48 @@ def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> App
     row = platform.fetch(Question(approval_id, workspace_id), Deadline.after(READ)).approval
     if row is None:
         raise UnknownApprovalError(
-            f"the platform shows no request {approval_id}",
-            hint="it lists a workspace's fifty newest: is it the right id, WORKSPACE_ID and PLATFORM_URL?",
+            f"the platform does not list a request {approval_id}",
+            hint=f"check the id, WORKSPACE_ID and PLATFORM_URL; the platform lists the newest fifty; {PENDING_LISTS}",
         )
     return row
 
 
-def _show_list(rows: list[Approval], workspace_id: str, *, json: bool, nothing: str) -> None:
+def _show_list(rows: Sequence[Waiting], workspace_id: str, *, json: bool, nothing: str, with_status: bool = False) -> None:
+    """One JSON array; at a terminal a table, with the status or with the workspaces; elsewhere a line for each request."""
+    requests = [one.approval for one in rows]
     if json:
-        output.answer_json([verdict_of(row).as_json() for row in rows])
+        output.answer_json([verdict_of(row).as_json() for row in requests])
     elif not rows:
         output.talk(f"{output.PROGRAM}: {nothing}")
-    for row in () if json else rows:
-        output.answer(line_of(row, workspace_id), foreign=True)
+    elif (columns := columns_of(sys.stdout)) is not None:
+        from .pending_list import now_utc
+        from .request_table import request_table
+
+        verdicts = [verdict_of(row) for row in requests if with_status]
+        statuses = [(verdict.outcome, status_text(verdict)) for verdict in verdicts]
+        for line in request_table(rows, now_utc(), columns, statuses):
+            output.answer(line, foreign=True)
+    else:
+        for row in requests:
+            output.answer(line_of(row, workspace_id), foreign=True)
+
+
+def _is_table(*, json: bool) -> bool:
+    """Whether a list is shown as a table, which needs what the platform's list leaves out."""
+    return not json and output.is_terminal(sys.stdout)
 
 
 def _show_one(row: Approval) -> None:
     """A line for a script; at a terminal the whole request below it."""
-    verdict = visible(verdict_of(row).message)
+    verdict = verdict_of(row)
+    message = visible(verdict.message)
     if not output.is_terminal(sys.stdout):
-        output.answer(f"{verdict}  ({visible(row.action)})")
+        output.answer(f"{message}  ({visible(row.action)})")
         return
-    from .sheet import parts, sheet  # noqa: PLC0415 - only a terminal needs it
+    from .sheet import request_lines, sheet
 
-    output.answer("\n".join(sheet([("answer", verdict), *parts(row)], sys.stdout)))
+    output.answer(marked(message, verdict.outcome, sys.stdout), foreign=True)
+    output.answer("\n".join(sheet(request_lines(row), sys.stdout)))
 
 
 def ended(row: Approval) -> EndedError:
@@ -121,29 +128,51 @@ def ended(row: Approval) -> EndedError:
     return EndedError(f"the request had already ended: {verdict_of(row).message}")
 
 
-@app.command("status", cls=options.GateCommand)
+@app.command(
+    "status",
+    cls=options.GateCommand,
+    epilog="""
+        molecule-approve status
+        molecule-approve status 3f2a1c
+    """,
+)
+@options.connected
 def status(
+    connection: options.ConnectionOptions,
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="One request: its id, or at least six characters of its beginning.")
     ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="List the N newest requests; the platform lists fifty at most."),
+    ] = None,
     json: options.Json = False,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
 ) -> int:
-    """Show how one request stands, or the workspace's newest; a script that acts on a yes uses wait."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
+    """Show one request, or the newest ones.
 
+    With an ID it exits as request does, 8 while the request is pending; it does not redeem the approval, so a script uses
+    wait.
+    """
     with failing_aloud(json=json, form=in_array if approval is None else dict):
-        settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-        with contextlib.closing(wiring.platform(settings)) as platform:
+        if approval is not None and limit is not None:
+            raise UsageError("--limit is for the list, and an ID was given", hint="omit one of the two")
+        with connection.platform() as (settings, platform):
             if approval is not None:
                 return _status(platform, settings, approval, json=json)
-            rows = platform.list_requests(Deadline.after(READ))
-            _show_list(rows, settings.workspace_id.value, json=json, nothing="no requests")
+            _list_newest(platform, settings.workspace_id.value, limit, json=json)
             return Exit.OK
+
+
+def _list_newest(platform: RestPlatform, workspace_id: str, limit: int | None, *, json: bool) -> None:
+    from molecule_approve.client.inbox import Waiting
+
+    deadline = Deadline.after(READ)
+    requests = platform.list_requests(deadline)[-(limit or 0) :]
+    if _is_table(json=json):
+        from .pending_list import PendingRequests
+
+        requests = PendingRequests(platform, workspace_id, approver=False).with_details(requests, deadline)
+    _show_list([Waiting(row) for row in requests], workspace_id, json=json, nothing="no requests", with_status=True)
 
 
 def _status(platform: RestPlatform, settings: Settings, approval: str, *, json: bool) -> int:
@@ -172,13 +201,13 @@ def _observe(settings: Settings, row: Approval) -> None:
         AuditError: the log cannot be read or written.
 
     """
-    outcome = _ENDINGS.get(rule(row))
+    outcome = OF_OUTCOME.get(outcome_of(row))
     if outcome is None:
         return
-    from molecule_approve import wiring  # noqa: PLC0415
-    from molecule_approve.audit.read import history  # noqa: PLC0415
-    from molecule_approve.audit.report import story  # noqa: PLC0415
-    from molecule_approve.gate.records import observation  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.read import history
+    from molecule_approve.audit.report import story
+    from molecule_approve.gate.records import observation
 
     log = wiring.journal(settings)
     for found in story.still_open(lambda _: history.backwards(log.path), row.id):
@@ -192,41 +221,53 @@ def _question(story: Story, approval_id: str) -> Question:
     return Question(approval_id, story.first("workspace_id"), action, story.first("task_id") or None)
 
 
-@app.command("pending")
+@app.command(
+    "pending",
+    cls=CliCommand,
+    epilog="""
+        molecule-approve pending
+        molecule-approve pending --watch
+    """,
+)
+@options.connected
 def pending(
-    watch: Annotated[bool, typer.Option("--watch", help="Show a live table, until Ctrl-C.")] = False,
+    connection: options.ConnectionOptions,
+    watch: Annotated[bool, typer.Option("--watch", help="Show a live table until Ctrl-C.")] = False,
     json: options.Json = False,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
 ) -> int:
-    """Show what waits for a decision, oldest first."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags, approver_token  # noqa: PLC0415
+    """List the requests that wait for a decision, oldest first."""
+    from molecule_approve.settings.resolve import approver_token
 
     if watch:
         _must_watch(json=json)
     with failing_aloud(json=json, form=in_array):
-        settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
         approver = approver_token(os.environ)
-        with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+        with connection.platform(approver) as (settings, platform):
             if watch:
-                from .pending_watch import watch as live  # noqa: PLC0415 - only a terminal needs it
+                from .pending_watch import watch as live
 
                 live(settings, platform, approver=approver is not None)
-            queue = platform.queue(Deadline.after(READ)) if approver else None
-            if queue is None:
-                queue = platform.open_requests(Deadline.after(READ))
+            queue = _read_queue(platform, settings, approver=approver is not None, json=json)
         _show_queue(queue, settings.workspace_id.value, json=json)
     return Exit.OK
 
 
+def _read_queue(platform: RestPlatform, settings: Settings, *, approver: bool, json: bool) -> Queue:
+    """What waits; for a table with all that the platform tells of each."""
+    deadline = Deadline.after(READ)
+    if _is_table(json=json):
+        from .pending_list import PendingRequests
+
+        return PendingRequests(platform, settings.workspace_id.value, approver=approver).read(deadline)
+    queue = platform.queue(deadline) if approver else None
+    return queue or platform.open_requests(deadline)
+
+
 def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
     """What waits; and where that is not all, stderr says so."""
-    from .pending_list import UNSEEN  # noqa: PLC0415 - help needs no client
+    from .pending_list import UNSEEN
 
-    rows = [waiting.approval for waiting in queue.rows]
+    rows = queue.rows
     nothing = f"nothing that is listed waits: {UNSEEN}" if queue.unseen else "nothing waits for a decision"
     _show_list(rows, workspace_id, json=json, nothing=nothing)
     if queue.total > len(rows):
@@ -236,33 +277,32 @@ def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
 
 
 def _must_watch(*, json: bool) -> None:
-    from .pending_watch import must_draw  # noqa: PLC0415 - only a terminal needs it
+    from .pending_watch import must_draw
 
     if json:
         raise UsageError("--watch draws a table for people; --json is for programs", hint="one of the two")
     must_draw()
 
 
-@app.command("withdraw")
+@app.command(
+    "withdraw",
+    cls=CliCommand,
+    epilog="""
+        molecule-approve withdraw 3f2a1c
+        molecule-approve withdraw --id-file request.id
+    """,
+)
+@options.connected
 def withdraw(
+    connection: options.ConnectionOptions,
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The request's id, or at least six characters of its beginning.")
     ] = None,
-    id_file: Annotated[
-        str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file instead.")
-    ] = None,
-    config: options.Config = None,
-    platform_url: options.PlatformUrl = None,
-    workspace_id: options.WorkspaceId = None,
-    audit_log: options.AuditLog = None,
+    id_file: Annotated[str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file.")] = None,
 ) -> int:
-    """Take a pending request back."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415
-
+    """Withdraw a pending request."""
     wanted = _wanted_id(approval, id_file)
-    settings = options.settings(Flags(config, platform_url, workspace_id, audit_log))
-    with contextlib.closing(wiring.platform(settings)) as platform:
+    with connection.platform() as (settings, platform):
         approval_id = find_id(platform, wanted, Deadline.after(READ))
         ours = _take_back(platform, Question(approval_id, settings.workspace_id.value))
     try:
@@ -280,10 +320,10 @@ def _take_back(platform: RestPlatform, question: Question) -> bool:
         EndedError: it had ended otherwise.
 
     """
-    if platform.withdraw(question, Deadline.after(READ)).taken_back:
+    if platform.withdraw(question, Deadline.after(READ)).withdrawn:
         return True
     row = read_one(platform, question.workspace_id, question.approval_id)
-    if rule(row) is not Ruling.WITHDRAWN:
+    if outcome_of(row) is not Outcome.WITHDRAWN:
         raise ended(row)
     return False
 
@@ -307,21 +347,18 @@ def _record(settings: Settings, approval_id: str) -> None:
         AuditError: it cannot be written, and nobody said that this does not matter. The request is taken back all the same.
 
     """
-    from molecule_approve import wiring  # noqa: PLC0415
-    from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record
 
     log = wiring.journal(settings)
-    workspace = settings.workspace_id.value
     try:
         found = log.find(approval_id)
-        record = Record(
+        record = make_record(
+            RecordAction.APPROVE,
+            RecordOutcome.WITHDRAWN,
             timestamp=utc_now(),
-            event_type=EventType.APPROVAL,
-            workspace_id=workspace,
-            actor=workspace,
-            action=RecordAction.APPROVE,
+            workspace_id=settings.workspace_id.value,
             resource="" if found is None else found.action or "",
-            outcome=RecordOutcome.WITHDRAWN,
             trace_id=approval_id if found is None else found.trace_id,
             extras={"approval_id": approval_id, "reason": "by command", "taken_back": True},
         )

@@ -1,7 +1,7 @@
-"""One way to reach an endpoint, for REST and the event stream alike: TCP, a Unix socket, or a tunnel through a proxy.
+"""Connects to an endpoint, for REST and the event stream alike: TCP, a Unix socket, or a tunnel through a proxy.
 
-httpx and websockets each have their own way, with other rules for proxies and no bound on the whole; here one deadline
-covers the look-up of the name, every address and the tunnel, and one decision says which proxy is used.
+httpx and websockets each dial with their own proxy rules and no limit on the whole. Here one deadline covers the look-up,
+every address and the tunnel, and the proxy is chosen once.
 """
 
 from __future__ import annotations
@@ -30,55 +30,53 @@ if TYPE_CHECKING:
 
 _HEAD_LIMIT = 16_384
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-_PROXY_HINT = "check HTTPS_PROXY, or name the platform in NO_PROXY"
-_ONLY_HERE = (
-    "is the platform running? localhost is read as 127.0.0.1; one that listens on ::1 alone is named http://[::1]:PORT"
-)
+_PROXY_HINT = "check HTTPS_PROXY, or add the platform to NO_PROXY"
+_ONLY_HERE = "check that the platform is running; localhost means 127.0.0.1, for ::1 set PLATFORM_URL=http://[::1]:PORT"
 _SHORTEST = 0.001
-"""Seconds: a timeout of 0 would mean "do not block" to a socket, which is something else."""
+"""Seconds; a timeout of 0 would make the socket non-blocking."""
 
 _Address = tuple[Any, Any, Any, Any, Any]
 _AddressInfo = list[_Address]
 
 
 def _nothing() -> None:
-    """Nothing is waited for."""
+    """Release nothing."""
 
 
 class Grip:
-    """What a call waits for right now, so that another thread can break it off: a look-up, or a socket."""
+    """What a call waits for, a look-up or a socket, so that another thread can interrupt it."""
 
     def __init__(self) -> None:
         self._release: Callable[[], object] = _nothing
 
     def hold(self, sock: socket.socket) -> None:
-        """From now on the call waits for this socket."""
+        """The call now waits for this socket."""
         self._release = partial(sock.shutdown, socket.SHUT_RDWR)
 
     def wait(self, done: threading.Event, seconds: float) -> None:
-        """Wait until something is done, or the time is over, or we are broken off."""
+        """Wait until the event is set, the time has passed, or the wait is interrupted."""
         self._release = done.set
         done.wait(seconds)
 
     def break_off(self) -> None:
-        """Make what is waited for fail at once. The next call is not affected."""
+        """Make the call in progress fail at once. The next call is not affected."""
         with contextlib.suppress(OSError):  # it has ended by itself
             self._release()
 
 
 def address_of(url: str) -> tuple[str, int]:
-    """Host and port of a base address that config has checked."""
+    """Host and port of a valid base address."""
     parts = urllib.parse.urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def tls_context() -> ssl.SSLContext:
-    """What TLS trusts: the system's authorities (SSL_CERT_FILE and SSL_CERT_DIR included) and certifi's.
+    """Trusts the system's certificate authorities (also SSL_CERT_FILE and SSL_CERT_DIR) and certifi's.
 
-    There is no switch to turn verification off. The system's store alone would fail in an image that ships none.
+    Verification cannot be turned off. Some images have no authorities of their own.
 
     Raises:
-        ConfigError: SSL_CERT_FILE or SSL_CERT_DIR is set and cannot be used; OpenSSL would pass over that in silence.
+        ConfigError: SSL_CERT_FILE or SSL_CERT_DIR is set and cannot be used, which OpenSSL would ignore.
 
     """
     import certifi  # noqa: PLC0415 - only https:// needs it
@@ -86,9 +84,9 @@ def tls_context() -> ssl.SSLContext:
     _check_authorities(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     try:
         context = ssl.create_default_context()
-    except OSError as exc:  # it opens the file that TLS's keys are to be logged into
+    except OSError as exc:  # the file for TLS keys cannot be opened
         raise ConfigError(
-            f"SSLKEYLOGFILE names {os.environ.get('SSLKEYLOGFILE')}, which cannot be written: {exc.strerror}",
+            f"cannot write SSLKEYLOGFILE {os.environ.get('SSLKEYLOGFILE')}: {exc.strerror}",
             hint="correct or unset SSLKEYLOGFILE",
         ) from exc
     context.load_verify_locations(certifi.where())
@@ -100,21 +98,19 @@ def _check_authorities(file: str | None, folders: str | None) -> None:
         alone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             alone.load_verify_locations(file)
-        except ssl.SSLError:  # it holds nothing at all; below it is told apart from one that holds something else
+        except ssl.SSLError:  # it contains no certificate; the check below says so
             pass
         except OSError as exc:
             raise ConfigError(
-                f"SSL_CERT_FILE names {file}, which cannot be read: {exc.strerror}", hint="correct or unset SSL_CERT_FILE"
+                f"cannot read SSL_CERT_FILE {file}: {exc.strerror}", hint="correct or unset SSL_CERT_FILE"
             ) from exc
         if not alone.cert_store_stats()["x509"]:
-            raise ConfigError(
-                f"SSL_CERT_FILE names {file}, which holds no certificate in PEM", hint="correct or unset SSL_CERT_FILE"
-            )
-    # A list, of which some may be missing: the folders of several systems are usual in one.
+            raise ConfigError(f"SSL_CERT_FILE {file} contains no PEM certificate", hint="correct or unset SSL_CERT_FILE")
+    # A list of folders; some may be missing.
     if folders and not any(map(_holds_hashes, folders.split(os.pathsep))):
         raise ConfigError(
-            f"SSL_CERT_DIR names {folders}, where no certificate is found",
-            hint="correct or unset it; `openssl rehash FOLDER` gives certificates the names by which they are found",
+            f"SSL_CERT_DIR {folders} contains no usable certificate",
+            hint="correct or unset SSL_CERT_DIR, or run `openssl rehash FOLDER`",
         )
 
 
@@ -133,7 +129,7 @@ def resolve(
     *,
     look_up: Callable[..., _AddressInfo] = socket.getaddrinfo,
 ) -> _AddressInfo:
-    """The addresses of a host. The system's look-up knows no timeout, so it runs in a thread that may be left behind.
+    """Look up the addresses of a host, in a thread: the system's look-up has no timeout.
 
     Raises:
         UnavailableError: there is none, or the look-up took too long.
@@ -158,24 +154,24 @@ def resolve(
             threading.Thread(target=run, daemon=True).start()
         except RuntimeError as exc:
             raise UnavailableError(
-                f"the host {host!r} cannot be looked up: {exc}",
+                f"cannot look up host {host!r}: {exc}",
                 maybe_sent=False,
-                hint="this user's limit of processes is reached (ulimit -u)",
+                hint="the user's process limit may be reached (ulimit -u)",
             ) from exc
         grip.wait(done, deadline.left())
     if not found:
-        raise UnavailableError(f"looking up the host {host!r} took too long", maybe_sent=False, hint="is the network up?")
+        raise UnavailableError(f"looking up host {host!r} took too long", maybe_sent=False, hint="check the network")
     if isinstance(found[0], Exception):
         raise UnavailableError(
-            f"there is no host {host!r}", maybe_sent=False, hint="check PLATFORM_URL and the network"
+            f"host {host!r} not found", maybe_sent=False, hint="check PLATFORM_URL and the network"
         ) from found[0]
     return found[0]
 
 
 def own_address(port: int, usual: str = "127.0.0.1") -> _Address:
-    """What ``localhost`` is: 127.0.0.1, and ::1 only where the machine has no 127.0.0.1.
+    """The address of ``localhost``: 127.0.0.1, or ::1 if the machine has no 127.0.0.1.
 
-    No look-up is asked, and there is no second one to go on to: any user may listen on the port of the one that is free.
+    There is no look-up and no second address to try: any user may listen on the same port of the other one.
     """
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -201,32 +197,32 @@ def _connect(host: str, port: int, deadline: Deadline, grip: Grip) -> socket.soc
 
 
 def connect_any(addresses: _AddressInfo, host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
-    """A connection to the first of a host's addresses that takes one.
+    """A connection to the first of a host's addresses that accepts one.
 
     Raises:
         UnavailableError: none does.
 
     """
-    failure = OSError("it has no address")
+    failure = OSError("the host has no address")
     for tried, address in enumerate(addresses):
-        # An equal share of the time for each address: one that swallows everything must not starve the next.
+        # An equal share of the time for each address, for one may never answer.
         try:
             return _connect_to(address, max(deadline.left() / (len(addresses) - tried), _SHORTEST), grip)
         except OSError as exc:
             failure = exc
             if isinstance(exc, ConnectionRefusedError) and address[4][0].startswith("127."):
-                break  # any user of this machine may listen on the same port of its other addresses
+                break  # any user may listen on the same port of the machine's other addresses
     why = "it does not answer" if isinstance(failure, TimeoutError) else failure.strerror or str(failure)
     raise UnavailableError(
-        f"no connection to {host}:{port}: {why}",
+        f"cannot connect to {host}:{port}: {why}",
         maybe_sent=False,
-        hint=_ONLY_HERE if host == "localhost" else "is the platform running, and is PLATFORM_URL right?",
+        hint=_ONLY_HERE if host == "localhost" else "check that the platform is running, and PLATFORM_URL",
     ) from failure
 
 
 def _connect_to(address: _Address, seconds: float, grip: Grip) -> socket.socket:
     family, kind, protocol, _, target = address
-    # Making the socket can fail as well: a name may have an IPv6 address on a machine without IPv6.
+    # This can fail too: an IPv6 address on a machine without IPv6.
     sock = socket.socket(family, kind, protocol)
     with _closed_on_failure(sock):
         grip.hold(sock)
@@ -238,7 +234,7 @@ def _connect_to(address: _Address, seconds: float, grip: Grip) -> socket.socket:
 
 @contextlib.contextmanager
 def _closed_on_failure(sock: socket.socket) -> Iterator[None]:
-    """Also when a signal breaks in: nobody else knows the socket yet."""
+    """Close the socket on any exception, a signal's too: nobody else knows it yet."""
     try:
         yield
     except BaseException:
@@ -255,7 +251,7 @@ def _connect_unix(path: str, deadline: Deadline, grip: Grip) -> socket.socket:
             unix.connect_own(sock, path)
     except OSError as exc:
         raise UnavailableError(
-            f"the embedded server is not there: {path}: {exc.strerror or exc}",
+            f"cannot connect to the embedded server at {path}: {exc.strerror or exc}",
             maybe_sent=False,
             hint="start it: molecule-approve serve",
         ) from exc
@@ -264,14 +260,12 @@ def _connect_unix(path: str, deadline: Deadline, grip: Grip) -> socket.socket:
 
 def _read_head(sock: socket.socket, name: str, deadline: Deadline) -> bytes:
     head = b""
-    # Byte by byte: what follows the head belongs to TLS, and must stay in the socket.
+    # Byte by byte: what follows belongs to TLS and must stay in the socket.
     while not head.endswith(b"\r\n\r\n"):
         sock.settimeout(max(deadline.left(), _SHORTEST))
         byte = sock.recv(1)
         if not byte or len(head) >= _HEAD_LIMIT:
-            raise UnavailableError(
-                f"the proxy {name} gave no answer that can be understood", maybe_sent=False, hint=_PROXY_HINT
-            )
+            raise UnavailableError(f"the proxy {name} sent an invalid answer", maybe_sent=False, hint=_PROXY_HINT)
         head += byte
     return head
 
@@ -286,18 +280,18 @@ def _connect_request(proxy: urllib.parse.SplitResult, host: str, port: int) -> b
 
 
 def _check_tunnel(head: bytes, name: str) -> None:
-    """Whether the proxy opened the tunnel; what it says instead is an error of ours."""
+    """Return if the proxy opened the tunnel; raise its refusal otherwise."""
     first = head.split(b"\r\n", 1)[0].decode("latin-1")
     found = re.match(r"HTTP/1\.[01] ([1-5]\d\d)(?: |\Z)", first, re.ASCII)
     if found is not None and found[1].startswith("2"):
         return
     if found is not None and found[1] == "407":
         raise CredentialError(
-            f"the proxy {name} wants other credentials (407)",
+            f"the proxy {name} rejects the credentials (407)",
             status=407,
-            hint="put them into HTTPS_PROXY: http://user:password@host",
+            hint="set them in HTTPS_PROXY: http://user:password@host",
         )
-    raise UnavailableError(f"the proxy {name} refuses the tunnel: {first[:200]}", maybe_sent=False, hint=_PROXY_HINT)
+    raise UnavailableError(f"the proxy {name} refuses the connection: {first[:200]}", maybe_sent=False, hint=_PROXY_HINT)
 
 
 def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
@@ -307,9 +301,7 @@ def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Grip)
     try:
         sock = _connect(*address_of(parts.geturl()), deadline, grip)
     except UnavailableError as exc:
-        raise UnavailableError(
-            f"the proxy {name} cannot be reached: {exc.message}", maybe_sent=False, hint=_PROXY_HINT
-        ) from exc
+        raise UnavailableError(f"cannot reach the proxy {name}: {exc.message}", maybe_sent=False, hint=_PROXY_HINT) from exc
     try:
         with _closed_on_failure(sock):
             sock.settimeout(max(deadline.left(), _SHORTEST))
@@ -323,11 +315,11 @@ def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Grip)
 
 
 def dial(endpoint: Endpoint, deadline: Deadline, grip: Grip) -> socket.socket:
-    """A connected socket to the endpoint, TLS not begun; its timeout is to be set by whoever uses it.
+    """A connected socket to the endpoint, without TLS; the caller sets its timeout.
 
     Raises:
-        UnavailableError: it cannot be reached within the deadline. Nothing of a request was sent.
-        CredentialError: the proxy wants other credentials.
+        UnavailableError: it cannot be reached within the deadline. No request was sent.
+        CredentialError: the proxy rejects the credentials.
 
     """
     if endpoint.unix_socket is not None:
@@ -339,15 +331,15 @@ def dial(endpoint: Endpoint, deadline: Deadline, grip: Grip) -> socket.socket:
 
 
 def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline: Deadline, grip: Grip) -> ssl.SSLSocket:
-    """TLS over a connected socket, the certificate checked against the host.
+    """TLS over a connected socket, with the certificate checked against the host.
 
     Raises:
-        PlatformError: the certificate is not trusted; another try would not help.
-        UnavailableError: the handshake failed or took too long. Nothing of a request was sent.
+        PlatformError: the certificate is not trusted.
+        UnavailableError: the handshake failed or took too long. No request was sent.
 
     """
     sock.settimeout(max(deadline.left(), _SHORTEST))
-    # In two steps: wrapping moves the connection into another socket, which the grip must know before it waits.
+    # In two steps: the grip must know the new socket before the handshake blocks.
     secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     grip.hold(secure)
     try:
@@ -356,11 +348,11 @@ def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline:
     except ssl.SSLCertVerificationError as exc:
         raise PlatformError(
             f"the certificate of {host} is not trusted: {exc.verify_message}",
-            hint="name your own authority in SSL_CERT_FILE; verification cannot be turned off",
+            hint="set SSL_CERT_FILE to your own certificate authority; verification cannot be turned off",
         ) from exc
     except OSError as exc:
         why = "it took too long" if isinstance(exc, TimeoutError) else exc.strerror or str(exc)
         raise UnavailableError(
-            f"no TLS with {host}: {why}", maybe_sent=False, hint="does PLATFORM_URL want http://?"
+            f"the TLS handshake with {host} failed: {why}", maybe_sent=False, hint="check PLATFORM_URL: it may need http://"
         ) from exc
     return secure

@@ -1,12 +1,12 @@
-"""One HTTP exchange with an endpoint, bounded as a whole; rest.py says what it means. The only file with httpx and h11.
+"""One HTTP exchange with an endpoint under one deadline; rest.py interprets it. The only file with httpx and h11.
 
-Every exchange has a connection of its own: one request, one answer, and then the end. So no byte that was meant for
-another request, or that nobody asked for, can be taken for this one's answer: a connection on which something waits before
-we have asked, or goes on after the answer, is closed, and what came over it is not believed.
+Each exchange has its own connection: one request, one answer. So no bytes of another exchange, and no unrequested ones, can
+be taken for the answer: if bytes come before the request or after the answer, the connection is closed and they are not
+used.
 
-httpx alone bounds each step but never the whole, keeps connections, has its own rules for proxies and decodes without
-limit. So it gets a transport of ours: one deadline over every step, our way of dialling, and bodies read raw and capped.
-Redirects, cookies and .netrc have no place here: a token goes to the address that it was configured for.
+httpx alone limits each step but not the whole, reuses connections, has its own proxy rules and decodes without limit. So it
+gets our transport: one deadline, our dialling, and bodies read raw up to a limit. Redirects, cookies and .netrc are not
+used: a token goes only to the address that it was configured for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import PlatformError, ProtocolError, UnavailableError
+from molecule_approve.wire import unexpected
 
 from . import dial
 
@@ -36,11 +37,10 @@ if typing.TYPE_CHECKING:
 def _without_click() -> Iterator[None]:
     """Import httpx as if click were not installed.
 
-    httpx imports its own command line when it finds click (which uvicorn brings), and with it rich and pygments: a third
-    of our start-up for something that we never call. httpx is built to go without.
+    With click, httpx imports its own command line, and with it rich and pygments: a third of our start-up for nothing.
     """
     if "click" in sys.modules:
-        yield  # the program that uses our API has paid for it already
+        yield  # the caller's program has imported it already
         return
     sys.modules["click"] = None  # type: ignore[assignment]  # this is how the import system is told "not there"
     try:
@@ -55,13 +55,13 @@ with _without_click():
 
 _CHUNK = 65_536
 _FAREWELL = 0.1
-"""Seconds that the end of the connection may take after the answer: we asked for it, so a server closes at once."""
+"""Seconds to wait for the end of the connection after the answer; the request said ``Connection: close``."""
 
 Dialer = Callable[["Endpoint", Deadline, dial.Grip], "socket.socket"]
 
 
 class _UnaskedError(Exception):
-    """Bytes came that answer nothing: before we had asked, or after the answer (``asked``)."""
+    """Unrequested bytes: before the request, or after the answer (``asked``)."""
 
     def __init__(self, *, asked: bool) -> None:
         super().__init__()
@@ -69,20 +69,21 @@ class _UnaskedError(Exception):
 
 
 class Answer(typing.NamedTuple):
-    """What came back: the status, the headers (names in lower case) and the whole body."""
+    """An answer: the status, the headers (names in lower case) and the whole body; and whether a token was sent."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    token_sent: bool = True
 
     @property
     def is_json(self) -> bool:
-        """Whether there is a body that says it is JSON. The platform's own 404 for an unknown route is plain text."""
+        """Whether the body is declared as JSON. The platform's 404 for an unknown route is plain text."""
         return bool(self.body) and self.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110, 10.2.3): a number, or a date; None where it is neither."""
+    """Seconds from a Retry-After header (RFC 9110, 10.2.3): a number, or a date; None if it is neither."""
     if value is None:
         return None
     if re.fullmatch(r"[0-9]{1,9}", value.strip()):
@@ -91,7 +92,7 @@ def retry_after(value: str | None, now: float) -> float | None:
         moment = email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError):
         return None
-    # A date without a zone is UTC: nothing else can be meant, and the local one is the caller's, not the platform's.
+    # A date without a zone is UTC, not the local zone of this machine.
     return max(0.0, (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - now)
 
 
@@ -106,11 +107,11 @@ class _CheckedSocket:
     def _begin(self) -> None:
         left = self._deadline.left()
         if left <= 0:
-            raise UnavailableError("the platform took too long to answer", hint="is it overloaded, or is the network slow?")
+            raise UnavailableError("the platform took too long to answer", hint="check its load and the network")
         self._sock.settimeout(left)
 
     def _hears(self, seconds: float) -> bool:
-        """Whether anything comes within that time; notes the connection's end."""
+        """Whether anything comes within that time; notes the end of the connection."""
         self._sock.settimeout(seconds)
         try:
             found = self._sock.recv(1)
@@ -120,18 +121,20 @@ class _CheckedSocket:
         return bool(found)
 
     def ask(self, data: bytes) -> None:
-        """Send the request, over a connection on which nothing was said yet."""
+        """Send the request, over a connection on which nothing has come yet."""
         if self._hears(0.0):
             raise _UnaskedError(asked=False)
         if self._ended:
             raise UnavailableError(
-                "the platform closed the connection before it was asked", maybe_sent=False, hint="is it being restarted?"
+                "the platform closed the connection before the request",
+                maybe_sent=False,
+                hint="it may be restarting",
             )
         self._begin()
         try:
             self._sock.sendall(data)
         except TimeoutError as exc:
-            raise UnavailableError("the platform did not take our request in time", hint="is it overloaded?") from exc
+            raise UnavailableError("the platform did not accept the request in time", hint="check its load") from exc
         except OSError:
             return  # a server may refuse a request before it has read it whole, and its answer says why
 
@@ -141,14 +144,14 @@ class _CheckedSocket:
         try:
             data = self._sock.recv(_CHUNK)
         except TimeoutError as exc:
-            raise UnavailableError("the platform did not answer in time", hint="is it overloaded?") from exc
+            raise UnavailableError("the platform did not answer in time", hint="check its load") from exc
         except OSError as exc:
             raise _broken_off() from exc
         self._ended = not data
         return data
 
     def finish(self, rest: bytes) -> None:
-        """See that the connection ends with the answer; ``rest`` is what was read beyond it."""
+        """Check that the connection ends with the answer; ``rest`` is what was read beyond it."""
         if rest or (not self._ended and self._hears(min(_FAREWELL, self._deadline.left()))):
             raise _UnaskedError(asked=True)
 
@@ -159,15 +162,15 @@ class _CheckedSocket:
 
 
 def _broken_off() -> UnavailableError:
-    return UnavailableError("the platform broke off the connection", hint="is it being restarted?")
+    return UnavailableError("the platform broke off the connection", hint="it may be restarting")
 
 
 class _H11Transport(httpx.BaseTransport):
-    """httpx's way to the network: for every request a connection of our own dialling, with h11 over it.
+    """httpx's transport: for each request a connection of its own, with h11 over it.
 
     Attributes:
         deadline: of the exchange in progress.
-        limit: bytes that its answer may have.
+        limit: the most bytes of its answer.
         grip: what it waits for.
 
     """
@@ -182,7 +185,7 @@ class _H11Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.scheme == "https" and self._tls is None:
-            self._tls = dial.tls_context()  # once, and before anybody is called: it is dear, and it may fail
+            self._tls = dial.tls_context()  # once, and before connecting: it is slow, and may fail
         with contextlib.ExitStack() as sockets:
             try:
                 sock = sockets.enter_context(contextlib.closing(self._dialer(self._endpoint, self.deadline, self.grip)))
@@ -191,7 +194,7 @@ class _H11Transport(httpx.BaseTransport):
                     sock = dial.start_tls(sock, self._tls, host, self.deadline, self.grip)
                     sockets.enter_context(contextlib.closing(sock))
             except PlatformError as exc:
-                exc.maybe_sent = False  # nobody was asked
+                exc.maybe_sent = False  # nothing was sent
                 raise
             return self._talk(_CheckedSocket(sock, self.deadline), request)
 
@@ -206,7 +209,7 @@ class _H11Transport(httpx.BaseTransport):
             if line.ended:
                 raise _broken_off() from exc
             raise ProtocolError(
-                f"what answers at {self._endpoint.url} does not speak HTTP", hint="check the port in PLATFORM_URL"
+                f"the server at {self._endpoint.url} does not speak HTTP", hint="check the port in PLATFORM_URL"
             ) from exc
         line.finish(connection.trailing_data[0])
         return response
@@ -222,25 +225,21 @@ class _H11Transport(httpx.BaseTransport):
             elif isinstance(event, h11.Data):  # what is left is "100 Continue" and its like
                 body += event.data
                 if len(body) > self.limit:
-                    raise ProtocolError(
-                        f"the answer is longer than {self.limit} bytes", hint="what answers there may not be the platform"
-                    )
+                    raise unexpected(f"the answer is longer than {self.limit} bytes")
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(bytes(body)))
 
 
 def _refuse_compression(headers: httpx.Headers) -> None:
     if headers.get("content-encoding", "identity") != "identity":
-        raise ProtocolError(
-            "the answer is compressed, which was not asked for", hint="what answers there may not be the platform"
-        )
+        raise unexpected("the answer is compressed, although the request refused that")
 
 
 class Http:
-    """The way to one endpoint, on which one exchange at a time takes place."""
+    """Exchanges with one endpoint, one at a time."""
 
     def __init__(self, endpoint: Endpoint, *, dialer: Dialer = dial.dial) -> None:
         headers = {
-            # httpx would decode a host in Punycode on the way, and fail where that is none.
+            # httpx would decode a host in Punycode, and fail if it is not valid.
             "Host": httpx.URL(endpoint.url).netloc.decode("ascii"),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -251,7 +250,7 @@ class Http:
         if endpoint.token is not None:
             headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
         self._transport = _H11Transport(endpoint, dialer)
-        # Whether the last connection brought bytes that answer nothing: then no call is repeated for that.
+        # Whether the last connection had unrequested bytes: then no exchange is repeated for that.
         self._unasked = False
         # With a transport given, httpx builds no TLS context and reads no proxies of its own.
         self._client = httpx.Client(
@@ -276,7 +275,7 @@ class Http:
     ) -> Answer:
         """Send one request and read its whole answer, of at most ``limit`` bytes.
 
-        Where bytes came that answer nothing, it is done once more over another connection, if that changes nothing.
+        After unrequested bytes it is repeated once over another connection, if the request is repeatable.
 
         Args:
             method: the HTTP method.
@@ -284,13 +283,12 @@ class Http:
             deadline: of all of it.
             body: JSON, or None.
             headers: further ones.
-            limit: bytes that the answer's body may have.
-            repeatable: whether the request means the same when it is sent twice; by default a GET does.
+            limit: the most bytes of the answer's body.
+            repeatable: whether the request may be sent twice; by default a GET may.
 
         Raises:
             UnavailableError: there was no whole answer in time; ``maybe_sent`` says whether the request may have arrived.
-            ProtocolError: what came back is no HTTP, answers nothing, is larger than the limit, or is compressed although
-                we refuse that.
+            ProtocolError: the answer is not HTTP, was not requested, is larger than the limit, or is compressed.
 
         """
         self._transport.deadline, self._transport.limit = deadline, limit
@@ -302,14 +300,15 @@ class Http:
             try:
                 with self._client.stream(method, path, content=body, headers=wanted) as response:
                     self._unasked = False
-                    return Answer(response.status_code, response.headers, b"".join(response.iter_raw()))
+                    body = b"".join(response.iter_raw())
+                    return Answer(response.status_code, response.headers, body, "Authorization" in self._client.headers)
             except _UnaskedError as exc:
                 twice, self._unasked = self._unasked, True
                 if twice or (exc.asked and not again):
                     break
         raise ProtocolError(
-            f"bytes came from {self._endpoint_url} that answer no request of ours; nothing of it is believed",
-            hint="a proxy in between may be broken, or what answers there may not be the platform",
+            f"{self._endpoint_url} sent bytes that answer no request; they were not used",
+            hint="check the proxy in between, and PLATFORM_URL",
         )
 
     @property
@@ -321,5 +320,5 @@ class Http:
         self._transport.grip.break_off()
 
     def close(self) -> None:
-        """Let go; every exchange has let go of its own connection before."""
+        """Close the client; each exchange has closed its own connection."""
         self._client.close()

@@ -1,7 +1,7 @@
-"""The contract between the gate and a platform. It says what must hold, whoever answers; it does nothing.
+"""The contract between the gate and a platform; nothing here acts.
 
-Every call obeys the deadline that it is given, as a whole: connecting, sending and every byte of the answer. What goes
-wrong is raised as an error of this package's tree: UnavailableError where another try may help, anything else where not.
+Every call keeps its deadline as a whole: connecting, sending and every byte of the answer. It raises UnavailableError if a
+retry may help, and another ApprovalError if not.
 """
 
 from __future__ import annotations
@@ -18,70 +18,70 @@ class Sighting(NamedTuple):
     """What one read showed.
 
     Attributes:
-        approval: our row, or None where the platform does not show one that answers our question.
-        extras: further live rows with our task id: the same question asked again because an answer was lost.
-        crowded: the list was full, so our row may have been pushed out of it.
-        oldest: creation time of the oldest row that was shown, or None.
-        strange: a row under our id was there, with other text: it is not our question.
+        approval: the row of our request, or None if the platform does not show it.
+        duplicates: further open rows with our task id: the same request, submitted again because an answer was lost.
+        crowded: the list was full, so our row may have dropped out of it.
+        oldest: creation time of the oldest row in the list, or None.
+        strange: a row with our id was there, but with a different action: it is not our request.
 
     """
 
     approval: Approval | None
-    extras: tuple[Approval, ...] = ()
+    duplicates: tuple[Approval, ...] = ()
     crowded: bool = False
     oldest: str | None = None
     strange: bool = False
 
 
 class Withdrawal(NamedTuple):
-    """What came of taking a request back.
+    """What the platform answers to a withdrawal.
 
     Attributes:
-        taken_back: the platform says that this call ended the request.
-        settled: the platform says that it had ended before, or that it knows no such request (its JSON 404).
+        withdrawn: this call ended the request.
+        ended_before: the request had ended before, or the platform does not know it (its JSON 404).
 
     """
 
-    taken_back: bool
-    settled: bool
+    withdrawn: bool
+    ended_before: bool
 
 
 class Subscription(Protocol):
-    """An open event stream. It proves nothing; its events are hints."""
+    """An open event stream. Its events are hints and prove nothing."""
 
     def next(self, timeout: float) -> Event | None:
-        """The next event that concerns an approval, or None after that many seconds without one.
+        """The next event about a request, or None after that many seconds.
 
         Raises:
-            DisconnectedError: the stream has ended, cleanly or not.
+            DisconnectedError: the stream has ended.
 
         """
         ...
 
     def close(self) -> None:
-        """Let go of it, at once; never raises."""
+        """Close it, at once; never raises."""
         ...
 
 
 class Platform(Protocol):
-    """A platform that can be asked."""
+    """A platform that takes requests."""
 
     def submit(self, request: ApprovalRequest, deadline: Deadline) -> Question:
-        """Ask once. The answer says under which id the platform holds the request."""
+        """Submit the request once; the answer names its id."""
         ...
 
     def find(self, request: ApprovalRequest, deadline: Deadline) -> list[Approval]:
-        """Every row that carries our task id, oldest first: how a lost answer is found again, and one that was doubled.
+        """Every row with our task id, oldest first: finds a request whose answer was lost, and duplicates.
 
-        On the platform only among the fifty newest.
+        The platform searches only its fifty newest.
         """
         ...
 
     def fetch(self, question: Question, deadline: Deadline) -> Sighting:
-        """Read how the request stands. With an invocation, an approval on the embedded server is used up by this read.
+        """Read the request. With an attempt id, the embedded server redeems an approval by this read.
 
         Raises:
-            UsedError: another invocation has used the approval up.
+            UsedError: another attempt has redeemed the approval.
 
         """
         ...
@@ -94,14 +94,14 @@ class Platform(Protocol):
         """Subscribe to the workspace's events.
 
         Raises:
-            CredentialError: the stream does not take our token; REST may.
-            UnavailableError: it is away, or not now.
+            CredentialError: the stream rejects the token; REST may accept it.
+            UnavailableError: it cannot be reached, or not now.
 
         """
         ...
 
     def withdraw(self, question: Question, deadline: Deadline) -> Withdrawal:
-        """Take the request back; it can only turn an open one into a no."""
+        """Withdraw the request; only an open one changes by this."""
         ...
 
     def list_requests(self, deadline: Deadline) -> list[Approval]:
@@ -112,15 +112,15 @@ class Platform(Protocol):
         """Approve or deny, with the approver's own credential.
 
         Raises:
-            EndedError: it had ended before; the message says how, as far as the platform tells.
+            EndedError: it had ended before; the message gives the outcome if the platform tells it.
 
         """
         ...
 
     def interrupt(self) -> None:
-        """Make the call in progress fail at once. Called from another thread."""
+        """Make the call in progress fail at once; for another thread."""
         ...
 
     def close(self) -> None:
-        """Let go of every connection; never raises."""
+        """Close every connection; never raises."""
         ...

@@ -1,4 +1,4 @@
-"""Pure: is this failure worth another try, and after how long. Policy is a value; nobody here waits."""
+"""Pure: whether a failure is worth a retry, and after how long. Policy is a value; nothing here waits."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 from molecule_approve.errors import ApprovalError, CredentialError, UnavailableError
 
 Random = Callable[[], float]
-"""A number in [0, 1), drawn anew at each call."""
+"""Returns a new random number in [0, 1) at each call."""
 
 
 def backoff(first: float, most: float, random: Random) -> Iterator[float]:
-    """Seconds to pause before each further try: doubling up to a bound, each between half and the whole of it.
+    """Seconds to pause before each retry: a bound that doubles up to a maximum, and a random half of it less.
 
-    The jitter keeps many clients of a platform that comes back from asking in the same moment.
+    The jitter spreads the clients of a platform that comes back.
     """
     bound = first
     while True:
@@ -23,15 +23,15 @@ def backoff(first: float, most: float, random: Random) -> Iterator[float]:
 
 
 def spread(wait: float, left: float, bound: float, policy: SubmitPolicy, random: Random) -> float | None:
-    """Seconds to pause where the platform has too many callers, or says how long to wait; None to give up.
+    """Seconds to pause after a 429 or a Retry-After; None to give up.
 
-    Many who are told the same moment must not come back in it: what is asked is waited, and up to ``bound`` more, but
-    never so long that no time is left to try. Where more is asked than there is left, up to a minute (a rate limit
-    counts by the minute, and others may leave), the tries are the last ones; beyond that none is made.
+    Clients that are told the same moment must not all come back in it: the pause is what was asked and up to ``bound``
+    more, but leaves time for the try. If more is asked than is left, up to a minute (rate limits count by the minute, and
+    other clients may give up), one last try is made; beyond that none.
 
     Args:
-        wait: Retry-After, or the pause that would be made without one.
-        left: seconds until the last moment at which a try may begin.
+        wait: Retry-After, or the pause without one.
+        left: seconds until the last moment for a try to begin.
         bound: the most to add.
         policy: the submission's policy.
         random: chance.
@@ -46,17 +46,17 @@ def spread(wait: float, left: float, bound: float, policy: SubmitPolicy, random:
 
 
 class SubmitPolicy(NamedTuple):
-    """How hard to try to ask. All in seconds.
+    """How to retry a submission. All in seconds.
 
     Attributes:
         total: no try begins after this.
-        attempt: the most that one try may take.
-        credential: how long a 401 is tried again: the platform says it to a good token while its database is away.
-        refused: how long a 500 is tried again, which also stands for an unknown workspace.
-        first, most: the pauses between tries.
-        crowd: the most that is first added to a pause so that many callers spread; it doubles with each.
-        room: what such a pause leaves for the try.
-        patience: the longest Retry-After that is worth a try although it is longer than the time left.
+        attempt: the longest that one try may take.
+        credential: how long a 401 is retried: the platform answers it to a valid token while its database is away.
+        refused: how long a 500 is retried, which is also the answer for an unknown workspace.
+        first, most: the shortest and longest pause between tries.
+        crowd: the most that is first added to a pause to spread many clients; it doubles each time.
+        room: the time that such a pause leaves for the try.
+        patience: the longest Retry-After that is worth a try although less time is left.
 
     """
 
@@ -75,15 +75,15 @@ class WaitPolicy(NamedTuple):
     """How to wait. All in seconds.
 
     Attributes:
-        poll_interval: between reads where there is no stream.
-        slow_read: between reads while the stream is open: events get lost, and nothing is replayed.
-        burst: how many reads may follow one another at once; one a second otherwise.
-        read: the most that one read may take.
-        open: the most that one handshake of the stream may take.
-        settled: a stream that lasted so long was a good one, and the next pause is short again.
-        first, most: the pauses between reconnects; never less than one second.
-        credential: how long a 401 is tried again before the token was ever accepted.
-        tick: the longest sleep, so that a suspended machine, a gone reader and a signal are noticed.
+        poll_interval: between reads without a stream.
+        slow_read: between reads while the stream is open: events can get lost.
+        burst: how many reads may follow one another at once; otherwise one a second.
+        read: the longest that one read may take.
+        open: the longest that one handshake of the stream may take.
+        settled: after a stream that lasted so long, the next pause is short again.
+        first, most: the shortest and longest pause between reconnects; at least one second.
+        credential: how long a 401 is retried before the token was ever accepted.
+        tick: the longest sleep, so that a suspended machine, a closed reader and a signal are noticed.
 
     """
 
@@ -100,31 +100,31 @@ class WaitPolicy(NamedTuple):
 
 
 def submit_window(failure: ApprovalError, policy: SubmitPolicy) -> float:
-    """For how many seconds after the first try this failure is worth another one; 0 where it is final."""
+    """For how many seconds after the first try this failure is worth a retry; 0 if it is final."""
     match failure:
         case UnavailableError(status=500):
             return policy.refused
         case UnavailableError():
             return policy.total
-        case CredentialError(status=401):
+        case CredentialError(status=401, token_sent=True):
             return policy.credential
         case _:
             return 0.0
 
 
 def wait_window(failure: ApprovalError, policy: WaitPolicy, *, accepted: bool) -> float | None:
-    """For how long a failing read is worth another one: None is as long as the deadline allows, 0 is not at all.
+    """For how many seconds a failing read is worth a retry; None for as long as the deadline allows, 0 for not at all.
 
     Args:
         failure: what the read raised.
         policy: the wait's policy.
-        accepted: whether the platform took this very token before; a 401 is then a fault like any other.
+        accepted: whether the platform accepted this token before; then a 401 is temporary.
 
     """
     match failure:
         case UnavailableError():
             return None
-        case CredentialError(status=401):
+        case CredentialError(status=401, token_sent=True):
             return None if accepted else policy.credential
         case _:
             return 0.0

@@ -1,7 +1,7 @@
 """The event stream over a WebSocket. The only file that imports websockets; its events are hints, never verdicts.
 
-The library's own ``connect`` follows redirects with our headers and has its own rules for proxies, and its reconnecting
-iterator gives up on 401 and does not pause after a clean close; so the socket is ours, and reconnecting is the wait's.
+The library's ``connect`` follows redirects with our headers and has its own proxy rules; its reconnecting iterator gives up
+on 401 and does not pause after a clean close. So the socket is dialled here, and ``reconnect`` connects again.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from molecule_approve.model import Endpoint
 
 MESSAGE_LIMIT = 1024 * 1024
-"""Bytes that one message may have; a longer one ends the stream, and the wait goes on by reading."""
+"""The most bytes of one message; a longer one ends the stream, and the wait reads instead."""
 
 PING = 20.0
-"""Seconds between our pings, and for an answer to one: how a half-open connection is found. The platform never pings."""
+"""Seconds between pings, and for the answer to one: finds half-open connections. The platform never pings."""
 
-# The library logs a traceback when a ping is not answered; without this it would come out on the user's stderr.
+# The library logs a traceback when a ping is not answered; without this it would reach stderr.
 _LOG = logging.getLogger(__name__)
 _LOG.addHandler(logging.NullHandler())
 _LOG.propagate = False
@@ -49,19 +49,19 @@ class Stream:
         self._connection = connection
 
     def next(self, timeout: float) -> Event | None:
-        """The next approval's event, or None after that many seconds; see the contract."""
+        """The next event about a request, or None after that many seconds; see the contract."""
         end = Deadline.after(timeout)
         while True:
             try:
                 message = self._connection.recv(timeout=end.left(), decode=False)  # the wire module checks the text
             except TimeoutError:
                 if self._connection.state is not State.OPEN:
-                    # It said goodbye and keeps the connection: the library would wait for the end of that for ever.
-                    raise DisconnectedError("the event stream ended", hint="the wait goes on by reading") from None
+                    # The platform has said goodbye but keeps the connection, for whose end the library would wait.
+                    raise DisconnectedError("the event stream ended", hint="reading continues") from None
                 return None
             except Exception as exc:
-                # A clean close ends it like any other, and so does a fault of the library: it is no news of the request.
-                raise DisconnectedError("the event stream ended", hint="the wait goes on by reading") from exc
+                # A clean close and a fault of the library end it alike; neither says anything about the request.
+                raise DisconnectedError("the event stream ended", hint="reading continues") from exc
             event = read_event(message)
             if event is not None:
                 return event
@@ -69,25 +69,25 @@ class Stream:
                 return None
 
     def close(self) -> None:
-        """Let go of the socket at once; the platform needs no farewell. Also for another thread."""
-        # The library's threads end by themselves; waiting for them would stand between the decision and the exit.
+        """Close the socket at once, without a closing handshake. Also for another thread."""
+        # The library's threads end by themselves; waiting for them would delay the exit.
         with contextlib.suppress(Exception):
             self._connection.close_socket()
 
 
 def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Grip, *, ping: float = PING) -> Stream:
-    """Connect and shake hands.
+    """Open the event stream.
 
     Args:
         endpoint: whose stream.
-        deadline: of all of it.
-        grip: by which another thread can break it off.
-        ping: seconds between our pings, and for an answer to one.
+        deadline: for all of it.
+        grip: lets another thread interrupt it.
+        ping: seconds between pings, and for the answer to one.
 
     Raises:
-        CredentialError: the stream does not take our token (it takes only the workspace's own); REST may.
-        RejectedError: there is no stream here.
-        UnavailableError: it is away, overloaded or too slow.
+        CredentialError: the stream rejects the token (it accepts only the workspace's own); REST may accept it.
+        RejectedError: there is no stream at this address.
+        UnavailableError: it cannot be reached, is overloaded or too slow.
 
     """
     try:
@@ -95,12 +95,12 @@ def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Grip, *, ping
     except CredentialError as exc:
         if exc.status != 403 or endpoint.origin is not None:
             raise
-    # A platform whose CORS_ORIGINS is set refuses a handshake without Origin like one with a foreign one.
+    # A platform with CORS_ORIGINS set refuses a handshake without an Origin.
     return _open(endpoint, origin_of(endpoint.url), deadline, grip, ping)
 
 
 def origin_of(url: str) -> str:
-    """The address as a browser's page there would name itself (RFC 6454): scheme, host, and a port that is not the usual."""
+    """The origin of the address (RFC 6454): scheme, host, and the port if it is not the default."""
     parts = urlsplit(url)
     usual = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower().removesuffix(usual)}"
@@ -113,7 +113,7 @@ def _open(endpoint: Endpoint, origin: str | None, deadline: Deadline, grip: dial
     if tls is not None:
         sock = dial.start_tls(sock, tls, uri.host, deadline, grip)
     sock.settimeout(None)
-    # No extensions: compression costs memory and hides the size of a message. No Origin at first: a foreign one gets 403.
+    # No extensions: compression costs memory and hides the size of a message.
     protocol = ClientProtocol(uri, max_size=MESSAGE_LIMIT, logger=_LOG)
     let_go = sock.close
     try:
@@ -126,8 +126,8 @@ def _open(endpoint: Endpoint, origin: str | None, deadline: Deadline, grip: dial
         with contextlib.suppress(Exception):
             let_go()
         if isinstance(exc, Exception) and not isinstance(exc, ApprovalError):
-            # What the library says to an answer that came before our question, or of a thread that cannot be started.
-            raise UnavailableError(f"the event stream could not be opened: {exc!r}") from exc
+            # An answer before our handshake, or a thread that cannot be started.
+            raise UnavailableError(f"cannot open the event stream: {exc!r}") from exc
         raise
     return Stream(connection)
 
@@ -150,16 +150,16 @@ def _refused(response: Response, origin: str | None) -> ApprovalError:
     status = response.status_code
     if status == 403 and origin is not None:
         return CredentialError(
-            f"the event stream does not take us (403), also with Origin {origin}: is that in the platform's CORS_ORIGINS?",
+            f"the event stream rejects the handshake (403), also with Origin {origin}, which may be missing in CORS_ORIGINS",
             status=status,
-            hint="set approve.headers: {Origin: ...} in config.yaml to an address that CORS_ORIGINS names",
+            hint="set approve.headers: {Origin: ...} in config.yaml to an address in the platform's CORS_ORIGINS",
         )
     if status in {401, 403}:
         return CredentialError(
-            f"the event stream does not take our token ({status})", status=status, hint="it takes only the workspace's own"
+            f"the event stream rejects the token ({status})", status=status, hint="it accepts only the workspace's own token"
         )
     if status in {408, 425, 429} or status >= 500:
-        said = response.headers.get_all("Retry-After")  # `get` raises where the header came twice
+        said = response.headers.get_all("Retry-After")  # `get` raises if the header came twice
         wait = retry_after(", ".join(said) or None, time.time())
         return UnavailableError(f"the event stream answered {status}", status=status, retry_after=wait)
-    return RejectedError(f"there is no event stream here ({status})", status=status)
+    return RejectedError(f"the platform has no event stream at this address ({status})", status=status)

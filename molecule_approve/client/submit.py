@@ -1,4 +1,4 @@
-"""Asking, until the platform holds the question once: tries again while that may help, and looks before it asks again."""
+"""Submits a request until the platform has it once: retries while that may help, and searches before each retry."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import ApprovalError, KeyUsedError, PlatformError, ProtocolError, UnavailableError
-from molecule_approve.lifecycle import Ruling, rule
-from molecule_approve.model import Approval, ApprovalRequest, Question
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.model import Approval, ApprovalRequest, Outcome, Question
 
 from .retry import Random, SubmitPolicy, backoff, spread, submit_window
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Stop(Protocol):
-    """How the outside stops us: a signal, a cancelled task, nobody left to tell."""
+    """What can stop an attempt: a signal, a cancelled task, no reader left for the verdict."""
 
     def check(self) -> None:
-        """Raise Interrupted if we were stopped, or if nobody is left to tell."""
+        """Raise Interrupted if the attempt was stopped."""
         ...
 
     def open(self) -> AbstractContextManager[None]:
@@ -31,15 +31,15 @@ class Stop(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Pause; raises Interrupted as soon as we are stopped."""
+        """Sleep; raises Interrupted as soon as the attempt is stopped."""
         ...
 
 
 class Submission:
-    """One question on its way.
+    """The submission of one request.
 
     Attributes:
-        maybe_there: whether the platform may hold the question, or a second row of it, although no answer has said so.
+        maybe_there: whether the platform may have the request, or a duplicate of it, although no answer has said so.
 
     """
 
@@ -67,15 +67,15 @@ class Submission:
         self._policy = policy
 
     def run(self) -> Question:
-        """Ask once, however often it takes to know that the question has arrived.
+        """Submit the request, with as many tries as it takes.
 
-        Before every further try that could double the question, the platform's list is searched for our task id; with
-        an idempotency key also before the first, for on the platform the key is nothing but that.
+        Before each retry that could duplicate the request, the platform's list is searched for our task id; with an
+        idempotency key also before the first try, because the platform itself ignores the key.
 
         Raises:
-            KeyUsedError: the key belongs to another question, or to one that has ended.
-            ApprovalError: the last failure, once its time is over.
-            Interrupted: somebody stopped us.
+            KeyUsedError: the key belongs to a different request, or to one that has ended.
+            ApprovalError: the last failure, once no retry is left.
+            Interrupted: the attempt was stopped.
 
         """
         while True:
@@ -83,39 +83,39 @@ class Submission:
             before = self.maybe_there
             try:
                 with self._stop.open():
-                    question = self._look() or self._ask()
+                    question = self._search() or self._submit_once()
             except ProtocolError as exc:
-                return self._found_after(exc)
+                return self._find_after(exc)
             except ApprovalError as exc:
                 self._pause(exc)
             else:
-                # Not sooner: a stop at the end of the region loses the answer.
+                # Not earlier: a stop at the end of the region loses the answer.
                 self.maybe_there = before
                 return question
 
-    def _look(self) -> Question | None:
+    def _search(self) -> Question | None:
         if not self.maybe_there and self._request.idempotency_key is None:
             return None
-        return self._found(self._end.capped(self._policy.attempt))
+        return self._find(self._end.capped(self._policy.attempt))
 
-    def _found(self, deadline: Deadline) -> Question | None:
+    def _find(self, deadline: Deadline) -> Question | None:
         rows = self._platform.find(self._request, deadline)
-        return _adopted(rows[0], self._request) if rows else None
+        return _adopt(rows[0], self._request) if rows else None
 
-    def _ask(self) -> Question:
-        before, self.maybe_there = self.maybe_there, True  # also when we are stopped in the middle of it
+    def _submit_once(self) -> Question:
+        before, self.maybe_there = self.maybe_there, True  # also if a stop interrupts it
         try:
             return self._platform.submit(self._request, self._end.capped(self._policy.attempt))
         except ApprovalError as exc:
-            # Any other failure is of our own settings, before anything is sent.
+            # Any other failure comes from our own settings, before anything is sent.
             self.maybe_there = before or (isinstance(exc, PlatformError) and exc.maybe_sent)
             raise
 
-    def _found_after(self, failure: ProtocolError) -> Question:
-        """After an answer that makes no sense: the request may be there all the same, and is found by its task id."""
+    def _find_after(self, failure: ProtocolError) -> Question:
+        """After an invalid answer the platform may still have the request; then it is found by its task id."""
         try:
             with self._stop.open():
-                found = self._found(self._end.capped(self._policy.attempt))
+                found = self._find(self._end.capped(self._policy.attempt))
         except KeyUsedError:
             raise
         except ApprovalError:
@@ -125,7 +125,7 @@ class Submission:
         return found
 
     def _pause(self, failure: ApprovalError) -> None:
-        """Wait until the next try, or raise the failure where there is none."""
+        """Wait for the next try, or raise the failure if there is none."""
         left = min(self._end.at, self._started + submit_window(failure, self._policy)) - self._end.clock()
         pause: float | None
         pause = wait = next(self._pauses)
@@ -133,15 +133,15 @@ class Submission:
             pause = spread(max(wait, failure.retry_after or 0.0), left, self._crowd, self._policy, self._random)
             self._crowd *= 2
         if pause is None or pause > left:
-            raise _explained(failure)
+            raise _with_hint(failure)
         self._on_trouble(failure)
         self._stop.sleep(pause)
 
 
-def _adopted(row: Approval, request: ApprovalRequest) -> Question:
-    """Take up a request that carries our task id: our own whose answer was lost, or our key's."""
+def _adopt(row: Approval, request: ApprovalRequest) -> Question:
+    """Adopt a request with our task id: our own, whose answer was lost, or the one of our key."""
     if request.idempotency_key is not None:
-        if rule(row) is not Ruling.OPEN:
+        if outcome_of(row) is not Outcome.PENDING:
             raise KeyUsedError.ended(row.id)
         if (row.action, row.reason) != (request.action, request.reason):
             raise KeyUsedError.conflict(row.id)
@@ -154,8 +154,8 @@ def _adopted(row: Approval, request: ApprovalRequest) -> Question:
     )
 
 
-def _explained(failure: ApprovalError) -> ApprovalError:
-    """The failure with the hint that its place suggests."""
+def _with_hint(failure: ApprovalError) -> ApprovalError:
+    """The failure, with a hint for a submission."""
     if isinstance(failure, UnavailableError) and failure.status == 500:
-        failure.hint = "the platform says this for a workspace that it does not know: check WORKSPACE_ID"
+        failure.hint = "the platform answers so for an unknown workspace; check WORKSPACE_ID"
     return failure

@@ -1,4 +1,4 @@
-"""The Unix socket of the embedded server: connected to only where nobody but this user can be at its other end."""
+"""Connects to the embedded server's Unix socket, only if this user owns the server."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _CREDENTIALS = (socket.SOL_SOCKET, socket.SO_PEERCRED) if hasattr(socket, "SO_PE
 
 
 def connect_own(sock: socket.socket, path: str, owner: Callable[[socket.socket], int] | None = None) -> None:
-    """Connect to a socket in a folder that is private to this user, and make sure that this user listens there.
+    """Connect to a socket in a folder that is private to this user, and check that this user listens there.
 
-    Nothing is sent. ``owner`` says whose process listens; the system's own word by default.
+    Nothing is sent. ``owner`` returns the user who listens; by default the system's answer.
 
     Raises:
-        PlatformError: the folder is open to others, or another user listens; another try would not help.
-        OSError: nobody listens there, or the time of the socket is over.
+        PlatformError: the folder is open to others, or another user listens.
+        OSError: nobody listens there, or the socket's timeout has passed.
 
     """
     folder = Path(path).parent
@@ -39,16 +39,16 @@ def connect_own(sock: socket.socket, path: str, owner: Callable[[socket.socket],
     found = (owner or peer_uid)(sock)
     if found != os.geteuid():
         raise PlatformError(
-            f"the server at {path} is not yours: it runs as the user {found}, and you are {os.geteuid()}; nothing was sent",
-            hint="start your own: molecule-approve serve; what asks it runs as the same user",
+            f"the server at {path} is not yours: it runs as user {found}, and you are {os.geteuid()}; nothing was sent",
+            hint="start your own server as the same user: molecule-approve serve",
         )
 
 
 def peer_uid(sock: socket.socket) -> int:
-    """The user whose process listens at the other end of a Unix socket.
+    """The user id of the process that listens at a Unix socket.
 
     Raises:
-        OSError: the system does not say.
+        OSError: the system does not tell it.
 
     """
     _, uid = struct.unpack_from("=II", sock.getsockopt(*_CREDENTIALS, 64))

@@ -1,70 +1,59 @@
-"""The wait: stream, reads and one deadline become a decision. It knows the contract only.
+"""Waits for a decision, with the event stream, reads and one deadline. It knows only the contract.
 
-The socket is a hint and REST is the truth: an event makes us read; we read once after every connect; and we read on a slow
-timer for as long as we wait. Where there is no stream we read on a faster one.
+Events are hints, and a read decides: after an event, after each connect, and at a slow interval; without a stream at a
+faster one.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import ApprovalError, ProtocolError, UnavailableError, UnknownApprovalError, UsedError
-from molecule_approve.lifecycle import Ruling, rule
-from molecule_approve.model import Approval, Decision, Evidence, Question, Status
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.model import Approval, Decision, Evidence, Outcome, Question, Status
 from molecule_approve.wire import instant
 
+from .reconnect import ReconnectingStream, StreamState
 from .retry import Random, WaitPolicy, backoff, wait_window
 
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
     from molecule_approve.wire import Event
 
-    from .platform import Platform, Sighting, Subscription
+    from .platform import Platform, Sighting
     from .submit import Stop
 
 OVERSLEPT = 5.0
-"""Seconds after the deadline from which nothing that was said meanwhile counts: we slept, or were stopped."""
+"""Seconds after the deadline from which a decision no longer counts: the machine slept, or the process was suspended."""
 
 
 _DECISIONS = frozenset({"APPROVAL_APPROVED", "APPROVAL_DENIED"})
 
 
-class StreamState(Enum):
-    """How the answer will come."""
-
-    CONNECTING = "connecting"
-    LIVE = "live"
-    POLLING = "polling"
-    RECONNECTING = "reconnecting"
-
-
 class WaitObserver(Protocol):
-    """Who wants to know how the wait goes; it can change nothing."""
+    """Follows a wait; it can change nothing."""
 
     def link(self, link: StreamState, why: str) -> None:
-        """The way in which the answer will come has changed."""
+        """How the decision will be noticed has changed."""
         ...
 
     def trouble(self, failure: ApprovalError) -> None:
-        """Something failed, and the wait goes on."""
+        """Something failed; the wait continues."""
         ...
 
     def tick(self) -> None:
-        """The wait goes on: called every few seconds at least."""
+        """The wait continues; called every few seconds."""
         ...
 
 
 class Wait:
-    """One wait for one question.
+    """One wait for one request.
 
     Attributes:
-        question: what is waited for; another row's id once the platform shows an older request with our task id.
-        link: how the answer will come, at this moment.
-        listed: whether the last read was a list, and every further row of the question that it showed was taken back.
+        question: the request; with another row's id once the platform shows an older row of it.
+        listed: whether the last read was a list, and every duplicate in it was withdrawn.
 
     """
 
@@ -79,10 +68,9 @@ class Wait:
         stream: bool,
         random: Random,
         policy: WaitPolicy,
-        take_doubles_back: Callable[[Question], None],
+        withdraw_duplicates: Callable[[Question], None],
     ) -> None:
         self.question = question
-        self.link = StreamState.CONNECTING if stream else StreamState.POLLING
         self.listed = False
         self._platform = platform
         self._deadline = deadline
@@ -91,48 +79,58 @@ class Wait:
         self._observer = observer
         self._random = random
         self._policy = policy
-        self._started = self._refilled = self._next_read = self._opened = self._not_before = self._now()
-        self._next_connect = self._started if stream else float("inf")
+        self._started = self._refilled = self._next_read = self._not_before = self._now()
+        self._stream = ReconnectingStream(
+            platform,
+            self._link_changed,
+            enabled=stream,
+            policy=policy,
+            random=random,
+            clock=self._now,
+            guard=stop.open,
+        )
         self._tokens = float(policy.burst)
-        self._stream: Subscription | None = None
-        self._reconnects = self._fresh_pauses()
         self._rereads = self._fresh_pauses()
-        # The token was taken: by the POST, or by the read that found the question again.
+        # The token was accepted: by the POST, or by the read that found the request again.
         self._accepted = question.own or question.created_at is not None
         self._claims: dict[tuple[Status, str | None], Event] = {}
-        self._believable = question.own
-        self._take_doubles_back = take_doubles_back
-        self._looked = False
-        self._doubled = False  # a further row of the question may still stand: no event of it is ours
+        self._may_believe_event = question.own
+        self._withdraw_duplicates = withdraw_duplicates
+        self._searched = False
+        self._has_duplicates = False  # a duplicate may still be open, and no event of it is ours
 
     def _fresh_pauses(self) -> Iterator[float]:
         return backoff(self._policy.first, self._policy.most, self._random)
+
+    @property
+    def link(self) -> StreamState:
+        """How the decision will be noticed, at this moment."""
+        return self._stream.state
 
     def run(self) -> Decision | None:
         """Wait for the decision; None when the deadline has passed without one.
 
         Raises:
-            UsedError: the approval was used up by another invocation.
-            ApprovalError: the platform answers what no wait can mend.
-            Interrupted: somebody stopped us.
+            UsedError: another attempt redeemed the approval.
+            ApprovalError: a read failed, and a retry will not help.
+            Interrupted: the attempt was stopped.
 
         """
-        self._tell(self.link, "")
+        self._observer.link(self.link, "")
         try:
             while not self._deadline.passed():
                 self._stop.check()
                 self._observer.tick()
                 decision = self._step()
                 if decision is not None:
-                    # Whatever was said while we slept far beyond the deadline: it is a timeout.
+                    # A decision long after the deadline is a timeout: the machine slept.
                     return decision if self._deadline.overdue() <= OVERSLEPT else None
         finally:
-            self._drop_stream()
+            self._stream.close()
         return None
 
     def _step(self) -> Decision | None:
-        if self._stream is None and self._now() >= self._next_connect:
-            self._connect()
+        self._stream.connect_if_due(self._deadline)
         if self._now() >= self._next_read and self._may_read():
             decision = self._read()
             if decision is not None:
@@ -142,70 +140,31 @@ class Wait:
 
     # --- the stream ----------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        try:
-            with self._stop.open():
-                self._stream = self._platform.watch(self._deadline.capped(self._policy.open))
-        except UnavailableError as exc:
-            self._reconnect_later(exc)
-        except Exception as exc:  # noqa: BLE001 - nothing that a stream does, or a library for it, ends a wait
-            # A stream that refuses the token which REST takes, or that is not there: poll, and say so.
-            self._next_connect = float("inf")
-            self._tell(StreamState.POLLING, _why(exc))
-        else:
-            self._opened = self._now()
-            self._tell(StreamState.LIVE, "")
-        self._next_read = self._now()
-
-    def _tell(self, link: StreamState, why: str) -> None:
-        self.link = link
-        self._observer.link(link, why)
-
-    def _reconnect_later(self, failure: Exception) -> None:
-        asked = failure.retry_after if isinstance(failure, UnavailableError) else None
-        pause = max(1.0, next(self._reconnects), asked or 0.0)
-        self._next_connect = self._now() + pause
-        self._tell(StreamState.RECONNECTING, _why(failure))
-
-    def _drop_stream(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            with contextlib.suppress(Exception):
-                stream.close()
+    def _link_changed(self, state: StreamState, why: str) -> None:
+        self._observer.link(state, why)
+        self._next_read = self._now()  # what happened meanwhile was not heard
 
     def _listen(self) -> None:
         """Wait for an event, or until something is due."""
         now = self._now()
         due = min(self._next_read, self._deadline.at, now + self._policy.tick)
-        if self._stream is None:
-            self._stop.sleep(max(0.0, min(due, self._next_connect) - now))
-            return
-        try:
-            with self._stop.open():
-                event = self._stream.next(max(0.0, due - now))
-        except Exception as exc:  # noqa: BLE001 - see _connect
-            self._drop_stream()
-            if self._now() - self._opened > self._policy.settled:
-                self._reconnects = self._fresh_pauses()
-            self._reconnect_later(exc)
-            self._next_read = self._now()
-        else:
-            if event is not None:
-                self._hear(event)
+        event = self._stream.listen(max(0.0, due - now), self._stop.sleep)
+        if event is not None:
+            self._handle_event(event)
 
-    def _hear(self, event: Event) -> None:
-        """An event of our own request makes us read; nobody else's does."""
+    def _handle_event(self, event: Event) -> None:
+        """Read after an event of our own request, and of no other."""
         ours = event.approval_id == self.question.approval_id
         if not ours or event.workspace_id not in {None, self.question.workspace_id}:
             return
         if event.status is Status.PENDING:
-            self._saw_creation(event.timestamp)
+            self._note_creation(event.timestamp)
             return
-        self._remember(event)
+        self._keep_claim(event)
         self._next_read = self._now()
 
-    def _remember(self, event: Event) -> None:
-        """Keep what the platform's own events of our request announce; two that differ are enough to believe none."""
+    def _keep_claim(self, event: Event) -> None:
+        """Keep the decisions that the platform's events of our request claim; if two differ, none is believed."""
         decides = event.native and event.name in _DECISIONS and event.workspace_id == self.question.workspace_id
         if decides and len(self._claims) < 2:
             self._claims.setdefault((event.status, event.decided_by), event)
@@ -213,9 +172,9 @@ class Wait:
     # --- reading -------------------------------------------------------------------------------------------------------
 
     def _may_read(self) -> bool:
-        """One read a second, a few in a burst: so many events cost the platform no more than that."""
+        """At most one read a second, and a few at once, however many events come."""
         now = self._now()
-        if now < self._not_before:  # an event is no leave to ignore Retry-After
+        if now < self._not_before:  # Retry-After also holds after an event
             self._next_read = self._not_before
             return False
         self._tokens = min(float(self._policy.burst), self._tokens + now - self._refilled)
@@ -230,7 +189,7 @@ class Wait:
         try:
             with self._stop.open():
                 sighting = self._platform.fetch(self.question, self._deadline.capped(self._policy.read))
-            decision = self._weigh(sighting)
+            decision = self._evaluate(sighting)
         except UsedError:
             raise
         except ApprovalError as exc:
@@ -242,7 +201,8 @@ class Wait:
         return decision
 
     def _interval(self) -> float:
-        return self._policy.poll_interval if self._stream is None or self._doubled else self._policy.slow_read
+        live = self.link is StreamState.LIVE and not self._has_duplicates
+        return self._policy.slow_read if live else self._policy.poll_interval
 
     def _read_again_later(self, failure: ApprovalError) -> None:
         window = wait_window(failure, self._policy, accepted=self._accepted)
@@ -254,94 +214,90 @@ class Wait:
         self._next_read = max(self._not_before, self._now() + max(1.0, pause))
         self._observer.trouble(failure)
 
-    def _weigh(self, sighting: Sighting) -> Decision | None:
-        """What a read shows: a decision, or a reason to go on waiting."""
+    def _evaluate(self, sighting: Sighting) -> Decision | None:
+        """The decision that a read shows, or None to keep waiting."""
         self.listed = sighting.oldest is not None
         if sighting.strange:
-            self._observer.trouble(
-                ProtocolError("under our id the platform shows a request with other text; it is not ours")
-            )
+            self._observer.trouble(ProtocolError("the platform shows a different action under the id of this request"))
         row = sighting.approval
         if row is None:
-            self._must_be_known(sighting)
-            return self._by_event(sighting)
-        self._saw_creation(row.created_at)
-        self._follow(row)
-        self._doubled = False
-        for extra in sighting.extras:
-            self._take_back(extra)
-        self.listed = self.listed and not self._doubled
-        match rule(row):
-            case Ruling.OPEN:
-                self._look_for_doubles()
+            self._require_known(sighting)
+            return self._decision_by_event(sighting)
+        self._note_creation(row.created_at)
+        self._go_over_to(row)
+        self._has_duplicates = False
+        for duplicate in sighting.duplicates:
+            self._withdraw(duplicate)
+        self.listed = self.listed and not self._has_duplicates
+        match outcome_of(row):
+            case Outcome.PENDING:
+                self._withdraw_unlisted_duplicates()
                 return None
-            case Ruling.UNCLEAR:
-                self._observer.trouble(
-                    ProtocolError("the platform shows a status that is no decision; waiting for a clear one")
-                )
+            case Outcome.FAILED:
+                self._observer.trouble(ProtocolError("the platform shows a status that is not a decision; still waiting"))
                 return None
             case _:
                 return Decision(row)
 
-    def _follow(self, row: Approval) -> None:
-        """From now on this row is our question: itself, or an older one with our task id."""
+    def _go_over_to(self, row: Approval) -> None:
+        """Go over to this row: our own, or an older one with our task id."""
         if row.id != self.question.approval_id:
             self.question = replace(self.question, approval_id=row.id, own=False)
-            self._believable = False
+            self._may_believe_event = False
 
-    def _must_be_known(self, sighting: Sighting) -> None:
-        """A request that we neither asked nor ever saw must show itself at the first read."""
+    def _require_known(self, sighting: Sighting) -> None:
+        """The first read must show a request that this attempt did not submit."""
         if self.question.own or self.question.created_at is not None:
             return
         if sighting.strange:
-            raise UnknownApprovalError("the platform's request of this id asks something else", hint="is it the right id?")
+            raise UnknownApprovalError("the request with this id has a different action", hint="check the id")
         raise UnknownApprovalError(
-            "the platform shows no such request",
-            hint="it lists a workspace's fifty newest: is it the right id, WORKSPACE_ID and PLATFORM_URL?",
+            "the platform does not show this request",
+            hint="it lists a workspace's fifty newest; check the id, WORKSPACE_ID and PLATFORM_URL",
         )
 
-    def _look_for_doubles(self) -> None:
-        """Once, where reads do not list them: a person who sees the question twice may decide the other one."""
-        if not self.listed and not self._looked:
-            self._looked = True
-            self._take_doubles_back(self.question)
+    def _withdraw_unlisted_duplicates(self) -> None:
+        """Once, if reads do not list them: an approver who sees the request twice may decide the duplicate."""
+        if not self.listed and not self._searched:
+            self._searched = True
+            self._withdraw_duplicates(self.question)
 
-    def _take_back(self, extra: Approval) -> None:
-        """One question: the same one asked twice, because an answer was lost, is taken back."""
-        taken_back = False  # also by "it has ended before", which may be a gateway's word: the next list tells
+    def _withdraw(self, duplicate: Approval) -> None:
+        """Withdraw a duplicate, which was submitted because an answer was lost."""
+        withdrawn = False  # also if it "had ended before", which a proxy may claim: the next list shows it
         try:
             with self._stop.open():
-                double = replace(self.question, approval_id=extra.id)
-                taken_back = self._platform.withdraw(double, self._deadline.capped(2.0)).taken_back
+                other = replace(self.question, approval_id=duplicate.id)
+                withdrawn = self._platform.withdraw(other, self._deadline.capped(2.0)).withdrawn
         except ApprovalError as exc:
             self._observer.trouble(exc)
-        self._doubled = self._doubled or not taken_back
+        self._has_duplicates = self._has_duplicates or not withdrawn
 
     # --- the one exception: a row that was pushed out of the list ------------------------------------------------------
 
-    def _saw_creation(self, moment: str | None) -> None:
+    def _note_creation(self, moment: str | None) -> None:
         if self.question.created_at is None and moment is not None:
             self.question = replace(self.question, created_at=moment)
 
-    def _by_event(self, sighting: Sighting) -> Decision | None:
-        """A decision by event, where no read can show it any more (protocol.md, Events).
+    def _decision_by_event(self, sighting: Sighting) -> Decision | None:
+        """A decision by event, if no read can show the request any more.
 
-        Our own id, a full list of which every row is newer, an event in the platform's own dialect, and the platform's
-        own word that the request is not open: taking it back finds it decided. That word counts once, and only from the
-        first attempt: after a lost answer "it is not open" may be our own doing.
+        It needs our own id, a full list with only newer rows, an event in the platform's own dialect, and the platform's
+        answer that the request is not open: a withdrawal finds it decided. That answer counts once, from the first
+        withdrawal: after a lost answer "not open" may be the effect of our own withdrawal.
         """
         event = self._undisputed_claim()
-        if event is None or not (self._believable and sighting.crowded and self._all_newer(sighting)):
+        if event is None or not (self._may_believe_event and sighting.crowded and self._all_newer(sighting)):
             return None
-        self._believable = False
+        self._may_believe_event = False
         with self._stop.open():
             withdrawal = self._platform.withdraw(self.question, self._deadline.capped(self._policy.read))
-        if withdrawal.taken_back:
+        if withdrawal.withdrawn:
             raise ProtocolError(
-                "the platform announced a decision that it did not hold; the request was taken back",
-                hint="somebody may be sending events in the platform's name",
+                "an event announced a decision that the platform does not have; the request was withdrawn",
+                hint="check who can send events in the platform's name",
             )
-        if not withdrawal.settled:
+        if not withdrawal.ended_before:
             return None
         row = Approval(
             id=self.question.approval_id,
@@ -353,7 +309,7 @@ class Wait:
             decided_at=event.timestamp,
             created_at=self.question.created_at,
         )
-        return Decision(row, Evidence.EVENT) if rule(row) is not Ruling.UNCLEAR else None
+        return Decision(row, Evidence.EVENT) if outcome_of(row) is not Outcome.FAILED else None
 
     def _undisputed_claim(self) -> Event | None:
         claims = list(self._claims.values())
@@ -362,7 +318,3 @@ class Wait:
     def _all_newer(self, sighting: Sighting) -> bool:
         ours, oldest = instant(self.question.created_at), instant(sighting.oldest)
         return ours is not None and oldest is not None and oldest > ours
-
-
-def _why(failure: Exception) -> str:
-    return failure.message if isinstance(failure, ApprovalError) else f"the event stream failed: {failure!r}"

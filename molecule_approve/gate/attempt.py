@@ -1,29 +1,57 @@
-"""What one invocation knows of itself: its terms, its request, its question, and how a verdict about it looks."""
+"""One attempt: its terms, who it talks to, what it has learnt so far, and how a verdict about it looks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.client.retry import WaitPolicy
-from molecule_approve.client.wait import StreamState
-from molecule_approve.clock import Deadline, utc_now
+from molecule_approve.client.wait import WaitObserver
+from molecule_approve.clock import utc_now
 from molecule_approve.errors import ApprovalError
-from molecule_approve.model import Approval, ApprovalRequest, Decision, Failure, Outcome, Question, Verdict
+from molecule_approve.model import Approval, Decision, Failure, Outcome, Question, Verdict
 from molecule_approve.wire import instant
+
+if TYPE_CHECKING:
+    from molecule_approve.audit.chain import Head
+    from molecule_approve.client.platform import Platform
+    from molecule_approve.client.submit import Stop, Submission
+    from molecule_approve.client.wait import Wait
+    from molecule_approve.clock import Deadline
+    from molecule_approve.model import ApprovalRequest
+
+    from .records import Recorder
+    from .withdrawal import Withdrawn
 
 ROUNDING = 1.0
 """Seconds by which a platform's own times may be rounded."""
 
 
+class Observer(WaitObserver, Protocol):
+    """Who follows an attempt; the spinner is one. It can change nothing."""
+
+    def asked(self, question: Question) -> None:
+        """The platform has the request."""
+        ...
+
+    def withdrawing(self, why: str) -> None:
+        """The request is being withdrawn; that takes two seconds at most."""
+        ...
+
+    def recorded(self, head: Head) -> None:
+        """A record was written to the audit log, whose head is now this one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How an invocation asks and waits.
+    """How an attempt requests and waits.
 
     Attributes:
-        timeout: seconds from now until this invocation gives up, all of it.
-        wait: False to leave as soon as the platform has the question (``--no-wait``).
+        timeout: seconds until this attempt gives up, all of it.
+        wait: False to return as soon as the platform has the request (``--no-wait``).
         stream: whether the event stream is tried before polling.
-        withdraw: whether the question is taken back when we give up or are stopped.
+        withdraw: whether the request is withdrawn when the attempt gives up or is stopped.
         verified: whether only a name from the approver's own credential counts.
         policy: the pace of the wait.
 
@@ -39,19 +67,23 @@ class Terms:
 
 @dataclass(slots=True)
 class Attempt:
-    """One invocation of the gate, on its way.
+    """All that one attempt is made of and has learnt so far.
 
     Attributes:
-        id: the UUID under which it uses an approval up.
+        id: the UUID under which it redeems an approval.
         request: what it asks.
         terms: how.
-        deadline: when it gives up.
-        started: when it began, on the deadline's clock.
-        requested_at: the same on the wall clock, for people.
-        question: what the platform holds, once that is known.
-        maybe_there: whether the platform may hold it although that is not known.
-        link: how the answer came, or was to come.
-        listed: whether the last read showed every row of the question, so that none needs to be looked for.
+        deadline: when it gives up; ``terms.timeout`` seconds after it began.
+        platform: who is asked.
+        stop: who may stop it.
+        observer: who follows it.
+        recorder: writes its records.
+        requested_at: when it began, on the wall clock.
+        found: the request at the platform, as it was submitted, taken up or found again; None until then.
+        submission: submits the request; None before that.
+        wait: waits for the decision; None before that.
+        withdrawn: what came of withdrawing the request; None where that was not tried.
+        failure: what ended the attempt; the verdict reports it, so nobody else does.
 
     """
 
@@ -59,41 +91,60 @@ class Attempt:
     request: ApprovalRequest
     terms: Terms
     deadline: Deadline
-    started: float
+    platform: Platform
+    stop: Stop
+    observer: Observer
+    recorder: Recorder
     requested_at: str = field(default_factory=utc_now)
-    question: Question | None = None
-    maybe_there: bool = False
-    link: StreamState = StreamState.CONNECTING
-    listed: bool = False
+    found: Question | None = None
+    submission: Submission | None = None
+    wait: Wait | None = None
+    withdrawn: Withdrawn | None = None
+    failure: ApprovalError | None = None
+
+    @property
+    def question(self) -> Question | None:
+        """The request at the platform, once it is known; the wait may have gone over to an older row of it."""
+        return self.found if self.wait is None else self.wait.question
 
     @property
     def approval_id(self) -> str | None:
-        """The platform's id of the question, once it is known."""
+        """The platform's id of the request, once it is known."""
         return self.question.approval_id if self.question else None
+
+    @property
+    def maybe_there(self) -> bool:
+        """Whether the platform may hold the request, or a second row of it, although no answer has said so."""
+        return self.submission is not None and self.submission.maybe_there
 
     def waited(self) -> float:
         """Seconds since it began."""
-        return self.deadline.clock() - self.started
+        return self.terms.timeout + self.deadline.overdue()
+
+    def warn(self, failure: ApprovalError) -> None:
+        """Tell the observer what went wrong on the side."""
+        if self.failure is None or failure.message != self.failure.message:
+            self.observer.trouble(failure)
 
     def outlived(self, row: Approval) -> bool:
-        """Whether the platform's clock ended the question no sooner than ours would have: that is our own timeout.
+        """Whether the request expired no sooner than this attempt would have given up: then it is our own timeout.
 
-        By what was asked and by the platform's own times, not by who came first: the two clocks always run a race.
+        Decided by what was requested and by the platform's own times, because the two clocks always race.
         """
-        asked, question = self.request.expires_in, self.question
-        if asked is None or asked < self.terms.timeout or question is None:
+        expires_in, question = self.request.expires_in, self.question
+        if expires_in is None or expires_in < self.terms.timeout or question is None:
             return False
         if self.request.idempotency_key is not None and not question.own:
-            return False  # an earlier run asked it, for as long as that one pleased
+            return False  # an earlier attempt submitted it, with an expiry of its own
         begun, ended = instant(row.created_at), instant(row.decided_at)
         if begun is None or ended is None:
             return True
         return (ended - begun).total_seconds() + ROUNDING >= self.terms.timeout
 
     def verdict(
-        self, outcome: Outcome, *, recorded: bool, error: ApprovalError | Failure | None = None, signum: int | None = None
+        self, outcome: Outcome, error: ApprovalError | Failure | None = None, *, signum: int | None = None
     ) -> Verdict:
-        """A verdict that rests on no decision."""
+        """A verdict without a decision."""
         question = self.question
         return Verdict(
             outcome=outcome,
@@ -102,16 +153,16 @@ class Attempt:
             requested_at=(question.created_at if question else None) or self.requested_at,
             waited_seconds=self.waited(),
             trace_id=self.request.trace_id,
-            recorded=recorded,
+            recorded=self.recorder.recorded,
             error=shown(error) if isinstance(error, ApprovalError) else error,
             signum=signum,
         )
 
-    def decided(self, outcome: Outcome, decision: Decision, *, recorded: bool) -> Verdict:
+    def decided(self, outcome: Outcome, decision: Decision) -> Verdict:
         """A verdict by a person's decision."""
         row = decision.approval
         return replace(
-            self.verdict(outcome, recorded=recorded),
+            self.verdict(outcome),
             approval_id=row.id,
             decided_by=row.decided_by,
             decided_by_verified=row.decided_by_verified is True,

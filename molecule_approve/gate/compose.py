@@ -1,4 +1,4 @@
-"""What may be asked, and where the question comes from. Nothing here is ever cut: what is too long is refused."""
+"""Composes a request: what it may contain, and where it comes from. Text that is too long is refused, never cut."""
 
 from __future__ import annotations
 
@@ -11,26 +11,15 @@ from typing import NamedTuple
 
 from molecule_approve.audit.record import mask
 from molecule_approve.errors import UsageError
+from molecule_approve.limits import ACTION_LIMIT, CONTEXT_LIMIT, EXPIRY_LIMIT, REASON_LIMIT
 from molecule_approve.model import ApprovalRequest, JsonValue, Secret
 from molecule_approve.wire import key_task_id
-
-ACTION_LIMIT = 4_096
-"""Characters that an action may have."""
-
-REASON_LIMIT = 16_384
-"""Characters that a reason may have."""
-
-CONTEXT_LIMIT = 64 * 1024
-"""Bytes that the context may have, as JSON."""
-
-EXPIRY_LIMIT = 30 * 86_400.0
-"""Seconds that a question may stand: what the embedded server takes."""
 
 _RESERVED = frozenset({"user", "host", "folder", "ci", "audit_head"})
 
 
 class Origin(NamedTuple):
-    """Who asks, and where: what a person who decides wants to know."""
+    """Who requests, and where, for the approver to see."""
 
     user: str
     host: str
@@ -38,94 +27,95 @@ class Origin(NamedTuple):
 
 
 def check_text(text: str, what: str, limit: int) -> str:
-    """The text as it is, if it can be asked whole.
+    """Return the text if it can be sent unchanged.
 
     Raises:
-        UsageError: it is too long, or holds a NUL or a lone surrogate, which the platform would change or refuse.
+        UsageError: it is too long, or contains a NUL or a lone surrogate, which the platform would change or refuse.
 
     """
     if len(text) > limit:
         raise UsageError(
-            f"the {what} has {len(text)} characters; at most {limit} can be asked", hint="nothing is ever cut off"
+            f"the {what} has {len(text)} characters; the limit is {limit}",
+            hint="shorten it, or put a link or a hash into --context",
         )
     if "\0" in text:
-        raise UsageError(f"the {what} holds a NUL character", hint="remove it")
+        raise UsageError(f"the {what} contains a NUL character", hint="remove it")
     if re.search("[\ud800-\udfff]", text):
-        raise UsageError(
-            f"the {what} holds bytes that are no UTF-8, or a lone surrogate", hint="the platform would change it"
-        )
+        raise UsageError(f"the {what} contains bytes that are not UTF-8, or a lone surrogate", hint="encode it as UTF-8")
     return text
 
 
 def check_action(action: str) -> str:
-    """The action, if it can be asked: 1 to 4,096 characters, not blank.
+    """Return the action if it is valid: 1 to 4,096 characters, not blank.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it is not.
 
     """
     if not action.strip():
-        raise UsageError("the action is empty", hint="say what is about to be done: molecule-approve request -- ACTION")
+        raise UsageError("the action is empty", hint="name what is about to be done: molecule-approve request -- ACTION")
     return check_text(action, "action", ACTION_LIMIT)
 
 
 def check_key(key: str) -> str:
-    """The idempotency key, if it can stand in a header.
+    """Return the idempotency key if it is valid in a header.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it is not.
 
     """
     if not re.fullmatch(r"[!-~](?:[ -~]{0,253}[!-~])?", key):
-        raise UsageError("the idempotency key must be 1 to 255 printable ASCII characters", hint="a job's id is a good key")
+        raise UsageError(
+            "the idempotency key must be 1 to 255 printable ASCII characters", hint="for example the id of a job"
+        )
     return key
 
 
 def check_expiry(seconds: float) -> float:
-    """How long a question stands, if it can stand so long: 1 second to 30 days.
+    """Return the expiry in seconds if it is valid: 1 second to 30 days.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it is not.
 
     """
-    if not 1.0 <= seconds <= EXPIRY_LIMIT:  # also what is no number at all
-        raise UsageError(f"a question cannot stand for {seconds:g} s", hint="it may stand from 1 s to 30 d")
+    if not 1.0 <= seconds <= EXPIRY_LIMIT:  # also NaN
+        raise UsageError(f"expiry {seconds:g} s is out of range (1 s to 30 d)", hint="set another expiry or timeout")
     return seconds
 
 
 def parse_context(pairs: Sequence[str]) -> dict[str, JsonValue]:
-    """The pairs of ``--context``.
+    """Parse the pairs of ``--context``.
 
     Raises:
-        UsageError: one has no ``=``, no key, a key of ours or the key of another one.
+        UsageError: one has no ``=``, or its key is blank, reserved or a duplicate.
 
     """
     found: list[tuple[str, str]] = []
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise UsageError(f"--context wants KEY=VALUE, not {pair[:80]!r}", hint="for example --context ticket=OPS-12")
+            raise UsageError(f"--context must be KEY=VALUE, not {pair[:80]!r}", hint="for example: --context ticket=OPS-12")
         found.append((key, value))
     return check_context(found)
 
 
 def check_context(pairs: Iterable[tuple[str, str]]) -> dict[str, JsonValue]:
-    """What the caller wants the approver to know, if it can be told whole.
+    """Return the caller's context if it can be sent.
 
     Raises:
-        UsageError: a key is blank, one of ours or there twice, or a text cannot be sent.
+        UsageError: a key is blank, reserved or a duplicate, or a text cannot be sent.
 
     """
     found: dict[str, JsonValue] = {}
     for key, value in pairs:
         if not key.strip() or key in _RESERVED or key in found:
-            raise UsageError(f"the context key {key[:80]!r} is blank, ours or given twice", hint="use another key")
+            raise UsageError(f"context key {key[:80]!r} is blank, reserved or a duplicate", hint="use another key")
         found[check_text(key, "context key", 256)] = check_text(value, "context", CONTEXT_LIMIT)
     return found
 
 
 def _without_credentials(url: str) -> str:
-    """An address without the user and password that CI systems put into some of theirs; nothing where it is none."""
+    """The address without user and password, which some CI systems include; empty if it is not an address."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:
@@ -154,10 +144,10 @@ def _ci_job(environ: Mapping[str, str]) -> dict[str, str]:
 def context_of(
     origin: Origin, environ: Mapping[str, str], extra: Mapping[str, JsonValue], secrets: Sequence[Secret] = ()
 ) -> dict[str, JsonValue]:
-    """The whole context of a question, without the secrets that are known: whoever is asked, and two logs, keep it.
+    """The whole context of a request, with known secrets masked: the platform and two audit logs keep it.
 
     Raises:
-        UsageError: it is larger than 64 KiB.
+        UsageError: it is larger than 63 KiB.
 
     """
     context: dict[str, JsonValue] = {"user": origin.user, "host": origin.host, "folder": origin.folder}
@@ -167,13 +157,13 @@ def context_of(
     context.update(extra)
     clean = _scrubbed(context, secrets)
     size = len(json.dumps(clean))
-    if size > CONTEXT_LIMIT - 1_024:  # room for the audit log's head
-        raise UsageError(f"the context has {size} bytes; at most 63 KiB can be sent", hint="send less with --context")
+    if size > CONTEXT_LIMIT - 1_024:  # the rest is for the audit log's head
+        raise UsageError(f"the context has {size} bytes; the limit is 63 KiB", hint="shorten what --context adds")
     return clean
 
 
 def _scrubbed(values: Mapping[str, JsonValue], secrets: Sequence[Secret]) -> dict[str, JsonValue]:
-    """The values as text that can be sent: a folder's name and a variable may hold any bytes."""
+    """The values as text that can be sent: folder names and variables may contain any bytes."""
     found: dict[str, JsonValue] = {}
     for key, value in values.items():
         name = mask(key, secrets)
@@ -185,7 +175,7 @@ def _scrubbed(values: Mapping[str, JsonValue], secrets: Sequence[Secret]) -> dic
 
 
 def sendable(text: str) -> str:
-    """The text with U+FFFD for what cannot be sent: a NUL, and bytes that are no UTF-8."""
+    """The text with U+FFFD for each NUL and each byte that is not UTF-8."""
     return re.sub("[\0\ud800-\udfff]", "\ufffd", text)
 
 
@@ -198,10 +188,10 @@ def compose(
     expires_in: float | None,
     idempotency_key: str | None,
 ) -> ApprovalRequest:
-    """A request that can be asked, with fresh ids; with a key the task id is the key's.
+    """A valid request with new ids; with an idempotency key the task id follows from the key.
 
     Raises:
-        UsageError: something in it cannot be asked.
+        UsageError: a part of it is not valid.
 
     """
     trace_id = str(uuid.uuid4())

@@ -1,198 +1,177 @@
-"""How an invocation ends without a decision: out of time, stopped, or failed. None of these ways leads to a yes."""
+"""How an attempt ends without a decision: out of time, stopped, or failed. None of these ways leads to an approval."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from molecule_approve.client.wait import OVERSLEPT, WaitObserver
+from molecule_approve.client.wait import OVERSLEPT
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import (
     ApprovalError,
     AuditError,
     CredentialError,
-    Interrupted,
     KeyUsedError,
-    NotPermittedError,
     PlatformError,
     ProtocolError,
     UnavailableError,
     UnknownApprovalError,
     UsedError,
 )
-from molecule_approve.lifecycle import Ruling, rule
-from molecule_approve.model import Decision, Failure, Outcome, Question, Verdict
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.model import Decision, Failure, Outcome, Question
 
-from .withdrawal import EFFORT, LOOKS, TakeBack, TakenBack, persist
+from .withdrawal import EFFORT, LOOKS, Withdrawer, Withdrawn, persist
 
 if TYPE_CHECKING:
-    from molecule_approve.audit.chain import Head
-    from molecule_approve.client.platform import Platform
-    from molecule_approve.client.submit import Stop
-    from molecule_approve.model import Approval
+    from molecule_approve.errors import Interrupted, NotPermittedError
+    from molecule_approve.model import Approval, Verdict
 
     from .attempt import Attempt
-    from .records import Trail
+
+# --- out of time -------------------------------------------------------------------------------------------------------
 
 
-class Observer(WaitObserver, Protocol):
-    """Who is told how it goes; the spinner is one. It can change nothing."""
+def decision_at_deadline(attempt: Attempt, question: Question) -> Decision | None:
+    """Give up; but a decision that the platform holds at the deadline is the verdict all the same.
 
-    def asked(self, question: Question) -> None:
-        """The platform has the question."""
-        ...
+    Raises:
+        UnavailableError: the outcome could not be read, so nobody may say that nobody decided.
+        UsedError: another attempt redeemed the approval.
 
-    def withdrawing(self, why: str) -> None:
-        """The question is being taken back; that takes two seconds at most."""
-        ...
+    """
+    if attempt.terms.withdraw:
+        attempt.observer.withdrawing("nobody decided in time")
+        withdrawn = _withdraw(attempt)
+        row = withdrawn.decision
+        if withdrawn.unknown is not None:
+            raise _outcome_unknown(question, withdrawn.unknown)
+    else:
+        row = _last_look(attempt, question)
+    return None if row is None or outcome_of(row) is Outcome.PENDING else Decision(row)
 
-    def recorded(self, head: Head) -> None:
-        """A record stands in the audit log, which ends with it."""
-        ...
 
+def _last_look(attempt: Attempt, question: Question) -> Approval | None:
+    effort = Deadline.after(EFFORT)
+    # A decision that was made while the machine slept is no verdict: it is read, and not redeemed.
+    late = attempt.deadline.overdue() > OVERSLEPT
+    wanted = replace(question, attempt_id=None) if late else question
 
-class NoDecision:
-    """The ways out of one invocation."""
+    def look() -> Approval | None:
+        with attempt.stop.open():
+            return attempt.platform.fetch(wanted, effort).approval
 
-    def __init__(self, invocation: Attempt, platform: Platform, stop: Stop, observer: Observer, trail: Trail) -> None:
-        self._me = invocation
-        self._platform = platform
-        self._stop = stop
-        self._observer = observer
-        self._trail = trail
-        self._taken: TakenBack | None = None
-        self._told = ""
-
-    # --- out of time ---------------------------------------------------------------------------------------------------
-
-    def at_the_deadline(self, question: Question) -> Decision | None:
-        """Give up; but a decision that stands at the deadline is the verdict all the same.
-
-        Raises:
-            UnavailableError: the platform did not tell how the question stands: nobody may say that nobody decided.
-            UsedError: the approval was used up by another invocation.
-
-        """
-        if self._me.terms.withdraw:
-            self._observer.withdrawing("nobody decided in time")
-            taken = self._take_back()
-            row = taken.stood
-            if taken.unknown is not None:
-                raise _outcome_unknown(question, taken.unknown)
-        else:
-            row = self._last_look(question)
-        return None if row is None or rule(row) is Ruling.OPEN else Decision(row)
-
-    def _last_look(self, question: Question) -> Approval | None:
-        effort = Deadline.after(EFFORT)
-        # What was said while we slept is no verdict: it is only looked at, and not used up.
-        late = self._me.deadline.overdue() > OVERSLEPT
-        wanted = replace(question, invocation=None) if late else question
-
-        def look() -> Approval | None:
-            with self._stop.open():
-                return self._platform.fetch(wanted, effort).approval
-
-        try:
-            row = persist(look, effort, self._stop.sleep, (ProtocolError,))
-        except ApprovalError as exc:
-            self._observer.trouble(exc)
-            raise _outcome_unknown(question, exc) from exc
-        if row is None or rule(row) is Ruling.UNCLEAR:
-            raise _outcome_unknown(question, UnavailableError("the platform does not show it"))
-        return None if late else row
-
-    def timed_out(self, *, ended: bool = False) -> Verdict:
-        """Nobody has decided; a question that was left open is only pending.
-
-        Args:
-            ended: the platform's clock ended it together with ours.
-
-        """
-        if self._taken is None and not ended:
-            return self._verdict(Outcome.PENDING)
-        withdrawn = self._taken is not None and self._taken.ended
-        self._trail.timeout(self._me.approval_id, self._me.waited(), "nobody_decided", withdrawn=withdrawn)
-        return self._verdict(Outcome.TIMEOUT)
-
-    def no_twin(self, question: Question | None) -> None:
-        """Take every further row of the same question back, where the wait does not see them all: early, and at the end."""
-        if self._taken is None and not self._me.listed and question is not None and question.task_id is not None:
-            self._back().twins(question)
-
-    # --- stopped -------------------------------------------------------------------------------------------------------
-
-    def interrupted(self, stop: Interrupted) -> Verdict:
-        """A signal, a cancelled task, or nobody left to tell."""
-        if self._trail.begun and not self._trail.ended:
-            self._end_interrupted(stop)
-        return self._verdict(Outcome.INTERRUPTED, Failure("interrupted", stop.why), stop.signum)
-
-    def _end_interrupted(self, stop: Interrupted) -> None:
-        if not self._me.terms.withdraw:
-            self._trail.failure(self._me.approval_id, "interrupted", stop.why)
-            return
-        self._observer.withdrawing(stop.why)
-        taken = self._take_back()
-        try:
-            self._trail.withdrawn(self._me.approval_id, stop.why, taken_back=taken.ended, stood=taken.stood)
-        except AuditError as exc:
-            self._observer.trouble(exc)
-
-    # --- failed --------------------------------------------------------------------------------------------------------
-
-    def failed(self, failure: ApprovalError) -> Verdict:
-        """No verdict can be had; the question does not stay behind."""
-        unasked = self._me.question is None and isinstance(failure, PlatformError)
-        self._told = failure.message
-        if self._taken is None:
-            self._leave(failure)
-        if self._trail.begun and not self._trail.ended:
-            self._trail.failure(self._me.approval_id, "submit_failed" if unasked else failure.kind, failure.message)
-        return self._verdict(Outcome.FAILED, failure)
-
-    def _leave(self, failure: ApprovalError) -> None:
-        """Take back what is ours; these failures say that the question under this id is not, or that it has ended."""
-        match failure:
-            case UnknownApprovalError():
-                pass
-            case UsedError():
-                self.no_twin(self._me.question)
-            case KeyUsedError():
-                if self._me.maybe_there:
-                    self._back().twins(Question(failure.approval_id or "", self._me.request.workspace_id))
-            case _ if self._me.terms.withdraw:
-                # Something in between may have answered while the platform is still at work on the POST; after these the
-                # list was read just now.
-                self._take_back(LOOKS[1:] if isinstance(failure, ProtocolError | CredentialError) else LOOKS)
-
-    def not_permitted(self, refusal: NotPermittedError) -> Verdict:
-        """The roles do not let us ask; nothing was asked."""
-        self._trail.not_permitted(refusal, self._me.deadline, self._stop.sleep)
-        return self._verdict(Outcome.NOT_PERMITTED, refusal)
-
-    def _back(self, looks: tuple[float, ...] = LOOKS) -> TakeBack:
-        return TakeBack(self._platform, self._me.request, self._me.deadline, self._warn, looks)
-
-    def _warn(self, trouble: ApprovalError) -> None:
-        if trouble.message != self._told:  # what ended it is said by the verdict
-            self._observer.trouble(trouble)
-
-    def _take_back(self, looks: tuple[float, ...] = LOOKS) -> TakenBack:
-        self._taken = self._back(looks)(self._me.question, maybe_there=self._me.maybe_there)
-        self._me.question = self._taken.question
-        return self._taken
-
-    def _verdict(self, outcome: Outcome, error: ApprovalError | Failure | None = None, signum: int | None = None) -> Verdict:
-        return self._me.verdict(outcome, recorded=self._trail.recorded, error=error, signum=signum)
+    try:
+        row = persist(look, effort, attempt.stop.sleep, (ProtocolError,))
+    except ApprovalError as exc:
+        attempt.warn(exc)
+        raise _outcome_unknown(question, exc) from exc
+    if row is None or outcome_of(row) is Outcome.FAILED:
+        raise _outcome_unknown(question, UnavailableError("the platform does not show the request"))
+    return None if late else row
 
 
 def _outcome_unknown(question: Question, failure: ApprovalError) -> ApprovalError:
-    """What could not be read is no "nobody decided"; an approval that another invocation has used up is told as that."""
+    """An outcome that could not be read is not "nobody decided"; an approval that another attempt redeemed is UsedError."""
     if isinstance(failure, UsedError):
         return failure
     name = question.approval_id
     return UnavailableError(
-        f"the time is over, and how approval {name} stands could not be read, so its outcome is unknown: {failure.message}",
-        hint=f"look with `molecule-approve status {name}`, or take its answer with `molecule-approve wait {name}`",
+        f"the timeout of request {name} has passed, and its outcome is unknown: {failure.message}",
+        hint=f"check it with `molecule-approve status {name}`, or resume with `molecule-approve wait {name}`",
     )
+
+
+def timed_out(attempt: Attempt, *, expired: bool = False) -> Verdict:
+    """Nobody has decided; a request that was left open is only pending.
+
+    Args:
+        attempt: the attempt.
+        expired: the platform expired the request when this attempt would have given up.
+
+    """
+    if attempt.withdrawn is None and not expired:
+        return attempt.verdict(Outcome.PENDING)
+    withdrawn = attempt.withdrawn is not None and attempt.withdrawn.ended
+    attempt.recorder.record_timeout(attempt.approval_id, attempt.waited(), "nobody_decided", withdrawn=withdrawn)
+    return attempt.verdict(Outcome.TIMEOUT)
+
+
+# --- stopped -----------------------------------------------------------------------------------------------------------
+
+
+def interrupted(attempt: Attempt, stop: Interrupted) -> Verdict:
+    """A signal, a cancelled task, or no reader left for the verdict."""
+    if attempt.recorder.open:
+        _end_interrupted(attempt, stop.why)
+    return attempt.verdict(Outcome.INTERRUPTED, Failure("interrupted", stop.why), signum=stop.signum)
+
+
+def _end_interrupted(attempt: Attempt, why: str) -> None:
+    if not attempt.terms.withdraw:
+        attempt.recorder.record_failure(attempt.approval_id, "interrupted", why)
+        return
+    attempt.observer.withdrawing(why)
+    withdrawn = _withdraw(attempt)
+    try:
+        attempt.recorder.record_withdrawn(attempt.approval_id, why, withdrawn=withdrawn.ended, decision=withdrawn.decision)
+    except AuditError as exc:
+        attempt.warn(exc)
+
+
+# --- failed ------------------------------------------------------------------------------------------------------------
+
+
+def failed(attempt: Attempt, failure: ApprovalError) -> Verdict:
+    """No verdict can be had; the request does not stay open."""
+    unasked = attempt.question is None and isinstance(failure, PlatformError)
+    attempt.failure = failure
+    if attempt.withdrawn is None:
+        _withdraw_after(attempt, failure)
+    if attempt.recorder.open:
+        reason = "submit_failed" if unasked else failure.kind
+        attempt.recorder.record_failure(attempt.approval_id, reason, failure.message)
+    return attempt.verdict(Outcome.FAILED, failure)
+
+
+def _withdraw_after(attempt: Attempt, failure: ApprovalError) -> None:
+    """Withdraw what is ours; the first three failures say that the request of this id is not, or that it has ended."""
+    match failure:
+        case UnknownApprovalError():
+            pass
+        case UsedError():
+            withdraw_duplicates(attempt, attempt.question)
+        case KeyUsedError():
+            if attempt.maybe_there:
+                known = Question(failure.approval_id or "", attempt.request.workspace_id)
+                _withdrawer(attempt).withdraw_duplicates(known)
+        case _ if attempt.terms.withdraw:
+            # A proxy may have answered while the platform still works on the POST; after the two below the list was read
+            # just now, so the first look is left out.
+            _withdraw(attempt, LOOKS[1:] if isinstance(failure, ProtocolError | CredentialError) else LOOKS)
+
+
+def not_permitted(attempt: Attempt, refusal: NotPermittedError) -> Verdict:
+    """The workspace's roles do not permit a request; none was sent."""
+    attempt.recorder.record_not_permitted(refusal, attempt.deadline, attempt.stop.sleep)
+    return attempt.verdict(Outcome.NOT_PERMITTED, refusal)
+
+
+# --- withdrawing -------------------------------------------------------------------------------------------------------
+
+
+def withdraw_duplicates(attempt: Attempt, question: Question | None) -> None:
+    """Withdraw every further row of the same request where the wait does not see them all: early, and at the end."""
+    listed = attempt.wait is not None and attempt.wait.listed
+    if attempt.withdrawn is None and not listed and question is not None and question.task_id is not None:
+        _withdrawer(attempt).withdraw_duplicates(question)
+
+
+def _withdrawer(attempt: Attempt, looks: tuple[float, ...] = LOOKS) -> Withdrawer:
+    return Withdrawer(attempt.platform, attempt.request, attempt.deadline, attempt.warn, looks)
+
+
+def _withdraw(attempt: Attempt, looks: tuple[float, ...] = LOOKS) -> Withdrawn:
+    taken = _withdrawer(attempt, looks).withdraw(attempt.question, maybe_there=attempt.maybe_there)
+    attempt.withdrawn, attempt.found = taken, taken.question
+    return taken

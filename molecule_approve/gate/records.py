@@ -1,4 +1,4 @@
-"""What one invocation writes into the audit log: which record when, with which fields, and how long it may take."""
+"""Which record an attempt writes into the audit log when, with which fields, and how long that may take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome
+from molecule_approve.audit.record import Record, RecordAction, RecordOutcome, make_record
 from molecule_approve.errors import AuditError
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from molecule_approve.model import Approval, ApprovalRequest, Decision, JsonValue, Question
 
 BEFORE = 10.0
-"""Seconds that the log's lock may be waited for before the question is asked."""
+"""Seconds to wait for the log's lock before the request is submitted."""
 
 AFTER = 2.0
-"""Seconds afterwards: a person has spoken, and somebody waits for the answer."""
+"""Seconds to wait for it afterwards: a person has decided, and a script waits."""
 
 AGAIN = 0.2
-"""Seconds once the log has failed: the end must come within five seconds of the deadline."""
+"""Seconds to wait for it once the log has failed: the attempt must end within five seconds of its deadline."""
 
 Pause = Callable[[float], None]
 
@@ -33,7 +33,7 @@ class Log(Protocol):
 
     @property
     def place(self) -> str:
-        """A hash of where it is kept."""
+        """A hash of the log's path."""
         ...
 
     def append(self, record: Record, *, patience: float, pause: Pause = ...) -> Head:
@@ -41,7 +41,7 @@ class Log(Protocol):
         ...
 
     def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = ...) -> Head:
-        """The same, unless this log holds a grant of the same approval already.
+        """Write the record, unless this log already holds a grant of the same approval.
 
         Raises:
             UsedError: it does.
@@ -50,13 +50,13 @@ class Log(Protocol):
         ...
 
 
-class Trail:
-    """The records of one invocation, in their order; one ending and no more.
+class Recorder:
+    """Writes the records of one attempt, in their order; one that ends the attempt, and no more.
 
     Attributes:
-        recorded: whether the last record that was wanted stands in the log.
-        begun: whether there is something to end.
-        ended: whether an ending was wanted already.
+        recorded: whether the last record was written.
+        begun: whether the attempt's first record was written.
+        ended: whether the record that ends the attempt was written, or tried.
 
     """
 
@@ -64,7 +64,7 @@ class Trail:
         self,
         log: Log,
         request: ApprovalRequest,
-        invocation: str,
+        attempt_id: str,
         *,
         optional: bool,
         now: Callable[[], str],
@@ -76,7 +76,7 @@ class Trail:
         self.ended = False
         self._log = log
         self._request = request
-        self._invocation = invocation
+        self._attempt_id = attempt_id
         self._optional = optional
         self._now = now
         self._warn = warn
@@ -85,126 +85,136 @@ class Trail:
 
     @property
     def place(self) -> str:
-        """A hash of where the log is kept."""
+        """A hash of the log's path."""
         return self._log.place
+
+    @property
+    def open(self) -> bool:
+        """Whether the attempt has begun in the log, and has not ended there."""
+        return self.begun and not self.ended
 
     def _patience(self, seconds: float) -> float:
         return min(AGAIN, seconds) if self._failed else seconds
 
     def _record(
-        self, outcome: str, extras: dict[str, JsonValue], *, actor: str = "", action: str = RecordAction.APPROVE
+        self,
+        outcome: RecordOutcome,
+        extras: dict[str, JsonValue],
+        *,
+        actor: str | None = None,
+        action: RecordAction = RecordAction.APPROVE,
     ) -> Record:
-        kind = EventType.RBAC if action == RecordAction.RBAC_DENY else EventType.APPROVAL
-        shown = {key: value for key, value in extras.items() if value is not None and value != ""}
-        return Record(
+        return make_record(
+            action,
+            outcome,
             timestamp=self._now(),
-            event_type=kind,
             workspace_id=self._request.workspace_id,
-            actor=actor or self._request.workspace_id,
-            action=action,
             resource=self._request.action,
-            outcome=outcome,
             trace_id=self._request.trace_id,
-            extras={"invocation": self._invocation, **shown},
+            actor=actor,
+            extras={"invocation": self._attempt_id, **{key: value for key, value in extras.items() if value != ""}},
         )
 
     def _append(self, record: Record, patience: float, pause: Pause = time.sleep) -> Head | None:
         try:
             head = self._log.append(record, patience=self._patience(patience), pause=pause)
         except AuditError as exc:
-            self._not_recorded(exc)
+            self._not_written(exc)
             return None
-        self._stands(head)
+        self._written(head)
         return head
 
-    def _stands(self, head: Head) -> None:
+    def _written(self, head: Head) -> None:
         self.recorded = True
         self._note(head)
 
-    def _not_recorded(self, failure: AuditError) -> None:
-        """A log that cannot be written stops us, or is a warning, for those who want that."""
+    def _not_written(self, failure: AuditError) -> None:
+        """A log that cannot be written ends the attempt; with ``audit_optional`` it is a warning."""
         self.recorded = False
         self._failed = True
         if not self._optional:
             raise failure
         self._warn(failure)
 
-    def _end(self, outcome: str, extras: dict[str, JsonValue], actor: str = "") -> None:
+    def _end(self, outcome: RecordOutcome, extras: dict[str, JsonValue], actor: str | None = None) -> None:
         self.ended = True
         self._append(self._record(outcome, extras, actor=actor), AFTER)
 
     # --- beginnings ----------------------------------------------------------------------------------------------------
 
-    def initiated(self, deadline: Deadline, timeout: float, pause: Pause) -> Head | None:
-        """Before the request leaves this machine."""
+    def record_initiated(self, deadline: Deadline, timeout: float, pause: Pause) -> Head | None:
+        """The attempt begins; before the request leaves this machine."""
         extras: dict[str, JsonValue] = {
             "reason_text": self._request.reason,
             "timeout_seconds": timeout,
             "task_id": self._request.task_id,
-            # What the approver sees of where it comes from: user, host, folder, CI job, ticket.
+            # What the approver sees: user, host, folder, CI job, ticket.
             "context": dict(self._request.context) or None,
         }
         head = self._append(self._record(RecordOutcome.INITIATED, extras), min(BEFORE, deadline.left()), pause)
         self.begun = True
         return head
 
-    def resumed(self, approval_id: str, deadline: Deadline, timeout: float, pause: Pause) -> None:
-        """``wait`` takes up an earlier request."""
+    def record_resumed(self, approval_id: str, deadline: Deadline, timeout: float, pause: Pause) -> None:
+        """``wait`` resumes an earlier request."""
         extras: dict[str, JsonValue] = {"approval_id": approval_id, "timeout_seconds": timeout}
         self._append(self._record(RecordOutcome.RESUMED, extras), min(BEFORE, deadline.left()), pause)
         self.begun = True
 
-    def requested(self, question: Question, deadline: Deadline, *, wait: bool = True) -> None:
-        """The platform has it; without ``wait`` nothing more comes of this invocation, and the record says so."""
+    def record_requested(self, question: Question, deadline: Deadline, *, wait: bool = True) -> None:
+        """The platform has the request; without ``wait`` the attempt ends here, and the record says so."""
         extras: dict[str, JsonValue] = {"approval_id": question.approval_id, "task_id": question.task_id}
         if not wait:
             extras["wait"] = False
         self._append(self._record(RecordOutcome.REQUESTED, extras), min(AFTER, max(AGAIN, deadline.left())))
 
-    def not_permitted(self, refusal: NotPermittedError, deadline: Deadline, pause: Pause) -> None:
-        """The roles do not let this workspace ask; nothing was asked."""
+    def record_not_permitted(self, refusal: NotPermittedError, deadline: Deadline, pause: Pause) -> None:
+        """The workspace's roles do not permit a request; none was sent."""
         extras: dict[str, JsonValue] = {"attempted_action": refusal.attempted_action, "roles": list(refusal.roles)}
         record = self._record(RecordOutcome.DENIED, extras, action=RecordAction.RBAC_DENY)
         self._append(record, min(BEFORE, deadline.left()), pause)
 
-    # --- endings -------------------------------------------------------------------------------------------------------
+    # --- ends ----------------------------------------------------------------------------------------------------------
 
-    def granted(self, decision: Decision, waited: float, transport: str) -> None:
-        """A person approved; raises UsedError where this log holds that approval already."""
+    def record_granted(self, decision: Decision, waited: float, transport: str) -> None:
+        """A person approved.
+
+        Raises:
+            UsedError: this log already holds a grant of this approval.
+
+        """
         row = decision.approval
-        record = self._record(
-            RecordOutcome.GRANTED, _verdict_fields(decision, waited, transport), actor=row.decided_by or ""
-        )
+        record = self._record(RecordOutcome.GRANTED, _verdict_fields(decision, waited, transport), actor=row.decided_by)
         try:
             head = self._log.grant(record, approval_id=row.id, patience=self._patience(AFTER))
         except AuditError as exc:
-            self._not_recorded(exc)
+            self._not_written(exc)
         else:
-            self._stands(head)
-        # Not before: a grant that failed is no ending, and a record of the failure still follows.
+            self._written(head)
+        # Only now: after a refused grant the record of the failure still follows.
         self.ended = True
 
-    def denied(self, decision: Decision, waited: float, transport: str) -> None:
-        """A person said no."""
+    def record_denied(self, decision: Decision, waited: float, transport: str) -> None:
+        """A person denied."""
         fields = _verdict_fields(decision, waited, transport)
-        self._end(RecordOutcome.DENIED, fields, actor=decision.approval.decided_by or "")
+        self._end(RecordOutcome.DENIED, fields, actor=decision.approval.decided_by)
 
-    def timeout(self, approval_id: str | None, waited: float, reason: str, *, withdrawn: bool) -> None:
-        """Nobody decided in time; no person is named."""
+    def record_timeout(self, approval_id: str | None, waited: float, reason: str, *, withdrawn: bool) -> None:
+        """Nobody decided in time."""
         self._end(
             RecordOutcome.TIMEOUT,
             {"approval_id": approval_id, "waited_seconds": round(waited, 3), "reason": reason, "withdrawn": withdrawn},
         )
 
-    def withdrawn(self, approval_id: str | None, why: str, *, taken_back: bool, stood: Approval | None) -> None:
-        """Taken back, on a signal or by somebody else's command; names a decision that stood already."""
-        decision: dict[str, JsonValue] = (
-            {} if stood is None else {**_decided(stood), "decision_that_stood": stood.status.value}
+    def record_withdrawn(self, approval_id: str | None, why: str, *, withdrawn: bool, decision: Approval | None) -> None:
+        """The request was withdrawn, on a signal or by somebody else; with the decision that had ended it before, if any."""
+        found: dict[str, JsonValue] = (
+            {} if decision is None else {**_decided(decision), "decision_that_stood": decision.status.value}
         )
-        self._end(RecordOutcome.WITHDRAWN, {"approval_id": approval_id, "reason": why, "taken_back": taken_back, **decision})
+        self._end(RecordOutcome.WITHDRAWN, {"approval_id": approval_id, "reason": why, "taken_back": withdrawn, **found})
 
-    def failure(self, approval_id: str | None, reason: str, error: str) -> None:
-        """No verdict could be had. A log that cannot be written either is no further news to the caller."""
+    def record_failure(self, approval_id: str | None, reason: str, error: str) -> None:
+        """No verdict could be had. A log that cannot be written is a warning: the caller learns of the first failure."""
         self.ended = True
         record = self._record(RecordOutcome.FAILURE, {"approval_id": approval_id, "reason": reason, "error": error})
         try:
@@ -212,8 +222,8 @@ class Trail:
         except AuditError as exc:
             self._warn(exc)
 
-    def undelivered(self, approval_id: str | None, error: str) -> None:
-        """The approval stands in the log, and could not be told."""
+    def record_undelivered(self, approval_id: str | None, error: str) -> None:
+        """The approval is in the log, and could not be delivered to the caller."""
         extras: dict[str, JsonValue] = {"approval_id": approval_id, "error": error}
         try:
             self._append(self._record(RecordOutcome.FAILED, extras, action=RecordAction.DELIVER), AFTER)
@@ -222,29 +232,27 @@ class Trail:
 
 
 def observation(story: Story, row: Approval, outcome: str, *, by: str, now: str) -> Record:
-    """How a request ended, as somebody saw it whom no attempt of it told: never a grant, and no ending of an attempt.
+    """How a request ended, as another command saw it: it grants nothing, and ends no attempt.
 
     Args:
         story: the request, as the log has it.
         row: the same, as the platform shows it.
-        outcome: the ending, as its own record would call it.
+        outcome: how it ended, in the words of the audit log.
         by: the command that saw it.
         now: the time of the record.
 
     """
-    workspace, is_decision = story.first("workspace_id"), outcome in {RecordOutcome.GRANTED, RecordOutcome.DENIED}
-    told = _decided(row) if is_decision else {"approval_id": row.id, "decided_at": row.decided_at}
-    extras: dict[str, JsonValue] = {"observed_outcome": outcome, "observed_by": by, **told}
-    return Record(
+    is_decision = outcome in {RecordOutcome.GRANTED, RecordOutcome.DENIED}
+    found = _decided(row) if is_decision else {"approval_id": row.id, "decided_at": row.decided_at}
+    return make_record(
+        RecordAction.OBSERVE,
+        RecordOutcome.OBSERVED,
         timestamp=now,
-        event_type=EventType.APPROVAL,
-        workspace_id=workspace,
-        actor=(row.decided_by if is_decision else None) or workspace,
-        action=RecordAction.OBSERVE,
+        workspace_id=story.first("workspace_id"),
         resource=story.asked,
-        outcome=RecordOutcome.OBSERVED,
         trace_id=story.first("trace_id"),
-        extras={name: value for name, value in extras.items() if value is not None},
+        actor=row.decided_by if is_decision else None,
+        extras={"observed_outcome": outcome, "observed_by": by, **found},
     )
 
 

@@ -1,4 +1,4 @@
-"""Taking a question back, within two seconds: on a timeout, on a signal, and where no verdict could be had."""
+"""Withdrawing a request, within two seconds: on a timeout, on a signal, and where no verdict could be had."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from molecule_approve.client.retry import backoff
 from molecule_approve.client.wait import OVERSLEPT
 from molecule_approve.clock import Deadline, fraction
 from molecule_approve.errors import ApprovalError, CredentialError, ProtocolError, RejectedError, UnavailableError, ours
-from molecule_approve.lifecycle import Ruling, rule
-from molecule_approve.model import Approval, ApprovalRequest, Question
+from molecule_approve.lifecycle import outcome_of
+from molecule_approve.model import Approval, ApprovalRequest, Outcome, Question
 
 if TYPE_CHECKING:
     from molecule_approve.client.platform import Platform
 
 EFFORT = 2.0
-"""Seconds that taking a request back may take."""
+"""Seconds that withdrawing a request may take."""
 
-TWINS = 0.75
-"""Seconds that looking for a second row of our question may take where the first one has ended."""
+DUPLICATES = 0.75
+"""Seconds that the search for a second row of the request may take once the first has ended."""
 
 LOOKS = (0.0, 0.25, 0.75, 0.75)
-"""Seconds before each look for a question whose POST was broken off: the platform may still be at work on it."""
+"""Seconds before each search for a request whose POST got no answer: the platform may still work on it."""
 
 _LAST = 0.25
-"""Seconds that are kept for the last try: a pause never takes them."""
+"""Seconds that are kept for the last try; no pause takes them."""
 
-_BROKEN_WAYS = (ProtocolError, RejectedError, CredentialError)
-"""What a withdrawal is said again after: no platform refuses one, so something in between does, and may do so once."""
+_NOT_FROM_A_PLATFORM = (ProtocolError, RejectedError, CredentialError)
+"""After these a withdrawal is repeated: no platform refuses one, so a proxy did, perhaps only once."""
 
-_DECISIONS = frozenset({Ruling.APPROVED, Ruling.DENIED, Ruling.EXPIRED})
+_DECISIONS = frozenset({Outcome.APPROVED, Outcome.DENIED, Outcome.EXPIRED})
 _T = TypeVar("_T")
 
 
 def persist(
     call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None], again: tuple[type[ApprovalError], ...]
 ) -> _T:
-    """What the call answers; while it fails in a way that may pass it is made again, for as long as there is time.
+    """Return what the call returns; repeat it while its failure may pass and there is time.
 
     Args:
         call: what to do.
-        effort: for how long.
+        effort: when to give up.
         pause: sleeps.
-        again: what else it is made again after.
+        again: further failures after which it is repeated.
 
     Raises:
         ApprovalError: the last failure.
@@ -64,40 +64,40 @@ def persist(
 
 
 def _may_pass(failure: ApprovalError) -> bool:
-    """Whether another try may fare better: also after the 401 of a platform without its database."""
+    """Whether another try may succeed: also after a 401, which a platform without its database answers."""
     if isinstance(failure, CredentialError):
         return failure.status == 401
     return isinstance(failure, UnavailableError)
 
 
-class TakenBack(NamedTuple):
-    """What came of it.
+class Withdrawn(NamedTuple):
+    """What came of withdrawing a request.
 
     Attributes:
-        question: which one: found again by its task id where its answer had been lost; None where there is none.
-        ended: whether it ended by being taken back.
-        stood: the decision that had ended it before, if one had.
-        unknown: why it could not be learnt how the question stands, if it could not.
+        question: the request; found by its task id where the answer to its POST was lost; None where there is none.
+        ended: whether it ended by being withdrawn.
+        decision: the decision that had ended it before, if there was one.
+        unknown: why its outcome could not be read, if it could not.
 
     """
 
     question: Question | None
     ended: bool = False
-    stood: Approval | None = None
+    decision: Approval | None = None
     unknown: ApprovalError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class TakeBack:
-    """How one invocation takes its question back.
+class Withdrawer:
+    """Withdraws the request of one attempt.
 
     Attributes:
         platform: who holds it.
         request: what was asked, to find it by.
-        deadline: the invocation's own: what was said more than five seconds after it does not stand, for the machine slept;
-            it is read all the same, so that nobody claims what was not seen, and nothing is used up by that.
+        deadline: the attempt's own. A decision that is read more than five seconds after it does not count, because the
+            machine slept; it is read without being redeemed, so that nobody claims an outcome that was not seen.
         warn: is told what goes wrong; nothing is raised.
-        looks: seconds before each look for a question that may be there.
+        looks: seconds before each search for a request that may be there.
         effort: seconds that all of it may take.
 
     """
@@ -109,73 +109,73 @@ class TakeBack:
     looks: tuple[float, ...] = LOOKS
     effort: float = EFFORT
 
-    def __call__(self, question: Question | None, *, maybe_there: bool) -> TakenBack:
-        """Take it back, and every further row of it.
+    def withdraw(self, question: Question | None, *, maybe_there: bool) -> Withdrawn:
+        """Withdraw the request, and every further row of it.
 
         Args:
-            question: the question, if its id is known.
-            maybe_there: whether the platform may still be at work on a POST that was not answered.
+            question: the request, if its id is known.
+            maybe_there: whether the platform may still work on a POST that got no answer.
 
         """
         effort = Deadline.after(self.effort)
-        taken = TakenBack(question)
+        withdrawn = Withdrawn(question)
         if question is not None:
-            taken = self._end(question, effort)
+            withdrawn = self._end(question, effort)
         if maybe_there:
-            taken = self._look(taken, effort)
+            withdrawn = self._search(withdrawn, effort)
         elif question is not None:
-            self._look(taken, effort.capped(TWINS), once=True)
-        return taken
+            self._search(withdrawn, effort.capped(DUPLICATES), once=True)
+        return withdrawn
 
-    def twins(self, question: Question) -> None:
-        """Take back every other open row of a question: a proxy or a late POST may have doubled it."""
-        self._look(TakenBack(question), Deadline.after(min(TWINS, self.effort)), once=True)
+    def withdraw_duplicates(self, question: Question) -> None:
+        """Withdraw every other open row of a request that has ended: a proxy or a late POST may have doubled it."""
+        self._search(Withdrawn(question), Deadline.after(min(DUPLICATES, self.effort)), once=True)
 
-    def _end(self, question: Question, effort: Deadline) -> TakenBack:
+    def _end(self, question: Question, effort: Deadline) -> Withdrawn:
         try:
-            return self._withdraw_or_raise(question, effort)
-        except Exception as exc:  # noqa: BLE001 - a fault of a library must not keep the end from being recorded
+            return self._persist(question, effort)
+        except Exception as exc:  # noqa: BLE001 - a fault of a library must not keep the outcome from being recorded
             failure = ours(exc)
             self.warn(failure)
-            return TakenBack(question, unknown=failure)
+            return Withdrawn(question, unknown=failure)
 
-    def _withdraw_or_raise(self, question: Question, effort: Deadline) -> TakenBack:
-        return persist(lambda: self._withdraw(question, effort), effort, time.sleep, _BROKEN_WAYS)
+    def _persist(self, question: Question, effort: Deadline) -> Withdrawn:
+        return persist(lambda: self._withdraw(question, effort), effort, time.sleep, _NOT_FROM_A_PLATFORM)
 
-    def _withdraw(self, question: Question, effort: Deadline) -> TakenBack:
+    def _withdraw(self, question: Question, effort: Deadline) -> Withdrawn:
         try:
-            said = self.platform.withdraw(question, effort.capped(self.effort * 2 / 3))
+            answer = self.platform.withdraw(question, effort.capped(self.effort * 2 / 3))
         except UnavailableError:  # its answer may be all that was lost
             seen = self._seen(question, effort)
             if seen is None:
                 raise
             return seen
-        if said.taken_back:
-            return TakenBack(question, ended=True)
+        if answer.withdrawn:
+            return Withdrawn(question, ended=True)
         seen = self._seen(question, effort)
-        if seen is None:  # what still shows it open is behind, and may catch up
-            raise UnavailableError("the platform says that the request has ended, and does not show how")
+        if seen is None:  # a read that still shows it open is behind, and may catch up
+            raise UnavailableError("the platform says that the request has ended, but does not show its outcome")
         return seen
 
-    def _seen(self, question: Question, effort: Deadline) -> TakenBack | None:
-        """How it has ended, as a read shows it; None where that shows no end, or that this very row is open."""
+    def _seen(self, question: Question, effort: Deadline) -> Withdrawn | None:
+        """How it has ended, by a read; None where the read shows no end, or shows this very row open."""
         late = self.deadline.overdue() > OVERSLEPT
-        shown = self.platform.fetch(replace(question, invocation=None) if late else question, effort)
+        shown = self.platform.fetch(replace(question, attempt_id=None) if late else question, effort)
         row = shown.approval
-        if row is None or any(extra.id == question.approval_id for extra in shown.extras):
+        if row is None or any(open_row.id == question.approval_id for open_row in shown.duplicates):
             return None
-        ruling = rule(row)
-        if ruling is Ruling.WITHDRAWN:
-            return TakenBack(question, ended=True)
-        return TakenBack(question, stood=None if late else row) if ruling in _DECISIONS else None
+        outcome = outcome_of(row)
+        if outcome is Outcome.WITHDRAWN:
+            return Withdrawn(question, ended=True)
+        return Withdrawn(question, decision=None if late else row) if outcome in _DECISIONS else None
 
-    def _look(self, taken: TakenBack, effort: Deadline, *, once: bool = False) -> TakenBack:
-        """Look for rows with our task id that are not the known one, and take them back.
+    def _search(self, withdrawn: Withdrawn, effort: Deadline, *, once: bool = False) -> Withdrawn:
+        """Search for rows with our task id other than the known one, and withdraw them.
 
         Args:
-            taken: what is known.
-            effort: for how long.
-            once: nothing more is on its way, so that one look at the list will do; else another row may follow each.
+            withdrawn: what is known.
+            effort: when to give up.
+            once: no POST is on its way, so one look at the list is enough; else a further row may appear after each.
 
         """
         for pause in self.looks:
@@ -184,35 +184,35 @@ class TakeBack:
                 rows = self.platform.find(self.request, effort)
             except Exception as exc:  # noqa: BLE001 - see _end
                 self.warn(ours(exc))
-                continue  # perhaps something in between has answered; the next look is soon enough for a read
-            news = [row for row in sorted(rows, key=_is_ended) if self._is_news(row, taken.question)]
-            for before, row in enumerate(news):
-                taken = self._take_or_warn(taken, row, effort.capped(effort.left() / (len(news) - before)))
+                continue  # a proxy may have answered; the next look is soon
+            new = [row for row in sorted(rows, key=_is_ended) if self._is_new(row, withdrawn.question)]
+            for before, row in enumerate(new):
+                withdrawn = self._withdraw_or_warn(withdrawn, row, effort.capped(effort.left() / (len(new) - before)))
             if once:
                 break
-        return taken
+        return withdrawn
 
-    def _is_news(self, row: Approval, known: Question | None) -> bool:
-        if row.action != self.request.action:  # our key's, and not our question
+    def _is_new(self, row: Approval, known: Question | None) -> bool:
+        if row.action != self.request.action:  # another request of our idempotency key
             return False
         return known is None or (row.id != known.approval_id and not _is_ended(row))
 
-    def _take_or_warn(self, taken: TakenBack, row: Approval, effort: Deadline) -> TakenBack:
-        """One row that cannot be taken back spares none of the others, each of which has its share of the time."""
+    def _withdraw_or_warn(self, withdrawn: Withdrawn, row: Approval, effort: Deadline) -> Withdrawn:
+        """A row that cannot be withdrawn keeps none of the others, each of which has its share of the time."""
         try:
-            return self._take(taken, row, effort)
+            return self._withdraw_row(withdrawn, row, effort)
         except Exception as exc:  # noqa: BLE001 - see _end
             self.warn(ours(exc))
-            return taken
+            return withdrawn
 
-    def _take(self, taken: TakenBack, row: Approval, effort: Deadline) -> TakenBack:
+    def _withdraw_row(self, withdrawn: Withdrawn, row: Approval, effort: Deadline) -> Withdrawn:
         question = Question(row.id, self.request.workspace_id, self.request.action, self.request.task_id)
-        if taken.question is None:
+        if withdrawn.question is None:
             return self._end(question, effort)
         if not _is_ended(row):
-            self._withdraw_or_raise(question, effort)
-        return taken
+            self._persist(question, effort)
+        return withdrawn
 
 
 def _is_ended(row: Approval) -> bool:
-    return rule(row) is not Ruling.OPEN
+    return outcome_of(row) is not Outcome.PENDING

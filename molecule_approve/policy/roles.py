@@ -1,6 +1,6 @@
-"""Pure: which role may do what, and whether a workspace with these roles may ask. It reads no file: config.py does.
+"""Pure: which role has which permission, and whether these roles permit a request. It reads no file.
 
-What the client checks here is advice to an honest caller; who decides about requests is the platform's matter.
+The check advises an honest caller; the platform enforces its own rules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from molecule_approve.errors import NotPermittedError
 
 APPROVE = "approve"
-"""The permission to ask for an approval."""
+"""The permission to request an approval."""
 
 DEFAULT_ROLES = ("operator",)
 """The roles of a workspace whose config.yaml names none."""
@@ -25,7 +25,7 @@ BUILT_IN: Mapping[str, frozenset[str]] = {
     "no-approval": _ALL - {APPROVE},
     "memory-readonly": frozenset({"memory.read"}),
 }
-"""The platform's own roles. ``admin`` may do everything, whatever it is called."""
+"""The platform's own roles. ``admin`` has every permission."""
 
 
 def is_known(role: str, allowed_actions: Mapping[str, Collection[str]]) -> bool:
@@ -34,7 +34,7 @@ def is_known(role: str, allowed_actions: Mapping[str, Collection[str]]) -> bool:
 
 
 def grants(role: str, allowed_actions: Mapping[str, Collection[str]], action: str) -> bool:
-    """Whether one role grants the action. What the workspace defines replaces the built-in role of the same name."""
+    """Whether the role grants the action. A role that the workspace defines replaces the built-in role of the same name."""
     if role in allowed_actions:
         return action in allowed_actions[role]
     return role == "admin" or action in BUILT_IN.get(role, ())
@@ -44,7 +44,7 @@ def permit(roles: Sequence[str], allowed_actions: Mapping[str, Collection[str]],
     """Return if one of the roles grants the action.
 
     Raises:
-        NotPermittedError: none does; a role that nobody defined grants nothing.
+        NotPermittedError: none does; an unknown role grants nothing.
 
     """
     if any(grants(role, allowed_actions, action) for role in roles):
@@ -54,5 +54,5 @@ def permit(roles: Sequence[str], allowed_actions: Mapping[str, Collection[str]],
         f"the workspace's roles ({names}) do not grant {action!r}",
         roles=tuple(roles),
         attempted_action=action,
-        hint="whoever owns the workspace can give it another role under rbac.roles in config.yaml",
+        hint="the owner of the workspace can add a role under rbac.roles in config.yaml",
     )

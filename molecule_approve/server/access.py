@@ -1,4 +1,4 @@
-"""Who may do what: whose token or session a call carries, and how often it may come. What is asked is read elsewhere."""
+"""Who may make which call: whose token or session it carries, and how many calls a minute are allowed."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from .values import Holder
 
 
-LINE = "molecule.line"
-"""Where a call's connection stands in ``scope["state"]``: what can be told whose it is."""
+CONNECTION = "molecule.connection"
+"""The key of a call's connection in ``scope["state"]``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """Somebody who may decide, by the name that the credential carries."""
+    """A person who may decide; the name comes from the credential."""
 
     name: str
     token_hash: str
@@ -46,7 +46,7 @@ class Approver:
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """A workspace that may ask. ``token_hash`` is None for a caller without a token (``--anonymous-requests``)."""
+    """A workspace that may make requests. ``token_hash`` is None for a caller without a token (``--anonymous-requests``)."""
 
     workspace_id: str
     token_hash: str | None
@@ -57,15 +57,14 @@ Caller = Approver | Requester
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who calls, as far as the call itself shows.
+    """The credential of a call, not yet looked up.
 
-    The database is asked inside the transaction that does the work: a token that is revoked in this moment either did
-    all of it or nothing.
+    It is looked up in the transaction that does the work, so a token that is revoked at this moment did all or nothing.
 
     Attributes:
-        token_hash: the hash of the call's token, or of the token that its session stands for; None where it has neither.
-        anonymous: the workspace for which a call without a token may ask, or None where there is no such leave.
-        session: the hash of the session, where the call came with one.
+        token_hash: the hash of the call's token, or of the token behind its session; None without a credential.
+        anonymous: the workspace for which calls without a token may make requests, or None if they may not.
+        session: the hash of the session, if the call has one.
 
     """
 
@@ -73,15 +72,15 @@ class Visitor:
     anonymous: str | None
     session: str | None = None
 
-    def member(self, transaction: Transaction, workspace_id: str, *, open_house: bool = False) -> Caller:
-        """An approver, or the workspace itself; with ``open_house`` also a call without a token, where that has leave.
+    def member(self, transaction: Transaction, workspace_id: str, *, allow_anonymous: bool = False) -> Caller:
+        """An approver, or the workspace itself; with ``allow_anonymous`` also a call without a token, if allowed.
 
         Raises:
             RefusedError: 401, 404 (no such workspace).
 
         """
         if self.token_hash is None:
-            if open_house and self.anonymous is not None and self.anonymous == workspace_id:
+            if allow_anonymous and self.anonymous is not None and self.anonymous == workspace_id:
                 return Requester(workspace_id, None)
             raise missing_token()
         holder = self._holder(transaction, self.token_hash)
@@ -104,11 +103,11 @@ class Visitor:
         """
         caller = self.member(transaction, workspace_id)
         if isinstance(caller, Approver):
-            raise forbidden("only the workspace that asked can do this; an approver's token cannot")
+            raise forbidden("only the requester can do this; an approver's token cannot")
         return caller
 
     def approver(self, transaction: Transaction, workspace_id: str) -> Approver:
-        """Somebody who may decide for the workspace.
+        """An approver.
 
         Raises:
             RefusedError: as for :meth:`member`; 403 for the workspace itself.
@@ -116,14 +115,14 @@ class Visitor:
         """
         caller = self.member(transaction, workspace_id)
         if isinstance(caller, Requester):
-            raise forbidden("a requester's token can never decide; an approver's token is needed")
+            raise forbidden("a requester's token cannot decide; use an approver's token")
         return caller
 
     def administrator(self, transaction: Transaction) -> Approver:
-        """An approver, on a route that belongs to no workspace.
+        """An approver, on a route outside any workspace.
 
         Raises:
-            RefusedError: 401; 403 for a workspace's token, which is good but not for this.
+            RefusedError: 401; 403 for a workspace's token.
 
         """
         if self.token_hash is None:
@@ -132,22 +131,22 @@ class Visitor:
         if holder is None:
             raise wrong_admin_token()
         if holder.name is None:
-            raise forbidden("a requester's token opens nothing on the approvers' side")
+            raise forbidden("a requester's token cannot be used here; use an approver's token")
         return Approver(holder.name, self.token_hash)
 
     def listener(self, transaction: Transaction, workspace_id: str) -> Caller:
-        """Who may hear this workspace's events; an empty id stands for everybody's, which an approver alone may hear.
+        """Who may listen to this workspace's events; an empty id means all workspaces, and needs an approver.
 
         Raises:
-            RefusedError: 400 (a workspace must say which one it is), 401, 404.
+            RefusedError: 400 (a workspace must name itself), 401, 404.
 
         """
         if workspace_id:
-            return self.member(transaction, workspace_id, open_house=True)
+            return self.member(transaction, workspace_id, allow_anonymous=True)
         try:
             return self.administrator(transaction)
         except RefusedError as exc:
-            sentence = "X-Workspace-ID is missing; only an approver hears every workspace"
+            sentence = "X-Workspace-ID is missing; only an approver may listen to all workspaces"
             raise refused(400, sentence, "missing_workspace") from exc
 
     @staticmethod
@@ -156,44 +155,44 @@ class Visitor:
         return holder if holder is not None and hmac.compare_digest(holder.token_hash, token_hash) else None
 
 
-class Doorkeeper:
-    """Counts the calls, and lets in what is within the limits.
+class AccessControl:
+    """Counts calls, and refuses those above the limits.
 
     Args:
-        settings: the limits.
-        clock: seconds that never jump.
-        anonymous: the workspace for which calls without a token may ask, or None where there is no such leave.
+        limits: the limits.
+        clock: a monotonic clock, in seconds.
+        anonymous: the workspace for which calls without a token may make requests, or None if they may not.
         sessions: who is signed in.
 
     """
 
-    def __init__(self, settings: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:
-        self._settings = settings
+    def __init__(self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:
+        self._limits = limits
         self._rates = RateLimiter(clock)
         self._anonymous = anonymous
         self._sessions = sessions
 
     @staticmethod
-    def prove(connection: HTTPConnection, credential: str | None, *, stays: bool) -> None:
-        """Count the connection among this credential's (None for all who listen without one).
+    def assign(connection: HTTPConnection, credential: str | None, *, stays: bool) -> None:
+        """Count the connection with those of this credential; None stands for all listeners without one.
 
         Raises:
-            RefusedError: 503, it ``stays`` and there is no room for it.
+            RefusedError: 503, the connection ``stays`` open and there is no room for it.
 
         """
-        line = connection.scope.get("state", {}).get(LINE)
-        if line is not None and not line.prove(credential or "anonymous") and stays:
+        found = connection.scope.get("state", {}).get(CONNECTION)
+        if found is not None and not found.assign(credential or "anonymous") and stays:
             raise refused(
                 503,
-                "too many streams and held answers are open with this token, or without one",
+                "too many event streams and waiting calls are open with this token, or without one",
                 "too_many_connections",
             )
 
     @contextmanager
-    def visit(self, connection: HTTPConnection, token: str | None = None) -> Iterator[Visitor]:
-        """One call, from its being counted to its answer; a wrong token found in between is counted harder.
+    def admit(self, connection: HTTPConnection, token: str | None = None) -> Iterator[Visitor]:
+        """Count one call; if its credential turns out to be wrong inside this block, count that as a failed login.
 
-        ``token`` is given where it does not stand in the header ``Authorization``.
+        ``token`` is given if it does not come in the ``Authorization`` header.
 
         Raises:
             RefusedError: 429.
@@ -201,29 +200,29 @@ class Doorkeeper:
         """
         token = bearer(connection.headers) if token is None else token
         if token is None:
-            self.public(connection)
+            self.admit_anyone(connection)
             yield Visitor(None, self._anonymous)
             if connection.scope["type"] == "websocket":
-                # Streams stay: they must not take the place where everybody's first call arrives.
-                self.prove(connection, None, stays=True)
+                # Streams stay open: they must not use up the connections on which every first call arrives.
+                self.assign(connection, None, stays=True)
             return
         shown = hash_token(token)
-        # Counted for itself before anybody knows whether it is good: so no stranger's call can cost a good one its turn.
-        self._charge(connection, shown, self._settings.rate)
+        # Counted apart before it is known to be valid: so calls with wrong tokens do not use up the rate of a valid one.
+        self._charge(connection, shown, self._limits.rate)
         visitor = self._visitor(connection, shown)
         try:
             yield visitor
         except RefusedError as exc:
             if exc.status == 401:
-                # Else one caller with ever other tokens would have no limit, and fill the memory.
+                # Otherwise a caller with a new token each time would have no limit, and fill the memory.
                 self._rates.forget(shown)
                 self._failed(connection)
             raise
-        # What an HTTP call asked for is done by now.
-        self.prove(connection, visitor.token_hash, stays=connection.scope["type"] == "websocket")
+        # The work of an HTTP call is done by now.
+        self.assign(connection, visitor.token_hash, stays=connection.scope["type"] == "websocket")
 
     def _visitor(self, connection: HTTPConnection, shown: str) -> Visitor:
-        # A page left open keeps its socket, and calls nothing: that is no use of the session.
+        # A page that is left open keeps its socket and makes no calls: that does not extend the session.
         used = connection.scope["type"] == "http"
         owner = self._sessions.owner(shown, used=used)
         if owner is None:
@@ -231,8 +230,8 @@ class Doorkeeper:
         return Visitor(owner, self._anonymous, shown)
 
     @contextmanager
-    def guess(self, connection: HTTPConnection) -> Iterator[None]:
-        """A call whose proof stands in its body: only one without a good one counts, as a wrong token does.
+    def admit_sign_in(self, connection: HTTPConnection) -> Iterator[None]:
+        """A call whose credential is in its body: if it is refused inside this block, count that as a failed login.
 
         Raises:
             RefusedError: 429.
@@ -245,26 +244,26 @@ class Doorkeeper:
                 self._failed(connection)
             raise
 
-    def public(self, connection: HTTPConnection) -> None:
-        """Anybody, at the one rate of all strangers.
+    def admit_anyone(self, connection: HTTPConnection) -> None:
+        """Count a call that needs no credential, at the one rate of all such callers.
 
         Raises:
             RefusedError: 429.
 
         """
-        self._charge(connection, _strangers(connection), self._settings.strangers)
+        self._charge(connection, _listener_of(connection), self._limits.unauthenticated_rate)
 
     def _failed(self, connection: HTTPConnection) -> None:
-        self._charge(connection, f"failed {_strangers(connection)}", self._settings.failed_logins)
+        self._charge(connection, f"failed {_listener_of(connection)}", self._limits.failed_login_rate)
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
         allowance, within = self._rates.charge(key, limit)
-        # `app` writes it into the answer, whatever that turns out to be.
+        # `app` adds it to the answer.
         connection.scope["molecule.allowance"] = allowance
         if not within:
             raise rate_exceeded(allowance.reset)
 
 
-def _strangers(connection: HTTPConnection) -> str:
-    # One address of loopback is as good as the sixteen million others. Only the user comes by the private socket.
+def _listener_of(connection: HTTPConnection) -> str:
+    # All loopback addresses are one caller. The Unix socket is open to the user alone.
     return "over TCP" if over_tcp(connection) else "on the socket"

@@ -1,4 +1,4 @@
-"""REST: a handler for each route, from the call to its answer. What is refused is raised here, and answered in ``app``."""
+"""REST: one handler for each route. Refusals are raised here; ``app`` answers them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from starlette.responses import Response
 
 from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, one_body, row_body
 
-from .bodies import read_body, read_decision, read_hold, read_invocation, read_submission, read_task
+from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
 from .refusals import missing_workspace
 from .service import RequestPath
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
 
-    from .access import Doorkeeper
+    from .access import AccessControl
     from .limits import Limits
     from .service import Service
+    from .threads import DatabaseThreads
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def answer(value: JsonValue, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer, with the platform's content type; its objects say whose they are, whatever a proxy does to headers."""
+    """A JSON answer with the platform's content type. Its objects name this server, because a proxy may drop headers."""
     signed = [_signed(row) for row in value] if isinstance(value, list) else _signed(value)
     body = json.dumps(signed, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
     return Response(body, status, headers, "application/json; charset=utf-8")
@@ -46,94 +47,103 @@ def _ended(approval: Approval) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The handlers. ``anonymous`` is told by ``health``: whether calls without a token may ask."""
+    """The handlers.
+
+    The credential is checked twice where there is a body: before it is parsed, so that a caller without the right learns
+    nothing from a 400 or 422, and in the transaction that does the work.
+
+    Attributes:
+        anonymous: whether calls without a token may ask; ``health`` says it.
+
+    """
 
     service: Service
-    doors: Doorkeeper
-    settings: Limits
+    database: DatabaseThreads
+    access: AccessControl
+    limits: Limits
     anonymous: bool
 
     async def submit(self, request: Request) -> Response:
-        """``POST /workspaces/{id}/approvals``: 201, or 200 for the request that the idempotency key stands for."""
+        """``POST /workspaces/{id}/approvals``: 201, or 200 for the existing request of the idempotency key."""
         workspace_id = request.path_params["workspace_id"]
-        with self.doors.visit(request) as visitor:
-            body = await read_body(request, self.settings.body)
-            enter = partial(visitor.member, workspace_id=workspace_id, open_house=True)
-            reading = partial(read_submission, body, request.headers.get("idempotency-key"), self.settings)
-            approval, created = await self.service.submit(enter, workspace_id, reading)
+        with self.access.admit(request) as visitor:
+            body = await read_body(request, self.limits.body)
+            await self.database.read(partial(visitor.member, workspace_id=workspace_id, allow_anonymous=True))
+            parsed = parse_submission(body, request.headers.get("idempotency-key"), self.limits)
+            approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
         return answer(answered, 201 if created else 200, {"Location": approval_path(workspace_id, approval.id)})
 
     async def newest(self, request: Request) -> Response:
-        """``GET /workspaces/{id}/approvals``: the fifty newest, or one task's, or what waits; newest first each time.
+        """``GET /workspaces/{id}/approvals``: the fifty newest, newest first.
 
-        ``?task_id=`` lists all with this task id, ``?status=pending`` what waits, which a header counts. The platform knows
-        neither parameter.
+        ``?task_id=`` lists the requests with this task id, ``?status=pending`` the open ones, with their count in a header.
+        The platform has neither parameter.
         """
         workspace_id = request.path_params["workspace_id"]
-        with self.doors.visit(request) as visitor:
-            task_id = read_task(request.query_params.getlist("task_id"), self.settings)
-            enter = partial(visitor.member, workspace_id=workspace_id, open_house=True)
+        with self.access.admit(request) as visitor:
+            task_id = parse_task_id(request.query_params.getlist("task_id"), self.limits)
             if request.query_params.get("status") == "pending":
-                waiting, total = await self.service.waiting(enter, workspace_id)
-                rows: JsonValue = [row_body(approval) for approval in reversed(waiting)]
+                found, total = await self.service.oldest_open(visitor, workspace_id)
+                rows: JsonValue = [row_body(approval) for approval in reversed(found)]
                 return answer(rows, headers={WAITING_HEADER: str(total)})
-            found = await self.service.newest(enter, workspace_id, task_id)
+            found = await self.service.newest(visitor, workspace_id, task_id)
         return answer([row_body(approval) for approval in found])
 
     async def one(self, request: Request) -> Response:
-        """``GET /workspaces/{id}/approvals/{approval_id}``; ``?wait=SECONDS`` holds the answer until the decision."""
-        name = _name(request)
-        with self.doors.visit(request) as visitor:
-            seconds = read_hold(request.query_params.get("wait"), self.settings.longest_hold)
-            # A held answer must not take the place where everybody's first call arrives.
-            held = partial(self.doors.prove, request, visitor.token_hash, stays=True)
-            reading = self.service.one(partial(visitor.member, workspace_id=name.workspace_id), name, seconds, held)
+        """``GET /workspaces/{id}/approvals/{approval_id}``; ``?wait=SECONDS`` delays the answer until the request ends."""
+        path = _path(request)
+        with self.access.admit(request) as visitor:
+            seconds = parse_wait(request.query_params.get("wait"), self.limits.longest_wait)
+            # A waiting call must not use up the connections on which every first call arrives.
+            before_waiting = partial(self.access.assign, request, visitor.token_hash, stays=True)
+            reading = self.service.one(visitor, path, seconds, before_waiting)
             approval = await (_while_connected(request, reading) if seconds else reading)
         return answer(one_body(approval))
 
     async def decide(self, request: Request) -> Response:
-        """``POST …/decide``, by an approver, under the name that the credential carries."""
-        name = _name(request)
-        with self.doors.visit(request) as visitor:
-            body = await read_body(request, self.settings.body)
-            enter = partial(visitor.approver, workspace_id=name.workspace_id)
-            approval = await self.service.decide(enter, name, partial(read_decision, body, self.settings))
+        """``POST …/decide``, by an approver, under the name of the credential."""
+        path = _path(request)
+        with self.access.admit(request) as visitor:
+            body = await read_body(request, self.limits.body)
+            await self.database.read(partial(visitor.approver, workspace_id=path.workspace_id))
+            approval = await self.service.decide(visitor, path, parse_decision(body, self.limits))
         return _ended(approval)
 
     async def withdraw(self, request: Request) -> Response:
         """``POST …/withdraw``, by the requester."""
-        name = _name(request)
-        with self.doors.visit(request) as visitor:
-            return _ended(await self.service.withdraw(partial(visitor.requester, workspace_id=name.workspace_id), name))
+        path = _path(request)
+        with self.access.admit(request) as visitor:
+            return _ended(await self.service.withdraw(visitor, path))
 
     async def redeem(self, request: Request) -> Response:
-        """``POST …/redeem``, by the requester: the read's answer and the invocation; an approval is used up by it."""
-        name = _name(request)
-        with self.doors.visit(request) as visitor:
-            body = await read_body(request, self.settings.body)
-            enter = partial(visitor.requester, workspace_id=name.workspace_id)
-            approval = await self.service.redeem(enter, name, partial(read_invocation, body))
-        return answer({**one_body(approval), "invocation": read_invocation(body)})
+        """``POST …/redeem``, by the requester: uses an approval up, and answers like a read, with the invocation."""
+        path = _path(request)
+        with self.access.admit(request) as visitor:
+            body = await read_body(request, self.limits.body)
+            await self.database.read(partial(visitor.requester, workspace_id=path.workspace_id))
+            invocation = parse_invocation(body)
+            approval = await self.service.redeem(visitor, path, invocation)
+        return answer({**one_body(approval), "invocation": invocation})
 
     async def pending(self, request: Request) -> Response:
-        """``GET /approvals/pending``, by an approver. Reading changes nothing."""
-        with self.doors.visit(request) as visitor:
-            found = await self.service.pending(visitor.administrator)
+        """``GET /approvals/pending``, by an approver. Unlike on the platform, it is not what makes requests expire."""
+        with self.access.admit(request) as visitor:
+            found = await self.service.pending(visitor)
         return answer([_pending_row(approval, name) for approval, name in found])
 
     async def health(self, request: Request) -> Response:
-        """``GET /health``: who answers here, and what ``doctor`` must say."""
-        self.doors.public(request)
+        """``GET /health``: whether the server runs, and whether calls without a token may make requests."""
+        self.access.admit_anyone(request)
         return answer({"status": "ok", "anonymous_requests": self.anonymous})
 
     async def nameless(self, request: Request) -> Response:
-        """``/workspaces//approvals``: an empty setting in a client, answered as on the platform."""
-        self.doors.public(request)
+        """``/workspaces//approvals``: a client without a workspace id, answered as on the platform."""
+        self.access.admit_anyone(request)
         raise missing_workspace()
 
 
-def _name(request: Request) -> RequestPath:
+def _path(request: Request) -> RequestPath:
     return RequestPath(request.path_params["workspace_id"], request.path_params["approval_id"])
 
 
@@ -150,19 +160,19 @@ def _pending_row(approval: Approval, workspace_name: str) -> JsonValue:
 
 
 async def _while_connected(request: Request, reading: Awaitable[Approval]) -> Approval:
-    """Stop holding an answer that nobody waits for any more; it would keep a task for a minute."""
+    """Stop waiting when the caller disconnects; otherwise the task would stay for a minute."""
     work = asyncio.ensure_future(reading)
-    gone = asyncio.ensure_future(_gone(request))
+    disconnected = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             raise ConnectionAbortedError
         return work.result()
     finally:
         work.cancel()
-        gone.cancel()
+        disconnected.cancel()
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""``create_app()``: one list of routes, what stands before each of them, and errors -> answers."""
+"""The ASGI application: the list of routes, the checks and headers of every call, and errors -> answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .refusals import RefusedError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from .access import Doorkeeper
+    from .access import AccessControl
     from .inbox import InboxApi
     from .live import LiveSocket
     from .origins import Addresses
@@ -30,8 +30,8 @@ logger = logging.getLogger("molecule_approve.server")
 
 
 @dataclass(frozen=True, slots=True)
-class Entrance:
-    """One route: what it is for stands in the handler's docstring, and in ``/openapi.json``."""
+class RouteSpec:
+    """One route. The handler's docstring is its summary in ``/openapi.json``; ``shown`` says whether it is listed there."""
 
     method: str
     path: str
@@ -40,31 +40,31 @@ class Entrance:
     shown: bool = True
 
 
-def entrances(api: Api, desk: InboxApi, pages: Pages) -> list[Entrance]:
-    """Every route but the description of them and the socket."""
+def route_specs(api: Api, inbox: InboxApi, pages: Pages) -> list[RouteSpec]:
+    """Every route except ``/openapi.json`` and the WebSocket."""
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
     return [
-        Entrance("POST", requests, api.submit, (200, 201, 400, 401, 404, 409, 413, 422, 429, 503)),
-        Entrance("GET", requests, api.newest, (200, 401, 404, 422, 429, 503)),
-        Entrance("GET", request, api.one, (200, 401, 404, 422, 429, 503)),
-        Entrance("POST", request + "/decide", api.decide, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
-        Entrance("POST", request + "/redeem", api.redeem, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
-        Entrance("POST", request + "/withdraw", api.withdraw, (200, 401, 403, 404, 409, 429, 503)),
-        Entrance("GET", "/approvals/pending", api.pending, (200, 401, 403, 429, 503)),
-        Entrance("GET", "/health", api.health, (200, 429)),
-        Entrance("POST", "/desk/session", desk.sign_in, (201, 400, 401, 413, 422, 429, 503)),
-        Entrance("POST", "/desk/session/end", desk.sign_out, (200, 401, 403, 422, 429, 503)),
-        Entrance("GET", "/desk/requests", desk.requests, (200, 401, 403, 429, 503)),
-        Entrance("GET", "/", pages.document, (200, 404), shown=False),
-        Entrance("GET", "/static/{name}", pages.part, (200, 404), shown=False),
-        Entrance("POST", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
-        Entrance("GET", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
+        RouteSpec("POST", requests, api.submit, (200, 201, 400, 401, 404, 409, 413, 422, 429, 503)),
+        RouteSpec("GET", requests, api.newest, (200, 401, 404, 422, 429, 503)),
+        RouteSpec("GET", request, api.one, (200, 401, 404, 422, 429, 503)),
+        RouteSpec("POST", request + "/decide", api.decide, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
+        RouteSpec("POST", request + "/redeem", api.redeem, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
+        RouteSpec("POST", request + "/withdraw", api.withdraw, (200, 401, 403, 404, 409, 429, 503)),
+        RouteSpec("GET", "/approvals/pending", api.pending, (200, 401, 403, 429, 503)),
+        RouteSpec("GET", "/health", api.health, (200, 429)),
+        RouteSpec("POST", "/desk/session", inbox.sign_in, (201, 400, 401, 413, 422, 429, 503)),
+        RouteSpec("POST", "/desk/session/end", inbox.sign_out, (200, 401, 403, 422, 429, 503)),
+        RouteSpec("GET", "/desk/requests", inbox.requests, (200, 401, 403, 429, 503)),
+        RouteSpec("GET", "/", pages.document, (200, 404), shown=False),
+        RouteSpec("GET", "/static/{name}", pages.part, (200, 404), shown=False),
+        RouteSpec("POST", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
+        RouteSpec("GET", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
     ]
 
 
-def describe(routes: list[Entrance]) -> dict[str, Any]:
-    """The routes as an OpenAPI document: addresses, parameters and statuses; the bodies are described in words."""
+def describe(routes: list[RouteSpec]) -> dict[str, Any]:
+    """The routes as an OpenAPI document: paths, parameters and statuses, without the bodies."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         if route.shown:
@@ -84,7 +84,7 @@ def _meaning(status: int) -> str:
 
 
 class _Exact(Route):
-    """A route that leaves another method to the 404 that the platform gives it, instead of a 405."""
+    """A route that answers other methods with 404, as the platform does, not with 405."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child = super().matches(scope)
@@ -92,38 +92,37 @@ class _Exact(Route):
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """What the application is put together from."""
+class Handlers:
+    """The parts of the application."""
 
     api: Api
-    desk: InboxApi
+    inbox: InboxApi
     pages: Pages
     live: LiveSocket
-    doors: Doorkeeper
+    access: AccessControl
     addresses: Addresses
 
 
-def create_app(house: House) -> ASGIApp:
-    """The whole server as one ASGI application."""
-    doors, routes = house.doors, entrances(house.api, house.desk, house.pages)
+def create_app(handlers: Handlers) -> ASGIApp:
+    """The server as one ASGI application."""
+    access, routes = handlers.access, route_specs(handlers.api, handlers.inbox, handlers.pages)
     description = describe(routes)
 
     async def openapi(request: Request) -> Response:
-        doors.public(request)
+        access.admit_anyone(request)
         return answer(description)
 
-    async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-        doors.public(HTTPConnection(scope))
+    async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
+        access.admit_anyone(HTTPConnection(scope))
         await PlainTextResponse("404 page not found", 404)(scope, receive, send)
 
     listed = [_Exact(route.path, route.handler, methods=[route.method]) for route in routes]
     described = _Exact("/openapi.json", openapi, methods=["GET"])
-    socket = WebSocketRoute("/ws", house.live.listen)
-    return Front(Router([*listed, described, socket], redirect_slashes=False, default=nothing), house.addresses)
+    socket = WebSocketRoute("/ws", handlers.live.listen)
+    return Front(Router([*listed, described, socket], redirect_slashes=False, default=unknown_path), handlers.addresses)
 
 
-# For every answer: whose it is, that it is what its type says, belongs to this origin alone and is kept nowhere; were a
-# browser to show it as a page, nothing in it would run. `pages` has a policy of its own.
+# On every answer. If a browser shows one as a page, nothing in it runs; `pages` has a policy of its own.
 _SAFE = {
     SERVER_HEADER[0].encode(): SERVER_HEADER[1].encode(),
     b"x-content-type-options": b"nosniff",
@@ -138,12 +137,12 @@ def _headers(message: Message, allowance: Allowance | None) -> list[tuple[bytes,
     found: list[tuple[bytes, bytes]] = [*message.get("headers", ()), *(allowance.headers() if allowance else ())]
     if message["type"] == "websocket.accept":
         return found
-    there = {name.lower() for name, _ in found}
-    return [*found, *(pair for pair in _SAFE.items() if pair[0] not in there)]
+    present = {name.lower() for name, _ in found}
+    return [*found, *(pair for pair in _SAFE.items() if pair[0] not in present)]
 
 
 class Front:
-    """What every call passes: the check of where it comes from, the headers of every answer, and errors -> answers."""
+    """Wraps every call: checks its origin, adds the headers of every answer, and answers errors."""
 
     def __init__(self, inner: ASGIApp, addresses: Addresses) -> None:
         self._inner = inner
@@ -166,9 +165,9 @@ class Front:
         except RefusedError as exc:
             await answer(exc.body, exc.status, exc.headers)(scope, receive, sending)
         except (ClientDisconnect, WebSocketDisconnect, ConnectionError):
-            return  # nobody is there to be answered
+            return  # the caller has disconnected
         except Exception:
             if started:
                 raise
-            logger.exception("a call failed inside the server")
+            logger.exception("internal error while answering a call")
             await answer({"error": "internal error", "code": "internal"}, 500)(scope, receive, sending)

@@ -1,4 +1,4 @@
-"""What callers send, read and checked: bodies and keys -> values. Text that the server would not keep is refused here."""
+"""Parses what callers send: bodies, headers and query parameters -> values, or a refusal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from molecule_approve import strict_json
 from molecule_approve.model import JsonValue, Status
 from molecule_approve.safe_text import is_hidden
+from molecule_approve.strict_json import StrictJsonError
 from molecule_approve.wire import is_uuid
 
 from .refusals import bad_body, bad_decision, too_large, unacceptable
@@ -21,18 +23,17 @@ if TYPE_CHECKING:
     from .limits import Limits
 
 CONTEXT_DEPTH = 32
-"""Levels of a context: the clients read at most 64 in an answer, and must be able to read this one."""
-
+"""Levels of a context: clients read at most 64 levels of an answer, which must have room for it."""
 
 _NAMES = frozenset(
     {"action", "reason", "task_id", "context", "expires_in", "decision", "decided_by", "comment", "invocation", "code"}
 )
-"""The keys that mean something in a body."""
+"""The keys that have a meaning in a body."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitBody:
-    """A request as it was sent; ``expires_in`` is None where it named no time, ``key`` where it has no idempotency key."""
+    """A request as it was sent; ``expires_in`` and ``key`` (the idempotency key) are None if they are missing."""
 
     action: str
     reason: str
@@ -43,8 +44,8 @@ class SubmitBody:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """A decision as it was sent; ``claimed_by`` is the name in the body, which nobody believes."""
+class DecisionBody:
+    """A decision as it was sent; ``claimed_by`` is the name in the body, which is never trusted."""
 
     status: Status
     claimed_by: str | None
@@ -52,10 +53,10 @@ class Decided:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body.
+    """Read the whole body.
 
     Raises:
-        RefusedError: 413, as soon as it is seen to be too long.
+        RefusedError: 413, as soon as it is too long.
 
     """
     announced = request.headers.get("content-length", "0")
@@ -69,11 +70,11 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def read_object(data: bytes) -> dict[str, JsonValue]:
-    """The JSON object. A key that stands twice, or one of ours in other letters, means something else to each reader.
+def parse_object(data: bytes) -> dict[str, JsonValue]:
+    """Parse a JSON object. Duplicate keys, and our keys in other letter case, are refused: parsers read them differently.
 
     Raises:
-        RefusedError: 400 for such keys and for anything that is no object, 422 for bytes that are no UTF-8.
+        RefusedError: 400 for such keys and for anything but an object, 422 if it is not UTF-8.
 
     """
     try:
@@ -81,113 +82,102 @@ def read_object(data: bytes) -> dict[str, JsonValue]:
     except UnicodeDecodeError as exc:
         raise unacceptable("the body is not UTF-8") from exc
     try:
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
-    except (ValueError, RecursionError) as exc:
+        value = strict_json.loads(text)
+    except StrictJsonError as exc:
         raise bad_body() from exc
-    # Folded as Go folds: with the platform's reader a long s is an s.
+    # With casefold, as in Go: the platform's parser takes a long s for an s.
     if not isinstance(value, dict) or any(key.casefold() in _NAMES and key not in _NAMES for key in value):
         raise bad_body()
     return value
 
 
-def _no_twins(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def read_submission(data: bytes, key: str | None, settings: Limits) -> SubmitBody:
-    """What is asked, from the body and the header ``Idempotency-Key``.
+def parse_submission(data: bytes, key: str | None, limits: Limits) -> SubmitBody:
+    """Parse a request from the body and the header ``Idempotency-Key``.
 
     Raises:
-        RefusedError: 400 where a type is wrong or the action is missing, 422 for what the server will not keep.
+        RefusedError: 400 if a type is wrong or the action is missing, 422 for values out of range.
 
     """
-    body = read_object(data)
-    action = _text(body, "action", settings.action)
+    body = parse_object(data)
+    action = _text(body, "action", limits.action)
     if not action:
         raise bad_body()
     if all(is_hidden(character) or character.isspace() for character in action):
         raise unacceptable("the action is blank")
     return SubmitBody(
         action=action,
-        reason=_text(body, "reason", settings.reason),
-        task_id=_text(body, "task_id", settings.task_id),
-        context=_context(body, settings.context),
-        expires_in=_expires_in(body, settings.longest_expiry),
-        key=_key(key, settings.key),
+        reason=_text(body, "reason", limits.reason),
+        task_id=_text(body, "task_id", limits.task_id),
+        context=_context(body, limits.context),
+        expires_in=_expires_in(body, limits.longest_expiry),
+        key=_key(key, limits.key),
     )
 
 
-def read_decision(data: bytes, settings: Limits) -> Decided:
-    """What was decided.
+def parse_decision(data: bytes, limits: Limits) -> DecisionBody:
+    """Parse a decision.
 
     Raises:
-        RefusedError: 400 where it is neither yes nor no, 422 for text that the server will not keep.
+        RefusedError: 400 if it is neither approved nor denied, 422 for texts that are not allowed.
 
     """
-    body = read_object(data)
-    word = _text(body, "decision", settings.name)
-    if not word:
+    body = parse_object(data)
+    decision = _text(body, "decision", limits.name)
+    if not decision:
         raise bad_body()
-    if word not in {Status.APPROVED.value, Status.DENIED.value}:
+    if decision not in {Status.APPROVED.value, Status.DENIED.value}:
         raise bad_decision()
-    claimed, comment = _text(body, "decided_by", settings.name), _text(body, "comment", settings.comment)
-    return Decided(Status(word), claimed or None, comment or None)
+    claimed, comment = _text(body, "decided_by", limits.name), _text(body, "comment", limits.comment)
+    return DecisionBody(Status(decision), claimed or None, comment or None)
 
 
-def read_task(values: list[str], settings: Limits) -> str | None:
-    """The task id that a list is asked for; None for the newest of all.
+def parse_task_id(values: list[str], limits: Limits) -> str | None:
+    """Parse the query parameter ``task_id``; None if it is missing.
 
     Raises:
-        RefusedError: 422 where it is given twice, empty or too long.
+        RefusedError: 422 if it is given twice, empty or too long.
 
     """
     if not values:
         return None
-    if len(values) > 1 or not 0 < len(values[0]) <= settings.task_id:
-        raise unacceptable(f"task_id is given once, with 1 to {settings.task_id} characters")
+    if len(values) > 1 or not 0 < len(values[0]) <= limits.task_id:
+        raise unacceptable(f"task_id must be given once, with 1 to {limits.task_id} characters")
     return values[0]
 
 
-def read_invocation(data: bytes) -> str:
-    """The UUID under which an approval is used up.
+def parse_invocation(data: bytes) -> str:
+    """Parse the UUID of the invocation that redeems.
 
     Raises:
-        RefusedError: 400 for no JSON object, 422 where it is no UUID.
+        RefusedError: 400 if the body is not a JSON object, 422 if there is no UUID.
 
     """
-    value = read_object(data).get("invocation")
+    value = parse_object(data).get("invocation")
     if not isinstance(value, str) or not is_uuid(value):
         raise unacceptable("the invocation must be a UUID")
     return str(uuid.UUID(value))
 
 
-def read_code(data: bytes) -> str:
-    """A sign-in code.
+def parse_code(data: bytes) -> str:
+    """Parse a sign-in code.
 
     Raises:
-        RefusedError: 400, there is none in it; 422 for text that no code is made of.
+        RefusedError: 400 if it is missing, 422 for text that no code has.
 
     """
-    value = read_object(data).get("code")
+    value = parse_object(data).get("code")
     if not isinstance(value, str) or not value:
         raise bad_body()
-    # A lone surrogate has no bytes to be hashed.
+    # A lone surrogate cannot be encoded, so it cannot be hashed.
     _check_text(value, "the code")
     return value
 
 
-def read_hold(raw: str | None, longest: float) -> float:
-    """How long the answer is to be held, in seconds, at most ``longest``; 0 where it is not.
+def parse_wait(raw: str | None, longest: float) -> float:
+    """Parse the query parameter ``wait``: how long to wait for the end, in seconds, at most ``longest``; 0 for not at all.
 
     Raises:
-        RefusedError: 422, it is no number of seconds.
+        RefusedError: 422 if it is not a number of seconds.
 
     """
     try:
@@ -207,14 +197,14 @@ def _text(body: Mapping[str, JsonValue], key: str, limit: int) -> str:
         raise bad_body()
     _check_text(value, key)
     if len(value) > limit:
-        raise unacceptable(f"{key} has {len(value)} characters; {limit} are the most")
+        raise unacceptable(f"{key} has {len(value)} characters; the maximum is {limit}")
     return value
 
 
 def _check_text(text: str, where: str) -> None:
-    # NUL ends strings elsewhere; a lone surrogate cannot be written as UTF-8. Neither can be shown to who decides.
+    # NUL ends strings in other programs, and a lone surrogate cannot be written as UTF-8.
     if "\0" in text or any(0xD800 <= ord(character) <= 0xDFFF for character in text):
-        raise unacceptable(f"{where} holds a NUL or a lone surrogate")
+        raise unacceptable(f"{where} contains a NUL or a lone surrogate")
 
 
 def _context(body: Mapping[str, JsonValue], limit: int) -> dict[str, JsonValue] | None:
@@ -225,7 +215,7 @@ def _context(body: Mapping[str, JsonValue], limit: int) -> dict[str, JsonValue] 
         raise bad_body()
     _check_context(value, CONTEXT_DEPTH)
     if len(json.dumps(value, ensure_ascii=False).encode("utf-8")) > limit:
-        raise unacceptable(f"the context is longer than {limit} bytes")
+        raise unacceptable(f"the context has more than {limit} bytes")
     return value
 
 
@@ -235,8 +225,8 @@ def _check_context(value: Any, left: int) -> None:  # noqa: ANN401 - whatever JS
     if isinstance(value, str):
         _check_text(value, "the context")
     elif isinstance(value, float) and math.isinf(value):
-        # 1e400 is good JSON, but no number that we could keep or write again.
-        raise unacceptable("the context holds a number that is too large")
+        # 1e400 is valid JSON, but too large for a float.
+        raise unacceptable("the context contains a number that is too large")
     elif isinstance(value, dict):
         for key, item in value.items():
             _check_text(key, "the context")
@@ -259,10 +249,10 @@ def _key(raw: str | None, limit: int) -> str | None:
     if raw is None:
         return None
     try:
-        # Headers arrive as if they were Latin-1; what was sent is UTF-8.
+        # Headers are decoded as Latin-1; what was sent is UTF-8.
         key = raw.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError as exc:
         raise unacceptable("the idempotency key is not UTF-8") from exc
     if not 0 < len(key) <= limit:
-        raise unacceptable(f"an idempotency key has 1 to {limit} characters")
+        raise unacceptable(f"the idempotency key must have 1 to {limit} characters")
     return key

@@ -1,4 +1,4 @@
-"""Who may ask and who may decide: made and taken away, for ``serve`` and ``approvers``. No call is checked here."""
+"""Creates and revokes the credentials of requesters and approvers, for ``serve`` and ``approvers``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from molecule_approve.lifecycle import RESERVED_NAMES
 from molecule_approve.paths import Places, RequesterCredential, make_private, owner_hint, read_requester
 from molecule_approve.safe_text import is_hidden
 
-from .holding import put_requester
 from .limits import Limits
+from .state_folder import write_requester
 from .store import Store
 from .tokens import hash_token, new_token
 from .values import NameTakenError, StoreError
@@ -22,16 +22,16 @@ from .values import NameTakenError, StoreError
 DEFAULTS = Limits()
 
 WORKSPACE_NAME = "local"
-"""What the embedded server's own workspace is called in ``/approvals/pending``."""
+"""The name of the embedded server's own workspace in ``/approvals/pending``."""
 
 NAME_LENGTH = 64
 
-HINT = "it is the file server.db in the state folder; look at its mode, its owner and the disk"
+HINT = "check the mode and owner of the file, and the disk"
 
 
 @contextmanager
-def opened(places: Places, settings: Limits = DEFAULTS) -> Iterator[Store]:
-    """The database of this user's embedded server, made if it is missing.
+def opened(places: Places, limits: Limits = DEFAULTS) -> Iterator[Store]:
+    """The database of this user's embedded server; made if it is missing.
 
     Raises:
         ConfigError: the state folder is open to others, or cannot be made.
@@ -40,20 +40,22 @@ def opened(places: Places, settings: Limits = DEFAULTS) -> Iterator[Store]:
     """
     make_private(places.state)
     try:
-        store = Store(places.database, settings.database_patience)
+        store = Store(places.database, limits.database_patience)
         try:
             yield store
         finally:
             store.close()
     except StoreError as exc:
-        raise ServerError(f"the server's database cannot be used: {exc}", hint=owner_hint(places.database, HINT)) from exc
+        raise ServerError(
+            f"cannot use the server's database {places.database}: {exc}", hint=owner_hint(places.database, HINT)
+        ) from exc
 
 
 def own_workspace(places: Places, store: Store) -> RequesterCredential:
-    """The server's workspace and its requester's token: from the file, or made new where that is missing.
+    """The server's workspace and its requester's token: from the file, or new if the file is missing.
 
     Raises:
-        ConfigError: the file is open to others, or cannot be understood.
+        ConfigError: the file is open to others, or is not valid.
         ServerError: the file cannot be written.
         StoreError: the database cannot answer.
 
@@ -64,33 +66,33 @@ def own_workspace(places: Places, store: Store) -> RequesterCredential:
             known = transaction.workspace_named(WORKSPACE_NAME)
         found = RequesterCredential(known or str(uuid.uuid4()), new_token())
         try:
-            put_requester(places, found)
+            write_requester(places, found)
         except OSError as exc:
-            raise ServerError(f"{places.requester} cannot be written: {exc.strerror}", hint="look at the disk") from exc
-    # The file first, then its hash: after a crash in between the next start finds the file and finishes.
+            raise ServerError(f"cannot write {places.requester}: {exc.strerror}", hint="check the disk") from exc
+    # The file first, then its hash: after a crash in between, the next start finds the file and continues.
     with store.write() as transaction:
         transaction.put_workspace(found.workspace_id, WORKSPACE_NAME, hash_token(found.token), utc_now())
     return found
 
 
 def check_name(name: str) -> None:
-    """Whether an approver may be called this.
+    """Check the name of an approver.
 
     Raises:
-        UsageError: it is empty, long, reserved, or would deceive who reads it.
+        UsageError: it is empty, too long or reserved, or has hidden characters.
 
     """
-    hint = "a name has 1 to 64 visible characters, such as alice"
+    hint = f"a name has 1 to {NAME_LENGTH} visible characters, for example alice"
     if not 1 <= len(name) <= NAME_LENGTH:
-        raise UsageError(f"an approver's name has 1 to {NAME_LENGTH} characters", hint=hint)
+        raise UsageError(f"the approver's name has {len(name)} characters", hint=hint)
     if name != name.strip() or any(is_hidden(character) for character in name):
-        raise UsageError("the name holds characters that cannot be seen", hint=hint)
+        raise UsageError("the approver's name has hidden characters", hint=hint)
     if name.casefold() in RESERVED_NAMES:
-        raise UsageError(f"the name {name} is reserved: on a request it means that no person decided", hint=hint)
+        raise UsageError(f"the name {name} is reserved; it marks requests that no person decided", hint=hint)
 
 
 def add_approver(store: Store, name: str, tell: Callable[[str], None] = lambda _: None) -> str:
-    """Let somebody decide; the token, which nobody can show again. If ``tell`` raises, nobody was added.
+    """Add an approver; the token, of which only the hash is kept. If ``tell`` raises, nobody is added.
 
     Raises:
         UsageError: the name cannot be used, or is taken.
@@ -102,15 +104,15 @@ def add_approver(store: Store, name: str, tell: Callable[[str], None] = lambda _
     try:
         with store.write() as transaction:
             transaction.add_approver(name, hash_token(token), utc_now())
-            tell(token)  # before it holds: no token that nobody saw
+            tell(token)  # before the commit: no approver whose token nobody saw
     except NameTakenError:
-        hint = f"for a new token: molecule-approve approvers revoke {name}, then add it again"
-        raise UsageError(f"there is an approver called {name} already", hint=hint) from None
+        hint = f"for a new token, revoke this one first: molecule-approve approvers revoke {name}"
+        raise UsageError(f"an approver named {name} already exists", hint=hint) from None
     return token
 
 
 def approvers(store: Store) -> list[tuple[str, str]]:
-    """Who may decide, and since when.
+    """The names of all approvers, and when each was added.
 
     Raises:
         StoreError: the database cannot answer.
@@ -121,38 +123,38 @@ def approvers(store: Store) -> list[tuple[str, str]]:
 
 
 def revoke(store: Store, name: str) -> None:
-    """Take the right to decide away, at once, also in a running server.
+    """Revoke an approver, with immediate effect, also in a running server.
 
     Raises:
-        UsageError: there is nobody of that name.
+        UsageError: there is no approver of that name.
         StoreError: the database cannot answer.
 
     """
     with store.write() as transaction:
         gone = transaction.revoke(name)
     if not gone:
-        raise UsageError(f"there is no approver called {name}", hint="molecule-approve approvers list shows who there is")
+        raise UsageError(f"there is no approver named {name}", hint="list them: molecule-approve approvers list")
 
 
-def new_code(store: Store, name: str, settings: Limits = DEFAULTS, tell: Callable[[str], None] = lambda _: None) -> str:
-    """A sign-in code for an approver: good once, for a minute. If ``tell`` raises, there is none.
+def new_code(store: Store, name: str, limits: Limits = DEFAULTS, tell: Callable[[str], None] = lambda _: None) -> str:
+    """A sign-in code for an approver, valid once within a minute. If ``tell`` raises, none is stored.
 
     Raises:
-        UsageError: there is nobody of that name.
+        UsageError: there is no approver of that name.
         StoreError: the database cannot answer.
 
     """
     code = new_token()
     with store.write() as transaction:
-        known = transaction.put_code(hash_token(code), name, time.time(), settings.code)
+        known = transaction.put_code(hash_token(code), name, time.time(), limits.code)
         if known:
             tell(code)
     if not known:
-        hint = f"molecule-approve approvers add {name}, or approvers list, which shows who there is"
-        raise UsageError(f"there is no approver called {name}", hint=hint)
+        hint = f"list them: molecule-approve approvers list, or add one: molecule-approve approvers add {name}"
+        raise UsageError(f"there is no approver named {name}", hint=hint)
     return code
 
 
 def sign_in_link(url: str, code: str) -> str:
-    """The link to follow. The code stands in the fragment, which no browser sends to anybody, and no log keeps."""
+    """The sign-in link. The code is in the fragment, which browsers do not send and logs do not keep."""
     return f"{url}/#sign-in={code}"

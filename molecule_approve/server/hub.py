@@ -1,6 +1,6 @@
-"""Fan-out of events to waiting sockets and held answers; it knows no protocol but the frames that it passes on.
+"""Passes events on to the open sockets and waiting calls; it does not look into the frames.
 
-Everything here runs on the server's own event loop, and nothing waits for a slow reader.
+Everything here runs on the server's event loop, and nothing waits for a slow reader.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ class Subscriber:
     """The frames that wait for one socket.
 
     Attributes:
-        workspace_id: the workspace whose events it hears; None for all.
-        credentials: the hashes of what it rests on (token, session), as far as that can end under it.
+        workspace_id: the workspace whose events it gets; None for all.
+        credentials: the hashes of the token and session that it was opened with, if these can be revoked.
 
     """
 
@@ -29,7 +29,7 @@ class Subscriber:
         self._gone = asyncio.Event()
 
     def put(self, frames: Sequence[str]) -> None:
-        """Queue the frames; a reader that is too slow for them loses the socket, not a message in the middle."""
+        """Queue the frames. If the reader is too slow for them, the socket is closed: no single message is dropped."""
         if len(self._frames) + len(frames) > self._limit:
             self.end()
             return
@@ -37,22 +37,22 @@ class Subscriber:
         self._awake.set()
 
     def end(self) -> None:
-        """Drop what waits, and let the socket go."""
+        """Drop the queued frames, and have the socket closed."""
         self._gone.set()
         self._frames.clear()
         self._awake.set()
 
     @property
     def over(self) -> bool:
-        """Whether the socket is to go."""
+        """Whether the socket must be closed."""
         return self._gone.is_set()
 
     async def ended(self) -> None:
-        """Wait until the socket is to go."""
+        """Wait until the socket must be closed."""
         await self._gone.wait()
 
     async def next(self) -> str | None:
-        """The next frame, as soon as there is one; None once the socket is to go."""
+        """The next frame, as soon as there is one; None when the socket must be closed."""
         while not self._frames and not self._gone.is_set():
             self._awake.clear()
             await self._awake.wait()
@@ -60,44 +60,44 @@ class Subscriber:
 
 
 class Hub:
-    """Who listens, and who waits for one request to end."""
+    """The sockets that listen, and the calls that wait for one request to end."""
 
     def __init__(self, queue: int) -> None:
         self._queue = queue
         self._subscriptions: set[Subscriber] = set()
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._stopped = False
-        self._occupied = asyncio.Event()
+        self._has_sockets = asyncio.Event()
 
     @contextmanager
     def subscribe(self, workspace_id: str | None, credentials: frozenset[str]) -> Iterator[Subscriber]:
-        """Hear a workspace's events (or everybody's) inside this block."""
+        """Get a workspace's events, or those of all with None, inside this block."""
         subscription = Subscriber(workspace_id, credentials, self._queue)
         self._subscriptions.add(subscription)
-        self._occupied.set()
+        self._has_sockets.set()
         try:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
             if not self._subscriptions:
-                self._occupied.clear()
+                self._has_sockets.clear()
 
-    async def occupied(self) -> None:
-        """Wait until there is a socket."""
-        await self._occupied.wait()
+    async def wait_for_socket(self) -> None:
+        """Wait until a socket is open."""
+        await self._has_sockets.wait()
 
     def publish(self, workspace_id: str, frames: Sequence[str]) -> None:
-        """Give the frames to everybody who hears this workspace."""
+        """Queue the frames for every socket that listens to this workspace."""
         for subscription in self._subscriptions:
             if subscription.workspace_id in {None, workspace_id}:
                 subscription.put(frames)
 
     def credentials(self) -> set[str]:
-        """The hashes of the tokens and sessions that the sockets of now rest on."""
+        """The hashes of the tokens and sessions that the open sockets depend on."""
         return {credential for one in self._subscriptions for credential in one.credentials}
 
     def drop(self, credential: str) -> None:
-        """Let the sockets go that rest on this token or session."""
+        """Close the sockets that depend on this token or session."""
         for subscription in self._subscriptions:
             if credential in subscription.credentials:
                 subscription.end()
@@ -118,12 +118,12 @@ class Hub:
                 self._waiting.pop(approval_id, None)
 
     def ended(self, approval_id: str) -> None:
-        """Wake who waits for this request."""
+        """Wake the calls that wait for this request."""
         for event in self._waiting.get(approval_id, ()):
             event.set()
 
     def stop(self) -> None:
-        """Wake whoever waits for a request to end: the server stops. Sockets are closed with their connections."""
+        """Wake every waiting call, because the server stops. Sockets are closed with their connections."""
         self._stopped = True
         for waiters in self._waiting.values():
             for event in waiters:

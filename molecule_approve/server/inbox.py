@@ -1,6 +1,6 @@
-"""The approver's side of REST: signing in and out, and what the page shows. Deciding is ``api``'s, with the same session.
+"""REST for the inbox page: signing in and out, and the list of requests. Decisions go through ``api``.
 
-Nothing here decides, and nothing changes by a GET.
+No GET changes anything.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
+from molecule_approve.lifecycle import outcome_of
 from molecule_approve.wire import one_body, row_body
 
 from .api import answer
-from .bodies import read_body, read_code
+from .bodies import parse_code, read_body
 from .refusals import unacceptable, wrong_code
 from .store import Transaction
 from .tokens import hash_token
-from .values import outcome_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from molecule_approve.model import Approval, JsonValue
 
-    from .access import Doorkeeper
+    from .access import AccessControl
     from .hub import Hub
     from .limits import Limits
     from .service import Service
@@ -35,47 +35,47 @@ if TYPE_CHECKING:
     from .threads import DatabaseThreads
 
 _CODE_BODY = 4_096
-"""Bytes of a body that holds a code; whoever sends it has proved nothing yet."""
+"""Bytes of a body with a sign-in code; its sender is not authenticated yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboxApi:
-    """The handlers. ``signed_in`` is called after each sign-in."""
+    """The handlers. ``on_sign_in`` is called after each sign-in."""
 
     service: Service
-    lanes: DatabaseThreads
+    database: DatabaseThreads
     hub: Hub
-    doors: Doorkeeper
+    access: AccessControl
     sessions: Sessions
-    settings: Limits
-    signed_in: Callable[[], None]
+    limits: Limits
+    on_sign_in: Callable[[], None]
 
     async def sign_in(self, request: Request) -> Response:
-        """``POST /desk/session``: a session for a sign-in code, which is used up."""
-        with self.doors.guess(request):
-            code = hash_token(read_code(await read_body(request, _CODE_BODY)))
-            take = partial(Transaction.take_code, code_hash=code, now=time.time(), lifetime=self.settings.code)
-            holder = await self.lanes.write(take)
+        """``POST /desk/session``: a session in exchange for a sign-in code, which is then used up."""
+        with self.access.admit_sign_in(request):
+            code = hash_token(parse_code(await read_body(request, _CODE_BODY)))
+            take_code = partial(Transaction.take_code, code_hash=code, now=time.time(), lifetime=self.limits.code)
+            holder = await self.database.write(take_code)
             if holder is None:
                 raise wrong_code()
         token = self.sessions.begin(holder.token_hash)
-        self.signed_in()
-        return answer({"token": token, "name": holder.name, "expires_in": int(self.settings.session)}, 201)
+        self.on_sign_in()
+        return answer({"token": token, "name": holder.name, "expires_in": int(self.limits.session)}, 201)
 
     async def sign_out(self, request: Request) -> Response:
-        """``POST /desk/session/end``: the session ends at once, and its sockets with it."""
-        with self.doors.visit(request) as visitor:
-            await self.lanes.read(visitor.administrator)
+        """``POST /desk/session/end``: the session ends at once, and its sockets are closed."""
+        with self.access.admit(request) as visitor:
+            await self.database.read(visitor.administrator)
             if visitor.session is None:
-                raise unacceptable("an approver's token is no session; approvers revoke takes it away")
+                raise unacceptable("this is an approver's token, not a session; revoke it with: approvers revoke NAME")
         self.sessions.end(visitor.session)
         self.hub.drop(visitor.session)
         return answer({"status": "ended"})
 
     async def requests(self, request: Request) -> Response:
-        """``GET /desk/requests``, by an approver: what waits, oldest first, and what ended last, latest first."""
-        with self.doors.visit(request) as visitor:
-            found = await self.service.desk(visitor.administrator)
+        """``GET /desk/requests``, by an approver: pending requests, oldest first, and ended ones, latest first."""
+        with self.access.admit(request) as visitor:
+            found = await self.service.inbox(visitor)
         return answer(
             {
                 "name": found.approver.name,

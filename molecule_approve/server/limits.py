@@ -1,84 +1,85 @@
-"""Every limit of the embedded server, in one frozen value: what a test or a later option may change, and nothing else."""
+"""The embedded server's limits that a test or a later option may change, as one frozen value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from molecule_approve.limits import ACTION_LIMIT, COMMENT_LIMIT, CONTEXT_LIMIT, EXPIRY_LIMIT, REASON_LIMIT
 
 MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits. Times are seconds, sizes bytes unless they say characters.
+    """The limits. Times are in seconds, sizes in bytes, text lengths in characters; rates are calls a minute.
 
     Attributes:
-        rate: calls a minute for one good token or session: enough for 500 commands of one user that start at once.
-        strangers: calls a minute of all callers without a credential together (the platform's 600); those on the private
-            socket have as many of their own.
-        failed_logins: calls a minute with a wrong token, of all who try, likewise; then 429, until the minute is over.
-        pending: requests of one workspace that may stand open at once.
-        code: how long a sign-in code is good.
-        session: how long a session at the desk lasts.
-        session_idle: how long it lasts without a call.
-        desk_pending: how many pending requests the desk shows, oldest first, each whole: of the longest, as many as a
-            client reads at once.
-        desk_decided: how many of the latest that ended it shows.
-        pending_list: how many pending requests an approver is shown: as many of the longest as a client reads at once.
-        body: size of one request's body.
-        action: characters of an action; ``reason``, ``task_id``, ``key``, ``name`` and ``comment`` likewise.
+        rate: for one valid token or session: enough for 500 commands of one user that start at once.
+        unauthenticated_rate: for all callers without a credential together (the platform's 600); callers on the Unix
+            socket are counted apart from those over TCP.
+        failed_login_rate: calls with a wrong token, of all callers together, counted in the same two parts.
+        pending: open requests of one workspace.
+        code: how long a sign-in code is valid.
+        session: how long a session lasts.
+        session_idle: how long a session lasts without a call.
+        inbox_pending: pending requests on the page, oldest first: of the longest, as many as a client reads at once.
+        inbox_ended: requests on the page that ended, latest first.
+        pending_list: pending requests in a list: of the longest, as many as a client reads at once.
+        body: size of a call's body.
+        action, reason, task_id, key, name, comment: length of this text.
         context: size of a context as JSON.
-        expiry: how long a request stands that names no time of its own.
-        longest_expiry: the longest time that a request may name.
-        longest_hold: how long ``?wait=`` holds an answer at most.
-        socket_queue: events that wait for one slow socket before it is dropped.
-        socket_message: the largest message that a socket may send us.
-        connections: connections open at once; a sixth of them for each credential, and for strangers.
-        head: how long a call's head may take, from the connection or the answer before it.
-        whole_body: how long it may take with its body.
-        slow: how long an answer or an event may wait for its reader.
-        unsent: bytes that may wait for a socket's reader.
+        expiry: how long a request stays open that does not say how long.
+        longest_expiry: the longest time that a request may ask for.
+        longest_wait: how long ``?wait=`` delays an answer at most.
+        socket_queue: events that wait for one slow socket before it is closed.
+        socket_message: size of a message from a client.
+        connections: open connections; a sixth of them for each credential, and for callers without one.
+        head_time: how long a call's head may take, from the connection or the answer before it.
+        body_time: how long a call may take with its body.
+        slow_reader: how long an answer or an event may wait until its reader takes it.
+        unsent: size of what may wait for the reader of a socket.
         database_patience: how long a statement waits for the database's lock.
-        journal_patience: how long a decision waits for the audit log before it is told all the same.
-        journal_retry: how long after a failure the audit log is tried again.
-        journal_mark: how long after the last decision the database notes what the audit log holds.
-        look: how often the server looks whether its lock, its socket, its database and the requester's file are there.
-        recheck: how often open sockets' tokens are looked up again.
-        stop: how long a clean stop waits for what is open.
+        audit_patience: how long a decision waits for the audit log before it is announced all the same.
+        audit_retry_delay: how long after a failure the audit log is tried again.
+        audit_mark_delay: how long after the last decision the database notes what the audit log holds.
+        check_interval: how often the server checks that its lock file, socket, database and requester's file exist.
+        recheck: how often the tokens of open sockets are checked again.
+        stop: how long a clean stop waits for open calls.
 
     """
 
     rate: int = 60_000
-    strangers: int = 600
-    failed_logins: int = 60
+    unauthenticated_rate: int = 600
+    failed_login_rate: int = 60
     pending: int = 1_000
     code: float = 60.0
     session: float = 12 * 3_600.0
     session_idle: float = 3_600.0
-    desk_pending: int = 100
-    desk_decided: int = 20
+    inbox_pending: int = 100
+    inbox_ended: int = 20
     pending_list: int = 500
     body: int = 1_048_576
-    action: int = 4_096
-    reason: int = 16_384
+    action: int = ACTION_LIMIT
+    reason: int = REASON_LIMIT
     task_id: int = 256
     key: int = 1_024
     name: int = 256
-    comment: int = 4_096
-    context: int = 65_536
+    comment: int = COMMENT_LIMIT
+    context: int = CONTEXT_LIMIT
     expiry: float = 3_600.0
-    longest_expiry: float = 30 * 86_400.0
-    longest_hold: float = 60.0
+    longest_expiry: float = EXPIRY_LIMIT
+    longest_wait: float = 60.0
     socket_queue: int = 256
     socket_message: int = 65_536
     connections: int = 6_000
-    head: float = 10.0
-    whole_body: float = 30.0
-    slow: float = 30.0
+    head_time: float = 10.0
+    body_time: float = 30.0
+    slow_reader: float = 30.0
     unsent: int = 524_288
     database_patience: float = 2.0
-    journal_patience: float = 1.0
-    journal_retry: float = 2.0
-    journal_mark: float = 0.05
-    look: float = 1.0
+    audit_patience: float = 1.0
+    audit_retry_delay: float = 2.0
+    audit_mark_delay: float = 0.05
+    check_interval: float = 1.0
     recheck: float = 2.0
     stop: float = 1.0

@@ -1,4 +1,4 @@
-"""WebSocket: who may listen, and the frames on their way to one socket. What is told is made in ``service``."""
+"""WebSocket: who may listen, and sending the frames to one socket. ``service`` makes the frames."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .access import Approver
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
-    from .access import Caller, Doorkeeper, Visitor
+    from .access import AccessControl, Caller, Visitor
     from .hub import Hub, Subscriber
     from .threads import DatabaseThreads
 
-DESK = "molecule-desk"
-"""The subprotocol of the page: it hears every workspace, and brings its session as another one."""
+INBOX_PROTOCOL = "molecule-desk"
+"""The subprotocol of the inbox page, which listens to all workspaces; its session comes as a second subprotocol."""
 
 _SESSION = "session."
 
 _DROPPED = 1013
-"""The close code of a socket that was too slow, or whose token or session is no longer good: try again later."""
+"""The close code (try again later) of a socket that was too slow, or whose token or session is no longer valid."""
 
-_GOODBYE = 1.0
-"""Seconds that a dropped socket has to take the close frame."""
+_CLOSE_TIMEOUT = 1.0
+"""Seconds for a client to take the close frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +35,35 @@ class LiveSocket:
     """``GET /ws``."""
 
     hub: Hub
-    doors: Doorkeeper
-    lanes: DatabaseThreads
+    access: AccessControl
+    database: DatabaseThreads
 
     async def listen(self, socket: WebSocket) -> None:
-        """Accept the socket, and pass events on until one side is gone."""
-        at_desk = DESK in socket.scope["subprotocols"]
-        workspace_id = "" if at_desk else socket.headers.get("x-workspace-id", "")
-        with self.doors.visit(socket, _session(socket) if at_desk else None) as visitor:
-            enter = visitor.administrator if at_desk else partial(visitor.listener, workspace_id=workspace_id)
-            caller = await self.lanes.read(enter)
-        # Heard from before the handshake is answered, so that the read after it misses nothing.
+        """Accept the socket, and send events until one side disconnects."""
+        is_inbox = INBOX_PROTOCOL in socket.scope["subprotocols"]
+        workspace_id = "" if is_inbox else socket.headers.get("x-workspace-id", "")
+        with self.access.admit(socket, _session(socket) if is_inbox else None) as visitor:
+            check = visitor.administrator if is_inbox else partial(visitor.listener, workspace_id=workspace_id)
+            caller = await self.database.read(check)
+        # Subscribed before the handshake is answered, so that a client that reads after it misses no event.
         with self.hub.subscribe(workspace_id or None, _credentials(caller, visitor)) as subscription:
-            await socket.accept(DESK if at_desk else None)
+            await socket.accept(INBOX_PROTOCOL if is_inbox else None)
             await _first_of(_send(socket, subscription), _drain(socket), subscription.ended())
             if subscription.over:
-                # Whoever does not read gets no goodbye either.
+                # A client that does not read cannot take the close frame either.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(socket.close(_DROPPED), _GOODBYE)
+                    await asyncio.wait_for(socket.close(_DROPPED), _CLOSE_TIMEOUT)
 
 
 def _session(socket: WebSocket) -> str | None:
-    """The session that the page names among the subprotocols: a page can set no header, and an address would be logged."""
+    """The session in the page's subprotocols: a page cannot set a header, and a URL would be logged."""
     offered: list[str] = socket.scope["subprotocols"]
     return next((name.removeprefix(_SESSION) for name in offered if name.startswith(_SESSION)), None)
 
 
 def _credentials(caller: Caller, visitor: Visitor) -> frozenset[str]:
-    """What the socket rests on, as hashes: with any of them it ends."""
-    # A requester's token lives as long as the server; only an approver's can be revoked under an open socket.
+    """The hashes of the token and session that the socket depends on."""
+    # A requester's token is valid as long as the server runs; only an approver's can be revoked meanwhile.
     found = {caller.token_hash, visitor.session} if isinstance(caller, Approver) else set()
     return frozenset(one for one in found if one is not None)
 
@@ -84,6 +84,6 @@ async def _send(socket: WebSocket, subscription: Subscriber) -> None:
 
 
 async def _drain(socket: WebSocket) -> None:
-    # Clients have nothing to say here, but the end of the connection is read like a message.
+    # Clients send nothing, but a disconnect arrives like a message.
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass

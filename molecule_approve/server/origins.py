@@ -1,7 +1,4 @@
-"""What browsers say about where a call comes from (Host, Origin, Sec-Fetch-*), and which of it is refused.
-
-Who calls is no matter here: a page from elsewhere is refused with whatever credential.
-"""
+"""Refuses calls that a browser makes for other pages, by Host, Origin and Sec-Fetch-*, whatever their credential."""
 
 from __future__ import annotations
 
@@ -17,15 +14,12 @@ if TYPE_CHECKING:
 _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[^:\[\]]+)(?::[1-9][0-9]{0,4})?")
 
 _OWN = frozenset({"same-origin", "none"})
-"""What Sec-Fetch-Site may say: our own page calls, or the person did (typed the address, took a bookmark)."""
+"""The allowed values of Sec-Fetch-Site: the call comes from our page, or from the person (address bar, bookmark)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The names under which this server answers.
-
-    With whatever port: behind ``ssh -L`` it is another one than ours, and a name that was rebound is told by the name.
-    """
+    """The host names of this server, with any port: behind ``ssh -L`` it differs, and DNS rebinding shows in the name."""
 
     names: frozenset[str]
 
@@ -36,7 +30,7 @@ class Addresses:
         return cls(frozenset({shown, "127.0.0.1", "localhost", "[::1]"}))
 
     def check(self, connection: HTTPConnection) -> None:
-        """Refuse what a browser sends for another page: a name rebound to loopback, a foreign Origin, another site's call.
+        """Refuse what a browser sends for another page: a rebound host name, a foreign Origin, a cross-site call.
 
         Raises:
             RefusedError: 421 for the name, 403 for the rest.
@@ -45,18 +39,18 @@ class Addresses:
         hosts = connection.headers.getlist("host")
         found = _AUTHORITY.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
         if found is None or found["name"] not in self.names:
-            raise refused(421, "the Host header names another server", "wrong_host")
-        # A page that is ours has our name and port; the page of another port of this machine is foreign.
+            raise refused(421, "the Host header does not name this server; open http://localhost:PORT", "wrong_host")
+        # Our own page has our name and port; a page on another port of this machine is foreign.
         own = f"http://{hosts[0].lower()}"
         if any(origin.lower() != own for origin in connection.headers.getlist("origin")):
-            raise refused(403, "calls from other web pages are refused", "wrong_origin")
-        # Of two headers the worse one counts. Another port of this machine is "same-site", and no friend either.
+            raise refused(403, "calls from other web pages are refused (Origin header)", "wrong_origin")
+        # If there are two headers, both must be allowed. Another port of this machine is "same-site", which is not.
         if not set(connection.headers.getlist("sec-fetch-site")) <= _OWN and not _follows_a_link(connection):
-            raise refused(403, "calls from other web sites are refused", "wrong_site")
+            raise refused(403, "calls from other web sites are refused (Sec-Fetch-Site header)", "wrong_site")
 
 
 def _follows_a_link(connection: HTTPConnection) -> bool:
-    """Whether a person goes to the page from somewhere else, in a tab: the page itself holds no data."""
+    """Whether a person follows a link to the page in a tab; the page itself holds no data."""
     scope, headers = connection.scope, connection.headers
     return (
         scope["type"] == "http"
@@ -68,7 +62,7 @@ def _follows_a_link(connection: HTTPConnection) -> bool:
 
 
 def over_tcp(connection: HTTPConnection) -> bool:
-    """Whether the call comes over TCP, and not on the private socket."""
-    # uvicorn gives a port for TCP alone.
+    """Whether the call comes over TCP, not on the Unix socket."""
+    # uvicorn gives a port for TCP only.
     server = connection.scope.get("server")
     return server is None or server[1] is not None

@@ -1,4 +1,4 @@
-"""Endings on their way from the database into the server's audit log: in order, none lost, never in a decision's way."""
+"""Ended requests on their way from the database into the server's audit log: in order, and none is lost."""
 
 from __future__ import annotations
 
@@ -6,97 +6,143 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molecule_approve.audit.journal import Journal
+from molecule_approve.audit.read import history
+from molecule_approve.audit.record import OF_OUTCOME, Record, RecordAction, decode, make_record
 from molecule_approve.errors import AuditError
+from molecule_approve.lifecycle import outcome_of
 
 from .refusals import RefusedError
-from .values import OutboxEntry
 
 if TYPE_CHECKING:
     from .limits import Limits
     from .threads import DatabaseThreads
+    from .values import OutboxEntry
 
-Append = Callable[[OutboxEntry], None]
-"""Writes the entry to the audit log, durably. Blocking; raises AuditError where it cannot."""
+
+def record_of(entry: OutboxEntry) -> Record:
+    """The audit record of an ended request. The actor is the approver who decided, else the workspace.
+
+    The context is written as it was sent: the clients remove the secrets that they know, the server knows only hashes.
+    """
+    approval = entry.approval
+    return make_record(
+        RecordAction.APPROVE,
+        OF_OUTCOME[outcome_of(approval)],
+        timestamp=entry.recorded_at,
+        workspace_id=approval.workspace_id,
+        resource=approval.action,
+        # Clients of the platform may send no task id; a record always needs a trace id.
+        trace_id=approval.task_id or approval.id,
+        actor=approval.decided_by if approval.decided_by_verified else None,
+        extras={
+            "approval_id": approval.id,
+            "decided_by": approval.decided_by,
+            "decided_by_verified": approval.decided_by_verified,
+            "reason_text": approval.reason,
+            "context": dict(approval.context or {}) or None,
+            "comment": approval.comment,
+            "claimed_by": entry.claimed_by,
+        },
+    )
+
+
+def recorded_ids(log: Path) -> set[str]:
+    """The ids of the approvals in the audit log, archives included. It reads all of it: only for a start after a crash.
+
+    Raises:
+        AuditError: the log cannot be read.
+
+    """
+    with closing(history.backwards(log)) as newest:
+        found = (decode(line) for line in newest if b'"approval_id"' in line)
+        return {str(fields["approval_id"]) for fields in found if fields is not None and "approval_id" in fields}
 
 
 class Outbox:
-    """Appends what ended to the audit log, in a thread of its own.
+    """Appends ended requests to the audit log, in a thread of its own.
 
-    The rows were written by the endings' own transactions, so whatever happens here they can be appended later: after a
-    while, or at the next start.
+    Each transaction that ends a request also writes its outbox row. So an append that fails, or that a crash prevents,
+    is made later: after a while, or at the next start.
 
     Args:
-        append: the audit log.
-        lanes: the database, where appended rows are marked.
-        settings: the limits.
-        complain: is told, in one sentence, what goes wrong.
+        log: the audit log's file.
+        database: the database, where appended rows are marked.
+        limits: the limits.
+        warn: gets one sentence about each problem.
 
     """
 
-    def __init__(self, append: Append, lanes: DatabaseThreads, settings: Limits, complain: Callable[[str], None]) -> None:
-        self._append = append
-        self._lanes = lanes
-        self._settings = settings
-        self._complain = complain
+    def __init__(self, log: Path, database: DatabaseThreads, limits: Limits, warn: Callable[[str], None]) -> None:
+        self._log = log
+        # One object for good: after a failed fsync it refuses every append, and the rows wait for the next start.
+        self._journal = Journal(log)
+        self._database = database
+        self._limits = limits
+        self._warn = warn
         self._thread = ThreadPoolExecutor(1, "server-journal")
         self._entries: deque[tuple[OutboxEntry, asyncio.Future[None]]] = deque()
         self._unmarked: list[int] = []
         self._awake = asyncio.Event()
         self._failing = False
 
-    async def catch_up(self, held: Callable[[], set[str]]) -> None:
-        """Hand over what was committed before this start and may not stand in the log: a crash between the two loses none.
+    async def catch_up(self) -> None:
+        """Append what was committed before this start and is not in the log, because the server was killed in between.
 
         Raises:
             RefusedError: the database cannot answer.
 
         """
-        entries = await self._lanes.read(lambda transaction: transaction.waiting())
+        entries = await self._database.read(lambda transaction: transaction.unrecorded())
         if not entries:
             return
         try:
-            there = await asyncio.get_running_loop().run_in_executor(self._thread, held)
+            recorded = await asyncio.get_running_loop().run_in_executor(self._thread, recorded_ids, self._log)
         except AuditError as exc:
-            # Without knowing what it holds we would write some twice: they wait for the next start.
-            self._complain(f"{len(entries)} decisions from before this start are not journaled: {exc.message}")
+            # Without knowing what the log holds, some would be written twice: they wait for the next start.
+            self._warn(
+                f"cannot read the audit log, so {len(entries)} decisions from before this start are not written to it: "
+                f"{exc.message}; the next start tries again"
+            )
             return
-        self._unmarked.extend(entry.number for entry in entries if entry.approval.id in there)
-        await self.record([entry for entry in entries if entry.approval.id not in there])
+        self._unmarked.extend(entry.number for entry in entries if entry.approval.id in recorded)
+        await self.record([entry for entry in entries if entry.approval.id not in recorded])
         self._awake.set()
 
     async def run(self) -> None:
-        """Append what waits, and mark it once nothing waits; for ever, ends by being cancelled."""
+        """Append queued entries, and mark them when the queue is empty. Runs until it is cancelled."""
         while True:
-            if not await self._called():
+            if not await self._has_work():
                 await self._mark()
             elif not await self._drain():
-                await asyncio.sleep(self._settings.journal_retry)
+                await asyncio.sleep(self._limits.audit_retry_delay)
                 self._awake.set()
 
-    async def _called(self) -> bool:
-        # The marks come a little later, in one go: their transaction would compete with the events for the processor.
+    async def _has_work(self) -> bool:
+        # Marks are made a little later, together: their transaction would compete with the events for the processor.
         try:
-            await asyncio.wait_for(self._awake.wait(), self._settings.journal_mark if self._unmarked else None)
+            await asyncio.wait_for(self._awake.wait(), self._limits.audit_mark_delay if self._unmarked else None)
         except TimeoutError:
             return False
         self._awake.clear()
         return True
 
     async def record(self, entries: Sequence[OutboxEntry]) -> None:
-        """Hand the entries over, and wait a bounded time until they stand in the log; not at all while it fails."""
+        """Queue the entries, and wait until they are in the log: at most ``audit_patience``, not at all while it fails."""
         loop = asyncio.get_running_loop()
-        waiting = [(entry, loop.create_future()) for entry in entries]
-        self._entries.extend(waiting)
+        queued = [(entry, loop.create_future()) for entry in entries]
+        self._entries.extend(queued)
         self._awake.set()
-        if waiting and not self._failing:
-            await asyncio.wait([future for _, future in waiting], timeout=self._settings.journal_patience)
+        if queued and not self._failing:
+            await asyncio.wait([appended for _, appended in queued], timeout=self._limits.audit_patience)
 
     async def _drain(self) -> bool:
         while self._entries:
-            entry, told = self._entries[0]
+            entry, appended = self._entries[0]
             error = await asyncio.get_running_loop().run_in_executor(self._thread, self._try_to_append, entry)
             if error is not None:
                 self._fail(error)
@@ -104,26 +150,28 @@ class Outbox:
             self._failing = False
             self._entries.popleft()
             self._unmarked.append(entry.number)
-            told.set_result(None)
+            appended.set_result(None)
         return True
 
     def _try_to_append(self, entry: OutboxEntry) -> AuditError | None:
         try:
-            self._append(entry)
+            self._journal.append(record_of(entry), patience=self._limits.audit_patience)
         except AuditError as exc:
             return exc
         return None
 
     def _fail(self, exc: AuditError) -> None:
         if not self._failing:
-            self._complain(f"decisions cannot be journaled just now, and are kept until they can: {exc.message}")
+            self._warn(
+                f"cannot write decisions to the audit log: {exc.message}; they stay in the database until it can be written"
+            )
         self._failing = True
 
     async def _mark(self) -> None:
         numbers = list(self._unmarked)
-        # If the database is away, the next round tries again; after a crash the log itself says what it holds.
+        # If the database fails, the next round tries again; after a crash the log itself shows what it holds.
         with suppress(RefusedError):
-            await self._lanes.write(lambda transaction: transaction.mark(numbers))
+            await self._database.write(lambda transaction: transaction.mark_recorded(numbers))
             del self._unmarked[: len(numbers)]
 
     def close(self) -> None:

@@ -1,13 +1,13 @@
-"""The page: its files, as they lie in ``static/``, and the headers that keep it from being turned against its reader.
+"""The inbox page: the files of ``static/``, and the headers that protect it.
 
-There is no data in it; all that it shows comes from REST.
+The files hold no data; all that the page shows comes from REST.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib import resources
 from typing import TYPE_CHECKING, Self
 
 from starlette.responses import Response
@@ -26,7 +26,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
-# Nothing runs but our own files; nothing is sent to anybody else; no other page frames it or keeps a hold of its window.
+# Only our own files run, nothing is sent elsewhere, and no other page can frame this one or reach its window.
 # Browsers that do not count ws:// among 'self' need the socket's origin by name.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws://{host}; "
@@ -40,17 +40,17 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The handlers. The files are read once: they do not change under a server that runs.
+    """The handlers. The files are read once.
 
-    Nobody counts these calls: a refusal would cost as much, and shut out the approver who has no credential yet.
+    These calls are not counted: refusing one costs as much, and would lock out an approver who is not signed in yet.
     """
 
-    held: Mapping[str, bytes]
+    files: Mapping[str, bytes]
 
     @classmethod
     def packaged(cls) -> Self:
-        """The page that comes with the program."""
-        folder = files(__package__) / "static"
+        """The page of this package."""
+        folder = resources.files(__package__) / "static"
         found = [entry for entry in folder.iterdir() if _type(entry.name) is not None]
         return cls({entry.name: entry.read_bytes() for entry in found})
 
@@ -59,14 +59,14 @@ class Pages:
         return self._answer(request, DOCUMENT)
 
     async def part(self, request: Request) -> Response:
-        """``GET /static/{name}``: its parts."""
+        """``GET /static/{name}``: the page's scripts, styles and icon."""
         return self._answer(request, request.path_params["name"])
 
     def _answer(self, request: Request, name: str) -> Response:
-        content = self.held.get(name)
+        content = self.files.get(name)
         if content is None:
-            raise refused(404, "there is no such file", "unknown_file")
-        # The name has been compared with our own (`browsers`): it can be nothing else than an address of ours.
+            raise refused(404, "no such file", "unknown_file")
+        # `origins` has checked the Host header: it is one of our own names.
         policy = _POLICY.format(host=request.headers["host"].lower())
         return Response(content, headers={**_HEADERS, "Content-Security-Policy": policy}, media_type=_type(name))
 

@@ -1,4 +1,4 @@
-"""How many calls a minute, for one credential or for all strangers; who that is, ``access`` says."""
+"""Counts calls a minute by key; ``access`` chooses the keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .limits import MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left to one credential, or to all strangers, within the minute, for the ``X-RateLimit-*`` headers."""
+    """What a key has left within the minute, for the ``X-RateLimit-*`` headers."""
 
     limit: int
     remaining: int
@@ -24,7 +24,7 @@ class Allowance:
 
 
 class RateLimiter:
-    """Calls a minute, counted from a key's first call on; ``clock`` gives seconds and never jumps."""
+    """Calls a minute, counted from a key's first call on; ``clock`` is monotonic, in seconds."""
 
     MANY = 1_000
 
@@ -33,11 +33,11 @@ class RateLimiter:
         self._windows: dict[str, tuple[float, int]] = {}
 
     def __len__(self) -> int:
-        """How many keys are remembered."""
+        """How many keys are kept."""
         return len(self._windows)
 
     def charge(self, key: str, limit: int) -> tuple[Allowance, bool]:
-        """Count one call; what is left, and whether this one was within the limit."""
+        """Count one call; what is left, and whether this call was within the limit."""
         now = self._clock()
         self._sweep(now)
         start, count = self._windows.get(key, (now, 0))
@@ -49,7 +49,7 @@ class RateLimiter:
         return Allowance(limit, max(0, limit - count), reset), count <= limit
 
     def forget(self, key: str) -> None:
-        """Count from nothing again."""
+        """Reset the count of a key."""
         self._windows.pop(key, None)
 
     def _sweep(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Runs the server, from its start to its stop; on uvicorn. What it needs before: ``starting``."""
+"""Runs the prepared server on uvicorn until it stops; ``starting`` prepares it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from molecule_approve.clock import Steady, boottime
 from molecule_approve.errors import ServerError
 
 from . import credentials
-from .access import Doorkeeper
+from .access import AccessControl
 from .api import Api
-from .app import House, create_app
-from .audit_log import ServerAuditLog
+from .app import Handlers, create_app
+from .connections import Connections, connection_limit, protocols, raise_open_file_limit
 from .hub import Hub
 from .inbox import InboxApi
-from .lines import Lines, raise_limit, room, served_by
 from .live import LiveSocket
+from .log_throttle import throttled_logs
 from .origins import Addresses
 from .outbox import Outbox
 from .pages import Pages
-from .quiet import quiet
 from .refusals import RefusedError
 from .service import Service
 from .sessions import Sessions
@@ -49,27 +48,30 @@ if TYPE_CHECKING:
 __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
 
 
-# --- running -----------------------------------------------------------------------------------------------------------
-
-
 def _wall_clock() -> float:
     return time.time()
 
 
 def _database_fails(path: Path, error: StoreError) -> str:
     return (
-        f"{path} cannot be used, and calls are refused until it can: {error}; look at the disk, and at who else has it open"
+        f"cannot use the database {path}: {error}; calls are refused until it can be used; check the disk, and which other "
+        "program has it open"
     )
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn, stopped by an event: its own loop would wake ten times a second, and its signal handling would end us."""
+    """uvicorn, stopped by an event: its own loop wakes ten times a second, and its signal handling ends the process."""
 
     def __init__(
-        self, config: uvicorn.Config, lines: Lines, stop: asyncio.Event, ready: Callable[[], None], halt: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        connections: Connections,
+        stop: asyncio.Event,
+        ready: Callable[[], None],
+        halt: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._lines = lines
+        self._connections = connections
         self._stop = stop
         self._ready = ready
         self._halt = halt
@@ -84,131 +86,126 @@ class _Uvicorn(uvicorn.Server):
         while not self._stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 1.0)
-            self._lines.tick()
+            self._connections.close_overdue()
             await self.on_tick(0)  # the Date header
         self._halt()
 
     async def also_serve(self, listening: socket.socket) -> None:
-        """Take calls on one more socket."""
+        """Accept calls on one more socket."""
         before = self.servers
         await self.startup([listening])
         self.servers += before
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
-        # What nobody reads would be sent for ever.
+        # An answer that its client does not read would be sent for ever.
         for connection in self.server_state.connections:
             connection.transport.abort()
 
 
-def _config(app: ASGIApp, settings: Limits, lines: Lines) -> uvicorn.Config:
-    http, ws = served_by(lines)
+def _config(app: ASGIApp, limits: Limits, connections: Connections) -> uvicorn.Config:
+    http, ws = protocols(connections)
     return uvicorn.Config(
         app,
         loop="asyncio",
         http=http,
         ws=ws,
-        ws_max_size=settings.socket_message,
-        # The clients ping where they care; an idle socket costs nothing here.
+        ws_max_size=limits.socket_message,
+        # The clients ping; an idle socket costs nothing here.
         ws_ping_interval=None,
         ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,
-        # Nobody stands between: who sends X-Forwarded-For wants another address's rate.
+        # There is no proxy: a client that sends X-Forwarded-For wants the rate of another address.
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=settings.stop,  # type: ignore[arg-type]  # it is given to asyncio.wait_for
+        timeout_graceful_shutdown=limits.stop,  # type: ignore[arg-type]  # passed on to asyncio.wait_for
     )
 
 
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-    plan, settings = prepared.plan, prepared.plan.settings
-    lanes, hub = (
-        DatabaseThreads(prepared.store, lambda error: plan.complain(_database_fails(plan.places.database, error))),
-        Hub(settings.socket_queue),
-    )
-    ledger = ServerAuditLog(plan.places.server_log, settings.journal_patience)
-    journaler = Outbox(ledger.append, lanes, settings, plan.complain)
-    service = Service(lanes, hub, journaler, settings, Steady(_wall_clock))
+    plan, limits = prepared.plan, prepared.plan.limits
+    database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
+    hub = Hub(limits.socket_queue)
+    outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
+    service = Service(database, hub, outbox, limits, Steady(_wall_clock))
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
-    sessions = Sessions(settings, boottime)
-    doors = Doorkeeper(settings, boottime, anonymous, sessions)
-    house = House(
-        Api(service, doors, settings, plan.anonymous),
-        InboxApi(service, lanes, hub, doors, sessions, settings, plan.signed_in),
+    sessions = Sessions(limits, boottime)
+    access = AccessControl(limits, boottime, anonymous, sessions)
+    handlers = Handlers(
+        Api(service, database, access, limits, plan.anonymous),
+        InboxApi(service, database, hub, access, sessions, limits, plan.on_sign_in),
         Pages.packaged(),
-        LiveSocket(hub, doors, lanes),
-        doors,
+        LiveSocket(hub, access, database),
+        access,
         Addresses.of(prepared.address[0]),
     )
-    lines = Lines(settings, room(settings))
-    config = _config(create_app(house), settings, lines)
-    server = _Uvicorn(config, lines, stop, ready, hub.stop)
-    jobs = (journaler.run(), service.run_timer(), _recheck(lanes, hub, sessions, settings), _keep(prepared, server))
+    connections = Connections(limits, connection_limit(limits))
+    config = _config(create_app(handlers), limits, connections)
+    server = _Uvicorn(config, connections, stop, ready, hub.stop)
+    jobs = (outbox.run(), service.run_timer(), _recheck(database, hub, sessions, limits), _restore_files(prepared, server))
     background = [asyncio.create_task(job) for job in jobs]
     for task in background:
-        # None of them ends by itself: without it the server would go on and not keep what it promises.
+        # None of them ends by itself: without one of them the server must not go on.
         task.add_done_callback(lambda _task: stop.set())
     try:
-        await journaler.catch_up(ledger.held)
-        with quiet():
+        await outbox.catch_up()
+        with throttled_logs():
             await server.serve([*prepared.sockets])
     finally:
         for task in background:
             task.cancel()
         ends = await asyncio.gather(*background, return_exceptions=True)
-        lanes.close()
-        journaler.close()
+        database.close()
+        outbox.close()
     for end in ends:
         if isinstance(end, ServerError):
             raise end
         if isinstance(end, Exception):
-            raise ServerError(
-                "the server failed inside, and stopped", hint="start it again; nothing decided is lost"
-            ) from end
+            raise ServerError("internal error: the server stopped", hint="start it again; no decision is lost") from end
 
 
-async def _keep(prepared: Prepared, server: _Uvicorn) -> None:
-    """Put back what is lost while it serves, and stop where the database itself is: what is decided then is kept nowhere.
+async def _restore_files(prepared: Prepared, server: _Uvicorn) -> None:
+    """Restore files that are removed while it serves; stop if the database is removed, as decisions would not be stored.
 
     Raises:
-        ServerError: the database is gone, or another one lies in its place.
+        ServerError: the database was removed or replaced.
 
     """
     while True:
-        await asyncio.sleep(prepared.plan.settings.look)
+        await asyncio.sleep(prepared.plan.limits.check_interval)
         try:
             await asyncio.to_thread(prepared.store.check)
         except StoreError as exc:
-            hint = "put it back if you have it, and start the server again; nothing was accepted since"
-            raise ServerError(f"the server stopped, because its database went away: {exc}", hint=hint) from exc
-        made = await asyncio.to_thread(prepared.hold.look, prepared.requester)
+            hint = "restore the file if you have it, and start the server again; no decision was accepted since"
+            raise ServerError(f"the server stopped: {exc}", hint=hint) from exc
+        made = await asyncio.to_thread(prepared.state_folder.restore, prepared.requester)
         if made is not None:
             await server.also_serve(made)
 
 
-async def _recheck(lanes: DatabaseThreads, hub: Hub, sessions: Sessions, settings: Limits) -> None:
-    """Let the sockets go whose token was revoked or whose session ended; costs nothing while no socket is open."""
+async def _recheck(database: DatabaseThreads, hub: Hub, sessions: Sessions, limits: Limits) -> None:
+    """Close the sockets whose token was revoked or whose session ended; costs nothing while no socket is open."""
     while True:
-        await hub.occupied()
-        await asyncio.sleep(settings.recheck)
+        await hub.wait_for_socket()
+        await asyncio.sleep(limits.recheck)
         for credential in hub.credentials():
             if sessions.owner(credential, used=False) is not None:
                 continue
             with suppress(RefusedError):
-                if await lanes.read(partial(Transaction.holder, token_hash=credential)) is None:
+                if await database.read(partial(Transaction.holder, token_hash=credential)) is None:
                     hub.drop(credential)
 
 
 def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP; ``ready`` is called once, when calls are served.
+    """Serve until SIGINT, SIGTERM or SIGHUP; ``ready`` is called once calls are served.
 
     Raises:
         UsageError, ConfigError, ServerError: it cannot start; see :func:`prepared`.
 
     """
-    raise_limit()
+    raise_open_file_limit()
     with prepared(plan) as server:
         asyncio.run(_until_signal(server, ready))
 
@@ -218,27 +215,27 @@ async def _until_signal(server: Prepared, ready: Callable[[Prepared], None]) -> 
 
     def hang_up() -> None:
         stop.set()
-        server.plan.complain("the terminal was closed (SIGHUP): the server stops; under nohup or setsid it would go on")
+        server.plan.warn("the terminal was closed (SIGHUP), so the server stops; to keep it running, use nohup or setsid")
 
     for signum, end in ((signal.SIGINT, stop.set), (signal.SIGTERM, stop.set), (signal.SIGHUP, hang_up)):
-        # A background job has SIGINT ignored, nohup SIGHUP: that stays.
+        # A shell starts background jobs with SIGINT ignored, nohup with SIGHUP: that is kept.
         if signal.getsignal(signum) is not signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(signum, end)
 
     def announce() -> None:
-        server.hold.announce(server.url)
+        server.state_folder.announce(server.url)
         ready(server)
 
     await _serve(server, stop, announce)
 
 
 class Running:
-    """A server in a thread of this process, from ``with`` to its end: for tests, benchmarks and programs that embed it.
+    """A server in a thread of this process, inside ``with``: for tests, benchmarks and programs that embed it.
 
     Attributes:
         url: its loopback address.
-        places: where its files lie, and its Unix socket.
-        requester: its own workspace, and the token that asks for it.
+        places: its files, and its Unix socket.
+        requester: its own workspace, and the requester's token.
 
     Raises:
         UsageError, ConfigError, ServerError: on entry, it cannot start; see :func:`prepared`.
@@ -265,13 +262,13 @@ class Running:
         self.stop()
 
     def stop(self) -> None:
-        """Stop it cleanly; a second call does nothing.
+        """Stop it; a second call does nothing.
 
         Raises:
             ServerError: it had failed before.
 
         """
-        with suppress(RuntimeError):  # its loop is closed already
+        with suppress(RuntimeError):  # its loop is already closed
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         self._stack.close()
@@ -284,13 +281,13 @@ class Running:
         self._thread.join()
 
     def add_approver(self, name: str) -> str:
-        """Let somebody decide; the token."""
+        """Add an approver; the token."""
         return credentials.add_approver(self._server.store, name)
 
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except Exception as exc:  # noqa: BLE001 - whoever started the thread gets it
+        except Exception as exc:  # noqa: BLE001 - raised again by `stop`
             self._failure = exc
         finally:
             self._started.set()
@@ -299,7 +296,7 @@ class Running:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
 
         def announce() -> None:
-            self._server.hold.announce(self._server.url)
+            self._server.state_folder.announce(self._server.url)
             self._started.set()
 
         await _serve(self._server, self._stop, announce)

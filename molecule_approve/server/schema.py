@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint, text
 
 VERSION = 3
-"""Stands in SQLite's ``user_version``. 1 had no sign-in codes, 2 fewer indexes; any other one is refused, not guessed at."""
+"""SQLite's ``user_version``. Version 1 had no sign-in codes, 2 had fewer indexes; other versions are refused."""
 
 metadata = MetaData()
 
@@ -33,19 +33,19 @@ codes = Table(
     # SHA-256 of the code, in hex, and of the token of the approver whom it signs in.
     Column("code_hash", String, primary_key=True),
     Column("token_hash", String, nullable=False),
-    # Seconds since the epoch: who makes a code and who takes it are two processes.
+    # Seconds since the epoch: the code is made in one process and used in another.
     Column("made", Float, nullable=False),
 )
 
 approvals = Table(
     "approvals",
     metadata,
-    # The order of arrival; two requests of one microsecond still have one.
+    # The order of arrival, also of two requests within one microsecond.
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("id", String, nullable=False, unique=True),
     Column("workspace_id", String, nullable=False),
     Column("task_id", String, nullable=False),
-    # The task id again where an idempotency key fixed it, else NULL: the constraint below makes a key unique.
+    # The task id of an idempotency key, else NULL: the constraint below makes keys unique.
     Column("key_id", String),
     Column("action", String, nullable=False),
     Column("reason", String, nullable=False),
@@ -56,9 +56,9 @@ approvals = Table(
     Column("expires", Float, nullable=False),
     Column("decided_by", String),
     Column("decided_at", String),
-    # Whether the name stands for a person's own credential: not for expiry and withdrawal.
+    # Whether decided_by comes from an approver's credential; false for expiry and withdrawal.
     Column("verified", Boolean, nullable=False),
-    # The name that the decision's body claimed; shown nowhere, believed by nobody.
+    # The name in the decision's body; recorded in the audit log, never trusted.
     Column("claimed_by", String),
     Column("comment", String),
     Column("used_by", String),
@@ -67,23 +67,23 @@ approvals = Table(
     sqlite_autoincrement=True,
 )
 
-# Rows are kept for ever: every query of a call finds its few by one of these, whatever else there is.
+# Rows are kept for ever, so every query of a call uses one of these indexes.
 Index("approvals_of_workspace", approvals.c.workspace_id, approvals.c.number)
 Index("approvals_of_task", approvals.c.workspace_id, approvals.c.task_id, approvals.c.number)
 OPEN = "status IN ('pending', 'escalated')"
-"""Who has not ended. A text and no expression: SQLite uses a partial index only where the query says the same words."""
+"""Open requests. As text, because SQLite uses a partial index only for a query with the same text."""
 
 Index("approvals_open", approvals.c.workspace_id, sqlite_where=text(OPEN))
 Index("approvals_due", approvals.c.expires, sqlite_where=text(OPEN))
 PENDING = "status = 'pending'"
-"""Who waits for a person."""
+"""Requests that wait for an approver."""
 
 Index("approvals_pending", approvals.c.number, sqlite_where=text(PENDING))
 
-journal = Table(
+outbox = Table(
     "journal",
     metadata,
-    # One row for each request that ended, written by the same transaction; appended to the audit log afterwards.
+    # One row for each ended request, written by the same transaction, and appended to the audit log afterwards.
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("approval_id", String, nullable=False, unique=True),
     Column("recorded_at", String, nullable=False),
@@ -91,7 +91,7 @@ journal = Table(
     sqlite_autoincrement=True,
 )
 
-WAITING = "journaled = 0"
-"""The rows that the audit log does not hold yet, as far as we know."""
+UNRECORDED = "journaled = 0"
+"""The rows that are not marked as recorded in the audit log."""
 
-Index("journal_waiting", journal.c.number, sqlite_where=text(WAITING))
+Index("journal_waiting", outbox.c.number, sqlite_where=text(UNRECORDED))

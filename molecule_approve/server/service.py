@@ -1,73 +1,62 @@
-"""The use cases: submit, decide, redeem, withdraw, expire. Each stores with its journal row, journals, then notifies."""
+"""The use cases: submit, decide, redeem, withdraw, expire. Each commits, then records what ended, then announces it."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.clock import utc_now
+from molecule_approve.lifecycle import outcome_of
 from molecule_approve.model import WITHDRAWN_BY, Approval, JsonValue, Status
 from molecule_approve.wire import LIST_LENGTH, event_frame, flat_frame, key_task_id
 
 from .refusals import (
     RefusedError,
-    already_used,
+    already_redeemed,
     ended,
     key_conflict,
     key_used,
-    not_here_to_decide,
     too_many_pending,
     unknown_approval,
+    unknown_to_decide,
 )
-from .store import Transaction, epoch_text
-from .values import Draft, OutboxEntry, Resolution, outcome_of
+from .store import epoch_text
+from .values import Draft, Resolution
 
 if TYPE_CHECKING:
-    from .access import Approver
-    from .bodies import Decided, SubmitBody
+    from .access import Approver, Visitor
+    from .bodies import DecisionBody, SubmitBody
     from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
+    from .store import Transaction
     from .threads import DatabaseThreads
+    from .values import OutboxEntry
 
 T = TypeVar("T")
-
-Enter = Callable[[Transaction], object]
-"""Says inside the transaction whether the caller may do this; raises RefusedError where not."""
 
 OPEN_STATUSES = frozenset({Status.PENDING, Status.ESCALATED})
 """The statuses of a request that has not ended."""
 
-_IDLE = 60.0
-"""Seconds after which the expiry timer looks at the wall clock again, in case that jumped."""
+_LONGEST_SLEEP = 60.0
+"""Seconds after which the expiry timer reads the wall clock again, in case it was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestPath:
-    """Which request: the workspace's id, and its own."""
+    """The ids of a request and its workspace."""
 
     workspace_id: str
     approval_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """What one transaction did: the requests that it ended, and what it answers or refuses with.
-
-    A refusal is a value here, because raising it would undo the endings.
-    """
-
-    entries: tuple[OutboxEntry, ...]
-    answer: Approval | RefusedError
-
-
-@dataclass(frozen=True, slots=True)
 class InboxView:
-    """What an approver sees: who they are, how many wait, the oldest of those, and what ended last.
+    """What an approver sees: the number of pending requests, the oldest of them, and the latest that ended.
 
     Each request comes with its workspace's name.
     """
@@ -82,73 +71,71 @@ class Service:
     """The embedded platform, without its protocol.
 
     Args:
-        db: the database.
-        hub: who listens.
-        outbox: the audit log.
-        settings: the limits.
-        now: the wall clock in seconds since the epoch, which expiry needs to outlive a restart; one that never goes back.
+        database: the database.
+        hub: the listeners.
+        outbox: the way to the audit log.
+        limits: the limits.
+        now: the wall clock, in seconds since the epoch; expiry times outlive a restart. It must never go back.
 
     """
 
-    def __init__(self, db: DatabaseThreads, hub: Hub, outbox: Outbox, settings: Limits, now: Callable[[], float]) -> None:
-        self._db = db
+    def __init__(
+        self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits, now: Callable[[], float]
+    ) -> None:
+        self._database = database
         self._hub = hub
         self._outbox = outbox
-        self._settings = settings
+        self._limits = limits
         self._now = now
-        self._sooner = asyncio.Event()
-        self._next: float | None = None
+        self._earlier = asyncio.Event()
+        self._next_expiry: float | None = None
 
-    # --- asking
+    # --- submitting
 
-    async def submit(self, enter: Enter, workspace_id: str, reading: Callable[[], SubmitBody]) -> tuple[Approval, bool]:
-        """Keep the request, or take up the one that its idempotency key stands for; whether it is new.
+    async def submit(self, visitor: Visitor, workspace_id: str, body: SubmitBody) -> tuple[Approval, bool]:
+        """Store the request, or return the one that its idempotency key stands for; and whether it is new.
 
         Raises:
-            RefusedError: the caller's; 400 and 422 (what ``reading`` raises), 409 and 422 (the key), 429 (too many), 503.
+            RefusedError: the caller's; 409 and 422 (the idempotency key), 429 (too many open requests), 503.
 
         """
-        now = self._now()
+        draft = self._draft(workspace_id, body)
 
-        def job(transaction: Transaction) -> tuple[Approval, bool, float, list[OutboxEntry]]:
-            enter(transaction)
-            draft = self._draft(workspace_id, reading())
-            # What is due is neither open nor to be taken up.
-            entries = transaction.expire_due(now, utc_now())
-            return *self._keep(transaction, draft), draft.expires, entries
+        def job(transaction: Transaction) -> tuple[Approval, bool]:
+            visitor.member(transaction, workspace_id, allow_anonymous=True)
+            return self._store(transaction, draft)
 
-        approval, created, expires, entries = await self._db.write(job)
-        await self._told(entries)
+        approval, created = await self._write(job)
         if created:
-            self._watch(expires)
-            self._announce(approval, "APPROVAL_REQUESTED", approval.created_at or "")
+            self._watch(draft.expires)
+            self._announce(approval, "APPROVAL_REQUESTED", draft.created_at)
         return approval, created
 
-    def _draft(self, workspace_id: str, asked: SubmitBody) -> Draft:
-        seconds = self._settings.expiry if asked.expires_in is None else asked.expires_in
+    def _draft(self, workspace_id: str, body: SubmitBody) -> Draft:
+        seconds = self._limits.expiry if body.expires_in is None else body.expires_in
         return Draft(
             id=str(uuid.uuid4()),
             workspace_id=workspace_id,
-            task_id=asked.task_id if asked.key is None else key_task_id(workspace_id, asked.key),
-            keyed=asked.key is not None,
-            action=asked.action,
-            reason=asked.reason,
-            context=asked.context,
+            task_id=body.task_id if body.key is None else key_task_id(workspace_id, body.key),
+            keyed=body.key is not None,
+            action=body.action,
+            reason=body.reason,
+            context=body.context,
             created_at=utc_now(),
             expires=self._now() + seconds,
         )
 
-    def _keep(self, transaction: Transaction, draft: Draft) -> tuple[Approval, bool]:
+    def _store(self, transaction: Transaction, draft: Draft) -> tuple[Approval, bool]:
         if draft.keyed:
             found = transaction.keyed(draft.workspace_id, draft.task_id)
             if found is not None:
-                return self._take_up(found, draft), False
-        if transaction.count_open(draft.workspace_id) >= self._settings.pending:
-            raise too_many_pending(self._settings.pending)
+                return self._reuse(found, draft), False
+        if transaction.count_open(draft.workspace_id) >= self._limits.pending:
+            raise too_many_pending(self._limits.pending)
         return transaction.insert(draft), True
 
     @staticmethod
-    def _take_up(found: Approval, draft: Draft) -> Approval:
+    def _reuse(found: Approval, draft: Draft) -> Approval:
         if (found.action, found.reason) != (draft.action, draft.reason):
             raise key_conflict(found)
         if found.status not in OPEN_STATUSES:
@@ -157,20 +144,24 @@ class Service:
 
     # --- reading
 
-    async def newest(self, enter: Enter, workspace_id: str, task_id: str | None = None) -> list[Approval]:
-        """The workspace's fifty newest requests; with a task id those of this task, as many as a client reads. Newest first.
+    async def newest(self, visitor: Visitor, workspace_id: str, task_id: str | None = None) -> list[Approval]:
+        """The workspace's fifty newest requests, newest first; with a task id those of this task, up to ``pending_list``.
 
         Raises:
             RefusedError: the caller's; 503.
 
         """
-        if task_id is None:
-            return await self._read(enter, lambda transaction: transaction.newest(workspace_id, LIST_LENGTH), list)
-        count = self._settings.pending_list
-        return await self._read(enter, lambda transaction: transaction.of_task(workspace_id, task_id, count), list)
 
-    async def waiting(self, enter: Enter, workspace_id: str) -> tuple[list[Approval], int]:
-        """The workspace's open requests, oldest first, as many as a client reads at once; and how many there are.
+        def job(transaction: Transaction) -> list[Approval]:
+            visitor.member(transaction, workspace_id, allow_anonymous=True)
+            if task_id is None:
+                return transaction.newest(workspace_id, LIST_LENGTH)
+            return transaction.of_task(workspace_id, task_id, self._limits.pending_list)
+
+        return await self._read(job, list)
+
+    async def oldest_open(self, visitor: Visitor, workspace_id: str) -> tuple[list[Approval], int]:
+        """The workspace's open requests, oldest first, up to ``pending_list``; and how many there are.
 
         Raises:
             RefusedError: the caller's; 503.
@@ -178,22 +169,28 @@ class Service:
         """
 
         def job(transaction: Transaction) -> tuple[list[Approval], int]:
-            rows = transaction.oldest_open(workspace_id, self._settings.pending_list)
+            visitor.member(transaction, workspace_id, allow_anonymous=True)
+            rows = transaction.oldest_open(workspace_id, self._limits.pending_list)
             return rows, transaction.count_open(workspace_id)
 
-        return await self._read(enter, job, lambda found: found[0])
+        return await self._read(job, lambda found: found[0])
 
-    async def pending(self, enter: Enter) -> list[tuple[Approval, str]]:
+    async def pending(self, visitor: Visitor) -> list[tuple[Approval, str]]:
         """The newest pending requests of every workspace, each with the workspace's name.
 
         Raises:
             RefusedError: the caller's; 503.
 
         """
-        return await self._read(enter, lambda transaction: transaction.pending(self._settings.pending_list), _firsts)
 
-    async def desk(self, enter: Callable[[Transaction], Approver]) -> InboxView:
-        """What waits for a decision, and what ended last, in one view.
+        def job(transaction: Transaction) -> list[tuple[Approval, str]]:
+            visitor.administrator(transaction)
+            return transaction.pending(self._limits.pending_list)
+
+        return await self._read(job, _approvals)
+
+    async def inbox(self, visitor: Visitor) -> InboxView:
+        """What an approver sees, from one transaction.
 
         Raises:
             RefusedError: the caller's; 503.
@@ -202,107 +199,99 @@ class Service:
 
         def job(transaction: Transaction) -> InboxView:
             return InboxView(
-                enter(transaction),
+                visitor.administrator(transaction),
                 transaction.count_pending(),
-                transaction.oldest_pending(self._settings.desk_pending),
-                transaction.latest_ended(self._settings.desk_decided),
+                transaction.oldest_pending(self._limits.inbox_pending),
+                transaction.latest_ended(self._limits.inbox_ended),
             )
 
-        return await self._read(enter, job, lambda view: _firsts(view.pending))
+        return await self._read(job, lambda view: _approvals(view.pending))
 
-    async def one(self, enter: Enter, name: RequestPath, seconds: float, held: Callable[[], None]) -> Approval:
-        """One request: as soon as it has ended, or as it is after so many seconds (0 for at once).
-
-        ``held`` is called before it waits.
+    async def one(self, visitor: Visitor, path: RequestPath, seconds: float, before_waiting: Callable[[], None]) -> Approval:
+        """One request: as soon as it has ended, or as it is after so many seconds (0: at once).
 
         Raises:
-            RefusedError: the caller's, and what ``held`` raises; 404, 503.
+            RefusedError: the caller's, and what ``before_waiting`` raises; 404, 503.
 
         """
         if seconds == 0:
-            return await self._one(enter, name)
-        with self._hub.waiting_for(name.approval_id) as event:
-            approval = await self._one(enter, name)
+            return await self._one(visitor, path)
+        with self._hub.waiting_for(path.approval_id) as event:
+            approval = await self._one(visitor, path)
             if approval.status not in OPEN_STATUSES:
                 return approval
-            held()
+            before_waiting()
             with suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), seconds)
-        return await self._one(enter, name)
+        return await self._one(visitor, path)
 
-    async def _one(self, enter: Enter, name: RequestPath) -> Approval:
+    async def _one(self, visitor: Visitor, path: RequestPath) -> Approval:
         def job(transaction: Transaction) -> Approval:
-            held = transaction.one(name.workspace_id, name.approval_id)
-            if held is None:
+            visitor.member(transaction, path.workspace_id)
+            found = transaction.one(path.workspace_id, path.approval_id)
+            if found is None:
                 raise unknown_approval()
-            return held.approval
+            return found.approval
 
-        return await self._read(enter, job, lambda row: [row])
+        return await self._read(job, lambda approval: [approval])
 
-    async def _read(self, enter: Enter, job: Callable[[Transaction], T], rows: Callable[[T], Iterable[Approval]]) -> T:
-        def entered(transaction: Transaction) -> T:
-            enter(transaction)
-            return job(transaction)
-
-        found = await self._db.read(entered)
+    async def _read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
+        found = await self._database.read(job)
         now = epoch_text(self._now())
-        if not any(row.status in OPEN_STATUSES and (row.expires_at or now) <= now for row in rows(found)):
+        if not any(row.status in OPEN_STATUSES and (row.expires_at or now) <= now for row in approvals(found)):
             return found
-        # The timer is late (the machine slept, or is busy): nobody may see an expired request as pending.
+        # The timer is late (the machine slept, or is busy): an expired request must not be shown as pending.
         await self.expire()
-        return await self._db.read(entered)
+        return await self._database.read(job)
 
     # --- ending
 
-    async def decide(
-        self, enter: Callable[[Transaction], Approver], name: RequestPath, reading: Callable[[], Decided]
-    ) -> Approval:
-        """End the request by an approver's word, under the name of the approver's credential.
-
-        Raises:
-            RefusedError: the caller's; 400 and 422 (what ``reading`` raises), 404, 409 (it has ended: how), 503.
-
-        """
-
-        def job(transaction: Transaction) -> OutboxEntry | Approval | RefusedError:
-            by, decided = enter(transaction).name, reading()
-            ending = Resolution(decided.status, by, utc_now(), True, decided.claimed_by, decided.comment)
-            return _end(transaction, name, ending, not_here_to_decide())
-
-        return await self._write(job)
-
-    async def withdraw(self, enter: Enter, name: RequestPath) -> Approval:
-        """Take the request back.
+    async def decide(self, visitor: Visitor, path: RequestPath, decision: DecisionBody) -> Approval:
+        """End the request by an approver's decision, under the name of the approver's credential.
 
         Raises:
             RefusedError: the caller's; 404, 409 (it has ended: how), 503.
 
         """
 
-        def job(transaction: Transaction) -> OutboxEntry | Approval | RefusedError:
-            enter(transaction)
-            return _end(transaction, name, Resolution(Status.DENIED, WITHDRAWN_BY, utc_now()), unknown_approval())
+        def job(transaction: Transaction) -> Approval | RefusedError:
+            name = visitor.approver(transaction, path.workspace_id).name
+            resolution = Resolution(decision.status, name, utc_now(), True, decision.claimed_by, decision.comment)
+            return _end(transaction, path, resolution, unknown_to_decide())
 
         return await self._write(job)
 
-    async def redeem(self, enter: Enter, name: RequestPath, reading: Callable[[], str]) -> Approval:
-        """Show the request, and use it up if it is approved.
+    async def withdraw(self, visitor: Visitor, path: RequestPath) -> Approval:
+        """End the request by a withdrawal.
 
         Raises:
-            RefusedError: the caller's; 400 and 422 (what ``reading`` raises), 404, 409 (another invocation used it), 503.
+            RefusedError: the caller's; 404, 409 (it has ended: how), 503.
 
         """
 
-        def job(transaction: Transaction) -> OutboxEntry | Approval | RefusedError:
-            enter(transaction)
-            invocation = reading()
-            transaction.use(name.workspace_id, name.approval_id, invocation, utc_now())
-            held = transaction.one(name.workspace_id, name.approval_id)
-            if held is None:
+        def job(transaction: Transaction) -> Approval | RefusedError:
+            visitor.requester(transaction, path.workspace_id)
+            return _end(transaction, path, Resolution(Status.DENIED, WITHDRAWN_BY, utc_now()), unknown_approval())
+
+        return await self._write(job)
+
+    async def redeem(self, visitor: Visitor, path: RequestPath, invocation: str) -> Approval:
+        """Return the request, and use its approval up for this invocation if it is approved.
+
+        Raises:
+            RefusedError: the caller's; 404, 409 (another invocation redeemed it), 503.
+
+        """
+
+        def job(transaction: Transaction) -> Approval | RefusedError:
+            visitor.requester(transaction, path.workspace_id)
+            transaction.redeem(path.workspace_id, path.approval_id, invocation, utc_now())
+            found = transaction.one(path.workspace_id, path.approval_id)
+            if found is None:
                 return unknown_approval()
-            if held.used_by not in {None, invocation}:
-                return already_used(held.approval, held.used_at or "")
-            return held.approval
+            if found.redeemed_by not in {None, invocation}:
+                return already_redeemed(found.approval, found.redeemed_at or "")
+            return found.approval
 
         return await self._write(job)
 
@@ -313,33 +302,28 @@ class Service:
             RefusedError: 503.
 
         """
+        await self._write(lambda _: None)
+
+    async def _write(self, job: Callable[[Transaction], T | RefusedError]) -> T:
+        """Expire what is due and run the job, in one transaction; then record and announce all that ended in it.
+
+        A refusal that the job returns is raised last: raised inside, it would undo the expiries.
+        """
         now = self._now()
-        await self._told(await self._db.write(lambda transaction: transaction.expire_due(now, utc_now())))
 
-    async def _write(self, job: Callable[[Transaction], OutboxEntry | Approval | RefusedError]) -> Approval:
-        now = self._now()
+        def run(transaction: Transaction) -> tuple[T | RefusedError, list[OutboxEntry]]:
+            # In the same transaction: a decision after the time is up can never win.
+            transaction.expire_due(now, utc_now())
+            return job(transaction), transaction.ended
 
-        def whole(transaction: Transaction) -> Transition:
-            # What is due expires first, in the same transaction: a decision after the time is up can never win.
-            entries = tuple(transaction.expire_due(now, utc_now()))
-            answer = job(transaction)
-            return (
-                Transition((*entries, answer), answer.approval)
-                if isinstance(answer, OutboxEntry)
-                else Transition(entries, answer)
-            )
-
-        outcome = await self._db.write(whole)
-        await self._told(outcome.entries)
-        if isinstance(outcome.answer, RefusedError):
-            raise outcome.answer
-        return outcome.answer
-
-    async def _told(self, entries: Sequence[OutboxEntry]) -> None:
-        if entries:
-            await self._outbox.record(entries)
-        for entry in entries:
+        answer, ended = await self._database.write(run)
+        if ended:
+            await self._outbox.record(ended)
+        for entry in ended:
             self._announce(entry.approval, f"APPROVAL_{outcome_of(entry.approval).upper()}", entry.recorded_at)
+        if isinstance(answer, RefusedError):
+            raise answer
+        return answer
 
     def _announce(self, approval: Approval, name: str, timestamp: str) -> None:
         frames = [event_frame(name, approval.workspace_id, timestamp, _payload(approval, name))]
@@ -351,42 +335,42 @@ class Service:
     # --- the timer
 
     async def run_timer(self) -> None:
-        """Expire what is due when it is due, for ever; ends by being cancelled."""
+        """Expire each request when it is due. Runs until it is cancelled."""
         while True:
-            self._sooner.clear()
+            self._earlier.clear()
             try:
-                self._next = await self._db.read(lambda transaction: transaction.next_expiry())
-                if self._next is not None and self._next <= self._now():
+                self._next_expiry = await self._database.read(lambda transaction: transaction.next_expiry())
+                if self._next_expiry is not None and self._next_expiry <= self._now():
                     await self.expire()
                     continue
             except RefusedError:
-                self._next = self._now() + 1  # the database is away
-            await self._nap()
+                self._next_expiry = self._now() + 1  # the database cannot answer now
+            await self._sleep()
 
-    async def _nap(self) -> None:
-        left = None if self._next is None else max(0.0, min(self._next - self._now(), _IDLE))
+    async def _sleep(self) -> None:
+        left = None if self._next_expiry is None else max(0.0, min(self._next_expiry - self._now(), _LONGEST_SLEEP))
         try:
-            await asyncio.wait_for(self._sooner.wait(), left)
+            await asyncio.wait_for(self._earlier.wait(), left)
         except TimeoutError:
             return
 
     def _watch(self, expires: float) -> None:
-        if self._next is None or expires < self._next:
-            self._sooner.set()
+        if self._next_expiry is None or expires < self._next_expiry:
+            self._earlier.set()
 
 
-def _firsts(rows: list[tuple[Approval, str]]) -> list[Approval]:
+def _approvals(rows: list[tuple[Approval, str]]) -> list[Approval]:
     return [approval for approval, _ in rows]
 
 
 def _end(
-    transaction: Transaction, name: RequestPath, ending: Resolution, missing: RefusedError
-) -> OutboxEntry | RefusedError:
-    entry = transaction.end(name.workspace_id, name.approval_id, ending)
-    if entry is not None:
-        return entry
-    held = transaction.one(name.workspace_id, name.approval_id)
-    return missing if held is None else ended(held.approval)
+    transaction: Transaction, path: RequestPath, resolution: Resolution, missing: RefusedError
+) -> Approval | RefusedError:
+    approval = transaction.end(path.workspace_id, path.approval_id, resolution)
+    if approval is not None:
+        return approval
+    found = transaction.one(path.workspace_id, path.approval_id)
+    return missing if found is None else ended(found.approval)
 
 
 def _payload(approval: Approval, name: str) -> dict[str, JsonValue]:

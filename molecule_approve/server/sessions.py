@@ -1,4 +1,4 @@
-"""Who is signed in at the desk: sessions, in memory only, so that they end with the server. How one signs in: ``desk``."""
+"""The sessions of signed-in approvers, in memory only: they end with the server. Signing in is in ``inbox``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Session:
-    """One session: for whose token it stands, when it began, when it was last used."""
+    """One session: the hash of its approver's token, when it began, when it was last used."""
 
     owner: str
     began: float
@@ -24,36 +24,36 @@ class _Session:
 class Sessions:
     """The open sessions, by the hash of their token.
 
-    A session stands for the token of the approver who signed in, and says nothing by itself: that token's hash is looked
-    up at each call, so that who is revoked (and perhaps named anew) is out at once.
+    A session only points to the token of its approver. That token is looked up at each call, so a session ends at once
+    when its approver is revoked, also if the same name is added again.
 
     Args:
-        settings: how long a session lasts, and how long unused.
-        clock: seconds that never jump.
+        limits: how long a session lasts, and how long unused.
+        clock: a monotonic clock, in seconds.
 
     """
 
-    def __init__(self, settings: Limits, clock: Callable[[], float]) -> None:
-        self._settings = settings
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._limits = limits
         self._clock = clock
         self._open: dict[str, _Session] = {}
 
     def __len__(self) -> int:
-        """How many are remembered."""
+        """How many sessions are kept."""
         return len(self._open)
 
     def begin(self, owner: str) -> str:
-        """A new session for the approver whose token has this hash; its token, which is not kept."""
+        """Begin a session for the approver whose token has this hash; the session's own token, which is not kept."""
         now = self._clock()
-        self._open = {key: session for key, session in self._open.items() if self._lasts(session, now)}
+        self._open = {key: session for key, session in self._open.items() if self._is_open(session, now)}
         token = new_token()
         self._open[hash_token(token)] = _Session(owner, now, now)
         return token
 
     def owner(self, session: str, *, used: bool) -> str | None:
-        """The hash of the token that the session stands for, or None if it has ended; ``used``: it is in use now."""
+        """The hash of the token behind the session, or None if it has ended; ``used`` extends it."""
         found, now = self._open.get(session), self._clock()
-        if found is None or not self._lasts(found, now):
+        if found is None or not self._is_open(found, now):
             self.end(session)
             return None
         if used:
@@ -61,9 +61,9 @@ class Sessions:
         return found.owner
 
     def end(self, session: str) -> None:
-        """Forget it."""
+        """End the session."""
         self._open.pop(session, None)
 
-    def _lasts(self, session: _Session, now: float) -> bool:
-        settings = self._settings
-        return now - session.began < settings.session and now - session.used < settings.session_idle
+    def _is_open(self, session: _Session, now: float) -> bool:
+        limits = self._limits
+        return now - session.began < limits.session and now - session.used < limits.session_idle

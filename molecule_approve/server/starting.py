@@ -1,4 +1,4 @@
-"""All that can fail before the first call is served: what to serve and where, the lock, the database, the sockets."""
+"""Everything that a server needs before its first call: the lock, the database, the sockets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.paths import Places, RequesterCredential, make_private
 
 from . import credentials
-from .holding import Hold
 from .limits import Limits
+from .state_folder import StateFolder
 
 if TYPE_CHECKING:
     from .store import Store
@@ -24,7 +24,7 @@ _BACKLOG = 2_048
 _PORT_TRIES = 50
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _LOOPBACKS = {"127.0.0.1": "::1", "::1": "127.0.0.1"}
-"""What ``localhost`` may be, and the other one of the two."""
+"""The two addresses that ``localhost`` may mean, each with the other one."""
 
 
 def _nothing(*_: str) -> None:
@@ -39,10 +39,10 @@ class ServePlan:
         places: the user's folders.
         host: a loopback address.
         port: 0 for a free one.
-        anonymous: whether callers without a token may ask, list and listen.
-        settings: the limits.
-        complain: is told, in one sentence, what goes wrong while it runs.
-        signed_in: is called after each sign-in.
+        anonymous: whether callers without a token may make requests, list them and listen.
+        limits: the limits.
+        warn: gets one sentence about each problem while it runs.
+        on_sign_in: called after each sign-in.
 
     """
 
@@ -50,14 +50,14 @@ class ServePlan:
     host: str = "127.0.0.1"
     port: int = 0
     anonymous: bool = False
-    settings: Limits = field(default_factory=Limits)
-    complain: Callable[[str], None] = _nothing
-    signed_in: Callable[[], None] = _nothing
+    limits: Limits = field(default_factory=Limits)
+    warn: Callable[[str], None] = _nothing
+    on_sign_in: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A server that could start now: it holds the lock, the database and the sockets."""
+    """A server that is ready to start: it has the lock, the database and the sockets."""
 
     plan: ServePlan
     store: Store
@@ -65,14 +65,14 @@ class Prepared:
     sockets: tuple[socket.socket, ...]
     url: str
     address: tuple[str, int]
-    hold: Hold
+    state_folder: StateFolder
 
 
 def loopback(host: str) -> str:
     """The address to bind to.
 
     Raises:
-        UsageError: it is not this machine's own.
+        UsageError: it is not a loopback address.
 
     """
     address = "127.0.0.1" if host == "localhost" else host
@@ -82,44 +82,45 @@ def loopback(host: str) -> str:
         own = False
     if not own:
         raise UsageError(
-            f"--host {host} is no loopback address", hint="use 127.0.0.1, ::1 or localhost: the server is for this machine"
+            f"--host {host} is not a loopback address",
+            hint="use 127.0.0.1, ::1 or localhost; the server serves this machine only",
         )
     return address
 
 
 @contextmanager
 def prepared(plan: ServePlan) -> Iterator[Prepared]:
-    """Everything that can fail before the first call is served.
+    """Prepare a server: everything that can fail before its first call.
 
     Raises:
-        UsageError: the host is no loopback address.
+        UsageError: the host is not a loopback address.
         ConfigError: the user's folders are open to others, or cannot be made.
-        ServerError: one runs already, the port is taken, the database cannot be used.
+        ServerError: a server runs already, the port is in use, the database cannot be used.
 
     """
     host = loopback(plan.host)
     with ExitStack() as stack:
         make_private(plan.places.state)
         make_private(plan.places.runtime)
-        hold = stack.enter_context(Hold(plan.places, plan.complain))
-        store = stack.enter_context(credentials.opened(plan.places, plan.settings))
+        state_folder = stack.enter_context(StateFolder(plan.places, plan.warn))
+        store = stack.enter_context(credentials.opened(plan.places, plan.limits))
         requester = credentials.own_workspace(plan.places, store)
         sockets = listen_tcp(host, plan.port, _LOOPBACKS.get(host))
         for listening in sockets:
             stack.enter_context(listening)
-        unix = stack.enter_context(hold.listen())
+        unix = stack.enter_context(state_folder.listen())
         port = sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        yield Prepared(plan, store, requester, (*sockets, unix), f"http://{shown}:{port}", (host, port), hold)
+        yield Prepared(plan, store, requester, (*sockets, unix), f"http://{shown}:{port}", (host, port), state_folder)
 
 
 def listen_tcp(host: str, port: int, other: str | None) -> list[socket.socket]:
-    """Sockets that hear calls on the host, and on the other loopback address with the same port, where the machine has it.
+    """Sockets that listen on the host and, if the machine has it, on the other loopback address, with the same port.
 
-    Whoever had that port of the other one would answer for ``localhost``.
+    A program that had this port on the other address would answer for ``localhost``.
 
     Raises:
-        ServerError: one of them cannot be had.
+        ServerError: the port cannot be used on one of them.
 
     """
     for _ in range(_PORT_TRIES):
@@ -132,27 +133,27 @@ def listen_tcp(host: str, port: int, other: str | None) -> list[socket.socket]:
             if number in _NO_SUCH_ADDRESS:
                 return [first]
             first.close()
-            # With port 0 the system chose one that is free at the first address.
+            # With port 0 the system chose a port that is free on the first address.
             if port != 0 or number != errno.EADDRINUSE:
                 raise
-    raise ServerError(f"no port is free on {host} and {other} alike", hint="choose one with --port")
+    raise ServerError(f"found no port that is free on both {host} and {other}", hint="choose a port with --port")
 
 
 def _listen_at(host: str, port: int) -> socket.socket:
     try:
-        # With the protocol named, asyncio turns TCP_NODELAY on; without, each answer waits 40 ms for the peer's ACK.
+        # With the protocol named, asyncio sets TCP_NODELAY; without it each answer waits 40 ms for an ACK.
         listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         with _closed_on_failure(listening):
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((host, port))
-            # At once: until one of them listens, several may be bound to one port.
+            # At once: until one socket listens, several can be bound to one port.
             listening.listen(_BACKLOG)
     except (OSError, OverflowError) as exc:
         why = getattr(exc, "strerror", None) or exc
-        hint = "choose another one with --port, or --port 0 for a free one"
+        hint = "choose another port with --port, or --port 0 for a free one"
         if host in _LOOPBACKS:
-            hint = f"what listens there would answer for http://localhost:{port}: {hint}"
-        raise ServerError(f"port {port} of {host} cannot be used: {why}", hint=hint) from exc
+            hint = f"another program there would answer for http://localhost:{port}; {hint}"
+        raise ServerError(f"cannot listen on {host} port {port}: {why}", hint=hint) from exc
     return listening
 
 

@@ -1,6 +1,6 @@
-"""The queries of the embedded server, each inside one transaction; what they are for is decided in ``service``.
+"""The embedded server's database: one SQLite file, transactions, and the queries in them.
 
-All of it is blocking, and meant for a thread. Errors of the database library stop here.
+All of it blocks, so it runs in threads. Errors of the database library stop here.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from molecule_approve.model import EXPIRED_BY, Approval, Status
 
-from .schema import OPEN, PENDING, VERSION, WAITING, approvals, approvers, codes, journal, metadata, workspaces
-from .values import Draft, Held, Holder, NameTakenError, OutboxEntry, Resolution, StoreError
+from .schema import OPEN, PENDING, UNRECORDED, VERSION, approvals, approvers, codes, metadata, outbox, workspaces
+from .values import Draft, Holder, NameTakenError, OutboxEntry, Resolution, StoredApproval, StoreError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine, Row
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
-# The statements are built once: building one costs as much as running it. Parameters that are no columns begin with `p_`.
-_ROW, _OPEN, _PENDS = approvals.c, sa.text(OPEN), sa.text(PENDING)
-_MINE = _ROW.workspace_id == bindparam("p_workspace")
+# Statements are built once: building one costs as much as running it. Parameters that are not columns start with `p_`.
+_ROW, _IS_OPEN, _IS_PENDING = approvals.c, sa.text(OPEN), sa.text(PENDING)
+_COUNT = bindparam("p_count", type_=sa.Integer)
+_IN_WORKSPACE = _ROW.workspace_id == bindparam("p_workspace")
 
 _HOLDER = sa.union_all(
     sa.select(approvers.c.name, sa.null().label("workspace_id"), approvers.c.token_hash).where(
@@ -39,42 +40,38 @@ _HOLDER = sa.union_all(
 )
 _WORKSPACE = sa.select(workspaces.c.id).where(workspaces.c.id == bindparam("p_workspace"))
 _INSERT = sa.insert(approvals).returning(approvals)
-_ONE = sa.select(approvals).where(_ROW.id == bindparam("p_id"), _MINE)
-_KEYED = sa.select(approvals).where(_MINE, _ROW.key_id == bindparam("p_key"))
-_NEWEST = sa.select(approvals).where(_MINE).order_by(_ROW.number.desc()).limit(bindparam("p_count", type_=sa.Integer))
-_OLDEST_OPEN = sa.select(approvals).where(_MINE, _OPEN).order_by(_ROW.number).limit(bindparam("p_count", type_=sa.Integer))
+_ONE = sa.select(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE)
+_KEYED = sa.select(approvals).where(_IN_WORKSPACE, _ROW.key_id == bindparam("p_key"))
+_NEWEST = sa.select(approvals).where(_IN_WORKSPACE).order_by(_ROW.number.desc()).limit(_COUNT)
+_OLDEST_OPEN = sa.select(approvals).where(_IN_WORKSPACE, _IS_OPEN).order_by(_ROW.number).limit(_COUNT)
 _OF_TASK = _NEWEST.where(_ROW.task_id == bindparam("p_task"))
-# Left to itself SQLite, which knows nothing of the values, counts along the workspace's whole past.
+# By itself SQLite, which does not know the values, would count along all requests of the workspace.
 _COUNT_OPEN = sa.text(
     f"SELECT count(*) FROM approvals INDEXED BY approvals_open WHERE workspace_id = :p_workspace AND {OPEN}"  # noqa: S608 - our own words
 )
-_OF_ANY = (
-    sa.select(approvals, workspaces.c.name)
-    .join(workspaces, workspaces.c.id == _ROW.workspace_id)
-    .limit(bindparam("p_count", type_=sa.Integer))
+_OF_ANY = sa.select(approvals, workspaces.c.name).join(workspaces, workspaces.c.id == _ROW.workspace_id).limit(_COUNT)
+_NEWEST_PENDING = _OF_ANY.where(_IS_PENDING).order_by(_ROW.number.desc())
+_OLDEST_PENDING = _OF_ANY.where(_IS_PENDING).order_by(_ROW.number)
+_COUNT_PENDING = sa.select(sa.func.count()).select_from(approvals).where(_IS_PENDING)
+_LATEST_ENDED = _OF_ANY.join(outbox, outbox.c.approval_id == _ROW.id).order_by(outbox.c.number.desc())
+_TAKE_CODE = sa.delete(codes).where(codes.c.code_hash == bindparam("p_hash")).returning(codes.c.token_hash, codes.c.made)
+_NEXT_EXPIRY = sa.select(sa.func.min(_ROW.expires)).where(_IS_OPEN)
+_DUE = sa.select(_ROW.workspace_id, _ROW.id).where(_IS_OPEN, _ROW.expires <= bindparam("p_now"))
+_END = sa.update(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN).returning(approvals)
+_INSERT_OUTBOX = sa.insert(outbox).returning(outbox.c.number)
+_REDEEM = sa.update(approvals).where(
+    _ROW.id == bindparam("p_id"), _IN_WORKSPACE, _ROW.status == Status.APPROVED.value, _ROW.used_by.is_(None)
 )
-_PENDING = _OF_ANY.where(_PENDS).order_by(_ROW.number.desc())
-_DESK_PENDING = _OF_ANY.where(_PENDS).order_by(_ROW.number)
-_COUNT_PENDING = sa.select(sa.func.count()).select_from(approvals).where(_PENDS)
-_DECIDED = _OF_ANY.join(journal, journal.c.approval_id == _ROW.id).order_by(journal.c.number.desc())
-_TAKE = sa.delete(codes).where(codes.c.code_hash == bindparam("p_hash")).returning(codes.c.token_hash, codes.c.made)
-_NEXT_EXPIRY = sa.select(sa.func.min(_ROW.expires)).where(_OPEN)
-_DUE = sa.select(_ROW.workspace_id, _ROW.id).where(_OPEN, _ROW.expires <= bindparam("p_now"))
-_END = sa.update(approvals).where(_ROW.id == bindparam("p_id"), _MINE, _OPEN).returning(approvals)
-_ENTER = sa.insert(journal).returning(journal.c.number)
-_USE = sa.update(approvals).where(
-    _ROW.id == bindparam("p_id"), _MINE, _ROW.status == Status.APPROVED.value, _ROW.used_by.is_(None)
-)
-_WAITING = (
-    sa.select(journal.c.number.label("entry"), journal.c.recorded_at, approvals)
-    .join(approvals, _ROW.id == journal.c.approval_id)
-    .where(sa.text(WAITING))
-    .order_by(journal.c.number)
+_UNRECORDED = (
+    sa.select(outbox.c.number.label("entry"), outbox.c.recorded_at, approvals)
+    .join(approvals, _ROW.id == outbox.c.approval_id)
+    .where(sa.text(UNRECORDED))
+    .order_by(outbox.c.number)
 )
 
 
 def epoch_text(seconds: float) -> str:
-    """A moment on the wall clock as the platform writes it; such texts sort like the moments."""
+    """A point in time as the platform writes it; these texts sort like the times."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -97,15 +94,16 @@ def _approval(row: Row[Any]) -> Approval:
 
 
 class Transaction:
-    """The queries. What one of these objects does happens as a whole or not at all."""
+    """The queries of one transaction. ``ended`` lists the requests that it ended, in order."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.ended: list[OutboxEntry] = []
 
-    # --- who is who
+    # --- credentials
 
     def holder(self, token_hash: str) -> Holder | None:
-        """Whose token has this hash."""
+        """The approver or workspace whose token has this hash."""
         found = self.connection.execute(_HOLDER, {"p_hash": token_hash}).one_or_none()
         return None if found is None else Holder(found.name, found.workspace_id, found.token_hash)
 
@@ -120,17 +118,17 @@ class Transaction:
         return found
 
     def put_workspace(self, workspace_id: str, name: str, token_hash: str, created_at: str) -> None:
-        """Make the workspace if it is missing, and give it this token and no other."""
+        """Create the workspace if it is missing, and make this its only token."""
         query = sa.update(workspaces).where(workspaces.c.id == workspace_id)
         if self.connection.execute(query.values(token_hash=token_hash)).rowcount == 0:
             values = {"id": workspace_id, "name": name, "token_hash": token_hash, "created_at": created_at}
             self.connection.execute(sa.insert(workspaces), values)
 
     def add_approver(self, name: str, token_hash: str, created_at: str) -> None:
-        """Let somebody decide.
+        """Add an approver.
 
         Raises:
-            NameTakenError: somebody of that name may decide already.
+            NameTakenError: an approver of that name exists.
 
         """
         if self.connection.execute(sa.select(approvers.c.name).where(approvers.c.name == name)).first() is not None:
@@ -139,27 +137,27 @@ class Transaction:
         self.connection.execute(sa.insert(approvers), values)
 
     def approvers(self) -> list[tuple[str, str]]:
-        """Who may decide, and since when, by name."""
+        """The names of all approvers, sorted, and when each was added."""
         rows = self.connection.execute(sa.select(approvers.c.name, approvers.c.created_at).order_by(approvers.c.name))
         return [(row.name, row.created_at) for row in rows]
 
     def revoke(self, name: str) -> bool:
-        """Take the right to decide away; whether there was anybody to take it from."""
+        """Remove the approver; whether there was one."""
         return self.connection.execute(sa.delete(approvers).where(approvers.c.name == name)).rowcount > 0
 
     # --- signing in
 
     def put_code(self, code_hash: str, name: str, now: float, lifetime: float) -> bool:
-        """Keep a code for the approver of that name, and forget those that are too old; whether there is that approver."""
+        """Store a code for this approver, and delete expired codes; whether the approver exists."""
         self.connection.execute(sa.delete(codes).where(sa.not_(codes.c.made.between(now - lifetime, now))))
         owner = sa.select(sa.literal(code_hash), approvers.c.token_hash, sa.literal(now)).where(approvers.c.name == name)
         query = sa.insert(codes).from_select(["code_hash", "token_hash", "made"], owner)
         return self.connection.execute(query).rowcount > 0
 
     def take_code(self, code_hash: str, now: float, lifetime: float) -> Holder | None:
-        """Use the code up; whom it signs in. None where it is unknown, too old, or its approver is gone."""
-        found = self.connection.execute(_TAKE, {"p_hash": code_hash}).one_or_none()
-        # A clock that was set back makes no code younger than new.
+        """Delete the code; whom it signs in, or None if it is unknown or expired, or its approver was revoked."""
+        found = self.connection.execute(_TAKE_CODE, {"p_hash": code_hash}).one_or_none()
+        # A negative age means that the clock was set back: such a code is not valid.
         if found is None or not 0 <= now - found.made < lifetime:
             return None
         return self.holder(found.token_hash)
@@ -183,13 +181,13 @@ class Transaction:
         }
         return _approval(self.connection.execute(_INSERT, values).one())
 
-    def one(self, workspace_id: str, approval_id: str) -> Held | None:
+    def one(self, workspace_id: str, approval_id: str) -> StoredApproval | None:
         """One request of the workspace."""
         row = self.connection.execute(_ONE, {"p_workspace": workspace_id, "p_id": approval_id}).one_or_none()
-        return None if row is None else Held(_approval(row), row.used_by, row.used_at)
+        return None if row is None else StoredApproval(_approval(row), row.used_by, row.used_at)
 
     def keyed(self, workspace_id: str, key_id: str) -> Approval | None:
-        """The request that an idempotency key stands for."""
+        """The request of an idempotency key."""
         row = self.connection.execute(_KEYED, {"p_workspace": workspace_id, "p_key": key_id}).one_or_none()
         return None if row is None else _approval(row)
 
@@ -199,7 +197,7 @@ class Transaction:
         return [_approval(row) for row in rows]
 
     def oldest_open(self, workspace_id: str, count: int) -> list[Approval]:
-        """The workspace's oldest requests that have not ended, oldest first."""
+        """The workspace's oldest open requests, oldest first."""
         rows = self.connection.execute(_OLDEST_OPEN, {"p_workspace": workspace_id, "p_count": count})
         return [_approval(row) for row in rows]
 
@@ -209,16 +207,16 @@ class Transaction:
         return [_approval(row) for row in rows]
 
     def count_open(self, workspace_id: str) -> int:
-        """How many requests of the workspace have not ended."""
+        """How many requests of the workspace are open."""
         return int(self.connection.execute(_COUNT_OPEN, {"p_workspace": workspace_id}).scalar_one())
 
     def pending(self, count: int) -> list[tuple[Approval, str]]:
         """The newest pending requests of all workspaces, each with its workspace's name, newest first."""
-        return [(_approval(row), row.name) for row in self.connection.execute(_PENDING, {"p_count": count})]
+        return [(_approval(row), row.name) for row in self.connection.execute(_NEWEST_PENDING, {"p_count": count})]
 
     def oldest_pending(self, count: int) -> list[tuple[Approval, str]]:
         """The oldest pending requests of all workspaces, each with its workspace's name, oldest first."""
-        return [(_approval(row), row.name) for row in self.connection.execute(_DESK_PENDING, {"p_count": count})]
+        return [(_approval(row), row.name) for row in self.connection.execute(_OLDEST_PENDING, {"p_count": count})]
 
     def count_pending(self) -> int:
         """How many requests of all workspaces are pending."""
@@ -226,70 +224,69 @@ class Transaction:
 
     def latest_ended(self, count: int) -> list[tuple[Approval, str]]:
         """The requests of all workspaces that ended last, each with its workspace's name, latest first."""
-        return [(_approval(row), row.name) for row in self.connection.execute(_DECIDED, {"p_count": count})]
+        return [(_approval(row), row.name) for row in self.connection.execute(_LATEST_ENDED, {"p_count": count})]
 
     def next_expiry(self) -> float | None:
         """When the next open request expires, in seconds since the epoch."""
         found: float | None = self.connection.execute(_NEXT_EXPIRY).scalar()
         return found
 
-    # --- endings: compare-and-set, so that of many at once one wins; each with its journal row
+    # --- ending requests: compare-and-set, so one of many concurrent calls wins; each writes its outbox row
 
-    def end(self, workspace_id: str, approval_id: str, ending: Resolution) -> OutboxEntry | None:
-        """End the request if it is open; None if it is not, or is unknown."""
+    def end(self, workspace_id: str, approval_id: str, resolution: Resolution) -> Approval | None:
+        """End the request; None if it is not open, or unknown."""
         values = {
             "p_workspace": workspace_id,
             "p_id": approval_id,
-            "status": ending.status.value,
-            "decided_by": ending.decided_by,
-            "decided_at": ending.decided_at,
-            "verified": ending.verified,
-            "claimed_by": ending.claimed_by,
-            "comment": ending.comment,
+            "status": resolution.status.value,
+            "decided_by": resolution.decided_by,
+            "decided_at": resolution.decided_at,
+            "verified": resolution.verified,
+            "claimed_by": resolution.claimed_by,
+            "comment": resolution.comment,
         }
         row = self.connection.execute(_END, values).one_or_none()
         if row is None:
             return None
-        entered = {"approval_id": approval_id, "recorded_at": ending.decided_at, "journaled": False}
-        number = self.connection.execute(_ENTER, entered).scalar_one()
-        return OutboxEntry(number, ending.decided_at, _approval(row), ending.claimed_by)
+        entered = {"approval_id": approval_id, "recorded_at": resolution.decided_at, "journaled": False}
+        number, approval = self.connection.execute(_INSERT_OUTBOX, entered).scalar_one(), _approval(row)
+        self.ended.append(OutboxEntry(number, resolution.decided_at, approval, resolution.claimed_by))
+        return approval
 
-    def expire_due(self, now: float, decided_at: str) -> list[OutboxEntry]:
-        """Deny by ``auto-expired`` what should have been decided before ``now``."""
-        due = self.connection.execute(_DUE, {"p_now": now}).all()
-        ending = Resolution(Status.DENIED, EXPIRED_BY, decided_at)
-        ended = [self.end(row.workspace_id, row.id, ending) for row in due]
-        return [entry for entry in ended if entry is not None]
+    def expire_due(self, now: float, decided_at: str) -> None:
+        """Expire every open request whose time was over before ``now``."""
+        for row in self.connection.execute(_DUE, {"p_now": now}).all():
+            self.end(row.workspace_id, row.id, Resolution(Status.DENIED, EXPIRED_BY, decided_at))
 
-    def use(self, workspace_id: str, approval_id: str, invocation: str, used_at: str) -> None:
-        """Use the workspace's approval up if it is approved and unused; else nothing happens."""
+    def redeem(self, workspace_id: str, approval_id: str, invocation: str, used_at: str) -> None:
+        """Mark the request as redeemed by this invocation, if it is approved and not redeemed yet."""
         values = {"p_workspace": workspace_id, "p_id": approval_id, "used_by": invocation, "used_at": used_at}
-        self.connection.execute(_USE, values)
+        self.connection.execute(_REDEEM, values)
 
-    # --- the journal
+    # --- the outbox
 
-    def waiting(self) -> list[OutboxEntry]:
-        """What ended and may not stand in the audit log yet, oldest first."""
-        rows = self.connection.execute(_WAITING)
+    def unrecorded(self) -> list[OutboxEntry]:
+        """The ended requests that are not marked as recorded in the audit log, oldest first."""
+        rows = self.connection.execute(_UNRECORDED)
         return [OutboxEntry(row.entry, row.recorded_at, _approval(row), row.claimed_by) for row in rows]
 
-    def mark(self, numbers: list[int]) -> None:
-        """Note that the audit log holds these."""
-        self.connection.execute(sa.update(journal).where(journal.c.number.in_(numbers)).values(journaled=True))
+    def mark_recorded(self, numbers: list[int]) -> None:
+        """Mark these rows as recorded in the audit log."""
+        self.connection.execute(sa.update(outbox).where(outbox.c.number.in_(numbers)).values(journaled=True))
 
 
 class Store:
-    """One SQLite file: in WAL mode, so that readers never wait, and synchronous, so that what was told survives a crash.
+    """One SQLite file: in WAL mode, so that readers never wait, and synchronous, so that a commit survives a crash.
 
     Raises:
-        StoreError: the file cannot be opened, or is of another version.
+        StoreError: the file cannot be opened, or has another version.
 
     """
 
     def __init__(self, path: Path, patience: float) -> None:
         self._files = {path: _make_file(path)}
-        # As a URI of SQLite, so that a connection never makes the file anew. The statements' values hold what people asked;
-        # they must not stand in an error's text.
+        # As a URI, so that a connection never creates the file. Values of statements hold people's texts, so they are
+        # kept out of error messages.
         self._engine = sa.create_engine(
             sa.URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "rw", "uri": "true"}),
             hide_parameters=True,
@@ -297,12 +294,12 @@ class Store:
             connect_args={"timeout": patience},
         )
         sa.event.listen(self._engine, "do_connect", lambda *_: self.check())
-        _teach(self._engine)
+        _configure(self._engine)
         with self.write() as transaction:
-            _prepare(transaction)
-        # The newest commits stand in this file alone, as long as a connection is open, and here one always is.
+            _migrate(transaction)
+        # While a connection is open, and here one always is, the newest commits are only in this file.
         log = path.with_name(f"{path.name}-wal")
-        with suppress(OSError):  # there is none on a file system that cannot have one
+        with suppress(OSError):  # some file systems cannot have one
             self._files[log] = _identity(log.lstat())
 
     @contextmanager
@@ -318,7 +315,7 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that holds the write lock from its start: so what it read stays true until it commits.
+        """A transaction that has the write lock from its start, so that what it reads does not change until it commits.
 
         Raises:
             StoreError: the database cannot answer.
@@ -337,28 +334,28 @@ class Store:
             raise StoreError(str(getattr(exc, "orig", None) or exc)) from exc
 
     def check(self) -> None:
-        """Whether the paths still name the files that are open: what is written into a removed one is kept nowhere.
+        """Check that the open files are still at their paths: what is written into a removed file is lost.
 
         Raises:
-            StoreError: they do not.
+            StoreError: a file was removed or replaced.
 
         """
         for path, known in self._files.items():
             try:
                 found = _identity(path.lstat())
             except OSError as exc:
-                raise StoreError(f"{path} is gone: {exc.strerror}") from exc
+                raise StoreError(f"{path} was removed: {exc.strerror}") from exc
             if found != known:
                 raise StoreError(f"{path} was replaced by another file")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._engine.dispose()
 
 
 def _make_file(path: Path) -> tuple[int, int]:
-    """The file, made if it is missing: which one it is, whatever its name."""
-    # SQLite would make it with the umask's mode; the log and index files beside it take this one's mode.
+    """Create the file if it is missing; its identity."""
+    # SQLite would create it with the umask's mode. Its WAL and index files get the mode of this file.
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as exc:
@@ -372,10 +369,10 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _teach(engine: Engine) -> None:
+def _configure(engine: Engine) -> None:
     @sa.event.listens_for(engine, "connect")
     def _on_connect(connection: DBAPIConnection, _record: object) -> None:
-        # Python's sqlite3 would begin transactions by itself, and never IMMEDIATE ones.
+        # Otherwise Python's sqlite3 begins transactions by itself, and never IMMEDIATE ones.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
@@ -387,14 +384,14 @@ def _teach(engine: Engine) -> None:
         connection.exec_driver_sql(connection.get_execution_options()["begin"])
 
 
-def _prepare(transaction: Transaction) -> None:
+def _migrate(transaction: Transaction) -> None:
     connection = transaction.connection
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     if version in range(VERSION):
-        # So far each version only added tables and indexes to the one before.
+        # So far each version has only added tables and indexes.
         metadata.create_all(connection)
         for index in chain.from_iterable(table.indexes for table in metadata.sorted_tables):
             index.create(connection, checkfirst=True)
         connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
     elif version != VERSION:
-        raise StoreError(f"the database is of version {version}; this program knows version {VERSION}")
+        raise StoreError(f"the database has version {version}, this program needs version {VERSION}")

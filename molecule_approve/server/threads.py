@@ -1,4 +1,4 @@
-"""The threads in which blocking work is done: one writer, a few readers. The event loop itself never waits for a disk."""
+"""The threads for the database: one writes, a few read. The event loop itself never waits for a disk."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ READERS = 2
 
 
 class DatabaseThreads:
-    """Transactions on the database, each in a thread of its kind.
+    """Runs transactions in threads.
 
-    One writer, because SQLite has one: a second would only sleep in the database's lock, which is unfair and slow.
+    There is one thread for writing, because SQLite has one writer: a second thread would only sleep in the database's
+    lock, which is unfair and slow.
 
     Args:
         store: the database.
-        complain: is told what fails: the first time in each kind of thread, and again once it had worked in between.
+        warn: gets the first error of each kind of thread, and the next one after a success.
 
     """
 
-    def __init__(self, store: Store, complain: Callable[[StoreError], None]) -> None:
+    def __init__(self, store: Store, warn: Callable[[StoreError], None]) -> None:
         self._store = store
-        self._complain = complain
+        self._warn = warn
         self._failing: set[ThreadPoolExecutor] = set()
         self._writer = ThreadPoolExecutor(1, "server-write")
         self._readers = ThreadPoolExecutor(READERS, "server-read")
@@ -46,7 +47,7 @@ class DatabaseThreads:
         return await self._in(self._readers, self._reading, job)
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
-        """Run the job in a transaction of its own; it happened, durably, when this returns.
+        """Run the job in a transaction that may write; it is committed durably when this returns.
 
         Raises:
             RefusedError: 503, the database cannot answer.
@@ -55,16 +56,16 @@ class DatabaseThreads:
         return await self._in(self._writer, self._writing, job)
 
     async def _in(
-        self, lane: ThreadPoolExecutor, run: Callable[[Callable[[Transaction], T]], T], job: Callable[[Transaction], T]
+        self, threads: ThreadPoolExecutor, run: Callable[[Callable[[Transaction], T]], T], job: Callable[[Transaction], T]
     ) -> T:
         try:
-            found = await asyncio.get_running_loop().run_in_executor(lane, run, job)
+            found = await asyncio.get_running_loop().run_in_executor(threads, run, job)
         except StoreError as exc:
-            if lane not in self._failing:
-                self._failing.add(lane)
-                self._complain(exc)
+            if threads not in self._failing:
+                self._failing.add(threads)
+                self._warn(exc)
             raise unavailable() from exc
-        self._failing.discard(lane)
+        self._failing.discard(threads)
         return found
 
     def _reading(self, job: Callable[[Transaction], T]) -> T:
@@ -76,6 +77,6 @@ class DatabaseThreads:
             return job(transaction)
 
     def close(self) -> None:
-        """Wait for what is under way, and end the threads."""
+        """Wait for running transactions, and end the threads."""
         self._writer.shutdown()
         self._readers.shutdown()

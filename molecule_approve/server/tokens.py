@@ -1,4 +1,4 @@
-"""Tokens, session tokens and sign-in codes as text: made, hashed, found in a call. Whose they are, ``access`` says."""
+"""Makes and hashes tokens, session tokens and sign-in codes, and reads the token of a call."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 
 
 def new_token() -> str:
-    """256 random bits, as text that needs no quoting anywhere."""
+    """256 random bits, as text that needs no quoting in shells, URLs or headers."""
     return secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> str:
-    """What the database keeps of a token. A plain hash is enough: the token is 256 random bits, not a password."""
+    """SHA-256 in hex, for the database. It needs no salt: a token is 256 random bits, not a password."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:
-    """The token of the call, or None. The scheme is written with a capital, as the platform wants it."""
+    """The bearer token of the call, or None. Like the platform it takes no other spelling of the scheme than ``Bearer``."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme == "Bearer" and token.strip() else None

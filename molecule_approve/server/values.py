@@ -1,18 +1,16 @@
-"""What the store takes and gives, as values, and its errors: so that nobody else needs the database library."""
+"""The values and errors of the store, so that no other module needs the database library."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from molecule_approve.model import EXPIRED_BY
-
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue, Status
 
 
 class StoreError(Exception):
-    """The database cannot answer: locked for too long, full, unreadable, of another version. It never leaves the server."""
+    """The database cannot answer: locked for too long, full, unreadable, or another version. It never leaves the server."""
 
 
 class NameTakenError(Exception):
@@ -21,7 +19,7 @@ class NameTakenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose token it is: an approver's (``name``) or a workspace's (``workspace_id``); the other is None."""
+    """The owner of a token: an approver (``name``) or a workspace (``workspace_id``); the other one is None."""
 
     name: str | None
     workspace_id: str | None
@@ -30,7 +28,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A request before it is stored. ``expires`` is in seconds since the epoch; ``keyed``: the task id is a key's."""
+    """A request before it is stored. ``expires`` is in seconds since the epoch; ``keyed``: it has an idempotency key."""
 
     id: str
     workspace_id: str
@@ -45,7 +43,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """How a request is to end. ``verified``: the name comes from an approver's credential."""
+    """How to end a request. ``verified``: the name comes from an approver's credential."""
 
     status: Status
     decided_by: str
@@ -56,26 +54,19 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A stored request, and by which invocation it was used up, when."""
+class StoredApproval:
+    """A stored request, and which invocation redeemed it, when."""
 
     approval: Approval
-    used_by: str | None
-    used_at: str | None
+    redeemed_by: str | None
+    redeemed_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """A request that ended and waits for the audit log. ``number`` is the journal row's."""
+    """An ended request on its way to the audit log. ``number`` is that of its outbox row."""
 
     number: int
     recorded_at: str
     approval: Approval
     claimed_by: str | None
-
-
-def outcome_of(approval: Approval) -> str:
-    """How the request ended: approved or denied (by a person), expired or withdrawn."""
-    if approval.decided_by_verified:
-        return approval.status.value
-    return "expired" if approval.decided_by == EXPIRED_BY else "withdrawn"

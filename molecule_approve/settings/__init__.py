@@ -1,1 +1,1 @@
-"""Where each setting came from, and which text counts as one. Resolved once, for every command."""
+"""Settings: which there are, where each came from, and how its text is read. Resolved once, for every command."""

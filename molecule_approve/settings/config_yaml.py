@@ -1,7 +1,7 @@
-"""config.yaml's text -> ConfigFile, strictly; the only file that imports PyYAML, and loaded only where there is a file.
+"""Parses config.yaml strictly; the only module that imports PyYAML, loaded only if there is a file.
 
-Nothing is constructed from YAML's types: the tree of nodes is read, so that every value keeps its line and its spelling
-(`no` where a text belongs is refused, not read as False). What a value means is config.py's matter.
+It reads the tree of nodes, not YAML's types: every value keeps its line and its spelling, and `no` in place of a text is an
+error, not False.
 """
 
 from __future__ import annotations
@@ -34,21 +34,22 @@ APPROVE_KEYS: Mapping[str, frozenset[str]] = {
     "allow_http": _BOOLEAN,
     "require_verified_approver": _BOOLEAN,
 }
-"""The scalar settings under ``approve:``, and what may stand there; ``headers`` is a mapping besides."""
+"""The scalar settings under ``approve:``, and their types; ``headers`` is a mapping."""
 
 
 def parse(data: bytes, path: Path) -> ConfigFile:
-    """What the file says under ``rbac:`` and ``approve:``; the platform's other keys are not ours to judge.
+    """The sections ``rbac:`` and ``approve:``; all other keys belong to the platform.
 
     Raises:
-        ConfigError: no YAML, no mapping, a doubled key, an unknown one in our parts, a wrong type; with line and key.
+        ConfigError: invalid YAML, not a mapping, a duplicate key, an unknown key in our sections, a wrong type; with line
+            and key.
 
     """
     root = _compose(data, path)
     if root is None:
         return ConfigFile(path)
     reader = _Reader(path)
-    reader.refuse_doubles(root)
+    reader.refuse_duplicates(root)
     sections = {key.value: value for key, value in reader.top(root)}
     rbac = reader.section(sections.get("rbac"), "rbac", {"roles", "allowed_actions"})
     approve = reader.section(sections.get("approve"), "approve", {*APPROVE_KEYS, "headers"})
@@ -71,11 +72,13 @@ def _compose(data: bytes, path: Path) -> yaml.Node | None:
         root = yaml.compose(data, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as exc:
         line = f", line {exc.problem_mark.line + 1}" if exc.problem_mark else ""
-        raise ConfigError(f"{path}{line}: this is not YAML: {exc.problem}", hint="mend that line") from exc
+        raise ConfigError(f"{path}{line}: invalid YAML: {exc.problem}", hint="correct that line") from exc
     except yaml.YAMLError as exc:
-        raise ConfigError(f"{path}: this is not YAML: it holds bytes that no text has", hint="save it as UTF-8") from exc
+        raise ConfigError(f"{path}: invalid YAML: the file is not text", hint="save it as UTF-8") from exc
     except (ValueError, OverflowError, RecursionError) as exc:
-        raise ConfigError(f"{path}: this is not YAML that can be read", hint="mend the file") from exc
+        raise ConfigError(
+            f"{path}: invalid YAML: a value is too large or too deeply nested", hint="correct the file"
+        ) from exc
     return None if root is None or (root.tag == f"{_TAG}null" and root.value == "") else root
 
 
@@ -95,7 +98,7 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 class _Reader:
-    """Reads the parts of one file's tree that are ours; knows the file's name, for the errors."""
+    """Reads our sections of one file's tree; knows the file's name, for the errors."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -104,8 +107,8 @@ class _Reader:
     def _refuse(self, node: yaml.Node, key: str, message: str, hint: str) -> ConfigError:
         return ConfigError(f"{self._path}, line {node.start_mark.line + 1}: {key}: {message}", hint=hint)
 
-    def refuse_doubles(self, root: yaml.Node) -> None:
-        """Look at every node once, whatever aliases point where."""
+    def refuse_duplicates(self, root: yaml.Node) -> None:
+        """Check every node once, wherever aliases point."""
         seen, left = set[int](), [root]
         while left:
             node = left.pop()
@@ -113,24 +116,24 @@ class _Reader:
                 seen.add(id(node))
                 left.extend(_children(node))
                 if isinstance(node, yaml.MappingNode):
-                    self._refuse_doubled_keys(node)
+                    self._refuse_duplicate_keys(node)
 
-    def _refuse_doubled_keys(self, node: yaml.MappingNode) -> None:
+    def _refuse_duplicate_keys(self, node: yaml.MappingNode) -> None:
         names = set[tuple[str, str]]()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in names:
-                    raise self._refuse(key, key.value, "the key stands there twice", "remove one of the two")
+                    raise self._refuse(key, key.value, "duplicate key", "remove one of the two")
                 names.add((key.tag, key.value))
 
     def top(self, root: yaml.Node) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
-        """The file's top-level keys; one that is no text is none of ours."""
+        """The top-level keys that are text."""
         if not isinstance(root, yaml.MappingNode):
             raise self._refuse(root, "the file", f"is {_kind(root)}, not keys with values", "write rbac: or approve:")
         for key, _ in root.value:
             if _kind(key) == "a merge":
-                # What is merged in could hold rbac:, and ignoring that would be a silent default.
-                raise self._refuse(key, key.value, "a merge is not understood here", "write the keys out")
+                # The merged mapping could hold rbac:, and ignoring that would be a silent default.
+                raise self._refuse(key, key.value, "merge keys are not supported", "write the keys out")
         return [(key, value) for key, value in root.value if _kind(key) == "text"]
 
     def _mapping(self, node: yaml.Node, name: str) -> dict[str, yaml.Node]:
@@ -143,21 +146,21 @@ class _Reader:
         return {key.value: value for key, value in node.value}
 
     def _use(self, node: yaml.Node, name: str) -> None:
-        # A node that is used twice is an alias: a small file could unfold without end.
+        # A node that is used twice is an alias: a small file could expand without end.
         if id(node) in self._used:
-            raise self._refuse(node, name, "an alias is not understood here", "write the value out")
+            raise self._refuse(node, name, "aliases are not supported", "write the value out")
         self._used.add(id(node))
 
     def section(self, node: yaml.Node | None, name: str, known: set[str]) -> dict[str, yaml.Node]:
-        """One of our two sections; empty where there is none."""
+        """One of our two sections; empty if it is missing."""
         found = {} if node is None else self._mapping(node, name)
         for key, value in found.items():
             if key not in known:
-                raise self._refuse(value, f"{name}.{key}", "this key is not known", f"known are {', '.join(sorted(known))}")
+                raise self._refuse(value, f"{name}.{key}", "unknown key", f"known keys: {', '.join(sorted(known))}")
         return found
 
     def scalar(self, node: yaml.Node, name: str, kinds: frozenset[str]) -> Scalar:
-        """One value of one of the kinds, as it is written."""
+        """One value of one of the types, as it is written."""
         self._use(node, name)
         if not isinstance(node, yaml.ScalarNode) or _kind(node) not in kinds:
             wanted = " or ".join(sorted(kinds))
@@ -178,7 +181,7 @@ class _Reader:
 
     def _check_name(self, node: yaml.Node, name: str, text: str) -> None:
         if not re.match(r"[!-~]{1,128}\Z", text):
-            raise self._refuse(node, name, f"{text[:40]!r} is no usable name", "names are printable ASCII without blanks")
+            raise self._refuse(node, name, f"{text[:40]!r} is not a name", "use printable ASCII without blanks")
 
     def roles(self, node: yaml.Node) -> tuple[RoleName, ...]:
         """``rbac.roles``."""

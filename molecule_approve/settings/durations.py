@@ -1,4 +1,4 @@
-"""Pure: how people write a time span, as seconds. Which spans are allowed where is said by whoever asks."""
+"""Pure: how people write a time span, as seconds. The caller says which spans are allowed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ _UNITS = re.compile(
     r"(?=.)(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)s)?\Z",
 )
 _LENGTHS = (86_400.0, 3_600.0, 60.0, 1.0)
+_IN_WORDS = re.compile(r"([0-9]{1,9}) ?(d(?=ays?\Z)|h(?=(?:ou)?rs?\Z)|m(?=in(?:ute)?s?\Z)|s(?=ec(?:ond)?s?\Z)|[dhms](?=\Z))")
 
 
 def parse_duration(text: str, source: str = "") -> float:
     """Seconds from ``90``, ``90s``, ``5m``, ``1h30m`` or ``1d``.
 
     Args:
-        text: what somebody wrote.
-        source: where it came from (``--expires-in``); the error names it.
+        text: the text as it was written.
+        source: the option or setting it came from (``--expires-in``), for the error.
 
     Raises:
-        UsageError: it is no duration.
+        UsageError: the text is not a duration.
 
     """
     if _SECONDS.match(text):
@@ -29,7 +30,15 @@ def parse_duration(text: str, source: str = "") -> float:
     found = _UNITS.match(text)
     if found is None:
         where = f"{source}: " if source else ""
+        form = short_form(text)
         raise UsageError(
-            f"{where}{text[:40]!r} is not a duration", hint="write seconds, or for example 90s, 5m, 1h30m or 1d"
+            f"{where}{text[:40]!r} is not a duration",
+            hint=f"write {form or 'seconds'}, or for example 90s, 5m, 1h30m or 1d",
         )
     return sum(float(part) * length for part, length in zip(found.groups(), _LENGTHS, strict=True) if part)
+
+
+def short_form(text: str) -> str | None:
+    """``5m`` for ``5 minutes``; None where the text is no number and unit."""
+    found = _IN_WORDS.match(text.lower())
+    return None if found is None else found[1] + found[2]

@@ -1,4 +1,4 @@
-"""Pure: names that are nearly one of ours. A misspelt setting is none, and nobody would miss what it wanted."""
+"""Pure: misspelled variables and keys. A misspelled setting has no effect, so a warning must name it."""
 
 from __future__ import annotations
 
@@ -24,33 +24,36 @@ VARIABLES = frozenset(
 """Every variable of the environment that is a setting of this program."""
 
 SECTIONS = frozenset({"approve", "rbac"})
-"""The parts of config.yaml that are ours."""
+"""The sections of config.yaml that this program reads."""
 
 _SLIP = 2
-"""Letters that one slip of the finger leaves out, adds or changes at one place."""
+"""Letters that one typing error omits, adds or changes in one place."""
 
 
 def misspelt(environ: Iterable[str], sections: Iterable[str]) -> list[str]:
-    """A warning for each variable, and for each part of config.yaml, that looks like one of ours and is none."""
+    """A warning for each variable and each section of config.yaml that is nearly one of ours."""
     return [
         *(f"{name} is not a setting; did you mean {right}?" for name, right in near_misses(environ, VARIABLES)),
-        *(f"config.yaml: {name}: is not read; did you mean {right}:?" for name, right in near_misses(sections, SECTIONS)),
+        *(
+            f"config.yaml: {name}: is not a section of this program; did you mean {right}:?"
+            for name, right in near_misses(sections, SECTIONS)
+        ),
     ]
 
 
 def near_misses(names: Iterable[str], ours: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Each name that is none of ours and nearly one, with that one."""
+    """Each name that is nearly one of ours, with that one."""
     for name in names:
         if name in ours:
             continue
         for right in ours:
-            # The environment has many names, and nearly none of them is as long.
+            # Cheap first: the environment has many names, and few have the length.
             if abs(len(name) - len(right)) <= _SLIP and _is_near(name.lower(), right.lower()):
                 yield name, right
 
 
 def _is_near(name: str, right: str) -> bool:
-    """Whether they differ at one place, by two letters at the most, and not before the first letter."""
+    """Whether they differ in one place, by two letters at most, and not in the first letter."""
     head = _in_common(name, right)
     tail = _in_common(name[head:][::-1], right[head:][::-1])
     return head > 0 and max(len(name), len(right)) - head - tail <= _SLIP

@@ -1,7 +1,7 @@
-"""Where each setting came from: flag > environment > config.yaml > default, resolved once into one frozen Settings.
+"""Every setting, from option > environment > config.yaml > default, resolved once into one frozen Settings.
 
-The environment is a parameter, every value knows its source, secrets do not show themselves. What a text means is
-config_values.py's matter, addresses are addresses.py's, reading files with care is config_file.py's.
+The environment is a parameter, every value knows its source, secrets have a masked repr. ``values`` reads texts, ``urls``
+addresses, ``trusted_file`` files.
 """
 
 from __future__ import annotations
@@ -18,34 +18,21 @@ from molecule_approve.paths import LocalSocket, Places, can_write, read_requeste
 from molecule_approve.policy import roles as roles_module
 
 from . import trusted_file, urls, values
-from .durations import parse_duration
 from .near_misses import misspelt
 from .urls import find_proxy
 from .values import Sourced, Transport
-
-__all__ = [
-    "DEFAULT_URL",
-    "Flags",
-    "Settings",
-    "Sourced",
-    "Transport",
-    "approver_token",
-    "find_proxy",
-    "in_ci",
-    "parse_duration",
-    "require_workspace",
-    "resolve",
-    "resolve_audit_log",
-]
 
 DEFAULT_URL = "http://platform:8080"
 """The platform's own address in its own network."""
 
 LOCAL = "local"
-"""What stands for this user's embedded server where an address is wanted."""
+"""The value of PLATFORM_URL that names this user's embedded server."""
+
+OWN_SERVER = "for your own server here: PLATFORM_URL=local"
+"""The hint where no platform is configured and the built-in address does not answer."""
 
 LOCAL_URL = "http://localhost"
-"""What the embedded server reads in the Host header; the connection is its Unix socket."""
+"""The embedded server's Host header; the connection is its Unix socket."""
 
 SYSTEM_AUDIT_LOG = Path("/var/log/molecule/audit.jsonl")
 _CONFIGS = "/configs"
@@ -54,7 +41,7 @@ T = TypeVar("T")
 
 
 class Flags(NamedTuple):
-    """What the command line gave, as it was typed; None where it gave nothing."""
+    """The options of the command line as they were typed; None for an option that was not given."""
 
     config: str | None = None
     platform_url: str | None = None
@@ -68,23 +55,23 @@ class Flags(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that was configured.
+    """The settings of one invocation.
 
     Attributes:
         platform_url: base address without a slash at the end.
-        workspace_id: the workspace that asks; may be empty, see ``require_workspace``.
+        workspace_id: the requesting workspace; may be empty, see ``require_workspace``.
         token: the workspace's token, or None.
         headers: further request headers.
         proxy: for https:// only.
         timeout: seconds, 1 to 86,400.
         poll_interval: seconds, at least 1.
-        audit_optional: an audit log that cannot be written does not stop the program.
+        audit_optional: go on where the audit log cannot be written.
         audit_rotate_at: bytes at which the audit log becomes an archive; None for never.
         local: the platform is this user's embedded server, on its Unix socket.
         unix_socket: that socket, or None.
-        requester_file: where the embedded server leaves its workspace and token.
+        requester_file: the embedded server's workspace and token.
         config_path: the config.yaml that was read, or None.
-        warnings: sentences that the user should see once.
+        warnings: one sentence each, for the user.
 
     """
 
@@ -108,6 +95,11 @@ class Settings:
     requester_file: Path
     config_path: Path | None
     warnings: tuple[str, ...]
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the platform was configured; the built-in address can be reached from few machines."""
+        return self.platform_url.source != "default"
 
     def endpoint(self, approver: Secret | None = None) -> Endpoint:
         """Where to ask, as the workspace; or, with an approver's token, as that approver.
@@ -133,42 +125,46 @@ class Settings:
 
 
 def require_workspace(settings: Settings) -> None:
-    """Return if it is known which workspace asks.
+    """Return if a workspace is set.
 
     Raises:
-        ConfigError: the embedded server is meant and was never started.
-        UsageError: nobody named a workspace.
+        ConfigError: the platform is the embedded server, and it has never run.
+        UsageError: no workspace is set.
 
     """
     if settings.workspace_id.value:
         return
     if settings.local:
         raise ConfigError(
-            f"there is no embedded server: {settings.requester_file} does not exist",
-            hint="start it with `molecule-approve serve`; one that runs puts the file back within a second",
+            f"no embedded server has run here: {settings.requester_file} does not exist",
+            hint="start it with `molecule-approve serve`; a running one restores the file within a second",
         )
-    raise UsageError("no workspace is named", hint="set WORKSPACE_ID, or give --workspace-id")
+    own = "" if settings.is_configured else f"{OWN_SERVER}; for a platform: "
+    raise UsageError("no workspace is set", hint=f"{own}set WORKSPACE_ID, or pass --workspace-id")
 
 
 def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_terminal: bool) -> Settings:
-    """Every setting, from wherever it came; nothing is created and nothing is sent.
+    """Every setting. Nothing is created, and nothing is sent.
 
     Args:
-        flags: what the command line gave.
+        flags: the options of the command line.
         environ: the environment.
         places: this user's folders.
-        at_terminal: stdin and stderr are terminals, so that a running embedded server may be looked for.
+        at_terminal: stdin and stderr are terminals: a running embedded server is the default platform.
 
     Raises:
-        UsageError: a flag or a variable cannot be used.
-        ConfigError: a file cannot be used.
+        UsageError: an option or a variable has an invalid value.
+        ConfigError: a file is invalid.
 
     """
     file = _read_config(flags, environ)
     given = _Given(flags, environ, file)
     warnings = misspelt(environ, () if file is None else file.sections)
     url, local = _address(given, places, at_terminal=at_terminal)
-    workspace, token = _local_identity(given, places, warnings) if local else _identity(given, warnings)
+    if local:
+        workspace, token = _local_identity(given, places, warnings)
+    else:
+        workspace, token = _configured_workspace(given), _configured_token(given.environ, warnings)
     allow_http = given.setting("allow_http", "APPROVAL_ALLOW_HTTP", values.boolean, default=False)
     warnings += _refuse_plain_http(url, token.value, allowed=allow_http.value)
     return Settings(
@@ -196,20 +192,20 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
 
 
 def resolve_audit_log(flags: Flags, environ: Mapping[str, str], places: Places) -> Sourced[Path]:
-    """Only where the audit log is, for commands that speak to nobody.
+    """The audit log alone, for commands that contact no platform.
 
     Raises:
-        UsageError, ConfigError: as ``resolve``, as far as this setting and config.yaml are concerned.
+        UsageError, ConfigError: as ``resolve``, for this setting and config.yaml.
 
     """
     return _audit_log(_Given(flags, environ, _read_config(flags, environ)), places)
 
 
 def approver_token(environ: Mapping[str, str]) -> Secret | None:
-    """The approver's token from ``MOLECULE_APPROVER_TOKEN``, or None where it is not set.
+    """The approver's token from ``MOLECULE_APPROVER_TOKEN``; None if it is not set.
 
     Raises:
-        UsageError: it cannot be a token.
+        UsageError: the value is not a token.
 
     """
     found = environ.get("MOLECULE_APPROVER_TOKEN")
@@ -217,7 +213,7 @@ def approver_token(environ: Mapping[str, str]) -> Secret | None:
 
 
 def in_ci(environ: Mapping[str, str]) -> bool:
-    """Whether ``CI`` says that nobody sits there: set to anything but empty, 0 or false."""
+    """Whether this is a CI job: ``CI`` is set, and not empty, 0 or false."""
     return environ.get("CI", "").lower() not in {"", "0", "false"}
 
 
@@ -225,7 +221,7 @@ def in_ci(environ: Mapping[str, str]) -> bool:
 
 
 class _Given:
-    """What flags, environment and config.yaml gave, as texts; the first of them that says something counts."""
+    """Options, environment and config.yaml, as texts; the first that has a setting wins."""
 
     def __init__(self, flags: Flags, environ: Mapping[str, str], file: trusted_file.ConfigFile | None) -> None:
         self._flags = flags
@@ -233,7 +229,7 @@ class _Given:
         self._file = file
 
     def find(self, key: str, variable: str | None) -> Sourced[str] | None:
-        """The text for one setting. The key names the flag (with dashes) and the place under ``approve:`` alike."""
+        """The text of one setting. The key names both the option (with dashes) and the key under ``approve:``."""
         flag = getattr(self._flags, key, None)
         if flag is not None:
             return Sourced(str(flag), f"--{key.replace('_', '-')}")
@@ -246,7 +242,7 @@ class _Given:
         return None
 
     def setting(self, key: str, variable: str | None, reader: Callable[[str], T], *, default: T) -> Sourced[T]:
-        """The setting as the reader understands it, or its default."""
+        """The setting as the reader parses it, or its default."""
         found = self.find(key, variable)
         return Sourced(default) if found is None else values.read(found, reader)
 
@@ -256,15 +252,15 @@ def _from_file(path: Path, line: int, key: str) -> Sourced[None]:
 
 
 def _read_config(flags: Flags, environ: Mapping[str, str]) -> trusted_file.ConfigFile | None:
-    """config.yaml, or None where nobody named one and there is none at the default place."""
+    """config.yaml; None if none is configured and there is none in the default folder."""
     named = _Given(flags, environ, None).find("config", "WORKSPACE_CONFIG_PATH")
     path = Path(_CONFIGS) if named is None else values.read(named, values.path).value
-    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder above cannot be entered; the opening says it
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises if a folder above is closed to us; opening the file reports that
         path /= "config.yaml"
     found = trusted_file.read_trusted(path, wanted=named is not None)
     if found is None:
         return None
-    from . import config_yaml  # noqa: PLC0415 - PyYAML costs start-up time, and most runs have no file to read
+    from . import config_yaml  # noqa: PLC0415 - PyYAML costs start-up time, and most runs read no file
 
     return config_yaml.parse(found.data, path)
 
@@ -279,12 +275,8 @@ def _address(given: _Given, places: Places, *, at_terminal: bool) -> tuple[Sourc
         return (found.swap(LOCAL_URL), True) if found.value == LOCAL else (values.read(found, urls.base_url), False)
     serving = who_serves(places) if at_terminal and not in_ci(given.environ) else None
     if serving is not None:
-        return Sourced(LOCAL_URL, f"the embedded server that you run (process {serving.pid})"), True
+        return Sourced(LOCAL_URL, f"your running embedded server (process {serving.pid})"), True
     return Sourced(DEFAULT_URL), False
-
-
-def _identity(given: _Given, warnings: list[str]) -> tuple[Sourced[str], Sourced[Secret | None]]:
-    return _configured_workspace(given), _configured_token(given.environ, warnings)
 
 
 def _configured_workspace(given: _Given) -> Sourced[str]:
@@ -293,7 +285,7 @@ def _configured_workspace(given: _Given) -> Sourced[str]:
 
 
 def _configured_token(environ: Mapping[str, str], warnings: list[str]) -> Sourced[Secret | None]:
-    """The workspace's token: only the environment and one file, never a flag, so that it never stands in ``ps``."""
+    """The workspace's token, from the environment or one file; never from an option, which ``ps`` would show."""
     text = environ.get("MOLECULE_TOKEN")
     if text is not None:
         found = values.read(Sourced(text, "MOLECULE_TOKEN"), values.token)
@@ -307,14 +299,14 @@ def _token_file(path: Path, warnings: list[str]) -> Sourced[Secret | None]:
     if found is None:
         return Sourced(None)
     if found.readable_by_all:
-        warnings.append(f"{path} can be read by every user of this machine")
+        warnings.append(f"every user of this machine can read {path}")
     line = found.data.split(b"\n", 1)[0].decode("utf-8", "replace").strip(" \t\r")
     read = values.read(Sourced(line, str(path), from_file=True), values.token)
     return read.swap(read.value)
 
 
 def _local_identity(given: _Given, places: Places, warnings: list[str]) -> tuple[Sourced[str], Sourced[Secret | None]]:
-    """The embedded server's own workspace and token; what was configured for the platform never goes there."""
+    """The embedded server's own workspace and token; the platform's are never sent there."""
     requester = read_requester(places)
     if requester is None:
         return Sourced(""), Sourced(None)
@@ -322,24 +314,24 @@ def _local_identity(given: _Given, places: Places, warnings: list[str]) -> tuple
     token = values.read(Sourced(requester.token, str(places.requester), from_file=True), values.token)
     wanted = _configured_workspace(given)
     if wanted.value not in {"", workspace.value}:
-        warnings.append(f"{wanted.source} is not used: the embedded server has a workspace of its own")
+        warnings.append(f"{wanted.source} is not used: the embedded server has its own workspace")
     return workspace, token.swap(token.value)
 
 
 def _local_socket(places: Places) -> LocalSocket:
     found = LocalSocket(places)
-    os.fspath(found)  # one that cannot be used is refused before anything is asked
+    os.fspath(found)  # an unusable path is refused before anything is requested
     return found
 
 
 def _refuse_plain_http(url: Sourced[str], token: Secret | None, *, allowed: bool) -> list[str]:
-    """Warnings about a token that crosses a network unencrypted; an error where nobody gave leave."""
+    """A warning about a token that crosses a network unencrypted; an error unless that is allowed."""
     if token is None or not urls.is_plain_http(url.value):
         return []
     if not allowed and url.value != DEFAULT_URL:
         raise url.refuse(
             "the token would cross the network unencrypted, over http://",
-            "use https://, or allow it with APPROVAL_ALLOW_HTTP=true or approve.allow_http in config.yaml",
+            "use https://, or allow this with APPROVAL_ALLOW_HTTP=true or approve.allow_http in config.yaml",
         )
     return [f"the token crosses the network unencrypted, to {url.value}"]
 
@@ -357,12 +349,12 @@ def _audit_log(given: _Given, places: Places) -> Sourced[Path]:
         return Sourced(_default_audit_log(SYSTEM_AUDIT_LOG, places))
     read = values.read(found, values.path)
     if read.from_file and not read.value.is_absolute():
-        raise read.refuse("the path is not absolute", "begin it with a slash: a file has no folder that it is started in")
+        raise read.refuse("the path is not absolute", "start it with a slash")
     return read
 
 
 def _default_audit_log(system: Path, places: Places) -> Path:
-    # One that was used stays: another log would not know which approvals were used.
+    # A log that was used stays: another one would not know which approvals are redeemed.
     return recall_audit_log(places.state) or (system if can_write(system) else places.audit_log)
 
 
@@ -372,8 +364,8 @@ def _roles(file: trusted_file.ConfigFile | None) -> Sourced[tuple[str, ...]]:
     for role in file.roles:
         if not roles_module.is_known(role.name, file.allowed_actions or {}):
             raise _from_file(file.path, role.line, "rbac.roles").refuse(
-                f"{role.name!r} is no known role",
-                f"known are {', '.join(sorted({*roles_module.BUILT_IN, *(file.allowed_actions or {})}))}",
+                f"unknown role {role.name!r}",
+                f"known roles: {', '.join(sorted({*roles_module.BUILT_IN, *(file.allowed_actions or {})}))}",
             )
     return Sourced(tuple(role.name for role in file.roles), f"{file.path}: rbac.roles", from_file=True)
 
@@ -393,7 +385,7 @@ def _headers(file: trusted_file.ConfigFile | None) -> Sourced[Mapping[str, str]]
         source = _from_file(file.path, value.line, f"approve.headers.{name[:40]}")
         values.check_header(source, name, value.text)
         if name.lower() in seen:
-            raise source.refuse("the header stands there twice", "remove one of the two")
+            raise source.refuse("duplicate header", "remove one of the two")
         seen.add(name.lower())
         found[name] = value.text
     return Sourced(found, f"{file.path}: approve.headers", from_file=True)

@@ -1,6 +1,6 @@
-"""Files that somebody else mounted for us (config.yaml, the token): opened with care, and what config.yaml held, as values.
+"""Reads config.yaml and the token file, if only their owner and root can write them; and the values of config.yaml.
 
-What YAML means is config_yaml.py's matter, what a setting means is config.py's.
+``config_yaml`` parses them.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from typing import NamedTuple
 from molecule_approve.errors import ConfigError
 
 LIMIT = 1 << 20
-"""Bytes that such a file may have."""
+"""The largest size of such a file, in bytes."""
 
 
 class Scalar(NamedTuple):
-    """One value of config.yaml as it was written, and the line it stands on (from 1)."""
+    """One value of config.yaml as it was written, and its line (from 1)."""
 
     text: str
     line: int
 
 
 class RoleName(NamedTuple):
-    """A role that ``rbac.roles`` names, and its line."""
+    """A role in ``rbac.roles``, and its line."""
 
     name: str
     line: int
 
 
 class ConfigFile(NamedTuple):
-    """What one config.yaml says about this program.
+    """The parts of one config.yaml that this program reads.
 
     Attributes:
-        roles: ``rbac.roles``, or None where it is not there.
-        allowed_actions: ``rbac.allowed_actions``: for a role what it may do.
+        roles: ``rbac.roles``, or None.
+        allowed_actions: ``rbac.allowed_actions``: the actions of a role.
         approve: the scalars under ``approve:``, by key.
         headers: ``approve.headers``, by name.
-        sections: the keys at the top, the platform's own included.
+        sections: all top-level keys, also those of the platform.
 
     """
 
@@ -53,7 +53,7 @@ class ConfigFile(NamedTuple):
 
 
 class Trusted(NamedTuple):
-    """A file that nobody but its owner and root can have written.
+    """A file that only its owner and root can write.
 
     Attributes:
         readable_by_all: others can read it, which matters for a token.
@@ -65,14 +65,14 @@ class Trusted(NamedTuple):
 
 
 def read_trusted(path: Path, *, wanted: bool) -> Trusted | None:
-    """The file, through links (Kubernetes mounts so): the target's owner and mode count. None where there is none.
+    """The file, through links (Kubernetes mounts so): the target's owner and mode count. None if there is none.
 
     Args:
-        path: where it lies.
-        wanted: somebody named it, so that it must be there.
+        path: the file.
+        wanted: it was configured, so it must exist.
 
     Raises:
-        ConfigError: it is wanted and missing, cannot be read, is no regular file or too large, or others may write it.
+        ConfigError: it must exist and does not, cannot be read, is not a regular file, is too large, or others can write it.
 
     """
     handle = _open(path, wanted=wanted)
@@ -88,31 +88,31 @@ def read_trusted(path: Path, *, wanted: bool) -> Trusted | None:
     finally:
         os.close(handle)
     if len(data) > LIMIT:
-        raise ConfigError(f"{path} is larger than {LIMIT:,} bytes", hint="is it the file that you meant?")
+        raise ConfigError(f"{path} is larger than {LIMIT:,} bytes", hint="check the path")
     return Trusted(data, readable_by_all=bool(found.st_mode & stat.S_IROTH))
 
 
 def _open(path: Path, *, wanted: bool) -> int | None:
     try:
-        # O_NONBLOCK: opening a pipe that nobody writes to would hang for ever.
+        # O_NONBLOCK: opening a pipe without a writer would block for ever.
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError) as exc:
-        # A link that leads nowhere is there, and says that something should be.
+        # A dangling link says that a file was meant to be here.
         if wanted or os.path.lexists(path):
-            raise ConfigError(f"{path} does not exist", hint="create it, or name another one") from exc
+            raise ConfigError(f"{path} does not exist", hint="create it, or configure another path") from exc
         return None
     except OSError as exc:
         raise _unreadable(path, exc) from exc
 
 
 def _unreadable(path: Path, exc: OSError) -> ConfigError:
-    return ConfigError(f"{path} cannot be read: {exc.strerror}", hint="make it readable for this user")
+    return ConfigError(f"cannot read {path}: {exc.strerror}", hint="make it readable for this user")
 
 
 def _refuse_untrusted(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise ConfigError(f"{path} is no regular file", hint="name a file")
+        raise ConfigError(f"{path} is not a regular file", hint="configure a file")
     if found.st_uid not in {os.geteuid(), 0}:
-        raise ConfigError(f"{path} belongs to another user", hint="it must belong to you or to root")
+        raise ConfigError(f"{path} belongs to another user", hint=f"its owner must be you or root: chown root {path}")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(f"{path} can be written by other users", hint=f"chmod go-w {path}")
+        raise ConfigError(f"other users can write {path}", hint=f"chmod go-w {path}")

@@ -1,6 +1,6 @@
-"""Pure: base addresses and proxies: which may be used, which name this machine. Where they came from is config.py's matter.
+"""Pure: base addresses and proxies: which are valid, and which are of this machine.
 
-No message here repeats an address: a password may stand in it.
+No message repeats an address, which may hold a password.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ _PATH = re.compile(r"[A-Za-z0-9._~/-]*\Z")
 _HINT = "write it like https://platform.example.org"
 _PROXY_HINT = "write it like http://proxy.example.org:3128"
 _PROXY_PORT = 1080
-"""Where none is given: curl's."""
+"""The default, as curl's."""
 
 
 def base_url(text: str) -> str:
-    """The address in its plain form: lower-case scheme and host, a port where one was given, no slash at the end.
+    """The address in its normal form: lower-case scheme and host, the port if there is one, no slash at the end.
 
     Raises:
-        UsageError: another scheme than http and https, a user or password, a query, a fragment, no usable host or port.
+        UsageError: another scheme than http and https, a user or password, a query, a fragment, an invalid host or port.
 
     """
     parts = _split(text, _HINT)
     if "@" in parts.netloc:
-        raise UsageError("the address holds a user or a password", hint="the token goes into MOLECULE_TOKEN")
+        raise UsageError("the address has a user or a password", hint="remove it, and set the token in MOLECULE_TOKEN")
     if "?" in text or "#" in text:
-        raise UsageError("the address holds a query or a fragment", hint=_HINT)
+        raise UsageError("the address has a query or a fragment", hint=_HINT)
     if not _PATH.match(parts.path) or "//" in parts.path or {".", ".."} & set(parts.path.split("/")):
-        raise UsageError("the address holds a path that cannot be used", hint=_HINT)
+        raise UsageError("the address has an invalid path", hint=_HINT)
     return f"{parts.scheme}://{_authority(parts, _HINT)}{parts.path.rstrip('/')}"
 
 
 def is_plain_http(url: str) -> bool:
-    """Whether what is sent there crosses a network unencrypted."""
+    """Whether data sent there crosses a network unencrypted."""
     return url.startswith("http://") and not is_this_machine(url)
 
 
 def is_this_machine(url: str) -> bool:
-    """Whether the address is loopback: ``localhost``, 127.0.0.0/8, ::1, or "any address", which leads there as well."""
+    """Whether the address is of this machine: ``localhost``, 127.0.0.0/8, ::1, or the unspecified address."""
     host = urlsplit(url).hostname or ""
     try:
         address = ipaddress.ip_address(host)
@@ -57,12 +57,12 @@ def is_this_machine(url: str) -> bool:
 
 
 def find_proxy(url: str, environ: Mapping[str, str]) -> Secret | None:
-    """The proxy that the environment names for this address; it may hold a password. The rules are curl's.
+    """The environment's proxy for this address, by curl's rules; it may hold a password.
 
-    Only https:// goes through one, and never loopback: over http:// the proxy would read the token.
+    Only for https://, and never for loopback: over http:// the proxy would read the token.
 
     Raises:
-        UsageError: the proxy's address cannot be used (neither SOCKS nor TLS is spoken to a proxy).
+        UsageError: the proxy's address is invalid, or it is a SOCKS or TLS proxy.
 
     """
     if not url.startswith("https://") or is_this_machine(url) or _is_exempt(url, environ):
@@ -88,7 +88,7 @@ def _covers(entry: str, host: str) -> bool:
     found = re.fullmatch(r"([0-9a-f.:]+)(?:/([0-9]{1,3}))?", entry)
     if found is None:
         return False
-    bits = int(found[2] or 0) or address.max_prefixlen  # to curl a network of 0 bits is the one address
+    bits = int(found[2] or 0) or address.max_prefixlen  # curl reads a network of 0 bits as one address
     try:
         return address in ipaddress.ip_network(f"{found[1]}/{bits}", strict=False)
     except ValueError:
@@ -98,17 +98,17 @@ def _covers(entry: str, host: str) -> bool:
 def _proxy_url(text: str, name: str) -> str:
     scheme = text.partition("://")[0].lower() if "://" in text else "http"
     if scheme.startswith("socks"):
-        raise UsageError(f"{name}: SOCKS proxies are not supported", hint=f"name an HTTP proxy: {_PROXY_HINT}")
+        raise UsageError(f"{name}: SOCKS proxies are not supported", hint=f"use an HTTP proxy: {_PROXY_HINT}")
     if scheme != "http":
-        # Spoken to in clear all the same, it would get its password that way.
+        # Without TLS it would get its password in clear.
         raise UsageError(
-            f"{name}: the proxy's address begins with another scheme than http://; TLS to a proxy is not supported",
-            hint=f"{_PROXY_HINT}, if the proxy speaks that; the tunnel to the platform is TLS in any case",
+            f"{name}: the proxy's address does not start with http://; TLS to a proxy is not supported",
+            hint=f"{_PROXY_HINT}, if the proxy supports that; the connection to the platform is TLS in any case",
         )
     try:
         parts = _split(text if "://" in text else f"http://{text}", _PROXY_HINT)
         if parts.path.strip("/") or "?" in text or "#" in text:
-            raise UsageError("the address holds more than a host and a port", hint=_PROXY_HINT)
+            raise UsageError("the address has more than a host and a port", hint=_PROXY_HINT)
         user = parts.netloc.rpartition("@")[0]
         host = _authority(parts, _PROXY_HINT)
         return f"http://{user + '@' if user else ''}{host}{'' if parts.port else f':{_PROXY_PORT}'}"
@@ -117,15 +117,15 @@ def _proxy_url(text: str, name: str) -> str:
 
 
 def _split(text: str, hint: str) -> SplitResult:
-    # urlsplit drops tabs and newlines without a word, so they are looked for first.
+    # Before urlsplit, which drops tabs and newlines silently.
     if not re.match(r"[!-~]*\Z", text) or "\\" in text:
-        raise UsageError("the address holds a blank, a control character or one beyond ASCII", hint=hint)
+        raise UsageError("the address has a blank, a control character or a non-ASCII character", hint=hint)
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise UsageError("the address cannot be understood", hint=hint) from None
+        raise UsageError("the address is invalid", hint=hint) from None
     if parts.scheme not in {"http", "https"}:
-        raise UsageError("the address begins with neither https:// nor http://", hint=hint)
+        raise UsageError("the address does not start with https:// or http://", hint=hint)
     return parts
 
 
@@ -135,7 +135,7 @@ def _authority(parts: SplitResult, hint: str) -> str:
     except ValueError:
         port = 0
     if port == 0:
-        raise UsageError("the address has a port that cannot be used", hint=hint)
+        raise UsageError("the address has an invalid port", hint=hint)
     host = parts.hostname or ""
     return _host(host, hint) + ("" if port is None else f":{port}")
 
@@ -147,9 +147,9 @@ def _host(host: str, hint: str) -> str:
         if _NUMERIC.match(host):
             return str(ipaddress.IPv4Address(host))
     except ValueError:
-        raise UsageError("the address has an IP address that cannot be used", hint=hint) from None
+        raise UsageError("the address has an invalid IP address", hint=hint) from None
     if not _HOST.match(host):
-        raise UsageError("the address has no host that can be used", hint=hint)
+        raise UsageError("the address has an invalid host", hint=hint)
     return host
 
 

@@ -1,4 +1,4 @@
-"""A value that knows its source, and the readers that turn one text into one value. Which text counts, says config.py."""
+"""A value that knows its source, and the readers that turn one text into one value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class Transport(StrEnum):
-    """How the answer comes: the event stream where there is one, or reads only."""
+    """How the decision is received: by the event stream, or by polling only."""
 
     AUTO = "auto"
     WEBSOCKET = "websocket"
@@ -26,10 +26,10 @@ class Transport(StrEnum):
 
 
 class Sourced(NamedTuple, Generic[T]):
-    """A value and where it came from: ``--timeout``, ``APPROVAL_TIMEOUT``, a file with line and key, or ``default``.
+    """A value and its source: ``--timeout``, ``APPROVAL_TIMEOUT``, a file with line and key, or ``default``.
 
     Attributes:
-        from_file: it came from a file, so that what is wrong with it is a ConfigError and no UsageError.
+        from_file: the source is a file, so an invalid value is a ConfigError, not a UsageError.
 
     """
 
@@ -38,7 +38,7 @@ class Sourced(NamedTuple, Generic[T]):
     from_file: bool = False
 
     def refuse(self, message: str, hint: str = "") -> ApprovalError:
-        """The error that says what is wrong with the value, naming its source."""
+        """The error of an invalid value; it names the source."""
         kind = ConfigError if self.from_file else UsageError
         return kind(f"{self.source}: {message}", hint=hint)
 
@@ -48,9 +48,9 @@ class Sourced(NamedTuple, Generic[T]):
 
 
 def read(given: Sourced[str], reader: Callable[[str], T]) -> Sourced[T]:
-    """The value that a text means; what the reader refuses is refused with its source."""
+    """The value of a text; the reader's error gets the source."""
     if not given.value:
-        raise given.refuse("is empty", "give it a value, or remove it")
+        raise given.refuse("the value is empty", "set a value, or remove it")
     try:
         return given.swap(reader(given.value))
     except UsageError as exc:
@@ -67,7 +67,7 @@ def boolean(text: str) -> bool:
         return True
     if word in {"false", "0", "no", "off"}:
         return False
-    raise UsageError(f"{text[:40]!r} is neither true nor false", hint="write true or false")
+    raise UsageError(f"{text[:40]!r} is not true or false", hint="write true or false")
 
 
 def span(least: float, most: float) -> Callable[[str], float]:
@@ -76,7 +76,9 @@ def span(least: float, most: float) -> Callable[[str], float]:
     def reader(text: str) -> float:
         seconds = parse_duration(text)
         if not least <= seconds <= most:
-            raise UsageError(f"{text[:40]!r} is out of range", hint=f"it must lie between {least:g} s and {most / 3600:g} h")
+            raise UsageError(
+                f"{text[:40]!r} is out of range", hint=f"write a duration from {least:g} s to {most / 3600:g} h"
+            )
         return seconds
 
     return reader
@@ -84,33 +86,33 @@ def span(least: float, most: float) -> Callable[[str], float]:
 
 def workspace(text: str) -> str:
     """A workspace's id."""
-    # It becomes a segment of an address: "." and ".." would name another one.
+    # It becomes a segment of a URL, where "." and ".." mean another one.
     if not re.match(r"[A-Za-z0-9._~-]{1,128}\Z", text) or text in {".", ".."}:
         raise UsageError(
-            f"{text[:40]!r} is no workspace id",
-            hint="an id has 1 to 128 letters, digits, dots, dashes, underscores or tildes",
+            f"{text[:40]!r} is not a workspace id",
+            hint="use 1 to 128 letters, digits, dots, dashes, underscores or tildes",
         )
     return text
 
 
 def token(text: str) -> Secret:
-    """A bearer token: what a header can carry. The error does not repeat it."""
+    """A bearer token: printable ASCII without blanks. The error does not repeat it."""
     if not re.match(r"[!-~]+\Z", text):
         raise UsageError(
-            "this is no token: it holds a blank, a line break, a control character or one beyond ASCII",
-            hint="a token is one word; look at its end for a line break",
+            "not a token: the value has a blank, a line break, a control character or a non-ASCII character",
+            hint="copy the token again; check its end for a line break",
         )
     return Secret(text)
 
 
 def path(text: str) -> Path:
-    """A path that a message can show; ``~`` and ``~user`` stand for a home folder, as where no shell has replaced them."""
+    """A printable path; ``~`` and ``~user`` are expanded, for no shell has done that in a file or a variable."""
     if not text.isprintable():
-        raise UsageError("the path holds a control character or an invisible one", hint="name another path")
+        raise UsageError("the path has a control character or an invisible one", hint="use another path")
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise UsageError(f"no user has the home folder in {text[:200]!r}", hint="write the folder itself") from None
+        raise UsageError(f"there is no user for the home folder in {text[:200]!r}", hint="write the folder's path") from None
 
 
 def choice(text: str) -> Transport:
@@ -118,7 +120,7 @@ def choice(text: str) -> Transport:
     try:
         return Transport(text)
     except ValueError:
-        raise UsageError(f"{text[:40]!r} is no transport", hint="write auto, websocket or poll") from None
+        raise UsageError(f"{text[:40]!r} is not a transport", hint="write auto, websocket or poll") from None
 
 
 def switch(text: str) -> Transport:
@@ -128,13 +130,13 @@ def switch(text: str) -> Transport:
     try:
         return Transport.WEBSOCKET if boolean(text) else Transport.POLL
     except UsageError:
-        raise UsageError(f"{text[:40]!r} is neither auto nor true nor false", hint="write auto, true or false") from None
+        raise UsageError(f"{text[:40]!r} is not auto, true or false", hint="write auto, true or false") from None
 
 
 def audit_is_optional(text: str) -> bool:
     """Whether ``approve.audit`` says ``optional``."""
     if text not in {"optional", "required"}:
-        raise UsageError(f"{text[:40]!r} is neither required nor optional", hint="write required or optional")
+        raise UsageError(f"{text[:40]!r} is not required or optional", hint="write required or optional")
     return text == "optional"
 
 
@@ -148,10 +150,10 @@ def size(text: str) -> int | None:
         return None
     found = re.match(r"([0-9]{1,15}) ?(|[KMG])(?:i?B)?\Z", text, re.IGNORECASE)
     if found is None:
-        raise UsageError(f"{text[:40]!r} is no size", hint="write 16MiB, 500K, a number of bytes, or never")
+        raise UsageError(f"{text[:40]!r} is not a size", hint="write 16MiB, 500K, a number of bytes, or never")
     read_size = int(found[1]) * _UNITS[found[2].upper()]
     if read_size < _LEAST:
-        raise UsageError(f"{text[:40]!r} is too small", hint="a log has at least 64K before it becomes an archive")
+        raise UsageError(f"{text[:40]!r} is too small", hint="the least is 64K")
     return read_size
 
 
@@ -160,21 +162,21 @@ _RESERVED_HEADERS = frozenset({
     "expect", "host", "idempotency-key", "keep-alive", "proxy-authorization", "proxy-connection", "te",
     "trailer", "transfer-encoding", "upgrade", "x-workspace-id",
 })  # fmt: skip
-"""Headers that carry the credential, the length or the meaning of a request: ours to send, nobody's to configure."""
+"""Headers that carry the credential, the length or the meaning of a request: not configurable."""
 
 
 def check_header(source: Sourced[None], name: str, value: str) -> None:
-    """Return if the header can be sent and is nobody else's to send.
+    """Return if the header is valid and may be configured.
 
     Raises:
-        ConfigError: it cannot, or it is. The error does not repeat the value.
+        ConfigError: it is not, or may not. The error does not repeat the value.
 
     """
     if not re.match(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z", name):
-        raise source.refuse("this is no header's name", "a name has letters, digits and dashes")
+        raise source.refuse("not the name of a header", "use letters, digits and dashes")
     if name.lower() in _RESERVED_HEADERS or name.lower().startswith("sec-"):
-        raise source.refuse("this header cannot be configured", "remove it: the program sends it itself where it is wanted")
+        raise source.refuse("this header cannot be configured", "remove it: the program sends it where it is needed")
     if not re.match(r"[!-~]([ -~]*[!-~])?\Z", value):
-        raise source.refuse("the header's value is empty, or holds more than printable ASCII", "write printable ASCII")
+        raise source.refuse("the header's value is empty or not printable ASCII", "write printable ASCII")
     if name.lower() == "origin" and not re.match(r"https?://[^/?#@\s]+\Z", value):
-        raise source.refuse("this is no origin", "write a scheme, a host and perhaps a port: https://canvas.example.com")
+        raise source.refuse("not an origin", "write a scheme, a host and, if needed, a port: https://canvas.example.com")

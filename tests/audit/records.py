@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.audit.chain import START, Head
 from molecule_approve.audit.record import Record, encode
-from molecule_approve.audit.report.story import Gathered, Newest, gather
+from molecule_approve.audit.report.story import Newest, RequestRecords, gather
 
 if TYPE_CHECKING:
     from molecule_approve.audit.seal import SealKey
@@ -71,7 +71,7 @@ def newest(log: Sequence[bytes]) -> Newest:
     return give
 
 
-def gathered(log: Sequence[bytes], trace: str = "trace-1") -> Gathered:
+def gathered(log: Sequence[bytes], trace: str = "trace-1") -> RequestRecords:
     """One request's records."""
     return gather(newest(log), trace)
 

@@ -10,7 +10,7 @@ from itertools import combinations
 import pytest
 
 from molecule_approve.audit.chain import GAPS_KEPT, LONGEST, START, Fault, Head, examine, link_of
-from molecule_approve.audit.verify.report import ExpectedHead, Proof, Report, Source
+from molecule_approve.audit.verify.report import ExpectedHead, Report, Source, Verification
 
 LOG = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 OTHER = "7d444840-9dc0-11d1-b245-5ffdce74fad3"
@@ -37,14 +37,14 @@ def verify(lines: list[bytes], remembered: Head | None = None, *, cut: int | Non
     known = (
         [] if remembered is None else [ExpectedHead(remembered.seq, remembered.hash, remembered.log_id, Source.REMEMBERED)]
     )
-    proof = Proof(known)
-    proof.begin("")
+    verification = Verification(known)
+    verification.begin("")
     text = b"".join(lines).split(b"\n")
     unfinished = text[-1] != b""
     text = text if unfinished else text[:-1]
     for part, end in ((text[:cut], False), (text[cut:], unfinished)) if cut else ((text, unfinished),):
-        proof.add(examine(part, proof.watched, unfinished=end).stretch)
-    return proof.finish()
+        verification.add(examine(part, verification.watched, unfinished=end).stretch)
+    return verification.finish()
 
 
 def ranges(report: Report) -> tuple[tuple[int, int], ...]:

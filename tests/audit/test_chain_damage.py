@@ -14,7 +14,7 @@ import pytest
 
 from molecule_approve.audit.chain import START, examine
 from molecule_approve.audit.seal import Keys, SealKey
-from molecule_approve.audit.verify.report import ExpectedHead, Proof, Report
+from molecule_approve.audit.verify.report import ExpectedHead, Report, Verification
 
 LOG = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 KEY = hashlib.sha256(b"the first key").digest()
@@ -207,7 +207,7 @@ class Plain:
 
 def proved(lines: list[bytes], chooser: random.Random, *, with_key: bool) -> Report:
     """What the program says, in stretches that are cut at random."""
-    made = Proof([ExpectedHead(5, "0" * 64)] if chooser.random() < 0.2 else [])
+    made = Verification([ExpectedHead(5, "0" * 64)] if chooser.random() < 0.2 else [])
     keys = Keys([SealKey(LOG, SEALED_FROM, KEY)]) if with_key else None
     made.begin("log")
     places = sorted(chooser.choices(range(len(lines) + 1), k=chooser.choice((0, 0, 1, 4))))

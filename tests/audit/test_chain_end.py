@@ -8,7 +8,7 @@ from itertools import repeat
 import pytest
 
 from molecule_approve.audit.chain import Head
-from molecule_approve.audit.chain_end import Damage, LiveFile, Tip, find, unread
+from molecule_approve.audit.chain_end import ChainEnd, Damage, LiveFile, find, with_unreadable
 from molecule_approve.audit.files import Memory
 
 FOREIGN = b'{"event_type":"memory"}'
@@ -32,21 +32,21 @@ def memory(seq: int, *, sealed: bool = False, inode: int = 7) -> Memory:
 
 def test_an_empty_log_of_which_nothing_is_remembered_begins_anew() -> None:
     """Other tools' lines are no records."""
-    assert find(SAME, [FOREIGN], [FOREIGN], None) == Tip(None, sealed=False, damage={})
+    assert find(SAME, [FOREIGN], [FOREIGN], None) == ChainEnd(None, sealed=False, damage={})
 
 
 @pytest.mark.parametrize("remembered", [None, memory(3), memory(2), memory(1)])
 def test_the_logs_own_end_goes_on_where_it_holds_what_is_remembered(remembered: Memory | None) -> None:
     """A log ahead of its memory is normal; and nothing further back is read than is needed."""
     never = (pytest.fail("an archive was read") for _ in repeat(None))
-    assert find(SAME, [FOREIGN, line(3), line(2), line(1)], never, remembered) == Tip(head(3), sealed=False, damage={})
+    assert find(SAME, [FOREIGN, line(3), line(2), line(1)], never, remembered) == ChainEnd(head(3), sealed=False, damage={})
 
 
 def test_the_end_may_stand_in_an_archive() -> None:
     """After a rotation the live file is empty, or another tool's; logrotate has made a new one."""
     for live in (OTHER, GONE, SAME):
-        assert find(live, [FOREIGN], [line(3), line(2)], memory(3)) == Tip(head(3), sealed=False, damage={})
-        assert find(live, [], [line(3), line(2)], memory(2)) == Tip(head(3), sealed=False, damage={})
+        assert find(live, [FOREIGN], [line(3), line(2)], memory(3)) == ChainEnd(head(3), sealed=False, damage={})
+        assert find(live, [], [line(3), line(2)], memory(2)) == ChainEnd(head(3), sealed=False, damage={})
 
 
 def test_a_record_that_stands_twice_at_the_boundary_is_no_damage() -> None:
@@ -57,7 +57,7 @@ def test_a_record_that_stands_twice_at_the_boundary_is_no_damage() -> None:
 
 def test_a_log_that_begins_after_what_is_remembered_is_no_damage() -> None:
     """Archives may be removed on purpose, and the memory may be old."""
-    assert find(OTHER, [line(9), line(8)], [], memory(2)) == Tip(head(9), sealed=False, damage={})
+    assert find(OTHER, [line(9), line(8)], [], memory(2)) == ChainEnd(head(9), sealed=False, damage={})
 
 
 def test_whether_the_last_record_is_sealed_is_told() -> None:
@@ -110,12 +110,12 @@ def test_an_emptied_file_whose_records_an_archive_holds_was_copied() -> None:
 def test_what_cannot_be_read_is_not_said_to_be_deleted() -> None:
     """Where an archive is unreadable, what is not found may stand there; other damage stays what it is."""
     gone, cut, well = find(GONE, [], [], memory(3)), find(EMPTIED, [], [], memory(3)), find(SAME, [line(3)], [], None)
-    assert unread(gone, ["a.zst"]).damage == {
+    assert with_unreadable(gone, ["a.zst"]).damage == {
         **gone.damage,
         "reason": Damage.UNREADABLE,
         "unreadable": ["a.zst"],
     }
     fresh = find(GONE, [], [], None)
-    assert unread(fresh, ["a.zst"]).damage["reason"] == Damage.UNREADABLE
+    assert with_unreadable(fresh, ["a.zst"]).damage["reason"] == Damage.UNREADABLE
     for found, names in ((gone, []), (cut, ["a.zst"]), (well, ["a.zst"]), (fresh, [])):
-        assert unread(found, names) == found
+        assert with_unreadable(found, names) == found

@@ -25,7 +25,7 @@ def mode_of(path: Path) -> int:
 
 def hold(log: Path, pause: Callable[[float], None], patience: float = 0.2) -> None:
     """Take the lock and give it back."""
-    with files.held(log, patience=patience, pause=pause, clock=boottime):
+    with files.locked(log, patience=patience, pause=pause, clock=boottime):
         pass
 
 
@@ -104,6 +104,14 @@ def test_a_file_that_cannot_be_made_is_an_error_with_a_hint() -> None:
     assert caught.value.hint
 
 
+def test_a_folder_that_cannot_be_made_is_named() -> None:
+    """The first one that is missing, and not a file in it that nobody asked for."""
+    with pytest.raises(AuditError) as caught:
+        files.open_for_writing(files.lock_path(Path("/proc/self/none/log/audit.jsonl")))
+    assert caught.value.message.startswith("cannot create the audit log's folder /proc/self/none: ")
+    assert "--audit-log" in caught.value.hint
+
+
 def test_a_file_below_a_file_is_an_error(tmp_path: Path) -> None:
     """A path through something that is no folder is said, not a crash."""
     (tmp_path / "file").touch()
@@ -163,9 +171,9 @@ def test_a_held_lock_is_waited_for_with_growing_pauses_and_no_longer_than_told(t
         now[0] += seconds
 
     with (
-        files.held(log, patience=0, pause=no_pause, clock=boottime),
-        pytest.raises(AuditError, match=r"was not free within 2 s"),
-        files.held(log, patience=2.0, pause=pause, clock=lambda: now[0]),
+        files.locked(log, patience=0, pause=no_pause, clock=boottime),
+        pytest.raises(AuditError, match=r"within 2 s"),
+        files.locked(log, patience=2.0, pause=pause, clock=lambda: now[0]),
     ):
         pytest.fail("two held the lock")
     assert sum(pauses) == pytest.approx(2.0)
@@ -180,7 +188,7 @@ def test_what_a_pause_raises_leaves_nothing_open(tmp_path: Path) -> None:
     def interrupted(seconds: float) -> None:
         raise Interrupted(15, "stopped")
 
-    with files.held(log, patience=0, pause=no_pause, clock=boottime):
+    with files.locked(log, patience=0, pause=no_pause, clock=boottime):
         before = len(list(Path("/proc/self/fd").iterdir()))
         with pytest.raises(Interrupted):
             hold(log, interrupted)

@@ -49,7 +49,7 @@ def test_records_follow_each_other_in_one_chain(journal: Journal, log: Path, mak
     memory = files.recall(log)
     assert memory is not None
     assert journal.head() == Journal(log).head() == memory.head == heads[-1]
-    assert verify_run.log(log).report.whole
+    assert verify_run.verify_log(log).report.whole
 
 
 def test_two_logs_have_two_ids(tmp_path: Path, make: MakeRecord) -> None:
@@ -77,7 +77,7 @@ def test_lines_of_other_tools_stay_and_the_chain_goes_round_them(
         other.write(b'{"event_type":"memory","prev":null}\n' * 3_000)
     journal.append(make(), patience=0)
     assert len(chained(log)) == 2
-    report = verify_run.log(log).report
+    report = verify_run.verify_log(log).report
     assert report.whole
     assert (report.covered, report.uncovered) == (2, 3_002)
 
@@ -102,7 +102,7 @@ def test_a_torn_last_line_is_closed_and_named(log: Path, make: MakeRecord, chain
     assert (recover["offset"], recover["length"], recover["timestamp"]) == (size, len(torn), "2026-04-27T11:11:11.000000Z")
     assert recover["digest"] == hashlib.sha256(torn).hexdigest()
     assert (last["number"], last["seq"]) == (2, head.seq) == (2, 3)
-    assert verify_run.log(log).report.whole
+    assert verify_run.verify_log(log).report.whole
 
 
 def test_a_line_that_lacks_only_its_newline_is_still_a_record(
@@ -114,7 +114,7 @@ def test_a_line_that_lacks_only_its_newline_is_still_a_record(
     os.truncate(log, log.stat().st_size - 1)
     journal.append(make(number=3), patience=0)
     assert [fields.get("reason", fields.get("number")) for fields in chained(log)] == [1, 2, "torn_line", 3]
-    assert verify_run.log(log).report.whole
+    assert verify_run.verify_log(log).report.whole
 
 
 def test_a_record_that_was_whole_and_is_torn_now_is_damage(journal: Journal, log: Path, make: MakeRecord) -> None:
@@ -122,9 +122,9 @@ def test_a_record_that_was_whole_and_is_torn_now_is_damage(journal: Journal, log
     journal.append(make(), patience=0)
     lost = journal.append(make(), patience=0)
     os.truncate(log, log.stat().st_size - 30)
-    assert verify_run.log(log).report.first_break is not None
+    assert verify_run.verify_log(log).report.first_break is not None
     journal.append(make(), patience=0)
-    report = verify_run.log(log).report
+    report = verify_run.verify_log(log).report
     recover = json.loads(log.read_bytes().split(b"\n")[2])
     assert (recover["reason"], recover["seq"], recover["remembered_seq"], recover["remembered_hash"]) == (
         "truncated",
@@ -145,7 +145,7 @@ def test_an_end_that_was_rewritten_is_damage(journal: Journal, log: Path, make: 
     journal.append(make(RecordOutcome.DENIED), patience=0)
     log.write_bytes(log.read_bytes().replace(b"denied", b"denies"))
     journal.append(make(), patience=0)
-    report = verify_run.log(log).report
+    report = verify_run.verify_log(log).report
     assert report.first_break is not None
     assert (report.first_break.line, report.first_break.fault) == (2, Fault.CHANGED)
     assert b'"reason":"changed"' in log.read_bytes()
@@ -158,7 +158,7 @@ def test_another_log_in_its_place_is_damage(journal: Journal, log: Path, make: M
     log.write_bytes((tmp_path / "other").read_bytes())
     head = journal.append(make(), patience=0)
     assert (head.log_id, head.seq) == (mine.log_id, 3)
-    report = verify_run.log(log).report
+    report = verify_run.verify_log(log).report
     assert report.first_break is not None
     assert (report.first_break.line, report.first_break.fault) == (2, Fault.OTHER_LOG)
 
@@ -169,11 +169,11 @@ def test_a_log_that_vanished_goes_on(journal: Journal, log: Path, make: MakeReco
     before = journal.append(make(), patience=0)
     log.unlink()
     assert journal.head() == before
-    assert ranges(verify_run.log(log).report) == ((1, 2),)
+    assert ranges(verify_run.verify_log(log).report) == ((1, 2),)
     after = journal.append(make(), patience=0)
     assert (after.log_id, after.seq) == (first.log_id, 4)
     assert b'"reason":"deleted","remembered_seq":2' in log.read_bytes().splitlines()[0]
-    report = verify_run.log(log).report
+    report = verify_run.verify_log(log).report
     assert (report.first, ranges(report)) == (3, ((1, 2),))
 
 
@@ -190,7 +190,7 @@ def test_a_log_ahead_of_its_memory_goes_on_from_its_end(
     files.head_path(log).unlink()
     journal.append(make(), patience=0)
     assert len(chained(log)) == 6
-    assert verify_run.log(log).report.whole
+    assert verify_run.verify_log(log).report.whole
 
 
 def test_a_rotated_log_ahead_of_an_old_memory_goes_on_from_its_end(journal: Journal, log: Path, make: MakeRecord) -> None:
@@ -259,7 +259,7 @@ def test_one_yes_is_used_once(journal: Journal, log: Path, make: MakeRecord) -> 
     granted = make(RecordOutcome.GRANTED, approval_id="a-1")
     journal.grant(granted, approval_id="a-1", patience=0)
     size = log.stat().st_size
-    with pytest.raises(UsedError, match=r"a-1 was used already, at 2026-04-27T10:00:00\.000000Z .* trace trace-1"):
+    with pytest.raises(UsedError, match=r"a-1 was already redeemed, at 2026-04-27T10:00:00\.000000Z .* trace trace-1"):
         journal.grant(granted, approval_id="a-1", patience=0)
     assert log.stat().st_size == size
     journal.grant(make(RecordOutcome.GRANTED, approval_id="a-2"), approval_id="a-2", patience=0)
@@ -324,9 +324,9 @@ def test_what_was_asked_is_found_by_id(journal: Journal, make: MakeRecord) -> No
 def test_a_log_that_cannot_be_read_is_an_error(log: Path, journal: Journal) -> None:
     """Reading says what is wrong; verifying a log that never was, too."""
     with pytest.raises(AuditError, match="No such file"):
-        verify_run.log(log)
+        verify_run.verify_log(log)
     log.mkdir(parents=True)
-    for read in (journal.head, lambda: verify_run.log(log), lambda: journal.find("a"), lambda: journal.recent_ids(1)):
+    for read in (journal.head, lambda: verify_run.verify_log(log), lambda: journal.find("a"), lambda: journal.recent_ids(1)):
         with pytest.raises(AuditError, match="not a regular file"):
             read()
 

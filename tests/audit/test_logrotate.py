@@ -110,7 +110,7 @@ def test_logrotate_over_the_whole_folder_breaks_nothing(
         assert is_whole(log)
     assert _reasons(log) == []
     if key is not None:
-        assert verify_run.log(log, verify_run.VerifyOptions(keys=[key])).whole
+        assert verify_run.verify_log(log, verify_run.VerifyOptions(keys=[key])).whole
 
 
 def test_a_grant_in_a_compressed_archive_is_still_used(log: Path, tmp_path: Path, make: MakeRecord) -> None:

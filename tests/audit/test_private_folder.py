@@ -66,7 +66,7 @@ def test_what_an_earlier_version_left_is_found_and_moved(tmp_path: Path) -> None
     assert Journal(log).append(RECORD, patience=0).seq == 2
     assert not files.former_path(log, "head").exists()
     assert not files.former_path(log, "seal").exists()
-    assert verify_run.log(log, verify_run.VerifyOptions(keys=[key])).whole
+    assert verify_run.verify_log(log, verify_run.VerifyOptions(keys=[key])).whole
     assert b"recover" not in log.read_bytes()
 
 
@@ -78,7 +78,7 @@ def test_a_move_that_was_killed_is_finished(tmp_path: Path, name: str) -> None:
     files.head_path(log).parent.mkdir(mode=0o700)
     files.former_path(log, name).rename(files.private_path(log, name))
     assert Journal(log).append(RECORD, patience=0).seq == 2
-    assert verify_run.log(log, verify_run.VerifyOptions(keys=[key])).whole
+    assert verify_run.verify_log(log, verify_run.VerifyOptions(keys=[key])).whole
 
 
 def test_while_an_earlier_version_holds_its_lock_we_wait(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_while_an_earlier_version_holds_its_lock_we_wait(tmp_path: Path) -> None
     former_log(log)
     handle = os.open(files.former_path(log, "lock"), os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    with pytest.raises(AuditError, match="was not free"):
+    with pytest.raises(AuditError, match="cannot lock"):
         Journal(log).append(RECORD, patience=0)
     os.close(handle)
     assert Journal(log).append(RECORD, patience=0).seq == 2
@@ -143,7 +143,7 @@ def somebody_elses(folder: Path) -> None:
     [
         (link_there, "is not a folder"),
         (Path.touch, "is not a folder"),
-        (open_to_all, "can be written by everybody"),
+        (open_to_all, "is writable by everybody"),
         pytest.param(somebody_elses, "belongs to another user", marks=needs_root),
     ],
 )

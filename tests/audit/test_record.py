@@ -130,7 +130,7 @@ def test_too_many_fields_and_too_deep_ones_are_refused(make: Callable[..., Recor
 
 
 def test_numbers_that_json_cannot_say_become_words(make: Callable[..., Record]) -> None:
-    """NaN and infinity are no JSON; a number that is one stays as it is."""
+    """NaN and infinity are not valid JSON; a number that is one stays as it is."""
     found = json.loads(encode(make(a=math.nan, b=[math.inf], c=1.5, d=None, e=True), **PLACE))
     assert (found["a"], found["b"], found["c"], found["d"], found["e"]) == ("nan", ["inf"], 1.5, None, True)
 

@@ -31,6 +31,13 @@ def test_a_word_that_resembles_a_command_is_suggested(caller: Caller) -> None:
     assert "status" in told.err
 
 
+def test_without_a_command_the_help_is_shown(caller: Caller) -> None:
+    """On stderr and with 2, for nothing was done."""
+    told = caller.main()
+    assert (told.code, told.out) == (2, "")
+    assert told.err == caller.main("--help").out
+
+
 def test_the_commands_are_there_one_by_one(caller: Caller) -> None:
     """As a mapping: by name, all of them, and none that does not exist."""
     group = typer.main.get_command(app)

@@ -16,7 +16,6 @@ import pytest
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
-from molecule_approve.cli.audit import story
 
 TRACE = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 
@@ -159,8 +158,3 @@ def test_an_archive_that_is_older_than_a_request_lacks_nothing_of_it(log: Path) 
     path.write_bytes(b"no gzip")
     os.utime(path, (0, 0))
     assert audit(log, "show", TRACE.replace("7d44", "7d40")).returncode == 0
-
-
-def test_an_archive_whose_name_is_gone_may_hold_anything(tmp_path: Path) -> None:
-    """Somebody may have moved it in this moment."""
-    assert story._changed(tmp_path / "gone") > tmp_path.stat().st_mtime

@@ -61,7 +61,7 @@ def test_a_folder_that_takes_no_file_is_told(tmp_path: Path) -> None:
     heard = Heard()
     with SignInPage(tmp_path / "nowhere" / "sign-in.html", heard) as page:
         page.open(LINK)
-    assert "cannot be written" in heard.said[0]
+    assert "cannot write" in heard.said[0]
 
 
 def test_a_page_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:

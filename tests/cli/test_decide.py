@@ -44,8 +44,14 @@ def test_the_whole_request_is_shown_and_nothing_looks_like_ours(approver: Caller
     told = approver.main("deny", "--yes", found)
     assert told.code == 0
     lines = told.err.splitlines()
-    assert lines[:2] == [f"request   {found}", f"of        {approver.desk.workspace_id}"]
-    assert "action    first" in lines
+    assert lines[:3] == ["action    first", "          reason    harmless", "          \\x1b[2K\\u202e" + "x" * 4_000]
+    details = lines.index("Details   ")
+    assert lines[details - 2 : details + 2] == [
+        f"workspace {approver.desk.workspace_id}",
+        "          ",
+        "Details   ",
+        f"request   {found}",
+    ]
     assert "          reason    harmless" in lines
     assert "          \\x1b[2K\\u202e" + "x" * 4_000 in lines
     assert lines[lines.index("reason    because") + 1] == "          of it"
@@ -72,7 +78,7 @@ def test_a_platform_shows_less_and_keeps_no_comment(caller: Caller, platform: Fa
     row = platform.add(platform.workspace, {"action": "x"})
     told = caller.main("approve", "--yes", "--comment", "fine", row.id)
     assert (told.code, row.status) == (125, "pending")
-    assert "cannot keep a comment" in told.err
+    assert "does not store comments" in told.err
     told = caller.main("approve", "--yes", row.id)
     assert (told.code, row.status, row.decided_by) == (0, "approved", "tester")
     assert "expires" not in told.err
@@ -93,7 +99,7 @@ def test_a_requesters_token_decides_nothing(caller: Caller) -> None:
     [
         ((), "there is no terminal to ask at"),
         (("--yes", "--comment", "x" * 5_000), "the comment has 5000 characters"),
-        (("--yes", "--comment", "\0"), "the comment holds a NUL"),
+        (("--yes", "--comment", "\0"), "the comment contains a NUL"),
     ],
 )
 def test_what_makes_no_sense_is_2(approver: Caller, argv: tuple[str, ...], sentence: str) -> None:
@@ -129,9 +135,13 @@ def test_it_asks_at_a_terminal(approver: Caller, answer: str, code: int, status:
     """Only a yes decides; return alone is a no."""
     found = approver.desk.ask()
     with approver.terminal("approve", found) as terminal:
-        assert "action    deploy" in PLAIN.sub("", terminal.until("approve this request? [y/N]: "))
+        shown = PLAIN.sub("", terminal.until("approve this request? [y/N]: "))
+        assert re.match(r"\r\nasked \d+ s ago, [\d:]+ left\r\naction    deploy\r\n", shown)
+        assert f"\r\nworkspace local ({approver.desk.workspace_id})\r\n" in shown
+        assert "\r\ndecide as alice\r\napprove this request" in shown
         terminal.type(f"{answer}\r")
         assert terminal.end() == code
+        assert (f"✓ approved {found}" in PLAIN.sub("", terminal.seen)) == (code == 0)
         assert ("nothing was decided" in terminal.seen) == (code == 125)
     assert approver.desk.one(found)["status"] == status
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from molecule_approve.cli.pending_list import age, left, seconds_left, who, workspace
+from molecule_approve.cli.pending_list import age, left, requester, seconds_left, timing, workspace
 from molecule_approve.client.inbox import Waiting
 from molecule_approve.model import Approval, Status
 
@@ -20,12 +20,14 @@ ROW = Approval(
 def test_times_are_told_as_people_say_them() -> None:
     """From the platform's own times, to our clock."""
     assert (age(ROW, NOW), left(ROW, NOW), seconds_left(ROW, NOW)) == ("1:00", "1:00:00", 3_600.0)
+    assert timing(ROW, NOW) == "asked 1:00 ago, 1:00:00 left"
 
 
 def test_what_the_platform_does_not_tell_is_a_dash() -> None:
     """No time is made up."""
     bare = replace(ROW, created_at=None, expires_at=None)
     assert (age(bare, NOW), left(bare, NOW), seconds_left(bare, NOW)) == ("-", "-", None)
+    assert timing(bare, NOW) == ""
 
 
 @pytest.mark.parametrize(
@@ -38,9 +40,9 @@ def test_what_the_platform_does_not_tell_is_a_dash() -> None:
         ({"user": "a\u202eb"}, "a\\u202eb"),
     ],
 )
-def test_who_asks_is_what_the_machine_says(context: dict[str, str] | None, text: str) -> None:
+def test_the_requester_is_what_the_machine_says(context: dict[str, str] | None, text: str) -> None:
     """As far as it says anything, and visibly."""
-    assert who(replace(ROW, context=context)) == text
+    assert requester(replace(ROW, context=context)) == text
 
 
 @pytest.mark.parametrize(("name", "text"), [("payments", "payments"), ("", "ws-1"), ("\x1b[2J", "\\x1b[2J")])

@@ -17,7 +17,7 @@ import pytest
 
 from molecule_approve.cli.pending_feed import State
 from molecule_approve.cli.pending_watch import picture
-from molecule_approve.cli.window import Size, cells
+from molecule_approve.cli.terminal import Size, cells
 from molecule_approve.client.inbox import Queue, Waiting
 from molecule_approve.model import Approval, Status
 from tests.callers import PATIENCE, ended, until
@@ -68,8 +68,8 @@ def test_it_lives(seated: Caller) -> None:
         found = seated.desk.ask("rm -rf\n/srv", expires_in=50, context={"user": "bob", "host": "box"})
         lines = shows(terminal, found[:8])
         assert lines[0] == "1 waits for a decision (live)"
-        assert lines[2].split() == ["ID", "AGE", "LEFT", "WORKSPACE", "WHO", "ACTION"]
-        assert re.fullmatch(rf"{found[:8]}  \d s    (50|49) s   local      bob@box  rm -rf\\n/srv", lines[3])
+        assert lines[2].split() == ["ID", "AGE", "LEFT", "WORKSPACE", "REQUESTER", "ACTION"]
+        assert re.fullmatch(rf"{found[:8]}  \d s    (50|49) s   local      bob@box    rm -rf\\n/srv", lines[3])
         shows(terminal, "  48 s")  # the times turn
         seated.desk.decide(found, "denied")
         assert shows(terminal, "nothing waits")[0] == "nothing waits for a decision (live)"
@@ -103,7 +103,7 @@ def test_a_platform_that_lets_nobody_listen_is_polled(caller: Caller, platform: 
     with caller.terminal("pending", "--watch") as terminal:
         lines = shows(terminal, "1 waits")
         assert lines[0].endswith("(polling)")
-        assert re.search(r"  -      \S+  -      x", lines[3])
+        assert re.search(r"  -      \S+  -          x", lines[3])
         platform.add(platform.workspace, {"action": "y"})
         shows(terminal, "2 wait")
         platform.decide(row, "denied", "bob")
@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_said_and_tried_again(caller: Caller, platform: F
         shows(terminal, "1 waits")
         lines = shows(terminal, "not up to date")
         assert lines[:2] == ["1 waits for a decision (polling)", "not up to date: the platform answered 429: slow\\x1b[2Jly"]
-        assert "not up to date: the answer is not JSON" in shows(terminal, "is not JSON")[1]
+        assert "not up to date: the answer is not valid JSON" in shows(terminal, "is not valid JSON")[1]
         while shows(terminal, "1 waits")[1]:
             pass
         leave(terminal)
@@ -235,7 +235,7 @@ def test_a_slow_platform_leaves_an_honest_picture(caller: Caller, platform: Fake
     """That nothing is known yet; Ctrl-C does not wait for it."""
     platform.on("list", does.hold)
     with caller.terminal("pending", "--watch") as terminal:
-        assert shows(terminal, "looking")[0] == "looking what waits for a decision"
+        assert shows(terminal, "reading")[0] == "reading the pending requests"
         leave(terminal)
 
 
@@ -282,8 +282,8 @@ def state_of(*rows: Waiting, total: int = 0, trouble: str = "") -> State:
 @pytest.mark.parametrize(
     ("columns", "names"),
     [
-        (120, ["ID", "AGE", "LEFT", "WORKSPACE", "WHO", "ACTION"]),
-        (80, ["ID", "AGE", "LEFT", "WHO", "ACTION"]),
+        (120, ["ID", "AGE", "LEFT", "WORKSPACE", "REQUESTER", "ACTION"]),
+        (80, ["ID", "AGE", "LEFT", "REQUESTER", "ACTION"]),
         (50, ["ID", "AGE", "LEFT", "ACTION"]),
         (40, ["ID", "LEFT", "ACTION"]),
         (32, ["ID", "ACTION"]),

@@ -15,7 +15,7 @@ import pytest
 from molecule_approve.audit.chain import Head
 from molecule_approve.audit.files import head_path
 from molecule_approve.cli.progress import Plain, Progress, Scene, Silent, Spinner, span
-from molecule_approve.client.wait import StreamState
+from molecule_approve.client.reconnect import StreamState
 from molecule_approve.errors import PlatformError
 from molecule_approve.model import Failure, Outcome, Question, Verdict
 from tests.callers import PATIENCE, PROGRAM, Caller, until
@@ -79,6 +79,7 @@ def test_one_line_at_the_start_one_every_thirty_seconds_one_at_the_end(capsys: p
         "action    drop",
         "          it",
         "reason    be\\x1bcause",
+        "request   abc-123",
         f"molecule-approve: {to_decide}",
         "molecule-approve: still waiting (live): 30 s so far, 4:30 left",
         "molecule-approve: still waiting (live): 1:00 so far, 4:00 left",
@@ -99,7 +100,7 @@ def test_what_may_have_to_be_mended_is_said_once(capsys: pytest.CaptureFixture[s
     assert err.splitlines() == [
         "molecule-approve: polling: the stream refused our token",
         "molecule-approve: still trying: it is a\\x1bway",
-        "molecule-approve: taking the request back: nobody decided in time",
+        "molecule-approve: withdrawing the request: nobody decided in time",
     ]
     for number in range(100):
         plain.trouble(PlatformError(f"trouble {number}"))
@@ -119,7 +120,7 @@ def test_the_first_line_says_when_the_platform_gives_up_sooner(
     """Ten minutes, where more was given, and only there."""
     Plain(_scene(timeout, embedded=embedded), _nothing).asked(QUESTION)
     first = capsys.readouterr().err.splitlines()[0]
-    assert ("which may expire the request after 10:00, not only after 10:01," in first) == said
+    assert ("which expires requests after 10:00, before the timeout of 10:01," in first) == said
 
 
 def test_silent_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,12 +201,13 @@ def test_the_live_line_shows_how_it_goes(caller: Caller, ci: str) -> None:
         opening = terminal.seen
         assert "asking the embedded server to approve:\r\n" in opening
         assert "action    drop\\x1b it\r\nreason    spring\r\n" in re.sub(r"\x1b\[\d*m", "", opening)
-        found = re.search(r"to decide: molecule-approve approve ([0-9a-f-]{36})", opening)
+        found = re.search(r"request   ([0-9a-f-]{36})\r\n", re.sub(r"\x1b\[\d*m", "", opening))
         assert found
+        assert f"to decide: molecule-approve approve {found.group(1)[:8]}  (or deny)\r\n" in opening
         assert re.search(r"\x1b\[36m[|/\\-] waiting \(live\)  \d+ s waited, 1:\d\d left\x1b\[0m", terminal.seen)
         caller.desk.decide(found.group(1))
         assert terminal.end() == 0
-        assert terminal.seen.endswith("\r\x1b[Kapproved by alice\r\n")
+        assert terminal.seen.endswith("\r\x1b[K\x1b[1;32m✓ approved by alice\x1b[0m\r\n")
         assert "\x1b[?25l" not in terminal.seen  # the cursor was never hidden
 
 
@@ -216,7 +218,7 @@ def test_no_more_than_four_frames_a_second(caller: Caller) -> None:
         assert terminal.end() == 124
         frames = terminal.seen.count(" left")
         assert 2 <= frames <= 4 * (time.monotonic() - begun)
-        assert "taking the request back: nobody decided in time\r\n" in terminal.seen
+        assert "withdrawing the request: nobody decided in time\r\n" in terminal.seen
 
 
 @pytest.mark.parametrize(
@@ -269,8 +271,41 @@ def test_where_stdout_goes_elsewhere_the_end_stays_on_the_terminal(caller: Calle
     with (caller.folder / "out").open("w") as out, caller.terminal("request", "--", "drop it", stdout=out) as terminal:
         caller.desk.decide(caller.requested(), "denied")
         assert terminal.end() == 77
-        assert "molecule-approve: denied by alice (after" in terminal.seen
+        assert "molecule-approve: \x1b[1;31m✗ denied by alice (after" in terminal.seen
     assert (caller.folder / "out").read_text() == "denied by alice\n"
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize("merged", [True, False])
+def test_the_verdict_stands_once_in_each_stream(caller: Caller, merged: bool) -> None:
+    """Also where both are one pipe; the request is named before the hint."""
+    with caller.answering("drop it", "denied"):
+        told = caller.run("request", "--", "drop it", stderr=subprocess.STDOUT if merged else subprocess.PIPE)
+    assert (told.code, told.out.count("denied by alice"), told.err.count("denied by alice")) == (77, 1, int(not merged))
+    found = caller.requested()
+    named, hint = (told.out if merged else told.err).splitlines()[2:4]
+    assert named == f"request   {found}"
+    assert hint == f"molecule-approve: to decide: molecule-approve approve {found[:8]}  (or deny)"
+
+
+@pytest.mark.measured
+def test_at_a_terminal_without_a_live_line_the_verdict_stands_once(caller: Caller) -> None:
+    """As TERM=dumb is: with its mark, and without a colour."""
+    caller.set(TERM="dumb")
+    with caller.terminal("request", "--", "drop it") as terminal:
+        caller.desk.decide(caller.requested(), "denied")
+        assert terminal.end() == 77
+        assert terminal.seen.endswith("(or deny)\r\n✗ denied by alice\r\n")
+
+
+@pytest.mark.measured
+def test_a_failure_has_a_mark_and_a_colour_too(caller: Caller) -> None:
+    """Where it is explained."""
+    with caller.terminal("request", "--", "drop it") as terminal:
+        terminal.until(" left")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+        assert "molecule-approve: \x1b[33m! interrupted:\x1b[0m " in terminal.seen
 
 
 def test_reconnecting_is_yellow_and_trouble_stands_above(caller: Caller, platform: FakePlatform) -> None:
@@ -330,7 +365,7 @@ def test_a_crash_leaves_the_terminal_in_order(caller: Caller) -> None:
     with caller.terminal("request", "--transport", "poll", "--", "drop it") as terminal:
         approval_id = caller.requested()
         assert terminal.end() == 125
-        assert "a fault of the program: RuntimeError: broken" in _after(terminal.seen, "\r\x1b[K")
+        assert "internal error: RuntimeError: broken" in _after(terminal.seen, "\r\x1b[K")
         assert "Traceback" not in terminal.seen
     assert caller.desk.one(approval_id)["decided_by"] == "withdrawn"
 
@@ -360,7 +395,7 @@ def test_where_no_window_is_the_line_has_eighty_columns(capsys: pytest.CaptureFi
     until(lambda: "waiting (connecting)" in capsys.readouterr().err)
     spinner.withdrawing("why")
     spinner.close()
-    assert capsys.readouterr().err.removesuffix("\r\x1b[K") == "\r\x1b[Kmolecule-approve: taking the request back: why\n"
+    assert capsys.readouterr().err.removesuffix("\r\x1b[K") == "\r\x1b[Kmolecule-approve: withdrawing the request: why\n"
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed here")

@@ -64,7 +64,7 @@ def test_nobody_decides(caller: Caller) -> None:
     told = caller.main("request", "--timeout", "1", "--expires-in", "60", "--", "drop it")
     assert told.code == 124
     assert re.fullmatch(r"timed out: nobody decided within [1-4] s\n", told.out)
-    assert "taking the request back: nobody decided in time" in told.err
+    assert "withdrawing the request: nobody decided in time" in told.err
     assert caller.desk.one(caller.requested())["decided_by"] == "withdrawn"
 
 
@@ -108,7 +108,7 @@ def test_a_fault_of_the_program_is_one_object_too(caller: Caller) -> None:
     caller.set(PYTHONPATH=str(caller.folder))
     told = caller.run("request", "--json", "--", "drop it")
     assert (told.code, told.object["error"]["kind"]) == (125, "failed")
-    assert "a fault of the program: RuntimeError: broken" in told.err
+    assert "internal error: RuntimeError: broken" in told.err
     assert "Traceback" not in told.err
 
 
@@ -339,14 +339,14 @@ def test_a_platform_that_cannot_verify_is_refused_before_asking(caller: Caller, 
     """125, and the platform never saw the question."""
     told = caller.main("request", "--json", "--require-verified-approver", "--", "drop it")
     assert told.code == 125
-    assert "cannot prove who approves" in told.object["error"]["message"]
+    assert "does not verify who approves" in told.object["error"]["message"]
     assert platform.count("submit") == 0
 
 
 def test_the_platforms_ten_minutes_are_said_first(caller: Caller, platform: FakePlatform) -> None:
     """Where more was given."""
     told = caller.main("request", "--no-wait", "--timeout", "20m", "--", "drop it")
-    assert "which may expire the request after 10:00, not only after 20:00," in told.err.splitlines()[0]
+    assert "which expires requests after 10:00, before the timeout of 20:00," in told.err.splitlines()[0]
 
 
 def test_what_a_platform_said_is_told_as_not_verified(caller: Caller, platform: FakePlatform) -> None:
@@ -426,30 +426,30 @@ _USAGE = {
     "no action": ((), "Missing argument"),
     "an empty action": (("--", ""), "the action is empty"),
     "a blank action": (("--", " \t\n"), "the action is empty"),
-    "a long action": (("--", "x" * 5_000), "the action has 5000 characters; at most 4096 can be asked"),
+    "a long action": (("--", "x" * 5_000), "the action has 5000 characters; the limit is 4096"),
     "a long reason": (("--reason", "x" * 16_385, "--", "x"), "the reason has 16385 characters"),
-    "a lone surrogate": (("--", "a\udcff"), "no UTF-8, or a lone surrogate"),
-    "a surrogate as the reason": (("--reason", "\udcff", "--", "x"), "the reason holds bytes"),
-    "a NUL": (("--", "a\0b"), "the action holds a NUL character"),
-    "a large context": (("--context", f"k={'x' * 65_000}", "--", "x"), "at most 63 KiB"),
+    "a lone surrogate": (("--", "a\udcff"), "not UTF-8, or a lone surrogate"),
+    "a surrogate as the reason": (("--reason", "\udcff", "--", "x"), "the reason contains bytes"),
+    "a NUL": (("--", "a\0b"), "the action contains a NUL character"),
+    "a large context": (("--context", f"k={'x' * 65_000}", "--", "x"), "the limit is 63 KiB"),
     "a longer context": (("--context", f"k={'x' * 66_000}", "--", "x"), "the context has 66000 characters"),
-    "no = in the context": (("--context", "key", "--", "x"), "--context wants KEY=VALUE, not 'key'"),
-    "no key in the context": (("--context", "=x", "--", "x"), "the context key '' is blank"),
-    "a key of ours": (("--context", "user=root", "--", "x"), "the context key 'user' is blank, ours or given twice"),
-    "a key twice": (("--context", "a=1", "--context", "a=2", "--", "x"), "the context key 'a'"),
+    "no = in the context": (("--context", "key", "--", "x"), "--context must be KEY=VALUE, not 'key'"),
+    "no key in the context": (("--context", "=x", "--", "x"), "context key '' is blank"),
+    "a key of ours": (("--context", "user=root", "--", "x"), "context key 'user' is blank, reserved or a duplicate"),
+    "a key twice": (("--context", "a=1", "--context", "a=2", "--", "x"), "context key 'a'"),
     "parsecs": (("--timeout", "5 parsecs", "--", "x"), "--timeout: '5 parsecs' is not a duration"),
     "no time": (("--timeout", "0", "--", "x"), "--timeout: '0' is out of range"),
     "parsecs to stand": (("--expires-in", "5 parsecs", "--", "x"), "--expires-in: '5 parsecs' is not a duration"),
-    "no time to stand": (("--expires-in", "0", "--", "x"), "a question cannot stand for 0 s"),
-    "an age to stand": (("--expires-in", "31d", "--", "x"), "a question cannot stand for"),
+    "no time to stand": (("--expires-in", "0", "--", "x"), "expiry 0 s is out of range"),
+    "an age to stand": (("--expires-in", "31d", "--", "x"), "expiry 2.6784e+06 s is out of range"),
     "a fast poll": (("--poll-interval", "0.1", "--", "x"), "--poll-interval: '0.1' is out of range"),
-    "a pigeon": (("--transport", "pigeon", "--", "x"), "--transport: 'pigeon' is no transport"),
+    "a pigeon": (("--transport", "pigeon", "--", "x"), "--transport: 'pigeon' is not a transport"),
     "an empty key": (("--idempotency-key", "", "--", "x"), "the idempotency key must be"),
     "a key with a line break": (("--idempotency-key", "a\nb", "--", "x"), "the idempotency key must be"),
-    "two actions": (("one", "two"), "unexpected extra argument"),
+    "two actions": (("one", "two"), "the action is one argument, and 2 were given"),
     "an unknown option": (("--yes", "--", "x"), "No such option: --yes"),
-    "a bad address": (("--platform-url", "ftp://x", "--", "x"), "--platform-url: the address begins with neither"),
-    "an address with a password": (("--platform-url", "https://a:hunter2@x", "--", "x"), "the address holds a user"),
+    "a bad address": (("--platform-url", "ftp://x", "--", "x"), "--platform-url: the address does not start with"),
+    "an address with a password": (("--platform-url", "https://a:hunter2@x", "--", "x"), "the address has a user"),
     "a strange workspace": (("--platform-url", "https://x", "--workspace-id", "../x", "--", "x"), "--workspace-id: "),
 }
 

@@ -88,7 +88,7 @@ def test_an_action_that_differs_from_our_log_is_2(caller: Caller) -> None:
     found = _ask(caller)
     told = caller.main("wait", "--action", "drop all", found)
     assert told.code == 2
-    assert "--action differs from what our audit log says" in told.err
+    assert "--action is not the action of this request" in told.err
 
 
 def test_a_request_of_another_workspace_is_2(caller: Caller) -> None:
@@ -99,17 +99,20 @@ def test_a_request_of_another_workspace_is_2(caller: Caller) -> None:
     for action in ([], ["--action", "drop it"]):
         told = caller.main("wait", "--json", *action, found)
         assert (told.code, told.object["error"]["kind"]) == (2, "usage")
-        assert f"our audit log says that workspace {asker} asked this, not other-w" in told.object["error"]["message"]
+        assert (
+            f"this request is of workspace {asker}, says the local audit log, and not of other-w"
+            in told.object["error"]["message"]
+        )
         assert "--workspace-id" in told.object["error"]["hint"]
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("abcde", "'abcde' is no id"),
-        ("../../x", "'../../x' is no id"),
-        ("\x1b[2K", "'\\x1b[2K' is no id"),
-        ("zzzzzz", "no request among the newest and what waits begin with 'zzzzzz'"),
+        ("abcde", "'abcde' is not a request id"),
+        ("../../x", "'../../x' is not a request id"),
+        ("\x1b[2K", "'\\x1b[2K' is not a request id"),
+        ("zzzzzz", "no recent or pending request begins with 'zzzzzz'"),
     ],
 )
 @pytest.mark.parametrize("command", ["wait", "status", "withdraw"])
@@ -118,7 +121,8 @@ def test_what_is_no_id_is_2(caller: Caller, command: str, text: str, sentence: s
     told = caller.main(command, text)
     assert told.code == 2
     assert sentence in told.err
-    assert "hint: give " in told.err
+    assert "hint: pass " in told.err
+    assert "`molecule-approve pending` lists" in told.err
 
 
 def test_an_ambiguous_beginning_is_2(caller: Caller, platform: FakePlatform) -> None:
@@ -127,7 +131,7 @@ def test_an_ambiguous_beginning_is_2(caller: Caller, platform: FakePlatform) -> 
         platform.add(platform.workspace, {"action": "x"}).id = f"abcdef00-0000-4000-8000-00000000000{number}"
     told = caller.main("wait", "abcdef")
     assert told.code == 2
-    assert "2 requests among the newest and what waits begin with 'abcdef'" in told.err
+    assert "2 requests begin with 'abcdef'" in told.err
 
 
 def test_the_search_for_an_id_is_within_the_time(caller: Caller, platform: FakePlatform) -> None:

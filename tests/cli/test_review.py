@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.measured
 
 ASKS = "approve, deny, skip or quit? "
-COMMENTS = "decide nothing): "
+COMMENTS = "Ctrl-D to cancel): "
 PLAIN = re.compile(r"\x1b\[\d*m")
 
 
@@ -55,7 +55,7 @@ def test_one_after_the_other(seated: Caller) -> None:
     """Oldest first, each shown whole; approved and denied with and without a comment, skipped; what arrives comes too."""
     desk = seated.desk
     first, second, third = (
-        desk.ask("a one", expires_in=3_000, context={"user": "bob", "host": "box"}),
+        desk.ask("a one", expires_in=3_000, context={"user": "bob", "host": "box", "ticket": "OPS-12"}),
         desk.ask(),
         desk.ask(),
     )
@@ -63,11 +63,12 @@ def test_one_after_the_other(seated: Caller) -> None:
         shown = say(terminal, "approve")
         assert re.search(r"asked \d s ago, (50:00|49:5\d) left; 2 more wait\r\n", shown)
         for line in (
-            "workspace local",
-            "who       bob@box",
-            f"request   {first}",
             "action    a one",
-            "context   host = box",
+            "requester bob@box",
+            f"workspace local ({desk.workspace_id})",
+            f"request   {first}",
+            "context   ticket = OPS-12",
+            "decide as alice",
         ):
             assert f"{line}\r\n" in shown
         say(terminal, " looks fine ", COMMENTS)
@@ -77,7 +78,7 @@ def test_one_after_the_other(seated: Caller) -> None:
         shown = say(terminal, "s")
         assert (f"request   {third}" in shown, "1 more waits" in shown) == (True, True)
         shown = say(terminal, "deny")
-        assert (f"request   {fourth}" in shown, "who       -" in shown) == (True, True)
+        assert (f"request   {fourth}" in shown, "requester unknown" in shown) == (True, True)
         say(terminal, "", COMMENTS)
         assert terminal.end() == 0
         assert last_line(terminal) == "1 approved, 2 denied, 1 skipped; 1 still waits"
@@ -200,7 +201,8 @@ def text_of(pages: str) -> str:
     """The action as it stands on the pages, without margins: what goes on in the margin is one line."""
     lines = pages.replace("\r", "").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("action    "))
-    kept = [line for line in lines[start:] if line[:10] in {"action    ", "        … ", " " * 10}]
+    end = next(number for number, line in enumerate(lines) if line.startswith("requester "))
+    kept = [line for line in lines[start:end] if line[:10] in {"action    ", "        … ", " " * 10}]
     return "".join(("" if line[8] == "…" else "\n") + line[10:] for line in kept).removeprefix("\n")
 
 
@@ -211,7 +213,7 @@ def test_a_long_text_is_read_to_its_end_before_it_can_be_decided(seated: Caller,
     found = seated.desk.ask(action)
     with seated.terminal("review", size=size) as terminal:
         pages = say(terminal, "approve", "skip or quit: ")
-        assert "the rest is not read yet" in say(terminal, "", "skip or quit: ")
+        assert "there are more pages" in say(terminal, "", "skip or quit: ")
         count = int(re.findall(r"page 1 of (\d+)", pages)[0])
         pages += "".join(say(terminal, "", "skip or quit: ") for _ in range(count - 2)) + say(terminal, "a")
         say(terminal, "", COMMENTS)
@@ -285,7 +287,7 @@ def test_every_workspace_is_served(seated: Caller) -> None:
     client = desk.client("staging-token")
     ids = [client.post(f"/workspaces/{other}/approvals", json={"action": "x"}).json()["approval_id"] for _ in range(2)]
     with seated.terminal("review", size=(40, 100)) as terminal:
-        assert "workspace staging\r\n" in say(terminal, "approve")
+        assert f"workspace staging ({other})\r\n" in say(terminal, "approve")
         say(terminal, "", COMMENTS)
         terminal.until(ASKS)
         client.post(f"/workspaces/{other}/approvals/{ids[1]}/withdraw")
@@ -304,7 +306,7 @@ def test_a_platform_keeps_no_comment_so_none_is_asked_for(admin: Caller, platfor
     rows = [platform.add(platform.workspace, {"action": f"x{number}"}) for number in range(2)]
     with admin.terminal("review", size=(40, 100)) as terminal:
         shown = say(terminal, "a")
-        assert (" left;" in shown, "who       -" in shown) == (False, True)
+        assert (" left;" in shown, "decide as tester (name not verified)" in shown) == (False, True)
         say(terminal, "d")
         assert terminal.end() == 0
         assert last_line(terminal) == "1 approved, 1 denied; nothing still waits"
@@ -319,10 +321,10 @@ def test_an_answer_that_is_lost_is_said_and_looked_after(admin: Caller, platform
     with admin.terminal("review", size=(40, 100)) as terminal:
         say(terminal, "a")
         shown = say(terminal, "d")
-        assert "it is not known whether that was decided" in shown
+        assert "it is not known whether the decision was made" in shown
         assert f"meanwhile {done.id} ended: approved by tester (name not verified)" in unfolded(shown)
         shown = say(terminal, "d")
-        assert "it is not known whether that was decided" in shown
+        assert "it is not known whether the decision was made" in shown
         assert f"request   {undone.id}" in shown
         assert terminal.end() == 0
     assert undone.status == "denied"
@@ -352,7 +354,7 @@ def test_a_signal_during_the_decision(admin: Caller, platform: FakePlatform) -> 
         platform.await_count("decide", 1)
         terminal.type("\x03")
         assert terminal.end() == 130
-        assert "it is not known whether that was decided" in terminal.seen
+        assert "it is not known whether the decision was made" in terminal.seen
 
 
 def test_a_platform_that_is_away(admin: Caller, platform: FakePlatform) -> None:

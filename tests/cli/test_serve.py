@@ -51,7 +51,7 @@ def test_one_line_on_stdout_says_the_address(home: Path) -> None:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "")
-    assert err == "molecule-approve: nobody may decide yet: molecule-approve approvers add NAME\n"
+    assert err == "molecule-approve: there is no approver yet: molecule-approve approvers add NAME\n"
 
 
 def test_a_second_one_says_who_runs_already(home: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_second_one_says_who_runs_already(home: Path) -> None:
             check=False,
         )
     assert (again.returncode, again.stdout) == (125, "")
-    assert f"a server runs here already: process {process.pid} at {url}" in again.stderr
+    assert f"a server is already running: process {process.pid} at {url}" in again.stderr
 
 
 def test_the_leave_for_callers_without_a_token_is_said_at_every_start(home: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_leave_for_callers_without_a_token_is_said_at_every_start(home: Path
             assert httpx.get(f"{url}/health").json()["anonymous_requests"] is True
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=PATIENCE)
-        assert "clients without a token may ask" in err
+        assert "clients without a token may request" in err
 
 
 def test_a_signal_that_was_ignored_at_the_start_stays_ignored(home: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_hangup_ends_it_cleanly_with_a_sentence(home: Path) -> None:
         process.send_signal(signal.SIGHUP)
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    assert "the terminal was closed (SIGHUP): the server stops" in err
+    assert "the terminal was closed (SIGHUP), so the server stops" in err
     assert not locate(environment(home)).socket.exists()
 
 
@@ -168,7 +168,7 @@ def test_of_many_that_start_at_once_one_serves(home: Path) -> None:
     left.send_signal(signal.SIGTERM)
     ends = [(process.communicate(timeout=PATIENCE)[1], process.returncode) for process in started]
     assert sorted(code for _, code in ends) == [0, 125, 125, 125]
-    assert all("a server runs here already" in err for err, code in ends if code == 125)
+    assert all("a server is already running" in err for err, code in ends if code == 125)
 
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--port", "65536"], ["--port", "x"], ["--what"]])
@@ -207,9 +207,9 @@ def test_a_first_start_at_a_terminal_makes_an_approver(home: Path) -> None:
     """Named after the user; the token is shown once, on stderr, and can decide."""
     with _at_a_terminal(home) as (first, _):
         pass
-    assert "You may decide, as tester, with this token; it is shown once:" in first
+    assert "You are an approver now, as tester. This is your token; it is shown once:" in first
     lines = [line.strip() for line in first.splitlines()]
-    token = lines[lines.index("You may decide, as tester, with this token; it is shown once:") + 1]
+    token = lines[lines.index("You are an approver now, as tester. This is your token; it is shown once:") + 1]
     with serving(home) as (_, url):
         answer = httpx.get(f"{url}/approvals/pending", headers={"Authorization": f"Bearer {token}"})
         assert (answer.status_code, answer.json()) == (200, [])
@@ -222,7 +222,7 @@ def test_each_start_at_a_terminal_shows_a_sign_in_link(home: Path) -> None:
     for _ in range(2):
         with _at_a_terminal(home) as (said, url):
             lines = [line.strip() for line in said.splitlines()]
-            at = lines.index("To decide in a browser, as tester, follow this link within a minute; it works once:")
+            at = lines.index("To decide in a browser as tester, open this link within a minute; it works once:")
             address, _, code = lines[at + 1].partition("/#sign-in=")
             assert address == url
             assert lines[at + 2 :] == ["A new one: molecule-approve approvers link tester", url]
@@ -247,7 +247,7 @@ def test_where_the_link_would_be_nobodys_or_everybodys_only_the_way_to_one_is_sa
 def test_in_ci_or_without_a_usable_name_no_approver_is_made(home: Path, changed: dict[str, str]) -> None:
     """A token in a job's log would be everybody's; a reserved name would be nobody's."""
     with _at_a_terminal(home, changed) as (said, _):
-        assert "nobody may decide yet" in said
+        assert "there is no approver yet" in said
         assert "shown once" not in said
 
 
@@ -398,7 +398,7 @@ def test_main_serves_until_a_signal(home: Path, monkeypatch: pytest.MonkeyPatch,
         killer.wait(PATIENCE)
     out, err = capsys.readouterr()
     assert out.startswith("http://127.0.0.1:")
-    assert "nobody may decide yet" in err
+    assert "there is no approver yet" in err
 
 
 def test_a_reader_of_stdout_that_has_gone_ends_the_start(home: Path) -> None:
@@ -438,4 +438,4 @@ def test_a_journal_that_fails_is_told_while_it_serves(home: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    assert "decisions cannot be journaled just now" in err
+    assert "cannot write decisions to the audit log" in err

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve.cli.sheet import asked, parts, sheet
+from molecule_approve.cli.sheet import asked, request_lines, sheet
 from molecule_approve.model import Approval, Status
 from tests.callers import until
 from tests.integration import behaviours as does
@@ -16,6 +17,7 @@ from tests.integration import behaviours as does
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from molecule_approve.model import JsonValue
     from tests.callers import Caller, Terminal
     from tests.integration.fake_platform import Exchange, FakePlatform
     from tests.integration.raw_http import Reply
@@ -154,18 +156,64 @@ def test_without_a_window_each_line_is_one_row_with_its_margin(tmp_path: Path) -
     """Nothing is wrapped in a file, and no style is written."""
     row = Approval("id", "w", f"a\n{'b' * 200}", Status.PENDING, context={"k": ["v"]}, expires_at="soon")
     with (tmp_path / "file").open("w") as file:
-        assert sheet(parts(row), file) == [
+        assert sheet(request_lines(row), file) == [
+            "action    a",
+            f"          {'b' * 200}",
+            "requester unknown",
+            "workspace w",
+            "          ",
+            "Details   ",
             "request   id",
-            "of        w",
             "status    pending",
             "asked at  unknown",
             "expires   soon",
-            "action    a",
-            f"          {'b' * 200}",
-            "reason    ",
             'context   k = ["v"]',
         ]
         assert sheet(asked("a", "b"), None) == ["action    a", "reason    b"]
+
+
+def test_who_asks_and_who_decides_are_named() -> None:
+    """The person and the CI job, as the requester's machine says; the workspace by its name, too."""
+    job: dict[str, JsonValue] = {"system": "GitHub Actions", "job": "https://ci.example/7"}
+    row = Approval("id", "w", "a", Status.PENDING, "why", context={"user": "ann", "host": "ci\n1", "ci": job})
+    lines = sheet(request_lines(row, workspace_name="payments", decide_as="al\nice"), None)
+    assert lines[:4] == [
+        "action    a",
+        "reason    why",
+        "requester ann@ci\\n1, GitHub Actions https://ci.example/7",
+        "workspace payments (w)",
+    ]
+    assert [line for line in lines if line.startswith("context")] == [
+        'context   ci = {"system": "GitHub Actions", "job": "https://ci.example/7"}'
+    ]
+    assert lines[-2:] == ["          ", "decide as al\\nice"]
+    for odd in ("", 7):
+        lines = sheet(request_lines(replace(row, context={"user": odd})), None)
+        assert (lines[2], lines[-1]) == ("requester unknown", f"context   user = {odd}")
+
+
+HEAD: dict[str, JsonValue] = {
+    "log_id": "5b1f0c2e-0000-4000-8000-000000000000",
+    "seq": 12,
+    "hash": "0123456789ab" + "c" * 52,
+    "file": "f" * 64,
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("audit_head", HEAD, "audit log record 12 of 5b1f0c2e-0000-4000-8000-000000000000, 0123456789ab…"),
+        ("audit_head", {**HEAD, "hash": "drop it"}, 'context   audit_head = {"log_id": "5b1f'),
+        ("audit_head", {**HEAD, "more": "drop it"}, 'context   audit_head = {"log_id": "5b1f'),
+        ("audit_head", "12:0123", "context   audit_head = 12:0123"),
+        ("else", HEAD, 'context   else = {"log_id": "5b1f'),
+    ],
+)
+def test_the_head_of_the_requesters_log_is_one_short_line(key: str, value: JsonValue, line: str) -> None:
+    """What only looks like one is shown whole, as all of the context."""
+    row = Approval("id", "w", "a", Status.PENDING, context={key: value})
+    assert sheet(request_lines(row), None)[-1].startswith(line)
 
 
 @pytest.mark.parametrize("command", ["approve", "deny"])

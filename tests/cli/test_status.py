@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,7 +203,7 @@ def test_what_is_not_open_in_our_log_is_not_recorded(caller: Caller) -> None:
 
 def test_a_request_under_a_key_is_seen_for_all_who_asked_it(caller: Caller) -> None:
     """Each of them is open in the log by itself."""
-    asked = ("request", "--no-wait", "--idempotency-key", "job 7", "--", "drop it")
+    asked = ("request", "--no-wait", "--idempotency-key", "job 8", "--", "drop it")
     first, second = caller.main(*asked).out, caller.main(*asked).out
     assert first == second
     caller.desk.decide(first.strip())
@@ -295,6 +296,79 @@ def test_a_platform_that_lists_fifty_is_not_believed_further(caller: Caller, pla
     assert "the platform lists only its 50 newest requests; older ones may still wait\n" in told.err
     assert "nothing waits for a decision" not in told.err
     assert len(caller.main("pending", "--json").array) == int(waits)
+
+
+def test_only_so_many_of_the_newest(caller: Caller, platform: FakePlatform) -> None:
+    """In lines and as an array; more than there are is all of them. With an ID it makes no sense."""
+    rows = [platform.add(platform.workspace, {"action": f"x{number}"}) for number in range(3)]
+    assert [line.split()[0] for line in caller.main("status", "--limit", "2").out.splitlines()] == [rows[1].id, rows[2].id]
+    assert [one["action"] for one in caller.main("status", "--json", "--limit", "1").array] == ["x2"]
+    assert len(caller.main("status", "--json", "--limit", "99").array) == 3
+    assert caller.main("status", "--limit", "0").code == 2
+    told = caller.main("status", "--limit", "2", rows[0].id)
+    assert (told.code, told.out) == (2, "")
+    assert "--limit is for the list" in told.err
+
+
+CODES = re.compile(r"\x1b\[[\d;]*m")
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize("approver", [False, True])
+def test_at_a_terminal_what_waits_is_a_table(own: Caller, approver: bool) -> None:
+    """With age, time left and requester, who need not be the approver; in a pipe the lines are as ever."""
+    if approver:
+        own.set(MOLECULE_APPROVER_TOKEN=own.desk.decider.headers["Authorization"].removeprefix("Bearer "))
+    found = own.desk.ask("drop\nit " + "x" * 200, expires_in=50, context={"user": "bob", "host": "box"})
+    with own.terminal("pending", size=(24, 100)) as terminal:
+        assert terminal.end() == 0
+        heading, row = CODES.sub("", terminal.seen).splitlines()
+    assert heading.split() == ["ID", "AGE", "LEFT", "WORKSPACE", "REQUESTER", "ACTION"]
+    assert re.fullmatch(rf"{found[:8]}  \d s    (50|4\d) s   \S+ +bob@box    drop\\nit x+…", row)
+    assert own.main("pending").out.startswith(f"{found}  20")
+
+
+@pytest.mark.measured
+def test_at_a_terminal_the_newest_are_a_table(own: Caller) -> None:
+    """With how each stands, and the time left of what is open alone."""
+    found = [own.desk.ask(f"number {number}", context={"user": "bob"}) for number in range(3)]
+    own.desk.decide(found[1], "denied")
+    with own.terminal("status", "--limit", "2", size=(24, 100)) as terminal:
+        assert terminal.end() == 0
+        heading, denied, pending = CODES.sub("", terminal.seen).splitlines()
+    assert heading.split() == ["ID", "AGE", "LEFT", "STATUS", "REQUESTER", "ACTION"]
+    assert re.fullmatch(rf"{found[1][:8]}  \d s    - +denied by alice  bob        number 1", denied)
+    assert re.fullmatch(rf"{found[2][:8]}  \d s    [\d:]+ +pending          bob        number 2", pending)
+
+
+@pytest.mark.measured
+def test_at_a_terminal_one_request_is_shown_whole(own: Caller) -> None:
+    """The verdict with its mark, then the action, then the rest."""
+    found = own.desk.ask("drop it", reason="spring", context={"user": "bob"})
+    own.desk.decide(found, comment="fine")
+    with own.terminal("status", found) as terminal:
+        assert terminal.end() == 0
+        assert "\x1b[1;32m✓ approved by alice: fine\x1b[0m\r\n" in terminal.seen
+        shown = CODES.sub("", terminal.seen).splitlines()
+    assert shown[1:4] == ["action    drop it", "reason    spring", "requester bob"]
+    assert f"request   {found}" in shown[shown.index("Details   ") :]
+
+
+@pytest.mark.measured
+def test_a_platform_tells_less_for_the_table(caller: Caller, platform: FakePlatform) -> None:
+    """Dashes stand for the rest; nothing is a line on stderr; --json is no table."""
+    for command in ("status", "pending"):
+        with caller.terminal(command) as terminal:
+            assert terminal.end() == 0
+            assert terminal.seen.startswith("molecule-approve: no")
+    row = platform.add(platform.workspace, {"action": "x"})
+    for command in ("status", "pending"):
+        with caller.terminal(command) as terminal:
+            assert terminal.end() == 0
+            assert re.search(rf"{row.id[:8]}  \S+ +\S* +-      \S+ +-          x\r\n", CODES.sub("", terminal.seen))
+        with caller.terminal(command, "--json", size=(24, 1_000)) as terminal:
+            assert terminal.end() == 0
+            assert json.loads(terminal.seen)[0]["approval_id"] == row.id
 
 
 def test_a_withdrawal_is_recorded_once(caller: Caller) -> None:

@@ -20,7 +20,7 @@ from tests.integration.raw_http import Channel, PeerGoneError
 
 if TYPE_CHECKING:
     from molecule_approve.audit.chain import Head
-    from molecule_approve.client.wait import StreamState
+    from molecule_approve.client.reconnect import StreamState
 
 WORKSPACE = "11111111-1111-4111-8111-111111111111"
 OURS = "22222222-2222-4222-8222-222222222222"
@@ -236,7 +236,7 @@ class Contract:
         self.finds: Scripted = [None]  # a row, several, or none
         self.shows: Scripted = [Sighting(row())]
         self.streams: Scripted = [ApprovalError("there is no stream")]
-        self.withdrawals: Scripted = [Withdrawal(taken_back=True, settled=False)]
+        self.withdrawals: Scripted = [Withdrawal(withdrawn=True, ended_before=False)]
         self.verifies: Scripted = [False]
         self.opened: list[Stream] = []
         self.kind = Stream

@@ -193,7 +193,7 @@ def test_a_server_that_does_not_read() -> None:
     """A request that nobody takes ends with the time."""
     gate = threading.Event()
     with Peer(lambda _channel, _number: gate.wait(5)) as peer, closing(Http(endpoint(peer.url))) as line:
-        with pytest.raises(UnavailableError, match="did not take our request"):
+        with pytest.raises(UnavailableError, match="did not accept the request"):
             line.exchange("POST", "/", soon(1), body=b"x" * 20_000_000, limit=LIMIT)
         gate.set()
 
@@ -346,7 +346,7 @@ def test_a_connection_that_is_closed_before_we_ask() -> None:
     theirs.close()
     with (
         closing(Http(endpoint("http://peer"), dialer=lambda *_: ours)) as line,
-        pytest.raises(UnavailableError, match="before it was asked") as caught,
+        pytest.raises(UnavailableError, match="before the request") as caught,
     ):
         line.exchange("POST", "/", soon(), body=b"{}", limit=LIMIT)
     assert not caught.value.maybe_sent

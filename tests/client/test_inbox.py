@@ -27,6 +27,12 @@ def test_rows_come_with_their_workspaces_name_and_all_that_was_sent() -> None:
     assert queue.total == 7
 
 
+@pytest.mark.parametrize(("name", "told"), [("alice", "alice"), (None, ""), (7, "")])
+def test_whose_token_it_is_is_told(name: object, told: str) -> None:
+    """The approver's name, if it is a name."""
+    assert read_queue(body(name=name)).approver == told
+
+
 @pytest.mark.parametrize("waiting", [None, 0, "many"])
 def test_no_fewer_wait_than_are_shown(waiting: object) -> None:
     """Whatever the count says."""

@@ -18,5 +18,5 @@ def test_whoever_keeps_the_contract_has_its_shape() -> None:
 
 def test_a_sighting_of_nothing_claims_nothing() -> None:
     """The defaults are the cautious ones: no row, not crowded, nothing strange."""
-    assert Sighting(None) == Sighting(None, extras=(), crowded=False, oldest=None, strange=False)
-    assert not Withdrawal(taken_back=False, settled=False).taken_back
+    assert Sighting(None) == Sighting(None, duplicates=(), crowded=False, oldest=None, strange=False)
+    assert not Withdrawal(withdrawn=False, ended_before=False).withdrawn

@@ -14,7 +14,7 @@ import pytest
 
 from molecule_approve.client.http import Answer
 from molecule_approve.client.platform import Sighting, Withdrawal
-from molecule_approve.client.rest import LIST_LIMIT, RestPlatform, judge
+from molecule_approve.client.rest import LIST_LIMIT, RestPlatform, error_for
 from molecule_approve.errors import (
     ApprovalError,
     CredentialError,
@@ -106,7 +106,7 @@ def test_reading_how_it_stands(rest: RestPlatform, platform: FakePlatform) -> No
 def test_reading_without_a_201_tries_the_addition_first(rest: RestPlatform, platform: FakePlatform) -> None:
     """Who did not ask tries the embedded server's way once, learns that this is the platform, and keeps to its way."""
     row = platform.add(platform.workspace, {"action": "deploy", "task_id": TASK})
-    ours = question(approval_id=row.id, workspace_id=platform.workspace, own=False, invocation=str(uuid.uuid4()))
+    ours = question(approval_id=row.id, workspace_id=platform.workspace, own=False, attempt_id=str(uuid.uuid4()))
     assert rest.fetch(ours, soon()).approval is not None
     assert rest.fetch(ours, soon()).approval is not None
     assert [seen.route for seen in platform.seen] == ["other", "list", "list"]
@@ -127,9 +127,9 @@ def test_withdrawing_from_the_platform(rest: RestPlatform, platform: FakePlatfor
     else:
         row = platform.add(platform.workspace, {"action": "deploy", "task_id": TASK})
         ours = Question(row.id, platform.workspace)
-    assert rest.withdraw(ours, soon()) == Withdrawal(taken_back=True, settled=False)
+    assert rest.withdraw(ours, soon()) == Withdrawal(withdrawn=True, ended_before=False)
     assert (platform.rows[0].status, platform.rows[0].decided_by) == ("denied", "withdrawn")
-    assert rest.withdraw(ours, soon()) == Withdrawal(taken_back=False, settled=True)
+    assert rest.withdraw(ours, soon()) == Withdrawal(withdrawn=False, ended_before=True)
 
 
 def test_a_withdrawal_is_said_once(rest: RestPlatform, platform: FakePlatform) -> None:
@@ -168,7 +168,7 @@ def test_deciding_what_has_ended(rest: RestPlatform, platform: FakePlatform) -> 
 
 def test_deciding_what_is_unknown(rest: RestPlatform, platform: FakePlatform) -> None:
     """A request that the platform does not show is told as such."""
-    with pytest.raises(EndedError, match="knows no such open request"):
+    with pytest.raises(EndedError, match="no such pending request"):
         rest.decide(Question(OURS, platform.workspace), Status.APPROVED, None, soon())
 
 
@@ -190,7 +190,7 @@ def test_deciding_that_fails(rest: RestPlatform, platform: FakePlatform) -> None
 def test_a_comment_that_the_platform_cannot_keep(rest: RestPlatform, platform: FakePlatform) -> None:
     """A comment is refused before anything is decided."""
     ours = asked(rest, platform)
-    with pytest.raises(RejectedError, match="cannot keep a comment"):
+    with pytest.raises(RejectedError, match="does not store comments"):
         rest.decide(ours, Status.APPROVED, "fine", soon())
     assert platform.rows[0].status == "pending"
 
@@ -267,7 +267,7 @@ def test_the_oldest_of_ours_counts() -> None:
     ]
     found = sight(rows)
     assert found.approval is not None
-    assert (found.approval.id, [row.id for row in found.extras]) == (OURS, [OTHER])
+    assert (found.approval.id, [row.id for row in found.duplicates]) == (OURS, [OTHER])
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_any_persons_denial_denies() -> None:
     ]
     found = sight(rows)
     assert found.approval is not None
-    assert (found.approval.id, [row.id for row in found.extras]) == (OTHER, ["open"])
+    assert (found.approval.id, [row.id for row in found.duplicates]) == (OTHER, ["open"])
 
 
 def test_a_double_that_was_taken_back_ends_nothing() -> None:
@@ -325,14 +325,14 @@ def test_a_yes_to_a_double_is_a_yes() -> None:
     rows = [listed(id=OTHER, status="approved", decided_by="alice", created_at="2026-04-27T10:00:02Z"), listed()]
     found = sight(rows)
     assert found.approval is not None
-    assert (found.approval.id, [row.id for row in found.extras]) == (OTHER, [OURS])
+    assert (found.approval.id, [row.id for row in found.duplicates]) == (OTHER, [OURS])
 
 
 def test_a_row_that_is_shown_twice_is_one() -> None:
     """A list that repeats our row shows no second question, which would be taken back."""
     found = sight([listed(), listed()])
     assert found.approval is not None
-    assert (found.approval.id, found.extras) == (OURS, ())
+    assert (found.approval.id, found.duplicates) == (OURS, ())
 
 
 @pytest.mark.parametrize(("count", "crowded"), [(49, False), (50, True), (51, True)])
@@ -347,7 +347,7 @@ def test_a_question_of_unknown_text_is_found_by_its_id_alone() -> None:
     """Where neither action nor task id is known, only the very id answers."""
     shown = sight([listed(id=OTHER), listed()], Question(OURS, WORKSPACE))
     assert shown.approval is not None
-    assert (shown.approval.id, shown.extras) == (OURS, ())
+    assert (shown.approval.id, shown.duplicates) == (OURS, ())
 
 
 # --- answers of every kind ---------------------------------------------------------------------------------------------
@@ -391,7 +391,7 @@ def test_answers_that_may_pass(told: Teller, code: int) -> None:
     """Overload and outages are worth another try; status, sentence and Retry-After are told."""
     client = told(code, {"error": "not now"}, JSON, ("Retry-After", "9")).client if code != 520 else None
     answer = Answer(code, {"retry-after": "9", "content-type": JSON[1]}, b'{"error": "not now"}')
-    failure = judge(answer)
+    failure = error_for(answer)
     assert isinstance(failure, UnavailableError)
     assert (failure.status, failure.retry_after) == (code, 9.0)
     assert failure.message == f"the platform answered {code}: not now"
@@ -406,7 +406,7 @@ def test_answers_that_may_pass(told: Teller, code: int) -> None:
         (400, {"error": "invalid request body"}, RejectedError, "refused the request (400): invalid request body"),
         (401, {"error": "invalid workspace auth token"}, CredentialError, "(401): invalid workspace auth token"),
         (403, b"", CredentialError, "(403)"),
-        (404, b"", RejectedError, "404 without a word"),
+        (404, b"", RejectedError, "404 with an empty body"),
         (404, b"404 page not found", RejectedError, "(404)"),
         (413, {"error": 7}, RejectedError, "(413)"),
         (409, {"error": "no"}, RejectedError, "(409): no"),
@@ -447,7 +447,7 @@ def test_whose_refusal_it_is(told: Teller, code: int, body: object, maybe_sent: 
 
 def test_a_long_error_is_cut_in_its_sentence() -> None:
     """The sentence quotes three hundred characters of an error, not a megabyte."""
-    failure = judge(Answer(400, {}, json.dumps({"error": "x" * 100_000}).encode()))
+    failure = error_for(Answer(400, {}, json.dumps({"error": "x" * 100_000}).encode()))
     assert len(failure.message) < 400
 
 
@@ -495,7 +495,7 @@ def test_a_201_says_who_gives_it(told: Teller, header: str | None, field: str | 
 def test_a_201_for_another_request_is_not_ours(told: Teller) -> None:
     """The embedded server repeats our task id; a 201 with another one answers somebody else's request."""
     made = told(201, signed(approval_id=OURS, status="pending", task_id=OTHER))
-    with closing(made.client), pytest.raises(ProtocolError, match="about another one"):
+    with closing(made.client), pytest.raises(ProtocolError, match="about a different request"):
         made.client.submit(request(), soon())
 
 
@@ -504,8 +504,8 @@ def test_a_201_for_another_request_is_not_ours(told: Teller) -> None:
     [
         (409, {"code": "key_used", "approval_id": OURS}, "has ended", OURS),
         (409, {"code": "key_used", "approval_id": 7}, "has ended", None),
-        (422, {"code": "key_conflict", "approval_id": OURS}, "another action or reason", OURS),
-        (422, {"code": "key_conflict"}, "another action or reason", None),
+        (422, {"code": "key_conflict", "approval_id": OURS}, "a different action or reason", OURS),
+        (422, {"code": "key_conflict"}, "a different action or reason", None),
     ],
 )
 def test_a_key_that_is_taken(told: Teller, code: int, body: object, words: str, held: str | None) -> None:
@@ -572,7 +572,7 @@ def test_a_bare_404_is_no_platform(told: Teller) -> None:
     made = told(404, b"")
     with closing(made.client):
         for call in (made.client.verifies_approvers, lambda d: made.client.fetch(question(), d)):
-            with pytest.raises(RejectedError, match="without a word"):
+            with pytest.raises(RejectedError, match="with an empty body"):
                 call(soon())
 
 
@@ -639,9 +639,9 @@ def test_somebody_else_in_the_embedded_servers_place(reply: Reply) -> None:
         ours = client.submit(request(), soon())
         calls = (client.fetch, client.withdraw)
         for call in calls:
-            with pytest.raises(UnavailableError, match="in the embedded server's place"):
+            with pytest.raises(UnavailableError, match="is not from the embedded server"):
                 call(ours, soon())
-        with pytest.raises(UnavailableError, match="in the embedded server's place"):
+        with pytest.raises(UnavailableError, match="is not from the embedded server"):
             client.decide(ours, Status.DENIED, None, soon())
     assert paths(seen) == ["POST approvals", f"GET {OURS}", "POST withdraw", "POST decide"]
 
@@ -661,7 +661,7 @@ def test_a_list_says_whose_rows_it_shows(missing: Reply) -> None:
     """Where a proxy hides the additions, the rows still say whose they are, and no approval is taken from such a list."""
     row = signed(**listed(status="approved", decided_by="alice"))
     used = made(200, {**row, "decided_by_verified": True, "invocation": OTHER})
-    wanted = question(own=False, invocation=OTHER)
+    wanted = question(own=False, attempt_id=OTHER)
     with scripted(missing, made(200, [row]), made(200, row), used) as (client, seen):
         found = client.fetch(wanted, soon()).approval
         assert found is not None
@@ -674,9 +674,9 @@ def test_hidden_additions_of_the_embedded_server_are_an_outage() -> None:
     row = signed(**listed(status="approved", decided_by="alice"))
     with (
         scripted(GONE, made(200, [row]), GONE) as (client, _seen),
-        pytest.raises(UnavailableError, match="in the embedded server's place"),
+        pytest.raises(UnavailableError, match="is not from the embedded server"),
     ):
-        client.fetch(question(invocation=OTHER, own=False), soon())
+        client.fetch(question(attempt_id=OTHER, own=False), soon())
 
 
 def test_a_hidden_addition_refuses_no_verified_approver() -> None:
@@ -691,7 +691,7 @@ def test_a_withdrawal_finds_out_who_answers() -> None:
     refused = made(403, signed(error="a requester's token decides nothing", code="forbidden"))
     done = made(200, signed(approval_id=OURS, status="denied"))
     with scripted(GONE, refused, done) as (client, seen):
-        assert client.withdraw(question(), soon()) == Withdrawal(taken_back=True, settled=False)
+        assert client.withdraw(question(), soon()) == Withdrawal(withdrawn=True, ended_before=False)
     assert paths(seen) == ["POST withdraw", "POST decide", "POST withdraw"]
 
 
@@ -751,7 +751,7 @@ def test_a_redemption_must_answer_our_invocation(invocation: object) -> None:
     with scripted(CREATED, made(200, row)) as (client, _seen):
         ours = client.submit(request(), soon())
         with pytest.raises(ProtocolError, match="invocation"):
-            client.fetch(replace(ours, invocation=OTHER), soon())
+            client.fetch(replace(ours, attempt_id=OTHER), soon())
 
 
 def test_a_used_approval_must_be_ours() -> None:
@@ -760,7 +760,7 @@ def test_a_used_approval_must_be_ours() -> None:
     with scripted(CREATED, reply) as (client, _seen):
         ours = client.submit(request(), soon())
         with pytest.raises(RejectedError):
-            client.fetch(replace(ours, invocation=OTHER), soon())
+            client.fetch(replace(ours, attempt_id=OTHER), soon())
 
 
 @pytest.mark.parametrize("fields", [{"action": "drop"}, {"task_id": "another"}, {"id": OTHER}, {"workspace_id": OTHER}])
@@ -775,7 +775,7 @@ def test_an_unknown_conflict_is_told(told: Teller) -> None:
     """A 409 that does not say "used" is a refusal."""
     found = told(409, signed(error="no"))
     with closing(found.client), pytest.raises(RejectedError):
-        found.client.fetch(question(invocation=str(uuid.uuid4())), soon())
+        found.client.fetch(question(attempt_id=str(uuid.uuid4())), soon())
 
 
 # --- the embedded server -----------------------------------------------------------------------------------------------
@@ -860,13 +860,13 @@ def test_an_approval_is_used_up_once(served: Served) -> None:
     """The reading invocation uses the approval up and may read again; any other is told when it was used."""
     ours = served.ask()
     served.approver.decide(ours, Status.APPROVED, None, soon())
-    mine = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, invocation=OURS)
+    mine = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, attempt_id=OURS)
     for _ in range(2):
         shown = served.asker.fetch(mine, soon()).approval
         assert shown is not None
         assert shown.status is Status.APPROVED
-    theirs = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, invocation=OTHER)
-    with pytest.raises(UsedError, match=r"already used up \(20"):
+    theirs = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, attempt_id=OTHER)
+    with pytest.raises(UsedError, match=r"already redeemed \(20"):
         served.asker.fetch(theirs, soon())
 
 
@@ -878,7 +878,7 @@ def test_what_is_not_approved_is_only_shown(served: Served, decided: Status | No
         served.approver.decide(ours, decided, None, soon())
     for invocation in (OURS, OTHER):
         wanted = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id)
-        shown = served.asker.fetch(question(**{**_fields(wanted), "invocation": invocation}), soon()).approval
+        shown = served.asker.fetch(question(**{**_fields(wanted), "attempt_id": invocation}), soon()).approval
         assert shown is not None
         assert shown.status is (decided or Status.PENDING)
 
@@ -890,16 +890,16 @@ def _fields(of: Question) -> dict[str, object]:
 def test_withdrawing_from_the_embedded_server(served: Served) -> None:
     """The requester takes its request back, once."""
     ours = served.ask()
-    assert served.asker.withdraw(ours, soon()) == Withdrawal(taken_back=True, settled=False)
+    assert served.asker.withdraw(ours, soon()) == Withdrawal(withdrawn=True, ended_before=False)
     assert (served.row(ours).status, served.row(ours).decided_by) == (Status.DENIED, "withdrawn")
-    assert served.asker.withdraw(Question(OURS, served.workspace), soon()) == Withdrawal(taken_back=False, settled=True)
+    assert served.asker.withdraw(Question(OURS, served.workspace), soon()) == Withdrawal(withdrawn=False, ended_before=True)
 
 
 def test_withdrawing_what_was_decided(served: Served) -> None:
     """A decision stands against a withdrawal."""
     ours = served.ask()
     served.approver.decide(ours, Status.APPROVED, None, soon())
-    assert served.asker.withdraw(ours, soon()) == Withdrawal(taken_back=False, settled=True)
+    assert served.asker.withdraw(ours, soon()) == Withdrawal(withdrawn=False, ended_before=True)
     assert served.row(ours).status is Status.APPROVED
 
 
@@ -909,7 +909,7 @@ def test_a_key_on_the_embedded_server(served: Served) -> None:
     first = served.asker.submit(wanted, soon())
     again = served.asker.submit(wanted, soon())
     assert (again.approval_id, first.own, again.own) == (first.approval_id, True, False)
-    with pytest.raises(KeyUsedError, match="another action"):
+    with pytest.raises(KeyUsedError, match="a different action"):
         served.asker.submit(new_request(served.workspace, idempotency_key="job-1", action="drop"), soon())
     served.approver.decide(first, Status.APPROVED, None, soon())
     with pytest.raises(KeyUsedError, match="has ended") as caught:
@@ -930,5 +930,5 @@ def test_answers_that_are_no_list_come_to_no_verdict(rest: RestPlatform, platfor
     """A read that brings nonsense is an error, and the wait above ends with it."""
     ours = asked(rest, platform)
     platform.on("list", answers(b"<html>"))
-    with pytest.raises(ProtocolError, match="not JSON"):
+    with pytest.raises(ProtocolError, match="not valid JSON"):
         rest.fetch(ours, soon())

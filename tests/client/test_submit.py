@@ -275,7 +275,7 @@ def test_a_key_belongs_to_one_text(fields: dict[str, str]) -> None:
     """A key whose open request asks something else is refused."""
     scene = Scene(key="job-1")
     scene.platform.finds = [row(**{"reason": "because", **fields})]
-    assert "another action" in scene.fails(KeyUsedError).message
+    assert "a different action" in scene.fails(KeyUsedError).message
 
 
 def test_a_key_that_the_server_refuses_ends_it() -> None:

@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 
 from molecule_approve.client.platform import Sighting, Withdrawal
+from molecule_approve.client.reconnect import StreamState
 from molecule_approve.client.retry import WaitPolicy
-from molecule_approve.client.wait import StreamState, Wait
+from molecule_approve.client.wait import Wait
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import (
     ApprovalError,
@@ -75,7 +76,7 @@ class Scene:
             stream=stream is not None,
             random=lambda: 0.5,
             policy=policy,
-            take_doubles_back=self.looks.append,
+            withdraw_duplicates=self.looks.append,
         )
 
     def stream(self, *streams: list[Said] | Exception) -> None:
@@ -433,7 +434,7 @@ def test_a_request_that_never_showed_itself_is_unknown(strange: bool) -> None:
     scene.platform.shows = [Sighting(None, strange=strange)]
     with pytest.raises(UnknownApprovalError) as caught:
         scene.run()
-    assert ("asks something else" in caught.value.message) is strange
+    assert ("different action" in caught.value.message) is strange
 
 
 @pytest.mark.parametrize("asked", [question(), question(own=False, created_at=T0)])
@@ -456,7 +457,7 @@ def test_a_request_that_was_seen_once_may_vanish() -> None:
 def test_the_same_question_asked_twice_is_taken_back() -> None:
     """Further live rows with our task id are withdrawn, each as soon as it is seen."""
     scene = Scene(timeout=4.0)
-    scene.platform.shows = [Sighting(row(), extras=(row(id=OTHER),))]
+    scene.platform.shows = [Sighting(row(), duplicates=(row(id=OTHER),))]
     scene.run()
     assert scene.platform.taken_back == [OTHER]
 
@@ -466,7 +467,7 @@ def test_a_failing_withdrawal_of_a_double_is_told_and_the_wait_goes_on() -> None
     scene = Scene()
     failure = UnavailableError("away")
     scene.platform.withdrawals = [failure]
-    scene.platform.shows = [Sighting(row(), extras=(row(id=OTHER),)), Sighting(row("approved", "alice"))]
+    scene.platform.shows = [Sighting(row(), duplicates=(row(id=OTHER),)), Sighting(row("approved", "alice"))]
     assert scene.run() is not None
     assert scene.watcher.troubles == [failure]
 
@@ -474,8 +475,8 @@ def test_a_failing_withdrawal_of_a_double_is_told_and_the_wait_goes_on() -> None
 @pytest.mark.parametrize(
     ("withdrawal", "listed"),
     [
-        (Withdrawal(taken_back=True, settled=False), True),
-        (Withdrawal(taken_back=False, settled=True), False),
+        (Withdrawal(withdrawn=True, ended_before=False), True),
+        (Withdrawal(withdrawn=False, ended_before=True), False),
         (UnavailableError("away"), False),
     ],
 )
@@ -483,7 +484,7 @@ def test_a_double_that_may_stand_is_looked_for_at_the_end(withdrawal: object, li
     """Only where each double was taken back for certain has the last list shown all that there is to do."""
     scene = Scene()
     scene.platform.withdrawals = [withdrawal]
-    scene.platform.shows = [Sighting(row("approved", "alice"), extras=(row(id=OTHER),), oldest=T0)]
+    scene.platform.shows = [Sighting(row("approved", "alice"), duplicates=(row(id=OTHER),), oldest=T0)]
     scene.run()
     assert scene.wait.listed is listed
 
@@ -491,8 +492,8 @@ def test_a_double_that_may_stand_is_looked_for_at_the_end(withdrawal: object, li
 def test_a_double_that_may_stand_is_not_left_to_the_slow_read() -> None:
     """While a double may stand open, reads come at the polling interval although the stream is open."""
     scene = Scene(stream=[], timeout=40.0)
-    scene.platform.withdrawals = [UnavailableError("away"), Withdrawal(taken_back=True, settled=False)]
-    scene.platform.shows = [*[Sighting(row(), extras=(row(id=OTHER),), oldest=T0)] * 2, Sighting(row(), oldest=T0)]
+    scene.platform.withdrawals = [UnavailableError("away"), Withdrawal(withdrawn=True, ended_before=False)]
+    scene.platform.shows = [*[Sighting(row(), duplicates=(row(id=OTHER),), oldest=T0)] * 2, Sighting(row(), oldest=T0)]
     assert scene.run() is None
     assert (scene.reads, scene.platform.taken_back) == ([0, 5, 35], [OTHER, OTHER])
 
@@ -545,7 +546,7 @@ def test_a_stop_ends_the_wait(stream: list[Said] | None) -> None:
 
 CROWDED = Sighting(None, crowded=True, oldest=LATER)
 CREATED = event("APPROVAL_REQUESTED", None)
-SETTLED = Withdrawal(taken_back=False, settled=True)
+SETTLED = Withdrawal(withdrawn=False, ended_before=True)
 
 
 def crowded_scene(*said: Event, shown: Sighting = CROWDED, asked: Question | None = None) -> Scene:
@@ -626,8 +627,8 @@ def test_an_id_that_is_not_from_our_own_201_is_not_decided_by_event() -> None:
 def test_an_event_that_is_disproved_ends_the_wait() -> None:
     """Where our withdrawal ends the request, the announced decision never was, and that is told."""
     scene = crowded_scene(CREATED, event())
-    scene.platform.withdrawals = [Withdrawal(taken_back=True, settled=False)]
-    with pytest.raises(ProtocolError, match="did not hold"):
+    scene.platform.withdrawals = [Withdrawal(withdrawn=True, ended_before=False)]
+    with pytest.raises(ProtocolError, match="does not have"):
         scene.run()
 
 
@@ -642,7 +643,7 @@ def test_a_lost_answer_to_the_withdrawal_proves_nothing() -> None:
 def test_a_platform_that_settles_nothing_proves_nothing() -> None:
     """An answer that neither took the request back nor says that it had ended is no evidence."""
     scene = crowded_scene(CREATED, event())
-    scene.platform.withdrawals = [Withdrawal(taken_back=False, settled=False)]
+    scene.platform.withdrawals = [Withdrawal(withdrawn=False, ended_before=False)]
     assert scene.run() is None
 
 

@@ -72,7 +72,7 @@ class Scene:
             Journal(self.path),
             self.stop,
             self.watcher,
-            invocation=str(uuid.uuid4()),
+            attempt_id=str(uuid.uuid4()),
             audit_optional=optional,
         )
 

@@ -148,7 +148,7 @@ def test_bytes_that_are_no_text_do_not_stop_the_question() -> None:
 def test_a_context_that_is_too_large_is_refused() -> None:
     """Counted as it is sent."""
     compose.context_of(ORIGIN, {}, {"k": "x" * 64_000})
-    with pytest.raises(UsageError, match="at most 63 KiB"):
+    with pytest.raises(UsageError, match="the limit is 63 KiB"):
         compose.context_of(ORIGIN, {}, {"k": "ü" * 20_000})
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 from tests.gate.scene import Scene, shows
 
-SETTLED = Withdrawal(taken_back=False, settled=True)
+SETTLED = Withdrawal(withdrawn=False, ended_before=True)
 AWAY = UnavailableError("away")
 
 
@@ -282,7 +282,7 @@ def test_taking_up_the_wait(scene: Scene) -> None:
     verdict = scene.resume()
     assert (verdict.outcome, verdict.requested_at) == (Outcome.APPROVED, row().created_at)
     assert (scene.outcomes, "submit" in scene.calls) == (["resumed", "granted"], False)
-    assert scene.watcher.questions[0].invocation is not None
+    assert scene.watcher.questions[0].attempt_id is not None
 
 
 @pytest.mark.parametrize("action", [None, "deploy"])

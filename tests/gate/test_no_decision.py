@@ -28,7 +28,7 @@ from molecule_approve.model import Approval, Outcome, Verdict
 from tests.client.fakes import OTHER, OURS, WORKSPACE, Clock, Stop, question, row
 from tests.gate.scene import Scene
 
-SETTLED = Withdrawal(taken_back=False, settled=True)
+SETTLED = Withdrawal(withdrawn=False, ended_before=True)
 AWAY = UnavailableError("away")
 OWN_WORD = RejectedError("no", status=400)
 OWN_WORD.maybe_sent = False
@@ -228,7 +228,7 @@ def test_an_approval_used_by_another_is_told_at_the_deadline(scene: Scene) -> No
 @pytest.mark.parametrize(
     ("withdrawal", "shown", "outcome"),
     [
-        (Withdrawal(taken_back=True, settled=False), row(), Outcome.TIMEOUT),
+        (Withdrawal(withdrawn=True, ended_before=False), row(), Outcome.TIMEOUT),
         (SETTLED, row("approved", "alice"), Outcome.TIMEOUT),
         (SETTLED, row(), Outcome.FAILED),
         (RejectedError("no", status=400), row(), Outcome.FAILED),
@@ -247,7 +247,7 @@ def test_long_after_the_deadline_it_is_a_timeout_if_that_can_be_seen(
 
     scene.contract.shows = [sleep_and_show, Sighting(shown)]
     scene.contract.withdrawals = [withdrawal]
-    gate = Gate(scene.contract, Journal(scene.path), Stop(clock), scene.watcher, invocation="i", clock=clock)
+    gate = Gate(scene.contract, Journal(scene.path), Stop(clock), scene.watcher, attempt_id="i", clock=clock)
     verdict = gate.request(scene.asked, Terms(10.0, stream=False), lambda: None)
     assert verdict.outcome is outcome
     if outcome is Outcome.FAILED:
@@ -385,7 +385,7 @@ def test_long_after_its_end_a_wait_only_looks(scene: Scene, overslept: float, la
         return Sighting(row())
 
     scene.contract.shows = [sleep_and_show, last]
-    gate = Gate(scene.contract, Journal(scene.path), Stop(clock), scene.watcher, invocation="i", clock=clock)
+    gate = Gate(scene.contract, Journal(scene.path), Stop(clock), scene.watcher, attempt_id="i", clock=clock)
     assert gate.resume(scene.asked, question(own=False), Terms(10.0, stream=False, withdraw=False)).outcome is outcome
 
 

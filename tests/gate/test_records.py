@@ -8,7 +8,7 @@ import pytest
 
 from molecule_approve.audit.chain import Head
 from molecule_approve.errors import ApprovalError, AuditError, NotPermittedError, UsedError
-from molecule_approve.gate.records import AFTER, AGAIN, BEFORE, Trail
+from molecule_approve.gate.records import AFTER, AGAIN, BEFORE, Recorder
 from molecule_approve.model import Decision, Evidence
 from tests.client.fakes import OURS, TASK, WORKSPACE, question, request, row, soon
 
@@ -49,13 +49,13 @@ class Log:
 
 
 class Scene:
-    """A trail over that log."""
+    """A recorder over that log."""
 
     def __init__(self, *, optional: bool = False) -> None:
         self.log = Log()
         self.warnings: list[ApprovalError] = []
         self.heads: list[Head] = []
-        self.trail = Trail(
+        self.recorder = Recorder(
             self.log,
             request(),
             "the-invocation",
@@ -73,9 +73,9 @@ class Scene:
 def test_the_beginnings() -> None:
     """``initiated``, ``requested`` and ``resumed`` say what is asked, by whom, and under which ids."""
     scene = Scene()
-    begun = [scene.trail.begun]
-    assert scene.trail.initiated(soon(60), 60.0, no_pause) == Head("log", 1, "hash")
-    assert [*begun, scene.trail.begun] == [False, True]
+    begun = [scene.recorder.begun]
+    assert scene.recorder.record_initiated(soon(60), 60.0, no_pause) == Head("log", 1, "hash")
+    assert [*begun, scene.recorder.begun] == [False, True]
     record = scene.last
     assert (record.timestamp, record.event_type, record.action, record.outcome) == (NOW, "approval", "approve", "initiated")
     assert (record.workspace_id, record.actor, record.resource, record.trace_id) == (WORKSPACE, WORKSPACE, "deploy", TASK)
@@ -85,18 +85,18 @@ def test_the_beginnings() -> None:
         "timeout_seconds": 60.0,
         "task_id": TASK,
     }
-    scene.trail.requested(question(), soon(60))
+    scene.recorder.record_requested(question(), soon(60))
     assert (scene.last.outcome, scene.last.extras["approval_id"]) == ("requested", OURS)
     other = Scene()
-    other.trail.resumed(OURS, soon(60), 60.0, no_pause)
-    assert (other.last.outcome, other.last.extras["approval_id"], other.trail.begun) == ("resumed", OURS, True)
-    assert not other.trail.ended
+    other.recorder.record_resumed(OURS, soon(60), 60.0, no_pause)
+    assert (other.last.outcome, other.last.extras["approval_id"], other.recorder.begun) == ("resumed", OURS, True)
+    assert not other.recorder.ended
 
 
 def test_what_is_empty_is_left_out() -> None:
     """A reason that was not given, and an id that is not known, make no field."""
     scene = Scene()
-    scene.trail.timeout(None, 1.23456, "nobody_decided", withdrawn=False)
+    scene.recorder.record_timeout(None, 1.23456, "nobody_decided", withdrawn=False)
     assert scene.last.extras == {
         "invocation": "the-invocation",
         "waited_seconds": 1.235,
@@ -108,7 +108,7 @@ def test_what_is_empty_is_left_out() -> None:
 def test_a_grant_and_a_denial_name_the_person() -> None:
     """The actor is who decided; evidence and way of the answer stand there."""
     scene = Scene()
-    scene.trail.granted(YES, 2.0, "live")
+    scene.recorder.record_granted(YES, 2.0, "live")
     wanted = {
         "invocation": "the-invocation",
         "approval_id": OURS,
@@ -121,31 +121,31 @@ def test_a_grant_and_a_denial_name_the_person() -> None:
         "evidence": "rest",
     }
     assert (scene.last.outcome, scene.last.actor, scene.last.extras) == ("granted", "alice", wanted)
-    assert scene.trail.ended
+    assert scene.recorder.ended
     scene = Scene()
-    scene.trail.denied(Decision(row("denied", "bob"), Evidence.EVENT), 2.0, "polling")
+    scene.recorder.record_denied(Decision(row("denied", "bob"), Evidence.EVENT), 2.0, "polling")
     assert (scene.last.outcome, scene.last.actor, scene.last.extras["evidence"]) == ("denied", "bob", "event")
 
 
 def test_a_denial_by_nobody_is_the_workspaces() -> None:
     """A denial without a name has the workspace as its actor."""
     scene = Scene()
-    scene.trail.denied(Decision(row("denied", None)), 2.0, "polling")
+    scene.recorder.record_denied(Decision(row("denied", None)), 2.0, "polling")
     assert scene.last.actor == WORKSPACE
-    scene.trail.granted(Decision(row("approved", None)), 2.0, "polling")
+    scene.recorder.record_granted(Decision(row("approved", None)), 2.0, "polling")
     assert scene.last.actor == WORKSPACE
 
 
 def test_every_record_that_stands_is_noted_with_its_head() -> None:
     """Whoever keeps heads elsewhere is told each, a grant's as well, and none of a record that does not stand."""
     scene = Scene(optional=True)
-    scene.trail.initiated(soon(60), 60.0, no_pause)
-    scene.trail.requested(question(), soon(60))
-    scene.trail.granted(YES, 1.0, "live")
+    scene.recorder.record_initiated(soon(60), 60.0, no_pause)
+    scene.recorder.record_requested(question(), soon(60))
+    scene.recorder.record_granted(YES, 1.0, "live")
     assert scene.heads == [Head("log", number, "hash") for number in (1, 2, 3)]
     scene.log.fails = AuditError("full")
-    scene.trail.undelivered(OURS, "gone")
-    scene.trail.denied(YES, 1.0, "live")
+    scene.recorder.record_undelivered(OURS, "gone")
+    scene.recorder.record_denied(YES, 1.0, "live")
     assert len(scene.heads) == 3
 
 
@@ -154,7 +154,7 @@ def test_a_withdrawal_names_the_decision_that_stood(stood: object) -> None:
     """After a signal the record says whether it was taken back, and what had been decided."""
     scene = Scene()
     found = row("approved", "alice") if stood is not None else None
-    scene.trail.withdrawn(OURS, "stopped", taken_back=False, stood=found)
+    scene.recorder.record_withdrawn(OURS, "stopped", withdrawn=False, decision=found)
     assert (scene.last.outcome, scene.last.actor, scene.last.extras["taken_back"]) == ("withdrawn", WORKSPACE, False)
     assert scene.last.extras.get("decision_that_stood") == ("approved" if stood is not None else None)
 
@@ -162,34 +162,34 @@ def test_a_withdrawal_names_the_decision_that_stood(stood: object) -> None:
 def test_failures_and_what_could_not_be_told() -> None:
     """A failure has a stable word and its sentence; an undelivered approval is no ending."""
     scene = Scene()
-    scene.trail.failure(OURS, "protocol", "what?")
+    scene.recorder.record_failure(OURS, "protocol", "what?")
     assert (scene.last.action, scene.last.outcome) == ("approve", "failure")
     assert (scene.last.extras["reason"], scene.last.extras["error"]) == ("protocol", "what?")
     scene = Scene()
-    scene.trail.undelivered(OURS, "the reader is gone")
-    assert (scene.last.action, scene.last.outcome, scene.trail.ended) == ("deliver", "failed", False)
+    scene.recorder.record_undelivered(OURS, "the reader is gone")
+    assert (scene.last.action, scene.last.outcome, scene.recorder.ended) == ("deliver", "failed", False)
 
 
 def test_not_permitted() -> None:
     """A refusal by the roles is an rbac record."""
     scene = Scene()
-    scene.trail.not_permitted(NotPermittedError("no", roles=("a", "b")), soon(60), no_pause)
+    scene.recorder.record_not_permitted(NotPermittedError("no", roles=("a", "b")), soon(60), no_pause)
     assert (scene.last.event_type, scene.last.action, scene.last.outcome) == ("rbac", "rbac.deny", "denied")
     assert scene.last.extras["roles"] == ["a", "b"]
-    assert not scene.trail.begun
+    assert not scene.recorder.begun
 
 
 def test_how_long_the_log_may_be_waited_for() -> None:
     """Ten seconds before the question and never past the deadline, two afterwards, and hardly any once it failed."""
     scene = Scene(optional=True)
-    scene.trail.initiated(soon(60), 60.0, no_pause)
-    scene.trail.initiated(soon(0.5), 60.0, no_pause)
-    scene.trail.requested(question(), soon(60))
-    scene.trail.requested(question(), soon(-1))
-    scene.trail.not_permitted(NotPermittedError("no", roles=()), soon(-1), no_pause)
+    scene.recorder.record_initiated(soon(60), 60.0, no_pause)
+    scene.recorder.record_initiated(soon(0.5), 60.0, no_pause)
+    scene.recorder.record_requested(question(), soon(60))
+    scene.recorder.record_requested(question(), soon(-1))
+    scene.recorder.record_not_permitted(NotPermittedError("no", roles=()), soon(-1), no_pause)
     scene.log.fails = AuditError("full")
-    scene.trail.granted(YES, 1.0, "live")
-    scene.trail.failure(OURS, "x", "y")
+    scene.recorder.record_granted(YES, 1.0, "live")
+    scene.recorder.record_failure(OURS, "x", "y")
     assert scene.log.patience == pytest.approx([BEFORE, 0.5, AFTER, AGAIN, 0.0, AFTER, AGAIN], abs=0.05)
     assert scene.log.pauses[0] is no_pause
 
@@ -199,28 +199,28 @@ def test_a_log_that_fails_stops_us() -> None:
     scene = Scene()
     scene.log.fails = AuditError("full")
     with pytest.raises(AuditError):
-        scene.trail.initiated(soon(), 1.0, no_pause)
+        scene.recorder.record_initiated(soon(), 1.0, no_pause)
     with pytest.raises(AuditError):
-        scene.trail.requested(question(), soon())
+        scene.recorder.record_requested(question(), soon())
     with pytest.raises(AuditError):
-        scene.trail.granted(YES, 1.0, "live")
-    assert (scene.trail.begun, scene.trail.ended, scene.trail.recorded) == (False, False, False)
+        scene.recorder.record_granted(YES, 1.0, "live")
+    assert (scene.recorder.begun, scene.recorder.ended, scene.recorder.recorded) == (False, False, False)
     with pytest.raises(AuditError):
-        scene.trail.denied(YES, 1.0, "live")
-    assert scene.trail.ended
+        scene.recorder.record_denied(YES, 1.0, "live")
+    assert scene.recorder.ended
 
 
 def test_an_optional_log_that_fails_is_told() -> None:
     """With an optional log every failure is a warning, and nothing counts as recorded."""
     scene = Scene(optional=True)
     scene.log.fails = AuditError("full")
-    assert scene.trail.initiated(soon(), 1.0, no_pause) is None
-    scene.trail.granted(YES, 1.0, "live")
-    assert (scene.trail.begun, scene.trail.ended, scene.trail.recorded) == (True, True, False)
+    assert scene.recorder.record_initiated(soon(), 1.0, no_pause) is None
+    scene.recorder.record_granted(YES, 1.0, "live")
+    assert (scene.recorder.begun, scene.recorder.ended, scene.recorder.recorded) == (True, True, False)
     assert len(scene.warnings) == 2
     scene.log.fails = None
-    scene.trail.undelivered(OURS, "gone")
-    assert scene.trail.recorded
+    scene.recorder.record_undelivered(OURS, "gone")
+    assert scene.recorder.recorded
 
 
 @pytest.mark.parametrize("optional", [True, False])
@@ -229,14 +229,14 @@ def test_an_approval_that_was_granted_before_is_never_a_warning(optional: bool) 
     scene = Scene(optional=optional)
     scene.log.fails = UsedError("used")
     with pytest.raises(UsedError):
-        scene.trail.granted(YES, 1.0, "live")
-    assert not scene.trail.ended
+        scene.recorder.record_granted(YES, 1.0, "live")
+    assert not scene.recorder.ended
 
 
 def test_what_ends_badly_anyway_does_not_fail_twice() -> None:
     """The record of a failure, or of an approval that could not be told, is only a warning where it cannot be written."""
     scene = Scene()
     scene.log.fails = AuditError("full")
-    scene.trail.failure(OURS, "x", "y")
-    scene.trail.undelivered(OURS, "gone")
-    assert (len(scene.warnings), scene.trail.ended, scene.trail.recorded) == (2, True, False)
+    scene.recorder.record_failure(OURS, "x", "y")
+    scene.recorder.record_undelivered(OURS, "gone")
+    assert (len(scene.warnings), scene.recorder.ended, scene.recorder.recorded) == (2, True, False)

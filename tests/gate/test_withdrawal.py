@@ -10,15 +10,15 @@ import pytest
 from molecule_approve.client.platform import Sighting, Withdrawal
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, CredentialError, ProtocolError, RejectedError, UnavailableError, UsedError
-from molecule_approve.gate.withdrawal import EFFORT, LOOKS, TakeBack, TakenBack, persist
+from molecule_approve.gate.withdrawal import EFFORT, LOOKS, Withdrawer, Withdrawn, persist
 from tests.client.fakes import OTHER, OURS, Clock, Contract, question, request, row
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval
 
 AWAY = UnavailableError("away")
-DONE = Withdrawal(taken_back=True, settled=False)
-SETTLED = Withdrawal(taken_back=False, settled=True)
+DONE = Withdrawal(withdrawn=True, ended_before=False)
+SETTLED = Withdrawal(withdrawn=False, ended_before=True)
 
 
 class Scene:
@@ -30,7 +30,7 @@ class Scene:
         self.warnings: list[ApprovalError] = []
         deadline = Deadline(self.clock.now - overdue, self.clock)
         looks = (0.0, 0.001, 0.001)
-        self.take_back = TakeBack(self.platform, request(), deadline, self.warnings.append, looks, effort)
+        self.withdrawer = Withdrawer(self.platform, request(), deadline, self.warnings.append, looks, effort)
 
     @property
     def calls(self) -> list[str]:
@@ -40,23 +40,23 @@ class Scene:
 def test_an_open_question_is_taken_back() -> None:
     """One call ends it, and one look says that no further row of it is there."""
     scene = Scene()
-    assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), ended=True)
+    assert scene.withdrawer.withdraw(question(), maybe_there=False) == Withdrawn(question(), ended=True)
     assert scene.calls == ["withdraw", "find"]
 
 
 def test_where_nothing_was_asked_nothing_is_done() -> None:
     """Without a question that may be there the platform is left alone."""
     scene = Scene()
-    assert scene.take_back(None, maybe_there=False) == TakenBack(None)
+    assert scene.withdrawer.withdraw(None, maybe_there=False) == Withdrawn(None)
     assert scene.calls == []
 
 
 def test_a_question_that_may_be_there_is_looked_for() -> None:
     """A question whose answer was lost is found by its task id; where it is not there, that is all."""
     scene = Scene()
-    assert scene.take_back(None, maybe_there=True) == TakenBack(None)
+    assert scene.withdrawer.withdraw(None, maybe_there=True) == Withdrawn(None)
     scene.platform.finds = [row(id=OTHER)]
-    taken = scene.take_back(None, maybe_there=True)
+    taken = scene.withdrawer.withdraw(None, maybe_there=True)
     assert taken.question is not None
     assert (taken.question.approval_id, taken.ended, scene.platform.taken_back) == (OTHER, True, [OTHER])
 
@@ -65,7 +65,7 @@ def test_a_platform_that_is_still_at_work_is_looked_at_again() -> None:
     """A question that appears only at the third look, its POST having been broken off, is taken back all the same."""
     scene = Scene()
     scene.platform.finds = [None, None, row(id=OTHER)]
-    assert scene.take_back(None, maybe_there=True).ended
+    assert scene.withdrawer.withdraw(None, maybe_there=True).ended
     assert scene.calls == ["find", "find", "find", "withdraw"]
 
 
@@ -83,7 +83,7 @@ def test_a_row_that_a_proxy_doubled_is_taken_back_as_well() -> None:
     scene = Scene()
     ended = row("denied", "bob", id="33333333-3333-4333-8333-333333333334")
     scene.platform.finds = [[row(), row(id=OTHER), ended]]
-    assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), ended=True)
+    assert scene.withdrawer.withdraw(question(), maybe_there=False) == Withdrawn(question(), ended=True)
     assert scene.platform.taken_back == [OURS, OTHER]
 
 
@@ -91,7 +91,7 @@ def test_a_row_that_turns_up_late_is_taken_back() -> None:
     """While a POST that was not answered may still be at work, it is looked for until it is seen."""
     scene = Scene()
     scene.platform.finds = [[row()], [row()], [row(), row(id=OTHER)]]
-    scene.take_back(question(), maybe_there=True)
+    scene.withdrawer.withdraw(question(), maybe_there=True)
     assert scene.platform.taken_back == [OURS, OTHER]
     assert scene.calls.count("find") == 3
 
@@ -101,7 +101,7 @@ def test_two_unseen_rows_are_both_taken_back() -> None:
     scene = Scene()
     late = "33333333-3333-4333-8333-333333333334"
     scene.platform.finds = [[row("denied", "bob"), row(id=OTHER), row(id=late)], None]
-    taken = scene.take_back(None, maybe_there=True)
+    taken = scene.withdrawer.withdraw(None, maybe_there=True)
     assert taken.question is not None
     assert (taken.question.approval_id, scene.platform.taken_back) == (OTHER, [OTHER, late])
 
@@ -111,21 +111,21 @@ def test_a_row_that_follows_one_that_was_found_is_taken_back_as_well() -> None:
     scene = Scene()
     late = "33333333-3333-4333-8333-333333333334"
     scene.platform.finds = [row(id=OTHER), [row("denied", "withdrawn", id=OTHER), row(id=late)], None]
-    assert scene.take_back(None, maybe_there=True).ended
+    assert scene.withdrawer.withdraw(None, maybe_there=True).ended
     assert scene.platform.taken_back == [OTHER, late]
 
 
 def test_a_gateways_word_does_not_end_a_row() -> None:
     """What is said to have ended and is shown open still is taken back again, whether it is ours or one more row of it."""
     scene = Scene(effort=5.0)
-    open_still = Sighting(row("approved", "alice"), extras=(row(id=OTHER),))
+    open_still = Sighting(row("approved", "alice"), duplicates=(row(id=OTHER),))
     scene.platform.finds = [[row("approved", "alice"), row(id=OTHER)]]
     scene.platform.withdrawals = [SETTLED, DONE]
     scene.platform.shows = [open_still]
-    scene.take_back.twins(question())
+    scene.withdrawer.withdraw_duplicates(question())
     assert (scene.calls, scene.platform.taken_back) == (["find", "withdraw", "fetch", "withdraw"], [OTHER, OTHER])
     scene.platform.withdrawals = [SETTLED, DONE]
-    assert scene.take_back(question(approval_id=OTHER), maybe_there=False).ended
+    assert scene.withdrawer.withdraw(question(approval_id=OTHER), maybe_there=False).ended
 
 
 def test_a_row_that_cannot_be_taken_back_spares_no_other() -> None:
@@ -134,7 +134,7 @@ def test_a_row_that_cannot_be_taken_back_spares_no_other() -> None:
     late = "33333333-3333-4333-8333-333333333334"
     scene.platform.finds = [[row(), row(id=OTHER), row(id=late)], None]
     scene.platform.withdrawals = [DONE, RejectedError("no", status=400), DONE]
-    assert scene.take_back(question(), maybe_there=True).ended
+    assert scene.withdrawer.withdraw(question(), maybe_there=True).ended
     assert scene.platform.taken_back == [OURS, OTHER, late]
     assert [failure.message for failure in scene.warnings] == ["no"]
 
@@ -143,7 +143,7 @@ def test_a_request_of_other_text_is_left_alone() -> None:
     """A row of our idempotency key that asks something else is not our question."""
     scene = Scene()
     scene.platform.finds = [[row(id=OTHER, action="something else")]]
-    assert scene.take_back(None, maybe_there=True) == TakenBack(None)
+    assert scene.withdrawer.withdraw(None, maybe_there=True) == Withdrawn(None)
     assert scene.platform.taken_back == []
 
 
@@ -151,7 +151,7 @@ def test_an_answered_question_leaves_no_twin() -> None:
     """Where the verdict is known, an open row of the same question is taken back and the answered one is left alone."""
     scene = Scene()
     scene.platform.finds = [[row("approved", "alice"), row(id=OTHER)]]
-    scene.take_back.twins(question())
+    scene.withdrawer.withdraw_duplicates(question())
     assert scene.calls == ["find", "withdraw"]
     assert scene.platform.taken_back == [OTHER]
 
@@ -160,11 +160,11 @@ def test_a_fault_of_the_program_keeps_nothing_from_its_end() -> None:
     """Whatever a library throws while the question is taken back is told, and nothing is raised."""
     scene = Scene()
     scene.platform.withdrawals = [RuntimeError("broken")]
-    taken = scene.take_back(question(), maybe_there=False)
+    taken = scene.withdrawer.withdraw(question(), maybe_there=False)
     assert taken.unknown is not None
-    assert "fault of the program" in taken.unknown.message
+    assert "internal error" in taken.unknown.message
     scene.platform.finds = [RuntimeError("broken")]
-    assert scene.take_back(None, maybe_there=True) == TakenBack(None)
+    assert scene.withdrawer.withdraw(None, maybe_there=True) == Withdrawn(None)
     assert {failure.message for failure in scene.warnings} == {taken.unknown.message}
 
 
@@ -173,7 +173,7 @@ def test_a_twin_that_cannot_be_looked_for_is_told() -> None:
     scene = Scene()
     failure = RejectedError("no list here", status=404)
     scene.platform.finds = [failure]
-    assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), ended=True)
+    assert scene.withdrawer.withdraw(question(), maybe_there=False) == Withdrawn(question(), ended=True)
     assert scene.warnings == [failure] * 3
 
 
@@ -194,8 +194,8 @@ def test_what_had_ended_before(stood: Approval, ended: bool, decides: bool) -> N
     scene = Scene()
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(stood)]
-    taken = scene.take_back(question(), maybe_there=False)
-    assert taken == TakenBack(question(), ended=ended, stood=stood if decides else None)
+    taken = scene.withdrawer.withdraw(question(), maybe_there=False)
+    assert taken == Withdrawn(question(), ended=ended, decision=stood if decides else None)
 
 
 @pytest.mark.parametrize("shown", [row("unknown"), row("approved", ""), row(), None])
@@ -204,24 +204,24 @@ def test_an_end_that_is_not_shown_is_unknown(shown: Approval | None) -> None:
     scene = Scene()
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(shown)]
-    taken = scene.take_back(question(), maybe_there=False)
-    assert (taken.ended, taken.stood, isinstance(taken.unknown, UnavailableError)) == (False, None, True)
+    taken = scene.withdrawer.withdraw(question(), maybe_there=False)
+    assert (taken.ended, taken.decision, isinstance(taken.unknown, UnavailableError)) == (False, None, True)
     assert scene.warnings == [taken.unknown]
 
 
 @pytest.mark.parametrize(
     ("shown", "taken"),
     [
-        (row("denied", "withdrawn"), TakenBack(question(), ended=True)),
-        (row("approved", "alice"), TakenBack(question(), stood=row("approved", "alice"))),
+        (row("denied", "withdrawn"), Withdrawn(question(), ended=True)),
+        (row("approved", "alice"), Withdrawn(question(), decision=row("approved", "alice"))),
     ],
 )
-def test_where_its_answer_was_lost_a_read_tells(shown: Approval, taken: TakenBack) -> None:
+def test_where_its_answer_was_lost_a_read_tells(shown: Approval, taken: Withdrawn) -> None:
     """After a withdrawal without an answer it is read how the question stands, before it is said again."""
     scene = Scene()
     scene.platform.withdrawals = [AWAY]
     scene.platform.shows = [Sighting(shown)]
-    assert scene.take_back(question(), maybe_there=False) == taken
+    assert scene.withdrawer.withdraw(question(), maybe_there=False) == taken
     assert scene.calls == ["withdraw", "fetch", "find"]
 
 
@@ -229,7 +229,7 @@ def test_long_after_the_deadline_a_lost_answer_is_read_as_well() -> None:
     """How it stands is read; where it is open still, the withdrawal is said again."""
     scene = Scene(overdue=6.0, effort=5.0)
     scene.platform.withdrawals = [AWAY, DONE]
-    assert scene.take_back(question(), maybe_there=False).ended
+    assert scene.withdrawer.withdraw(question(), maybe_there=False).ended
     assert scene.calls == ["withdraw", "fetch", "withdraw", "find"]
 
 
@@ -238,7 +238,7 @@ def test_a_list_that_is_behind_may_catch_up() -> None:
     scene = Scene(effort=5.0)
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(row()), Sighting(row("approved", "alice"))]
-    assert scene.take_back(question(), maybe_there=False).stood == row("approved", "alice")
+    assert scene.withdrawer.withdraw(question(), maybe_there=False).decision == row("approved", "alice")
 
 
 @pytest.mark.parametrize(("overdue", "counts"), [(4.9, True), (5.1, False)])
@@ -247,9 +247,9 @@ def test_long_after_the_deadline_nothing_stands(overdue: float, counts: bool) ->
     scene = Scene(overdue)
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(row("approved", "alice"))]
-    mine = question(invocation="i")
-    taken = scene.take_back(mine, maybe_there=False)
-    assert (taken.stood is not None, taken.unknown) == (counts, None)
+    mine = question(attempt_id="i")
+    taken = scene.withdrawer.withdraw(mine, maybe_there=False)
+    assert (taken.decision is not None, taken.unknown) == (counts, None)
     assert scene.platform.read == [mine if counts else question()]
 
 
@@ -268,7 +268,7 @@ def test_what_may_pass_is_tried_again(failure: ApprovalError) -> None:
     """An outage, nonsense, a 401 without a database and a gateway's refusal are no reason to leave the question behind."""
     scene = Scene(effort=20.0)
     scene.platform.withdrawals = [failure, failure, failure, DONE]
-    assert scene.take_back(question(), maybe_there=False).ended
+    assert scene.withdrawer.withdraw(question(), maybe_there=False).ended
     assert (scene.warnings, scene.calls.count("withdraw")) == ([], 4)
 
 
@@ -277,7 +277,7 @@ def test_a_platform_that_stays_away_is_tried_for_the_whole_effort() -> None:
     scene = Scene(effort=1.0)
     scene.platform.withdrawals = [AWAY]
     began = time.monotonic()
-    assert scene.take_back(question(), maybe_there=True) == TakenBack(question(), unknown=AWAY)
+    assert scene.withdrawer.withdraw(question(), maybe_there=True) == Withdrawn(question(), unknown=AWAY)
     assert time.monotonic() - began >= 0.7
     assert scene.warnings[0] is AWAY
     assert 3 <= scene.calls.count("withdraw") <= 14
@@ -288,7 +288,7 @@ def test_what_cannot_be_taken_back_is_told() -> None:
     scene = Scene(effort=5.0)
     failure = UsedError("used")
     scene.platform.withdrawals = [failure]
-    assert scene.take_back(question(), maybe_there=False) == TakenBack(question(), unknown=failure)
+    assert scene.withdrawer.withdraw(question(), maybe_there=False) == Withdrawn(question(), unknown=failure)
     assert (scene.warnings, scene.calls) == ([failure], ["withdraw", "find"])
 
 
@@ -297,7 +297,7 @@ def test_a_look_that_fails_is_no_last_one(failure: Exception) -> None:
     """A proxy's page for a list may come once: what the next look shows is taken back."""
     scene = Scene()
     scene.platform.finds = [failure, row(id=OTHER), None]
-    assert scene.take_back(None, maybe_there=True).ended
+    assert scene.withdrawer.withdraw(None, maybe_there=True).ended
     assert scene.calls == ["find", "find", "withdraw", "find"]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from molecule_approve.paths import Places, RequesterCredential
-from molecule_approve.server.holding import put_requester
+from molecule_approve.server.state_folder import write_requester
 from tests.callers import PROGRAM, until
 from tests.integration.fault import Fault, both, names, within
 from tests.integration.served import Served
@@ -58,7 +58,7 @@ def _in_a_folder(mode: int, owner: int) -> Callable[[World], None]:
         places = Places(world.folder / "state" / "molecule-approve", world.folder / "run" / "molecule-approve")
         for folder in places:
             folder.mkdir(mode=0o700)
-        put_requester(places, RequesterCredential(world.env["WORKSPACE_ID"], world.env["MOLECULE_TOKEN"]))
+        write_requester(places, RequesterCredential(world.env["WORKSPACE_ID"], world.env["MOLECULE_TOKEN"]))
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(places.socket))
         listener.listen()
@@ -107,7 +107,7 @@ ROWS = (
         "a socket in a folder of all", "another user's socket", _in_a_folder(0o777, os.geteuid()), "is not trusted", "chmod"
     ),
     Fault("a server that moved", "a server that moved", 0, "granted", arrange=_served, act=_moves),
-    _row("the other loopback", "the other loopback", _on_the_other_loopback, "no connection to localhost", "::1"),
+    _row("the other loopback", "the other loopback", _on_the_other_loopback, "cannot connect to localhost", "::1"),
     *(
         [_row("another user's socket", "another user's socket", _in_a_folder(0o700, NOBODY), "is not trusted", str(NOBODY))]
         if os.geteuid() == 0  # only root can give a folder away

@@ -46,7 +46,7 @@ ROWS: tuple[Fault, ...] = (
         POLL,
         arrange=_sets(HTTPS_PROXY="http://me:hush@127.0.0.1:1"),
         timeout=1,
-        check=both(_hushed, names("the proxy 127.0.0.1:1 cannot be reached", "HTTPS_PROXY")),
+        check=both(_hushed, names("cannot reach the proxy 127.0.0.1:1", "HTTPS_PROXY")),
         cut_off=True,
     ),
     *(

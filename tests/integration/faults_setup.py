@@ -128,7 +128,7 @@ CONFIGURATION = (
             start=_start_plainly,
         )
         for name, arrange in (
-            ("no regular file", _folder),
+            ("not a regular file", _folder),
             ("named and missing", _missing),
             ("writable by others", _write("approve: {}\n", 0o666)),
             ("not text", _not_text),

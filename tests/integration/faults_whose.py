@@ -40,7 +40,7 @@ def _early(calls: range) -> Arrange:
 
 
 _ONCE = does.FIRST
-_INCREDIBLE = names("answer no request of ours")
+_INCREDIBLE = names("answer no request")
 
 ROWS = (
     Fault(

@@ -66,7 +66,7 @@ CASES = [
     ("audit tail --outcome=gr", ["granted"]),
     ("audit tail --event-type ", ["approval", "audit", "rbac"]),
     ("audit tail --event-type rbac --outcome de", ["denied"]),
-    ("audit rotate ", ["--audit-log", "--config", "--help"]),
+    ("audit rotate ", ["--audit-log", "--config", "--help", "-h"]),
     # Free text, and what is none of ours to know.
     ("request ", []),
     ("request --reason ", []),

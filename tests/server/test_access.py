@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.requests import HTTPConnection
 
-from molecule_approve.server.access import Doorkeeper
+from molecule_approve.server.access import AccessControl
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.sessions import Sessions
 from tests.integration.raw_http import PLAIN
@@ -56,6 +56,27 @@ def test_an_unknown_workspace_is_told_to_whoever_holds_a_good_token(desk: Desk) 
         assert stranger.get(path).status_code == 401
 
 
+@pytest.mark.parametrize("body", [b"no JSON", b'{"action": 1}', b'{"decision": "perhaps"}', b"\xff"])
+def test_a_bad_body_is_refused_only_after_the_credential(desk: Desk, body: bytes) -> None:
+    """Who may not make the call hears that, and nothing about the body; who may hears of the body, not of the request."""
+    desk.add_workspace("other", "other", "token-of-other")
+    requester, approver = desk.server.requester.token, str(desk.decider.headers["authorization"]).removeprefix("Bearer ")
+    others = (None, "wrong", "token-of-other")
+    unknown = f"{desk.path}/{uuid.uuid4()}"
+    for path, refused, right in (
+        (desk.path, dict.fromkeys(others, 401), requester),
+        (unknown + "/decide", {**dict.fromkeys(others, 401), requester: 403}, approver),
+        (unknown + "/redeem", {**dict.fromkeys(others, 401), approver: 403}, requester),
+    ):
+        elsewhere = path.replace(desk.workspace_id, "nowhere")
+        for token, status in refused.items():
+            with desk.client(token) as client:
+                assert client.post(path, content=body).status_code == status, (path, token)
+        with desk.client(right) as client:
+            assert client.post(path, content=body).status_code in {400, 422}, path
+            assert client.post(elsewhere, content=body).status_code == 404, path
+
+
 @pytest.mark.parametrize("value", ["bearer {}", "Bearer", "Basic {}", "{}"])
 def test_the_scheme_is_bearer_with_a_capital(desk: Desk, value: str) -> None:
     """Anything else is no token at all, as on the platform."""
@@ -88,7 +109,7 @@ def test_calls_are_counted_and_limited(open_desk: OpenDesk) -> None:
 
 def test_calls_without_a_token_are_counted_together(open_desk: OpenDesk) -> None:
     """Also those that lead nowhere, and from whatever address of loopback; good tokens go on."""
-    desk = open_desk(strangers=2)
+    desk = open_desk(unauthenticated_rate=2)
     paths = ("/health", "/nothing", "/openapi.json", "/approvals/pending")
     statuses = []
     for number, path in enumerate(paths, 1):
@@ -101,7 +122,7 @@ def test_calls_without_a_token_are_counted_together(open_desk: OpenDesk) -> None
 
 def test_the_private_socket_has_a_budget_of_its_own(open_desk: OpenDesk) -> None:
     """What strangers do over TCP is no matter there; nor the other way round."""
-    desk = open_desk(strangers=1, failed_logins=1)
+    desk = open_desk(unauthenticated_rate=1, failed_login_rate=1)
     transport = httpx.HTTPTransport(verify=PLAIN, uds=str(desk.server.places.socket))
     with desk.client(None) as tcp, httpx.Client(transport=transport, base_url="http://localhost") as private:
         wrong = {"Authorization": "Bearer wrong"}
@@ -112,16 +133,16 @@ def test_the_private_socket_has_a_budget_of_its_own(open_desk: OpenDesk) -> None
 
 def test_the_limits_are_wide_enough_for_five_hundred_commands_at_once(desk: Desk) -> None:
     """Each asks, listens, reads once a second for a minute and redeems; a token's calls beyond 600 a minute are answered."""
-    settings = Limits()
-    assert settings.pending >= 500
-    assert settings.rate >= 500 * (3 + 60)
+    limits = Limits()
+    assert limits.pending >= 500
+    assert limits.rate >= 500 * (3 + 60)
     statuses = {desk.asker.get(f"{desk.path}/{uuid.uuid4()}").status_code for _ in range(601)}
     assert statuses == {404}
 
 
 def test_wrong_tokens_are_limited_harder_and_shut_nobody_else_out(open_desk: OpenDesk) -> None:
     """Guessing ends with 429, with ever other tokens, too; a good token from the same address goes on."""
-    desk = open_desk(failed_logins=2)
+    desk = open_desk(failed_login_rate=2)
     statuses = []
     for number in range(4):
         with desk.client(f"guess-{number}") as client:
@@ -170,17 +191,17 @@ def test_with_leave_a_call_without_a_token_may_ask_and_list_but_nothing_else(ope
 
 def test_a_handshake_is_no_use_of_a_session() -> None:
     """A page that was left open dials again and again: its session ends all the same."""
-    now, settings = [0.0], Limits()
-    sessions = Sessions(settings, lambda: now[0])
-    doors = Doorkeeper(settings, lambda: now[0], None, sessions)
+    now, limits = [0.0], Limits()
+    sessions = Sessions(limits, lambda: now[0])
+    access = AccessControl(limits, lambda: now[0], None, sessions)
     headers = [(b"authorization", f"Bearer {sessions.begin('a hash')}".encode())]
 
     def seen(kind: str) -> str | None:
-        with doors.visit(HTTPConnection({"type": kind, "headers": headers})) as visitor:
+        with access.admit(HTTPConnection({"type": kind, "headers": headers})) as visitor:
             return visitor.session
 
     for kind in ("http", "websocket"):
-        now[0] += settings.session_idle - 1
+        now[0] += limits.session_idle - 1
         assert seen(kind) is not None
     now[0] += 1
     assert seen("http") is None

@@ -144,7 +144,7 @@ def test_a_held_answer_comes_with_the_decision(desk: Desk) -> None:
 
 def test_a_held_answer_ends_with_its_time(open_desk: OpenDesk) -> None:
     """After the time (at most the server's own) the request is told as it is; an ended one at once."""
-    desk = open_desk(longest_hold=0.05)
+    desk = open_desk(longest_wait=0.05)
     approval_id = desk.ask()
     assert desk.one(approval_id, 3000)["status"] == "pending"
     desk.decide(approval_id)

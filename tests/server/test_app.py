@@ -173,7 +173,7 @@ def _change_by_hand(replay: Replay, name: str) -> None:
 
 def test_every_recorded_exchange_is_answered_as_by_the_platform_or_differs_for_a_named_reason(open_desk: OpenDesk) -> None:
     """Status and body are the platform's, ids, times and rate headers aside, except where the table says why not."""
-    desk = open_desk(failed_logins=600)
+    desk = open_desk(failed_login_rate=600)
     for name, (workspace_id, token) in WORKSPACES.items():
         desk.add_workspace(workspace_id, name, token)
     replay, met = Replay(desk), set()

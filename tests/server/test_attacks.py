@@ -57,7 +57,7 @@ def attacked() -> Iterator[Attacked]:
     with ExitStack() as stack:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="ma-")))
         places = Places(home / "state", home / "run")
-        server = stack.enter_context(Running(ServePlan(places, settings=replace(Limits(), strangers=100_000))))
+        server = stack.enter_context(Running(ServePlan(places, limits=replace(Limits(), unauthenticated_rate=100_000))))
         yield Attacked(stack.enter_context(desk_of(server)))
 
 
@@ -339,7 +339,7 @@ def test_a_code_of_somebody_who_was_revoked_is_worth_nothing(desk: Desk) -> None
 
 def test_codes_cannot_be_guessed(open_desk: OpenDesk) -> None:
     """After so many wrong ones 429 says when to come back; a good one from the same address is still taken."""
-    desk = open_desk(failed_logins=3)
+    desk = open_desk(failed_login_rate=3)
     answers = [_exchange(desk, f"guess {number}") for number in range(5)]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
     assert 0 < int(answers[-1].headers["retry-after"]) <= 60
@@ -348,7 +348,7 @@ def test_codes_cannot_be_guessed(open_desk: OpenDesk) -> None:
 
 def test_tokens_and_sessions_cannot_be_guessed(open_desk: OpenDesk) -> None:
     """One count for REST, the socket and the codes, with ever other guesses; who is signed in goes on."""
-    desk = open_desk(failed_logins=4)
+    desk = open_desk(failed_login_rate=4)
     session = desk.session()
     statuses = []
     for number in range(2):
@@ -367,7 +367,7 @@ def test_tokens_and_sessions_cannot_be_guessed(open_desk: OpenDesk) -> None:
 
 def test_calls_with_bodies_that_make_no_sense_are_counted_as_well(open_desk: OpenDesk) -> None:
     """Nobody asks without limit."""
-    desk = open_desk(failed_logins=3)
+    desk = open_desk(failed_login_rate=3)
     with desk.client(None) as client:
         statuses = [client.post("/desk/session", content=b"{").status_code for _ in range(4)]
     assert statuses == [400, 400, 400, 429]

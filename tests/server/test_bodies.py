@@ -121,7 +121,7 @@ def test_a_number_that_cannot_be_written_again_is_refused(shared_desk: Desk, num
     """It is good JSON, and is read as infinite: 422 instead of a fault, and nothing is stored."""
     before = [one["id"] for one in shared_desk.asker.get(shared_desk.path).json()]
     answer = shared_desk.asker.post(shared_desk.path, content=f'{{"action": "a", "context": {{"n": {number}}}}}')
-    assert (answer.status_code, answer.json()["error"]) == (422, "the context holds a number that is too large")
+    assert (answer.status_code, answer.json()["error"]) == (422, "the context contains a number that is too large")
     assert [one["id"] for one in shared_desk.asker.get(shared_desk.path).json()] == before
 
 
@@ -173,7 +173,7 @@ def test_a_body_that_says_it_is_too_long_is_refused_at_once(open_desk: OpenDesk)
     """413, from its announced length."""
     desk = open_desk(body=1_000)
     answer = desk.asker.post(desk.path, json={"action": "a" * 1_000})
-    assert (answer.status_code, answer.json()) == (413, {"error": "the body is longer than 1000 bytes", "code": "too_large"})
+    assert (answer.status_code, answer.json()) == (413, {"error": "the body has more than 1000 bytes", "code": "too_large"})
 
 
 def test_a_body_that_grows_too_long_is_refused_while_it_comes(open_desk: OpenDesk) -> None:

@@ -41,7 +41,7 @@ def test_a_name_is_taken_until_it_is_revoked(server_places: Places) -> None:
             credentials.add_approver(store, "alice")
         credentials.revoke(store, "alice")
         assert credentials.add_approver(store, "alice") != first
-        with pytest.raises(UsageError, match="no approver called bob"):
+        with pytest.raises(UsageError, match="no approver named bob"):
             credentials.revoke(store, "bob")
 
 
@@ -80,7 +80,7 @@ def test_a_file_open_to_others_is_refused(server_places: Places) -> None:
 def test_a_file_that_cannot_be_written_is_told(server_places: Places, tmp_path: Path) -> None:
     """As our own error, with what to look at."""
     nowhere = Places(tmp_path / "nowhere", tmp_path / "run")
-    with credentials.opened(server_places) as store, pytest.raises(ServerError, match="cannot be written"):
+    with credentials.opened(server_places) as store, pytest.raises(ServerError, match="cannot write"):
         credentials.own_workspace(nowhere, store)
 
 
@@ -93,18 +93,19 @@ def test_a_link_in_the_files_place_is_refused(server_places: Places) -> None:
 
 
 def test_a_database_that_cannot_be_used_is_told_with_a_hint(server_places: Places) -> None:
-    """The hint names the file."""
+    """The message names the file, the hint what to check."""
     server_places.state.mkdir(mode=0o700)
     server_places.database.write_text(json.dumps("no database") * 200)
-    with pytest.raises(ServerError, match="cannot be used") as caught, credentials.opened(server_places):
+    with pytest.raises(ServerError, match="cannot use the server's database") as caught, credentials.opened(server_places):
         pass
-    assert "server.db" in caught.value.hint
+    assert "server.db" in caught.value.message
+    assert "mode and owner" in caught.value.hint
 
 
 def test_a_sign_in_code_is_for_an_approver_and_kept_as_a_hash(server_places: Places) -> None:
     """Each is another; for a name that nobody has, the hint says how to give it."""
     with credentials.opened(server_places) as store:
-        with pytest.raises(UsageError, match="no approver called alice") as caught:
+        with pytest.raises(UsageError, match="no approver named alice") as caught:
             credentials.new_code(store, "alice")
         assert "approvers add alice" in caught.value.hint
         credentials.add_approver(store, "alice")

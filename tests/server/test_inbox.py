@@ -128,7 +128,7 @@ def test_what_ended_comes_latest_first_and_says_how(desk: Desk) -> None:
 
 def test_a_flood_is_cut_to_the_oldest_and_counted(open_desk: OpenDesk) -> None:
     """The page stays quick; how many wait is told; of what ended only the latest comes."""
-    desk = open_desk(desk_pending=2, desk_decided=1)
+    desk = open_desk(inbox_pending=2, inbox_ended=1)
     ids = [desk.ask(str(number)) for number in range(5)]
     desk.decide(ids[0])
     desk.decide(ids[4], "denied")

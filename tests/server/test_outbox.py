@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import os
 import sqlite3
 import time
@@ -12,11 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from molecule_approve.audit.files import lock_path
+from molecule_approve.audit.journal import Journal
+from molecule_approve.errors import AuditError
+from molecule_approve.model import Approval, Status
 from molecule_approve.paths import Places, locate, read_requester
 from molecule_approve.server import credentials
+from molecule_approve.server.outbox import record_of, recorded_ids
 from molecule_approve.server.run import Running, ServePlan
+from molecule_approve.server.values import OutboxEntry
 from tests.server.desk import PATIENCE, Desk, desk_of, read_log, wait_for
 from tests.server.serving import environment, serving
 
@@ -97,7 +104,7 @@ def test_what_the_log_holds_is_noted_in_the_database(desk: Desk) -> None:
 def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk: OpenDesk) -> None:
     """The decision is told all the same, the next one at once, one complaint says so, and the log gets all in order."""
     said: list[str] = []
-    desk = open_desk(journal_patience=0.05, journal_retry=0.01, complain=said.append)
+    desk = open_desk(audit_patience=0.05, audit_retry_delay=0.01, warn=said.append)
     first, second = desk.ask(), desk.ask()
     with _log_held(desk.server.places), desk.listening() as stream:
         assert desk.decide(first).status_code == 200
@@ -111,7 +118,7 @@ def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk
     wait_for(lambda: len(desk.journal()) == 2, "the decisions are not journaled")
     assert [row["approval_id"] for row in desk.journal()] == [first, second]
     assert len(said) == 1
-    assert "kept until they can" in said[0]
+    assert "stay in the database until it can be written" in said[0]
 
 
 def test_a_killed_server_loses_no_record(home: Path) -> None:
@@ -169,7 +176,7 @@ def test_a_crash_between_the_log_and_the_note_of_it_doubles_nothing(server_place
 
 def test_a_note_that_the_database_refuses_is_made_later(open_desk: OpenDesk) -> None:
     """A lock at the wrong moment changes nothing but the time."""
-    desk = open_desk(database_patience=0.02, journal_mark=0.01, journal_retry=0.01, journal_patience=0.05)
+    desk = open_desk(database_patience=0.02, audit_mark_delay=0.01, audit_retry_delay=0.01, audit_patience=0.05)
     approval_id = desk.ask()
     with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder:
         with _log_held(desk.server.places):
@@ -194,11 +201,48 @@ def test_a_log_that_cannot_be_read_at_the_start_is_told_and_written_to_later(ser
     server_places.server_log.rename(aside)
     server_places.server_log.mkdir()
     said: list[str] = []
-    with Running(ServePlan(server_places, complain=said.append)):
+    with Running(ServePlan(server_places, warn=said.append)):
         assert len(said) == 1
-        assert "1 decisions from before this start are not journaled" in said[0]
+        assert "1 decisions from before this start are not written to it" in said[0]
     server_places.server_log.rmdir()
     with Running(ServePlan(server_places)):
         wait_for(lambda: _marks(server_places) == [True], "the row is not marked")
     # Before it the log says itself that it was gone.
     assert [record["action"] for record in read_log(server_places)] == ["recover", "approve"]
+
+
+def _entry(number: int) -> OutboxEntry:
+    """An approval by alice."""
+    approval = Approval(
+        id=f"a-{number}",
+        workspace_id="w",
+        action="x",
+        status=Status.APPROVED,
+        decided_by="alice",
+        decided_by_verified=True,
+    )
+    return OutboxEntry(number, "2026-04-27T10:00:00.000000Z", approval, None)
+
+
+def test_what_archives_hold_is_recorded_as_well(tmp_path: Path) -> None:
+    """A start after a crash writes nothing twice that was rotated, or compressed, before."""
+    path = tmp_path / "server-audit.jsonl"
+    assert recorded_ids(path) == set()
+    for number in range(3):
+        Journal(path).append(record_of(_entry(number)), patience=1.0)
+        archive = Journal(path).rotate(patience=0)
+        assert archive is not None
+        if number == 0:
+            archive.with_name(f"{archive.name}.gz").write_bytes(gzip.compress(archive.read_bytes()))
+            archive.unlink()
+    with path.open("ab") as file:
+        file.write(b'{"approval_id":"theirs"}\n"approval_id" is no record\n')
+    Journal(path).append(record_of(_entry(3)), patience=1.0)
+    assert recorded_ids(path) == {"a-0", "a-1", "a-2", "a-3", "theirs"}
+
+
+def test_a_log_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """Nothing is guessed about what it holds."""
+    (tmp_path / "log").mkdir()
+    with pytest.raises(AuditError):
+        recorded_ids(tmp_path / "log")

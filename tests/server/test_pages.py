@@ -114,7 +114,7 @@ def test_nothing_else_is_served(shared_desk: Desk, name: str) -> None:
 
 def test_no_stranger_shuts_an_approver_out_of_the_page(open_desk: OpenDesk) -> None:
     """Who has no credential yet gets the page and signs in, however many calls others made with none or a wrong one."""
-    desk = open_desk(strangers=1, failed_logins=1)
+    desk = open_desk(unauthenticated_rate=1, failed_login_rate=1)
     with desk.client(None) as stranger, desk.client("wrong") as guesser:
         assert [stranger.get("/health").status_code for _ in range(2)] == [200, 429]
         assert [guesser.get(desk.path).status_code for _ in range(2)] == [401, 429]

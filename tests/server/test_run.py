@@ -124,7 +124,7 @@ def test_a_server_that_fails_inside_stops_and_says_so(server_places: Places) -> 
         desk.ask()
     with closing(sqlite3.connect(server_places.database)) as database, database:
         database.execute("UPDATE approvals SET expires = 'never'")
-    with pytest.raises(ServerError, match="failed inside"), Running(ServePlan(server_places)) as server:
+    with pytest.raises(ServerError, match="internal error"), Running(ServePlan(server_places)) as server:
         server.join()
     assert who_serves(server_places) is None
     assert not server_places.socket.exists()

@@ -219,7 +219,7 @@ def test_a_clock_that_is_set_back_prolongs_no_request(open_desk: OpenDesk, monke
 def test_a_database_that_cannot_be_used_is_told_once(open_desk: OpenDesk) -> None:
     """With its path and the cause; again only after it had worked in between."""
     told: list[str] = []
-    desk = open_desk(database_patience=0.01, complain=told.append)
+    desk = open_desk(database_patience=0.01, warn=told.append)
     for times in (1, 2):
         with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder:
             holder.execute("BEGIN IMMEDIATE")

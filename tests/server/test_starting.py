@@ -68,7 +68,7 @@ def test_both_loopback_addresses_are_ours(server_places: Places, host: str, othe
         port = int(server.url.rpartition(":")[2])
         for name in ("127.0.0.1", "[::1]", "localhost"):
             assert httpx.get(f"http://{name}:{port}/health").status_code == 200
-        with pytest.raises(ServerError, match=f"port {port} of {other} cannot be used: Address already in use"):
+        with pytest.raises(ServerError, match=f"cannot listen on {other} port {port}: Address already in use"):
             listen_tcp(other, port, None)
 
 
@@ -76,7 +76,7 @@ def test_a_port_of_which_somebody_has_the_other_loopback_address_is_refused(serv
     """It does not start; the message names the address, the hint says what would come of it."""
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as theirs:
         port = theirs.getsockname()[1]
-        with pytest.raises(ServerError, match=f"port {port} of ::1 cannot be used") as caught:
+        with pytest.raises(ServerError, match=f"cannot listen on ::1 port {port}") as caught:
             Running(ServePlan(server_places, port=port)).__enter__()
     assert f"would answer for http://localhost:{port}" in caught.value.hint
     assert who_serves(server_places) is None
@@ -84,7 +84,7 @@ def test_a_port_of_which_somebody_has_the_other_loopback_address_is_refused(serv
 
 def test_where_no_port_is_free_at_both_it_says_so() -> None:
     """With port 0 another one is tried as long as the second address has the chosen one taken; not for ever."""
-    with pytest.raises(ServerError, match=r"no port is free on 127\.0\.0\.1 and 127\.0\.0\.1 alike"):
+    with pytest.raises(ServerError, match=r"no port that is free on both 127\.0\.0\.1 and 127\.0\.0\.1"):
         listen_tcp("127.0.0.1", 0, "127.0.0.1")
 
 
@@ -97,7 +97,7 @@ def test_where_the_machine_lacks_the_other_address_the_first_is_enough() -> None
 @pytest.mark.parametrize("port", [70_000, -1])
 def test_a_port_that_is_none_is_told(port: int) -> None:
     """As an error of ours."""
-    with pytest.raises(ServerError, match=f"port {port} of 127.0.0.5 cannot be used"):
+    with pytest.raises(ServerError, match=f"cannot listen on 127.0.0.5 port {port}"):
         listen_tcp("127.0.0.5", port, None)
 
 
@@ -145,7 +145,7 @@ def test_a_loopback_address_is_good(host: str, address: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.com", ""])
 def test_any_other_address_is_refused(host: str) -> None:
     """The server is for this machine."""
-    with pytest.raises(UsageError, match="no loopback address"):
+    with pytest.raises(UsageError, match="is not a loopback address"):
         loopback(host)
 
 

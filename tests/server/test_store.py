@@ -47,7 +47,7 @@ def test_a_file_that_is_no_longer_there_takes_nothing(tmp_path: Path, name: str,
     if how == "replaced":
         path.touch(0o600)
     for transact in (store.read, store.write):
-        with pytest.raises(StoreError, match=f"{path} (is gone|was replaced)"), transact() as transaction:
+        with pytest.raises(StoreError, match=f"{path} (was removed|was replaced)"), transact() as transaction:
             transaction.add_approver("alice", "hash", "now")
     (tmp_path / "old.db").replace(path)
     with store.read() as transaction:
@@ -65,7 +65,7 @@ def test_a_second_connection_makes_no_file_anew(tmp_path: Path, how: str) -> Non
         path.rename(tmp_path / "old.db")
         if how == "replaced":
             path.touch(0o600)
-        with pytest.raises(StoreError, match=f"{path} (is gone|was replaced)"), store.write():
+        with pytest.raises(StoreError, match=f"{path} (was removed|was replaced)"), store.write():
             pass
         assert path.exists() == (how == "replaced")
         (tmp_path / "old.db").replace(path)

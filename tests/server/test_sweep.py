@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.server import credentials
 from molecule_approve.server.api import Api
-from molecule_approve.server.app import entrances
+from molecule_approve.server.app import route_specs
 from molecule_approve.server.inbox import InboxApi as DeskRoutes
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.pages import Pages
@@ -115,9 +115,9 @@ def _credentials(desk: Desk) -> list[tuple[str, int, str | None]]:
 
 def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places: Places) -> None:
     """By their own methods alone; what is refused, and every GET, changes nothing; there is no fault among the answers."""
-    listed = {(route.method, route.path) for route in entrances(*_unborn())} | {("GET", "/openapi.json")}
+    listed = {(route.method, route.path) for route in route_specs(*_unborn())} | {("GET", "/openapi.json")}
     assert set(ALLOWED) == listed
-    plan = ServePlan(server_places, settings=replace(Limits(), strangers=1_000_000, failed_logins=1_000_000))
+    plan = ServePlan(server_places, limits=replace(Limits(), unauthenticated_rate=1_000_000, failed_login_rate=1_000_000))
     with Running(plan) as server, desk_of(server) as desk:
         netloc = server.url.removeprefix("http://")
         with closing(HTTPConnection(netloc, timeout=PATIENCE)) as connection:

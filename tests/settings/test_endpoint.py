@@ -11,7 +11,8 @@ from molecule_approve.errors import ConfigError, UsageError
 from molecule_approve.model import Endpoint, Secret
 from molecule_approve.paths import LocalSocket, Places, write_private
 from molecule_approve.settings import resolve as resolve_module
-from molecule_approve.settings.resolve import Flags, Settings, Sourced
+from molecule_approve.settings.resolve import Flags, Settings
+from molecule_approve.settings.values import Sourced
 
 Resolve = Callable[..., Settings]
 Written = Callable[[str], Flags]
@@ -47,7 +48,7 @@ def test_the_token_may_be_a_link(resolve: Resolve, tmp_path: Path) -> None:
     (tmp_path / ".auth_token").symlink_to(target)
     found = resolve(PLATFORM_URL="https://a")
     assert found.token.value == Secret("mounted")
-    assert found.warnings == (f"{tmp_path}/.auth_token can be read by every user of this machine",)
+    assert found.warnings == (f"every user of this machine can read {tmp_path}/.auth_token",)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \nsecond", "two words\n", "t\x00", "ü"])
@@ -61,7 +62,7 @@ def test_a_token_file_without_a_token_is_a_config_error(resolve: Resolve, tmp_pa
 def test_a_token_file_that_others_can_write_is_refused(resolve: Resolve, tmp_path: Path) -> None:
     """Somebody else's token would let somebody else's server answer."""
     token_file(tmp_path, "t", 0o662)
-    with pytest.raises(ConfigError, match="written by other users"):
+    with pytest.raises(ConfigError, match="other users can write"):
         resolve(PLATFORM_URL="https://a")
 
 
@@ -154,7 +155,7 @@ def test_the_origin_is_the_handshakes_alone(resolve: Resolve, written: Written) 
 def test_a_platform_wants_a_workspace(resolve: Resolve) -> None:
     """At the moment of asking, not before: a log can be read without one."""
     found = resolve()
-    with pytest.raises(UsageError, match="no workspace is named") as caught:
+    with pytest.raises(UsageError, match="no workspace is set") as caught:
         resolve_module.require_workspace(found)
     assert "WORKSPACE_ID" in caught.value.hint
     with pytest.raises(UsageError):
@@ -191,7 +192,7 @@ def test_a_workspace_that_is_not_used_is_told(resolve: Resolve) -> None:
     assert resolve(PLATFORM_URL="local", WORKSPACE_ID="mine").warnings == ()
     found = resolve(PLATFORM_URL="local", WORKSPACE_ID="other")
     assert found.workspace_id.value == "mine"
-    assert found.warnings == ("WORKSPACE_ID is not used: the embedded server has a workspace of its own",)
+    assert found.warnings == ("WORKSPACE_ID is not used: the embedded server has its own workspace",)
 
 
 def test_local_without_a_server_says_how_to_start_one(resolve: Resolve, places: Places) -> None:

@@ -46,7 +46,7 @@ def test_each_slip_is_a_warning() -> None:
     """Of the environment and of config.yaml, with what was meant."""
     assert misspelt(["APPROVAL_TIMOUT", "HOME"], ["aprove", "rbac"]) == [
         "APPROVAL_TIMOUT is not a setting; did you mean APPROVAL_TIMEOUT?",
-        "config.yaml: aprove: is not read; did you mean approve:?",
+        "config.yaml: aprove: is not a section of this program; did you mean approve:?",
     ]
 
 

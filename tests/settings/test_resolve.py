@@ -15,7 +15,8 @@ import pytest
 from molecule_approve.errors import ApprovalError, ConfigError, UsageError
 from molecule_approve.paths import recall_audit_log, remember_audit_log
 from molecule_approve.settings import resolve as resolve_module
-from molecule_approve.settings.resolve import Flags, Settings, Sourced, Transport
+from molecule_approve.settings.resolve import Flags, Settings
+from molecule_approve.settings.values import Sourced, Transport
 
 if TYPE_CHECKING:
     from molecule_approve.paths import Places
@@ -193,21 +194,21 @@ def test_a_bad_flag_is_a_usage_error_that_names_it(resolve: Resolve, flag: str, 
         ("approve:\n  timeout: 0\n", r"line 2: approve.timeout: '0' is out of range"),
         ("approve:\n  timeout: 1:30\n", r"line 2: approve.timeout: '1:30' is not a duration"),
         ("approve:\n  poll_interval: 1ms\n", r"line 2: approve.poll_interval"),
-        ("approve:\n  platform_url: https://a:hunter2@b\n", r"line 2: approve.platform_url: the address holds"),
-        ("approve:\n  platform_url: ''\n", r"line 2: approve.platform_url: is empty"),
+        ("approve:\n  platform_url: https://a:hunter2@b\n", r"line 2: approve.platform_url: the address has"),
+        ("approve:\n  platform_url: ''\n", r"line 2: approve.platform_url: the value is empty"),
         ("approve:\n  workspace_id: ..\n", r"line 2: approve.workspace_id"),
         ("approve:\n  transport: carrier pigeon\n", r"line 2: approve.transport"),
-        ("approve:\n  audit: maybe\n", r"line 2: approve.audit: 'maybe' is neither"),
-        ("approve:\n  audit_rotate_at: 1.5\n", r"line 2: approve.audit_rotate_at: '1.5' is no size"),
+        ("approve:\n  audit: maybe\n", r"line 2: approve.audit: 'maybe' is not required or optional"),
+        ("approve:\n  audit_rotate_at: 1.5\n", r"line 2: approve.audit_rotate_at: '1.5' is not a size"),
         ("approve:\n  audit_rotate_at: 0\n", r"line 2: approve.audit_rotate_at: '0' is too small"),
         ("approve:\n  audit_rotate_at: false\n", r"line 2: approve.audit_rotate_at: is a boolean, not"),
         ("approve:\n  audit_log: audit.jsonl\n", r"line 2: approve.audit_log: the path is not absolute"),
         ("approve:\n  audit_log: log/audit.jsonl\n", r"line 2: approve.audit_log: the path is not absolute"),
         ("approve:\n  headers:\n    Cookie: hunter2\n", r"line 3: approve.headers.Cookie: this header cannot"),
-        ("approve:\n  headers:\n    A: b\n    a: c\n", r"line 4: approve.headers.a: the header stands there twice"),
+        ("approve:\n  headers:\n    A: b\n    a: c\n", r"line 4: approve.headers.a: duplicate header"),
         ("approve:\n  headers:\n    A: ''\n", r"line 3: approve.headers.A: the header's value"),
-        ("rbac:\n  roles:\n  - operator\n  - root\n", r"line 4: rbac.roles: 'root' is no known role"),
-        ("rbac:\n  roles: [Operator]\n", r"line 2: rbac.roles: 'Operator' is no known role"),
+        ("rbac:\n  roles:\n  - operator\n  - root\n", r"line 4: rbac.roles: unknown role 'root'"),
+        ("rbac:\n  roles: [Operator]\n", r"line 2: rbac.roles: unknown role 'Operator'"),
     ],
 )
 def test_a_bad_value_in_the_file_is_a_config_error(resolve: Resolve, written: Written, text: str, complaint: str) -> None:
@@ -247,7 +248,7 @@ def test_a_file_that_others_can_write_stops_the_program(resolve: Resolve, writte
     """It could give everybody every role."""
     flags = written(EVERY)
     Path(str(flags.config)).chmod(0o666)
-    with pytest.raises(ConfigError, match="written by other users"):
+    with pytest.raises(ConfigError, match="other users can write"):
         resolve(flags)
 
 

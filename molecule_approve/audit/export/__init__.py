@@ -1,1 +1,1 @@
-"""One request's records with what proves them, to be checked on any machine."""
+"""One request's records as evidence that can be checked on any machine."""

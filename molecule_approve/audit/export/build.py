@@ -1,6 +1,6 @@
-"""Pure: one request's records with what proves them, as one JSON document: how it is made.
+"""Pure: building an export: one request's records as evidence, in one JSON document.
 
-How it is checked, on whatever machine, is `export_check.py`'s business; `check` is here as well, so that both have one name.
+How it is checked, on whatever machine, is `check.py`'s business; `check` is here as well, so that both have one name.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def build(
     """The document of one request's records, the oldest first, to be written as JSON.
 
     Args:
-        entries: the records; those that nothing vouches for, or of another log than the head's, are left out.
+        entries: the records; unchained lines, and records of another log than the head's, are left out.
         head: the log's head.
-        exported_at: the time, for people; nothing proves it.
+        exported_at: the time, for people; it is not protected.
         remembered: the head that is remembered beside the log.
         chain: all chained lines from the first record to the head, where all of them are wanted.
 
@@ -45,7 +45,7 @@ def build(
     """
     kept = [(entry, entry.link) for entry in entries if entry.link is not None and entry.link.log_id == head.log_id]
     if not kept:
-        raise AuditError("nothing can be exported: no record of this request is chained", hint="`audit show` shows them")
+        raise AuditError("cannot export: this request has no chained records", hint="`audit show` shows them")
     sealed = [link.seq for entry, link in kept if is_sealed(entry.line)]
     return {
         "format": FORMAT,
@@ -80,13 +80,16 @@ def stretch(newest: Iterable[bytes], first: Link, head: Head, limit: int = LARGE
     size, last = 0, None
     for line in newest:
         link = link_of(line) if b'"prev"' in line else None
-        # What was appended since the head was looked at does not belong to it; what stands twice is told once.
+        # Lines appended after the head was read do not belong to it; a record that is in two files is given once.
         if link is None or link == last or (not found and link.head != head):
             continue
         found.append(line)
         last, size = link, size + len(line)
         if size > limit:
-            raise AuditError("the log is too long since then for one document", hint="leave --complete away")
+            raise AuditError(
+                "cannot export with --complete: the log since the request is too large for one document",
+                hint="omit --complete",
+            )
         if link == first:
             break
     return found[::-1]

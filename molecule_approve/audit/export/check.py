@@ -1,6 +1,6 @@
-"""Pure: checking an export of one request's records, on whatever machine, and saying what is proved by what.
+"""Pure: checking an export of one request's records, on any machine, and reporting what proves which record.
 
-The document is believed in nothing: whoever made it may have made all of it up. What it can prove by itself is only that
+Nothing in the document is trusted: whoever made it may have invented all of it. By itself it proves only that
 its records fit together. A head that is known from elsewhere (the platform's context, a CI job's log) or the seal's key
 proves that they are the log's.
 """
@@ -15,16 +15,16 @@ from molecule_approve.audit.chain import START, Link, link_of
 from molecule_approve.audit.record import RecordAction, RecordOutcome, decode
 from molecule_approve.audit.seal import Keys, SealKey, is_sealed
 
-from .parse import FORMAT, LARGEST, VERSION, Claim, Mark, NotAnExportError, Recorded, read
+from .parse import FORMAT, LARGEST, VERSION, ExportDocument, ExportedRecord, NotAnExportError, RecordHash, read
 
 __all__ = ["FORMAT", "LARGEST", "VERSION", "ExportReport", "ForeignHead", "check"]
 
 FAULTS_KEPT = 20
-"""Faults that are told; all are counted."""
+"""Faults that are reported one by one; all are counted."""
 
 
 class ForeignHead(NamedTuple):
-    """A head that is known from elsewhere, and the records that it proves; none where it was not met."""
+    """A head that is known from elsewhere, and the records that it proves; none if it was not found."""
 
     seq: int
     hash: str
@@ -37,10 +37,10 @@ class ForeignHead(NamedTuple):
 
 
 class ExportReport(NamedTuple):
-    """What checking an export came to. Texts from the document stand in it as they are: make them visible.
+    """The result of checking an export. Texts from the document are unescaped: make them visible before printing.
 
     Attributes:
-        whole: whether nothing was found to be wrong, and every expected head proves a record.
+        whole: whether no fault was found, and every expected head proves a record.
         faults: what is wrong, the first :data:`FAULTS_KEPT`.
         fault_count: how much is wrong.
         log_id, trace_id: what the document is about; empty where it cannot be read.
@@ -63,7 +63,7 @@ class ExportReport(NamedTuple):
     records: tuple[int, ...] = ()
     outcomes: tuple[str, ...] = ()
     complete: bool = False
-    head: Mark | None = None
+    head: RecordHash | None = None
     expected: tuple[ForeignHead, ...] = ()
     sealed: tuple[int, ...] = ()
     seal_checked: tuple[int, ...] = ()
@@ -91,7 +91,7 @@ def check(document: bytes, keys: Sequence[SealKey] = (), expected: Sequence[tupl
 class _Check:
     """One export, and what was found out about it."""
 
-    claim: Claim
+    claim: ExportDocument
     keys: Sequence[SealKey]
     wanted: Sequence[tuple[int, str]]
     faults: list[str] = field(default_factory=list)
@@ -135,7 +135,7 @@ class _Check:
         last = 0
         for record in self.claim.records:
             if record.seq <= last:
-                self._wrong(f"record {record.seq} stands after record {last}")
+                self._wrong(f"record {record.seq} comes after record {last}")
             last = record.seq
             link = self._taken(record.line, f"record {record.seq}")
             if link is None:
@@ -145,33 +145,33 @@ class _Check:
             if link.hash != record.hash:
                 self._wrong(f"record {record.seq}: expected SHA-256 {record.hash}, found {link.hash}")
             if _trace(record.line) != self.claim.trace_id:
-                self._wrong(f"record {record.seq} is of another request")
+                self._wrong(f"record {record.seq} belongs to another request")
             self._check_neighbours(record, link)
 
     def _taken(self, line: bytes, name: str) -> Link | None:
         """The link of a line of this log, which is kept under its number; None, and a fault, for any other."""
         link = None if b"\n" in line else link_of(line)
         if link is None:
-            self._wrong(f"{name}: its line is no chained record")
+            self._wrong(f"{name}: its line is not a chained record")
         elif link.log_id != self.claim.log_id:
-            self._wrong(f"{name}: its line is of another log")
+            self._wrong(f"{name}: its line belongs to another log")
         elif self.lines.setdefault(link.seq, (line, link))[0] != line:
-            self._wrong(f"{name}: there are two lines of record {link.seq}")
+            self._wrong(f"{name}: record {link.seq} has two different lines")
         else:
             return link
         return None
 
-    def _check_neighbours(self, record: Recorded, link: Link) -> None:
+    def _check_neighbours(self, record: ExportedRecord, link: Link) -> None:
         before, after = record.before, record.after
         if before is not None and before.seq != link.seq - 1:
             self._wrong(f"record {record.seq}: the record before it was {before.seq}")
         if before is not None and before.hash != link.prev:
             self._wrong(f"record {record.seq} follows SHA-256 {link.prev}, and the record before it had {before.hash}")
         if link.seq == 1 and link.prev != START:
-            self._wrong("record 1 follows another one")
+            self._wrong("record 1 names a record before it")
         if after is None:
             if record.seq < self.claim.head.seq:
-                self._wrong(f"record {record.seq}: the record after it is not told, and the log went on")
+                self._wrong(f"record {record.seq}: the record after it is missing, but the log continues")
         elif after.mark.seq != link.seq + 1:
             self._wrong(f"record {record.seq}: the record after it was {after.mark.seq}")
         elif after.prev != link.hash:
@@ -191,11 +191,11 @@ class _Check:
         first, head = self.claim.records[0].seq, self.claim.head.seq
         # Of numbers that are too many to be there, a range costs nothing, and a list of them all the memory.
         if len(numbers) != head - first + 1 or any(seq != first + at for at, seq in enumerate(numbers)):
-            self._wrong(f"the chain is not that from record {first} to the head, record {head}")
+            self._wrong(f"the chain does not contain every record from {first} to the head, record {head}")
         known = {record.seq for record in self.claim.records}
         for seq in numbers:
             if seq not in known and _trace(self.lines[seq][0]) == self.claim.trace_id:
-                self._wrong(f"record {seq} is of this request, and stands in the chain alone")
+                self._wrong(f"record {seq} belongs to this request, but is only in the chain")
 
     def _check_links(self) -> None:
         """Lines with consecutive numbers: the one names the other."""
@@ -210,32 +210,34 @@ class _Check:
         head = self.claim.head
         for name, mark in _marks(self.claim):
             if known.setdefault(mark.seq, mark.hash) != mark.hash:
-                self._wrong(f"{name}: record {mark.seq} had SHA-256 {mark.hash}; elsewhere it has {known[mark.seq]}")
+                self._wrong(f"{name}: record {mark.seq} has SHA-256 {mark.hash} here and {known[mark.seq]} elsewhere")
             if mark.seq > head.seq:
                 self._wrong(f"{name} is record {mark.seq}, which comes after the head, record {head.seq}")
         remembered = self.claim.remembered
         if remembered is not None and remembered.log_id != self.claim.log_id:
-            self._wrong("the remembered head is another log's")
-        begun = [Mark(one.seq, one.hash) for one in self.claim.records if _outcome(one.line) == RecordOutcome.INITIATED]
+            self._wrong("the remembered head belongs to another log")
+        begun = [
+            RecordHash(one.seq, one.hash) for one in self.claim.records if _outcome(one.line) == RecordOutcome.INITIATED
+        ]
         if begun != list(self.claim.audit_heads):
-            self._wrong("the heads that the platform was given are not told as the records tell them")
+            self._wrong("the heads sent to the platform do not match the records")
 
     # --- seals -------------------------------------------------------------------------------------------------------------
 
     def _check_seals(self) -> None:
         sealed = sorted(seq for seq, (line, _) in self.lines.items() if is_sealed(line))
-        told = next((record.seq for record in self.claim.records if is_sealed(record.line)), None)
-        if self.claim.sealed_from != told:
-            self._wrong("the first sealed record is not the one that is told")
+        first = next((record.seq for record in self.claim.records if is_sealed(record.line)), None)
+        if self.claim.sealed_from != first:
+            self._wrong("the first sealed record is not the stated one")
         ours = [key for key in self.keys if key.log_id == self.claim.log_id]
         if self.keys and not ours:
-            self._wrong("the seal keys that were given are of another log")
+            self._wrong("the given seal keys belong to another log")
         keys = Keys(ours) if ours else None
         for seq, (line, _) in sorted(self.lines.items()):
             asked = keys is not None and seq >= keys.first
             if not is_sealed(line):
                 if asked or (sealed and seq > sealed[0]):
-                    self._wrong(f"record {seq} carries no seal")
+                    self._wrong(f"record {seq} has no seal")
             elif keys is not None and asked:
                 self._check_seal(seq, line, keys)
 
@@ -243,7 +245,7 @@ class _Check:
         if keys.hold(line, seq):
             self.seal_checked.append(seq)
         else:
-            self._wrong(f"record {seq}: its seal does not hold")
+            self._wrong(f"record {seq}: its seal is wrong")
 
     # --- heads from elsewhere ----------------------------------------------------------------------------------------
 
@@ -254,9 +256,9 @@ class _Check:
             named = any(mark == (seq, digest) for _, mark in _marks(self.claim))
             # A number and a hash are copied easily: only lines that lead there show that the records came before it.
             self._wrong(
-                f"the expected record {seq} is named here, and no lines lead from the records to it (--complete gives them)"
+                f"the expected record {seq} is named, but no lines lead to it (export with --complete)"
                 if named
-                else f"the expected record {seq} is not here"
+                else f"the expected record {seq} is missing"
             )
             return ForeignHead(seq, digest, ())
         if line[1].hash != digest:
@@ -268,7 +270,7 @@ class _Check:
         return ForeignHead(seq, digest, tuple(record.seq for record in self.claim.records if first <= record.seq <= seq))
 
 
-def _marks(claim: Claim) -> Iterable[tuple[str, Mark]]:
+def _marks(claim: ExportDocument) -> Iterable[tuple[str, RecordHash]]:
     """Every place of the document that names a record and its hash without its line."""
     for record in claim.records:
         if record.before is not None:
@@ -279,7 +281,7 @@ def _marks(claim: Claim) -> Iterable[tuple[str, Mark]]:
     if claim.remembered is not None:
         yield "the remembered head", claim.remembered.mark
     for mark in claim.audit_heads:
-        yield "the head that the platform was given", mark
+        yield "the head sent to the platform", mark
 
 
 def _trace(line: bytes) -> object:
@@ -295,21 +297,21 @@ def _outcome(line: bytes) -> str:
 # --- the words -----------------------------------------------------------------------------------------------------------
 
 
-def _sentences(report: ExportReport, claim: Claim) -> Iterable[str]:
+def _sentences(report: ExportReport, claim: ExportDocument) -> Iterable[str]:
     numbers = _listed(report.records)
-    told = f"{numbers} of log {report.log_id}, of request {report.trace_id}"
+    about = f"{numbers} of log {report.log_id}, request {report.trace_id}"
     if report.whole:
-        yield f"whole: {told}"
+        yield f"whole: {about}"
     else:
-        yield f"not whole, at {report.fault_count} {'place' if report.fault_count == 1 else 'places'}: {told}"
+        yield f"not whole, at {report.fault_count} {'place' if report.fault_count == 1 else 'places'}: {about}"
     yield from report.faults
-    yield "it says: " + ", ".join(f"{seq} {what}" for seq, what in zip(report.records, report.outcomes, strict=True))
+    yield "outcomes: " + ", ".join(f"{seq} {what}" for seq, what in zip(report.records, report.outcomes, strict=True))
     if not report.whole:
-        yield "so it proves nothing: ask for another export"
+        yield "a damaged export proves nothing: ask for a new one"
         return
     yield from _proofs(report)
     if not report.complete:
-        yield "not shown: whether these are all records of the request; --complete shows it, up to the head"
+        yield "not proved: that these are all records of the request; export with --complete to prove it"
     if not report.expected and not report.seal_checked:
         yield from _advice(report, claim)
 
@@ -319,22 +321,22 @@ def _proofs(report: ExportReport) -> Iterable[str]:
     for one in report.expected:
         yield f"proved by the expected hash of record {one.seq}: {_listed(one.proves)} of the log, unchanged"
     if report.seal_checked:
-        yield f"proved by the seal's key: {_listed(report.seal_checked)}, unchanged since the moment of writing"
+        yield f"proved by the seal's key: {_listed(report.seal_checked)}, unchanged since they were written"
     if report.sealed and not report.seal_checked:
-        yield "the records are sealed; without the key the seals are not checked"
+        yield "the records are sealed; pass --seal-key-file to check the seals"
     rest = tuple(seq for seq in report.records if seq not in proved)
     if rest:
-        yield f"not proved: {_listed(rest)}; the hashes show only that the records fit together"
+        yield f"not proved: {_listed(rest)}; the hashes prove only that the records fit together"
 
 
-def _advice(report: ExportReport, claim: Claim) -> Iterable[str]:
-    yield "whoever made this file could have made all of it up; compare it with what its maker cannot reach:"
+def _advice(report: ExportReport, claim: ExportDocument) -> Iterable[str]:
+    yield "whoever made this file could have invented all of it; compare it with a head that they cannot change:"
     for mark in claim.audit_heads:
-        yield f"the platform keeps {mark.seq}:{mark.hash} in this request's context (audit_head): --expect it from there"
+        yield f"pass {mark.seq}:{mark.hash} to --expect, if the platform shows it as audit_head in this request's context"
     if report.complete:
-        yield f"every head from record {report.records[-1]} to {claim.head.seq} will do: all lines between are here"
+        yield f"or pass any head from record {report.records[-1]} to {claim.head.seq}: all lines between are in the file"
     else:
-        yield "an export with --complete can be compared with later heads of the log, too"
+        yield "an export with --complete can also be compared with later heads of the log"
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -1,10 +1,12 @@
-"""Pure: the form of an export of one request's records, and reading one that may be anything; not what it proves."""
+"""Pure: the form of an export, and reading a document that may be anything. What it proves is `check.py`'s business."""
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
+
+from molecule_approve import strict_json
+from molecule_approve.strict_json import StrictJsonError
 
 FORMAT = "molecule-approve/audit-export"
 VERSION = 1
@@ -20,17 +22,17 @@ class NotAnExportError(ValueError):
     """The document is no export that can be checked; the message says why in one sentence, and repeats nothing of it."""
 
 
-class Mark(NamedTuple):
+class RecordHash(NamedTuple):
     """A record's number, and SHA-256 in lower-case hex, without its line."""
 
     seq: int
     hash: str
 
 
-class After(NamedTuple):
+class NextRecord(NamedTuple):
     """The record after another one, and the SHA-256 that it says the one before has."""
 
-    mark: Mark
+    mark: RecordHash
     prev: str
 
 
@@ -38,34 +40,34 @@ class Remembered(NamedTuple):
     """The head that was remembered beside the log."""
 
     log_id: str
-    mark: Mark
+    mark: RecordHash
 
 
-class Recorded(NamedTuple):
-    """One record as the document gives it: its line without the newline, and what is said about it."""
+class ExportedRecord(NamedTuple):
+    """One record as the document gives it: its line without the newline, and what the document says about it."""
 
     seq: int
     line: bytes
     hash: str
-    before: Mark | None
-    after: After | None
+    before: RecordHash | None
+    after: NextRecord | None
 
 
-class Claim(NamedTuple):
+class ExportDocument(NamedTuple):
     """The whole document, its types checked and nothing else. ``chain`` holds lines, ``sealed_from`` a record's number."""
 
     log_id: str
     trace_id: str
     exported_at: str
-    records: tuple[Recorded, ...]
-    head: Mark
+    records: tuple[ExportedRecord, ...]
+    head: RecordHash
     remembered: Remembered | None
-    audit_heads: tuple[Mark, ...]
+    audit_heads: tuple[RecordHash, ...]
     sealed_from: int | None
     chain: tuple[bytes, ...] | None
 
 
-def read(document: bytes) -> Claim:
+def read(document: bytes) -> ExportDocument:
     """The export in a file.
 
     Raises:
@@ -75,37 +77,23 @@ def read(document: bytes) -> Claim:
     if len(document) > LARGEST:
         raise NotAnExportError(f"the document is larger than {LARGEST} bytes")
     try:
-        found = json.loads(document, object_pairs_hook=_once, parse_constant=_no_number)
-    except NotAnExportError:
-        raise
-    except (ValueError, RecursionError) as exc:
-        raise NotAnExportError("the document is no JSON that can be read") from exc
+        found = strict_json.loads(document)
+    except StrictJsonError as exc:
+        raise NotAnExportError(f"the document is not valid JSON: {exc}") from exc
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise NotAnExportError("the document is no export of an audit log")
+        raise NotAnExportError("the document is not an export of an audit log")
     if type(found.get("version")) is not int or found["version"] != VERSION:
-        raise NotAnExportError("the export is of another version than this program knows")
+        raise NotAnExportError("this version of the export format is not supported")
     return _claim(found)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object without doubled keys: two readers could each believe another of the two."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise NotAnExportError("an object of the document has a key twice")
-    return found
-
-
-def _no_number(_: str) -> NoReturn:
-    raise NotAnExportError("the document holds a number that JSON does not know")
-
-
-def _claim(found: dict[str, Any]) -> Claim:
+def _claim(found: dict[str, Any]) -> ExportDocument:
     wanted = {"format", "version", "log_id", "trace_id", "exported_at", "records", "head", "remembered", "audit_heads"}
     _keys(found, "the document", wanted, {"seal", "chain"})
     records = tuple(_record(one) for one in _list(found["records"], "records"))
     if not records:
-        raise NotAnExportError("the export holds no record")
-    return Claim(
+        raise NotAnExportError("the export has no records")
+    return ExportDocument(
         log_id=_text(found["log_id"], "log_id"),
         trace_id=_text(found["trace_id"], "trace_id"),
         exported_at=_text(found["exported_at"], "exported_at"),
@@ -118,9 +106,9 @@ def _claim(found: dict[str, Any]) -> Claim:
     )
 
 
-def _record(value: object) -> Recorded:
+def _record(value: object) -> ExportedRecord:
     found = _keys(value, "a record", {"seq", "line", "hash", "before", "after"})
-    return Recorded(
+    return ExportedRecord(
         seq=_number(found["seq"], "seq"),
         line=_line(found["line"]),
         hash=_hash(found["hash"], "hash"),
@@ -129,40 +117,42 @@ def _record(value: object) -> Recorded:
     )
 
 
-def _after(value: object) -> After:
+def _after(value: object) -> NextRecord:
     found = _keys(value, "after", {"seq", "hash", "prev"})
-    return After(Mark(_number(found["seq"], "after"), _hash(found["hash"], "after")), _hash(found["prev"], "after"))
+    return NextRecord(
+        RecordHash(_number(found["seq"], "after"), _hash(found["hash"], "after")), _hash(found["prev"], "after")
+    )
 
 
 def _remembered(value: object) -> Remembered:
     found = _keys(value, "remembered", {"log_id", "seq", "hash"})
-    mark = Mark(_number(found["seq"], "remembered"), _hash(found["hash"], "remembered"))
+    mark = RecordHash(_number(found["seq"], "remembered"), _hash(found["hash"], "remembered"))
     return Remembered(_text(found["log_id"], "remembered"), mark)
 
 
-def _mark(value: object, name: str) -> Mark:
+def _mark(value: object, name: str) -> RecordHash:
     found = _keys(value, name, {"seq", "hash"})
-    return Mark(_number(found["seq"], name), _hash(found["hash"], name))
+    return RecordHash(_number(found["seq"], name), _hash(found["hash"], name))
 
 
 def _keys(value: object, name: str, wanted: set[str], optional: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
     """An object with just these keys: what this version does not know is not passed over, as if it had been checked."""
     if not isinstance(value, dict):
-        raise NotAnExportError(f"{name}: an object is wanted")
+        raise NotAnExportError(f"{name}: expected an object")
     if not wanted <= set(value) <= wanted | optional:
-        raise NotAnExportError(f"{name}: a field is missing, or there is one more than this version knows")
+        raise NotAnExportError(f"{name}: a field is missing or unknown")
     return value
 
 
 def _list(value: object, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise NotAnExportError(f"{name}: a list is wanted")
+        raise NotAnExportError(f"{name}: expected a list")
     return value
 
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise NotAnExportError(f"{name}: a text is wanted")
+        raise NotAnExportError(f"{name}: expected a string")
     return value
 
 
@@ -172,12 +162,12 @@ def _line(value: object) -> bytes:
 
 def _number(value: object, name: str) -> int:
     if type(value) is not int or not 1 <= value <= _LAST:
-        raise NotAnExportError(f"{name}: the number of a record is wanted")
+        raise NotAnExportError(f"{name}: expected a record number")
     return value
 
 
 def _hash(value: object, name: str) -> str:
     text = _text(value, name)
     if not _HASH.match(text):
-        raise NotAnExportError(f"{name}: a SHA-256 in lower-case hex is wanted")
+        raise NotAnExportError(f"{name}: expected a SHA-256 in lower-case hex")
     return text

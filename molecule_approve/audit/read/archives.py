@@ -1,7 +1,7 @@
 """The files that one log consists of: the live one and its archives, ours and logrotate's, in the order of their records.
 
-Which names are archives, and how they are opened, compressed ones too, stands here; how a full log becomes one is
-`rotation.py`'s business, and what stands in a line the chain's.
+Which names are archives, and how they are opened, is decided here; how a full log becomes one is `rotation.py`'s business,
+and what a line means is the chain's.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from molecule_approve.audit.chain import Link, link_of
 from molecule_approve.errors import AuditError
 
 from . import lines, texts
-from .texts import Text, is_compressed
+from .texts import PACKED, Text, is_compressed
 
-_NUMBERS = r"(?:[.-]\d+)+"
-_MORE = r"(?:[.-]\d+|\.(?:gz|xz|bz2|zst))*"  # a pattern over the whole folder rotates archives again, and compresses them
+_NUMBERS = r"[._-]\d+(?:[._T-]\d+)*"  # with the dates that logrotate's `dateformat` makes of digits
+_MORE = rf"(?:[.-]\d+|{PACKED})*"  # a pattern over the whole folder rotates archives again, and compresses them
 
 BEGINNING = 16 * 1024 * 1024
 """Bytes in which a file's first record is looked for; other tools may have written before us, but there must be an end."""
@@ -61,7 +61,7 @@ class Snapshot:
     """The files of a log as they are at one moment; a rotation afterwards changes nothing for who holds it.
 
     Attributes:
-        pieces: the files, the oldest records first; the live one, where there is one, is the last of its log.
+        files: the files, the oldest records first; the live one, where there is one, is the last of its log.
         unreadable: archives that cannot be read.
 
     Raises:
@@ -74,8 +74,8 @@ class Snapshot:
         self._live: int | None = None
         try:
             # The live file first: what is rotated from now on is behind this handle, whatever it is called then.
-            self._live = _opened_or_none(log)
-            self.pieces, self.unreadable = self._found()
+            self._live = opened_or_none(log)
+            self.files, self.unreadable = self._found()
         except BaseException:
             self.close()
             raise
@@ -93,48 +93,34 @@ class Snapshot:
             self._live = None
 
     @contextmanager
-    def reading(self, piece: LogFile) -> Iterator[Text]:
+    def reading(self, file: LogFile) -> Iterator[Text]:
         """The file's text, to be read at any place.
 
         Raises:
             AuditError: it was removed meanwhile, or cannot be read, or not be unpacked.
 
         """
-        if piece.live and self._live is not None:
+        if file.live and self._live is not None:
             yield self._live
             return
-        path, handle = self._opened(piece)
+        path, handle = self._opened(file)
         with _closing(handle):
-            yield texts.whole(path, handle)
+            yield texts.text_in(path, handle)
 
     @contextmanager
-    def streaming(self, piece: LogFile) -> Iterator[BinaryIO]:
+    def streaming(self, file: LogFile) -> Iterator[BinaryIO]:
         """The same, to be read once, from its beginning. Whether a compressed file is damaged is known only at its end.
 
         Raises:
             AuditError: as above.
 
         """
-        if piece.live and self._live is not None:
+        if file.live and self._live is not None:
             yield texts.file(self._live)
             return
-        path, handle = self._opened(piece)
-        with _closing(handle), texts.unpacking(path, handle) as file:
-            yield file
-
-    def backwards(self, *, live: bool = True) -> Iterator[bytes]:
-        """All whole lines without their newlines, the newest first; on demand without the live file's.
-
-        Raises:
-            AuditError, OSError: a file cannot be read.
-
-        """
-        for piece in reversed(self.pieces):
-            if piece.live and not live:
-                continue
-            with self.reading(piece) as text:
-                for _, line in lines.backwards(text, lines.finished_end(text, texts.size(text))):
-                    yield line
+        path, handle = self._opened(file)
+        with _closing(handle), texts.unpacking(path, handle) as stream:
+            yield stream
 
     def forwards(self) -> Iterator[tuple[LogFile, bytes]]:
         """All lines with the newlines that they have, the oldest first.
@@ -143,43 +129,43 @@ class Snapshot:
             AuditError, OSError: a file cannot be read.
 
         """
-        for piece in self.pieces:
-            with self.streaming(piece) as file:
-                for line in lines.forwards(file):
-                    yield piece, line
+        for file in self.files:
+            with self.streaming(file) as stream:
+                for line in lines.forwards(stream):
+                    yield file, line
 
-    def _opened(self, piece: LogFile) -> tuple[Path, int]:
+    def _opened(self, file: LogFile) -> tuple[Path, int]:
         """The file, wherever it is now, and its handle: logrotate gives new names, and compresses."""
-        now = piece
+        now = file
         while True:
-            handle = _opened_or_none(now.path)
+            handle = opened_or_none(now.path)
             if handle is not None and identity_of(os.fstat(handle)) == now.identity:
                 return now.path, handle
             if handle is not None:
                 os.close(handle)
-            now = self._now(piece)
+            now = self._now(file)
 
-    def _now(self, piece: LogFile) -> LogFile:
+    def _now(self, file: LogFile) -> LogFile:
         for other in self._found()[0]:
-            if other.identity == piece.identity or (piece.first is not None and other.first == piece.first):
+            if other.identity == file.identity or (file.first is not None and other.first == file.first):
                 return other
-        raise AuditError(f"the audit log's archive {piece.path} was removed while it was read", hint="try again")
+        raise AuditError(f"the audit log's archive {file.path} was removed while it was being read", hint="try again")
 
     def _found(self) -> tuple[tuple[LogFile, ...], tuple[Unreadable, ...]]:
         for _ in range(ATTEMPTS):
             listed = _listed(self._log)
-            found = [_piece(path) for path in sorted(listed)]
+            found = [_log_file(path) for path in sorted(listed)]
             # Where logrotate renames meanwhile, a file can be met under no name at all.
             if all(isinstance(one, Unreadable) or (one and one.identity == listed[one.path]) for one in found):
                 break
-        pieces = [one for one in found if isinstance(one, LogFile)]
+        log_files = [one for one in found if isinstance(one, LogFile)]
         if self._live is not None:
             live = LogFile(self._log, first_link(self._live), identity_of(os.fstat(self._live)), live=True)
             if not files.is_named(self._live, self._log):
                 # It was rotated in this moment, and perhaps others after it: those are newer than what is called live here.
-                pieces = [piece for piece in pieces if not _is_newer(piece, live)]
-            pieces.insert(0, live)
-        one_each = {piece.identity: piece for piece in reversed(pieces)}
+                log_files = [file for file in log_files if not _is_newer(file, live)]
+            log_files.insert(0, live)
+        one_each = {file.identity: file for file in reversed(log_files)}
         unreadable = tuple(one for one in found if isinstance(one, Unreadable))
         return tuple(_in_order(_each_once([*reversed(one_each.values())]))), unreadable
 
@@ -201,7 +187,7 @@ def _listed(log: Path) -> dict[Path, Identity]:
     pattern = re.compile(rf"(?:{whole}{_NUMBERS}|{stem}{_NUMBERS}{suffix}){_MORE}\Z", re.ASCII)
     found = {}
     try:
-        there = set(os.listdir(log.parent))  # noqa: PTH208 - texts are what is wanted
+        there = set(os.listdir(log.parent))  # noqa: PTH208 - names, not paths
         for name in there:
             # What has a private folder beside it is a log of its own, whatever it is called.
             if pattern.match(name) and name != log.name and not _is_log(name, there):
@@ -224,7 +210,13 @@ def archive_name(log: Path, first: int, last: int) -> Path:
     return log.with_name(f"{log.name}.{first:012d}-{last:012d}")
 
 
-def _opened_or_none(path: Path) -> int | None:
+def opened_or_none(path: Path) -> int | None:
+    """A handle of the file to read from; None where there is none of that name.
+
+    Raises:
+        AuditError: it cannot be read.
+
+    """
     try:
         return files.open_for_reading(path)
     except AuditError as exc:
@@ -238,14 +230,14 @@ def identity_of(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
 
 
-def _piece(path: Path) -> LogFile | Unreadable | None:
+def _log_file(path: Path) -> LogFile | Unreadable | None:
     """The archive of that name; None where it has just got another one."""
     try:
-        handle = _opened_or_none(path)
+        handle = opened_or_none(path)
         if handle is None:
             return None
-        with _closing(handle), texts.unpacking(path, handle) as file:
-            return LogFile(path, _first_in(file), identity_of(os.fstat(handle)), live=False)
+        with _closing(handle), texts.unpacking(path, handle) as stream:
+            return LogFile(path, _first_in(stream), identity_of(os.fstat(handle)), live=False)
     except AuditError as exc:
         return Unreadable(path, exc.message)
 
@@ -260,7 +252,7 @@ def text_of(path: Path) -> Iterator[Text]:
     """
     handle = files.open_for_reading(path)
     with _closing(handle):
-        yield texts.whole(path, handle)
+        yield texts.text_in(path, handle)
 
 
 @contextmanager
@@ -272,8 +264,8 @@ def stream_of(path: Path) -> Iterator[BinaryIO]:
 
     """
     handle = files.open_for_reading(path)
-    with _closing(handle), texts.unpacking(path, handle) as file:
-        yield file
+    with _closing(handle), texts.unpacking(path, handle) as stream:
+        yield stream
 
 
 @contextmanager
@@ -285,14 +277,14 @@ def _closing(handle: int) -> Iterator[None]:
 
 
 def first_link(text: Text) -> Link | None:
-    """The first chained line of a file, if it stands in its first :data:`BEGINNING` bytes."""
+    """The first chained line of a file, if it is in its first :data:`BEGINNING` bytes."""
     return _first_in(texts.file(text))
 
 
-def _first_in(file: BinaryIO) -> Link | None:
+def _first_in(stream: BinaryIO) -> Link | None:
     left = BEGINNING
     while left > 0:
-        line = file.readline(min(left, lines.LONGEST))
+        line = stream.readline(min(left, lines.LONGEST))
         if not line:
             break
         left -= len(line)
@@ -302,34 +294,34 @@ def _first_in(file: BinaryIO) -> Link | None:
     return None
 
 
-def _is_newer(piece: LogFile, live: LogFile) -> bool:
-    first, last = live.first, piece.first
+def _is_newer(file: LogFile, live: LogFile) -> bool:
+    first, last = live.first, file.first
     return first is not None and last is not None and last.log_id == first.log_id and last.seq > first.seq
 
 
-def _each_once(pieces: list[LogFile]) -> list[LogFile]:
+def _each_once(log_files: list[LogFile]) -> list[LogFile]:
     """Without copies: of those that begin with the same record the live one, else the one that is not compressed."""
     best: dict[Link | Identity, LogFile] = {}
-    for piece in sorted(pieces, key=lambda piece: (not piece.live, is_compressed(piece.path))):
-        best.setdefault(piece.first or piece.identity, piece)
+    for file in sorted(log_files, key=lambda file: (not file.live, is_compressed(file.path))):
+        best.setdefault(file.first or file.identity, file)
     return list(best.values())
 
 
-def _in_order(pieces: list[LogFile]) -> list[LogFile]:
+def _in_order(log_files: list[LogFile]) -> list[LogFile]:
     """By record; a file without any, and another log, by the time of its last change."""
-    changed = {piece: _changed(piece) for piece in pieces}
-    pieces = sorted(pieces, key=lambda piece: (piece.live, changed[piece]))
-    newest = {piece.first.log_id: place for place, piece in enumerate(pieces) if piece.first is not None}
+    changed = {file: _changed(file) for file in log_files}
+    log_files = sorted(log_files, key=lambda file: (file.live, changed[file]))
+    newest = {file.first.log_id: place for place, file in enumerate(log_files) if file.first is not None}
     places, place = {}, (0, 0)
-    for piece in pieces:
-        if piece.first is not None:
-            place = (newest[piece.first.log_id], piece.first.seq)
-        places[piece] = place
-    return sorted(pieces, key=lambda piece: (piece.live, places[piece]))
+    for file in log_files:
+        if file.first is not None:
+            place = (newest[file.first.log_id], file.first.seq)
+        places[file] = place
+    return sorted(log_files, key=lambda file: (file.live, places[file]))
 
 
-def _changed(piece: LogFile) -> int:
+def _changed(file: LogFile) -> int:
     try:
-        return piece.path.lstat().st_mtime_ns
+        return file.path.lstat().st_mtime_ns
     except FileNotFoundError:
         return 0

@@ -14,12 +14,12 @@ _KEPT = 256  # bytes before the place that was read up to; in a log of ours they
 _T = TypeVar("_T", bound=Text)
 
 
-class Rows(Generic[_T]):
+class GrowingFile(Generic[_T]):
     """Reads on from a place, again and again.
 
     Attributes:
         text: the file's; who made this closes it.
-        at: what stands before it was read.
+        at: the offset up to which it was read.
 
     """
 
@@ -36,7 +36,7 @@ class Rows(Generic[_T]):
         return self._length > 0
 
     def is_rewritten(self) -> bool:
-        """Whether what was read stands no longer there: the file was cut, and may have grown again."""
+        """Whether what was read is no longer there: the file was truncated, and may have grown again."""
         return self.at > 0 and not self.stands_in(self.text)
 
     def stands_in(self, text: Text) -> bool:
@@ -48,13 +48,13 @@ class Rows(Generic[_T]):
         while block := texts.pread(self.text, lines.BLOCK, self.at):
             self.at += len(block)
             self._before = (self._before + block)[-_KEPT:]
-            *whole, rest = block.split(b"\n")
-            for piece in whole:
-                self._add(piece)
+            *finished, rest = block.split(b"\n")
+            for part in finished:
+                self._add(part)
                 yield self._begun if self._length <= lines.LONGEST else self._length
                 self._begun, self._length = b"", 0
             self._add(rest)
 
-    def _add(self, piece: bytes) -> None:
-        self._length += len(piece)
-        self._begun = self._begun + piece if self._length <= lines.LONGEST else b""
+    def _add(self, part: bytes) -> None:
+        self._length += len(part)
+        self._begun = self._begun + part if self._length <= lines.LONGEST else b""

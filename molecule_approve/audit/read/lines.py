@@ -1,12 +1,13 @@
-"""Reading a log's lines, from its end or from its beginning, in bounded memory. What a line means is not known here."""
+"""Reading a log's lines, from its end or from its beginning, in bounded memory."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+from molecule_approve.audit.chain import link_of
 from molecule_approve.errors import AuditError
 
 from . import texts
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from .texts import Text
 
 BLOCK = 65_536
-"""Bytes that are read at once; nearly always the whole of what a search wants."""
+"""Bytes that are read at once; nearly always enough for a search."""
 
 LONGEST = 1_048_576
-"""Bytes of a line that are kept. Ours have at most 64 KiB; of a longer one nothing is told but that it is there."""
+"""Bytes of a line that are kept. Ours have at most 64 KiB; the bytes of a longer one are left out."""
 
 _T = TypeVar("_T")
 
@@ -28,8 +29,10 @@ class ShrunkError(AuditError):
 
 
 def shrunk() -> ShrunkError:
-    """What to say then."""
-    return ShrunkError("the audit log shrank while it was read", hint="`audit verify` says what is missing")
+    """The error for that."""
+    return ShrunkError(
+        "the audit log shrank while it was being read", hint="run `molecule-approve audit verify` to see what is missing"
+    )
 
 
 def twice(look: Callable[[], _T]) -> _T:
@@ -39,44 +42,60 @@ def twice(look: Callable[[], _T]) -> _T:
     return look()
 
 
-def finished_end(text: Text, size: int) -> int:
-    """The offset just after the last newline before ``size``, or 0: what follows is not finished."""
-    return _last_newline(text, 0, size) + 1
+def finished_end(text: Text, end: int) -> int:
+    """The offset just after the last newline before ``end``, or 0: what follows is not finished."""
+    while end > 0:
+        first = max(0, end - BLOCK)
+        at = _read(text, first, end).rfind(b"\n")
+        if at >= 0:
+            return first + at + 1
+        end = first
+    return 0
 
 
-def backwards(text: Text, end: int) -> Iterator[tuple[int, bytes]]:
-    """Offset and bytes, newline left out, of each line before ``end``, the newest first.
+def backwards(text: Text, before: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes, without the newline, of each finished line before an offset (by default the end), the newest first.
 
-    ``end`` is 0 or just after a newline. Of a line longer than :data:`LONGEST` the bytes are empty.
+    Of a line longer than :data:`LONGEST` the bytes are empty.
 
     Raises:
         ShrunkError: the file shrank meanwhile.
         OSError: it cannot be read.
 
     """
-    stop = end - 1  # where the newline of the line that is wanted stands
-    first, block = end, b""  # the block that was read last, and where it begins
-    while stop >= 0:
-        if stop <= first:
-            first, block = _block_before(text, stop)
-        at = block.rfind(b"\n", 0, stop - first)
-        begin = first + at + 1
-        if at < 0 and first > 0:
-            # The line began before this block: find where, and fetch it by itself.
-            begin = _last_newline(text, 0, first) + 1
-            yield begin, _read(text, begin, stop) if stop - begin <= LONGEST else b""
-        else:
-            yield begin, block[begin - first : stop - first]
-        stop = begin - 1
+    for first, block in _blocks(text, before, BLOCK):
+        stop = len(block) - 1
+        while stop >= 0:
+            at = block.rfind(b"\n", 0, stop)
+            yield first + at + 1, block[at + 1 : stop]
+            stop = at
+
+
+def matching(text: Text, words: Collection[bytes]) -> Iterator[bytes]:
+    """Finished lines without their newlines, the newest first: all that contain one of the words, and some around them.
+
+    Of a block without any of the words only its outermost lines are read, on each side up to the first chained one: the
+    chained neighbours of every match are among them. ``words`` may grow meanwhile. Raises as :func:`backwards`.
+    """
+    for _, block in _blocks(text, None, LONGEST):
+        rows = block.split(b"\n")[-2::-1]
+        if any(word in block for word in words):
+            yield from rows
+            continue
+        places = range(len(rows))
+        newest = next((place for place in places if link_of(rows[place])), len(rows) - 1)
+        oldest = next((place for place in places[:newest:-1] if link_of(rows[place])), len(rows))
+        yield from rows[: newest + 1]
+        yield from rows[oldest:]
 
 
 def forwards(file: BinaryIO) -> Iterator[bytes]:
     """Each line from here on with the newline that it has. Of a line longer than :data:`LONGEST` only its end."""
-    for piece in iter(lambda: file.readline(LONGEST), b""):
-        line = piece
-        while len(piece) == LONGEST and not piece.endswith(b"\n"):
-            piece = file.readline(LONGEST)  # noqa: PLW2901 - the line goes on
-            line = piece[-1:]
+    for part in iter(lambda: file.readline(LONGEST), b""):
+        line = part
+        while len(part) == LONGEST and not part.endswith(b"\n"):
+            part = file.readline(LONGEST)  # noqa: PLW2901 - the line goes on
+            line = part[-1:]
         yield line
 
 
@@ -88,20 +107,21 @@ def digest(handle: int, start: int, end: int) -> str:
     return found.hexdigest()
 
 
-def _block_before(text: Text, end: int) -> tuple[int, bytes]:
-    first = max(0, end - BLOCK)
-    return first, _read(text, first, end)
-
-
-def _last_newline(text: Text, start: int, end: int) -> int:
-    """The offset of the last newline between two offsets; ``start - 1`` where there is none."""
-    while end > start:
-        first = max(start, end - BLOCK)
-        at = _read(text, first, end).rfind(b"\n")
-        if at >= 0:
-            return first + at
-        end = first
-    return start - 1
+def _blocks(text: Text, before: int | None, length: int) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of blocks of finished lines, the last one first. A line that is longer is a block by itself."""
+    end = finished_end(text, texts.size(text) if before is None else before)
+    while end > 0:
+        start = max(0, end - length)
+        block = _read(text, start, end)
+        # A block in the middle of a file begins in the middle of a line, which belongs to the block before.
+        cut = block.find(b"\n") + 1 if start > 0 else 0
+        if cut < len(block):
+            start += cut
+            yield start, block[cut:]
+        else:
+            start = finished_end(text, end - 1)
+            yield start, _read(text, start, end) if end - start <= LONGEST + 1 else b"\n"
+        end = start
 
 
 def _read(text: Text, start: int, end: int) -> bytes:

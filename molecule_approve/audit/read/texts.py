@@ -1,4 +1,4 @@
-"""A file's text, read from its beginning or at any place: as it stands there, or unpacked on the way, in bounded memory."""
+"""A file's text, read from its beginning or at any place: unpacked on the way if it is compressed; in bounded memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ BLOCK = 512 << 10
 WINDOW = 64 << 20
 """Bytes of an unpacked text that are kept: an archive of ours is smaller, unless it was wanted larger."""
 
-_TAIL = re.compile(r"(?:[.-]\d+|\.(?:gz|xz|bz2|zst))*\Z", re.ASCII)
-_PACKED = re.compile(r"\.(gz|xz|bz2|zst)")
+PACKED = r"\.(gz|xz|bz2|zstd?|lz4|lz|lzma|lzo|br|Z|zip|7z|gpg|age|asc)(?![A-Za-z0-9])"
+"""How the name of a packed file goes on; only the first three can be read, the others are named and never overlooked."""
+
+_TAIL = re.compile(rf"(?:[.-]\d+|{PACKED})*\Z", re.ASCII)
+_PACKED = re.compile(PACKED)
 
 
 def is_compressed(path: Path) -> bool:
@@ -39,7 +42,7 @@ class Unpacked:
     """The text of a compressed file, to be read at any place.
 
     It is unpacked to its end at once, so nothing is read from a damaged one. Its last :data:`WINDOW` bytes are kept; what
-    stands before those is unpacked again, from the beginning. To read a larger text backwards costs as many unpackings as
+    comes before those is unpacked again, from the beginning. To read a larger text backwards costs as many unpackings as
     half its windows: slow, but no folder has to have room for it.
 
     Args:
@@ -89,10 +92,10 @@ class Unpacked:
 
 
 Text = int | Unpacked
-"""A handle of a file whose text stands there, or what was unpacked."""
+"""A handle of a plain file, or the text of a compressed one."""
 
 
-def whole(path: Path, handle: int) -> Text:
+def text_in(path: Path, handle: int) -> Text:
     """The text behind a handle, which has to stay open.
 
     Raises:
@@ -131,7 +134,7 @@ def unpacking(path: Path, handle: int) -> Iterator[BinaryIO]:
             text, error = _text_in(packing, path, text)
             broken.append(error)
     except ImportError as exc:
-        raise AuditError(f"the audit log's archive {path} cannot be unpacked: this Python has no {exc.name}") from exc
+        raise AuditError(f"the audit log's archive {path} cannot be unpacked: this Python has no module {exc.name}") from exc
     try:
         yield text
     except tuple(broken) as exc:
@@ -178,4 +181,4 @@ def _text_in(packing: str, path: Path, packed: BinaryIO) -> tuple[BinaryIO, type
 
             return cast("BinaryIO", bz2.BZ2File(packed)), OSError
         case _:
-            raise AuditError(f"the audit log's archive {path} is compressed with zstd, which this program cannot read")
+            raise AuditError(f"the audit log's archive {path} is packed as .{packing}, which this program cannot read")

@@ -1,4 +1,4 @@
-"""Waiting until a log may have changed: told by the system (inotify, only on Linux), or by looking ten times a second.
+"""Waiting until a log may have changed: notified by the system (inotify, only on Linux), or by polling ten times a second.
 
 What has changed is the reader's to find: a wait may end for nothing, and at the latest it ends after a few seconds.
 """
@@ -15,7 +15,7 @@ from molecule_approve.audit import files
 from molecule_approve.clock import Clock, boottime
 
 POLL = 0.1
-"""Seconds between two looks where the system does not tell."""
+"""Seconds between two looks without notifications."""
 
 LOOK = 5.0
 """Seconds between two looks where it does: an event that was lost must not hide a record for ever."""
@@ -52,8 +52,8 @@ class Watch:
         self._folder: os.stat_result | None = None
         self._open()
 
-    def is_told(self) -> bool:
-        """Whether the system tells of changes; otherwise we look."""
+    def is_notified(self) -> bool:
+        """Whether the system notifies of changes; otherwise the log is polled."""
         return self._handle is not None
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Watch:
             if self._is_concerned(self._handle):
                 return
         if not self._is_same_folder():
-            self.close()  # a folder above was renamed, or something was mounted: nothing tells of that
+            self.close()  # a folder above was renamed, or something was mounted: no event says so
 
     def _open(self) -> None:
         if self._library is None:
@@ -110,7 +110,7 @@ class Watch:
 
 
 def _events(handle: int) -> Iterator[tuple[int, bytes]]:
-    """What the system tells: what happened, as bits, and to which name."""
+    """The events: what happened, as bits, and to which name."""
     while True:
         try:
             data = os.read(handle, _ROOM)

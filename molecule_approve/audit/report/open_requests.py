@@ -1,7 +1,7 @@
-"""Pure: requests that were begun and have no ending: a question that stands, or a program that was killed. No fault.
+"""Pure: open requests, which have no outcome in the log: they are pending, or the program was killed. Not an error.
 
-Who asked without waiting is told apart: there nothing more was to come. Only the bytes of chained lines are looked at, and
-nothing is parsed: our lines hold these fields in just this order.
+Those that were submitted without waiting are counted apart: no outcome was to follow. Only the bytes of chained lines are
+searched, and nothing is parsed: our lines have these fields in this order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAMED = 100
 _BEGINNINGS = frozenset({RecordOutcome.INITIATED, RecordOutcome.REQUESTED, RecordOutcome.RESUMED})
 _BEGIN = frozenset(word.encode() for word in _BEGINNINGS)
 _END = frozenset(word.encode() for word in ENDINGS)
-_SEEN = RecordOutcome.OBSERVED.encode()  # no ending of an attempt; but the request has one
+_SEEN = RecordOutcome.OBSERVED.encode()  # it ends no attempt, but shows that the request has an outcome
 
 # Inside a JSON string each quote has a backslash before it, so these can only be fields; and our extras come after them.
 _ACTION = b'"action":"approve","resource":"'
@@ -35,12 +35,12 @@ class Begun(NamedTuple):
     awaited: bool
 
 
-class Ends(NamedTuple):
-    """What a stretch of lines begins and ends.
+class OpenChanges(NamedTuple):
+    """The requests that a stretch of lines begins and ends.
 
     Attributes:
-        opened: what was begun and not ended after that, by trace ids as they stand in the line.
-        ended: trace ids of what was ended, or seen to have ended.
+        opened: requests that were begun and not ended after that, by the bytes of their trace ids.
+        ended: trace ids of requests that ended, or were observed to have ended.
 
     """
 
@@ -48,22 +48,22 @@ class Ends(NamedTuple):
     ended: frozenset[bytes]
 
 
-class Open(NamedTuple):
-    """A request without an ending: its trace id, and the number of the record that began it last."""
+class OpenRequest(NamedTuple):
+    """An open request: its trace id, and the number of the record that began it last."""
 
     trace_id: str
     seq: int
 
 
-class Counted(NamedTuple):
+class OpenCount(NamedTuple):
     """How many there are, and those that were begun first, at most :data:`NAMED`."""
 
     total: int
-    first: tuple[Open, ...]
+    first: tuple[OpenRequest, ...]
 
 
-def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
-    """What these lines begin and end; those at the places in ``others`` are not chained, and say nothing."""
+def changes_in(lines: Sequence[bytes], others: Collection[int]) -> OpenChanges:
+    """The requests that these lines begin and end; the lines at the places in ``others`` are unchained, and skipped."""
     begun: dict[bytes, int] = {}
     ended: set[bytes] = set()
     search = _OUTCOME.search
@@ -77,26 +77,26 @@ def ends_in(lines: Sequence[bytes], others: Collection[int]) -> Ends:
         elif outcome == _SEEN or (outcome in _END and _ACTION in line):  # `rbac.deny` was denied as well, and ends nothing
             ended.add(trace)
             begun.pop(trace, None)
-    return Ends({trace: _begun(lines[place]) for trace, place in begun.items()}, frozenset(ended))
+    return OpenChanges({trace: _begun(lines[place]) for trace, place in begun.items()}, frozenset(ended))
 
 
-class Unended:
-    """The requests without an ending, over all stretches in their order."""
+class OpenRequests:
+    """The open requests of a log, over all stretches in their order."""
 
     def __init__(self) -> None:
         self._open: dict[bytes, Begun] = {}
 
-    def add(self, ends: Ends) -> None:
+    def add(self, ends: OpenChanges) -> None:
         """The next stretch."""
         for trace in self._open.keys() & ends.ended:
             del self._open[trace]
         self._open.update(ends.opened)
 
-    def counted(self, *, awaited: bool) -> Counted:
-        """Those for which somebody waited, or those for which nobody did."""
+    def counted(self, *, awaited: bool) -> OpenCount:
+        """Those that are awaited, or those that are not."""
         found = [(begun.seq, trace) for trace, begun in self._open.items() if begun.awaited is awaited]
-        oldest = (Open(trace.decode("utf-8", "replace"), seq) for seq, trace in nsmallest(NAMED, found))
-        return Counted(len(found), tuple(oldest))
+        oldest = (OpenRequest(trace.decode("utf-8", "replace"), seq) for seq, trace in nsmallest(NAMED, found))
+        return OpenCount(len(found), tuple(oldest))
 
 
 def _begun(line: bytes) -> Begun:

@@ -1,8 +1,8 @@
-"""Pure: what a log's records come to: requests by outcome, approver and workspace, and how long decisions took.
+"""Pure: statistics of a log: requests by outcome, approver and workspace, and how long decisions took.
 
-A request is counted once, by its trace, in the period in which it began; what came of it later counts there, too, also
-where no attempt of it recorded that and it was seen afterwards. Only chained records are counted, and whether their chain
-holds is `audit verify`'s business.
+A request is counted once, by its trace, in the period in which it began, with the outcome that it has by now; an outcome
+that only an `observed` record has counts too. Only chained records are counted. Nothing is verified: `audit verify` does
+that.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
 OPEN = "open"
-"""The outcome of a request that nothing ended yet."""
+"""A request without an outcome yet."""
 
 NOT_AWAITED = "not_awaited"
-"""The outcome of a request that was asked without waiting, and that nobody has waited for since."""
+"""A request that was submitted without waiting, and not awaited since."""
 
 NOT_PERMITTED = "not_permitted"
-"""The outcome of a request that the roles did not let be asked."""
+"""A request that the roles did not permit."""
 
 OUTCOMES = (
     RecordOutcome.GRANTED,
@@ -44,7 +44,7 @@ OUTCOMES = (
     NOT_AWAITED,
     OPEN,
 )
-"""What can come of a request, in the order in which it is told."""
+"""The outcomes of a request, in the order in which they are shown."""
 
 BOUNDS = (10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0)
 """Seconds at which the histogram's steps end; the last step has no end."""
@@ -69,7 +69,7 @@ class ApproverStatistics(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """What one workspace asked: how many requests, and what came of them."""
+    """The requests of one workspace: how many, and their outcomes."""
 
     id: str
     requests: int
@@ -96,18 +96,18 @@ class Waits(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """What the records of a period come to.
+    """The statistics of a period.
 
     Attributes:
         requests: how many began in the period.
-        outcomes: what came of them, every one of :data:`OUTCOMES`.
+        outcomes: how many ended how; every one of :data:`OUTCOMES`.
         approvers: who decided, the busiest first.
         workspaces: who asked, the busiest first.
         waits: how long decisions took; None where that is known of none.
         transports: how the decisions came.
-        undelivered: approvals that stand in the log and could not be told.
+        undelivered: approvals in the log that could not be delivered.
         records: chained lines, each once, of the period or not.
-        unvouched: lines that nothing vouches for; nothing in them is counted.
+        unchained: unchained lines, which are not counted otherwise.
         undated: requests without a readable time, which are in no period.
         first, last: the time of the first and of the last request that was counted.
 
@@ -121,7 +121,7 @@ class Statistics(NamedTuple):
     transports: Mapping[str, int]
     undelivered: int
     records: int
-    unvouched: int
+    unchained: int
     undated: int
     first: datetime | None
     last: datetime | None
@@ -154,13 +154,13 @@ class _Request:
     seen: _Seen | None = None
 
     def settle(self) -> None:
-        """Count it by the ending that was seen, where none was recorded."""
+        """Use the observed outcome, if none was recorded."""
         if self.seen is not None and self.outcome in (OPEN, NOT_AWAITED):
             self.outcome, self.approver, self.waited = self.seen
 
 
 class _Seen(NamedTuple):
-    """What an observation tells: the ending, who decided, and after how many seconds."""
+    """What an `observed` record says: the outcome, who decided, and after how many seconds."""
 
     outcome: str
     approver: tuple[str, bool] | None
@@ -172,7 +172,7 @@ class _RequestCount:
     """One pass over a log."""
 
     records: int = 0
-    unvouched: int = 0
+    unchained: int = 0
     requests: dict[str, _Request] = field(default_factory=dict)
     last: tuple[str, int] | None = None
 
@@ -180,7 +180,7 @@ class _RequestCount:
         fields = decode(line) if b'"prev"' in line else None
         place = None if fields is None else place_of(line, fields)
         if fields is None or place is None:
-            self.unvouched += 1
+            self.unchained += 1
         elif place != self.last:  # the same once more: written on both sides of a rotation by somebody else
             self.last = place
             self.records += 1
@@ -220,7 +220,7 @@ def place_of(line: bytes, fields: Mapping[str, JsonValue]) -> tuple[str, int] | 
 
 
 def _happened(request: _Request, fields: Mapping[str, JsonValue], outcome: str) -> None:
-    """A record of a request; nothing that comes after a decision unsays it."""
+    """Apply one record to its request; a decision is final."""
     if request.outcome in DECISIONS:
         return
     if outcome in BEGINNINGS:
@@ -288,7 +288,7 @@ def _counted(walk: _RequestCount, since: datetime | None, until: datetime | None
         transports=dict(Counter(one.transport for one in chosen if one.transport).most_common()),
         undelivered=sum(one.undelivered for one in chosen),
         records=walk.records,
-        unvouched=walk.unvouched,
+        unchained=walk.unchained,
         undated=sum(one.began is None for one in walk.requests.values()),
         first=min(times, default=None),
         last=max(times, default=None),

@@ -1,6 +1,6 @@
 """Pure: one request's records, found among a log's lines, and what they say together.
 
-How the story looks is not known here, and nothing is proved: whether the chain holds is `audit verify`'s business.
+How it is shown is `cli/audit/story_view.py`'s business. Nothing is verified: `audit verify` does that.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ IDS = ("trace_id", "approval_id", "task_id")
 """The fields by which a request is known."""
 
 
-class Fit(NamedTuple):
+class IdMatch(NamedTuple):
     """A request that an id, or the beginning of one, may mean.
 
     Attributes:
         trace_id: the request.
         name: the field that fits, one of :data:`IDS`.
-        id: what stands in it.
+        id: its value.
 
     """
 
@@ -54,8 +54,8 @@ class StoryRecord:
 
     Attributes:
         line: its bytes, without the newline.
-        link: its place in the chain; None where nothing vouches for the line.
-        fields: what stands in it.
+        link: its place in the chain; None for an unchained line.
+        fields: its fields.
         before, after: the chained lines beside it; None where there is none, or it is not there any more.
 
     """
@@ -78,23 +78,23 @@ class StoryRecord:
 
     @property
     def observed(self) -> str:
-        """The ending that an observation tells, as its record would call it; empty for every other record."""
+        """The outcome that an `observed` record says; empty for every other record."""
         found = self.text("observed_outcome")
         return found if self.kind == _OBSERVATION and found in ENDINGS else ""
 
 
-class Gathered(NamedTuple):
+class RequestRecords(NamedTuple):
     """A request's records, the oldest first, and the log's head at that moment."""
 
     entries: list[StoryRecord]
     head: Head | None
 
 
-def which(newest: Newest, text: str) -> list[Fit]:
+def matching_requests(newest: Newest, text: str) -> list[IdMatch]:
     """The requests that an id means, or that the beginning of one may mean; each once, the newest first.
 
-    A whole id means itself, whatever else begins with it, and a trace id means just that trace. A line that nothing vouches
-    for is believed only where no chained one fits. After a whole id no more is read than needed.
+    A whole id means itself, whatever else begins with it, and a trace id means just that trace. An unchained
+    line counts only if no chained one matches. After a whole id no more is read than needed.
     """
     search = _TraceSearch(text)
     for line in newest(search.words):
@@ -110,7 +110,7 @@ class _TraceSearch:
         # Ids are written in small letters; people also paste them in others.
         self._wanted = (text, text.lower())
         self.words = {b'"' + needle(one) for one in self._wanted}
-        self._fits: dict[tuple[bool, bool, str], Fit] = {}
+        self._fits: dict[tuple[bool, bool, str], IdMatch] = {}
         self._whole: set[str] = set()
 
     def take(self, line: bytes) -> bool:
@@ -133,12 +133,12 @@ class _TraceSearch:
         if not isinstance(value, str) or not value.startswith(self._wanted):
             return
         whole = value in self._wanted
-        self._fits.setdefault((chained, whole, trace), Fit(trace, name, value))
+        self._fits.setdefault((chained, whole, trace), IdMatch(trace, name, value))
         if whole and chained:
             self._whole.add(trace)
             self.words.add(b'"' + needle(trace))
 
-    def found(self) -> list[Fit]:
+    def found(self) -> list[IdMatch]:
         """Those of the best kind: chained before others, then whole before beginnings, then the trace itself."""
         for chained in (True, False):
             for whole in (True, False):
@@ -148,26 +148,26 @@ class _TraceSearch:
         return []
 
 
-def gather(newest: Newest, trace_id: str) -> Gathered:
-    """All records of one request. A record that stands twice, at the boundary of two files, is told once.
+def gather(newest: Newest, trace_id: str) -> RequestRecords:
+    """All records of one request. A record that is in two files, where they meet, is given once.
 
     No more is read than to the record before the request's beginning: before `initiated` only a record that was written
     with it, of the log's recovery, can belong to it.
     """
-    walk = _Gathering(trace_id)
+    walk = _RecordSearch(trace_id)
     for line in newest({needle(trace_id)}):
         if not walk.take(line):
             break
-    return Gathered(walk.entries[::-1], walk.head)
+    return RequestRecords(walk.entries[::-1], walk.head)
 
 
 def still_open(newest: Newest, approval_id: str) -> list[Story]:
     """The requests under this id that are open by what the log says; one key may have made several."""
-    found = [Story(gather(newest, fit.trace_id).entries) for fit in which(newest, approval_id)]
+    found = [Story(gather(newest, fit.trace_id).entries) for fit in matching_requests(newest, approval_id)]
     return [story for story in found if story.is_open]
 
 
-class _Gathering:
+class _RecordSearch:
     """One pass from the end of a log towards a request's beginning."""
 
     def __init__(self, trace_id: str) -> None:
@@ -228,7 +228,7 @@ class Story:
 
     @property
     def context(self) -> JsonValue:
-        """What the approver saw of where the request came from; None where no record tells."""
+        """What the approver saw of where the request came from; None if no record has it."""
         return next((found for entry in self._chained_first() if (found := entry.fields.get("context"))), None)
 
     def _chained_first(self) -> list[StoryRecord]:
@@ -246,9 +246,9 @@ class Story:
 
     @property
     def ending(self) -> StoryRecord | None:
-        """The record that says how it ended: a decision where there is one, else the newest ending; None while it is open.
+        """The record with its outcome: a decision if there is one, else the newest outcome; None while it is open.
 
-        An ending before the newest beginning is none any more: `wait` took the request up again.
+        An outcome before the newest beginning does not count: `wait` resumed the request.
         """
         ending = None
         for entry in self.entries:
@@ -286,10 +286,10 @@ class Story:
 
 
 BEGINNINGS = frozenset({RecordOutcome.INITIATED, RecordOutcome.RESUMED})
-"""With `approval / approve`: from here on an ending is awaited."""
+"""With `approval / approve`: an attempt begins, and an outcome is awaited."""
 
 DECISIONS = frozenset({RecordOutcome.GRANTED, RecordOutcome.DENIED})
-"""What a person said; nothing that comes later unsays it."""
+"""What a person decided; it is final."""
 
 _BEGUN = {(EventType.APPROVAL, RecordAction.APPROVE, word) for word in (*BEGINNINGS, RecordOutcome.REQUESTED)}
 

@@ -1,1 +1,1 @@
-"""The proof that a log is whole."""
+"""Verifying that nobody changed a log."""

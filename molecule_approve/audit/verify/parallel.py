@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from molecule_approve.errors import AuditError
 
 AHEAD = 2
-"""Numbers that a process has been told before it is done with the first: it never waits for us."""
+"""Numbers that are sent to a process ahead, so that it never waits for us."""
 
 _T = TypeVar("_T")
 _NUMBER = struct.Struct("=I")
@@ -74,7 +74,7 @@ def _ready(crew: list[_Worker[_T]]) -> list[_Worker[_T]]:
 
 
 class _Worker(Generic[_T]):
-    """One process: it is told numbers through one pipe, and answers through another.
+    """One process: it gets numbers through one pipe, and sends results through another.
 
     Raises:
         OSError: there are as many processes, or open files, as there may be; or no memory.
@@ -91,14 +91,14 @@ class _Worker(Generic[_T]):
             for handle in pipes:
                 os.close(handle)
             raise
-        told, self._numbers, self.results, answers = pipes
+        tasks, self._numbers, self.results, answers = pipes
         self._unread = bytearray()
         if self.process == 0:
             # Each must notice when the first of us is gone: no other may hold these ends.
             for handle in (*self.pipes, *others):
                 os.close(handle)
-            _serve(work, told, answers)
-        os.close(told)
+            _serve(work, tasks, answers)
+        os.close(tasks)
         os.close(answers)
 
     @property
@@ -109,14 +109,14 @@ class _Worker(Generic[_T]):
     def hand(self, number: int | None) -> None:
         """Tell it what to do next; nothing where there is nothing more to do."""
         if number is not None:
-            with suppress(BrokenPipeError):  # it has died: that is told where its results are read
+            with suppress(BrokenPipeError):  # it has died: reading its results reports that
                 os.write(self._numbers, _NUMBER.pack(number))
 
     def take(self) -> Iterator[tuple[int, _T]]:
         """The results that have come in; something has."""
         block = os.read(self.results, 1 << 20)
         if not block:
-            raise AuditError("a process that checked the audit log ended early", hint="try again; look at the free memory")
+            raise AuditError("a process that verified the audit log ended early", hint="try again; check the free memory")
         self._unread += block
         while len(self._unread) >= _FRAME.size:
             number, size = _FRAME.unpack_from(self._unread)
@@ -127,17 +127,17 @@ class _Worker(Generic[_T]):
             del self._unread[:end]
 
     def close(self) -> None:
-        """Let it go: it ends; one that still works when nobody wants it any more learns it at its next answer."""
+        """Close the pipes, which ends it; if it is still working, at its next result."""
         for handle in self.pipes:
             os.close(handle)
 
 
-def _serve(work: Callable[[int], object], told: int, answers: int) -> None:
-    """What a process does: it ends when there is nothing more to do, or nobody who wants it."""
+def _serve(work: Callable[[int], object], tasks: int, answers: int) -> None:
+    """The loop of a process: it ends when there is nothing more to do, or the parent is gone."""
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C meets all of us; ours ends when the first one has
-        while number := os.read(told, _NUMBER.size):
+        while number := os.read(tasks, _NUMBER.size):
             found = pickle.dumps(work(*_NUMBER.unpack(number)))
             with os.fdopen(answers, "wb", closefd=False) as file:
                 file.write(_FRAME.pack(*_NUMBER.unpack(number), len(found)) + found)

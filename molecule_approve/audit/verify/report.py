@@ -1,6 +1,6 @@
-"""Pure: the stretches of a log's files put together, compared with what else is known of the log, and what came of it.
+"""Pure: joins the stretches of a log's files, compares them with the heads known from elsewhere, and reports the result.
 
-What is checked inside a stretch is `chain.py`'s business; which files there are is `prove.py`'s.
+What is checked inside a stretch is `chain.py`'s business; which files there are is `run.py`'s.
 """
 
 from __future__ import annotations
@@ -9,7 +9,19 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from molecule_approve.audit.chain import START, Break, Fault, Gap, Head, Link, Spot, Stretch, Tally, misfit, unsealed
+from molecule_approve.audit.chain import (
+    START,
+    Break,
+    BreakTally,
+    ChainedLine,
+    Fault,
+    Gap,
+    Head,
+    Link,
+    Stretch,
+    misfit,
+    unsealed,
+)
 
 
 class Source(StrEnum):
@@ -29,8 +41,8 @@ class ExpectedHead(NamedTuple):
     source: Source = Source.GIVEN
 
 
-class Met(NamedTuple):
-    """What came of a head that was looked for: met, not met, or (None) not there to be compared, and that for a reason."""
+class HeadCheck(NamedTuple):
+    """Whether an expected head was found; None if its record was removed on purpose, so that it cannot be compared."""
 
     head: ExpectedHead
     met: bool | None
@@ -43,7 +55,7 @@ class FileReport(NamedTuple):
         name: its name.
         first, last: numbers of its first and last record; None where it has none.
         records: how many records it holds, those included that end the file before it as well.
-        other_lines: how many lines nothing vouches for.
+        other_lines: how many unchained lines it holds.
 
     """
 
@@ -55,12 +67,12 @@ class FileReport(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What verifying came to.
+    """What verifying found.
 
     Attributes:
         files: the files, the oldest records first.
         covered: records, each counted once.
-        uncovered: lines that nothing vouches for: other tools', and torn ones.
+        uncovered: unchained lines: other tools' and torn ones.
         doubled: records that end one file and begin the next one again: the file was renamed while we wrote.
         unfinished: whether the last file's last line has no newline yet; it counts as not covered.
         first: number of the first record, or None where there is none.
@@ -84,7 +96,7 @@ class Report(NamedTuple):
     breaks: int
     first_break: Break | None
     gaps: tuple[Gap, ...]
-    expected: tuple[Met, ...]
+    expected: tuple[HeadCheck, ...]
     sealed: int
     sealed_from: int | None
 
@@ -94,7 +106,7 @@ class Report(NamedTuple):
         return self.breaks == 0
 
 
-class Proof:
+class Verification:
     """Takes the stretches in their order: :meth:`begin` for each file, then :meth:`add` for each of its stretches.
 
     Args:
@@ -105,10 +117,10 @@ class Proof:
 
     def __init__(self, expected: Sequence[ExpectedHead] = (), *, begins: int | None = 1) -> None:
         self.watched = frozenset(known.seq + more for known in expected for more in (0, 1))
-        """What :func:`chain.examine` has to tell of: a record tells its own hash, and the next one tells it again."""
+        """The records that :func:`chain.examine` has to report: each record, and the next one, which names its hash."""
         self._expected = tuple(expected)
         self._begins = begins
-        self._tally = Tally()
+        self._tally = BreakTally()
         self._files: list[FileReport] = []
         self._base = 0  # lines of this file that are counted already
         self._first: Link | None = None
@@ -135,8 +147,8 @@ class Proof:
         if stretch.first_break is not None:
             self._broken(number, self._base + stretch.first_break.line, stretch.first_break[2:], stretch.breaks)
         self._tally.missing([Gap(gap.first, gap.last, file.name, file.name) for gap in stretch.gaps])
-        for spot in stretch.seen:
-            self._seen.setdefault(spot.link.seq, (spot.link, number, self._base + spot.line))
+        for chained in stretch.seen:
+            self._seen.setdefault(chained.link.seq, (chained.link, number, self._base + chained.line))
         self._add_seals(stretch)
         if stretch.last is not None:
             self._last, self._place = stretch.last.link, (number, self._base + stretch.last.line)
@@ -146,40 +158,40 @@ class Proof:
 
     def _join(self, stretch: Stretch, *, is_first: bool) -> None:
         """Compare the first record of a stretch with the last one before it."""
-        spot = stretch.opening[0]
+        chained = stretch.opening[0]
         if self._last is None:
-            self._first = spot.link
-            self._look_at_beginning(spot)
+            self._first = chained.link
+            self._look_at_beginning(chained)
             return
         doubled = _doubled(self._last, stretch.opening) if is_first else 0
         self._doubled += doubled
-        found = None if doubled else misfit(self._last, spot.link)
+        found = None if doubled else misfit(self._last, chained.link)
         if found is None:
             return
-        number, line = len(self._files) - 1, self._base + spot.line
+        number, line = len(self._files) - 1, self._base + chained.line
         if found[0] is Fault.CHANGED:
             number, line = self._place
         if found[0] is Fault.MISSING:
-            gap = Gap(self._last.seq + 1, spot.link.seq - 1, self._files[self._place[0]].name, self._files[-1].name)
+            gap = Gap(self._last.seq + 1, chained.link.seq - 1, self._files[self._place[0]].name, self._files[-1].name)
             if self._begins is not None and gap.is_between_files and gap.last < self._begins:
                 return  # removed on purpose
             self._tally.missing([gap])
         self._broken(number, line, found)
 
-    def _look_at_beginning(self, spot: Spot) -> None:
+    def _look_at_beginning(self, chained: ChainedLine) -> None:
         """The log's first record follows nothing; one that is not the first that is asked for shows what is missing."""
-        number, line = len(self._files) - 1, self._base + spot.line
-        seq = spot.link.seq
-        if seq == 1 and spot.link.prev != START:
-            self._broken(number, line, (Fault.CHANGED, "64 zeros before the first record", spot.link.prev))
+        number, line = len(self._files) - 1, self._base + chained.line
+        seq = chained.link.seq
+        if seq == 1 and chained.link.prev != START:
+            self._broken(number, line, (Fault.CHANGED, "64 zeros before the first record", chained.link.prev))
         elif self._begins is not None and seq > self._begins:
             self._tally.missing([Gap(self._begins, seq - 1, "", self._files[-1].name)])
             self._broken(number, line, (Fault.MISSING, f"record {self._begins}", f"record {seq}"))
 
     def _add_seals(self, stretch: Stretch) -> None:
         if self._sealed_from is not None and stretch.first_plain is not None:
-            spot = stretch.first_plain
-            self._broken(len(self._files) - 1, self._base + spot.line, unsealed(spot), stretch.plain)
+            chained = stretch.first_plain
+            self._broken(len(self._files) - 1, self._base + chained.line, unsealed(chained), stretch.plain)
         self._sealed += stretch.sealed
         if self._sealed_from is None and stretch.first_sealed is not None:
             self._sealed_from = stretch.first_sealed.link.seq
@@ -192,8 +204,8 @@ class Proof:
     # --- heads that are known from elsewhere ----------------------------------------------------------------------------
 
     def finish(self) -> Report:
-        """What came of it all. Nothing may be added any more."""
-        expected = tuple(Met(known, self._is_met(known)) for known in self._expected)
+        """The report. Nothing may be added afterwards."""
+        expected = tuple(HeadCheck(known, self._is_met(known)) for known in self._expected)
         self._tell_what_was_cut_off()
         self._look_for_beginning()
         return Report(
@@ -226,7 +238,7 @@ class Proof:
         return self._is_not_there(known)
 
     def _is_not_there(self, known: ExpectedHead) -> bool | None:
-        """No record tells of the head: the end was cut off, the log was replaced, or what is missing is named already."""
+        """No record has or names the head: the end was cut off, the log was replaced, or the gap is reported already."""
         first, last = self._first, self._last
         if last is None or first is None:
             if self._begins is not None and known.seq < self._begins and known.source is not Source.GIVEN:
@@ -263,10 +275,10 @@ class Proof:
             )
 
 
-def _doubled(last: Link, opening: Sequence[Spot]) -> int:
+def _doubled(last: Link, opening: Sequence[ChainedLine]) -> int:
     """How many records a file begins with that the file before it ends with, byte for byte the same."""
     # The hashes tie each of them to the one before it, in either file: where the last one is the same, all are.
-    return next((place for place, spot in enumerate(opening, 1) if spot.link == last), 0)
+    return next((place for place, chained in enumerate(opening, 1) if chained.link == last), 0)
 
 
 def _extended(file: FileReport, stretch: Stretch) -> FileReport:

@@ -1,6 +1,6 @@
-"""The proof of a log on the disk: its files read, examined in several processes where that is worth it, and put together.
+"""Verifies a log on the disk: reads its files, examines them (in several processes if it is worth it), and joins them.
 
-What is examined is `chain.py`'s business, what it comes to `proof.py`'s.
+What is examined is `chain.py`'s business, what it comes to `verify/report.py`'s.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from molecule_approve.audit import files, sealing
 from molecule_approve.audit.chain import LONGEST, Stretch, examine
 from molecule_approve.audit.read import archives, texts
 from molecule_approve.audit.read.archives import LogFile, Unreadable
-from molecule_approve.audit.report.open_requests import Counted, Ends, Unended, ends_in
+from molecule_approve.audit.report.open_requests import OpenChanges, OpenCount, OpenRequests, changes_in
 from molecule_approve.audit.seal import Keys, SealKey
 from molecule_approve.errors import AuditError
 
 from . import parallel
-from .report import ExpectedHead, Proof, Report, Source
+from .report import ExpectedHead, Report, Source, Verification
 
 if TYPE_CHECKING:
     from molecule_approve.audit.read.texts import Text
@@ -35,7 +35,7 @@ LARGE = 8 << 20
 """Bytes from which on several processes are worth it."""
 
 OnProgress = Callable[[int, int], None]
-"""Is told how many bytes are done, and of how many."""
+"""Called with how many bytes are done, and of how many."""
 
 
 class VerifyOptions(NamedTuple):
@@ -53,15 +53,22 @@ class VerifyOptions(NamedTuple):
     begins: int = 1
 
 
-class Proved(NamedTuple):
-    """What came of it.
+_DEFAULTS = VerifyOptions()
+
+
+def _ignore(_done: int, _total: int) -> None:
+    """The progress that nobody watches."""
+
+
+class VerifyResult(NamedTuple):
+    """The result of verifying.
 
     Attributes:
         report: what the chain and the heads show.
         compressed: names of the files that are compressed.
         unreadable: archives that could not be checked.
         checked_from: the first record whose seal was checked; None without a key.
-        open: requests without an ending.
+        open: open requests.
         not_awaited: those of them that were asked without waiting, which are not counted among the others.
 
     """
@@ -70,8 +77,8 @@ class Proved(NamedTuple):
     compressed: frozenset[str]
     unreadable: tuple[Unreadable, ...]
     checked_from: int | None
-    open: Counted
-    not_awaited: Counted
+    open: OpenCount
+    not_awaited: OpenCount
 
     @property
     def whole(self) -> bool:
@@ -79,7 +86,7 @@ class Proved(NamedTuple):
         return self.report.whole and not self.unreadable
 
 
-def log(path: Path, terms: VerifyOptions = VerifyOptions(), watch: OnProgress = lambda _done, _all: None) -> Proved:  # noqa: B008 - immutable
+def verify_log(path: Path, options: VerifyOptions = _DEFAULTS, watch: OnProgress = _ignore) -> VerifyResult:
     """Check a whole log, with all its archives, against its chain and what is remembered beside it.
 
     Raises:
@@ -87,58 +94,58 @@ def log(path: Path, terms: VerifyOptions = VerifyOptions(), watch: OnProgress = 
             log's.
 
     """
-    heads = [*_remembered(path), *terms.expected]  # first: the log may grow meanwhile, and must not seem to be behind
+    heads = [*_remembered(path), *options.expected]  # first: the log may grow meanwhile, and must not seem to be behind
     with archives.Snapshot(path) as snapshot:
-        if not (snapshot.pieces or snapshot.unreadable or heads):
+        if not (snapshot.files or snapshot.unreadable or heads):
             os.close(files.open_for_reading(path))  # says that it is not there
-        return _prove(snapshot, Proof(heads, begins=terms.begins), terms, watch, snapshot.unreadable)
+        return _verify(snapshot, Verification(heads, begins=options.begins), options, watch, snapshot.unreadable)
 
 
-def file(path: Path, terms: VerifyOptions = VerifyOptions(), watch: OnProgress = lambda _done, _all: None) -> Proved:  # noqa: B008 - immutable
+def verify_file(path: Path, options: VerifyOptions = _DEFAULTS, watch: OnProgress = _ignore) -> VerifyResult:
     """Check one file by itself, wherever its records begin: an archive that was copied elsewhere, compressed or not.
 
     Raises:
         AuditError: it cannot be read, or a key is another log's.
 
     """
-    return _prove(_OneFile(path), Proof(terms.expected, begins=None), terms, watch, ())
+    return _verify(_OneFile(path), Verification(options.expected, begins=None), options, watch, ())
 
 
 class _Files(Protocol):
     @property
-    def pieces(self) -> tuple[LogFile, ...]: ...
+    def files(self) -> tuple[LogFile, ...]: ...
 
-    def reading(self, piece: LogFile) -> AbstractContextManager[Text]: ...
+    def reading(self, file: LogFile) -> AbstractContextManager[Text]: ...
 
-    def streaming(self, piece: LogFile) -> AbstractContextManager[BinaryIO]: ...
+    def streaming(self, file: LogFile) -> AbstractContextManager[BinaryIO]: ...
 
 
 class _OneFile:
     """A file by itself, in the manner of a snapshot."""
 
     def __init__(self, path: Path) -> None:
-        self.pieces = (LogFile(path, None, (0, 0), live=True),)
+        self.files = (LogFile(path, None, (0, 0), live=True),)
 
-    def reading(self, piece: LogFile) -> AbstractContextManager[Text]:
-        return archives.text_of(piece.path)
+    def reading(self, file: LogFile) -> AbstractContextManager[Text]:
+        return archives.text_of(file.path)
 
-    def streaming(self, piece: LogFile) -> AbstractContextManager[BinaryIO]:
-        return archives.stream_of(piece.path)
+    def streaming(self, file: LogFile) -> AbstractContextManager[BinaryIO]:
+        return archives.stream_of(file.path)
 
 
 class _Part(NamedTuple):
     """Whole lines of one file, and how many bytes of work they are; an end of -1 is the end of what is unpacked."""
 
-    piece: LogFile
+    file: LogFile
     start: int
     end: int
     weight: int
 
 
 class _PartResult(NamedTuple):
-    """What a part came to; ``trouble`` says why it could not be read to its end."""
+    """The result of one part; ``trouble`` says why it could not be read to its end."""
 
-    stretches: list[tuple[Stretch, Ends]]
+    stretches: list[tuple[Stretch, OpenChanges]]
     trouble: str
 
 
@@ -151,53 +158,55 @@ def _remembered(path: Path) -> list[ExpectedHead]:
     return [ExpectedHead(head.seq, head.hash, head.log_id, Source.REMEMBERED) for head in dict.fromkeys(heads)]
 
 
-def _prove(found: _Files, proof: Proof, terms: VerifyOptions, watch: OnProgress, unreadable: Sequence[Unreadable]) -> Proved:
-    keys = Keys(terms.keys) if terms.keys else None
-    plan = [_parts(found, piece) for piece in found.pieces]
+def _verify(
+    found: _Files, verification: Verification, options: VerifyOptions, watch: OnProgress, unreadable: Sequence[Unreadable]
+) -> VerifyResult:
+    keys = Keys(options.keys) if options.keys else None
+    plan = [_parts(found, file) for file in found.files]
     parts = [part for some in plan for part in some]
-    results = _results(found, parts, proof.watched, keys)
-    unended, troubles, done, total = Unended(), list(unreadable), 0, sum(part.weight for part in parts)
-    for piece, some in zip(found.pieces, plan, strict=True):
-        proof.begin(piece.path.name)
+    results = _results(found, parts, verification.watched, keys)
+    open_requests, troubles, done, total = OpenRequests(), list(unreadable), 0, sum(part.weight for part in parts)
+    for file, some in zip(found.files, plan, strict=True):
+        verification.begin(file.path.name)
         for part in some:
             stretches, trouble = next(results)
-            if trouble and piece.live:
+            if trouble and file.live:
                 raise AuditError(trouble)
             if trouble:
-                troubles.append(Unreadable(piece.path, trouble))
+                troubles.append(Unreadable(file.path, trouble))
             for stretch, ends in stretches:
-                proof.add(stretch)
-                unended.add(ends)
+                verification.add(stretch)
+                open_requests.add(ends)
             done += part.weight
             watch(done, total)
-    report = proof.finish()
-    _check_keys(keys, report, found.pieces)
-    return Proved(
+    report = verification.finish()
+    _check_keys(keys, report, found.files)
+    return VerifyResult(
         report=report,
-        compressed=frozenset(piece.path.name for piece in found.pieces if texts.is_compressed(piece.path)),
+        compressed=frozenset(file.path.name for file in found.files if texts.is_compressed(file.path)),
         unreadable=tuple(dict(zip((one.path for one in troubles), troubles, strict=True)).values()),
         checked_from=None if keys is None else keys.first,
-        open=unended.counted(awaited=True),
-        not_awaited=unended.counted(awaited=False),
+        open=open_requests.counted(awaited=True),
+        not_awaited=open_requests.counted(awaited=False),
     )
 
 
-def _check_keys(keys: Keys | None, report: Report, pieces: Sequence[LogFile]) -> None:
+def _check_keys(keys: Keys | None, report: Report, log_files: Sequence[LogFile]) -> None:
     if keys is None or report.head is None:
         return
-    known = {report.head.log_id, *(piece.first.log_id for piece in pieces if piece.first is not None)}
+    known = {report.head.log_id, *(file.first.log_id for file in log_files if file.first is not None)}
     if keys.log_id not in known:
         raise AuditError(
-            f"the seal key belongs to log {keys.log_id}, and this is log {report.head.log_id}",
-            hint="give the key that `audit init --seal` printed for this log",
+            f"the seal key belongs to log {keys.log_id}, but this is log {report.head.log_id}",
+            hint="pass the key that `audit init --seal` printed for this log",
         )
 
 
-def _parts(found: _Files, piece: LogFile) -> list[_Part]:
-    if texts.is_compressed(piece.path):
-        return [_Part(piece, 0, -1, PART)]
-    with found.reading(piece) as text:
-        return [_Part(piece, start, end, end - start) for start, end in _cut(text, texts.size(text))]
+def _parts(found: _Files, file: LogFile) -> list[_Part]:
+    if texts.is_compressed(file.path):
+        return [_Part(file, 0, -1, PART)]
+    with found.reading(file) as text:
+        return [_Part(file, start, end, end - start) for start, end in _cut(text, texts.size(text))]
 
 
 def _cut(text: Text, size: int) -> Iterator[tuple[int, int]]:
@@ -221,43 +230,43 @@ def _after_newline(text: Text, at: int, size: int) -> int:
 
 def _results(found: _Files, parts: Sequence[_Part], watched: frozenset[int], keys: Keys | None) -> Iterator[_PartResult]:
     def work(number: int) -> _PartResult:
-        return _examined(found, parts[number], watched, keys)
+        return _examine_part(found, parts[number], watched, keys)
 
     if sum(part.weight for part in parts) > LARGE and (processes := parallel.workers()) > 1:
         return parallel.in_order(len(parts), work, processes)
     return map(work, range(len(parts)))
 
 
-def _examined(found: _Files, part: _Part, watched: frozenset[int], keys: Keys | None) -> _PartResult:
-    stretches: list[tuple[Stretch, Ends]] = []
+def _examine_part(found: _Files, part: _Part, watched: frozenset[int], keys: Keys | None) -> _PartResult:
+    stretches: list[tuple[Stretch, OpenChanges]] = []
     try:
-        for block in _blocks(_unpacked(found, part.piece) if part.end < 0 else _read(found, part)):
+        for block in _blocks(_unpacked(found, part.file) if part.end < 0 else _read(found, part)):
             lines = block.split(b"\n")
             unfinished = lines[-1] != b""
             if not unfinished:
                 lines.pop()
             stretch, others = examine(lines, watched, keys, unfinished=unfinished)
-            stretches.append((stretch, ends_in(lines, others)))
+            stretches.append((stretch, changes_in(lines, others)))
     except AuditError as exc:
         # What a damaged archive unpacks to need not be what was packed: nothing in it says anything about the log.
         return _PartResult([] if part.end < 0 else stretches, exc.message)
     except OSError as exc:
-        return _PartResult(stretches, files.explained(exc, "read", part.piece.path).message)
+        return _PartResult(stretches, files.explained(exc, "read", part.file.path).message)
     return _PartResult(stretches, "")
 
 
-def _unpacked(found: _Files, piece: LogFile) -> Iterator[bytes]:
-    with found.streaming(piece) as file:
-        yield from iter(lambda: file.read(BLOCK), b"")
+def _unpacked(found: _Files, file: LogFile) -> Iterator[bytes]:
+    with found.streaming(file) as stream:
+        yield from iter(lambda: stream.read(BLOCK), b"")
 
 
 def _read(found: _Files, part: _Part) -> Iterator[bytes]:
-    with found.reading(part.piece) as text:
+    with found.reading(part.file) as text:
         at = part.start
         while at < part.end:
             data = texts.pread(text, min(BLOCK, part.end - at), at)
             if not data:
-                raise AuditError(f"the audit log {part.piece.path} shrank while it was read", hint="try again")
+                raise AuditError(f"the audit log {part.file.path} shrank while it was being read", hint="try again")
             at += len(data)
             yield data
 

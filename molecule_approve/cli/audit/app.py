@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import typer
 
+from molecule_approve.cli.help import CliCommand, CliGroup
+
 from . import keep, story, tail, verify
 
 app = typer.Typer(
     name="audit",
-    help="Read the audit log, or prove that it is whole.",
+    help="Read, verify and export the audit log.",
+    cls=CliGroup,
+    epilog="molecule-approve audit tail\nmolecule-approve audit verify",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(tail.tail)
-app.command()(verify.verify)
-app.command()(story.show)
-app.command()(story.stats)
-app.command()(story.export)
-app.command()(keep.rotate)
-app.command()(keep.init)
+for command, examples in (
+    (tail.tail, "molecule-approve audit tail -n 50\nmolecule-approve audit tail -f --outcome denied"),
+    (verify.verify, "molecule-approve audit verify\nmolecule-approve audit verify export.json"),
+    (story.show, "molecule-approve audit show 3f2a1c"),
+    (story.stats, "molecule-approve audit stats --since 7d"),
+    (story.export, "molecule-approve audit export 3f2a1c --output export.json"),
+    (keep.rotate, "molecule-approve audit rotate"),
+    (keep.init, "molecule-approve audit init --seal > audit.key"),
+):
+    app.command(cls=CliCommand, epilog=examples)(command)

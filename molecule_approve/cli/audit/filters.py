@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which lines are wanted; None wants all. A line that is no record is wanted only where nothing is asked of it."""
+    """Which lines are wanted; None wants all. A line that is not a record is wanted only without any filter."""
 
     outcome: str | None = None
     event_type: str | None = None
@@ -48,7 +48,7 @@ class Filters:
         return fields is not None and self.since is not None and not _not_before(fields.get("timestamp"), self.since)
 
     def _is_hopeless(self, line: bytes) -> bool:
-        """Whether a word that is wanted is not there at all. Parsing each line of a long log would cost ten times more."""
+        """Whether a filter's word is missing from the line. Parsing each line of a long log would cost ten times more."""
         if b"\\" in line:
             return False  # an escape may spell the word in another way
         words = (self.outcome, self.event_type, self.trace, self.actor)

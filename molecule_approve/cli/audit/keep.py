@@ -18,13 +18,13 @@ PATIENCE = 10.0
 
 
 def rotate(config: options.Config = None, audit_log: options.AuditLog = None) -> int:
-    """Make the audit log an archive, and go on in a new file; prints the archive's path."""
-    from molecule_approve.audit.journal import Journal  # noqa: PLC0415 - help needs it not
+    """Turn the audit log into an archive and continue in a new file. Prints the archive's path."""
+    from molecule_approve.audit.journal import Journal
 
     path = options.audit_log_path(config, audit_log)
     archive = Journal(path).rotate(patience=PATIENCE)
     if archive is None:
-        raise AuditError(f"the audit log {path} holds no record that could be archived")
+        raise AuditError(f"the audit log {path} has no records to archive")
     output.done(visible(str(archive)))
     return Exit.OK
 
@@ -32,33 +32,32 @@ def rotate(config: options.Config = None, audit_log: options.AuditLog = None) ->
 def init(
     seal: Annotated[
         bool,
-        typer.Option("--seal", help="Seal every record from now on; prints the first key, once: keep it elsewhere."),
+        typer.Option("--seal", help="Seal every record from now on. Prints the first key, once: keep it elsewhere."),
     ] = False,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="Begin a new key, also where the log is sealed already or its key was lost.")
+        bool, typer.Option("--new-key", help="Create a new key, even if the log is sealed already or its key is lost.")
     ] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Begin the audit log with a record that says so; on demand, begin to seal it."""
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.journal import Journal  # noqa: PLC0415
-    from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome  # noqa: PLC0415
-    from molecule_approve.clock import utc_now  # noqa: PLC0415
+    """Begin the audit log with a first record, or seal it from now on."""
+    from molecule_approve import wiring
+    from molecule_approve.audit.journal import Journal
+    from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record
+    from molecule_approve.clock import utc_now
 
     if new_key and not seal:
-        raise UsageError("--new-key goes with --seal", hint="add --seal")
+        raise UsageError("--new-key requires --seal", hint="add --seal")
     path = options.audit_log_path(config, audit_log)
     journal = Journal(path, limit=None)  # what the size is to be is not asked for here, and "never" may be meant
     origin = wiring.origin()
-    record = Record(
+    record = make_record(
+        RecordAction.INIT,
+        RecordOutcome.SUCCESS,
         timestamp=utc_now(),
-        event_type=EventType.AUDIT,
         workspace_id=os.environ.get("WORKSPACE_ID", ""),
-        actor=origin.user,
-        action=RecordAction.INIT,
         resource=path.name,
-        outcome=RecordOutcome.SUCCESS,
+        actor=origin.user,
         trace_id=str(uuid.uuid4()),
         extras={"host": origin.host, "sealing": "hmac-sha256"} if seal else {"host": origin.host},
     )
@@ -70,10 +69,10 @@ def init(
     try:
         output.answer(key.to_text())
     except DeliveryError as exc:
-        hint = "the key is nowhere else: begin another one with `audit init --seal --new-key`"
+        hint = "the key is stored nowhere else: create another one with `molecule-approve audit init --seal --new-key`"
         raise DeliveryError(exc.message, hint=hint) from exc
     output.talk(
-        f"{output.PROGRAM}: {visible(str(path))} is sealed from record {key.seq} on; keep this key where nobody who can"
-        " write the log can read it: it is not stored here, and `audit verify --seal-key-file` wants it"
+        f"{output.PROGRAM}: {visible(str(path))} is sealed from record {key.seq} on. Keep the key where nobody who can"
+        " write the log can read it: it is not stored here, and `audit verify --seal-key-file` needs it."
     )
     return Exit.OK

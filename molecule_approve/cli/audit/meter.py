@@ -1,4 +1,4 @@
-"""How far a long piece of work has come: one line at a terminal, which goes when the work is done; nothing elsewhere."""
+"""Progress of long work: one line at a terminal, which is erased when the work is done; nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from molecule_approve.cli import output
 
 PATIENCE = 0.5
-"""Seconds that nobody needs to be told about."""
+"""Seconds before the first picture."""
 
 EVERY = 0.1
 """Seconds between two pictures."""
@@ -54,8 +54,8 @@ class Meter:
 
 @contextmanager
 def meter(doing: str = "verifying") -> Iterator[Callable[[int, int], None]]:
-    """Whom to tell; where nobody sits at a terminal that can erase a line, nobody listens."""
-    from molecule_approve.settings.resolve import in_ci  # noqa: PLC0415 - help needs it not
+    """The progress callback; it does nothing unless stderr is a terminal that can erase a line."""
+    from molecule_approve.settings.resolve import in_ci
 
     dumb = os.environ.get("TERM", "") in {"", "dumb"}
     if dumb or in_ci(os.environ) or not output.is_terminal(sys.stderr):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.report.stats import BOUNDS, OPEN, OUTCOMES, Statistics, Waits
-from molecule_approve.cli.window import cells, cut
+from molecule_approve.cli.terminal import cells, cut
 from molecule_approve.safe_text import visible
 
 from .story_view import span
@@ -31,7 +31,7 @@ def statistics_lines(found: Statistics, width: int, remark: str, *, blocks: bool
     Args:
         found: the statistics.
         width: columns of the window; no line is longer, if it has at least 30.
-        remark: what stands below.
+        remark: the last line.
         blocks: whether bars may be drawn with block characters; otherwise with ``#``.
 
     """
@@ -74,7 +74,7 @@ def statistics_json(found: Statistics, since: datetime | None, until: datetime |
         "waited_seconds": None if waits is None else _waits_json(waits),
         "transports": dict(found.transports),
         "records": found.records,
-        "unvouched_lines": found.unvouched,
+        "unvouched_lines": found.unchained,
         "undated_requests": found.undated,
         "verified": False,
     }
@@ -117,7 +117,7 @@ _OUTCOMES = {
     "timeout": "timed out",
     "failure": "no verdict",
     "not_permitted": "not permitted",
-    "not_awaited": "not waited for (their decisions are in the server's log)",
+    "not_awaited": "not awaited (decisions are in the server's log)",
 }
 
 
@@ -175,8 +175,8 @@ def bar(count: int, most: int, room: int, *, blocks: bool) -> str:
 def _remarks(found: Statistics) -> Iterator[str]:
     """What was not counted, below all that was."""
     if found.undelivered:
-        yield f"approvals that stand in the log and could not be told: {found.undelivered}"
+        yield f"approvals in the log that could not be delivered: {found.undelivered}"
     if found.undated:
-        yield f"requests whose time cannot be read, and which are in no period: {found.undated}"
-    if found.unvouched:
-        yield f"lines that nothing vouches for, and which were not counted: {found.unvouched}"
+        yield f"requests without a readable time (not in any period): {found.undated}"
+    if found.unchained:
+        yield f"unchained lines (written by other tools; not counted): {found.unchained}"

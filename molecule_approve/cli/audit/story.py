@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,11 +26,11 @@ if TYPE_CHECKING:
     from molecule_approve.audit.chain import Head
     from molecule_approve.audit.export.check import ExportReport
     from molecule_approve.audit.read.archives import Snapshot, Unreadable
-    from molecule_approve.audit.report.story import Fit, Gathered, StoryRecord
-    from molecule_approve.cli.pieces import StyledText
+    from molecule_approve.audit.report.story import IdMatch, RequestRecords
+    from molecule_approve.cli.terminal import StyledText
 
 _EVERY = 1_000
-"""Lines after which it is told how far the reading is."""
+"""Lines between two reports of progress."""
 
 LISTED = 10
 """Requests that are named where an id is not unique."""
@@ -40,58 +39,58 @@ Trace = Annotated[
     str,
     typer.Argument(
         metavar="TRACE",
-        help="The request's trace id, approval id or task id, or at least six characters of its beginning.",
+        help="The trace, approval or task id of the request, or its first six characters or more.",
         show_default=False,
     ),
 ]
 
 
 def show(trace: Trace, json: options.Json = False, config: options.Config = None, audit_log: options.AuditLog = None) -> int:
-    """Tell one request's whole story, as the log has it. It does not verify: verify does."""
-    from molecule_approve.audit.report.story import Story  # noqa: PLC0415 - help needs none of it
+    """Show one request: its records, what happened, and how it ended. Verifies nothing."""
+    from molecule_approve.audit.report.story import Story
 
-    from .story_view import story_json, story_lines  # noqa: PLC0415
+    from .story_view import story_json, story_lines
 
-    with _history(options.audit_log_path(config, audit_log)) as history:
-        story = Story(history.gathered(trace).entries)
-        lacking = history.lacking(story.entries)
-    _tell(json_line(story_json(story)) if json else "\n".join(map(_folding(), story_lines(story))))
-    if lacking:
-        raise _lacks(lacking)
+    gathered, unread = _gathered(options.audit_log_path(config, audit_log), trace)
+    story = Story(gathered.entries)
+    _print(json_line(story_json(story)) if json else "\n".join(map(_folding(), story_lines(story))))
+    if unread:
+        raise _lacks(unread)
     return Exit.OK
 
 
 def stats(
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="Requests that began then or later: 2h, 1d, 2026-04-27T10:00:00Z."),
+        typer.Option("--since", metavar="WHEN", help="Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", metavar="WHEN", help="Requests that began before: the same forms.")
+        str | None,
+        typer.Option("--until", metavar="WHEN", help="Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z."),
     ] = None,
     json: options.Json = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Count the requests by outcome and approver, and how long decisions took. It does not verify: verify does."""
-    from molecule_approve.audit.report.stats import statistics  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.cli.durations import parse_moment  # noqa: PLC0415
+    """Count requests by outcome and approver, and show how long decisions took. Verifies nothing."""
+    from molecule_approve.audit.report.stats import statistics
+    from molecule_approve.cli.durations import parse_moment
 
-    from .meter import meter  # noqa: PLC0415
-    from .stats_view import statistics_json, statistics_lines  # noqa: PLC0415
-    from .story_view import UNPROVED  # noqa: PLC0415
+    from .meter import meter
+    from .stats_view import statistics_json, statistics_lines
+    from .story_view import NOT_VERIFIED
 
     now = datetime.now(UTC)
     first = None if since is None else parse_moment(since, "--since", now)
     last = None if until is None else parse_moment(until, "--until", now)
-    with _history(options.audit_log_path(config, audit_log)) as history:
-        history.complain()
+    with _snapshot(options.audit_log_path(config, audit_log)) as snapshot:
+        _warn_unread(snapshot.unreadable)
         with meter("counting") as watch:
-            found = statistics(history.forwards(watch), first, last)
+            found = statistics(_forwards(snapshot, watch), first, last)
     if json:
-        _tell(json_line(statistics_json(found, first, last)))
+        _print(json_line(statistics_json(found, first, last)))
     else:
-        _tell("\n".join(statistics_lines(found, _width(), UNPROVED, blocks=_draws_blocks())))
+        _print("\n".join(statistics_lines(found, _width(), NOT_VERIFIED, blocks=_draws_blocks())))
     return Exit.OK
 
 
@@ -99,16 +98,16 @@ def export(
     trace: Trace,
     target: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="PATH", help="A file that does not exist yet. [stdout]"),
+        typer.Option("--output", "-o", metavar="PATH", help="Write to this file, which must not exist yet. [stdout]"),
     ] = None,
     complete: Annotated[
         bool,
-        typer.Option("--complete", help="Add every line up to the log's head: a proof, and other requests' texts."),
+        typer.Option("--complete", help="Include every line up to the log's head. Those lines contain other requests."),
     ] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Write one request's records with what proves them, as JSON that verify FILE checks on any machine."""
+    """Export one request's records as JSON evidence, which verify FILE checks on any machine."""
     path = options.audit_log_path(config, audit_log)
     text, report = _exported(path, trace, complete=complete)
     if target is None:
@@ -117,107 +116,101 @@ def export(
         _keep(Path(target), f"{text}\n".encode())
     if report.whole:
         return Exit.OK
-    output.talk(f"{output.PROGRAM}: warning: the log is damaged here, and so the export is not whole: {report.faults[0]}")
+    output.talk(f"{output.PROGRAM}: warning: the export is not whole, because the log is damaged: {report.faults[0]}")
     return Exit.NOT_WHOLE
 
 
 def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportReport]:
-    from molecule_approve.audit.export.build import build, check, stretch  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.files import recall  # noqa: PLC0415
-    from molecule_approve.clock import utc_now  # noqa: PLC0415
+    from molecule_approve.audit.export.build import build, check, stretch
+    from molecule_approve.audit.files import recall
+    from molecule_approve.audit.read import history
+    from molecule_approve.clock import utc_now
 
     memory = recall(path)  # first: the log may grow meanwhile, and must not seem to be behind
-    with _history(path) as history:
-        entries, head = history.gathered(trace)
-        first = next((entry.link for entry in entries if entry.link is not None), None)
-        head = _head(head)
-        chain = stretch(history.snapshot.backwards(), first, head) if complete and first is not None else None
-        remembered = None if memory is None else memory.head
-        text = json_line(build(entries, head, exported_at=utc_now(), remembered=remembered, chain=chain))
-        report = check(text.encode())
-        # Where records are missing that may stand in what cannot be read, nothing shows that the log is damaged.
-        lacking = history.lacking(entries) if report.whole else history.snapshot.unreadable
-    if lacking:
-        raise _lacks(lacking)
-    return text, report
+    (entries, head), unread = _gathered(path, trace)
+    first = next((entry.link for entry in entries if entry.link is not None), None)
+    head = _head(head)
+    chain = None
+    if complete and first is not None:
+        with contextlib.closing(history.backwards(path)) as newest:
+            chain = stretch(newest, first, head)
+    remembered = None if memory is None else memory.head
+    text = json_line(build(entries, head, exported_at=utc_now(), remembered=remembered, chain=chain))
+    # Missing records may be in an archive that cannot be read: that is not damage.
+    if unread:
+        raise _lacks(unread)
+    return text, check(text.encode())
 
 
 def _head(head: Head | None) -> Head:
     if head is None:
-        raise AuditError("nothing can be exported: the log has no chained record", hint="`audit show` shows its lines")
+        raise AuditError("cannot export: the audit log has no chained records", hint="`audit show` prints its lines")
     return head
 
 
 # --- the log -------------------------------------------------------------------------------------------------------------
 
 
-class _History(NamedTuple):
-    """All files of a log."""
+def _gathered(path: Path, text: str) -> tuple[RequestRecords, list[Unreadable]]:
+    """The records of the one request that an id means, and the archives that cannot be read and may hold more of them.
 
-    path: Path
-    snapshot: Snapshot
+    Raises:
+        UsageError: the id is too short, or means several.
+        AuditError: there is none, or the log cannot be read.
 
-    def gathered(self, text: str) -> Gathered:
-        """The records of the one request that an id means.
+    """
+    from molecule_approve.audit import files
+    from molecule_approve.audit.read import archives, history
+    from molecule_approve.audit.record import moment
+    from molecule_approve.audit.report.story import gather, is_beginning, matching_requests
 
-        Raises:
-            UsageError: the id is too short, or means several.
-            AuditError: there is none, or the log cannot be read.
+    if not archives.names(path):
+        os.close(files.open_for_reading(path))  # raises where there is no log
+    if len(text) < options.SHORTEST_ID:
+        raise UsageError(f"the id {text!r} is too short", hint=f"pass its first {options.SHORTEST_ID} characters or more")
+    unread: list[Unreadable] = []
+    fits = matching_requests(lambda words: history.backwards(path, unread, words), text)
+    if len(fits) > 1:
+        raise UsageError(f"{text[:80]!r} matches {len(fits)} requests: {_listed(fits)}", hint="pass a full trace id")
+    if not fits:
+        _warn_unread(unread)
+        raise AuditError(
+            f"the audit log {path} has no request {text[:80]!r}",
+            hint="check --audit-log; `molecule-approve audit tail` shows trace ids",
+        )
+    unread = []
+    gathered = gather(lambda words: history.backwards(path, unread, words), fits[0].trace_id)
+    # What was last written before the request began holds nothing of it.
+    times = [moment(entry.fields.get("timestamp")) for entry in gathered.entries if is_beginning(entry)]
+    began = times[0].timestamp() if times and times[0] is not None else 0.0
+    return gathered, [one for one in unread if history.changed_at(one.path) >= began * 1e9]
 
-        """
-        from molecule_approve.audit.read import search_blocks  # noqa: PLC0415
-        from molecule_approve.audit.report.story import gather, which  # noqa: PLC0415
 
-        newest = partial(search_blocks.backwards, self.snapshot)
-        if len(text) < options.SHORTEST_ID:
-            raise UsageError(
-                f"{text!r} is too short for an id", hint=f"give at least {options.SHORTEST_ID} characters of its beginning"
-            )
-        fits = which(newest, text)
-        if len(fits) > 1:
-            raise UsageError(f"{text[:80]!r} may mean {len(fits)} requests: {_listed(fits)}", hint="give a whole trace id")
-        if not fits:
-            self.complain()
-            raise AuditError(
-                f"the audit log {self.path} holds no request {text[:80]!r}",
-                hint="is it the right log? see --audit-log; `audit tail` shows trace ids",
-            )
-        return gather(newest, fits[0].trace_id)
+def _forwards(snapshot: Snapshot, watch: Callable[[int, int], None]) -> Iterator[bytes]:
+    """All lines, the oldest first; ``watch`` is called now and then with how many bytes are done, and of how many.
 
-    def lacking(self, entries: Sequence[StoryRecord]) -> Sequence[Unreadable]:
-        """The archives that cannot be read and may hold more of a request: not those that were written before it began."""
-        from molecule_approve.audit.record import moment  # noqa: PLC0415
-        from molecule_approve.audit.report.story import is_beginning  # noqa: PLC0415
+    Of a compressed file its own bytes are counted, which are done before its text is.
+    """
+    sizes = {file.path: _size(file.path) for file in snapshot.files}
+    before, done, now = 0, 0, None
+    for number, (file, line) in enumerate(snapshot.forwards()):
+        if file is not now:
+            before, done, now = before + (sizes[now.path] if now else 0), 0, file
+        done += len(line)
+        if number % _EVERY == 0:
+            watch(before + min(done, sizes[file.path]), sum(sizes.values()))
+        yield line
 
-        times = [moment(entry.fields.get("timestamp")) for entry in entries if is_beginning(entry)]
-        began = times[0].timestamp() if times and times[0] is not None else 0.0
-        return [one for one in self.snapshot.unreadable if _changed(one.path) >= began]
 
-    def forwards(self, watch: Callable[[int, int], None]) -> Iterator[bytes]:
-        """All lines, the oldest first; ``watch`` is told now and then how many bytes of the files are done, and of how many.
-
-        Of a compressed file its own bytes are counted, which are done before its text is.
-        """
-        sizes = {piece.path: _size(piece.path) for piece in self.snapshot.pieces}
-        before, done, now = 0, 0, None
-        for number, (piece, line) in enumerate(self.snapshot.forwards()):
-            if piece is not now:
-                before, done, now = before + (sizes[now.path] if now else 0), 0, piece
-            done += len(line)
-            if number % _EVERY == 0:
-                watch(before + min(done, sizes[piece.path]), sum(sizes.values()))
-            yield line
-
-    def complain(self) -> None:
-        """Say what could not be read, and so is not in what is told."""
-        for piece in self.snapshot.unreadable:
-            output.talk(f"{output.PROGRAM}: warning: left out: {visible(piece.reason)}")
+def _warn_unread(unread: Sequence[Unreadable]) -> None:
+    for archive in unread:
+        output.talk(f"{output.PROGRAM}: warning: skipped: {visible(archive.reason)}")
 
 
 def _lacks(unreadable: Sequence[Unreadable]) -> AuditError:
     return AuditError(
-        f"records that belong here may stand in what cannot be read: {'; '.join(one.reason for one in unreadable)}",
-        hint="put a readable copy there; `audit verify` says which records it has to hold",
+        f"records of this request may be missing: {'; '.join(one.reason for one in unreadable)}",
+        hint="replace the file with a readable copy; `molecule-approve audit verify` says which records it must contain",
     )
 
 
@@ -229,29 +222,21 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _changed(path: Path) -> float:
-    """When it was written for the last time, which compressing does not change; for ever after, if it has another name."""
-    try:
-        return path.lstat().st_mtime
-    except FileNotFoundError:
-        return math.inf
-
-
-def _listed(fits: list[Fit]) -> str:
+def _listed(fits: list[IdMatch]) -> str:
     shown = [fit.trace_id if fit.name == "trace_id" else f"{fit.trace_id} ({fit.name} {fit.id})" for fit in fits[:LISTED]]
     return ", ".join(shown) + (", …" if len(fits) > LISTED else "")
 
 
 @contextmanager
-def _history(path: Path) -> Iterator[_History]:
-    from molecule_approve.audit import files  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.read.archives import Snapshot  # noqa: PLC0415
+def _snapshot(path: Path) -> Iterator[Snapshot]:
+    from molecule_approve.audit import files
+    from molecule_approve.audit.read import archives
 
     try:
-        with Snapshot(path) as snapshot:
-            if not snapshot.pieces and not snapshot.unreadable:
-                os.close(files.open_for_reading(path))  # says that it is not there
-            yield _History(path, snapshot)
+        with archives.Snapshot(path) as snapshot:
+            if not snapshot.files and not snapshot.unreadable:
+                os.close(files.open_for_reading(path))  # raises where there is no log
+            yield snapshot
     except OSError as exc:
         raise files.explained(exc, "read", path) from exc
 
@@ -259,7 +244,7 @@ def _history(path: Path) -> Iterator[_History]:
 # --- telling -------------------------------------------------------------------------------------------------------------
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     """The answer; a reader who has had enough is no error."""
     try:
         output.answer(text)
@@ -270,8 +255,7 @@ def _tell(text: str) -> None:
 
 def _rendering() -> Callable[[Iterable[StyledText]], str]:
     """How pieces of a line become text: with colours where somebody sees them."""
-    from molecule_approve.cli.pieces import painted  # noqa: PLC0415 - help needs it not
-    from molecule_approve.cli.window import colours_wanted  # noqa: PLC0415
+    from molecule_approve.cli.terminal import colours_wanted, painted
 
     coloured = colours_wanted(sys.stdout)
     return lambda pieces: painted(pieces, coloured=coloured).rstrip()
@@ -279,7 +263,7 @@ def _rendering() -> Callable[[Iterable[StyledText]], str]:
 
 def _folding() -> Callable[[Iterable[StyledText]], str]:
     """The same for lines that hold text from elsewhere, whole: in rows of the window, if there is one."""
-    from molecule_approve.cli.window import folded  # noqa: PLC0415 - help needs it not
+    from molecule_approve.cli.terminal import folded
 
     render = _rendering()
     return lambda pieces: folded(render(pieces), sys.stdout)
@@ -309,7 +293,9 @@ def _keep(path: Path, data: bytes) -> None:
         write_private(path, data, over=False)
     except FileExistsError as exc:
         raise UsageError(
-            f"--output: {str(path)!r} is there already", hint="nothing is overwritten: name another file"
+            f"--output: {str(path)!r} already exists", hint="pass another path; files are never overwritten"
         ) from exc
     except OSError as exc:
-        raise DeliveryError(f"{path} cannot be written: {exc.strerror}", hint="name a file in a folder of yours") from exc
+        raise DeliveryError(
+            f"{path} cannot be written: {exc.strerror}", hint="pass a path in a folder that you can write to"
+        ) from exc

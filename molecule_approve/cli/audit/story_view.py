@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, moment
 from molecule_approve.audit.seal import FIELD as SEAL
-from molecule_approve.cli.pieces import style_of
 from molecule_approve.cli.requester import ci, job, person
+from molecule_approve.cli.terminal import style_of
 from molecule_approve.safe_text import visible, visible_json, visible_lines
 
 if TYPE_CHECKING:
     from molecule_approve.audit.report.story import Story, StoryRecord
-    from molecule_approve.cli.pieces import StyledText
+    from molecule_approve.cli.terminal import StyledText
     from molecule_approve.model import JsonValue
 
-UNVOUCHED = "(nothing vouches for this line)"
-"""What follows a line without a chain."""
+UNCHAINED = "(unchained line, written by other tools)"
+"""Follows an unchained line."""
 
-UNPROVED = "this is what the log says; whether anybody changed it is shown by `molecule-approve audit verify`"
-"""What stands below what was read and not checked."""
+NOT_VERIFIED = "not verified: run `molecule-approve audit verify` to check that nobody changed the log"
+"""The last line of what was read but not verified."""
 
 NOT_PERMITTED = "not_permitted"
 NOT_AWAITED = "not_awaited"
 
 _TAKEN_UP = frozenset({RecordOutcome.REQUESTED, RecordOutcome.RESUMED})
 
-_NOT_AWAITED = "asked without waiting; its decision is in the server's log"
+_NOT_AWAITED = "submitted without waiting; the decision is in the server's log"
 
 _WIDTH = 11  # of the names before the facts
 _TIME = 9  # of the time that passed
@@ -53,11 +53,11 @@ def story_lines(story: Story) -> Iterator[list[StyledText]]:
             yield [(f"{'':{_TIME + 24}}{visible(name)}: {_shown(value)}", "dim")]
     yield []
     yield _ended(story)
-    yield [(UNPROVED, "dim")]
+    yield [(NOT_VERIFIED, "dim")]
 
 
 def story_json(story: Story) -> JsonValue:
-    """The story's facts, and its records as they stand in the log."""
+    """The story's facts, and its records as they are in the log."""
     return {
         "trace_id": story.first("trace_id"),
         "approval_id": story.first("approval_id") or None,
@@ -149,7 +149,7 @@ def _happening(story: Story, entry: StoryRecord) -> list[StyledText]:
         (happened(entry), style_of(entry.observed or entry.kind[2])),
         (_measured(entry), "dim"),
     ]
-    return pieces if entry.link is not None else [*pieces, (f"  {UNVOUCHED}", "dim")]
+    return pieces if entry.link is not None else [*pieces, (f"  {UNCHAINED}", "dim")]
 
 
 def _time(entry: StoryRecord) -> str:
@@ -186,9 +186,9 @@ def _approval(entry: StoryRecord, outcome_word: str) -> str:
         case RecordOutcome.INITIATED:
             return _with(f"asked{_by(entry)}", _limit(entry), ", ")
         case RecordOutcome.REQUESTED:
-            return f"the platform has it as {_word(entry, 'approval_id')}"
+            return f"submitted as {_word(entry, 'approval_id')}"
         case RecordOutcome.RESUMED:
-            return _with("taken up again", _limit(entry), ", ")
+            return _with("resumed", _limit(entry), ", ")
         case RecordOutcome.GRANTED:
             return _decision(entry, "approved")
         case RecordOutcome.DENIED:
@@ -205,11 +205,11 @@ def _approval(entry: StoryRecord, outcome_word: str) -> str:
 
 def _observation(entry: StoryRecord) -> str:
     ended = _approval(entry, entry.observed)
-    return f"{ended}, seen later by {_word(entry, 'observed_by') or '-'}" if ended else ""
+    return f"{ended}, observed later by {_word(entry, 'observed_by') or '-'}" if ended else ""
 
 
 def _by(entry: StoryRecord) -> str:
-    """Who says that they ask, as the context told the approver."""
+    """Who requests, as the context says; it is not verified."""
     asked = visible(person(entry.fields.get("context")))
     return f" by {asked}" if asked else ""
 
@@ -226,8 +226,8 @@ def _name(entry: StoryRecord) -> str:
 def _timeout(entry: StoryRecord) -> str:
     waited = _seconds(entry, "waited_seconds")
     after = "" if waited is None else f" after {waited}"
-    why = {"nobody_decided": "", "expired": "the platform expired it"}.get(entry.text("reason"), _word(entry, "reason"))
-    left = "" if entry.fields.get("withdrawn") is not False or why else "it could not be taken back"
+    why = {"nobody_decided": "", "expired": "expired by the platform"}.get(entry.text("reason"), _word(entry, "reason"))
+    left = "" if entry.fields.get("withdrawn") is not False or why else "it could not be withdrawn"
     return _with(f"timed out{after}", why or left)
 
 
@@ -235,16 +235,16 @@ def _withdrawal(entry: StoryRecord) -> str:
     said = _with("withdrawn", _word(entry, "reason"))
     stood = _word(entry, "decision_that_stood")
     if stood:
-        return f"{said}; by then it was {stood} by {_name(entry)}"
+        return f"{said}; it was already {stood} by {_name(entry)}"
     by_others = entry.text("reason") == "by somebody else"
-    return said if by_others or entry.fields.get("taken_back") is not False else f"{said}; it could not be taken back"
+    return said if by_others or entry.fields.get("taken_back") is not False else f"{said}; it could not be withdrawn"
 
 
 def _execution(entry: StoryRecord, outcome_word: str) -> str:
     if outcome_word == RecordOutcome.STARTED:
         return "the command was started"
     if outcome_word == RecordOutcome.FINISHED:
-        return _with("the command has ended", f"exit code {_word(entry, 'exit_code')}", ", ")
+        return _with("the command ended", f"exit code {_word(entry, 'exit_code')}", ", ")
     return ""
 
 
@@ -257,11 +257,13 @@ def _refusal(entry: StoryRecord) -> str:
 
 _SENTENCES: dict[tuple[str, str], Callable[[StoryRecord, str], str]] = {
     (EventType.APPROVAL, RecordAction.APPROVE): _approval,
-    (EventType.APPROVAL, RecordAction.DELIVER): lambda entry, _: _with("could not be told", _word(entry, "error")),
+    (EventType.APPROVAL, RecordAction.DELIVER): lambda entry, _: _with("could not be delivered", _word(entry, "error")),
     (EventType.APPROVAL, RecordAction.OBSERVE): lambda entry, _: _observation(entry),
     (EventType.APPROVAL, RecordAction.EXECUTE): _execution,
     (EventType.RBAC, RecordAction.RBAC_DENY): lambda entry, _: _refusal(entry),
-    (EventType.AUDIT, RecordAction.RECOVER): lambda entry, _: _with("the log was mended", _word(entry, "reason")),
+    (EventType.AUDIT, RecordAction.RECOVER): lambda entry, _: _with(
+        "the log was damaged and continues here", _word(entry, "reason")
+    ),
     (EventType.AUDIT, RecordAction.INIT): lambda entry, _: _beginning(entry),
 }
 
@@ -272,7 +274,7 @@ def _beginning(entry: StoryRecord) -> str:
 
 def _limit(entry: StoryRecord) -> str:
     limit = _seconds(entry, "timeout_seconds")
-    return "" if limit is None else f"to wait at most {limit}"
+    return "" if limit is None else f"waits at most {limit}"
 
 
 def _rest(story: Story, entry: StoryRecord) -> Iterator[tuple[str, JsonValue]]:
@@ -288,7 +290,7 @@ def _ended(story: Story) -> list[StyledText]:
         left = _is_left(story)
         return [
             (
-                _NOT_AWAITED if left else "open: nothing has ended it yet",
+                _NOT_AWAITED if left else "open: no outcome yet",
                 "bold",
             )
         ]

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.record import RecordOutcome, decode, moment
-from molecule_approve.cli.pieces import style_of
 from molecule_approve.cli.requester import person, short_job
+from molecule_approve.cli.terminal import style_of
 from molecule_approve.safe_text import visible
 
 if TYPE_CHECKING:
-    from molecule_approve.cli.pieces import StyledText
+    from molecule_approve.cli.terminal import StyledText
     from molecule_approve.model import JsonValue
 
-UNVOUCHED = "(unvouched) "
-"""What precedes the text of a line without a chain, another tool's or a torn one, besides its question mark."""
+UNCHAINED = "(unchained) "
+"""Precedes the text of an unchained line, besides its question mark."""
 
 _MARK, _OUTCOME = 2, 9
 _GAP = "  "
@@ -60,14 +60,14 @@ class Table:
         self._width: int | None = None
 
     def rows(self, line: bytes, width: int) -> Iterator[list[StyledText]]:
-        """The row of a line, and before it, where it is wanted, the header; none is wider than the window."""
+        """The row of a line, after the header if it is due; none is wider than the window."""
         if width != self._width:
             self._width = width
             yield self._header(layout(width))
         fields = decode(line)
         if fields is None:
             text = visible(line.rstrip(b"\n").decode("utf-8", "backslashreplace"))
-            yield [("? ", "dim"), (self._fit(UNVOUCHED + text, width - _MARK).rstrip(), "dim")]
+            yield [("? ", "dim"), (self._fit(UNCHAINED + text, width - _MARK).rstrip(), "dim")]
         else:
             yield self._row(fields, layout(width), chained=link_of(line.rstrip(b"\n")) is not None)
 
@@ -79,7 +79,7 @@ class Table:
 
     def _row(self, fields: Mapping[str, JsonValue], room: Layout, *, chained: bool) -> list[StyledText]:
         outcome = _word(fields, "outcome")
-        text = f"{'' if chained else UNVOUCHED}{_subject(fields)}{_word(fields, 'resource')}"
+        text = f"{'' if chained else UNCHAINED}{_subject(fields)}{_word(fields, 'resource')}"
         cells = [
             [(self._fit(_time(fields, room.time), room.time), "dim")],
             [(self._fit(outcome, _OUTCOME), style_of(outcome) if chained else "dim")],
@@ -133,7 +133,7 @@ class Table:
 
 def _measure() -> tuple[Callable[[str], int], Callable[[str, int], str]]:
     """How wide a text is, and how it is made so wide; some characters take two columns, some none."""
-    from rich.cells import cell_len, set_cell_size  # noqa: PLC0415 - fifteen milliseconds, which most logs need not wait
+    from rich.cells import cell_len, set_cell_size
 
     return cell_len, set_cell_size
 
@@ -155,7 +155,7 @@ def _subject(fields: Mapping[str, JsonValue]) -> str:
 
 
 def _requester(fields: Mapping[str, JsonValue]) -> str:
-    """The CI job that asked, or the person; empty where the record does not tell."""
+    """The CI job that asked, or the person; empty if the record does not say."""
     context = fields.get("context")
     return visible(short_job(context) or person(context))
 
@@ -163,7 +163,7 @@ def _requester(fields: Mapping[str, JsonValue]) -> str:
 def _details(fields: Mapping[str, JsonValue]) -> str:
     parts = [f"it was {_word(fields, 'observed_outcome')}"] if fields.get("observed_outcome") else []
     parts += [_word(fields, name) for name in ("reason_text", "comment", "reason", "error") if fields.get(name)]
-    # Whoever asked stands in a column of its own; a server's log has it only beside the decision.
+    # The requester has a column of its own; a server's log has them only beside the decision.
     if fields.get("outcome") != RecordOutcome.INITIATED and (asked := _requester(fields)):
         parts.append(f"asked by {asked}")
     if fields.get("approval_id") is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from molecule_approve.audit.read.follow import Shown
+    from molecule_approve.audit.read.follow import FollowItem
 
 AS_MUCH = 65_536
 """Bytes that are collected before they are written; at the latest they are when there is nothing more to read."""
@@ -41,7 +41,7 @@ def _outcome(word: str | None) -> str | None:
     """The log's word for this one.
 
     Raises:
-        UsageError: no record has such an outcome; nothing would be found, and nothing said.
+        UsageError: no record has such an outcome.
 
     """
     found = word if word is None else _ALSO.get(word, word)
@@ -64,8 +64,8 @@ def _unknown(path: Path, event_type: str | None) -> UsageError | None:
     """
     if event_type is None or event_type in set(EventType):
         return None
-    from molecule_approve.audit import search  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.read import history  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit import search
+    from molecule_approve.audit.read import history
 
     with closing(history.backwards(path)) as newest:
         found = search.event_types(newest, event_type)
@@ -79,41 +79,50 @@ def _unknown(path: Path, event_type: str | None) -> UsageError | None:
 def tail(
     count: Annotated[
         int | None,
-        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="How many records. [10; with --since: all]"),
+        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="Number of records. [10; with --since: all]"),
     ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is added.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep printing records as they are added.")] = False,
     outcome: Annotated[
         str | None,
         typer.Option(
-            "--outcome", metavar="WORD", help="Only these: granted (or approved), denied, …", autocompletion=_outcomes
+            "--outcome",
+            metavar="WORD",
+            help="Only records with this outcome: granted (or approved), denied, …",
+            autocompletion=_outcomes,
         ),
     ] = None,
     event_type: Annotated[
         str | None,
-        typer.Option("--event-type", metavar="WORD", help="Only these: approval, rbac, audit.", autocompletion=_event_types),
+        typer.Option(
+            "--event-type",
+            metavar="WORD",
+            help="Only records of this type: approval, rbac, audit.",
+            autocompletion=_event_types,
+        ),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option("--actor", metavar="NAME", help="Only what this person, or workspace, caused.")
+        str | None, typer.Option("--actor", metavar="NAME", help="Only records of this person or workspace.")
     ] = None,
     trace: Annotated[
-        str | None, typer.Option("--trace", metavar="ID", help="Only one request's, by its trace id or its beginning.")
+        str | None,
+        typer.Option("--trace", metavar="ID", help="Only records of this request: its trace id, or the start of it."),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="Only newer ones: 2h, 1d, or 2026-04-27T10:00:00Z.")
+        str | None, typer.Option("--since", metavar="WHEN", help="Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, on a terminal too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, also on a terminal.")] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Show the last records of the audit log, its archives included; in a pipe, the log's own lines."""
-    from molecule_approve.audit.read import follow as following  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.cli.durations import parse_moment  # noqa: PLC0415
+    """Show the last records of the audit log and its archives; in a pipe, the log's own lines."""
+    from molecule_approve.audit.read import follow as following
+    from molecule_approve.cli.durations import parse_moment
 
-    from .filters import Filters  # noqa: PLC0415
+    from .filters import Filters
 
     first = None if since is None else parse_moment(since, "--since", datetime.now(UTC))
     filters = Filters(_outcome(outcome), event_type, trace, actor, first)
-    choice = following.Choice(
+    choice = following.Selection(
         10 if count is None and since is None else count, filters.wanted, None if since is None else filters.is_too_old
     )
     path = options.audit_log_path(config, audit_log)
@@ -125,7 +134,7 @@ def tail(
                 output.complain(unknown, "warning: ")
             printer.show(following.follow(path, choice, printer.pause))
         else:
-            printer.show(following.history(path, choice))
+            printer.show(following.last_lines(path, choice))
             unknown = None if printer.has_shown else _unknown(path, event_type)
             if unknown is not None:
                 raise unknown
@@ -152,8 +161,8 @@ class _Printer:
         self._rendered = rendered
         self._waiting = bytearray()
 
-    def show(self, shown: Iterator[Shown]) -> None:
-        from molecule_approve.audit.read.follow import Notice  # noqa: PLC0415 - loaded by now
+    def show(self, shown: Iterator[FollowItem]) -> None:
+        from molecule_approve.audit.read.follow import Notice
 
         for item in shown:
             if isinstance(item, Notice):
@@ -177,11 +186,11 @@ class _Printer:
             raise
 
     def pause(self, seconds: float, descriptor: int | None) -> None:
-        """Wait, or until the descriptor can be read, unless the reader goes away meanwhile: a quiet log would never tell."""
+        """Wait, or until the descriptor can be read. Ends if our reader is gone, which a quiet log would not show."""
         self.flush()
         poll = select.poll()
         reader = sys.stdout.fileno()
-        poll.register(reader, 0)  # POLLERR and POLLHUP are told whether asked for or not
+        poll.register(reader, 0)  # POLLERR and POLLHUP are always reported
         if descriptor is not None:
             poll.register(descriptor, select.POLLIN)
         if any(ready == reader for ready, _ in poll.poll(seconds * 1000)):
@@ -189,7 +198,7 @@ class _Printer:
 
 
 def _rendering(*, json: bool) -> Callable[[bytes], bytes]:
-    """How a line is shown: as it stands in a pipe; made visible, or as a row of a table, on a terminal."""
+    """How a line is shown: unchanged in a pipe; on a terminal as a row, or with control characters made visible."""
     if not output.is_terminal(sys.stdout):
         return bytes
     return _visible_line if json else _tabulated()
@@ -204,10 +213,9 @@ def _encoded(text: str) -> bytes:
 
 
 def _tabulated() -> Callable[[bytes], bytes]:
-    from molecule_approve.cli.pieces import painted  # noqa: PLC0415
-    from molecule_approve.cli.window import colours_wanted, size_of  # noqa: PLC0415
+    from molecule_approve.cli.terminal import colours_wanted, painted, size_of
 
-    from .table import Table  # noqa: PLC0415 - only a terminal needs it
+    from .table import Table
 
     table, coloured = Table(sys.stdout.encoding), colours_wanted()
 

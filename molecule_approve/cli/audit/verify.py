@@ -1,4 +1,4 @@
-"""``audit verify``: the proof that nobody changed the log afterwards."""
+"""``audit verify``: checks that nobody changed the log afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BEGIN = 4096
 """Bytes in which an export says that it is one."""
 
 _KEYS = 65_536
-_KEY_HINT = "one key a line, as `audit init --seal` printed it; what follows a # is a comment"
+_KEY_HINT = "write one key per line, as `audit init --seal` printed it; # starts a comment"
 _EXPECT = re.compile(r"([1-9][0-9]{0,17}):([0-9A-Fa-f]{64})")
 
 
@@ -37,24 +37,28 @@ def verify(
         str | None,
         typer.Argument(
             metavar="[FILE]",
-            help="One file by itself, from wherever: an archive, or what `audit export` wrote. [the log, with its archives]",
+            help="Verify only this file: an archive or an export, from any machine. [the log with its archives]",
             show_default=False,
         ),
     ] = None,
     expect: Annotated[
         list[str] | None,
-        typer.Option("--expect", metavar="SEQ:HASH", help="A head that is known from elsewhere; may be repeated."),
+        typer.Option(
+            "--expect", metavar="SEQ:HASH", help="The log must contain this record, known from elsewhere. Can be repeated."
+        ),
     ] = None,
     begins: Annotated[
         int | None,
-        typer.Option("--from", min=1, metavar="SEQ", help="The records before this one were removed on purpose."),
+        typer.Option(
+            "--from", min=1, metavar="SEQ", help="Start at this record: the archives before it were removed on purpose."
+        ),
     ] = None,
     seal_key_file: Annotated[
         str | None,
-        typer.Option("--seal-key-file", metavar="PATH", help="Check the seals with the keys in this file, one a line."),
+        typer.Option("--seal-key-file", metavar="PATH", help="Check the seals with the keys in this file, one per line."),
     ] = None,
     against_platform: Annotated[
-        bool, typer.Option("--against-platform", help="Compare with the heads that the platform keeps with its requests.")
+        bool, typer.Option("--against-platform", help="Compare with the heads that the platform stores with its requests.")
     ] = False,
     json: options.Json = False,
     config: options.Config = None,
@@ -62,12 +66,12 @@ def verify(
     workspace_id: options.WorkspaceId = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Prove that the audit log is whole: 0 if it is, 65 if a record was changed, removed, inserted, moved or cut off."""
-    from molecule_approve.settings.resolve import Flags  # noqa: PLC0415 - help needs none of it
+    """Verify that the audit log is whole. Exit code 0 if it is, 65 if a record was changed, removed, inserted or moved."""
+    from molecule_approve.settings.resolve import Flags
 
-    wanted = _Wanted([_head(text) for text in expect or ()], _keys(seal_key_file), begins or 1)
+    wanted = _Expectations([_head(text) for text in expect or ()], _keys(seal_key_file), begins or 1)
     if file is not None and (begins is not None or against_platform):
-        raise UsageError("--from and --against-platform are for the whole log", hint="leave them away, or FILE")
+        raise UsageError("--from and --against-platform cannot be used with FILE", hint="omit them, or omit FILE")
     with failing_aloud(json=json, form=_unchecked):
         if file is not None:
             return _verify_file(Path(file), wanted, json=json)
@@ -75,7 +79,7 @@ def verify(
         return _verify_log(flags, wanted, against_platform=against_platform, json=json)
 
 
-class _Wanted(NamedTuple):
+class _Expectations(NamedTuple):
     """What the log has to meet, by the command line."""
 
     heads: list[ExpectedHead]
@@ -88,7 +92,7 @@ def _unchecked(told: Told) -> JsonValue:
     return {"whole": None, "error": told["error"]}
 
 
-def _tell(said: Iterable[str], facts: dict[str, JsonValue], *, json: bool) -> int:
+def _print(said: Iterable[str], facts: dict[str, JsonValue], *, json: bool) -> int:
     if json:
         output.answer_json(facts)
     else:
@@ -97,55 +101,55 @@ def _tell(said: Iterable[str], facts: dict[str, JsonValue], *, json: bool) -> in
     return Exit.OK if facts["whole"] else Exit.NOT_WHOLE
 
 
-def _verify_log(flags: Flags, wanted: _Wanted, *, against_platform: bool, json: bool) -> int:
-    from molecule_approve.audit.read import archives  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.verify import run as verify_run  # noqa: PLC0415 - help needs none of it
+def _verify_log(flags: Flags, wanted: _Expectations, *, against_platform: bool, json: bool) -> int:
+    from molecule_approve.audit.read import archives
+    from molecule_approve.audit.verify import run as verify_run
 
-    from .meter import meter  # noqa: PLC0415
-    from .verify_view import proof, proof_json  # noqa: PLC0415
+    from .meter import meter
+    from .verify_view import result_json, result_lines
 
     path = options.audit_log_path(flags.config, flags.audit_log)
     # First: the log may grow meanwhile, and must not seem to be behind.
     kept = _platform_heads(flags, path) if against_platform else None
     heads = wanted.heads if kept is None else [*wanted.heads, *kept.heads]
     with meter() as watch:
-        proved = verify_run.log(path, verify_run.VerifyOptions(heads, wanted.keys, wanted.begins), watch)
-    said = proof(proved, lambda first, last: archives.archive_name(path, first, last).name)
-    facts = proof_json(proved)
+        result = verify_run.verify_log(path, verify_run.VerifyOptions(heads, wanted.keys, wanted.begins), watch)
+    said = result_lines(result, lambda first, last: archives.archive_name(path, first, last).name)
+    facts = result_json(result)
     if kept is not None:
-        said.append(kept.said)
+        said.append(kept.summary)
         facts["platform"] = {"requests": kept.requests, "compared": len(kept.heads), "other_logs": kept.others}
-    code = _tell(said, facts, json=json)
+    code = _print(said, facts, json=json)
     # A record that is missing between files may stand in what cannot be read: then nothing is proved. So may the end, but
     # for a live file that holds records.
-    live = any(file.name == path.name and file.records for file in proved.report.files)
-    unproved = sum(gap.is_between_files or not (gap.before or live) for gap in proved.report.gaps)
-    return Exit.FAILED if proved.unreadable and proved.report.breaks <= unproved else code
+    live = any(file.name == path.name and file.records for file in result.report.files)
+    unproved = sum(gap.is_between_files or not (gap.before or live) for gap in result.report.gaps)
+    return Exit.FAILED if result.unreadable and result.report.breaks <= unproved else code
 
 
-def _verify_file(path: Path, wanted: _Wanted, *, json: bool) -> int:
-    from molecule_approve.audit.export import build as export_build  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.verify import run as verify_run  # noqa: PLC0415 - help needs none of it
+def _verify_file(path: Path, wanted: _Expectations, *, json: bool) -> int:
+    from molecule_approve.audit.export import build as export_build
+    from molecule_approve.audit.verify import run as verify_run
 
-    from .meter import meter  # noqa: PLC0415
-    from .verify_view import export_json, proof, proof_json  # noqa: PLC0415
+    from .meter import meter
+    from .verify_view import export_json, result_json, result_lines
 
     path = Path(os.path.realpath(path))
     document = _export_in(path)
     if document is not None:
         report = export_build.check(document, wanted.keys, [(head.seq, head.hash) for head in wanted.heads])
-        return _tell(map(visible, report.said), export_json(report), json=json)
+        return _print(map(visible, report.said), export_json(report), json=json)
     with meter() as watch:
-        proved = verify_run.file(path, verify_run.VerifyOptions(wanted.heads, wanted.keys), watch)
-    if proved.report.head is None:
-        raise AuditError(f"{path} holds no record of an audit log, and is no export", hint="is it the right file?")
-    return _tell(proof(proved), proof_json(proved), json=json)
+        result = verify_run.verify_file(path, verify_run.VerifyOptions(wanted.heads, wanted.keys), watch)
+    if result.report.head is None:
+        raise AuditError(f"{path} is neither an audit log nor an export", hint="check the path")
+    return _print(result_lines(result), result_json(result), json=json)
 
 
 def _export_in(path: Path) -> bytes | None:
     """The file's bytes where it is an export; None where it is a log."""
-    from molecule_approve.audit import chain, files  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.export import check as export_check_module  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit import chain, files
+    from molecule_approve.audit.export import check as export_check_module
 
     handle = files.open_for_reading(path)
     try:
@@ -163,7 +167,7 @@ def _export_in(path: Path) -> bytes | None:
 # --- what the platform keeps -------------------------------------------------------------------------------------------
 
 
-class _Kept(NamedTuple):
+class _PlatformHeads(NamedTuple):
     """What the platform shows.
 
     Attributes:
@@ -178,33 +182,33 @@ class _Kept(NamedTuple):
     others: int
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """All of that in a sentence."""
-        shown = f"the platform shows {self.requests} request{'' if self.requests == 1 else 's'}"
-        others = f"; {self.others} of logs elsewhere" if self.others else ""
+        shown = f"the platform lists {self.requests} request{'' if self.requests == 1 else 's'}"
+        others = f"; {self.others} of logs in other places" if self.others else ""
         if not self.heads:
-            return f"{shown} and no head of this log: nothing to compare{others}"
+            return f"{shown} but no head of this log, so nothing was compared{others}"
         return f"{shown}: compared with {len(self.heads)} head{'' if len(self.heads) == 1 else 's'}{others}"
 
 
-def _platform_heads(flags: Flags, path: Path) -> _Kept:
+def _platform_heads(flags: Flags, path: Path) -> _PlatformHeads:
     """The heads that the platform keeps in the contexts of this workspace's requests.
 
     Raises:
         PlatformError, UsageError, ConfigError: it cannot be asked.
 
     """
-    from molecule_approve import wiring  # noqa: PLC0415 - help needs none of it
-    from molecule_approve.audit.journal import Journal  # noqa: PLC0415
-    from molecule_approve.cli.requests import READ  # noqa: PLC0415
-    from molecule_approve.clock import Deadline  # noqa: PLC0415
-    from molecule_approve.model import Question  # noqa: PLC0415
+    from molecule_approve import wiring
+    from molecule_approve.audit.journal import Journal
+    from molecule_approve.cli.requests import READ
+    from molecule_approve.clock import Deadline
+    from molecule_approve.model import Question
 
     settings = options.settings(flags)
     workspace = settings.workspace_id.value
     with contextlib.closing(wiring.platform(settings)) as platform:
         rows = platform.list_requests(Deadline.after(READ))
-        # A list shows no contexts. The embedded server tells one request's, the platform none at all.
+        # A list has no contexts. The embedded server shows them for one request; the platform never does.
         ids = [row.id for row in rows] if platform.verifies_approvers(Deadline.after(READ)) else []
         seen = [platform.fetch(Question(one, workspace), Deadline.after(READ)).approval for one in ids]
     journal, origin = Journal(path), wiring.origin()
@@ -213,7 +217,7 @@ def _platform_heads(flags: Flags, path: Path) -> _Kept:
     heads = [(head, _place_in(context)) for context in contexts if (head := _head_in(context)) is not None]
     # Who keeps several logs has them in several places: another one in this place means that it was exchanged.
     ours = [head for head, place in heads if place == here or (log is not None and head.log_id == log.log_id)]
-    return _Kept(ours, len(rows), len(heads) - len(ours))
+    return _PlatformHeads(ours, len(rows), len(heads) - len(ours))
 
 
 def _place_in(context: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -225,7 +229,7 @@ def _place_in(context: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _head_in(context: Mapping[str, JsonValue]) -> ExpectedHead | None:
-    from molecule_approve.audit.verify.report import ExpectedHead, Source  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.verify.report import ExpectedHead, Source
 
     match context.get("audit_head"):
         case {"log_id": str(log_id), "seq": int(seq), "hash": str(digest)} if _EXPECT.fullmatch(f"{seq}:{digest}"):
@@ -237,12 +241,13 @@ def _head_in(context: Mapping[str, JsonValue]) -> ExpectedHead | None:
 
 
 def _head(text: str) -> ExpectedHead:
-    from molecule_approve.audit.verify.report import ExpectedHead  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit.verify.report import ExpectedHead
 
     found = _EXPECT.fullmatch(text)
     if found is None:
         raise UsageError(
-            f"--expect: {text[:90]!r} is no head", hint="write SEQ:HASH as `audit verify` prints it, the hash in 64 digits"
+            f"--expect: {text[:90]!r} is not a head",
+            hint="use SEQ:HASH as `audit verify` prints it, with a hash of 64 hexadecimal digits",
         )
     return ExpectedHead(int(found[1]), found[2].lower())
 
@@ -256,7 +261,7 @@ def _keys(name: str | None) -> list[SealKey]:
     """
     if name is None:
         return []
-    from molecule_approve.audit import seal  # noqa: PLC0415 - help needs none of it
+    from molecule_approve.audit import seal
 
     keys = []
     for number, line in enumerate(_text_of(name).splitlines(), 1):
@@ -266,7 +271,7 @@ def _keys(name: str | None) -> list[SealKey]:
         except ValueError as exc:
             raise UsageError(f"--seal-key-file: line {number} of {name}: {exc}", hint=_KEY_HINT) from exc
     if len({key.log_id for key in keys}) != 1:
-        what = "holds no key" if not keys else "holds keys of several logs"
+        what = "has no key" if not keys else "has keys of several logs"
         raise UsageError(f"--seal-key-file: {name} {what}", hint=_KEY_HINT)
     return keys
 
@@ -275,7 +280,7 @@ def _text_of(name: str) -> str:
     try:
         with open(name, encoding="ascii") as file:  # noqa: PTH123 - as the user wrote it
             if os.fstat(file.fileno()).st_mode & 0o077:
-                output.talk(f"{output.PROGRAM}: warning: {visible(name)} can be read by others: chmod 600")
+                output.talk(f"{output.PROGRAM}: warning: {visible(name)} is readable by others; run chmod 600")
             return file.read(_KEYS)
     except (OSError, ValueError) as exc:
-        raise UsageError(f"--seal-key-file cannot be read: {name!r}", hint=_KEY_HINT) from exc
+        raise UsageError(f"cannot read --seal-key-file {name!r}", hint=_KEY_HINT) from exc

@@ -1,4 +1,4 @@
-"""The words of a proof: what verifying the audit log came to, for a person and as JSON. Pure."""
+"""What verifying the audit log found, as sentences for a person and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from molecule_approve.safe_text import visible
 if TYPE_CHECKING:
     from molecule_approve.audit.chain import Break, Gap
     from molecule_approve.audit.export.build import ExportReport
-    from molecule_approve.audit.report.open_requests import Counted
+    from molecule_approve.audit.report.open_requests import OpenCount
     from molecule_approve.audit.verify.report import FileReport
-    from molecule_approve.audit.verify.run import Proved
+    from molecule_approve.audit.verify.run import VerifyResult
     from molecule_approve.model import JsonValue
 
 NAMED = 10
-"""Requests without an ending that a person is told by name; JSON has more."""
+"""Open requests that are listed for a person; JSON has more."""
 
 ArchiveName = Callable[[int, int], str]
 """The name that an archive of ours with these records would have."""
 
 
-def proof(proved: Proved, archive_name: ArchiveName | None = None) -> list[str]:
-    """What verifying came to, one sentence a line, the verdict first.
+def result_lines(result: VerifyResult, archive_name: ArchiveName | None = None) -> list[str]:
+    """What verifying found, one sentence per line, the result first.
 
     Args:
-        proved: what it came to.
+        result: what verifying found.
         archive_name: how missing archives are named; None for one file by itself.
 
     """
-    said = [_verdict(proved)]
-    if proved.report.first_break is not None:
-        said.append(f"the first is {visible(str(proved.report.first_break))}")
-    said += _what_is_missing(proved, archive_name)
-    said += [f"cannot be checked: {visible(one.reason)}" for one in proved.unreadable]
-    said += _about_files(proved, alone=archive_name is None)
-    said += _about_heads(proved)
-    said += _about_seals(proved)
-    said += _about_open_requests(proved)
-    head = proved.report.head
+    said = [_verdict(result)]
+    if result.report.first_break is not None:
+        said.append(f"first damage: {visible(str(result.report.first_break))}")
+    said += _what_is_missing(result, archive_name)
+    said += [f"cannot be checked: {visible(one.reason)}" for one in result.unreadable]
+    said += _about_files(result, alone=archive_name is None)
+    said += _about_heads(result)
+    said += _about_seals(result)
+    said += _about_open_requests(result)
+    head = result.report.head
     if head is not None:
         said.append(f"head: {visible(head.log_id)} {head.seq}:{head.hash}")
     return said
 
 
-def proof_json(proved: Proved) -> dict[str, JsonValue]:
+def result_json(result: VerifyResult) -> dict[str, JsonValue]:
     """The same as one JSON object."""
-    report = proved.report
+    report = result.report
     return {
-        "whole": proved.whole,
+        "whole": result.whole,
         "log_id": None if report.head is None else report.head.log_id,
-        "files": [_file(file, compressed=file.name in proved.compressed) for file in report.files],
+        "files": [_file(file, compressed=file.name in result.compressed) for file in report.files],
         "records": report.covered,
         "other_lines": report.uncovered,
         "doubled": report.doubled,
@@ -62,10 +62,10 @@ def proof_json(proved: Proved) -> dict[str, JsonValue]:
         "first_break": None if report.first_break is None else _break(report.first_break),
         "gaps": [_gap(gap) for gap in report.gaps if not gap.is_between_files],
         "missing_archives": [_gap(gap) for gap in report.gaps if gap.is_between_files],
-        "unreadable": [{"name": one.path.name, "reason": one.reason} for one in proved.unreadable],
-        "open_requests": _counted(proved.open),
-        "not_awaited_requests": _counted(proved.not_awaited),
-        "seal": {"records": report.sealed, "sealed_from": report.sealed_from, "checked_from": proved.checked_from},
+        "unreadable": [{"name": one.path.name, "reason": one.reason} for one in result.unreadable],
+        "open_requests": _counted(result.open),
+        "not_awaited_requests": _counted(result.not_awaited),
+        "seal": {"records": report.sealed, "sealed_from": report.sealed_from, "checked_from": result.checked_from},
         "expected": [
             {"seq": one.head.seq, "hash": one.head.hash, "source": one.head.source.value, "met": one.met}
             for one in report.expected
@@ -75,7 +75,7 @@ def proof_json(proved: Proved) -> dict[str, JsonValue]:
 
 
 def export_json(report: ExportReport) -> dict[str, JsonValue]:
-    """What checking an export came to, as one JSON object."""
+    """What checking an export found, as one JSON object."""
     return {
         "whole": report.whole,
         "log_id": report.log_id or None,
@@ -90,75 +90,72 @@ def export_json(report: ExportReport) -> dict[str, JsonValue]:
     }
 
 
-def _verdict(proved: Proved) -> str:
-    report = proved.report
-    others = f", {_count(report.uncovered, 'other line')} that nothing vouches for" if report.uncovered else ""
+def _verdict(result: VerifyResult) -> str:
+    report = result.report
+    others = f", {_count(report.uncovered, 'unchained line')} (written by other tools)" if report.uncovered else ""
     records = _count(report.covered, "record")
     if report.breaks:
         return f"not whole, at {_count(report.breaks, 'place')}: {records}{others}"
-    if proved.unreadable:
-        return f"not whole, as far as it can be checked: {records}{others}"
+    if result.unreadable:
+        return f"not whole, because some archives cannot be read: {records}{others}"
     if report.head is None:
         return f"whole: no records yet{others}"
     return f"whole: {records}, {report.first} to {report.head.seq}{others}"
 
 
-def _what_is_missing(proved: Proved, archive_name: ArchiveName | None) -> Iterator[str]:
-    for gap in proved.report.gaps:
+def _what_is_missing(result: VerifyResult, archive_name: ArchiveName | None) -> Iterator[str]:
+    for gap in result.report.gaps:
         what = _range(gap.first, gap.last)
         if not gap.is_between_files:
             yield f"missing: {what}"
             continue
         where = f"between {visible(gap.after)} and" if gap.after else "before"
-        name = f"; as one archive it would be {visible(archive_name(gap.first, gap.last))}" if archive_name else ""
+        name = f"; as one archive its name would be {visible(archive_name(gap.first, gap.last))}" if archive_name else ""
         yield f"missing archive: {what}, {where} {visible(gap.before)}{name}"
-        if not gap.after and not proved.unreadable:  # else it may stand in what cannot be read
-            yield f"if they were removed on purpose, say so: --from {gap.last + 1}"
+        if not gap.after and not result.unreadable:  # else it may be in one of those
+            yield f"if you removed them on purpose, pass --from {gap.last + 1}"
 
 
-def _about_files(proved: Proved, *, alone: bool) -> Iterator[str]:
-    report = proved.report
+def _about_files(result: VerifyResult, *, alone: bool) -> Iterator[str]:
+    report = result.report
     if alone and report.head is not None:
-        yield (
-            f"this is one file by itself: that record {report.first} is the first, and record {report.head.seq} the last, "
-            "it does not prove"
-        )
+        yield (f"only this file was verified, not what comes before record {report.first} or after record {report.head.seq}")
     elif len(report.files) > 1:
         yield f"in {len(report.files)} files: {', '.join(visible(file.name) for file in report.files)}"
     if report.doubled:
-        yield f"{_count(report.doubled, 'record')} at a file's end and again at the next one's beginning: no damage"
+        yield f"{_count(report.doubled, 'record')} in two files where they meet (not an error)"
     if report.unfinished:
-        yield "the last line is not finished; the next record closes it"
+        yield "the last line is unfinished (not an error): the next record closes it"
 
 
-def _about_heads(proved: Proved) -> Iterator[str]:
-    for one in proved.report.expected:
+def _about_heads(result: VerifyResult) -> Iterator[str]:
+    for one in result.report.expected:
         if one.met is False:
-            yield f"not met: the {one.head.source.value} head {one.head.seq}:{one.head.hash}"
-    met = sum(one.met is True and one.head.source is not Source.REMEMBERED for one in proved.report.expected)
+            yield f"head not found: {one.head.seq}:{one.head.hash} ({one.head.source.value})"
+    met = sum(one.met is True and one.head.source is not Source.REMEMBERED for one in result.report.expected)
     if met:
-        yield f"met: {_count(met, 'head')} that {'is' if met == 1 else 'are'} known from elsewhere"
+        yield f"heads found that are known from elsewhere: {met}"
 
 
-def _about_seals(proved: Proved) -> Iterator[str]:
-    report, checked = proved.report, proved.checked_from
+def _about_seals(result: VerifyResult) -> Iterator[str]:
+    report, checked = result.report, result.checked_from
     if report.sealed_from is None:
         if checked is not None:
-            yield "no record is sealed"
+            yield "no records are sealed"
         return
-    said = "not checked; that wants --seal-key-file" if checked is None else f"checked from record {checked} on"
+    said = "not checked: pass --seal-key-file to check them" if checked is None else f"checked from record {checked} on"
     yield f"sealed: {_count(report.sealed, 'record')}, from {report.sealed_from} on; seals {said}"
 
 
-def _about_open_requests(proved: Proved) -> Iterator[str]:
-    for what, found in (("without an ending", proved.open), ("asked without waiting", proved.not_awaited)):
+def _about_open_requests(result: VerifyResult) -> Iterator[str]:
+    for what, found in (("still open", result.open), ("not awaited", result.not_awaited)):
         if found.total:
             names = ", ".join(f"{visible(one.trace_id)} (record {one.seq})" for one in found.first[:NAMED])
             more = ", …" if found.total > NAMED else ""
-            yield f"{what}, which is no fault: {_count(found.total, 'request')}: {names}{more}"
+            yield f"{what} (not an error): {_count(found.total, 'request')}: {names}{more}"
 
 
-def _counted(found: Counted) -> JsonValue:
+def _counted(found: OpenCount) -> JsonValue:
     return {"count": found.total, "traces": [{"trace_id": one.trace_id, "seq": one.seq} for one in found.first]}
 
 

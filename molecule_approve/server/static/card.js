@@ -1,11 +1,11 @@
-// One request that waits: all of it on a card, and how a person decides it. Nothing is decided by accident:
-//  * a click, a tap or a key only chooses; the panel that opens then asks, and a second, deliberate step confirms;
-//  * what confirms stands on the other side than what was clicked: who clicks on at the same place goes back and forth;
+// The card of one pending request, and how a person decides it. Nothing is decided by accident:
+//  * a click, a tap or a key only chooses; then a panel asks, and a second step confirms;
+//  * the button that confirms is on the other side: repeated clicks at the same place go back and forth;
 //  * a click counts only if the button was pressed and released while it was armed, and only the first of a double click;
 //  * buttons are armed a moment after they appeared or moved, so that no click meant for something else hits them.
-// What becomes of a decision is its owner's matter.
+// The owner of the card sends the decision.
 
-import { Fold, asker, factsOf } from "./facts.js";
+import { Fold, requesterOf, factsOf } from "./facts.js";
 import { isLong, looksLikeCommand, show } from "./text.js";
 import { absolute, clockwork, now, showAgo } from "./times.js";
 
@@ -62,14 +62,14 @@ export class Card {
     this.fill();
   }
 
-  // Ids tie labels to what they label, for who does not see the card.
+  // For screen readers: ids connect labels with their elements.
   name() {
     const id = `r-${this.id}`;
     const [asks, action, label] = part(this.place, "asks", "action", "comment-label");
     this.node.dataset.id = this.id;
     asks.id = `${id}-asks`;
     action.id = `${id}-action`;
-    // A long action would be read out whole at each step from card to card.
+    // A long action would be read aloud in full at each step from card to card.
     this.node.setAttribute("aria-labelledby", isLong(this.request.action) ? asks.id : `${asks.id} ${action.id}`);
     this.hint.id = `${id}-hint`;
     this.question.id = `${id}-question`;
@@ -88,7 +88,7 @@ export class Card {
     const facts = factsOf(this.request, opened);
     const shown = new Fold(action, looksLikeCommand(action) ? "code" : "prose", opened);
     this.folds = [shown, ...facts.folds];
-    show(who, asker(this.request));
+    show(who, requesterOf(this.request));
     heading.append(shown.node);
     why.hidden = !reason;
     if (reason) {
@@ -112,7 +112,7 @@ export class Card {
     dismiss.addEventListener("click", () => this.owner.dismiss(this));
   }
 
-  /** `act` for a pointer that went down and up on the armed button, and for Enter, space and screen readers. */
+  /** Call `act` for a press and release on the armed button, and for Enter, space and screen readers. */
   press(button, act) {
     button.addEventListener("pointerdown", (event) => {
       this.pressed = this.armed && event.isPrimary && event.button === 0 ? button : null;
@@ -126,7 +126,7 @@ export class Card {
     });
   }
 
-  /** Take the buttons away for a moment, because the card appeared or moved. */
+  /** Disable the buttons for a moment, because the card appeared or moved. */
   arm() {
     this.armed = false;
     this.pressed = null;
@@ -138,22 +138,22 @@ export class Card {
     this.refresh();
   }
 
-  /** Why it cannot be decided like this just now: a sentence, "" for a matter of a moment, null where it can. */
+  /** Why this decision is not possible now: a sentence, "" if it will be possible in a moment, null if it is possible. */
   obstacle(decision) {
     const folded = this.folds.filter((fold) => !fold.seen).length;
     if (!this.owner.connected) {
-      return "No connection: what you see may be old.";
+      return "No connection: this page may be out of date.";
     }
     if (this.state !== "waiting") {
       return "";
     }
     if (decision === "approved" && folded > 0) {
-      return `Before you can approve: open ${folded === 1 ? "the long text" : `the ${folded} long texts`} above.`;
+      return `Before you approve, show ${folded === 1 ? "the long text" : `the ${folded} long texts`} above in full.`;
     }
     return this.armed ? null : "";
   }
 
-  /** Show what can be done now. */
+  /** Update the buttons and the hint. */
   refresh() {
     for (const [decision, button] of Object.entries(this.buttons)) {
       button.setAttribute("aria-disabled", String(this.obstacle(decision) !== null));
@@ -167,7 +167,7 @@ export class Card {
     }
   }
 
-  /** What a hand would click on: the buttons to choose by, or the panel that asks. */
+  /** What a person would click on: the buttons to choose, or the panel that asks. */
   get target() {
     return this.choice === null ? this.choices : this.confirm;
   }
@@ -176,7 +176,7 @@ export class Card {
   choose(decision) {
     const obstacle = this.obstacle(decision);
     if (obstacle !== null) {
-      this.owner.say(obstacle || "One moment, then again.");
+      this.owner.say(obstacle || "Wait a moment, then try again.");
       return;
     }
     this.owner.chosen(this);
@@ -190,11 +190,11 @@ export class Card {
     this.confirm.hidden = false;
     this.choices.hidden = true;
     this.confirm.focus({ preventScroll: false });
-    // The button that confirms stands where another one stood.
+    // The button that confirms is where another one was.
     this.arm();
   }
 
-  /** Go back to the choice, if one was made. */
+  /** Cancel the choice, if there is one. */
   unchoose() {
     if (this.choice !== null) {
       const inside = this.confirm.contains(document.activeElement);
@@ -208,11 +208,11 @@ export class Card {
     }
   }
 
-  /** Decide, if nothing stands against it. */
+  /** Decide, if that is possible now. */
   decide(decision) {
     const obstacle = decision === null ? "" : this.obstacle(decision);
     if (obstacle !== null) {
-      this.owner.say(obstacle || "One moment, then again.");
+      this.owner.say(obstacle || "Wait a moment, then try again.");
       return;
     }
     this.state = "deciding";
@@ -221,7 +221,7 @@ export class Card {
     this.owner.decide(this, decision, this.comment.value.trim() ? this.comment.value : "");
   }
 
-  /** The decision did not come about; it may be tried again. */
+  /** The decision failed; it can be tried again. */
   failed(sentence) {
     if (this.state === "deciding") {
       this.state = "waiting";
@@ -231,7 +231,7 @@ export class Card {
     }
   }
 
-  /** It has ended; `tone` is the verdict's name, for colours and icons. */
+  /** Show that the request has ended; `tone` is the outcome, for colours and icons. */
   end(tone, sentence, comment) {
     if (this.state === "ended") {
       return;
@@ -252,25 +252,25 @@ export class Card {
     }
   }
 
-  /** Milliseconds left; infinite where it has no end. */
+  /** Milliseconds left; Infinity without an expiry. */
   remaining() {
     return Number.isNaN(this.ends) ? Infinity : this.ends - now();
   }
 
-  /** Each second: how long ago, how long still. */
+  /** Each second: update the time since the request, and the time left. */
   tick() {
     showAgo(this.askedAt, this.asked);
     if (this.left.hidden) {
       return;
     }
     const remaining = this.remaining();
-    this.clock.textContent = remaining > 0 ? `${clockwork(remaining)} left` : "time is over";
+    this.clock.textContent = remaining > 0 ? `${clockwork(remaining)} left` : "time is up";
     this.left.classList.toggle("soon", remaining < SOON);
     const share = Math.min(1, Math.max(0, remaining / (this.ends - this.asked)));
     this.ring.setAttribute("stroke-dashoffset", String(100 - 100 * share));
   }
 
-  /** Open what must be opened, and go to it. */
+  /** Show the next long text in full, and scroll to it. */
   open() {
     const fold = this.folds.find((one) => !one.seen) ?? this.folds.find((one) => one.button);
     fold?.button.click();

@@ -1,10 +1,10 @@
-// What is known of a request, as rows of a list: who asks, from where, for which job and commit, and all of its context.
-// Nothing is left out and nothing is cut: a long text is folded, and its fold knows whether it was opened.
+// The details of a request as rows of a list: requester, host, job, commit, and all of its context.
+// Nothing is left out or cut: a long text is folded, and the fold remembers whether it was shown in full.
 
 import { isLong, link, looksLikeCommand, make, show } from "./text.js";
 
 const ORIGIN = [
-  ["user", "Asked by"],
+  ["user", "Requester"],
   ["host", "Host"],
   ["folder", "Folder"],
 ];
@@ -18,7 +18,7 @@ const JOB = [
 const COMMIT_PAGES = { "GitHub Actions": "/commit/", GitLab: "/-/commit/" };
 const KNOWN = ["user", "host", "folder", "ci", "audit_head"];
 
-/** A text that is shown whole, behind a button if it is long. `opened` is called at each opening and closing. */
+/** A text in full, behind a button if it is long. `opened` is called each time it is shown or folded. */
 export class Fold {
   constructor(text, className, opened) {
     this.seen = !isLong(text);
@@ -39,7 +39,7 @@ export class Fold {
     const turn = (open) => {
       this.node.classList.toggle("folded", !open);
       button.setAttribute("aria-expanded", String(open));
-      button.textContent = open ? "Fold it again" : `Show all of it (${size})`;
+      button.textContent = open ? "Show less" : `Show all (${size})`;
     };
     button.addEventListener("click", () => {
       const open = button.getAttribute("aria-expanded") !== "true";
@@ -52,7 +52,7 @@ export class Fold {
   }
 }
 
-/** Lists of facts, each under a heading where it has one, and the folds in them. */
+/** Lists of facts, with or without a heading, and the folds in them. */
 class Facts {
   constructor(opened) {
     this.node = make("div", "facts");
@@ -60,7 +60,7 @@ class Facts {
     this.opened = opened;
   }
 
-  // What a caller may name freely stands under a heading of its own, so that it cannot pose as one of our rows.
+  // Keys that the requester chose are under their own heading, so that they cannot pose as our rows.
   section(heading, className = "") {
     this.list = make("dl", className);
     if (heading) {
@@ -100,7 +100,7 @@ class Facts {
   }
 }
 
-// A number that keeps its digits (session.js) is an object to JavaScript, and not to us.
+// A number that keeps its digits (session.js) is an object in JavaScript, but not here.
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value) && !JSON.isRawJSON?.(value);
 const written = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 const names = (table) => table.map(([name]) => name);
@@ -113,7 +113,7 @@ function addOrigin(facts, request, context) {
   facts.text("Workspace", request.workspace_name || request.workspace_id);
 }
 
-// The page of a commit, where we know how the system calls it and the values are what they claim to be.
+// The page of a commit, for CI systems whose address format is known, if the values are valid.
 function commitPage({ system, repository, commit }) {
   const path = COMMIT_PAGES[system];
   const usable = path && typeof repository === "string" && /^[0-9a-f]{7,64}$/u.test(commit);
@@ -135,7 +135,7 @@ function addOthers(facts, context, job) {
   const others = Object.keys(context).some((key) => !KNOWN.includes(key)) || (context.ci && job === null);
   const more = job !== null && Object.keys(job).some((key) => !names(JOB).includes(key));
   if (others || more) {
-    facts.section("Context sent with it", "context");
+    facts.section("Other context", "context");
     facts.rest(context, job === null ? KNOWN.filter((key) => key !== "ci") : KNOWN);
     facts.rest(job ?? {}, names(JOB));
   }
@@ -152,7 +152,7 @@ function addNumbers(facts, request, context) {
   facts.text("Request", request.id, "code");
 }
 
-/** All that is known of this request: `{node, folds}`. */
+/** All details of this request: `{node, folds}`. */
 export function factsOf(request, opened) {
   const facts = new Facts(opened);
   const context = request.context ?? {};
@@ -164,9 +164,9 @@ export function factsOf(request, opened) {
   return facts;
 }
 
-/** Who asks, in one short line: user@host, as far as the request says so. */
-export function asker(request) {
+/** The requester in one short line: user@host, as far as the request has them. */
+export function requesterOf(request) {
   const { user, host } = request.context ?? {};
   const parts = [user, host].filter((part) => typeof part === "string" && part);
-  return parts.join("@") || request.workspace_name || "somebody";
+  return parts.join("@") || request.workspace_name || "unknown requester";
 }

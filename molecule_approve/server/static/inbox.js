@@ -1,28 +1,28 @@
-// The approver's desk: puts the parts together. Who sits here is session.js, the connection live.js, the list waiting.js.
+// The inbox page: puts the parts together. Sessions are in session.js, the connection in live.js, the list in pending.js.
 
-import { Decided } from "./decided.js";
-import { Door } from "./door.js";
+import { EndedList } from "./ended.js";
+import { SignIn } from "./sign-in.js";
 import { Keys } from "./keys.js";
 import { Live } from "./live.js";
 import * as session from "./session.js";
-import { Notices, count, say } from "./tell.js";
+import { Notices, count, say } from "./notices.js";
 import { show } from "./text.js";
 import { setServerTime } from "./times.js";
-import { Waiting } from "./waiting.js";
+import { PendingList } from "./pending.js";
 
-// A person who is here keeps the session alive, at most this often; the page alone does not.
+// Clicks and keys keep the session alive, at most this often; an open page alone does not.
 const PRESENCE = 5 * 60_000;
 
 const at = (id) => document.getElementById(id);
 
-class Desk {
+class Inbox {
   constructor() {
     this.connected = false;
     this.live = null;
     this.offer = null;
-    this.door = new Door(this);
-    this.waiting = new Waiting(at("waiting"), at("empty"), this);
-    this.decided = new Decided(at("decided"), at("nothing-decided"));
+    this.signInView = new SignIn(this);
+    this.pending = new PendingList(at("waiting"), at("empty"), this);
+    this.endedList = new EndedList(at("ended"), at("nothing-ended"));
     this.notices = new Notices(at("notify"), (id) => this.go(id));
     this.keys = new Keys(this, at("help"));
     this.listen();
@@ -37,18 +37,18 @@ class Desk {
     session.onOtherTab(() => this.open());
     addEventListener("hashchange", () => this.open());
     addEventListener("online", () => this.live?.retry());
-    addEventListener("offline", () => this.live?.feel());
+    addEventListener("offline", () => this.live?.check());
     for (const name of ["focus", "resize"]) {
-      // The click that brings the window to the front must not be one that decides.
-      addEventListener(name, () => this.waiting.arm());
+      // The click that brings the window to the front must not decide.
+      addEventListener(name, () => this.pending.arm());
     }
-    document.addEventListener("visibilitychange", () => this.waiting.arm());
+    document.addEventListener("visibilitychange", () => this.pending.arm());
     for (const name of ["pointerdown", "keydown"]) {
       addEventListener(name, () => this.present(), { passive: true });
     }
   }
 
-  /** Show the desk or the way in, as the session and the address bar want it. */
+  /** Show the inbox or the sign-in view, depending on the session and the address bar. */
   async open() {
     this.decline();
     const code = session.takeCode();
@@ -65,29 +65,29 @@ class Desk {
     this.leave("Signing in…");
     const before = session.current();
     try {
-      const here = await session.whoIsHere();
+      const here = await session.signedInName();
       this.admit(before, here, await session.exchange(code));
     } catch (failure) {
       this.leave(refusal(failure), session.current() !== null);
     }
   }
 
-  // A link that somebody else sent must not put another name under the decisions of who sits here already.
+  // A link from somebody else must not put another name under the decisions of the person who is signed in.
   admit(before, here, offer) {
     this.decline();
     if (session.current() !== before) {
-      // Another tab was faster: the question would name the wrong person.
+      // Another tab signed in meanwhile: the question would name the wrong person.
       session.end(offer.token);
       this.back();
     } else if (here === null || here === offer.name) {
-      this.sit(offer.token);
+      this.use(offer.token);
     } else {
       this.offer = offer.token;
-      this.door.ask(here, offer.name);
+      this.signInView.ask(here, offer.name);
     }
   }
 
-  /** Let go of a session that was offered and not taken; nobody else knows it. */
+  /** End a session that was offered but not used; nobody else knows it. */
   decline() {
     if (this.offer !== null) {
       session.end(this.offer);
@@ -95,20 +95,20 @@ class Desk {
     }
   }
 
-  /** Stay as it was: who is signed in goes on, and the other one's session ends. */
+  /** Stay signed in as before; the other session ends. */
   back() {
     this.leave("");
     this.open();
   }
 
-  /** Take the place of who is signed in. */
+  /** Sign in the other person. */
   change() {
     const token = this.offer;
     this.offer = null;
-    this.sit(token);
+    this.use(token);
   }
 
-  sit(token) {
+  use(token) {
     session.take(token);
     this.enter();
   }
@@ -116,20 +116,20 @@ class Desk {
   enter() {
     this.live?.stop();
     this.live = new Live(this);
-    document.body.dataset.view = "desk";
+    document.body.dataset.view = "inbox";
     this.live.start();
   }
 
-  /** Show the way in, and why; `open` says that somebody may go back in as they are. */
-  leave(sentence, open = false) {
+  /** Show the sign-in view, and why; `signedIn` says that there is a session to go back to. */
+  leave(sentence, signedIn = false) {
     this.live?.stop();
     this.live = null;
     this.connected = false;
-    this.waiting.clear();
-    this.decided.show([]);
+    this.pending.clear();
+    this.endedList.show([]);
     count(0);
     document.body.dataset.view = "sign-in";
-    this.door.shut(sentence, open);
+    this.signInView.show(sentence, signedIn);
   }
 
   async signOut() {
@@ -137,28 +137,28 @@ class Desk {
     this.leave("You are signed out.");
     at("sign-in-heading").focus();
     if (!(await ending) && this.live === null) {
-      this.leave("You are signed out here. The server did not say so: there the session ends within an hour.");
+      this.leave("You are signed out in this browser. The server did not confirm it; there the session ends within an hour.");
     }
   }
 
-  // What the connection tells.
+  // Called by the connection.
 
-  read(desk) {
-    setServerTime(desk.now);
-    show(at("name"), desk.name);
-    at("name").dataset.name = desk.name;
+  read(view) {
+    setServerTime(view.now);
+    show(at("name"), view.name);
+    at("name").dataset.name = view.name;
     this.connected = true;
-    this.waiting.show(desk.pending, desk.decided);
-    this.decided.show(desk.decided);
+    this.pending.show(view.pending, view.decided);
+    this.endedList.show(view.decided);
     this.count();
-    this.more(desk.waiting - desk.pending.length);
+    this.more(view.waiting - view.pending.length);
     document.body.dataset.read = String(Number(document.body.dataset.read ?? 0) + 1);
   }
 
-  // The server sends the oldest ones first, and not without end.
+  // The server sends only the oldest ones.
   more(hidden) {
     at("more").hidden = !(hidden > 0);
-    at("more").textContent = `${hidden} more wait; they come up when these are decided.`;
+    at("more").textContent = `${hidden} more pending; they appear here once these have ended.`;
   }
 
   state(word, until) {
@@ -169,23 +169,23 @@ class Desk {
     at("lost").hidden = word !== "lost";
     this.connected = word === "live" || (word === "connecting" && this.connected);
     this.countdown();
-    this.waiting.refresh();
+    this.pending.refresh();
     if (word === "lost" && before !== "lost") {
-      say("The connection is lost. What you see may be old.");
+      say("Connection lost. This page may be out of date.");
     } else if (word === "live" && before === "lost") {
-      this.waiting.arm();
-      say("The connection is back.");
+      this.pending.arm();
+      say("Connected again.");
     }
   }
 
   refused() {
     session.forget(this.live.token);
     this.notices.signedOut();
-    this.leave("Your session has ended. Nothing was decided by that.");
+    this.leave("Your session has ended. Sign in again to decide.");
     say("Your session has ended.");
   }
 
-  // What the list wants.
+  // Called by the list.
 
   say(sentence) {
     say(sentence);
@@ -204,13 +204,13 @@ class Desk {
       return;
     }
     card.mine = true;
-    this.waiting.ended(card, { outcome: decision, comment });
+    this.pending.ended(card, { outcome: decision, comment });
     this.count();
     live.hint();
   }
 
   undecided(card, failure, live) {
-    if (failure.told && failure.status === 401) {
+    if (failure.fromServer && failure.status === 401) {
       live.failed(failure);
       return;
     }
@@ -219,37 +219,37 @@ class Desk {
       return;
     }
     const why = failure.message;
-    const sentence = failure.told
+    const sentence = failure.fromServer
       ? `Not decided: ${why}.`
-      : `${why[0].toUpperCase()}${why.slice(1)}. Whether it was decided will show in a moment.`;
+      : `${why[0].toUpperCase()}${why.slice(1)}. The list will show whether it was decided.`;
     card.failed(sentence);
     say(sentence);
     live.hint();
   }
 
-  // Somebody else was faster. The comment of who won comes with the next read; without one the refusal names the winner.
+  // Somebody else decided first. The next read has their comment; if it fails, the refusal has their name.
   async late(card, won) {
     card.late = true;
     card.state = "waiting";
     await this.live?.read();
     if (card.waiting) {
-      this.waiting.ended(card, won);
+      this.pending.ended(card, won);
     }
     this.count();
   }
 
-  // For the keyboard and the notices.
+  // Called by the keyboard and the notifications.
 
   cards() {
-    return this.waiting.ordered();
+    return this.pending.ordered();
   }
 
   focus(card) {
-    this.waiting.focus(card);
+    this.pending.focus(card);
   }
 
   go(id) {
-    const card = this.waiting.cards.get(id);
+    const card = this.pending.cards.get(id);
     if (card) {
       this.focus(card);
     }
@@ -262,7 +262,7 @@ class Desk {
   }
 
   count() {
-    const waiting = this.waiting.count;
+    const waiting = this.pending.count;
     count(waiting);
     at("count").textContent = String(waiting);
     at("count").hidden = waiting === 0;
@@ -276,8 +276,8 @@ class Desk {
   }
 
   tick() {
-    this.waiting.tick();
-    this.decided.tick();
+    this.pending.tick();
+    this.endedList.tick();
     this.countdown();
     this.count();
   }
@@ -285,12 +285,12 @@ class Desk {
 
 function refusal(failure) {
   if (failure.status === 401) {
-    return "This sign-in link was used already, or its minute is over. Make a new one.";
+    return "This sign-in link was already used, or is older than a minute. Make a new one.";
   }
   if (failure.status === 429) {
     return `Too many attempts. Wait ${failure.retryAfter || 60} s, then make a new link.`;
   }
-  return failure.status === 0 ? "The server does not answer. Start it, then make a new link." : `No entry: ${failure.message}.`;
+  return failure.status === 0 ? "The server does not answer. Start it, then make a new link." : `Sign-in failed: ${failure.message}.`;
 }
 
-new Desk().open();
+new Inbox().open();

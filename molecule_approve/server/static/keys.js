@@ -1,13 +1,13 @@
 // The keyboard: j and k go from card to card, a and d choose, Shift with the same key confirms, ? shows it all.
-// One stray key, a word typed into the wrong window, or a key that is held down decides nothing.
+// A single key, a word typed into the wrong window, or a key that is held down decides nothing.
 
-const KEPT = "molecule-desk.keys";
+const STORED = "molecule-desk.keys";
 const TYPING = "input, textarea, select, [contenteditable]";
 
-/** `desk` has `cards()` in their order and `focus(card)`. */
+/** `inbox` has `cards()` in their order and `focus(card)`. */
 export class Keys {
-  constructor(desk, help) {
-    this.desk = desk;
+  constructor(inbox, help) {
+    this.inbox = inbox;
     this.help = help;
     this.box = help.querySelector("#keys-on");
     this.box.checked = this.stored();
@@ -17,7 +17,7 @@ export class Keys {
 
   stored() {
     try {
-      return localStorage.getItem(KEPT) !== "off";
+      return localStorage.getItem(STORED) !== "off";
     } catch {
       return true;
     }
@@ -25,20 +25,20 @@ export class Keys {
 
   store() {
     try {
-      localStorage.setItem(KEPT, this.box.checked ? "on" : "off");
+      localStorage.setItem(STORED, this.box.checked ? "on" : "off");
     } catch {
-      // It holds until the page is closed.
+      // Then the setting lasts until the page is closed.
     }
   }
 
   /** The card that has the focus. */
   card() {
-    return this.desk.cards().find((card) => card.place.contains(document.activeElement));
+    return this.inbox.cards().find((card) => card.place.contains(document.activeElement));
   }
 
   pressed(event) {
     if (event.repeat) {
-      // A key that is held down would click the button that has the focus, again and again.
+      // A key that is held down would click the focused button again and again.
       if (event.target.closest("button") && ["Enter", " "].includes(event.key)) {
         event.preventDefault();
       }
@@ -68,7 +68,7 @@ export class Keys {
     if (event.key === " " && event.target.closest("button, a, summary")) {
       return;
     }
-    // Caps lock changes the character, but not what was meant.
+    // Caps lock must not matter.
     const key = event.key.toLowerCase();
     if (card?.choice) {
       event.preventDefault();
@@ -83,7 +83,7 @@ export class Keys {
     }
   }
 
-  // Every other key takes the choice back: a word that is typed here by mistake must not find its way to a decision.
+  // Every other key cancels the choice: a word that is typed here by mistake must not decide.
   confirm(card, key, shift) {
     if (shift && key === { approved: "a", denied: "d" }[card.choice]) {
       card.decide(card.choice);
@@ -108,10 +108,10 @@ export class Keys {
   }
 
   go(card, step) {
-    const cards = this.desk.cards();
+    const cards = this.inbox.cards();
     const at = card ? cards.indexOf(card) + step : step > 0 ? 0 : cards.length - 1;
     if (cards.length > 0) {
-      this.desk.focus(cards[Math.min(cards.length - 1, Math.max(0, at))]);
+      this.inbox.focus(cards[Math.min(cards.length - 1, Math.max(0, at))]);
     }
   }
 }

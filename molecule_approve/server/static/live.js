@@ -1,19 +1,18 @@
-// The connection: what waits is read over REST, and read again after each event of the socket. Events are hints only.
-// It knows how to lose a connection and find it again; what is done with what was read is its owner's matter.
+// The connection: the inbox is read over REST, and again after each event of the WebSocket. Events are hints only.
 
-import { CallError, answers, current, desk } from "./session.js";
+import { CallError, answers, current, inbox } from "./session.js";
 
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 15_000;
 // Events that come together lead to one read.
 const GATHER = 60;
-// A socket whose other end vanished says nothing: from time to time somebody is asked.
+// A WebSocket may be dead without a sign of it: from time to time a call checks the server.
 const PULSE = 20_000;
 
-/** Reads and listens until it is stopped. `tell` has `read(desk)`, `state(word, until)` and `refused()`. */
+/** Reads and listens until it is stopped. `owner` has `read(view)`, `state(word, until)` and `refused()`. */
 export class Live {
-  constructor(tell) {
-    this.tell = tell;
+  constructor(owner) {
+    this.owner = owner;
     this.token = current();
     this.socket = null;
     this.delay = FIRST_DELAY;
@@ -25,9 +24,9 @@ export class Live {
   }
 
   start() {
-    this.tell.state("connecting");
+    this.owner.state("connecting");
     this.connect();
-    this.pulse = setInterval(() => this.feel(), PULSE);
+    this.pulse = setInterval(() => this.check(), PULSE);
   }
 
   stop() {
@@ -37,7 +36,7 @@ export class Live {
     this.hangUp();
   }
 
-  /** Try at once, because somebody asks for it or the network is back. */
+  /** Try again at once: the person wants it, or the network is back. */
   retry() {
     if (!this.stopped && this.socket === null) {
       clearTimeout(this.timers.retry);
@@ -55,7 +54,7 @@ export class Live {
     }
   }
 
-  // The read comes first: a browser does not tell why a socket was refused, and a 401 must end the session here.
+  // The read comes first: a browser does not say why a WebSocket was refused, and a 401 must end the session.
   async connect() {
     if ((await this.read()) && !this.stopped && this.socket === null) {
       this.listen();
@@ -68,7 +67,7 @@ export class Live {
     this.socket = socket;
     socket.addEventListener("open", () => {
       this.delay = FIRST_DELAY;
-      this.tell.state("live");
+      this.owner.state("live");
       this.hint();
     });
     socket.addEventListener("message", () => this.hint());
@@ -88,16 +87,16 @@ export class Live {
     }
   }
 
-  // Twice the delay each time, and never at the same moment as other pages.
+  // The delay doubles each time, with jitter.
   later(least = 0) {
     const wait = Math.max(least, this.delay * (0.75 + Math.random() / 2));
     this.delay = Math.min(LONGEST_DELAY, this.delay * 2);
-    this.tell.state("lost", Date.now() + wait);
+    this.owner.state("lost", Date.now() + wait);
     clearTimeout(this.timers.retry);
     this.timers.retry = setTimeout(() => this.connect(), wait);
   }
 
-  /** Read now; true if the answer came. Of several calls during one read, one more read is made. */
+  /** Read now; true if that succeeded. Calls during a read lead to one more read. */
   async read() {
     if (this.reading !== null) {
       this.again = true;
@@ -115,10 +114,10 @@ export class Live {
 
   async readOnce() {
     try {
-      const found = await desk(this.token);
+      const found = await inbox(this.token);
       this.readAt = Date.now();
       if (!this.stopped) {
-        this.tell.read(found);
+        this.owner.read(found);
       }
       return true;
     } catch (failure) {
@@ -134,15 +133,15 @@ export class Live {
     if (this.stopped) {
       return;
     }
-    if (failure.told && (failure.status === 401 || failure.status === 403)) {
-      this.tell.refused();
+    if (failure.fromServer && (failure.status === 401 || failure.status === 403)) {
+      this.owner.refused();
       return;
     }
     this.hangUp();
     this.later(failure.retryAfter * 1000);
   }
 
-  async feel() {
+  async check() {
     if (this.socket?.readyState === WebSocket.OPEN && !(await answers())) {
       const socket = this.socket;
       socket?.close();

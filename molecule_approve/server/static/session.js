@@ -1,35 +1,34 @@
-// Who sits here: the session that stands for an approver, how a sign-in link becomes one, and calls made with it.
-// It lies in the local storage of this exact origin, never in a cookie: cookies ignore ports, and any other local web
-// server would get them.
+// The session of the approver, how a sign-in link becomes one, and calls made with it.
+// It is kept in local storage, never in a cookie: cookies ignore ports, so any other local web server would get them.
 
 const KEY = "molecule-desk.session";
 const PATIENCE = 10_000;
 
-/** A call that was answered with a refusal, or not at all (status 0). `told` is whether the server itself refused it. */
+/** A call that was refused, or not answered (status 0). `fromServer` says that the server itself refused it. */
 export class CallError extends Error {
   constructor(status, body, retryAfter = 0) {
     super(typeof body.error === "string" ? body.error : "the server gave no reason");
     this.status = status;
-    this.told = status !== 0 && typeof body.error === "string";
+    this.fromServer = status !== 0 && typeof body.error === "string";
     this.body = body;
     this.retryAfter = retryAfter;
   }
 }
 
-// Where storage is forbidden the session lives as long as the page.
-let held = null;
+// Without storage the session lasts as long as the page.
+let unstored = null;
 
 /** The session, or null. */
 export function current() {
   try {
     return localStorage.getItem(KEY);
   } catch {
-    return held;
+    return unstored;
   }
 }
 
 function keep(token) {
-  held = token;
+  unstored = token;
   try {
     if (token === null) {
       localStorage.removeItem(KEY);
@@ -37,7 +36,7 @@ function keep(token) {
       localStorage.setItem(KEY, token);
     }
   } catch {
-    // It is held by the page alone.
+    // Then only this page has it.
   }
 }
 
@@ -57,8 +56,8 @@ export function onOtherTab(changed) {
   });
 }
 
-// A number beyond 2^53 would be shown rounded, which is another number than the one that is approved: its digits stay.
-// Browsers that do not tell a number's source (before 2025) say so in its place.
+// A number beyond 2^53 would be rounded, so that another number is shown than is approved: its digits are kept.
+// Browsers that do not give a number's source (before 2025) show a note instead.
 function exact(_key, value, context) {
   const lossy = Number.isInteger(value) ? !Number.isSafeInteger(value) : typeof value === "number" && !Number.isFinite(value);
   if (!lossy) {
@@ -68,7 +67,7 @@ function exact(_key, value, context) {
   return canSay ? JSON.rawJSON(context.source) : `about ${value} (this browser cannot show it exactly)`;
 }
 
-// The body of an answer; what is no JSON object tells nothing.
+// The body of an answer; empty if it is not a JSON object.
 function read(text) {
   try {
     const found = JSON.parse(text, exact);
@@ -85,18 +84,18 @@ async function send(method, path, token, body) {
   }
   const signal = AbortSignal.timeout(PATIENCE);
   try {
-    // The server sends nobody elsewhere; a portal that does has not answered.
+    // The server never redirects; a captive portal might.
     const how = { method, headers, body: JSON.stringify(body), signal, cache: "no-store", redirect: "error" };
     const reply = await fetch(path, how);
     return { reply, found: read(await reply.text()) };
   } catch {
-    throw new CallError(0, { error: "no answer came" });
+    throw new CallError(0, { error: "the server did not answer" });
   }
 }
 
 /**
- * One call, with the session. `means(found)` says whether a success is what was asked for: what stands between, a portal
- * or a proxy, can answer too. Throws a CallError for everything else, with status 0 where no answer of the server came.
+ * One call, with the session. `means(found)` checks that a success is an answer to this call: a portal or a proxy can
+ * answer too. Throws a CallError for everything else, with status 0 if the answer is not from the server.
  */
 export async function call(method, path, means, body, token = current()) {
   const { reply, found } = await send(method, path, token, body);
@@ -104,27 +103,27 @@ export async function call(method, path, means, body, token = current()) {
     throw new CallError(reply.status, found, Number(reply.headers.get("Retry-After")) || 0);
   }
   if (!means(found)) {
-    throw new CallError(0, { error: "the answer that came is not the server's" });
+    throw new CallError(0, { error: "the answer is not from the server" });
   }
   return found;
 }
 
-const isDesk = ({ name, now, waiting, pending, decided }) =>
+const isInbox = ({ name, now, waiting, pending, decided }) =>
   typeof name === "string" && typeof now === "string" && Number.isInteger(waiting) && [pending, decided].every(Array.isArray);
 
-/** What waits and what was decided lately. */
-export function desk(token = current()) {
-  return call("GET", "/desk/requests", isDesk, undefined, token);
+/** The pending requests, and those that ended last. */
+export function inbox(token = current()) {
+  return call("GET", "/desk/requests", isInbox, undefined, token);
 }
 
-/** Decide a request. It is done only if the server says that this request is now what was asked for. */
+/** Decide a request. It succeeds only if the answer names this request and this decision. */
 export function decide({ workspace_id: workspace, id }, decision, comment, token) {
   const path = `/workspaces/${encodeURIComponent(workspace)}/approvals/${encodeURIComponent(id)}/decide`;
   const done = (found) => found.approval_id === id && found.status === decision;
   return call("POST", path, done, { decision, comment: comment || undefined }, token);
 }
 
-/** Whether somebody answers at all; it uses no session, so that it keeps none alive. */
+/** Whether the server answers. Without the session, so that this does not keep it alive. */
 export async function answers() {
   try {
     await call("GET", "/health", ({ status }) => status === "ok", undefined, null);
@@ -134,7 +133,7 @@ export async function answers() {
   }
 }
 
-/** The code of the sign-in link, if the page was opened by one; it leaves the address bar and the history at once. */
+/** The code of a sign-in link, or null; it is removed from the address bar and the history at once. */
 export function takeCode() {
   const found = new URLSearchParams(location.hash.slice(1)).get("sign-in");
   if (location.hash) {
@@ -143,28 +142,28 @@ export function takeCode() {
   return found;
 }
 
-/** The name of who is signed in in this browser, or null. Throws a CallError where that cannot be found out. */
-export async function whoIsHere() {
+/** The name of the person who is signed in, or null. Throws a CallError if that cannot be read. */
+export async function signedInName() {
   if (current() === null) {
     return null;
   }
   try {
-    return (await desk()).name;
+    return (await inbox()).name;
   } catch (failure) {
-    if (failure.told && (failure.status === 401 || failure.status === 403)) {
+    if (failure.fromServer && (failure.status === 401 || failure.status === 403)) {
       return null;
     }
     throw failure;
   }
 }
 
-/** Exchange the code for a session, which is not kept: `take` it or `end` it. It has `token`, and the `name` it stands for. */
+/** Exchange the code for a session `{token, name}`, which is not kept yet: `take` it or `end` it. */
 export function exchange(code) {
   const isSession = ({ token, name }) => typeof token === "string" && token !== "" && typeof name === "string";
   return call("POST", "/desk/session", isSession, { code }, null);
 }
 
-/** Sit here with this session; the one that was here before ends. */
+/** Use this session; the one before it ends. */
 export async function take(token) {
   const before = current();
   keep(token);
@@ -180,12 +179,12 @@ export function signOut() {
   return end(token);
 }
 
-/** End a session; whether the server says so, or knows it no more. Without that it ends by itself, with the server or in time. */
+/** End a session; whether the server confirms it, or does not know it any more. Otherwise it expires by itself. */
 export async function end(token) {
   try {
     await call("POST", "/desk/session/end", ({ status }) => status === "ended", {}, token);
     return true;
   } catch (failure) {
-    return failure.told && failure.status === 401;
+    return failure.fromServer && failure.status === 401;
   }
 }

@@ -1,15 +1,15 @@
-// Text from elsewhere on its way to the screen: set as text, whole, and with every hidden character marked.
-// Nothing here knows what a request is. The rules are those of molecule_approve/safe_text.py; a test compares the two.
+// Shows text from elsewhere: as text, in full, and with every hidden character marked.
+// The rules are those of molecule_approve/safe_text.py; a test compares the two.
 
-// What a person looking at a screen could miss or be misled by: control, format, unassigned and private characters,
-// separators and blanks other than the space, and those that are invisible although their category says otherwise.
+// Characters that a person could miss or be misled by: control, format, unassigned and private characters, separators
+// and blanks other than the space, and those that are invisible although their category says otherwise.
 const HIDDEN = new RegExp(
   "(?! )[\\p{C}\\p{Z}\\u034F\\u115F\\u1160\\u17B4\\u17B5\\u180B-\\u180D\\u180F\\u2800\\u3164\\uFFA0" +
     "\\uFE00-\\uFE0F\\u{E0100}-\\u{E01EF}]",
   "gu",
 );
 
-// Above either of these a text is folded, and must be opened before its request can be approved.
+// A longer text is folded, and must be shown in full before its request can be approved.
 const SHORT_CHARACTERS = 600;
 const SHORT_LINES = 10;
 const BRIEF = 160;
@@ -36,13 +36,13 @@ export function plain(text) {
   return text.replace(POSING, "$&$&").replace(HIDDEN, (character) => `[${codePoint(character)}]`);
 }
 
-/** The beginning of a text, for where there is no place for more; where something is missing it says so. */
+/** The beginning of a text for places with little room; it says if something is missing. */
 export function brief(text) {
   const characters = [...text];
   return characters.length > BRIEF ? `${characters.slice(0, BRIEF).join("")}… (more on the page)` : text;
 }
 
-/** Whether a text is too long to be taken in at a glance. */
+/** Whether a text is too long to read at a glance. */
 export function isLong(text) {
   return text.length > SHORT_CHARACTERS || text.split("\n").length > SHORT_LINES;
 }
@@ -61,8 +61,8 @@ export function make(tag, className, text) {
 
 function mark(character) {
   const chip = make("span", "hidden", codePoint(character));
-  chip.title = "a hidden character, written out";
-  // To who only hears it, a text that spells the same must sound otherwise.
+  chip.title = "hidden character, shown by its code point";
+  // In a screen reader it must sound different from a text with the same spelling.
   chip.setAttribute("role", "img");
   chip.setAttribute("aria-label", `hidden character ${chip.textContent}`);
   return chip;
@@ -86,15 +86,15 @@ export function show(element, text, lines = false) {
   return element;
 }
 
-/** Whether the text reads like something that a shell or a program takes: it is then set in fixed width. */
+/** Whether the text looks like a command or code, which is shown in fixed width. */
 export function looksLikeCommand(text) {
   return /[\n|<>$`;=\\{}]|(^|\s)--?\w|\w[/.]\w|&&/u.test(text);
 }
 
 /**
- * A link to this address, or null where it is none that we would follow. The whole address is its text, with the host
- * set off; an address that the browser would read otherwise than a person does (a user name before the host, blanks,
- * other alphabets) gets no link.
+ * A link to this address, or null if it is not a plain http(s) address. Its text is the whole address, with the host
+ * marked. An address that a browser reads differently from a person (a user name before the host, blanks, other
+ * alphabets) gets no link.
  */
 export function link(address) {
   let url;

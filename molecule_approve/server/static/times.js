@@ -1,4 +1,4 @@
-// Points in time and spans in words. The server's clock counts: a laptop's may be minutes away from it.
+// Times and durations as text, by the server's clock: that of a laptop may be minutes off.
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -22,7 +22,7 @@ export function now() {
 
 const two = (number) => String(number).padStart(2, "0");
 
-/** A span as a clock counts it: 4:05, 1:04:05, 2 d 03:04:05. */
+/** A duration as digits: 4:05, 1:04:05, 2 d 03:04:05. */
 export function clockwork(milliseconds) {
   const seconds = Math.max(0, Math.ceil(milliseconds / SECOND));
   const [days, hours] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24];
@@ -48,12 +48,12 @@ export function ago(time) {
   return passed < DAY ? `${Math.floor(passed / HOUR)} h ago` : `${Math.floor(passed / DAY)} d ago`;
 }
 
-/** The point in time in full, where this person lives. */
+/** The time in full, in this browser's time zone. */
 export function absolute(time) {
   return new Date(time).toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
 }
 
-/** Let a <time> element say how long ago something was, with the point in time in full behind it. */
+/** Show in a <time> element how long ago something was, with the full time as its title. */
 export function showAgo(element, time) {
   const words = ago(time);
   if (element.textContent !== words) {

@@ -71,12 +71,12 @@ def test_a_good_export_is_whole_and_proves_nothing_by_itself() -> None:
     assert report.outcomes == ("initiated", "requested", "granted")
     assert report.head == link(log, 8).head[1:]
     said = "\n".join(report.said)
-    assert report.said[0] == f"whole: records 3, 4, 6 of log {LOG}, of request trace-1"
-    assert "it says: 3 initiated, 4 requested, 6 granted" in said
-    assert "not proved: records 3, 4, 6; the hashes show only that the records fit together" in said
-    assert "could have made all of it up" in said
+    assert report.said[0] == f"whole: records 3, 4, 6 of log {LOG}, request trace-1"
+    assert "outcomes: 3 initiated, 4 requested, 6 granted" in said
+    assert "not proved: records 3, 4, 6; the hashes prove only that the records fit together" in said
+    assert "could have invented all of it" in said
     assert f"3:{link(log, 3).hash}" in said
-    assert "not shown: whether these are all records" in said
+    assert "not proved: that these are all records" in said
 
 
 def test_a_complete_export_is_proved_by_a_later_head() -> None:
@@ -91,7 +91,7 @@ def test_a_complete_export_is_proved_by_a_later_head() -> None:
     assert "not proved" not in said
     assert "made all of it up" not in said
     assert "not shown" not in said
-    assert "every head from record 6 to 8 will do" in "\n".join(checked(document(log, complete=True)).said)
+    assert "any head from record 6 to 8" in "\n".join(checked(document(log, complete=True)).said)
 
 
 def test_the_records_own_hash_proves_it_and_what_leads_to_it() -> None:
@@ -100,7 +100,7 @@ def test_the_records_own_hash_proves_it_and_what_leads_to_it() -> None:
     report = checked(document(log), expected=[(4, link(log, 4).hash)])
     assert report.whole
     assert report.expected[0].proves == (3, 4)
-    assert "not proved: record 6; the hashes show only" in "\n".join(report.said)
+    assert "not proved: record 6; the hashes prove only" in "\n".join(report.said)
     assert checked(document(log), expected=[(6, link(log, 6).hash)]).expected[0].proves == (6,)
 
 
@@ -111,7 +111,7 @@ def test_a_seals_key_proves_each_record() -> None:
     assert found["seal"] == {"from": 4}
     without = checked(found)
     assert (without.whole, without.sealed, without.seal_checked) == (True, (4, 6), ())
-    assert "without the key the seals are not checked" in "\n".join(without.said)
+    assert "pass --seal-key-file to check the seals" in "\n".join(without.said)
     later = KEY.at(4)
     with_key = checked(found, [later])
     assert (with_key.whole, with_key.seal_checked) == (True, (4, 6))
@@ -128,7 +128,7 @@ def test_a_record_without_a_seal_after_a_sealed_one_is_a_fault_without_the_key_t
     log = the_log(key=KEY)[:5]
     forged = json.loads(the_log()[5]) | {"prev": hashlib.sha256(log[4]).hexdigest()}
     report = checked(document([*log, json.dumps(forged).encode()]))
-    assert report.faults == ("record 6 carries no seal",)
+    assert report.faults == ("record 6 has no seal",)
 
 
 # --- what it must not be taken for ---------------------------------------------------------------------------------------
@@ -141,10 +141,8 @@ def test_a_head_that_is_only_named_proves_nothing() -> None:
         report = checked(document(log), expected=[(seq, link(log, seq).hash)])
         assert not report.whole
         assert not report.expected[0].met
-        assert report.faults == (
-            f"the expected record {seq} is named here, and no lines lead from the records to it (--complete gives them)",
-        )
-    assert checked(document(log), expected=[(1, link(log, 1).hash)]).faults == ("the expected record 1 is not here",)
+        assert report.faults == (f"the expected record {seq} is named, but no lines lead to it (export with --complete)",)
+    assert checked(document(log), expected=[(1, link(log, 1).hash)]).faults == ("the expected record 1 is missing",)
 
 
 def test_an_expected_head_that_differs_is_a_fault() -> None:
@@ -207,7 +205,7 @@ TAMPERED: dict[str, Change] = {
     "after.hash": lambda found: found["records"][0]["after"].update(hash=ZEROS),
     "after.prev": lambda found: found["records"][2]["after"].update(prev=ZEROS),
     "order": lambda found: found["records"].reverse(),
-    "twice": lambda found: found["records"].append(copy.deepcopy(found["records"][2])),
+    "duplicate key": lambda found: found["records"].append(copy.deepcopy(found["records"][2])),
     "head.seq before the records": lambda found: found["head"].update(seq=5),
     "head.seq": lambda found: found["head"].update(seq=6),
     "head.hash": lambda found: found["head"].update(hash=ZEROS),
@@ -251,7 +249,7 @@ def test_what_was_tampered_with_is_found(name: str) -> None:
         report = checked(found)
         assert not report.whole
         assert report.said[0].startswith(f"not whole, at {report.fault_count} place")
-        assert report.said[-1] == "so it proves nothing: ask for another export"
+        assert report.said[-1] == "a damaged export proves nothing: ask for a new one"
 
 
 @pytest.mark.parametrize("name", TAMPERED_CHAIN)
@@ -277,7 +275,7 @@ def test_what_nobody_can_know_is_not_claimed_to_be_found() -> None:
     found["exported_at"] = "long ago"
     found["records"].pop()
     assert checked(found).whole
-    assert "not shown: whether these are all records of the request" in "\n".join(checked(found).said)
+    assert "not proved: that these are all records of the request" in "\n".join(checked(found).said)
 
 
 def test_the_first_record_of_a_log_follows_nothing() -> None:
@@ -288,18 +286,18 @@ def test_the_first_record_of_a_log_follows_nothing() -> None:
     found["records"].pop()
     set_line(found, 0, ZEROS, "1" * 64)
     found["records"][0]["after"]["prev"] = found["audit_heads"][0]["hash"] = found["records"][0]["hash"]
-    assert "record 1 follows another one" in checked(found).faults
+    assert "record 1 names a record before it" in checked(found).faults
 
 
 def test_seals_that_do_not_hold_are_found() -> None:
     """Another key, a key of another log, a record without a seal after the key's, a number that no log reaches."""
     found = document(the_log(key=KEY, sealed_from=4))
     assert checked(found, [OTHER_KEY.at(4)]).faults == (
-        "record 4: its seal does not hold",
-        "record 6: its seal does not hold",
+        "record 4: its seal is wrong",
+        "record 6: its seal is wrong",
     )
-    assert checked(found, [SealKey("another", 1, b"k" * 32)]).faults == ("the seal keys that were given are of another log",)
-    assert checked(found, [KEY]).faults == ("record 3 carries no seal",)
+    assert checked(found, [SealKey("another", 1, b"k" * 32)]).faults == ("the given seal keys belong to another log",)
+    assert checked(found, [KEY]).faults == ("record 3 has no seal",)
 
 
 def test_a_made_up_number_costs_no_hours() -> None:
@@ -312,7 +310,7 @@ def test_a_made_up_number_costs_no_hours() -> None:
     found["trace_id"] = "trace-1"
     found["audit_heads"] = [{"seq": place.seq, "hash": place.hash}]
     assert checked(found).whole
-    assert checked(found, [key]).faults == (f"record {10**14}: its seal does not hold",)
+    assert checked(found, [key]).faults == (f"record {10**14}: its seal is wrong",)
 
 
 def test_many_faults_are_counted_and_the_first_are_told() -> None:
@@ -341,4 +339,4 @@ def test_lines_that_are_odd_records_are_told_not_tripped_over() -> None:
     for line in ("[]", '{"prev":7}', "\ud800", '{"prev"' * 10_000):
         one = copy.deepcopy(found)
         one["records"][0]["line"] = line
-        assert "record 3: its line is no chained record" in checked(one).faults
+        assert "record 3: its line is not a chained record" in checked(one).faults

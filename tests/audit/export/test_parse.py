@@ -10,7 +10,7 @@ import pytest
 
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.export.build import build
-from molecule_approve.audit.export.parse import LARGEST, Mark, NotAnExportError, read
+from molecule_approve.audit.export.parse import LARGEST, NotAnExportError, RecordHash, read
 from tests.audit.records import LOG, begun, gathered, lines, record
 
 Change = Callable[[dict[str, Any]], object]
@@ -29,7 +29,7 @@ def test_a_good_document_is_read() -> None:
     claim = read(json.dumps(found).encode())
     assert (claim.log_id, claim.trace_id, claim.exported_at, claim.sealed_from) == (LOG, "trace-1", "now", 2)
     assert [record.seq for record in claim.records] == [2, 4]
-    assert claim.records[0].before == Mark(1, found["records"][0]["before"]["hash"])
+    assert claim.records[0].before == RecordHash(1, found["records"][0]["before"]["hash"])
     assert claim.records[1].after is not None
     assert claim.records[1].after.prev == claim.records[1].hash
     assert claim.remembered is not None
@@ -51,23 +51,23 @@ def test_what_may_be_missing_may_be_missing() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "no JSON"),
-        (b"\xff", "no JSON"),
-        (b"{", "no JSON"),
-        (b"[" * 200_000, "no JSON"),
-        (b'{"a":' * 200_000, "no JSON"),
-        (b'{"version":' + b"9" * 10_000 + b"}", "no JSON"),
-        (b"[]", "no export"),
-        (b"7", "no export"),
-        (b"{}", "no export"),
-        (b'{"format":["molecule-approve/audit-export"]}', "no export"),
-        (b'{"format":"molecule-approve/audit-export"}', "another version"),
-        (b'{"format":"molecule-approve/audit-export","version":2}', "another version"),
-        (b'{"format":"molecule-approve/audit-export","version":true}', "another version"),
-        (b'{"format":"molecule-approve/audit-export","version":1.0}', "another version"),
+        (b"", "not valid JSON"),
+        (b"\xff", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"[" * 200_000, "not valid JSON"),
+        (b'{"a":' * 200_000, "not valid JSON"),
+        (b'{"version":' + b"9" * 10_000 + b"}", "not valid JSON"),
+        (b"[]", "not an export"),
+        (b"7", "not an export"),
+        (b"{}", "not an export"),
+        (b'{"format":["molecule-approve/audit-export"]}', "not an export"),
+        (b'{"format":"molecule-approve/audit-export"}', "not supported"),
+        (b'{"format":"molecule-approve/audit-export","version":2}', "not supported"),
+        (b'{"format":"molecule-approve/audit-export","version":true}', "not supported"),
+        (b'{"format":"molecule-approve/audit-export","version":1.0}', "not supported"),
         (b'{"format":"molecule-approve/audit-export","version":1}', "a field is missing"),
-        (b'{"format":"x","format":"molecule-approve/audit-export"}', "twice"),
-        (b'{"records":[{"seq":1,"seq":2}]}', "twice"),
+        (b'{"format":"x","format":"molecule-approve/audit-export"}', "duplicate key"),
+        (b'{"records":[{"seq":1,"seq":2}]}', "duplicate key"),
         (b'{"a":NaN}', "number"),
         (b'{"a":-Infinity}', "number"),
         (b" " * (LARGEST + 1), "larger"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.read.follow import Choice, Line, Notice, follow
+from molecule_approve.audit.read.follow import Line, Notice, Selection, follow
 from molecule_approve.audit.read.watch import LOOK, Watch
 from molecule_approve.audit.record import Record
 from molecule_approve.errors import Interrupted
@@ -24,8 +24,8 @@ def everything(line: bytes) -> bool:
     return True
 
 
-def last(count: int | None, wanted: Callable[[bytes], bool] = everything) -> Choice:
-    return Choice(count, wanted)
+def last(count: int | None, wanted: Callable[[bytes], bool] = everything) -> Selection:
+    return Selection(count, wanted)
 
 
 def texts(shown: Iterator[Line | Notice]) -> list[bytes | str]:

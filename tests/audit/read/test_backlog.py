@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit.read import backlog
-from molecule_approve.audit.read.follow import Choice, Line, history
+from molecule_approve.audit.read.follow import Line, Selection, last_lines
 from molecule_approve.audit.record import Record
 from tests.audit.read.following import Log, compress, last, said, seen, texts
 
@@ -30,7 +30,7 @@ def test_the_last_lines_are_counted_through_all_archives(records: Log, count: in
         archive = records.rotate()
         if packed and part != 1:
             compress(archive)
-    shown = said(texts(history(records.path, last(count))))
+    shown = said(texts(last_lines(records.path, last(count))))
     assert shown == list(range(1, 7))[6 - min(6, 6 if count is None else count) :]
 
 
@@ -45,8 +45,8 @@ def test_archives_in_an_order_that_no_time_tells_are_read_in_the_records_order(r
     records.append(1)
     records.path.with_name("audit.jsonl.7").write_bytes(b'{"tool":"a"}\n')
     os.utime(records.path.with_name("audit.jsonl.7"), (9, 9))
-    assert [item for item in said(texts(history(records.path, last(None)))) if item != "a"] == list(range(1, 10))
-    assert said(texts(history(records.path, last(4)))) == [6, 7, 8, 9]
+    assert [item for item in said(texts(last_lines(records.path, last(None)))) if item != "a"] == list(range(1, 10))
+    assert said(texts(last_lines(records.path, last(4)))) == [6, 7, 8, 9]
 
 
 def test_a_record_that_stands_in_two_files_counts_once(records: Log) -> None:
@@ -56,7 +56,7 @@ def test_a_record_that_stands_in_two_files_counts_once(records: Log) -> None:
     records.path.rename(records.path.with_name("audit.jsonl.1"))
     records.path.write_bytes(lines[2])
     records.append(1)
-    assert said(texts(history(records.path, last(3)))) == [2, 3, 4]
+    assert said(texts(last_lines(records.path, last(3)))) == [2, 3, 4]
 
 
 def test_archives_that_cannot_be_read_or_are_missing_are_said(records: Log) -> None:
@@ -67,17 +67,17 @@ def test_archives_that_cannot_be_read_or_are_missing_are_said(records: Log) -> N
     archive.unlink()
     records.append(1)
     archive.with_name("audit.jsonl.1.gz").write_bytes(b"no gzip")
-    first, *others = said(texts(history(records.path, last(5))))
+    first, *others = said(texts(last_lines(records.path, last(5))))
     assert "audit.jsonl.1.gz cannot be unpacked" in str(first)
-    assert others == [4, 5, 6, "the records 7 to 8 were not seen", "deleted", 9]
-    assert said(texts(history(records.path, last(None))))[1:] == [1, 2, 3, *others]
+    assert others == [4, 5, 6, "records 7 to 8 are missing", "deleted", 9]
+    assert said(texts(last_lines(records.path, last(None))))[1:] == [1, 2, 3, *others]
 
 
 def test_a_log_without_its_live_file_is_shown_from_its_archives(records: Log) -> None:
     """A logrotate that creates no file leaves the last records where they were moved to."""
     records.append(3)
     records.path.rename(records.path.with_name("audit.jsonl.1"))
-    assert said(texts(history(records.path, last(2)))) == [2, 3]
+    assert said(texts(last_lines(records.path, last(2)))) == [2, 3]
     assert said(seen(records.path, records.append, count=1)) == [3, 4]
 
 
@@ -86,7 +86,7 @@ def test_an_archive_that_gets_another_name_while_it_waits_is_found(records: Log)
     for _ in range(2):
         records.append(2)
         archive = records.rotate()
-        shown = history(records.path, last(4))
+        shown = last_lines(records.path, last(4))
     first = next(shown)
     assert isinstance(first, Line)
     compress(archive)
@@ -111,6 +111,6 @@ def test_what_is_too_old_ends_the_search(records: Log) -> None:
         return b'"old":0' in line
 
     with records.path.open("rb") as live:
-        choice = Choice(None, wanted, lambda line: b'"old":1' in line)
+        choice = Selection(None, wanted, lambda line: b'"old":1' in line)
         assert backlog.start(records.path, live.fileno(), choice).older == []
     assert 1_990 < len(taken) < 2_010

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit.journal import Journal
-from molecule_approve.audit.read.follow import Line, follow, history
+from molecule_approve.audit.read.follow import Line, follow, last_lines
 from molecule_approve.audit.read.lines import BLOCK, LONGEST
 from molecule_approve.audit.record import Record
 from molecule_approve.errors import AuditError, Interrupted
@@ -31,26 +31,26 @@ def path(tmp_path: Path) -> Path:
 def test_the_last_lines_are_shown_whatever_their_number(path: Path, count: int | None, first: int) -> None:
     """So many lines as are wanted, or all, across all blocks, byte for byte and in order."""
     path.write_bytes(b"".join(b"%d\n" % number for number in range(40_000)))
-    assert texts(history(path, last(count))) == [b"%d\n" % number for number in range(first, 40_000)]
+    assert texts(last_lines(path, last(count))) == [b"%d\n" % number for number in range(first, 40_000)]
 
 
 def test_filtered_lines_are_counted_after_the_filter(path: Path) -> None:
     """Ten records mean ten that are wanted, however far back they are."""
     path.write_bytes(b"".join(b"%d\n" % number for number in range(5_000)))
-    wanted = history(path, last(3, lambda line: line.endswith(b"000")))
+    wanted = last_lines(path, last(3, lambda line: line.endswith(b"000")))
     assert texts(wanted) == [b"2000\n", b"3000\n", b"4000\n"]
 
 
 def test_an_empty_log_shows_nothing(path: Path) -> None:
     """No lines are no error."""
     path.touch()
-    assert texts(history(path, last(10))) == []
+    assert texts(last_lines(path, last(10))) == []
 
 
 def test_a_half_line_is_not_shown_until_it_is_whole(path: Path) -> None:
     """What has no newline yet waits for it, however many pieces it comes in."""
     path.write_bytes(b"one\ntw")
-    assert texts(history(path, last(10))) == [b"one\n"]
+    assert texts(last_lines(path, last(10))) == [b"one\n"]
     assert seen(path, add(path, b"o\nthr"), add(path, b"e"), add(path, b"e\n")) == [b"one\n", b"two\n", b"three\n"]
     path.write_bytes(b"one\ntw")
     assert seen(path, add(path, b"o\n"), count=0) == [b"two\n"]
@@ -60,14 +60,14 @@ def test_lines_longer_than_a_block_are_shown_whole(path: Path) -> None:
     """A foreign line across many blocks is one line."""
     long = b"x" * (3 * BLOCK) + b"\n"
     path.write_bytes(b"a\n" + long)
-    assert texts(history(path, last(1))) == [long]
+    assert texts(last_lines(path, last(1))) == [long]
 
 
 def test_an_endless_line_is_said_and_not_kept(path: Path) -> None:
     """A line beyond all records takes no memory; its length is told."""
     path.write_bytes(b"a\n" + b"x" * (LONGEST + 1) + b"\nb\n")
-    notice = f"a line of {LONGEST + 1} bytes is not shown; no record is that long"
-    assert texts(history(path, last(None))) == [b"a\n", notice, b"b\n"]
+    notice = f"a line of {LONGEST + 1} bytes is not shown: it is too long for a record"
+    assert texts(last_lines(path, last(None))) == [b"a\n", notice, b"b\n"]
 
 
 def test_filters_hold_for_what_is_added_too(path: Path) -> None:
@@ -82,7 +82,7 @@ def test_filters_hold_for_what_is_added_too(path: Path) -> None:
 def test_a_log_that_is_not_there_yet_is_waited_for(path: Path) -> None:
     """A follower says that there is none, and shows it when it comes; without following it is an error."""
     with pytest.raises(AuditError, match="No such file") as caught:
-        texts(history(path, last(10)))
+        texts(last_lines(path, last(10)))
     assert "--audit-log" in caught.value.hint
     assert seen(path, lambda: None, add(path, b"a\n")) == [f"there is no audit log {path} yet", b"a\n"]
 
@@ -176,10 +176,10 @@ def test_records_that_were_not_seen_are_named(path: Path, make: MakeRecord) -> N
     shown = seen(path, skip_two, exchange)
     assert [item if isinstance(item, str) else "line" for item in shown][:3] == [
         "line",
-        "the records 2 to 3 were not seen",
+        "records 2 to 3 are missing",
         "line",
     ]
-    assert str(shown[3]).startswith("another log begins here, with its record 1: ")
+    assert str(shown[3]).startswith("another log starts here, at its record 1: ")
 
 
 def test_half_a_line_at_the_end_of_an_old_file_is_said(path: Path) -> None:
@@ -194,7 +194,7 @@ def test_half_a_line_at_the_end_of_an_old_file_is_said(path: Path) -> None:
 
     assert seen(path, rotate) == [
         b"1\n",
-        f"the file that was {path} ends with half a line, which is not shown",
+        f"the file that was {path} ends with an unfinished line, which is not shown",
         b"2\n",
     ]
 
@@ -209,7 +209,7 @@ def test_a_truncated_file_is_said_and_shown_from_its_beginning(path: Path) -> No
     assert seen(path, truncate) == [
         b"1\n",
         b"2\n",
-        f"the audit log {path} was cut from 4 bytes to 2, or written anew",
+        f"the audit log {path} was truncated from 4 to 2 bytes, or rewritten",
         b"3\n",
     ]
 
@@ -231,7 +231,7 @@ def test_errors_while_reading_become_sentences(path: Path, live: bool) -> None:
     """A handle that cannot be read is an error of the log."""
     path.write_bytes(b"1\n")
     steps = Steps()
-    shown = follow(path, last(None), steps) if live else history(path, last(None))
+    shown = follow(path, last(None), steps) if live else last_lines(path, last(None))
     assert next(shown) == Line(b"1\n")
     handle = next(
         int(link.name) for link in Path("/proc/self/fd").iterdir() if os.path.realpath(link) == os.path.realpath(path)

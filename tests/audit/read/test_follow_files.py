@@ -86,7 +86,7 @@ def test_a_file_that_is_copied_and_truncated_loses_nothing_that_the_copy_has(rec
     size = records.path.stat().st_size
     shown = said(seen(records.path, rotate, count=count))
     assert shown[0 if count == 0 else 3] == (
-        f"the audit log {records.path} was cut from {size} bytes to {records.path.stat().st_size}, or written anew"
+        f"the audit log {records.path} was truncated from {size} to {records.path.stat().st_size} bytes, or rewritten"
     )
     before = [1, 2, "a"] if count else []
     assert [item for item in shown if not str(item).startswith("the audit")] == [*before, 3, 4, "b", "copytruncated", 5]
@@ -104,7 +104,7 @@ def test_a_file_that_was_cut_and_has_grown_again_is_noticed(records: Log) -> Non
     records.append(3)
     shown = said(seen(records.path, rewrite))
     assert shown[:3] + shown[4:] == [1, 2, 3, 4]
-    assert "or written anew" in str(shown[3])
+    assert "or rewritten" in str(shown[3])
 
 
 def test_a_log_that_is_deleted_goes_on(records: Log) -> None:
@@ -118,7 +118,7 @@ def test_a_log_that_is_deleted_goes_on(records: Log) -> None:
     records.append(1)
     shown = said(seen(records.path, records.path.unlink, lambda: None, records.append, deleted_twice, records.append))
     # The file that was open when it was deleted is read to its end; the next one came and went between two looks.
-    assert shown == [1, "deleted", 2, 3, "the records 5 to 6 were not seen", "deleted", 5]
+    assert shown == [1, "deleted", 2, 3, "records 5 to 6 are missing", "deleted", 5]
 
 
 def test_a_log_that_was_changed_is_said(records: Log) -> None:
@@ -133,7 +133,7 @@ def test_a_log_that_was_changed_is_said(records: Log) -> None:
 
     records.append(2)
     shown = said(seen(records.path, older))
-    assert shown == [1, 2, "record 2 is not what it was: the log was changed; `audit verify` says more", 3]
+    assert shown == [1, 2, "record 2 was changed; run `molecule-approve audit verify`", 3]
 
 
 def test_a_log_that_goes_back_is_said(records: Log) -> None:
@@ -147,7 +147,7 @@ def test_a_log_that_goes_back_is_said(records: Log) -> None:
 
     records.append(3)
     shown = said(seen(records.path, back, records.append))
-    assert shown == [1, 2, 3, "record 2 follows record 3: the log was changed; `audit verify` says more", 4]
+    assert shown == [1, 2, 3, "record 2 follows record 3: the log was changed; run `molecule-approve audit verify`", 4]
 
 
 def test_a_program_that_keeps_the_old_file_open_is_heard(records: Log) -> None:
@@ -179,7 +179,7 @@ def test_a_follower_that_showed_nothing_yet_knows_where_it_stands(records: Log) 
     records.rotate()
     records.path.with_name("audit.jsonl.1.gz").write_bytes(b"no gzip")
     shown = said(seen(records.path, unseen, count=0))
-    assert [item for item in shown if item != "unreadable"] == [3, "the records 4 to 5 were not seen", 6]
+    assert [item for item in shown if item != "unreadable"] == [3, "records 4 to 5 are missing", 6]
     empty = Log(records.path.parent / "b" / "audit.jsonl", records._make)
     empty.append(1)
     empty.path.write_bytes(b"")
@@ -204,7 +204,7 @@ def test_half_an_archive_is_said(records: Log) -> None:
     assert shown[:21] == list(range(1, 22))
     assert [str(item)[:19] for item in shown[21:]][:1] == ["the audit log's arc"]
     assert shown[-1] == 42
-    assert "the records 22 to 41 were not seen" in shown
+    assert "records 22 to 41 are missing" in shown
 
 
 def test_what_comes_late_is_shown_once(records: Log) -> None:
@@ -246,7 +246,7 @@ def test_an_archive_that_cannot_be_read_when_it_is_needed_is_said(records: Log) 
 
     records.append(1)
     records.rotate()
-    assert said(seen(records.path, broken))[-2:] == ["the records 2 to 2 were not seen", 3]
+    assert said(seen(records.path, broken))[-2:] == ["records 2 to 2 are missing", 3]
 
 
 def test_a_follower_of_another_tools_log_shows_its_lines(path: Path) -> None:

@@ -8,12 +8,19 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.read import history
+from molecule_approve.audit.record import Record, decode
 from molecule_approve.errors import AuditError
 
+if TYPE_CHECKING:
+    from molecule_approve.audit.read.archives import Unreadable
+
+MakeRecord = Callable[..., Record]
 Before = Callable[[object, Callable[[], None]], AbstractContextManager[None]]
 
 
@@ -35,8 +42,8 @@ def seqs(lines: list[bytes]) -> list[int]:
 def test_lines_come_newest_first_through_all_files(log: Path) -> None:
     """Whole lines only; on demand the live file's alone, or the archives' alone."""
     assert seqs(list(history.backwards(log))) == [5, 4, 3, 2, 1, 0]
-    assert seqs(list(history.live(log))) == [5, 4]
-    assert seqs(list(history.older(log))) == [3, 2, 1, 0]
+    with history.live_file(log) as live:
+        assert seqs(list(history.older(log, live))) == [3, 2, 1, 0]
 
 
 def test_without_a_live_file_there_are_still_the_archives(log: Path) -> None:
@@ -56,15 +63,26 @@ def test_archives_are_opened_only_when_they_are_reached(log: Path, before: Befor
     assert len(opened) > 1
 
 
+def test_many_archives_are_read_in_order(tmp_path: Path, make: MakeRecord) -> None:
+    """The first few are opened one by one, the rest by one list; none twice, none left out."""
+    journal = Journal(tmp_path / "many" / "audit.jsonl")
+    for number in range(2 * history.ALONE):
+        journal.append(make(number=number), patience=0)
+        journal.rotate(patience=0)
+    journal.append(make(number=-1), patience=0)
+    numbers = [(decode(line) or {})["number"] for line in history.backwards(journal.path)]
+    assert numbers == [-1, *reversed(range(2 * history.ALONE))]
+
+
 def test_what_was_left_out_is_told(log: Path) -> None:
     """An archive that cannot be read is passed over; a search that ends in the live file need not know."""
     log.with_name("audit.jsonl.3.zst").touch()
-    unread: list[Path] = []
+    unread: list[Unreadable] = []
     with closing(history.backwards(log, unread)) as newest:
         assert len(list(itertools.islice(newest, 2))) == 2
     assert unread == []
     assert len(list(history.backwards(log, unread))) == 6
-    assert unread == [log.with_name("audit.jsonl.3.zst")]
+    assert [one.path for one in unread] == [log.with_name("audit.jsonl.3.zst")]
 
 
 @pytest.mark.parametrize("name", ["audit.jsonl", "audit.jsonl.1"])
@@ -92,6 +110,7 @@ def test_what_is_no_log_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "audit.jsonl").mkdir()
     (tmp_path / "file").touch()
     for path in (tmp_path / "audit.jsonl", tmp_path / "file" / "audit.jsonl"):
-        for read in (history.live, history.older):
-            with pytest.raises(AuditError):
-                list(read(path))
+        with pytest.raises(AuditError):
+            list(history.backwards(path))
+    with pytest.raises(AuditError):
+        list(history.older(tmp_path / "file" / "audit.jsonl", None))

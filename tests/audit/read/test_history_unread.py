@@ -18,6 +18,7 @@ from molecule_approve.errors import AuditError
 
 if TYPE_CHECKING:
     from molecule_approve.audit.journal import Journal
+    from molecule_approve.audit.read.archives import Unreadable
 
 MakeRecord = Callable[..., Record]
 
@@ -33,20 +34,20 @@ def test_what_cannot_be_read_is_told_before_the_lines_of_older_files(journal: Jo
     for number in (1, 2, 3, 4):
         (path,) = log.parent.glob(f"audit.jsonl.{number}*")
         os.utime(path, ns=(0, 1_000_000_000 * (10 - number)))
-    unread: list[Path] = []
+    unread: list[Unreadable] = []
     with closing(history.backwards(log, unread)) as newest:
         assert b'"number":2' in next(newest)
-        assert unread == unreadable[:1]
+        assert [one.path for one in unread] == unreadable[:1]
         assert b'"number":4' in next(newest)
-        assert unread == unreadable
+        assert [one.path for one in unread] == unreadable
         assert next(newest, None) is None
-    assert unread == unreadable
+    assert [one.path for one in unread] == unreadable
 
 
 def test_a_file_that_is_gone_counts_as_new(tmp_path: Path) -> None:
     """Where nothing is known, the doubt stays."""
     begun = time.time_ns()
-    assert history._changed(tmp_path / "gone") >= begun
+    assert history.changed_at(tmp_path / "gone") >= begun
 
 
 def test_a_folder_that_goes_away_in_the_middle_is_an_error(journal: Journal, log: Path, make: MakeRecord) -> None:
@@ -54,7 +55,7 @@ def test_a_folder_that_goes_away_in_the_middle_is_an_error(journal: Journal, log
     for number in (2, 1):
         journal.append(make(), patience=0)
         log.rename(log.with_name(f"audit.jsonl.{number}"))
-    with closing(history.older(log)) as older:
+    with closing(history.older(log, None)) as older:
         next(older)
         log.parent.rename(log.parent.with_name("elsewhere"))
         log.parent.touch()
@@ -72,7 +73,7 @@ def test_a_chain_goes_on_from_no_older_archive_than_the_newest(journal: Journal,
     data = newest.read_bytes()
     newest.unlink()
     packed.write_bytes(b"no gzip")
-    with pytest.raises(AuditError, match=r"its end stands in audit\.jsonl\.1\.gz, which cannot be read"):
+    with pytest.raises(AuditError, match=r"cannot read audit\.jsonl\.1\.gz, which holds its end"):
         journal.append(make(), patience=0)
     packed.unlink()
     newest.write_bytes(data)

@@ -119,7 +119,7 @@ def test_a_python_without_the_library_says_so(tmp_path: Path, child: Child) -> N
         """,
         path,
     )
-    assert started.line() == f"the audit log's archive {path} cannot be unpacked: this Python has no lzma"
+    assert started.line() == f"the audit log's archive {path} cannot be unpacked: this Python has no module lzma"
 
 
 def test_a_file_is_read_beside_another_reader_of_its_handle(tmp_path: Path) -> None:

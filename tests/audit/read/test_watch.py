@@ -84,7 +84,7 @@ def test_whatever_happens_to_the_log_ends_the_wait_at_once(
     watch: Watch, path: Path, change: Callable[[Path], object]
 ) -> None:
     """An append, a rename, a deletion, a truncation, another file of that name."""
-    assert watch.is_told()
+    assert watch.is_notified()
     assert waits(watch, lambda: change(path), nothing) == 1
 
 
@@ -107,7 +107,7 @@ def test_a_wait_is_never_longer_than_a_few_seconds(path: Path) -> None:
         pauses = Pauses(nothing, nothing)
         watch.wait(pauses)
         assert pauses.seconds == [LOOK - 2.0, LOOK - 4.0]
-        assert watch.is_told()
+        assert watch.is_notified()
 
 
 @pytest.mark.parametrize("exchange", ["renamed above", "gone above"])
@@ -121,11 +121,11 @@ def test_a_folder_above_that_is_exchanged_is_noticed(tmp_path: Path, exchange: s
         if exchange == "renamed above":
             folder.mkdir(parents=True)
         watch.wait(Pauses(nothing))
-        assert not watch.is_told()
+        assert not watch.is_notified()
         pauses = Pauses(nothing)
         watch.wait(pauses)
         assert pauses.seconds == [POLL]
-        assert watch.is_told() is (exchange == "renamed above")
+        assert watch.is_notified() is (exchange == "renamed above")
 
 
 def test_a_watch_that_is_lost_is_taken_up_again(watch: Watch, path: Path) -> None:
@@ -136,15 +136,15 @@ def test_a_watch_that_is_lost_is_taken_up_again(watch: Watch, path: Path) -> Non
         path.parent.rmdir()
 
     assert waits(watch, remove) == 1
-    assert not watch.is_told()
+    assert not watch.is_notified()
     pauses = Pauses(path.parent.mkdir)
     watch.wait(pauses)
     assert pauses.seconds == [POLL]
-    assert watch.is_told()
+    assert watch.is_notified()
     assert waits(watch, write(path)) == 1
     renamed = path.parent.with_name("other")
     assert waits(watch, lambda: path.parent.rename(renamed)) == 1
-    assert not watch.is_told()
+    assert not watch.is_notified()
 
 
 def test_too_many_events_are_a_reason_to_look(watch: Watch, path: Path) -> None:
@@ -157,7 +157,7 @@ def test_too_many_events_are_a_reason_to_look(watch: Watch, path: Path) -> None:
     for handle in handles:
         os.close(handle)
     assert waits(watch, nothing) == 1
-    assert watch.is_told()
+    assert watch.is_notified()
 
 
 def test_where_the_system_has_none_left_we_look(path: Path) -> None:
@@ -173,10 +173,10 @@ def test_where_the_system_has_none_left_we_look(path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     with closing(watch):
-        assert not watch.is_told()
+        assert not watch.is_notified()
     for one in (Watch(path, None), Watch(path.with_name("missing") / "x", library), Watch(path / "x", library)):
         with closing(one):
-            assert not one.is_told()
+            assert not one.is_notified()
             pauses = Pauses(nothing)
             one.wait(pauses)
             assert pauses.seconds == [POLL]

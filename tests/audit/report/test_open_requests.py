@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from molecule_approve.audit.chain import START
 from molecule_approve.audit.record import EventType, Record, RecordAction, RecordOutcome, encode
-from molecule_approve.audit.report.open_requests import NAMED, Unended, ends_in
+from molecule_approve.audit.report.open_requests import NAMED, OpenRequests, changes_in
 
 MakeRecord = Callable[..., Record]
 LOG = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
@@ -18,10 +18,10 @@ def line(record: Record, seq: int) -> bytes:
 
 
 def open_in(*stretches: list[bytes], awaited: bool = True) -> list[tuple[str, int]]:
-    unended = Unended()
+    open_requests = OpenRequests()
     for lines in stretches:
-        unended.add(ends_in(lines, {place for place, one in enumerate(lines) if not one.startswith(b"{")}))
-    return [(one.trace_id, one.seq) for one in unended.counted(awaited=awaited).first]
+        open_requests.add(changes_in(lines, {place for place, one in enumerate(lines) if not one.startswith(b"{")}))
+    return [(one.trace_id, one.seq) for one in open_requests.counted(awaited=awaited).first]
 
 
 def test_what_was_begun_and_not_ended_is_open(make: MakeRecord) -> None:
@@ -80,10 +80,10 @@ def test_who_asked_without_waiting_is_told_apart(make: MakeRecord) -> None:
 
 def test_of_many_the_oldest_are_named(make: MakeRecord) -> None:
     """All are counted."""
-    unended = Unended()
+    open_requests = OpenRequests()
     lines = [line(make(RecordOutcome.INITIATED, trace_id=f"t{seq}"), seq) for seq in range(1, NAMED + 11)]
-    unended.add(ends_in(lines[50:], ()))
-    unended.add(ends_in(lines[:50], ()))
-    found = unended.counted(awaited=True)
+    open_requests.add(changes_in(lines[50:], ()))
+    open_requests.add(changes_in(lines[:50], ()))
+    found = open_requests.counted(awaited=True)
     assert found.total == NAMED + 10
     assert [one.seq for one in found.first] == list(range(1, NAMED + 1))

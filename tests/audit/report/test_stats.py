@@ -81,7 +81,7 @@ def test_what_was_seen_to_have_ended_counts_by_that_ending() -> None:
 def test_each_request_counts_once_by_what_came_of_it() -> None:
     """Every ending, a refusal by the roles, and what is still open; other tools' and the log's own records do not count."""
     found = counted(
-        *(begun(name) for name in ("a", "b", "c", "d", "e", "open", "again", "twice")),
+        *(begun(name) for name in ("a", "b", "c", "d", "e", "open", "again", "duplicate key")),
         decided("granted", "a", "alice", verified=True),
         decided("denied", "b", "bob", verified=False),
         record("timeout", "c"),
@@ -91,9 +91,9 @@ def test_each_request_counts_once_by_what_came_of_it() -> None:
         record("timeout", "again"),
         record("resumed", "again"),
         record("requested", "again"),
-        record("timeout", "twice"),
-        decided("granted", "twice", "alice", verified=True),
-        record("failure", "twice"),
+        record("timeout", "duplicate key"),
+        decided("granted", "duplicate key", "alice", verified=True),
+        record("failure", "duplicate key"),
         record("success", "a", event="audit", action="recover"),
         record("granted", "x", event="memory"),
         record("granted", "x", action="other"),
@@ -226,7 +226,7 @@ def test_only_chained_lines_count_and_each_once() -> None:
         b'"prev"',
     ]
     found = statistics([*(row + b"\n" for row in rows), one])
-    assert (found.requests, found.records, found.unvouched) == (1, 2, 4)
+    assert (found.requests, found.records, found.unchained) == (1, 2, 4)
     odd = lines(Record("noon", "approval", "ws", "ws", "approve", "deploy", "initiated", "a"))[0]
     assert statistics([odd.replace(b'"trace_id":"a"', b'"trace_id":7') + b"\n"]).requests == 0
 

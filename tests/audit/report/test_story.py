@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import pytest
 
 from molecule_approve.audit.chain import link_of
-from molecule_approve.audit.report.story import Story, StoryRecord, gather, still_open, which
+from molecule_approve.audit.report.story import Story, StoryRecord, gather, matching_requests, still_open
 from tests.audit.records import begun, foreign, gathered, head, lines, newest, record, seen
 
 
@@ -16,7 +16,7 @@ def story(log: list[bytes], trace: str = "trace-1") -> Story:
 
 
 def found(log: list[bytes], text: str) -> list[str]:
-    return [fit.trace_id for fit in which(newest(log), text)]
+    return [fit.trace_id for fit in matching_requests(newest(log), text)]
 
 
 # --- which request an id means -------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def test_a_request_is_found_by_each_of_its_ids() -> None:
     )
     for text in ("aaaa-1111", "bbbb-1111", "cccc-1111", "aaaa-1", "bbbb-1", "cccc-1", "BBBB-1111", "AAAA-"):
         assert found(log, text) == ["aaaa-1111"], text
-    fit = which(newest(log), "bbbb-1")[0]
+    fit = matching_requests(newest(log), "bbbb-1")[0]
     assert (fit.name, fit.id) == ("approval_id", "bbbb-1111")
     assert found(log, "eeee-1111") == []
 
@@ -76,7 +76,7 @@ def test_a_line_that_nothing_vouches_for_makes_nothing_ambiguous() -> None:
     assert found(log, "approval-1") == ["trace-12"]
 
 
-class Counted:
+class OpenCount:
     """Lines, and how many of them were read."""
 
     def __init__(self, log: list[bytes]) -> None:
@@ -99,8 +99,8 @@ def test_no_more_is_read_than_an_id_needs(text: str, read: int) -> None:
         record("requested", "trace-5", approval_id="approval-5"),
         begun("trace-6"),
     )
-    counted = Counted(log)
-    which(counted, text)
+    counted = OpenCount(log)
+    matching_requests(counted, text)
     assert counted.read == read
 
 
@@ -148,7 +148,7 @@ def test_nothing_is_read_that_is_older_than_the_beginning() -> None:
     """But the recovery that was written with it belongs to it, and the line before is wanted as its neighbour."""
     mended = record("success", event="audit", action="recover", resource="audit.jsonl", reason="torn_line")
     log = lines(*(begun(f"old-{number}") for number in range(10)), mended, begun(), record("requested"))
-    counted = Counted(log)
+    counted = OpenCount(log)
     entries = gather(counted, "trace-1").entries
     assert [entry.text("outcome") for entry in entries] == ["success", "initiated", "requested"]
     assert entries[0].before == link_of(log[9])
@@ -159,7 +159,7 @@ def test_nothing_is_read_that_is_older_than_the_beginning() -> None:
 def test_a_refusal_is_a_beginning_too() -> None:
     """Where the roles forbid it nothing was asked before."""
     log = lines(*(begun(f"old-{number}") for number in range(5)), record("denied", event="rbac", action="rbac.deny"))
-    counted = Counted(log)
+    counted = OpenCount(log)
     assert len(gather(counted, "trace-1").entries) == 1
     assert counted.read == 2
 
@@ -167,7 +167,7 @@ def test_a_refusal_is_a_beginning_too() -> None:
 def test_without_a_beginning_everything_is_read() -> None:
     """Our own log may not hold the request: somebody else asked, and `wait` took it up."""
     log = lines(begun("old"), record("resumed"), begun("other"), record("granted"))
-    counted = Counted(log)
+    counted = OpenCount(log)
     assert len(gather(counted, "trace-1").entries) == 2
     assert counted.read == 4
 

@@ -113,9 +113,9 @@ def test_a_log_is_proved_where_no_process_is_to_be_had(tmp_path: Path, child: Ch
     started = child(
         """
         import os, pathlib, resource, sys
-        from molecule_approve.audit.verify import parallel, run as prove
+        from molecule_approve.audit.verify import parallel, run as verify_run
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 3, 1_000))
-        found = prove.log(pathlib.Path(sys.argv[1]))
+        found = verify_run.verify_log(pathlib.Path(sys.argv[1]))
         print(found.whole, found.report.covered, found.report.uncovered)
         """,
         log,

@@ -52,7 +52,7 @@ def test_without_a_record_there_is_nothing_to_rotate(caller: Caller) -> None:
     """125, and nothing is made."""
     told = caller.main("audit", "rotate")
     assert (told.code, told.out) == (125, "")
-    assert f"the audit log {caller.log} holds no record that could be archived" in told.err
+    assert f"the audit log {caller.log} has no records to archive" in told.err
     assert not caller.log.exists()
 
 
@@ -112,7 +112,7 @@ def test_the_first_key_is_printed_once_and_stored_nowhere(caller: Caller) -> Non
     assert told.code == 0
     assert KEY.fullmatch(told.out)
     key = told.out.strip().rpartition(":")[2]
-    assert "is sealed from record 1 on; keep this key where nobody who can write the log can read it" in told.err
+    assert "is sealed from record 1 on. Keep the key where nobody who can write the log can read it" in told.err
     assert "--seal-key-file" in told.err
     assert key not in told.err
     files = [path for path in caller.folder.rglob("*") if path.is_file()]
@@ -129,7 +129,7 @@ def test_a_log_is_sealed_once(caller: Caller) -> None:
     told = caller.main("audit", "init", "--seal")
     assert (told.code, told.out) == (125, "")
     assert "is sealed already" in told.err
-    assert "hint: --new-key begins a new key" in told.err
+    assert "hint: pass --new-key to create a new key" in told.err
     told = caller.main("audit", "init", "--seal", "--new-key")
     assert told.code == 0
     assert told.out.split(":")[2] == "2"
@@ -142,7 +142,7 @@ def test_a_new_key_is_one_for_seals(caller: Caller) -> None:
     """Without --seal it is a usage error; nothing is written."""
     told = caller.main("audit", "init", "--new-key")
     assert (told.code, told.out) == (2, "")
-    assert "--new-key goes with --seal" in told.err
+    assert "--new-key requires --seal" in told.err
     assert not caller.log.exists()
 
 
@@ -150,7 +150,10 @@ def test_a_key_that_could_not_be_told_is_125(caller: Caller) -> None:
     """Nobody has it, so another one must be begun; the hint says how, and that works."""
     told = untold(caller, "audit", "init", "--seal")
     assert told.code == 125
-    assert "hint: the key is nowhere else: begin another one with `audit init --seal --new-key`" in told.err
+    assert (
+        "hint: the key is stored nowhere else: create another one with `molecule-approve audit init --seal --new-key`"
+        in told.err
+    )
     assert caller.main("audit", "init", "--seal", "--new-key").code == 0
 
 
@@ -161,8 +164,8 @@ def test_a_log_whose_key_is_lost_says_so(caller: Caller) -> None:
     for argv in (("audit", "init"), ("request", "--", "x")):
         told = caller.main(*argv)
         assert told.code == 125
-        assert "its key is not there" in told.err
-        assert "`audit init --seal --new-key` begins to seal anew" in told.err
+        assert "its key file is missing" in told.err
+        assert "run `molecule-approve audit init --seal --new-key` for a new key" in told.err
     assert len(standing.history(caller.log)) == 1
 
 
@@ -190,7 +193,7 @@ def test_a_sealed_log_is_proved_with_its_first_key_and_its_heads(caller: Caller)
     head = caller.main("audit", "init").out.strip()
     assert caller.main("audit", "rotate").code == 0
     assert caller.main("request", "--no-wait", "--", "drop it").code == 8
-    proof = ("audit", "verify", "--seal-key-file", str(kept), "--expect", head)
-    assert caller.main(*proof).code == 0
+    command = ("audit", "verify", "--seal-key-file", str(kept), "--expect", head)
+    assert caller.main(*command).code == 0
     caller.log.write_bytes(caller.log.read_bytes().replace(b"drop it", b"drop at"))
-    assert caller.main(*proof).code == 65
+    assert caller.main(*command).code == 65

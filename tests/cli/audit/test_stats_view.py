@@ -9,7 +9,7 @@ import pytest
 
 from molecule_approve.audit.report.stats import Statistics, statistics
 from molecule_approve.cli.audit.stats_view import SHOWN, bar, statistics_json, statistics_lines
-from molecule_approve.cli.window import cells
+from molecule_approve.cli.terminal import cells
 from tests.audit.records import begun, foreign, lines, record
 
 REMARK = "this was not verified, and it says so in a sentence that is longer than a narrow window"
@@ -74,9 +74,9 @@ def test_the_whole_page() -> None:
         "",
         "transport    live 2",
         "",
-        "approvals that stand in the log and could not be told: 1",
-        "requests whose time cannot be read, and which are in no period: 1",
-        "lines that nothing vouches for, and which were not counted: 1",
+        "approvals in the log that could not be delivered: 1",
+        "requests without a readable time (not in any period): 1",
+        "unchained lines (written by other tools; not counted): 1",
         "this was not verified, and it says so in a sentence that is longer than a narrow",
         "  window",
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.audit.report.story import Story, StoryRecord
-from molecule_approve.cli.audit.story_view import UNPROVED, UNVOUCHED, happened, span, story_json, story_lines
+from molecule_approve.cli.audit.story_view import NOT_VERIFIED, UNCHAINED, happened, span, story_json, story_lines
 from molecule_approve.safe_text import json_line
 from tests.audit.records import begun, foreign, gathered, lines, record, seen
 
@@ -54,16 +54,16 @@ def test_a_whole_story() -> None:
         "process 1  one",
         "process 2  two",
         "",
-        "  2026-04-27 10:00:00Z       +0 s  [1] asked, to wait at most 5 min",
-        "  2026-04-27 10:00:01Z       +1 s  [1] the platform has it as a-1",
-        f"? noon                             memory/note: kept  {UNVOUCHED}",
-        "  2026-04-27 10:02:00Z     +2 min  [2] taken up again, to wait at most 1 min",
+        "  2026-04-27 10:00:00Z       +0 s  [1] asked, waits at most 5 min",
+        "  2026-04-27 10:00:01Z       +1 s  [1] submitted as a-1",
+        f"? noon                             memory/note: kept  {UNCHAINED}",
+        "  2026-04-27 10:02:00Z     +2 min  [2] resumed, waits at most 1 min",
         '                                 host: {"name": "ci"}',
         "  2026-04-27 10:02:05Z  +2 min 5 s  [2] approved by alice: go  (waited 5 s, live)",
         "                                 evidence: rest",
         "",
         "ended: approved by alice: go, +2 min 5 s",
-        UNPROVED,
+        NOT_VERIFIED,
     ]
 
 
@@ -71,7 +71,7 @@ def test_one_process_needs_no_number_and_an_open_request_says_so() -> None:
     """Nor is a task id told that is the trace's."""
     told = shown(story(begun(invocation="one")))
     assert not [line for line in told if line.startswith(("process", "task", "why", "approval"))]
-    assert told[-2] == "open: nothing has ended it yet"
+    assert told[-2] == "open: no outcome yet"
 
 
 def test_a_single_record_that_ends_it_took_no_time() -> None:
@@ -100,17 +100,17 @@ def _undated(one: Record) -> Record:
         (
             "timeout",
             {"waited_seconds": 300.0, "reason": "nobody_decided", "withdrawn": False},
-            "timed out after 5 min: it could not be taken back",
+            "timed out after 5 min: it could not be withdrawn",
         ),
-        ("timeout", {"reason": "expired", "withdrawn": False}, "timed out: the platform expired it"),
+        ("timeout", {"reason": "expired", "withdrawn": False}, "timed out: expired by the platform"),
         ("timeout", {"reason": "slept"}, "timed out: slept"),
         ("withdrawn", {"reason": "SIGINT", "taken_back": True}, "withdrawn: SIGINT"),
-        ("withdrawn", {"reason": "SIGINT", "taken_back": False}, "withdrawn: SIGINT; it could not be taken back"),
+        ("withdrawn", {"reason": "SIGINT", "taken_back": False}, "withdrawn: SIGINT; it could not be withdrawn"),
         ("withdrawn", {"reason": "by somebody else", "taken_back": False}, "withdrawn: by somebody else"),
         (
             "withdrawn",
             {"reason": "SIGINT", "taken_back": False, "decision_that_stood": "approved", "decided_by": "al"},
-            "withdrawn: SIGINT; by then it was approved by al (name not verified)",
+            "withdrawn: SIGINT; it was already approved by al (name not verified)",
         ),
         ("failure", {"reason": "submit_failed", "error": "no such host"}, "no verdict: no such host"),
         ("failure", {"reason": "interrupted"}, "no verdict: interrupted"),
@@ -118,13 +118,13 @@ def _undated(one: Record) -> Record:
         (
             "observed",
             {"action": "observe", "observed_outcome": "granted", "observed_by": "status", "actor": "al"},
-            "approved by al (name not verified), seen later by status",
+            "approved by al (name not verified), observed later by status",
         ),
-        ("observed", {"action": "observe", "observed_outcome": "withdrawn"}, "withdrawn, seen later by -"),
+        ("observed", {"action": "observe", "observed_outcome": "withdrawn"}, "withdrawn, observed later by -"),
         ("observed", {"action": "observe", "observed_outcome": "initiated"}, "approval/observe: observed"),
-        ("failed", {"action": "deliver", "error": "stdout is closed"}, "could not be told: stdout is closed"),
+        ("failed", {"action": "deliver", "error": "stdout is closed"}, "could not be delivered: stdout is closed"),
         ("started", {"action": "execute"}, "the command was started"),
-        ("finished", {"action": "execute", "exit_code": 3}, "the command has ended, exit code 3"),
+        ("finished", {"action": "execute", "exit_code": 3}, "the command ended, exit code 3"),
         ("odd", {"action": "execute"}, "approval/execute: odd"),
         (
             "denied",
@@ -137,13 +137,17 @@ def _undated(one: Record) -> Record:
             "not permitted: roles a, b, which may not -",
         ),
         ("denied", {"event_type": "rbac", "action": "rbac.deny", "roles": "a"}, "not permitted: roles -, which may not -"),
-        ("success", {"event_type": "audit", "action": "recover", "reason": "torn_line"}, "the log was mended: torn_line"),
+        (
+            "success",
+            {"event_type": "audit", "action": "recover", "reason": "torn_line"},
+            "the log was damaged and continues here: torn_line",
+        ),
         ("success", {"event_type": "audit", "action": "init"}, "the log begins here"),
         ("success", {"event_type": "audit", "action": "init", "seal": "0"}, "the log is sealed from here on"),
         (
             "initiated",
             {"context": {"user": "ana", "host": "ci-7"}, "timeout_seconds": 60},
-            "asked by ana@ci-7, to wait at most 1 min",
+            "asked by ana@ci-7, waits at most 1 min",
         ),
         ("initiated", {"context": {"user": 7, "host": ""}}, "asked"),
         (None, {"event_type": None, "action": None}, "-/-: -"),
@@ -156,7 +160,7 @@ def test_each_kind_of_record_is_a_sentence(outcome: str, fields: dict[str, Any],
 
 def test_the_outcome_has_the_colour() -> None:
     """A yes, a no, and nobody's decision look different, where they happened and where it ended."""
-    for outcome, style in (("granted", "good"), ("denied", "bad"), ("timeout", "nobody")):
+    for outcome, style in (("granted", "good"), ("denied", "bad"), ("timeout", "warning")):
         for end in (record(outcome), seen(outcome)):
             styles = [style for pieces in story_lines(story(begun(), end)) for text, style in pieces if text]
             assert styles.count(style) == 2

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.cells import cell_len
 
-from molecule_approve.cli.audit.table import UNVOUCHED, Table, layout
-from molecule_approve.cli.pieces import STYLES
+from molecule_approve.cli.audit.table import UNCHAINED, Table, layout
+from molecule_approve.cli.terminal import STYLES
 from tests.cli.log_lines import line
 
 if TYPE_CHECKING:
@@ -164,9 +164,9 @@ def test_a_line_that_nothing_vouches_for_says_so() -> None:
     """Another tool's line, and a torn one, carry a mark before all, and no colour; a chained one does not."""
     for data in (json.dumps({"outcome": "granted", "resource": 7, "trace_id": None}).encode() + b"\n", b"torn"):
         assert shown(data).startswith("? ")
-        assert UNVOUCHED in shown(data)
+        assert UNCHAINED in shown(data)
         assert {style for row in list(Table("utf-8").rows(data, 80))[1:] for text, style in row if text.strip()} == {"dim"}
-    assert UNVOUCHED not in shown(line())
+    assert UNCHAINED not in shown(line())
 
 
 def test_odd_values_of_another_tool_are_shown_not_tripped_over() -> None:

@@ -183,7 +183,7 @@ def test_a_log_that_is_not_there_or_no_file_is_not_done(log: Path, capfd: pytest
     assert main(["audit", "tail"]) == 125
     assert str(log) in capfd.readouterr().err
     assert main(["audit", "tail", "--audit-log", str(log.parent.parent)]) == 125
-    assert "hint: name another one" in capfd.readouterr().err
+    assert "hint: set another path" in capfd.readouterr().err
 
 
 def test_a_terminal_gets_a_coloured_row_a_record(journal: Journal) -> None:
@@ -192,8 +192,8 @@ def test_a_terminal_gets_a_coloured_row_a_record(journal: Journal) -> None:
     assert header.startswith("\x1b[1m  TIME (UTC)")
     assert "\x1b[1;32mgranted" in first
     assert "deploy 11" in first
-    assert "unvouched" not in first
-    assert "unvouched" in second
+    assert "unchained" not in first
+    assert "unchained" in second
     assert "\x1b[1;32m" not in second
     assert r"\xff\x1b[31m raw" in third
 
@@ -284,7 +284,7 @@ def test_a_notice_goes_to_stderr(journal: Journal, start: Callable[..., subproce
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 143
     assert process.stderr is not None
-    assert b"was cut from" in process.stderr.read()
+    assert b"was truncated from" in process.stderr.read()
 
 
 @pytest.mark.measured

@@ -48,18 +48,20 @@ def test_a_log_that_is_not_there_or_no_file_is_not_done(log: Path, capfd: pytest
     assert main(["audit", "verify"]) == 125
     assert str(log) in capfd.readouterr().err
     assert main(["audit", "verify", "--audit-log", str(log.parent.parent)]) == 125
-    assert "hint: name another one" in capfd.readouterr().err
+    assert "hint: set another path" in capfd.readouterr().err
 
 
 def test_verify_says_whole_or_not_by_its_exit_code(journal: Journal, log: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """0 for a whole log, 65 after any change, with the line."""
     assert main(["audit", "verify"]) == 0
-    assert capfd.readouterr().out.startswith("whole: 12 records, 1 to 12, 2 other lines that nothing vouches for\nhead: ")
+    assert capfd.readouterr().out.startswith(
+        "whole: 12 records, 1 to 12, 2 unchained lines (written by other tools)\nhead: "
+    )
     log.write_bytes(log.read_bytes().replace(b"deploy 5", b"deploy 6"))
     assert main(["audit", "verify"]) == 65
     out = capfd.readouterr().out
     assert out.startswith("not whole, at 1 place: 12 records")
-    assert "the first is audit.jsonl, line 6: changed: " in out
+    assert "first damage: audit.jsonl, line 6: changed: " in out
 
 
 def test_verify_finds_a_cut_end(journal: Journal, log: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +101,7 @@ def test_a_head_that_is_known_from_elsewhere_must_be_met(
     """--expect takes a head as verify prints it, several times; what is no head is a usage error."""
     digests = [hashlib.sha256(line).hexdigest() for line in log.read_bytes().splitlines()]
     assert main(["audit", "verify", "--expect", f"3:{digests[2]}", "--expect", f"12:{digests[11].upper()}"]) == 0
-    assert "met: 2 heads that are known from elsewhere" in capfd.readouterr().out
+    assert "heads found that are known from elsewhere: 2" in capfd.readouterr().out
     code, found = verified(capfd, "--expect", f"3:{digests[3]}")
     assert (code, found["first_break"]["line"]) == (65, 3)
     assert found["expected"][-1] == {"seq": 3, "hash": digests[3], "source": "given", "met": False}
@@ -131,10 +133,10 @@ def test_a_file_by_itself(journal: Journal, log: Path, tmp_path: Path, capfd: py
     copy.write_bytes(gzip.compress(b"".join(lines[4:8])))
     (tmp_path / "link").symlink_to(copy)
     assert main(["audit", "verify", str(tmp_path / "link")]) == 0
-    assert "whole: 4 records, 5 to 8\nthis is one file by itself" in capfd.readouterr().out
+    assert "whole: 4 records, 5 to 8\nonly this file was verified" in capfd.readouterr().out
     (tmp_path / "other").write_bytes(b"nothing\n")
     assert main(["audit", "verify", str(tmp_path / "other")]) == 125
-    assert "no record" in capfd.readouterr().err
+    assert "neither an audit log nor an export" in capfd.readouterr().err
     assert main(["audit", "verify", str(tmp_path / "none")]) == 125
     assert main(["audit", "verify", "/proc/self/mem"]) == 125  # opens, and cannot be read at its beginning
     assert "Input/output error" in capfd.readouterr().err
@@ -182,14 +184,14 @@ def test_seals_are_checked_with_the_keys_of_a_file(
     assert (code, found["seal"]) == (0, {"records": 1, "sealed_from": 13, "checked_from": 13})
     file.chmod(0o640)
     assert main(["audit", "verify", "--seal-key-file", str(file)]) == 0
-    assert "can be read by others" in capfd.readouterr().err
+    assert "is readable by others" in capfd.readouterr().err
     file.chmod(0o600)
     other = key[:6] + "0" * 8 + key[14:]
     for text, said in (("", "no key"), (key[:-1], "line 1"), (f"{key}\n{other}", "several logs"), ("\xff", "line 1")):
         file.write_text(text, encoding="latin-1")
         assert main(["audit", "verify", "--seal-key-file", str(file)]) == 2
         err = capfd.readouterr().err
-        assert said in err or "cannot be read" in err
+        assert said in err or "cannot read" in err
         assert key.split(":")[3][:20] not in err
     assert main(["audit", "verify", "--seal-key-file", str(tmp_path / "none")]) == 2
     file.write_text(other)
@@ -227,7 +229,7 @@ def test_the_heads_that_the_platform_keeps_are_compared(caller: Caller) -> None:
     told = caller.main("audit", "verify", "--against-platform", "--audit-log", str(elsewhere))
     # Other tests' requests stand on the same server.
     assert told.code == 0
-    assert re.search(r"no head of this log: nothing to compare; [0-9]+ of logs elsewhere", told.out)
+    assert re.search(r"no head of this log, so nothing was compared; [0-9]+ of logs in other places", told.out)
     head_path(caller.log).unlink()
     told = caller.main("audit", "verify", "--against-platform")
     assert (told.code, "cut off: expected the records up to 3, found none" in told.out) == (65, True)
@@ -249,7 +251,7 @@ def test_a_platform_that_shows_no_heads_leaves_nothing_to_compare(platform: Fake
     assert caller.main("request", "--no-wait", "deploy").code == 8
     told = caller.main("audit", "verify", "--against-platform")
     assert told.code == 0
-    assert "the platform shows 1 request and no head of this log: nothing to compare" in told.out
+    assert "the platform lists 1 request but no head of this log, so nothing was compared" in told.out
     platform.stop()
     told = caller.main("audit", "verify", "--against-platform", "--json")
     assert (told.code, json.loads(told.out)["error"]["kind"]) == (125, "unavailable")

@@ -9,10 +9,10 @@ from typing import Any
 from molecule_approve.audit.chain import START, Head, examine
 from molecule_approve.audit.read.archives import Unreadable
 from molecule_approve.audit.record import Record, encode
-from molecule_approve.audit.report.open_requests import Counted, Open
-from molecule_approve.audit.verify.report import ExpectedHead, Proof, Source
-from molecule_approve.audit.verify.run import Proved
-from molecule_approve.cli.audit.verify_view import proof, proof_json
+from molecule_approve.audit.report.open_requests import OpenCount, OpenRequest
+from molecule_approve.audit.verify.report import ExpectedHead, Source, Verification
+from molecule_approve.audit.verify.run import VerifyResult
+from molecule_approve.cli.audit.verify_view import result_json, result_lines
 
 LOG = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 
@@ -23,15 +23,15 @@ def line(seq: int = 1, prev: str = START) -> bytes:
     return encode(record, log_id=LOG, seq=seq, prev=prev) + b"\n"
 
 
-def proved(*files: list[bytes], head: Head | None = None, source: Source = Source.REMEMBERED) -> Proved:
+def proved(*files: list[bytes], head: Head | None = None, source: Source = Source.REMEMBERED) -> VerifyResult:
     """What a log in these files comes to."""
-    made = Proof([] if head is None else [ExpectedHead(head.seq, head.hash, head.log_id, source)])
+    made = Verification([] if head is None else [ExpectedHead(head.seq, head.hash, head.log_id, source)])
     for number, lines in enumerate(files):
         made.begin(f"log.{number}")
         text = b"".join(lines).split(b"\n")
         unfinished = text[-1] != b""
         made.add(examine(text if unfinished else text[:-1], made.watched, unfinished=unfinished).stretch)
-    return Proved(made.finish(), frozenset(), (), None, Counted(0, ()), Counted(0, ()))
+    return VerifyResult(made.finish(), frozenset(), (), None, OpenCount(0, ()), OpenCount(0, ()))
 
 
 def name(first: int, last: int) -> str:
@@ -42,55 +42,56 @@ def test_a_whole_log_is_said_in_two_lines() -> None:
     """How many records, which, what else is in the file, and the head that can be kept elsewhere."""
     whole = proved([line(), b"other\n"])
     assert whole.report.head is not None
-    assert proof(whole, name) == [
-        "whole: 1 record, 1 to 1, 1 other line that nothing vouches for",
+    assert result_lines(whole, name) == [
+        "whole: 1 record, 1 to 1, 1 unchained line (written by other tools)",
         f"head: {LOG} 1:{whole.report.head.hash}",
     ]
-    assert proof(proved([]), name) == ["whole: no records yet"]
+    assert result_lines(proved([]), name) == ["whole: no records yet"]
 
 
 def test_a_log_that_is_not_whole_names_the_first_place_and_the_gaps() -> None:
     """The verdict stands first; then the first bad line with what was expected and found, then what is missing."""
-    said = proof(proved([line(), line()], head=Head(LOG, 4, "0" * 64)), name)
+    said = result_lines(proved([line(), line()], head=Head(LOG, 4, "0" * 64)), name)
     assert said[:2] == [
         "not whole, at 2 places: 2 records",
-        "the first is log.0, line 2: out of order: expected record 2, found record 1",
+        "first damage: log.0, line 2: out of order: expected record 2, found record 1",
     ]
     assert said[2] == "missing: records 2 to 4"
-    assert said[3] == f"not met: the remembered head 4:{'0' * 64}"
-    cut = proof(proved([line(), line()[:-1]], head=Head(LOG, 2, "0" * 64)), name)
-    assert cut[0].startswith("not whole, at 1 place: 1 record, 1 other line")
-    assert cut[2:4] == ["missing: record 2", "the last line is not finished; the next record closes it"]
-    assert proof(proved(head=Head("x", 1, "0" * 64)), name)[1].startswith("the first is line 1: cut off")
+    assert said[3] == f"head not found: 4:{'0' * 64} (remembered)"
+    cut = result_lines(proved([line(), line()[:-1]], head=Head(LOG, 2, "0" * 64)), name)
+    assert cut[0].startswith("not whole, at 1 place: 1 record, 1 unchained line")
+    assert cut[2:4] == ["missing: record 2", "the last line is unfinished (not an error): the next record closes it"]
+    assert result_lines(proved(head=Head("x", 1, "0" * 64)), name)[1].startswith("first damage: line 1: cut off")
 
 
 def test_missing_archives_are_named_and_what_to_say_about_them() -> None:
     """Between two files, and before the oldest one, where they may have been removed on purpose."""
-    said = proof(proved([line(5)], [line(9)]), name)
+    said = result_lines(proved([line(5)], [line(9)]), name)
     assert said[2:6] == [
-        "missing archive: records 1 to 4, before log.0; as one archive it would be log.1-4",
-        "if they were removed on purpose, say so: --from 5",
-        "missing archive: records 6 to 8, between log.0 and log.1; as one archive it would be log.6-8",
+        "missing archive: records 1 to 4, before log.0; as one archive its name would be log.1-4",
+        "if you removed them on purpose, pass --from 5",
+        "missing archive: records 6 to 8, between log.0 and log.1; as one archive its name would be log.6-8",
         "in 2 files: log.0, log.1",
     ]
 
 
 def test_what_is_no_damage_is_told_as_such() -> None:
-    """A doubled record, requests without an ending (the first ten of them), and heads that were met."""
+    """A doubled record, open requests (the first ten of them), and heads that were met."""
     same = line()
     found = proved([same], [same], head=Head(LOG, 1, examine([same[:-1]]).stretch.opening[0].link.hash), source=Source.GIVEN)
-    many = found._replace(open=Counted(12, tuple(Open(f"trace-{seq}", seq) for seq in range(1, 13))))
-    said = proof(many, name)
+    many = found._replace(open=OpenCount(12, tuple(OpenRequest(f"trace-{seq}", seq) for seq in range(1, 13))))
+    said = result_lines(many, name)
     assert said[0] == "whole: 1 record, 1 to 1"
-    assert "1 record at a file's end and again at the next one's beginning: no damage" in said
-    assert "met: 1 head that is known from elsewhere" in said
-    assert said[-2].startswith("without an ending, which is no fault: 12 requests: trace-1 (record 1), ")
+    assert "1 record in two files where they meet (not an error)" in said
+    assert "heads found that are known from elsewhere: 1" in said
+    assert said[-2].startswith("still open (not an error): 12 requests: trace-1 (record 1), ")
     assert said[-2].endswith("trace-10 (record 10), …")
-    one, left = Counted(1, (Open("t\x1b", 1),)), Counted(1, (Open("left", 2),))
-    assert proof(found._replace(open=one), name)[-2].endswith("1 request: t\\x1b (record 1)")
+    one, left = OpenCount(1, (OpenRequest("t\x1b", 1),)), OpenCount(1, (OpenRequest("left", 2),))
+    assert result_lines(found._replace(open=one), name)[-2].endswith("1 request: t\\x1b (record 1)")
     both = found._replace(open=one, not_awaited=left)
-    assert [text.partition(",")[0] for text in proof(both, name)[-3:-1]] == ["without an ending", "asked without waiting"]
-    told: Any = proof_json(both)
+    said = result_lines(both, name)[-3:-1]
+    assert [text.partition(":")[0] for text in said] == ["still open (not an error)", "not awaited (not an error)"]
+    told: Any = result_json(both)
     assert told["open_requests"] == {"count": 1, "traces": [{"trace_id": "t\x1b", "seq": 1}]}
     assert told["not_awaited_requests"] == {"count": 1, "traces": [{"trace_id": "left", "seq": 2}]}
 
@@ -99,30 +100,34 @@ def test_an_archive_that_cannot_be_read_is_no_proof() -> None:
     """Everything else may be in order: it is not whole, as far as it can be checked."""
     found = proved([line()])._replace(unreadable=(Unreadable(Path("log.2.gz"), "cannot be unpacked\x1b"),))
     assert not found.whole
-    assert proof(found, name)[:2] == [
-        "not whole, as far as it can be checked: 1 record",
+    assert result_lines(found, name)[:2] == [
+        "not whole, because some archives cannot be read: 1 record",
         "cannot be checked: cannot be unpacked\\x1b",
     ]
-    assert proof_json(found)["unreadable"] == [{"name": "log.2.gz", "reason": "cannot be unpacked\x1b"}]
+    assert result_json(found)["unreadable"] == [{"name": "log.2.gz", "reason": "cannot be unpacked\x1b"}]
 
 
 def test_seals_are_told_with_what_was_checked() -> None:
     """Without a key they are not checked; with one, from its record on; and a log without seals says so."""
     plain = proved([line()])
     sealed = plain._replace(report=plain.report._replace(sealed=3, sealed_from=7))
-    assert "sealed: 3 records, from 7 on; seals not checked; that wants --seal-key-file" in proof(sealed, name)
-    assert "sealed: 3 records, from 7 on; seals checked from record 9 on" in proof(sealed._replace(checked_from=9), name)
-    assert "no record is sealed" in proof(plain._replace(checked_from=9), name)
+    assert "sealed: 3 records, from 7 on; seals not checked: pass --seal-key-file to check them" in result_lines(
+        sealed, name
+    )
+    assert "sealed: 3 records, from 7 on; seals checked from record 9 on" in result_lines(
+        sealed._replace(checked_from=9), name
+    )
+    assert "no records are sealed" in result_lines(plain._replace(checked_from=9), name)
 
 
 def test_one_file_by_itself_says_what_it_does_not_prove() -> None:
     """What came before its first record and after its last one is not in it."""
-    assert proof(proved([line()]))[1].startswith("this is one file by itself: that record 1 is the first")
+    assert result_lines(proved([line()]))[1].startswith("only this file was verified, not what comes before record 1")
 
 
 def test_json_has_everything() -> None:
     """One object, with the missing archives apart from the gaps inside files, and all of it can be written as JSON."""
-    found = proof_json(proved([line(5), line(9)], [line(12)], head=Head(LOG, 20, "0" * 64)))
+    found = result_json(proved([line(5), line(9)], [line(12)], head=Head(LOG, 20, "0" * 64)))
     assert json.loads(json.dumps(found)) == found
     assert found["whole"] is False
     assert found["missing_archives"] == [
@@ -145,5 +150,5 @@ def test_json_has_everything() -> None:
         {"name": "log.0", "first": 5, "last": 9, "records": 2, "other_lines": 0, "compressed": False},
         {"name": "log.1", "first": 12, "last": 12, "records": 1, "other_lines": 0, "compressed": False},
     ]
-    empty = proof_json(proved())
+    empty = result_json(proved())
     assert (empty["log_id"], empty["head"], empty["first_break"], empty["whole"]) == (None, None, None, True)

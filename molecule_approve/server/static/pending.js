@@ -1,26 +1,26 @@
-// The list of what waits: cards come, end and go, without moving anything under a hand or taking the focus from anybody.
+// The list of pending requests. Cards appear, end and go without moving others under the pointer or taking the focus.
 
-import { asker } from "./facts.js";
+import { requesterOf } from "./facts.js";
 import { Card } from "./card.js";
-import { ending } from "./decided.js";
+import { outcomeOf } from "./ended.js";
 import { brief } from "./text.js";
 
-// How long a card stays that has ended: its place must not be taken by another one while somebody looks at it.
+// How long an ended card stays: no other one may take its place while a person looks at it.
 const LINGER = { mine: 4_000, other: 10_000 };
 const STEADY = 1;
 
-/** `desk` has `decide(card, decision, comment)`, `say(text)`, `arrived(request)` and `connected`. */
-export class Waiting {
-  constructor(list, empty, desk) {
+/** `inbox` has `decide(card, decision, comment)`, `say(text)`, `arrived(request)` and `connected`. */
+export class PendingList {
+  constructor(list, empty, inbox) {
     this.list = list;
     this.empty = empty;
-    this.desk = desk;
+    this.inbox = inbox;
     this.cards = new Map();
     this.first = true;
   }
 
   get connected() {
-    return this.desk.connected;
+    return this.inbox.connected;
   }
 
   get count() {
@@ -28,25 +28,25 @@ export class Waiting {
   }
 
   say(sentence) {
-    this.desk.say(sentence);
+    this.inbox.say(sentence);
   }
 
   decide(card, decision, comment) {
-    this.desk.decide(card, decision, comment);
+    this.inbox.decide(card, decision, comment);
   }
 
-  /** One question at a time: a panel that was left open elsewhere would take one stray click for a decision. */
+  /** Only one panel asks at a time: another one that is left open would take a stray click for a decision. */
   chosen(card) {
     this.steady(() => this.ordered().forEach((other) => other !== card && other.state === "waiting" && other.unchoose()));
   }
 
-  /** Show these, oldest first. `decided` says what became of those that are gone. */
-  show(pending, decided) {
+  /** Show these, oldest first. `ended` has the outcome of those that are gone. */
+  show(pending, ended) {
     const there = new Set(pending.map((request) => request.id));
-    const ends = new Map(decided.map((row) => [row.id, row]));
+    const ends = new Map(ended.map((row) => [row.id, row]));
     this.steady(() => {
       for (const card of this.cards.values()) {
-        // What this page is deciding just now is told by the answer to that, which also knows whether it came too late.
+        // A request that this page is deciding now is handled by the answer to that.
         if (card.state === "waiting" && !there.has(card.id)) {
           this.ended(card, ends.get(card.id));
         }
@@ -63,12 +63,12 @@ export class Waiting {
     this.cards.set(card.id, card);
     card.arm();
     if (!this.first) {
-      this.desk.arrived(request);
-      this.say(`New request: ${asker(request)} asks: ${brief(request.action)}`);
+      this.inbox.arrived(request);
+      this.say(`New request from ${requesterOf(request)}: ${brief(request.action)}`);
     }
   }
 
-  // Older ones stand before younger ones; a card that stands right is not touched, or it would lose the focus.
+  // Oldest first. A card that is in its place is not touched, or it would lose the focus.
   place() {
     const cards = this.ordered();
     cards.forEach((card, at) => {
@@ -82,9 +82,9 @@ export class Waiting {
     return [...this.cards.values()].sort((one, other) => one.asked - other.asked || (one.id < other.id ? -1 : 1));
   }
 
-  /** A card whose request has ended, as `row` says; a row that nobody knows any more only ended. */
+  /** Show that the request of this card has ended, as in `row`; without a row the outcome is unknown. */
   ended(card, row) {
-    const how = row ? ending(row) : { tone: "withdrawn", word: "Ended", sentence: "how is not known here" };
+    const how = row ? outcomeOf(row) : { tone: "withdrawn", word: "Ended", sentence: "(outcome unknown)" };
     card.linger = card.mine ? LINGER.mine : card.late ? Infinity : LINGER.other;
     const sentence = `${card.late ? "Too late. " : ""}${how.word} ${card.mine ? "by you" : how.sentence}`;
     card.endedAt = performance.now();
@@ -92,7 +92,7 @@ export class Waiting {
     this.say(`${sentence}: ${brief(card.request.action)}`);
   }
 
-  /** Make a change, and let go of the buttons that it moved. */
+  /** Make a change, and disable the buttons that it moved for a moment. */
   steady(change) {
     const cards = [...this.cards.values()].filter((card) => card.place.isConnected);
     const targets = cards.map((card) => card.target);
@@ -106,7 +106,7 @@ export class Waiting {
     });
   }
 
-  /** Let all buttons rest: the window came to the front, or changed its size. */
+  /** Disable all buttons for a moment: the window came to the front, or changed its size. */
   arm() {
     this.cards.forEach((card) => card.waiting && card.arm());
   }
@@ -119,19 +119,19 @@ export class Waiting {
   /** Each second. */
   tick() {
     const now = performance.now();
-    // A span that grows shorter or longer in words may wrap otherwise, and move what stands below it.
+    // A changed duration may wrap differently, and move what is below it.
     this.steady(() => this.cards.forEach((card) => card.tick()));
     for (const card of this.cards.values()) {
       const over = !card.waiting && now - card.endedAt > card.linger;
-      // Whoever reads or writes in it dismisses it, or leaves.
-      const held = card.place.contains(document.activeElement) && !card.mine;
-      if (over && !held && !card.place.matches(":hover")) {
+      // A card with the focus stays until it is dismissed.
+      const focused = card.place.contains(document.activeElement) && !card.mine;
+      if (over && !focused && !card.place.matches(":hover")) {
         this.dismiss(card);
       }
     }
   }
 
-  /** Take an ended card away; the focus goes on to the next one. */
+  /** Remove an ended card; the focus moves to the next one. */
   dismiss(card) {
     const inside = card.place.contains(document.activeElement);
     const cards = this.ordered();
@@ -144,7 +144,7 @@ export class Waiting {
     }
   }
 
-  /** Give a card the focus; without one, the list's heading. */
+  /** Focus a card; without one, the list's heading. */
   focus(card) {
     const target = card?.node ?? document.getElementById("waiting-heading");
     target.focus();

@@ -12,14 +12,14 @@ from molecule_approve.server import credentials
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running
 from molecule_approve.server.starting import ServePlan
-from tests.desk.seat import ARMING, Seat, link_for
+from tests.inbox.seat import ARMING, Seat, link_for
 from tests.integration.proxy import Proxy
 from tests.server.desk import Desk, desk_of, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.desk.conftest import NewSeat
+    from tests.inbox.conftest import NewSeat
 
 ENDED = "Your session has ended"
 
@@ -45,11 +45,11 @@ def test_a_link_signs_in_once(seat: Seat, new_seat: NewSeat) -> None:
     other.live()
     third = new_seat()
     third.page.goto(link)
-    signed_out(third, "was used already, or its minute is over")
+    signed_out(third, "was already used, or is older than a minute")
     # Who is signed in already is told the same, and goes on.
     seat.page.goto(link)
-    expect(seat.page.locator("#why")).to_contain_text("was used already")
-    seat.page.get_by_role("button", name="Back to the desk").click()
+    expect(seat.page.locator("#why")).to_contain_text("was already used")
+    seat.page.get_by_role("button", name="Back to the inbox").click()
     expect(seat.live().page.locator("#name")).to_have_text("alice")
 
 
@@ -131,7 +131,7 @@ def test_signing_out_without_the_servers_word_says_so(seat: Seat) -> None:
     token = _held(seat)
     seat.misled("**/desk/session/end", status=200, content_type="text/html", body="<h1>Welcome</h1>")
     seat.page.get_by_role("button", name="Sign out").click()
-    signed_out(seat, "The server did not say so")
+    signed_out(seat, "The server did not confirm it")
     with seat.desk.client(token) as client:
         assert client.get("/desk/requests").status_code == 200
 
@@ -180,7 +180,9 @@ def test_a_lost_connection_comes_back(home: Path, new_seat: NewSeat) -> None:
     """While it is gone it is seen, and nothing can be decided; then what happened meanwhile is there."""
     places = Places(home / "far", home / "off")
     with (
-        Running(ServePlan(places, "127.0.0.2", settings=replace(Limits(), rate=1_000_000, strangers=1_000_000))) as server,
+        Running(
+            ServePlan(places, "127.0.0.2", limits=replace(Limits(), rate=1_000_000, unauthenticated_rate=1_000_000))
+        ) as server,
         desk_of(server) as desk,
     ):
         port = int(server.url.rpartition(":")[2])
@@ -209,5 +211,5 @@ def _lose_and_find(seat: Seat, desk: Desk, proxy: Proxy) -> None:
     expect(seat.page.locator("#lost")).to_be_hidden()
     seat.decide(seat.armed(second))
     seat.ended(second)
-    assert "The connection is lost" in seat.heard()
-    assert "The connection is back" in seat.heard()
+    assert "Connection lost" in seat.heard()
+    assert "Connected again" in seat.heard()

@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.callers import ended
-from tests.desk.seat import ARMING, asking
+from tests.inbox.seat import ARMING, asking
 
 if TYPE_CHECKING:
-    from tests.desk.conftest import NewSeat
-    from tests.desk.seat import Seat
+    from tests.inbox.conftest import NewSeat
+    from tests.inbox.seat import Seat
     from tests.server.desk import Desk
 
 
@@ -248,9 +248,9 @@ def test_a_long_text_must_be_opened_before_it_is_approved(seat: Seat, field: str
     card = seat.armed(first)
     expect(card.locator(".deny")).to_have_attribute("aria-disabled", "false")
     seat.press(card.locator(".approve"))
-    expect(card.locator(".hint")).to_contain_text("open the long text")
+    expect(card.locator(".hint")).to_contain_text("show the long text")
     expect(card.locator(".confirm")).to_be_hidden()
-    card.get_by_role("button", name="Show all of it (2,003 characters, 1 line)").click()
+    card.get_by_role("button", name="Show all (2,003 characters, 1 line)").click()
     expect(card.locator(".words", has_text="END")).to_have_text(text)
     seat.decide(seat.armed(first))
     seat.ended(first)
@@ -301,7 +301,7 @@ def test_what_does_not_say_that_it_is_decided_is_no_success(seat: Seat) -> None:
         seat.misled("**/decide", **answer)
         card = seat.armed(first)
         seat.decide(card)
-        expect(card.locator(".hint")).to_contain_text("Whether it was decided will show in a moment.")
+        expect(card.locator(".hint")).to_contain_text("The list will show whether it was decided.")
         assert "by you" not in seat.heard()
         assert "Too late" not in seat.heard()
         seat.page.unroute("**/decide")
@@ -322,7 +322,7 @@ def test_an_answer_that_never_came_is_looked_up(seat: Seat) -> None:
     seat.page.route("**/decide", swallow)
     seat.decide(seat.armed(first))
     expect(seat.ended(first)).to_contain_text("Approved by alice")
-    assert "No answer came" in seat.heard()
+    assert "The server did not answer" in seat.heard()
 
 
 def test_what_ends_otherwise_says_so(seat: Seat, desk: Desk) -> None:
@@ -330,6 +330,6 @@ def test_what_ends_otherwise_says_so(seat: Seat, desk: Desk) -> None:
     first, second = desk.ask("one"), desk.ask("two", expires_in=1)
     seat.card(first).wait_for()
     desk.withdraw(first)
-    expect(seat.ended(first)).to_contain_text("Withdrawn taken back by who asked")
+    expect(seat.ended(first)).to_contain_text("Withdrawn by the requester")
     expect(seat.ended(second)).to_contain_text("Expired nobody decided in time")
     expect(seat.page.locator(".past .word")).to_have_text(["Expired", "Withdrawn"])

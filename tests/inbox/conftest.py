@@ -18,7 +18,7 @@ from molecule_approve.paths import Places
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running
 from molecule_approve.server.starting import ServePlan
-from tests.desk.seat import PATIENCE, Seat
+from tests.inbox.seat import PATIENCE, Seat
 from tests.server.desk import Desk, desk_of
 
 NewSeat = Callable[..., Seat]
@@ -53,7 +53,7 @@ def house(home: Path) -> Places:
 @pytest.fixture
 def desk(house: Places) -> Iterator[Desk]:
     """A server of this test's own; its approver is alice."""
-    plan = ServePlan(house, settings=replace(Limits(), rate=1_000_000, strangers=1_000_000))
+    plan = ServePlan(house, limits=replace(Limits(), rate=1_000_000, unauthenticated_rate=1_000_000))
     with Running(plan) as server, desk_of(server) as found:
         yield found
 

@@ -9,12 +9,12 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.callers import ended
-from tests.desk.seat import ARMING, asking
+from tests.inbox.seat import ARMING, asking
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
-    from tests.desk.seat import Seat
+    from tests.inbox.seat import Seat
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_long_text_is_opened_by_o(seat: Seat) -> None:
     seat.page.keyboard.press("j")
     seat.page.keyboard.press("a")
     expect(found.locator(".confirm")).to_be_hidden()
-    assert "open the long text" in seat.heard()
+    assert "show the long text" in seat.heard()
     seat.page.keyboard.press("o")
     expect(found.locator(".unfold")).to_have_attribute("aria-expanded", "true")
     expect(found).to_have_attribute("data-armed", "true")

@@ -16,8 +16,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from molecule_approve.server.connections import SocketConnection, connection_limit, raise_open_file_limit
 from molecule_approve.server.limits import Limits
-from molecule_approve.server.lines import Socket, raise_limit, room
 from tests.integration.raw_http import PLAIN
 from tests.server.desk import PATIENCE, Desk, wait_for
 
@@ -121,7 +121,7 @@ def test_calls_behind_one_another_are_served(shared_desk: Desk) -> None:
 )
 def test_a_peer_that_does_not_go_on_is_let_go(open_desk: OpenDesk, sent: bytes) -> None:
     """Before a head, in it, after an answer, and in a body that somebody or nobody reads."""
-    desk = open_desk(head=0.1, whole_body=0.2)
+    desk = open_desk(head_time=0.1, body_time=0.2)
     with _dial(desk) as connection:
         connection.sendall(sent)
         connection.settimeout(PATIENCE)
@@ -130,14 +130,14 @@ def test_a_peer_that_does_not_go_on_is_let_go(open_desk: OpenDesk, sent: bytes) 
 
 def test_a_held_answer_is_no_silence(open_desk: OpenDesk) -> None:
     """Who waits for a decision with `?wait=` is not the one who keeps the other waiting."""
-    desk = open_desk(head=0.1, whole_body=0.1, slow=0.1)
+    desk = open_desk(head_time=0.1, body_time=0.1, slow_reader=0.1)
     approval_id = desk.ask()
     assert desk.one(approval_id, wait=2.5)["status"] == "pending"
 
 
 def test_an_answer_that_nobody_takes_is_given_up(open_desk: OpenDesk) -> None:
     """The connection of a peer that asks and does not read ends; others are served meanwhile."""
-    desk = open_desk(slow=0.1)
+    desk = open_desk(slow_reader=0.1)
     for _ in range(50):
         desk.ask("a" * 4_096, reason="r" * 16_384)
     head = f"GET {desk.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {desk.server.requester.token}\r\n\r\n"
@@ -180,7 +180,7 @@ def _pings(connection: socket.socket, most: int) -> int:
 
 def test_pings_that_nobody_reads_the_answers_of_fill_no_memory(open_desk: OpenDesk) -> None:
     """The server reads no further than its answers are taken, and lets the peer go; other sockets live on."""
-    desk = open_desk(slow=0.1)
+    desk = open_desk(slow_reader=0.1)
     most = 64_000_000
     with desk.lazy() as lazy, desk.listening() as stream:
         assert _pings(lazy, most) < most
@@ -190,7 +190,7 @@ def test_pings_that_nobody_reads_the_answers_of_fill_no_memory(open_desk: OpenDe
 
 def test_pings_between_words_fill_no_memory_either(open_desk: OpenDesk) -> None:
     """A message makes the server read on; what waits for the peer is bounded all the same."""
-    desk = open_desk(slow=600.0)
+    desk = open_desk(slow_reader=600.0)
     piece = (b"\x89\xfd\0\0\0\0" + b"x" * 125) * 50 + b"\x81\x81\0\0\0\0x"
     with desk.lazy() as lazy:
         sent = 0
@@ -323,28 +323,28 @@ def test_there_is_room_for_as_many_as_the_system_lets_us(
     limits = [(soft, hard)]
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _kind, limit: limits.append(limit))
-    raise_limit()
+    raise_open_file_limit()
     assert limits[-1] == (raised, hard)
-    assert room(Limits()) == found
+    assert connection_limit(Limits()) == found
 
 
 def test_a_system_without_a_limit_needs_none_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then our own setting is the limit."""
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     monkeypatch.delattr(resource, "setrlimit")
-    raise_limit()
-    assert room(Limits()) == 6_000
+    raise_open_file_limit()
+    assert connection_limit(Limits()) == 6_000
 
 
 def test_a_stop_says_goodbye_once() -> None:
     """A connection that is closing already is left alone."""
     closing_one = SimpleNamespace(transport=SimpleNamespace(is_closing=lambda: True))
-    Socket.shutdown(cast("Socket", closing_one))
+    SocketConnection.shutdown(cast("SocketConnection", closing_one))
 
 
 def test_a_database_that_is_away_costs_no_guess(open_desk: OpenDesk) -> None:
     """Who signs in meanwhile is told to come back, however often, and is not counted among those who guess."""
-    desk = open_desk(failed_logins=1, database_patience=0.01)
+    desk = open_desk(failed_login_rate=1, database_patience=0.01)
     code = desk.code()
     with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder, desk.client(None) as client:
         holder.execute("BEGIN IMMEDIATE")

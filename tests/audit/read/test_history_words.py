@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from molecule_approve.audit.chain import link_of
-from molecule_approve.audit.read.archives import Snapshot
-from molecule_approve.audit.read.search_blocks import BLOCK, backwards
+from molecule_approve.audit.read import history
+from molecule_approve.audit.read.lines import LONGEST
 from molecule_approve.audit.report.story import gather
 from molecule_approve.errors import AuditError
 from tests.audit.records import begun, foreign, lines, newest, record
@@ -18,9 +19,8 @@ from tests.audit.records import begun, foreign, lines, newest, record
 WORD = {b'"trace-1"'}
 
 
-def skimmed(log: Path, words: set[bytes]) -> list[bytes]:
-    with Snapshot(log) as snapshot:
-        return list(backwards(snapshot, words))
+def matching(log: Path, words: set[bytes]) -> list[bytes]:
+    return list(history.backwards(log, words=words))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_small_log_with_the_word_is_given_whole(log: Path) -> None:
     write(log, rows[2:])
     with log.open("ab") as file:
         file.write(b'{"unfinished": "trace-1"')
-    assert skimmed(log, WORD) == [*rows[:1:-1], rows[1], rows[0]]
+    assert matching(log, WORD) == [*rows[:1:-1], rows[1], rows[0]]
 
 
 def test_of_a_block_without_the_word_the_chained_edges_are_given(log: Path) -> None:
@@ -57,7 +57,7 @@ def test_of_a_block_without_the_word_the_chained_edges_are_given(log: Path) -> N
         ([], []),
     ):
         write(log, rows)
-        assert skimmed(log, WORD) == given
+        assert matching(log, WORD) == given
 
 
 def test_a_long_log_is_skimmed_and_nothing_is_missed(log: Path) -> None:
@@ -70,20 +70,19 @@ def test_a_long_log_is_skimmed_and_nothing_is_missed(log: Path) -> None:
         *(record("requested", f"last-{number}", note="x" * 9_000) for number in range(300)),
     )
     write(log, many)
-    assert log.stat().st_size > 7 * BLOCK
-    with Snapshot(log) as snapshot:
-        found = gather(lambda words: backwards(snapshot, words), "trace-1")
+    assert log.stat().st_size > 7 * LONGEST
+    found = gather(lambda words: history.backwards(log, words=words), "trace-1")
     assert found == gather(newest(many), "trace-1")
     assert found.entries[0].before == link_of(many[299])
-    assert len(skimmed(log, {b'"granted"'})) < 200
+    assert len(matching(log, {b'"granted"'})) < 200
 
 
 def test_a_line_that_is_longer_than_a_block_is_left_out(log: Path) -> None:
     """No record is that long, and the lines around it are found; also at the file's beginning."""
     one, two, three = lines(begun(), record("requested"), record("granted"))
-    for length in (BLOCK - 1, BLOCK, 3 * BLOCK):
+    for length in (LONGEST - 1, LONGEST, 3 * LONGEST):
         write(log, [b"x" * length, one, b"y" * length, two, three])
-        assert [line for line in skimmed(log, WORD) if line[:1] == b"{"] == [three, two, one]
+        assert [line for line in matching(log, WORD) if line[:1] == b"{"] == [three, two, one]
 
 
 def test_words_may_become_more_meanwhile(log: Path) -> None:
@@ -91,19 +90,17 @@ def test_words_may_become_more_meanwhile(log: Path) -> None:
     old = lines(*(record("requested", f"old-{number}", note="x" * 9_000) for number in range(300)))
     write(log, [*old, *lines(begun())])
     words = set(WORD)
-    with Snapshot(log) as snapshot:
-        given = []
-        for line in backwards(snapshot, words):
-            words.add(b'"old-7"')
-            given.append(line)
+    given = []
+    for line in history.backwards(log, words=words):
+        words.add(b'"old-7"')
+        given.append(line)
     assert old[7] in given
 
 
 def test_a_log_that_shrinks_is_an_error(log: Path) -> None:
     """Half of the truth is none."""
     write(log, [record_line * 9_000 for record_line in (b"a", b"b")] * 200)
-    with Snapshot(log) as snapshot:
-        given = backwards(snapshot, {b"a"})
+    with closing(history.backwards(log, words={b"a"})) as given:
         next(given)
         os.truncate(log, 0)
         with pytest.raises(AuditError, match="shrank"):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.desk.seat import Seat, link_for
+from tests.inbox.seat import Seat, link_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.desk.conftest import NewSeat
+    from tests.inbox.conftest import NewSeat
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
@@ -119,7 +119,7 @@ def test_axe_finds_nothing_at_the_door(examined: Seat) -> None:
         seat.page.get_by_role("button", name="Sign out").click()
         expect(seat.page.locator("#why")).to_contain_text("signed out")
         seat.page.goto(link)
-        expect(seat.page.locator("#why")).to_contain_text("used already")
+        expect(seat.page.locator("#why")).to_contain_text("already used")
 
     def asking(seat: Seat) -> None:
         seat.desk.server.add_approver("bob")
@@ -136,7 +136,7 @@ def test_arrivals_and_results_are_announced(seat: Seat) -> None:
     assert region.get_attribute("aria-live") == "polite"
     expect(region).to_have_text("")
     first = seat.desk.ask("deploy", context={"user": "mara", "host": "laptop"})
-    expect(region).to_contain_text("New request: mara@laptop asks: deploy")
+    expect(region).to_contain_text("New request from mara@laptop: deploy")
     seat.decide(seat.armed(first))
     expect(region).to_contain_text("Approved by you: deploy")
     seat.page.reload()

@@ -75,7 +75,7 @@ class Seat:
 
     def live(self) -> Seat:
         """Wait until the desk listens, and has read what waits."""
-        expect(self.page.locator("body[data-view=desk][data-connection=live]")).to_be_attached()
+        expect(self.page.locator("body[data-view=inbox][data-connection=live]")).to_be_attached()
         return self
 
     def card(self, approval_id: str) -> Locator:

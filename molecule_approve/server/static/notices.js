@@ -1,19 +1,19 @@
-// How the page is noticed: announcements for screen readers, the title, the icon, and notifications of the desktop.
+// Announcements for screen readers, the count in title and icon, and desktop notifications.
 
-import { asker } from "./facts.js";
+import { requesterOf } from "./facts.js";
 import { brief, plain } from "./text.js";
 
 const NAME = document.title;
-const KEPT = 6;
+const LINES = 6;
 const NOTIFY = "molecule-desk.notify";
 
-/** Say something politely to who listens instead of looking. Each sentence is an addition, so that none swallows another. */
+/** Announce a sentence to screen readers. Each is added as a line of its own, so that none replaces another. */
 export function say(sentence) {
   const region = document.getElementById("announcements");
   const line = document.createElement("p");
   line.textContent = plain(sentence);
   region.append(line);
-  while (region.children.length > KEPT) {
+  while (region.children.length > LINES) {
     region.firstElementChild.remove();
   }
 }
@@ -32,7 +32,7 @@ function icon(count) {
   return `data:image/svg+xml,${encodeURIComponent(svg)}`;
 }
 
-/** Let title and icon count what waits. */
+/** Show the number of pending requests in title and icon. */
 export function count(waiting) {
   const title = waiting > 0 ? `(${waiting}) ${NAME}` : NAME;
   if (document.title !== title) {
@@ -41,7 +41,7 @@ export function count(waiting) {
   }
 }
 
-/** The button that asks for leave to notify, and the notifications. `chosen(id)` is called when one is clicked. */
+/** The button that turns notifications on, and the notifications. `chosen(id)` is called when one is clicked. */
 export class Notices {
   constructor(button, chosen) {
     this.button = button;
@@ -59,7 +59,7 @@ export class Notices {
     }
   }
 
-  // The browser's own question comes only after this button.
+  // The browser asks for permission only after this button.
   async turn() {
     const on = !this.on && (await Notification.requestPermission()) === "granted";
     try {
@@ -69,7 +69,7 @@ export class Notices {
     }
     this.show();
     if (Notification.permission === "denied") {
-      say("The browser blocks notifications of this page.");
+      say("The browser blocks notifications from this page.");
     }
   }
 
@@ -81,21 +81,21 @@ export class Notices {
     this.button.setAttribute("aria-pressed", String(this.on));
     this.button.querySelector(".label").textContent = blocked ? "Notifications blocked" : "Notify me";
     this.button.title = blocked
-      ? "The browser blocks notifications of this page; its site settings can allow them."
-      : "Show a notification of the desktop when a request arrives and this page is not in front.";
+      ? "The browser blocks notifications from this page; allow them in its site settings."
+      : "Show a desktop notification for a new request while this page is in the background.";
   }
 
-  /** Notify, if that was allowed and nobody looks. It is a hint to come here: nothing can be decided in it. */
+  /** Notify, if that is on and the page has no focus. Nothing can be decided in a notification. */
   arrived(request) {
     if (this.on && !document.hasFocus()) {
-      this.notify("A request waits for you", plain(`${asker(request)}: ${brief(request.action)}`), request.id);
+      this.notify("New approval request", plain(`${requesterOf(request)}: ${brief(request.action)}`), request.id);
     }
   }
 
-  /** Tell who relies on notifications that none will come any more. */
+  /** Notify that there will be no more notifications. */
   signedOut() {
     if (this.on && !document.hasFocus()) {
-      this.notify("You are signed out", "The approver’s desk shows nothing any more until you sign in again.", "session");
+      this.notify("You are signed out", "You get no notifications until you sign in again.", "session");
     }
   }
 

@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 from molecule_approve.safe_text import is_hidden
 
 if TYPE_CHECKING:
-    from tests.desk.conftest import NewSeat
-    from tests.desk.seat import Seat
+    from tests.inbox.conftest import NewSeat
+    from tests.inbox.seat import Seat
     from tests.server.desk import Desk
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -36,7 +36,7 @@ def test_script_and_escapes_in_every_field_are_text(seat: Seat) -> None:
     expect(card.locator(".action .words")).to_have_text(whole)
     expect(card.locator(".reason .words")).to_have_text(whole)
     expect(card.locator(".who")).to_have_text(f"{whole}@{whole}")
-    for label in ("Asked by", "Host", "Folder", "CI system", "CI job", "Repository", "Commit"):
+    for label in ("Requester", "Host", "Folder", "CI system", "CI job", "Repository", "Commit"):
         expect(card.locator(".fact", has=seat.page.get_by_text(label, exact=True)).locator("dd")).to_have_text(whole)
     assert card.locator("img, script, a").count() == 0
     assert card.locator(".hidden").count() >= 6 * 10
@@ -104,7 +104,7 @@ def test_other_addresses_are_only_text(seat: Seat) -> None:
 
 def test_all_of_a_context_is_shown(seat: Seat) -> None:
     """Nested values, odd types in our own fields, and keys that pose as ours, under a heading of their own."""
-    context: dict[str, Any] = {"user": 1, "ci": "none", "Asked by": "the boss", "deep": {"a": [1, None, {"b": True}]}}
+    context: dict[str, Any] = {"user": 1, "ci": "none", "Requester": "the boss", "deep": {"a": [1, None, {"b": True}]}}
     first = seat.desk.ask("deploy", context=context)
     card = seat.card(first)
     expect(card.locator("dl").first).not_to_contain_text("the boss")
@@ -121,7 +121,7 @@ def test_large_numbers_keep_their_digits(seat: Seat) -> None:
     for label, written in (("n", str(large)), ("ci", str(large)), ("deep", json.dumps(context["deep"], indent=2))):
         fact = card.locator(".context .fact", has=seat.page.get_by_text(label, exact=True))
         expect(fact.locator("dd")).to_have_text(written)
-    expect(card.locator(".fact", has_text="Asked by").locator("dd")).to_have_text(str(large))
+    expect(card.locator(".fact", has_text="Requester").locator("dd")).to_have_text(str(large))
     seat.page.add_init_script("delete JSON.rawJSON; delete JSON.isRawJSON")
     seat.page.reload()
     fact = card.locator(".context .fact", has=seat.page.get_by_text("n", exact=True))
@@ -153,7 +153,7 @@ def test_the_countdown_turns(new_seat: NewSeat, desk: Desk) -> None:
     assert 50 < float(ring.get_attribute("stroke-dashoffset") or "nan") < 100
     expect(seat.card(first).locator(".asked")).to_have_text("1 min ago")
     seat.page.clock.fast_forward(60_000)
-    expect(left).to_have_text("time is over")
+    expect(left).to_have_text("time is up")
 
 
 def test_title_and_icon_count_what_waits(seat: Seat) -> None:
@@ -219,7 +219,7 @@ def test_notifications_only_after_they_were_allowed(new_seat: NewSeat) -> None:
     button.click()
     expect(button).to_have_attribute("aria-pressed", "true")
     seat.card(seat.desk.ask("de\u200bploy", context={"user": "mara", "host": "laptop"})).wait_for()
-    assert seat.page.evaluate("noticed") == [["A request waits for you", "mara@laptop: de[U+200B]ploy"]]
+    assert seat.page.evaluate("noticed") == [["New approval request", "mara@laptop: de[U+200B]ploy"]]
     button.click()
     expect(button).to_have_attribute("aria-pressed", "false")
 

@@ -1,28 +1,28 @@
-// What was decided lately, by whom, and why. A row is made once for each state of a request, and then only told the time.
+// The list of requests that ended last: how, by whom, and with which comment.
 
 import { Fold } from "./facts.js";
 import { looksLikeCommand, make, show } from "./text.js";
 import { showAgo } from "./times.js";
 
-// How the server ends a request itself; the refusal of a late decision tells it by the name alone.
-const UNDECIDED = {
+// Outcomes without a person's decision; the refusal of a late decision has only the name.
+const BY_NOBODY = {
   expired: { tone: "expired", word: "Expired", sentence: "nobody decided in time" },
-  withdrawn: { tone: "withdrawn", word: "Withdrawn", sentence: "taken back by who asked" },
+  withdrawn: { tone: "withdrawn", word: "Withdrawn", sentence: "by the requester" },
 };
 const NAMES = { "auto-expired": "expired", withdrawn: "withdrawn" };
 
 /** How a request ended: `{tone, word, sentence}`. */
-export function ending(row) {
+export function outcomeOf(row) {
   const outcome = row.outcome ?? NAMES[row.decided_by] ?? row.status;
-  if (outcome in UNDECIDED) {
-    return UNDECIDED[outcome];
+  if (outcome in BY_NOBODY) {
+    return BY_NOBODY[outcome];
   }
   const [tone, word] = outcome === "approved" ? ["approved", "Approved"] : ["denied", "Denied"];
-  return { tone, word, sentence: `by ${row.decided_by || "somebody"}` };
+  return { tone, word, sentence: `by ${row.decided_by || "an approver"}` };
 }
 
 function verdict(row) {
-  const { tone, word, sentence } = ending(row);
+  const { tone, word, sentence } = outcomeOf(row);
   const line = make("p", "verdict");
   const time = make("time", "when");
   line.append(make("strong", `word ${tone}`, word), " ", show(make("span", "by"), sentence), " ", time);
@@ -54,16 +54,16 @@ class Row {
 }
 
 /** The list. */
-export class Decided {
+export class EndedList {
   constructor(list, empty) {
     this.list = list;
     this.empty = empty;
     this.rows = new Map();
   }
 
-  /** Show these, newest first; rows that are there already are kept, with what was opened in them. */
-  show(decided) {
-    const rows = new Map(decided.map((row) => [row.id, this.rows.get(row.id) ?? new Row(row)]));
+  /** Show these, newest first. Existing rows are kept, with the texts that are shown in full. */
+  show(ended) {
+    const rows = new Map(ended.map((row) => [row.id, this.rows.get(row.id) ?? new Row(row)]));
     const nodes = [...rows.values()].map((row) => row.node);
     const changed = nodes.length !== this.list.children.length || nodes.some((node, at) => node !== this.list.children[at]);
     if (changed) {

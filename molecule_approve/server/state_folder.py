@@ -1,6 +1,6 @@
-"""What a running server holds of its user's folders: the lock, the private socket, the requester's file.
+"""The files of a running server in its user's folders: the lock file, the Unix socket, the requester's file.
 
-They can be lost while it runs: by a clean-up, by a logout that takes the runtime folder along. Then they are put back.
+They can be removed while it runs, by a clean-up or by a logout that removes the runtime folder. Then they are restored.
 """
 
 from __future__ import annotations
@@ -26,51 +26,52 @@ _LOCK_PAUSE = 0.02  # seconds
 _BACKLOG = 128
 
 Identity = tuple[int, int]
+"""Device and inode of a file."""
 
 
-class Hold:
-    """The state folder of one user, held by one server from ``with`` to its end.
+class StateFolder:
+    """The state folder of one user, locked by one server inside ``with``.
 
     Attributes:
-        socket: where the private socket lies; another place after the usual one was lost for good.
+        socket: the path of the Unix socket; another one after the runtime folder was removed for good.
 
     Raises:
-        ServerError: on entry, a server runs already, or the lock cannot be made.
+        ServerError: on entry, a server runs already, or the lock file cannot be made.
 
     """
 
-    def __init__(self, places: Places, complain: Callable[[str], None]) -> None:
+    def __init__(self, places: Places, warn: Callable[[str], None]) -> None:
         self._places = places
-        self._complain = complain
+        self._warn = warn
         self._folder = self._lock = -1
         self._url = ""
         self._bound: Identity | None = None
-        self._troubled = False
+        self._failing = False
         self.socket = places.socket
 
     def __enter__(self) -> Self:
-        # The folder is what counts: a lock file can be removed, and another server would lock a new one.
+        # The lock on the folder counts: a lock file can be removed, and another server would lock a new one.
         self._folder = os.open(self._places.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self._take(self._folder)
+            self._acquire(self._folder)
             self._lock = self._open_lock(os.O_CREAT)
-            self._take(self._lock)
-            os.fchmod(self._lock, 0o600)  # a file that was there may be open to others, and then nobody would believe it
+            self._acquire(self._lock)
+            os.fchmod(self._lock, 0o600)  # an existing file may be open to others, and is not trusted then
             os.ftruncate(self._lock, 0)
         except BaseException:
-            self._let_go()
+            self._close()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
-        # Only what is still ours: a new server may have made its own there, where the whole state was removed.
+        # Only our own socket: if the whole folder was removed, a new server may have made its own there.
         if self._bound is not None and _identity(self.socket) == self._bound:
             self.socket.unlink(missing_ok=True)
-        with suppress(OSError):  # a full disk frees the lock all the same
+        with suppress(OSError):  # a full disk: the lock is released all the same
             os.ftruncate(self._lock, 0)
-        self._let_go()
+        self._close()
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         for handle in (self._lock, self._folder):
             if handle >= 0:
                 os.close(handle)
@@ -81,33 +82,29 @@ class Hold:
             return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | how, 0o600)
         except OSError as exc:
             hint = owner_hint(path, "remove it")
-            raise ServerError(f"{path} cannot be opened: {exc.strerror}", hint=hint) from exc
+            raise ServerError(f"cannot open {path}: {exc.strerror}", hint=hint) from exc
 
-    def _take(self, handle: int) -> None:
+    def _acquire(self, handle: int) -> None:
         for _ in range(_LOCK_TRIES):
             if try_lock(handle):
                 return
-            # Or somebody only looks who serves (`who_serves`), which takes the lock for a moment.
+            # It may also be `who_serves` of another command, which takes the lock for a moment.
             time.sleep(_LOCK_PAUSE)
         found = who_serves(self._places)
-        who = (
-            f"process {found.pid} at {found.url}"
-            if found is not None
-            else "another process, which is just starting or stopping"
-        )
-        raise ServerError(f"a server runs here already: {who}", hint="stop it first, or use that one: PLATFORM_URL=local")
+        who = f"process {found.pid} at {found.url}" if found is not None else "a process that is just starting or stopping"
+        raise ServerError(f"a server is already running: {who}", hint="stop it, or use it: PLATFORM_URL=local")
 
     def listen(self) -> socket.socket:
-        """The private socket, where it belongs; it hears calls, which wait until they are served.
+        """The Unix socket at its usual path; calls to it wait until they are served.
 
         Raises:
-            ServerError: it cannot be made.
+            ServerError: the socket cannot be made.
 
         """
         return self._listen(self._places.socket)
 
     def _listen(self, path: Path) -> socket.socket:
-        # Who holds the lock may take the path: what lies there is left over from a server that was killed.
+        # We have the lock, so an existing socket is left over from a server that was killed.
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             path.unlink(missing_ok=True)
@@ -116,62 +113,62 @@ class Hold:
             listening.listen(_BACKLOG)
         except OSError as exc:
             listening.close()
-            hint = owner_hint(path, "look at its folder")
-            raise ServerError(f"the socket {path} cannot be made: {exc.strerror}", hint=hint) from exc
+            hint = owner_hint(path, f"check the folder {path.parent}")
+            raise ServerError(f"cannot make the socket {path}: {exc.strerror}", hint=hint) from exc
         self.socket, self._bound = path, _identity(path)
         return listening
 
     def announce(self, url: str) -> None:
-        """Say in the lock file who serves, and where."""
+        """Write our process id and address into the lock file."""
         self._url = url
-        self._say()
+        self._write_lock_file()
 
-    def _say(self) -> None:
+    def _write_lock_file(self) -> None:
         text = json.dumps({"pid": os.getpid(), "url": self._url, "socket": str(self.socket)}).encode()
         os.pwrite(self._lock, text, 0)
         os.ftruncate(self._lock, len(text))
 
-    def look(self, requester: RequesterCredential) -> socket.socket | None:
-        """Put back what was lost; the new private socket where that was so. To be called again and again while it serves."""
+    def restore(self, requester: RequesterCredential) -> socket.socket | None:
+        """Restore the files that were removed; the new Unix socket, if it was among them. To be called regularly."""
         made = None
         try:
             if _identity(self._places.serving) != _identity(self._lock):
-                self._lock_anew()
+                self._replace_lock_file()
             if not os.path.lexists(self._places.requester):
-                put_requester(self._places, requester)
+                write_requester(self._places, requester)
             if _identity(self.socket) != self._bound:
-                made = self._listen_anew()
-                self._say()
+                made = self._replace_socket()
+                self._write_lock_file()
         except (OSError, ConfigError, ServerError) as exc:
-            if not self._troubled:
-                self._complain(f"what was removed while serving cannot be put back yet: {exc}")
-            self._troubled = True
+            if not self._failing:
+                self._warn(f"cannot restore a file that was removed while the server runs: {exc}; it keeps trying")
+            self._failing = True
         else:
-            self._troubled = False
+            self._failing = False
         return made
 
-    def _lock_anew(self) -> None:
+    def _replace_lock_file(self) -> None:
         self._places.serving.unlink(missing_ok=True)
         handle = self._open_lock(os.O_CREAT | os.O_EXCL)
-        try_lock(handle)  # nobody knew the file until now; whoever only looks lets go of it at once
+        try_lock(handle)  # the file is new; `who_serves` releases it at once
         os.close(self._lock)
         self._lock = handle
-        self._say()
+        self._write_lock_file()
 
-    def _listen_anew(self) -> socket.socket:
-        # A logout takes the runtime folder along and leaves no right to make it again: the state folder stays.
+    def _replace_socket(self) -> socket.socket:
+        # A logout removes the runtime folder, and it cannot be made again: use the state folder then.
         for places in (self._places, self._places._replace(runtime=self._places.state / "run")):
             with suppress(ConfigError, ServerError):
                 make_private(places.runtime)
                 return self._listen(places.socket)
-        raise ServerError(f"the socket {self._places.socket} cannot be made")
+        raise ServerError(f"cannot make the socket {self._places.socket}")
 
 
-def put_requester(places: Places, requester: RequesterCredential) -> None:
-    """Leave the workspace and its token to the user.
+def write_requester(places: Places, requester: RequesterCredential) -> None:
+    """Write the workspace and its token to the requester's file.
 
     Raises:
-        OSError: the disk refused.
+        OSError: the file cannot be written.
 
     """
     text = json.dumps({"workspace_id": requester.workspace_id, "token": requester.token})
@@ -179,7 +176,7 @@ def put_requester(places: Places, requester: RequesterCredential) -> None:
 
 
 def try_lock(handle: int) -> bool:
-    """Whether the lock is ours now; a folder on a file system that can lock files alone counts as locked."""
+    """Whether we have the lock now; true too for a folder on a file system that locks only files."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -190,7 +187,7 @@ def try_lock(handle: int) -> bool:
 
 
 def _identity(of: Path | int) -> Identity | None:
-    """Which file it is, whatever its name; None where there is none."""
+    """The identity of a file; None if there is none."""
     try:
         found = of.lstat() if isinstance(of, Path) else os.fstat(of)
     except OSError:

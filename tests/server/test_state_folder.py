@@ -13,13 +13,13 @@ import pytest
 
 from molecule_approve.errors import ServerError
 from molecule_approve.paths import Places, RequesterCredential, find_socket, read_requester, who_serves
-from molecule_approve.server.holding import Hold, try_lock
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running, ServePlan
+from molecule_approve.server.state_folder import StateFolder, try_lock
 from tests.callers import let_pass, until
 from tests.integration.raw_http import PLAIN
 
-QUICK = replace(Limits(), look=0.02)
+QUICK = replace(Limits(), check_interval=0.02)
 
 
 def health(places: Places) -> int:
@@ -53,7 +53,7 @@ def lose_runtime(places: Places) -> None:
 @pytest.mark.parametrize("lose", [lose_lock, lose_requester, lose_socket, lose_runtime])
 def test_what_is_lost_while_it_serves_comes_back(server_places: Places, lose: Callable[[Places], None]) -> None:
     """Clients find the same server again: its lock, its socket and its token, and nobody has to start it again."""
-    with Running(ServePlan(server_places, settings=QUICK)) as server:
+    with Running(ServePlan(server_places, limits=QUICK)) as server:
         lose(server_places)
         until(lambda: who_serves(server_places) and server_places.requester.exists() and server_places.socket.exists())
         found = who_serves(server_places)
@@ -68,7 +68,7 @@ def test_what_is_lost_while_it_serves_comes_back(server_places: Places, lose: Ca
 
 def test_a_runtime_folder_that_cannot_come_back_is_replaced(server_places: Places) -> None:
     """After a logout only root could make it: the socket moves to the state folder, where the lock file names it."""
-    with Running(ServePlan(server_places, settings=QUICK)):
+    with Running(ServePlan(server_places, limits=QUICK)):
         shutil.rmtree(server_places.runtime)
         server_places.runtime.write_text("in the way")
         until(lambda: find_socket(server_places).parent == server_places.state / "run")
@@ -80,15 +80,15 @@ def test_a_runtime_folder_that_cannot_come_back_is_replaced(server_places: Place
 def test_what_cannot_come_back_is_told_once(server_places: Places) -> None:
     """As long as it lasts; once it is mended, the socket is there again."""
     told: list[str] = []
-    with Running(ServePlan(server_places, settings=QUICK, complain=told.append)):
+    with Running(ServePlan(server_places, limits=QUICK, warn=told.append)):
         in_the_way = server_places.state / "run"
         in_the_way.write_text("in the way")
         shutil.rmtree(server_places.runtime)
         server_places.runtime.write_text("in the way")
         until(lambda: told)
         let_pass(0.2)  # ten more looks, each of which fails as well
-        trouble = f"the socket {server_places.socket} cannot be made"
-        assert told == [f"what was removed while serving cannot be put back yet: {trouble}"]
+        trouble = f"cannot make the socket {server_places.socket}"
+        assert told == [f"cannot restore a file that was removed while the server runs: {trouble}; it keeps trying"]
         server_places.runtime.unlink()
         until(server_places.socket.exists)
         until(lambda: health(server_places) == 200)
@@ -98,7 +98,7 @@ def test_a_lock_file_that_was_removed_lets_no_second_server_in(server_places: Pl
     """Two servers on one database would each redeem what the other did not see: the folder is locked as well."""
     with Running(ServePlan(server_places)):
         server_places.serving.unlink()
-        with pytest.raises(ServerError, match="a server runs here already"), Running(ServePlan(server_places)):
+        with pytest.raises(ServerError, match="a server is already running"), Running(ServePlan(server_places)):
             pass
     with Running(ServePlan(server_places)) as server:
         assert server.url
@@ -115,7 +115,7 @@ def test_the_socket_of_a_new_server_is_left_to_it(server_places: Places) -> None
     """The whole state was removed and made again, and another server runs there: the end of the old one takes nothing."""
     server_places.state.mkdir(mode=0o700)
     server_places.runtime.mkdir(mode=0o700)
-    old, new = Hold(server_places, print), Hold(server_places, print)
+    old, new = StateFolder(server_places, print), StateFolder(server_places, print)
     with old, old.listen():
         shutil.rmtree(server_places.state)
         server_places.state.mkdir(mode=0o700)
@@ -150,8 +150,8 @@ def test_a_lock_is_ours_once() -> None:
 @pytest.mark.parametrize("how", ["removed", "replaced"])
 def test_a_database_that_goes_away_stops_the_server(server_places: Places, name: str, how: str) -> None:
     """It says which; what would be decided from then on would be kept nowhere, or contradict the new file."""
-    with pytest.raises(ServerError, match=f"its database went away: {server_places.state / name} "):  # noqa: SIM117, PT012
-        with Running(ServePlan(server_places, settings=QUICK)) as server:
+    with pytest.raises(ServerError, match=f"the server stopped: {server_places.state / name} "):  # noqa: SIM117, PT012
+        with Running(ServePlan(server_places, limits=QUICK)) as server:
             path = server_places.state / name
             path.rename(server_places.state / "old.db")
             if how == "replaced":
@@ -162,7 +162,7 @@ def test_a_database_that_goes_away_stops_the_server(server_places: Places, name:
 
 def test_until_then_nothing_is_written(server_places: Places) -> None:
     """A call that comes before the server has noticed gets 503, and a yes is never given from a file that is gone."""
-    with Running(ServePlan(server_places, settings=replace(Limits(), look=3_600.0))) as server:
+    with Running(ServePlan(server_places, limits=replace(Limits(), check_interval=3_600.0))) as server:
         asker = RequesterCredential(*server.requester)
         server_places.database.rename(server_places.state / "old.db")
         address = f"{server.url}/workspaces/{asker.workspace_id}/approvals"

@@ -1,0 +1,261 @@
+"""Limits on connections: the head of a call, the time it may take, and how many connections there may be.
+
+Built on uvicorn's protocols. A connection belongs to a group: that of its credential, or before a valid one has come, the
+unauthenticated ones of its listener. Each group has its own share, so that no group can lock out another one.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import socket
+from typing import TYPE_CHECKING, Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from molecule_approve.clock import boottime
+
+from .access import CONNECTION
+from .limits import Limits
+
+if TYPE_CHECKING:
+    import asyncio
+
+HEAD = 32_768
+"""Bytes of a call's head."""
+
+_SPARE = 100
+"""File descriptors for the database, the audit log, and connections that are closing."""
+
+_MOST_PARTS = 64
+"""Frames of one message; an empty frame costs its sender almost nothing."""
+
+_SHARES = 6
+"""Groups that can be full at once: unauthenticated and requester (each on TCP and the Unix socket), two approvers."""
+
+_FOLDED = re.compile(rb"\n[ \t]")
+_HEAD_END = re.compile(rb"\n\r?\n")
+
+
+class Connections:
+    """All connections, by group.
+
+    Args:
+        limits: the limits of time and size.
+        limit: connections of all groups together.
+
+    """
+
+    def __init__(self, limits: Limits, limit: int) -> None:
+        self.limits = limits
+        self.share = max(1, limit // _SHARES)
+        self._groups: dict[str, dict[_LimitedConnection, None]] = {}
+
+    def join(self, connection: _LimitedConnection, group: str) -> bool:
+        """Put the connection into the group. If that is full, close its oldest idle one; False if none is idle."""
+        if connection.group == group:
+            return True
+        members = self._groups.get(group, {})
+        if len(members) >= self.share:
+            idle_one = next((one for one in members if one.idle), None)
+            if idle_one is None:
+                return False
+            self.leave(idle_one)
+            idle_one.transport.abort()
+        self.leave(connection)
+        self._groups.setdefault(group, {})[connection] = None
+        connection.group = group
+        return True
+
+    def leave(self, connection: _LimitedConnection) -> None:
+        """Remove the connection from its group."""
+        members = self._groups.get(connection.group)
+        if members is not None:
+            members.pop(connection, None)
+            if not members:
+                del self._groups[connection.group]
+        connection.group = ""
+
+    def close_overdue(self) -> None:
+        """Close the connections whose clients take too long."""
+        now = boottime()
+        for connection in [one for members in self._groups.values() for one in members]:
+            if connection.overdue(now):
+                connection.transport.abort()
+
+
+class _StrictH11(h11.Connection):
+    """h11, without the ambiguities that two HTTP parsers may read in two ways."""
+
+    def next_event(self) -> Any:  # noqa: ANN401 - as h11's
+        """The next event.
+
+        Raises:
+            h11.RemoteProtocolError: the head, body or framing is not accepted.
+
+        """
+        if self.their_state is h11.IDLE:
+            data = self.trailing_data[0]
+            end = _HEAD_END.search(data)
+            if _FOLDED.search(data, 0, end.end() if end else len(data)):
+                raise h11.RemoteProtocolError("a header is folded over several lines")
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            _check_framing(event)
+        return event
+
+
+def protocols(connections: Connections) -> tuple[type[HttpConnection], type[SocketConnection]]:
+    """The HTTP and WebSocket protocols of a server with these connections."""
+    return type("ServedHttp", (HttpConnection,), {"pool": connections}), type(
+        "ServedSocket", (SocketConnection,), {"pool": connections}
+    )
+
+
+def connection_limit(limits: Limits) -> int:
+    """How many connections there may be, so that file descriptors are left for everything else."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limits.connections if limit == resource.RLIM_INFINITY else min(limits.connections, limit - _SPARE)
+
+
+def raise_open_file_limit() -> None:
+    """Raise the limit of open files to what the server needs, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = Limits().connections + _SPARE
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _check_framing(head: h11.Request) -> None:
+    names = [name for name, _ in head.headers]
+    lengths, codings = names.count(b"content-length"), names.count(b"transfer-encoding")
+    if lengths + codings > 1 or (codings and head.http_version != b"1.1"):
+        raise h11.RemoteProtocolError("the body's length is given twice")
+    if b"upgrade" in names and (lengths or codings) and dict(head.headers).get(b"content-length") != b"0":
+        raise h11.RemoteProtocolError("a handshake has no body")
+
+
+class _LimitedConnection:
+    """What both kinds of connection have: a group, and a client that must read what it is sent."""
+
+    transport: asyncio.Transport
+    pool: Connections
+    group = ""
+    over_unix = False
+    idle = False
+    """Whether it waits for the client: for the head or body of a call."""
+
+    _stuck: float | None = None
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client takes too long to read."""
+        return self.stuck(now, self.pool.limits.slow_reader)
+
+    def stuck(self, now: float, patience: float) -> bool:
+        """Whether data has waited for the client for so many seconds."""
+        if self.transport.get_write_buffer_size() == 0:
+            self._stuck = None
+        elif self._stuck is None:
+            self._stuck = now
+        return self._stuck is not None and now - self._stuck >= patience
+
+    def assign(self, credential: str) -> bool:
+        """Move it to the group of this credential; False if that is full."""
+        return self.pool.join(self, f"{credential} {'on the socket' if self.over_unix else 'over TCP'}")
+
+
+class HttpConnection(_LimitedConnection, H11Protocol):
+    """One HTTP connection. ``pool`` is set by a subclass for each server."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*args, **kwargs)
+        self.conn = _StrictH11(h11.SERVER, HEAD)
+        self.app_state = {**self.app_state, CONNECTION: self}
+        self._since = boottime()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept the connection, if its group has room."""
+        super().connection_made(transport)
+        self.over_unix = transport.get_extra_info("socket").family == socket.AF_UNIX
+        if not self.assign("unauthenticated"):
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remove the connection from its group."""
+        self.pool.leave(self)
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Start the time limit of the next call."""
+        self._since = boottime()
+        super().on_response_complete()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Become an event stream, in the same group."""
+        group = self.group
+        self.pool.leave(self)
+        self.group = group
+        super().handle_websocket_upgrade(event)
+
+    @property
+    def idle(self) -> bool:  # type: ignore[override]
+        """Whether it waits for the client: for the head or body of a call."""
+        return not self._has_call or self.cycle.more_body
+
+    @property
+    def _has_call(self) -> bool:
+        cycle: object = self.cycle  # uvicorn's annotation does not allow None
+        return cycle is not None and not self.cycle.response_complete
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client takes too long: for a head, for a body, or to read its answer."""
+        limits = self.pool.limits
+        late = self.idle and now - self._since >= (limits.body_time if self._has_call else limits.head_time)
+        return late or super().overdue(now)
+
+
+class SocketConnection(_LimitedConnection, WebSocketsSansIOProtocol):
+    """One WebSocket connection; it replaces the HTTP connection of its handshake."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*args, **kwargs)
+        self._http: HttpConnection = self.app_state[CONNECTION]
+        self.app_state = {**self.app_state, CONNECTION: self}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the group of the HTTP connection."""
+        self.over_unix = self._http.over_unix
+        super().connection_made(transport)
+        # There is room: the HTTP connection has just left.
+        self.pool.join(self, self._http.group)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remove the connection from its group."""
+        self.pool.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read, unless the client does not read our answers: each ping makes a pong."""
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > self.pool.limits.unsent or len(self.frames) > _MOST_PARTS:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Stop reading from a client that does not read."""
+        super().pause_writing()
+        self.read_paused = True
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read again."""
+        super().resume_writing()
+        self.read_paused = False
+        self.transport.resume_reading()
+
+    def shutdown(self) -> None:
+        """Send the close frame; uvicorn's own method fails if the client is already closing."""
+        if not self.transport.is_closing():
+            super().shutdown()

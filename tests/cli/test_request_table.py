@@ -1,0 +1,59 @@
+"""Requests as a table: what each column says, and that no text makes a row wider than the window."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from molecule_approve.cli.request_table import request_table
+from molecule_approve.cli.terminal import cells
+from molecule_approve.client.inbox import Waiting
+from molecule_approve.model import Approval, Outcome, Status
+
+NOW = datetime(2026, 4, 27, 10, 1, 0, tzinfo=UTC)
+ROW = Approval(
+    "1a2b3c4d-1a2b", "ws-1", "deploy", Status.PENDING, created_at="2026-04-27T10:00:00Z", expires_at="2026-04-27T10:01:50Z"
+)
+
+
+def test_how_each_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time left is that of open requests alone; what ends soon and how a request ended have their colours."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    rows = [Waiting(replace(ROW, context={"user": "ann", "host": "ci"})), Waiting(ROW)]
+    statuses = [(Outcome.PENDING, "pending"), (Outcome.DENIED, "denied by bob")]
+    assert request_table(rows, NOW, 80, statuses) == [
+        "ID        AGE    LEFT   STATUS         REQUESTER  ACTION",
+        "1a2b3c4d  1:00   50 s   pending        ann@ci     deploy",
+        "1a2b3c4d  1:00   -      denied by bob  -          deploy",
+    ]
+    monkeypatch.setenv("NO_COLOR", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    coloured = request_table(rows, NOW, 80, statuses)
+    assert "\x1b[33mdeploy\x1b[0m" in coloured[1]
+    assert "\x1b[1;31mdenied by bob" in coloured[2]
+    assert coloured[2].endswith("deploy")
+
+
+def test_open_requests_have_their_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name where there is one."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert request_table([Waiting(ROW, "payments")], NOW, 80)[1] == "1a2b3c4d  1:00   50 s   payments   -          deploy"
+
+
+@pytest.mark.parametrize("width", [1, 9, 20, 40, 60, 80])
+@pytest.mark.parametrize("text", ["Ж", "漢", "e\u0301", "\u4dc0", "x"])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_no_row_is_wider_than_the_window(width: int, text: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However wide the terminal takes a character for, and with the escapes that its encoding needs."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    row = Waiting(replace(ROW, action=text * 90, context={"user": text * 90}), text * 90)
+    for statuses in ([], [(Outcome.DENIED, text * 90)]):
+        for line in request_table([row], NOW, width, statuses):
+            # A mark of one column may be taken for one of two.
+            assert cells(line, strict=True) <= max(width, 2)
+            line.encode(encoding)

@@ -21,7 +21,7 @@ COMPLETE = "_MOLECULE_APPROVE_COMPLETE"
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
-    """Before anything was asked there is nothing to take back: leave as the signal says."""
+    """Nothing was sent yet, so there is nothing to withdraw: exit as the signal says."""
     del frame
     os._exit(128 + signum)
 

@@ -172,7 +172,9 @@ def check_private(folder: Path) -> None:
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise ConfigError(f"{folder} is a link or no folder", hint="remove it: what is private must not lie behind a link")
+        raise ConfigError(
+            f"{folder} is a link or not a folder", hint="remove it: what is private must not lie behind a link"
+        )
     if found.st_uid != os.geteuid():
         raise ConfigError(
             f"the folder {folder} belongs to another user: its owner is {found.st_uid}, you are {os.geteuid()}",
@@ -239,7 +241,7 @@ def _refuse_open(path: Path, found: os.stat_result) -> None:
     if found.st_mode & 0o077:
         raise ConfigError(
             f"{path} is open to other users",
-            hint=f"chmod 600 {shlex.quote(str(path))}, and treat what stands in it as known",
+            hint=f"chmod 600 {shlex.quote(str(path))}, and replace the token in it",
         )
 
 
@@ -303,7 +305,7 @@ def read_requester(places: Places) -> RequesterCredential | None:
     """The embedded server's workspace and token; None before its first start.
 
     Raises:
-        ConfigError: the file is open to others, or cannot be understood.
+        ConfigError: the file is open to others, or is not valid.
 
     """
     data = read_private(places.requester)
@@ -314,7 +316,7 @@ def read_requester(places: Places) -> RequesterCredential | None:
         return RequesterCredential(str(found["workspace_id"]), str(found["token"]))
     except (ValueError, KeyError, TypeError) as exc:
         hint = "remove it: a server that runs puts it back within a second, and the next start makes a new one"
-        raise ConfigError(f"{places.requester} cannot be understood", hint=hint) from exc
+        raise ConfigError(f"{places.requester} is not valid", hint=hint) from exc
 
 
 def who_serves(places: Places) -> Serving | None:

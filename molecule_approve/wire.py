@@ -275,7 +275,7 @@ _CLAIMS = {
 def read_event(data: str | bytes) -> Event | None:
     """Read one message of the stream, in either dialect; None if it is not about a request, or malformed.
 
-    A malformed message is no reason to stop waiting: the stream is only a hint.
+    A malformed message does not end the wait: the stream is only a hint.
     """
     try:
         row = loads(data)

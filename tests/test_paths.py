@@ -136,14 +136,14 @@ def test_a_link_in_a_folder_s_place_is_refused(tmp_path: Path) -> None:
     paths.make_private(target)
     link = tmp_path / "link"
     link.symlink_to(target)
-    with pytest.raises(ConfigError, match="is a link or no folder"):
+    with pytest.raises(ConfigError, match="is a link or not a folder"):
         paths.make_private(link)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     """A file stands in its way, or above it."""
     path = write(tmp_path / "file")
-    for folder, why in ((path, "is a link or no folder"), (path / "below", "cannot be made"), (path / "a" / "b", "made")):
+    for folder, why in ((path, "is a link or not a folder"), (path / "below", "cannot be made"), (path / "a" / "b", "made")):
         with pytest.raises(ConfigError, match=why):
             paths.make_private(folder)
 
@@ -285,7 +285,7 @@ def test_a_private_file_that_is_open_to_others_is_refused(tmp_path: Path, mode: 
     """What stands in it is known by now."""
     with pytest.raises(ConfigError, match="open to other users") as caught:
         paths.read_private(write(tmp_path / "file", mode=mode))
-    assert "treat what stands in it as known" in caught.value.hint
+    assert "replace the token in it" in caught.value.hint
 
 
 def test_links_folders_and_pipes_are_no_private_files(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_the_requester_is_read_as_the_server_left_it(mine: Places) -> None:
 def test_a_damaged_requester_file_is_told(mine: Places, data: bytes) -> None:
     """Never a silent default."""
     write(mine.requester, data)
-    with pytest.raises(ConfigError, match=r"requester\.json cannot be understood"):
+    with pytest.raises(ConfigError, match=r"requester\.json is not valid"):
         paths.read_requester(mine)
 
 

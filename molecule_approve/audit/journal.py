@@ -75,7 +75,7 @@ class Journal:
         return hashlib.sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()
 
     def append(self, record: Record, *, patience: float, pause: Pause = time.sleep) -> Head:
-        """Write the record so that neither a kill nor a power cut can take it back; its place in the chain.
+        """Write the record durably, against a kill and a power cut; return its place in the chain.
 
         Raises:
             AuditError: it could not be written, or it may not be durable; or the lock was not free

@@ -189,7 +189,7 @@ def encode(
 
 
 def decode(line: bytes) -> dict[str, JsonValue] | None:
-    """The fields of a line, ours or another tool's; None where the line is no JSON object."""
+    """The fields of a line, ours or another tool's; None if the line is not a JSON object."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

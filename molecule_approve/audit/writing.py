@@ -58,7 +58,7 @@ class Writer:
         self._lost = False
 
     def write(self, record: Record) -> Head:
-        """Write it so that neither a kill nor a power cut can take it back.
+        """Write it durably, against a kill and a power cut.
 
         Raises:
             AuditError: it could not be written, or it may not be durable.

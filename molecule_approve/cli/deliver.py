@@ -104,7 +104,8 @@ class Reporting(NamedTuple):
 
         """
         if verdict.error is not None and verdict.error.kind == Outcome.INTERRUPTED:
-            output.talk(f"{output.PROGRAM}: {visible(verdict.error.message)}; nothing was approved")
+            message = f"{visible(verdict.error.message)}; nothing was approved"
+            output.talk(f"{output.PROGRAM}: {marked(message, verdict.outcome, sys.stderr)}")
         elif verdict.error is not None:
             label = f"{verdict.outcome.value.replace('_', ' ')}:"
             output.complain(verdict.error, f"{marked(label, verdict.outcome, sys.stderr)} ")

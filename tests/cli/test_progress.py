@@ -305,7 +305,7 @@ def test_a_failure_has_a_mark_and_a_colour_too(caller: Caller) -> None:
         terminal.until(" left")
         terminal.type("\x03")
         assert terminal.end() == 130
-        assert "molecule-approve: \x1b[33m! interrupted:\x1b[0m " in terminal.seen
+        assert "molecule-approve: \x1b[33m! stopped by Ctrl-C (SIGINT); nothing was approved\x1b[0m" in terminal.seen
 
 
 def test_reconnecting_is_yellow_and_trouble_stands_above(caller: Caller, platform: FakePlatform) -> None:

@@ -19,7 +19,7 @@ _LAST = 10**15  # a number of a record that no log reaches
 
 
 class NotAnExportError(ValueError):
-    """The document is no export that can be checked; the message says why in one sentence, and repeats nothing of it."""
+    """The document is not an export that can be verified; the message says why, and repeats nothing of it."""
 
 
 class RecordHash(NamedTuple):

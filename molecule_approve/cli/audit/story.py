@@ -257,7 +257,7 @@ def _snapshot(path: Path) -> Iterator[Snapshot]:
 
 
 def _print(text: str) -> None:
-    """The answer; a reader who has had enough is no error."""
+    """Print the answer; a reader that closes the pipe early is not an error."""
     try:
         output.answer(text)
     except DeliveryError as exc:

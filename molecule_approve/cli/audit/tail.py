@@ -161,7 +161,7 @@ def tail(
 
 
 class _ReaderGoneError(Exception):
-    """Whoever read our output has had enough: that is no error."""
+    """A reader that closes the pipe early is not an error."""
 
 
 class _Printer:

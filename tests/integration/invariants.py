@@ -71,7 +71,7 @@ def no_by_default(facts: Facts) -> Iterator[str]:
     if facts.code not in contract:
         yield f"{facts.code} is no code of the contract"
     if b"Traceback (most recent call last)" in facts.stderr:
-        yield "a traceback was shown"
+        yield f"a traceback was shown: {facts.stderr[-3_000:].decode(errors='replace')}"
     said = facts.answer.get("approved") is True or b"approved" in facts.stdout or not facts.stdout
     if facts.code == APPROVED and not said:
         yield "0 without a word of an approval"

@@ -49,8 +49,8 @@ def _ended(approval: Approval) -> Response:
 class Api:
     """The handlers.
 
-    The credential is checked twice where there is a body: before it is parsed, so that a caller without the right learns
-    nothing from a 400 or 422, and in the transaction that does the work.
+    The credential is checked twice where there is a body: before it is read, so that a caller without the right learns
+    nothing from a 400, 413 or 422 and fills no memory, and in the transaction that does the work.
 
     Attributes:
         anonymous: whether calls without a token may ask; ``health`` says it.
@@ -67,8 +67,8 @@ class Api:
         """``POST /workspaces/{id}/approvals``: 201, or 200 for the existing request of the idempotency key."""
         workspace_id = request.path_params["workspace_id"]
         with self.access.admit(request) as visitor:
-            body = await read_body(request, self.limits.body)
             await self.database.read(partial(visitor.member, workspace_id=workspace_id, allow_anonymous=True))
+            body = await read_body(request, self.limits.body)
             parsed = parse_submission(body, request.headers.get("idempotency-key"), self.limits)
             approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
@@ -105,8 +105,8 @@ class Api:
         """``POST …/decide``, by an approver, under the name of the credential."""
         path = _path(request)
         with self.access.admit(request) as visitor:
-            body = await read_body(request, self.limits.body)
             await self.database.read(partial(visitor.approver, workspace_id=path.workspace_id))
+            body = await read_body(request, self.limits.body)
             approval = await self.service.decide(visitor, path, parse_decision(body, self.limits))
         return _ended(approval)
 
@@ -120,8 +120,8 @@ class Api:
         """``POST …/redeem``, by the requester: uses an approval up, and answers like a read, with the invocation."""
         path = _path(request)
         with self.access.admit(request) as visitor:
-            body = await read_body(request, self.limits.body)
             await self.database.read(partial(visitor.requester, workspace_id=path.workspace_id))
+            body = await read_body(request, self.limits.body)
             invocation = parse_invocation(body)
             approval = await self.service.redeem(visitor, path, invocation)
         return answer({**one_body(approval), "invocation": invocation})

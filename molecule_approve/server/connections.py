@@ -179,6 +179,7 @@ class HttpConnection(_LimitedConnection, H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, if its group has room."""
         super().connection_made(transport)
+        transport.max_size = HEAD  # type: ignore[attr-defined]  # asyncio's, bytes of one read
         self.over_unix = transport.get_extra_info("socket").family == socket.AF_UNIX
         if not self.assign("unauthenticated"):
             transport.abort()
@@ -188,9 +189,16 @@ class HttpConnection(_LimitedConnection, H11Protocol):
         self.pool.leave(self)
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Take one piece; the next one of a body is read when its call asks for it."""
+        super().data_received(data)
+        if self._has_call and self.cycle.more_body:
+            self.flow.pause_reading()
+
     def on_response_complete(self) -> None:
-        """Start the time limit of the next call."""
+        """Start the time limit of the next call. What is left of the body is thrown away as it comes."""
         self._since = boottime()
+        self.cycle.body.clear()
         super().on_response_complete()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:

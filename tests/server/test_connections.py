@@ -351,3 +351,27 @@ def test_a_database_that_is_away_costs_no_guess(open_desk: OpenDesk) -> None:
         assert [client.post("/desk/session", json={"code": code}).status_code for _ in range(3)] == [503] * 3
         holder.execute("ROLLBACK")
         assert client.post("/desk/session", json={"code": code}).status_code == 201
+
+
+@pytest.mark.parametrize("action", ["", "/{id}/decide", "/{id}/redeem"])
+def test_a_body_is_read_only_for_whom_it_may_be_from(shared_desk: Desk, action: str) -> None:
+    """A wrong token is answered before the body has come; what comes of it later is passed over, and the next call served."""
+    path = shared_desk.path + action.format(id=shared_desk.ask())
+    wrong = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nContent-Length: 1000000\r\n\r\n"
+    with _dial(shared_desk) as connection:
+        connection.sendall(wrong.encode() + b"x" * 400_000)
+        assert connection.recv(12) == b"HTTP/1.1 401"
+        connection.sendall(b"x" * 600_000 + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert _all(connection).count(b"HTTP/1.1 200") == 1
+
+
+def test_the_right_to_call_is_refused_before_the_body(open_desk: OpenDesk) -> None:
+    """401, 403 and 404 come before 413: who may not call learns nothing of the limits."""
+    desk = open_desk(body=1_000)
+    path, long = f"{desk.path}/{desk.ask()}", b"x" * 1_001
+    with desk.client("wrong") as stranger:
+        assert [stranger.post(path + end, content=long).status_code for end in ("/decide", "/redeem")] == [401, 401]
+    assert desk.asker.post(f"{path}/decide", content=long).status_code == 403
+    assert desk.decider.post(f"{path}/redeem", content=long).status_code == 403
+    assert desk.decider.post("/workspaces/none/approvals", content=long).status_code == 404
+    assert desk.decider.post(f"{path}/decide", content=long).status_code == 413

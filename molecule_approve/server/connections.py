@@ -6,6 +6,7 @@ unauthenticated ones of its listener. Each group has its own share, so that no g
 
 from __future__ import annotations
 
+import math
 import re
 import resource
 import socket
@@ -78,6 +79,16 @@ class Connections:
                 del self._groups[connection.group]
         connection.group = ""
 
+    def close_unread(self, group: str) -> None:
+        """Close those connections of the group that have waited for their readers longest, if too much waits."""
+        waiting = [one for one in self._groups.get(group, ()) if one.transport.get_write_buffer_size()]
+        total = sum(one.transport.get_write_buffer_size() for one in waiting)
+        for one in sorted(waiting, key=lambda one: one.stuck_since or math.inf):
+            if total <= self.limits.unread:
+                break
+            total -= one.transport.get_write_buffer_size()
+            one.transport.abort()
+
     def close_overdue(self) -> None:
         """Close the connections whose clients take too long."""
         now = boottime()
@@ -148,7 +159,8 @@ class _LimitedConnection:
     idle = False
     """Whether it waits for the client: for the head or body of a call."""
 
-    _stuck: float | None = None
+    stuck_since: float | None = None
+    """When the client was first seen not to read what waits for it."""
 
     def overdue(self, now: float) -> bool:
         """Whether the client takes too long to read."""
@@ -157,10 +169,16 @@ class _LimitedConnection:
     def stuck(self, now: float, patience: float) -> bool:
         """Whether data has waited for the client for so many seconds."""
         if self.transport.get_write_buffer_size() == 0:
-            self._stuck = None
-        elif self._stuck is None:
-            self._stuck = now
-        return self._stuck is not None and now - self._stuck >= patience
+            self.stuck_since = None
+        elif self.stuck_since is None:
+            self.stuck_since = now
+        return self.stuck_since is not None and now - self.stuck_since >= patience
+
+    def pause_writing(self) -> None:
+        """Note that the client does not read, and keep within what may wait for all clients of its group."""
+        super().pause_writing()  # type: ignore[misc]  # uvicorn's
+        self.stuck(boottime(), math.inf)
+        self.pool.close_unread(self.group)
 
     def assign(self, credential: str) -> bool:
         """Move it to the group of this credential; False if that is full."""

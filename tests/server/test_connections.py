@@ -355,7 +355,7 @@ def test_a_database_that_is_away_costs_no_guess(open_desk: OpenDesk) -> None:
 
 @pytest.mark.parametrize("action", ["", "/{id}/decide", "/{id}/redeem"])
 def test_a_body_is_read_only_for_whom_it_may_be_from(shared_desk: Desk, action: str) -> None:
-    """A wrong token is answered before the body has come; what comes of it later is passed over, and the next call served."""
+    """A wrong token is answered before the body has come; the rest is passed over, and the next call is served."""
     path = shared_desk.path + action.format(id=shared_desk.ask())
     wrong = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nContent-Length: 1000000\r\n\r\n"
     with _dial(shared_desk) as connection:
@@ -375,3 +375,26 @@ def test_the_right_to_call_is_refused_before_the_body(open_desk: OpenDesk) -> No
     assert desk.decider.post(f"{path}/redeem", content=long).status_code == 403
     assert desk.decider.post("/workspaces/none/approvals", content=long).status_code == 404
     assert desk.decider.post(f"{path}/decide", content=long).status_code == 413
+
+
+def test_answers_that_nobody_takes_fill_a_credentials_share_alone(open_desk: OpenDesk) -> None:
+    """Beyond it those that have waited longest are given up; who reads is served, whatever waits."""
+    desk = open_desk(slow_reader=600.0, head_time=600.0, unread=5_000_000)
+    for _ in range(60):
+        desk.ask("\N{PILE OF POO}" * 4_096, reason="\N{PILE OF POO}" * 16_384)
+    head = f"GET {desk.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {desk.server.requester.token}\r\n\r\n"
+    where = urlsplit(desk.server.url)
+    with ExitStack() as stack:
+        idle = []
+        for _ in range(8):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.settimeout(PATIENCE)
+            connection.connect((where.hostname, where.port))
+            connection.sendall(head.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").encode())
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            idle.append(connection)
+        idle[0].settimeout(None)
+        _until_reset(idle[0])
+        assert len(desk.asker.get(desk.path).json()) == 50
+        assert len(_all(idle[-1])) > 4_000_000

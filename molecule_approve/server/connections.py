@@ -38,6 +38,9 @@ _SHARES = 6
 
 _FOLDED = re.compile(rb"\n[ \t]")
 _HEAD_END = re.compile(rb"\n\r?\n")
+_LENGTH = re.compile(rb"\ncontent-length:[^\n]*", re.IGNORECASE)
+_ONCE = (b"authorization", b"idempotency-key")
+"""Headers of which one reader takes the first, and another one the last."""
 
 
 class Connections:
@@ -109,12 +112,17 @@ class _StrictH11(h11.Connection):
         """
         if self.their_state is h11.IDLE:
             data = self.trailing_data[0]
-            end = _HEAD_END.search(data)
-            if _FOLDED.search(data, 0, end.end() if end else len(data)):
+            found = _HEAD_END.search(data)
+            end = found.end() if found else len(data)
+            if _FOLDED.search(data, 0, end):
                 raise h11.RemoteProtocolError("a header is folded over several lines")
+            # h11 itself makes one length out of equal ones.
+            if b"," in b",".join(_LENGTH.findall(data, 0, end)):
+                raise h11.RemoteProtocolError("the body's length is given twice")
         event = super().next_event()
         if isinstance(event, h11.Request):
             _check_framing(event)
+            _check_meaning(event)
         return event
 
 
@@ -147,6 +155,15 @@ def _check_framing(head: h11.Request) -> None:
         raise h11.RemoteProtocolError("the body's length is given twice")
     if b"upgrade" in names and (lengths or codings) and dict(head.headers).get(b"content-length") != b"0":
         raise h11.RemoteProtocolError("a handshake has no body")
+
+
+def _check_meaning(head: h11.Request) -> None:
+    names = [name for name, _ in head.headers]
+    if any(names.count(name) > 1 for name in _ONCE):
+        raise h11.RemoteProtocolError("a header is given twice")
+    # A whole address has a host of its own beside that of the Host header.
+    if not head.target.startswith(b"/"):
+        raise h11.RemoteProtocolError("the target is not a path")
 
 
 class _LimitedConnection:

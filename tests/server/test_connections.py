@@ -60,6 +60,10 @@ CHUNKED = b"e\r\n" + BODY + b"\r\n0\r\n\r\n"
         (b"HTTP/1.1", b"Transfer-Encoding: chunked\r\nContent-Length: 14\r\n", CHUNKED),
         (b"HTTP/1.1", b"Content-Length: 14\r\nContent-Length: 15\r\n", BODY),
         (b"HTTP/1.1", b"Content-Length: 14, 15\r\n", BODY),
+        (b"HTTP/1.1", b"Content-Length: 14\r\ncontent-length: 14\r\n", BODY),
+        (b"HTTP/1.1", b"CONTENT-LENGTH: 14, 14\r\n", BODY),
+        (b"HTTP/1.1", b"Content-Length: 14\r\nAuthorization: Bearer x\r\n", BODY),
+        (b"HTTP/1.1", b"Content-Length: 14\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\n", BODY),
         (b"HTTP/1.1", b"Content-Length: +14\r\n", BODY),
         (b"HTTP/1.1", b"Content-Length : 14\r\n", BODY),
         (b"HTTP/1.1", b"Content-Length: 14\r\nX: y\r\n z\r\n", BODY),
@@ -74,7 +78,7 @@ CHUNKED = b"e\r\n" + BODY + b"\r\n0\r\n\r\n"
 def test_a_body_whose_end_two_readers_see_elsewhere_is_refused(
     shared_desk: Desk, line: bytes, headers: bytes, body: bytes
 ) -> None:
-    """400 and the end of the connection: what follows is no second call, and nothing was asked."""
+    """400 and the end of the connection: what follows is no second call, and nothing was asked. A header twice, too."""
     path, token = shared_desk.path.encode(), shared_desk.server.requester.token.encode()
     common = b"Host: localhost\r\nAuthorization: Bearer " + token + b"\r\n"
     call = b"POST " + path + b" " + line + b"\r\n" + common + headers + b"\r\n" + body
@@ -85,6 +89,14 @@ def test_a_body_whose_end_two_readers_see_elsewhere_is_refused(
     assert heard.split()[1] in {b"400", b"501"}
     assert heard.count(b"HTTP/1.1 ") == 1
     assert shared_desk.asker.get(shared_desk.path).json() == before
+
+
+@pytest.mark.parametrize("target", [b"http://evil.example/health", b"http://localhost/health", b"*"])
+def test_a_target_that_is_no_path_is_refused(shared_desk: Desk, target: bytes) -> None:
+    """400 and the end of the connection: its host could be another one than that of the Host header."""
+    with _dial(shared_desk) as connection:
+        connection.sendall(b"OPTIONS " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert _all(connection).startswith(b"HTTP/1.1 400")
 
 
 def test_a_folded_header_is_seen_behind_another_call_and_in_pieces(shared_desk: Desk) -> None:

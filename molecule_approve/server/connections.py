@@ -86,9 +86,9 @@ class Connections:
         """Close those connections of the group that have waited for their readers longest, if too much waits."""
         waiting = [one for one in self._groups.get(group, ()) if one.transport.get_write_buffer_size()]
         total = sum(one.transport.get_write_buffer_size() for one in waiting)
-        for one in sorted(waiting, key=lambda one: one.stuck_since or math.inf):
-            if total <= self.limits.unread:
-                break
+        waiting.sort(key=lambda one: one.stuck_since or math.inf, reverse=True)
+        while total > self.limits.unread:
+            one = waiting.pop()
             total -= one.transport.get_write_buffer_size()
             one.transport.abort()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from .origins import over_tcp
 from .rates import RateLimiter
@@ -171,6 +173,13 @@ class AccessControl:
         self._rates = RateLimiter(clock)
         self._anonymous = anonymous
         self._sessions = sessions
+        self._listing: WeakValueDictionary[str | None, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def listing(self, visitor: Visitor) -> AsyncIterator[None]:
+        """Wait for the turn of this call among those of its credential that make long lists: one at a time fills memory."""
+        async with self._listing.setdefault(visitor.token_hash, asyncio.Lock()):
+            yield
 
     @staticmethod
     def assign(connection: HTTPConnection, credential: str | None, *, stays: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,15 +28,44 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+_MEDIA_TYPE = "application/json; charset=utf-8"
+
 
 def answer(value: JsonValue, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer with the platform's content type. Its objects name this server, because a proxy may drop headers."""
-    signed = [_signed(row) for row in value] if isinstance(value, list) else _signed(value)
-    body = json.dumps(signed, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
-    return Response(body, status, headers, "application/json; charset=utf-8")
+    return Response(_json(_signed(value)).encode("utf-8"), status, headers, _MEDIA_TYPE)
+
+
+async def list_answer(value: JsonValue, headers: dict[str, str] | None = None) -> Response:
+    """Like :func:`answer`, for lists of requests: made in a thread, request by request, so that other calls go on."""
+    body = await asyncio.to_thread(lambda: "".join(_pieces(_signed(value))).encode("utf-8"))
+    return Response(body, 200, headers, _MEDIA_TYPE)
+
+
+def _pieces(value: JsonValue) -> Iterator[str]:
+    """The value as JSON; each row of a list, at the top or in an object, is one piece, as one call holds all threads up."""
+    if isinstance(value, list):
+        yield "["
+        for number, row in enumerate(value):
+            yield ("," if number else "") + _json(row)
+        yield "]"
+    elif isinstance(value, dict):
+        yield "{"
+        for number, (key, item) in enumerate(value.items()):
+            yield f"{',' if number else ''}{_json(key)}:"
+            yield from _pieces(item)
+        yield "}"
+    else:
+        yield _json(value)
+
+
+def _json(value: JsonValue) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _signed(value: JsonValue) -> JsonValue:
+    if isinstance(value, list):
+        return [_signed(row) for row in value]
     key, word = SERVER_FIELD
     return {**value, key: word} if isinstance(value, dict) else value
 
@@ -49,8 +78,8 @@ def _ended(approval: Approval) -> Response:
 class Api:
     """The handlers.
 
-    The credential is checked twice where there is a body: before it is parsed, so that a caller without the right learns
-    nothing from a 400 or 422, and in the transaction that does the work.
+    The credential is checked twice where there is a body: before it is read, so that a caller without the right learns
+    nothing from a 400, 413 or 422 and fills no memory, and in the transaction that does the work.
 
     Attributes:
         anonymous: whether calls without a token may ask; ``health`` says it.
@@ -67,8 +96,8 @@ class Api:
         """``POST /workspaces/{id}/approvals``: 201, or 200 for the existing request of the idempotency key."""
         workspace_id = request.path_params["workspace_id"]
         with self.access.admit(request) as visitor:
-            body = await read_body(request, self.limits.body)
             await self.database.read(partial(visitor.member, workspace_id=workspace_id, allow_anonymous=True))
+            body = await read_body(request, self.limits.body)
             parsed = parse_submission(body, request.headers.get("idempotency-key"), self.limits)
             approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
@@ -77,18 +106,19 @@ class Api:
     async def newest(self, request: Request) -> Response:
         """``GET /workspaces/{id}/approvals``: the fifty newest, newest first.
 
-        ``?task_id=`` lists the requests with this task id, ``?status=pending`` the open ones, with their count in a header.
+        ``?task_id=`` lists the newest with this task id, ``?status=pending`` the oldest open ones; a header counts these.
         The platform has neither parameter.
         """
         workspace_id = request.path_params["workspace_id"]
         with self.access.admit(request) as visitor:
             task_id = parse_task_id(request.query_params.getlist("task_id"), self.limits)
-            if request.query_params.get("status") == "pending":
-                found, total = await self.service.oldest_open(visitor, workspace_id)
-                rows: JsonValue = [row_body(approval) for approval in reversed(found)]
-                return answer(rows, headers={WAITING_HEADER: str(total)})
-            found = await self.service.newest(visitor, workspace_id, task_id)
-        return answer([row_body(approval) for approval in found])
+            async with self.access.listing(visitor):
+                if request.query_params.get("status") == "pending":
+                    found, total = await self.service.oldest_open(visitor, workspace_id)
+                    rows: JsonValue = [row_body(approval) for approval in reversed(found)]
+                    return await list_answer(rows, {WAITING_HEADER: str(total)})
+                found = await self.service.newest(visitor, workspace_id, task_id)
+                return await list_answer([row_body(approval) for approval in found])
 
     async def one(self, request: Request) -> Response:
         """``GET /workspaces/{id}/approvals/{approval_id}``; ``?wait=SECONDS`` delays the answer until the request ends."""
@@ -105,8 +135,8 @@ class Api:
         """``POST …/decide``, by an approver, under the name of the credential."""
         path = _path(request)
         with self.access.admit(request) as visitor:
-            body = await read_body(request, self.limits.body)
             await self.database.read(partial(visitor.approver, workspace_id=path.workspace_id))
+            body = await read_body(request, self.limits.body)
             approval = await self.service.decide(visitor, path, parse_decision(body, self.limits))
         return _ended(approval)
 
@@ -120,17 +150,22 @@ class Api:
         """``POST …/redeem``, by the requester: uses an approval up, and answers like a read, with the invocation."""
         path = _path(request)
         with self.access.admit(request) as visitor:
-            body = await read_body(request, self.limits.body)
             await self.database.read(partial(visitor.requester, workspace_id=path.workspace_id))
+            body = await read_body(request, self.limits.body)
             invocation = parse_invocation(body)
             approval = await self.service.redeem(visitor, path, invocation)
         return answer({**one_body(approval), "invocation": invocation})
 
     async def pending(self, request: Request) -> Response:
-        """``GET /approvals/pending``, by an approver. Unlike on the platform, it is not what makes requests expire."""
+        """``GET /approvals/pending``, by an approver: the newest, and a header that counts all.
+
+        Unlike on the platform, it is not what makes requests expire.
+        """
         with self.access.admit(request) as visitor:
-            found = await self.service.pending(visitor)
-        return answer([_pending_row(approval, name) for approval, name in found])
+            async with self.access.listing(visitor):
+                found, total = await self.service.pending(visitor)
+                rows: JsonValue = [_pending_row(approval, name) for approval, name in found]
+                return await list_answer(rows, {WAITING_HEADER: str(total)})
 
     async def health(self, request: Request) -> Response:
         """``GET /health``: whether the server runs, and whether calls without a token may make requests."""

@@ -6,6 +6,7 @@ unauthenticated ones of its listener. Each group has its own share, so that no g
 
 from __future__ import annotations
 
+import math
 import re
 import resource
 import socket
@@ -37,6 +38,9 @@ _SHARES = 6
 
 _FOLDED = re.compile(rb"\n[ \t]")
 _HEAD_END = re.compile(rb"\n\r?\n")
+_LENGTH = re.compile(rb"\ncontent-length:[^\n]*", re.IGNORECASE)
+_ONCE = (b"authorization", b"idempotency-key")
+"""Headers of which one reader takes the first, and another one the last."""
 
 
 class Connections:
@@ -78,6 +82,16 @@ class Connections:
                 del self._groups[connection.group]
         connection.group = ""
 
+    def close_unread(self, group: str) -> None:
+        """Close those connections of the group that have waited for their readers longest, if too much waits."""
+        waiting = [one for one in self._groups.get(group, ()) if one.transport.get_write_buffer_size()]
+        total = sum(one.transport.get_write_buffer_size() for one in waiting)
+        waiting.sort(key=lambda one: one.stuck_since or math.inf, reverse=True)
+        while total > self.limits.unread:
+            one = waiting.pop()
+            total -= one.transport.get_write_buffer_size()
+            one.transport.abort()
+
     def close_overdue(self) -> None:
         """Close the connections whose clients take too long."""
         now = boottime()
@@ -98,12 +112,17 @@ class _StrictH11(h11.Connection):
         """
         if self.their_state is h11.IDLE:
             data = self.trailing_data[0]
-            end = _HEAD_END.search(data)
-            if _FOLDED.search(data, 0, end.end() if end else len(data)):
+            found = _HEAD_END.search(data)
+            end = found.end() if found else len(data)
+            if _FOLDED.search(data, 0, end):
                 raise h11.RemoteProtocolError("a header is folded over several lines")
+            # h11 itself makes one length out of equal ones.
+            if b"," in b",".join(_LENGTH.findall(data, 0, end)):
+                raise h11.RemoteProtocolError("the body's length is given twice")
         event = super().next_event()
         if isinstance(event, h11.Request):
             _check_framing(event)
+            _check_meaning(event)
         return event
 
 
@@ -138,6 +157,15 @@ def _check_framing(head: h11.Request) -> None:
         raise h11.RemoteProtocolError("a handshake has no body")
 
 
+def _check_meaning(head: h11.Request) -> None:
+    names = [name for name, _ in head.headers]
+    if any(names.count(name) > 1 for name in _ONCE):
+        raise h11.RemoteProtocolError("a header is given twice")
+    # A whole address has a host of its own beside that of the Host header.
+    if not head.target.startswith(b"/"):
+        raise h11.RemoteProtocolError("the target is not a path")
+
+
 class _LimitedConnection:
     """What both kinds of connection have: a group, and a client that must read what it is sent."""
 
@@ -148,7 +176,8 @@ class _LimitedConnection:
     idle = False
     """Whether it waits for the client: for the head or body of a call."""
 
-    _stuck: float | None = None
+    stuck_since: float | None = None
+    """When the client was first seen not to read what waits for it."""
 
     def overdue(self, now: float) -> bool:
         """Whether the client takes too long to read."""
@@ -157,10 +186,16 @@ class _LimitedConnection:
     def stuck(self, now: float, patience: float) -> bool:
         """Whether data has waited for the client for so many seconds."""
         if self.transport.get_write_buffer_size() == 0:
-            self._stuck = None
-        elif self._stuck is None:
-            self._stuck = now
-        return self._stuck is not None and now - self._stuck >= patience
+            self.stuck_since = None
+        elif self.stuck_since is None:
+            self.stuck_since = now
+        return self.stuck_since is not None and now - self.stuck_since >= patience
+
+    def pause_writing(self) -> None:
+        """Note that the client does not read, and keep within what may wait for all clients of its group."""
+        super().pause_writing()  # type: ignore[misc]  # uvicorn's
+        self.stuck(boottime(), math.inf)
+        self.pool.close_unread(self.group)
 
     def assign(self, credential: str) -> bool:
         """Move it to the group of this credential; False if that is full."""
@@ -179,6 +214,7 @@ class HttpConnection(_LimitedConnection, H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, if its group has room."""
         super().connection_made(transport)
+        transport.max_size = HEAD  # type: ignore[attr-defined]  # asyncio's, bytes of one read
         self.over_unix = transport.get_extra_info("socket").family == socket.AF_UNIX
         if not self.assign("unauthenticated"):
             transport.abort()
@@ -188,9 +224,16 @@ class HttpConnection(_LimitedConnection, H11Protocol):
         self.pool.leave(self)
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Take one piece; the next one of a body is read when its call asks for it."""
+        super().data_received(data)
+        if self._has_call and self.cycle.more_body:
+            self.flow.pause_reading()
+
     def on_response_complete(self) -> None:
-        """Start the time limit of the next call."""
+        """Start the time limit of the next call. What is left of the body is thrown away as it comes."""
         self._since = boottime()
+        self.cycle.body.clear()
         super().on_response_complete()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:

@@ -15,7 +15,7 @@ from molecule_approve.clock import utc_now
 from molecule_approve.lifecycle import outcome_of
 from molecule_approve.wire import one_body, row_body
 
-from .api import answer
+from .api import answer, list_answer
 from .bodies import parse_code, read_body
 from .refusals import unacceptable, wrong_code
 from .store import Transaction
@@ -75,16 +75,17 @@ class InboxApi:
     async def requests(self, request: Request) -> Response:
         """``GET /desk/requests``, by an approver: pending requests, oldest first, and ended ones, latest first."""
         with self.access.admit(request) as visitor:
-            found = await self.service.inbox(visitor)
-        return answer(
-            {
-                "name": found.approver.name,
-                "now": utc_now(),
-                "waiting": found.waiting,
-                "pending": [{**one_body(approval), "workspace_name": name} for approval, name in found.pending],
-                "decided": [_ended_row(approval, name) for approval, name in found.decided],
-            }
-        )
+            async with self.access.listing(visitor):
+                found = await self.service.inbox(visitor)
+                return await list_answer(
+                    {
+                        "name": found.approver.name,
+                        "now": utc_now(),
+                        "waiting": found.waiting,
+                        "pending": [{**one_body(approval), "workspace_name": name} for approval, name in found.pending],
+                        "decided": [_ended_row(approval, name) for approval, name in found.decided],
+                    }
+                )
 
 
 def _ended_row(approval: Approval, workspace_name: str) -> JsonValue:

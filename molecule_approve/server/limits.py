@@ -22,9 +22,10 @@ class Limits:
         code: how long a sign-in code is valid.
         session: how long a session lasts.
         session_idle: how long a session lasts without a call.
-        inbox_pending: pending requests on the page, oldest first: of the longest, as many as a client reads at once.
+        inbox_pending: pending requests on the page, oldest first.
         inbox_ended: requests on the page that ended, latest first.
-        pending_list: pending requests in a list: of the longest, as many as a client reads at once.
+        pending_list: pending requests in a list.
+        list_size: size of a list as JSON, if it has more than one request and is not the fifty newest.
         body: size of a call's body.
         action, reason, task_id, key, name, comment: length of this text.
         context: size of a context as JSON.
@@ -38,6 +39,7 @@ class Limits:
         body_time: how long a call may take with its body.
         slow_reader: how long an answer or an event may wait until its reader takes it.
         unsent: size of what may wait for the reader of a socket.
+        unread: size of what may wait for all readers of one credential.
         database_patience: how long a statement waits for the database's lock.
         audit_patience: how long a decision waits for the audit log before it is announced all the same.
         audit_retry_delay: how long after a failure the audit log is tried again.
@@ -58,6 +60,7 @@ class Limits:
     inbox_pending: int = 100
     inbox_ended: int = 20
     pending_list: int = 500
+    list_size: int = 8_388_608
     body: int = 1_048_576
     action: int = ACTION_LIMIT
     reason: int = REASON_LIMIT
@@ -76,6 +79,7 @@ class Limits:
     body_time: float = 30.0
     slow_reader: float = 30.0
     unsent: int = 524_288
+    unread: int = 33_554_432
     database_patience: float = 2.0
     audit_patience: float = 1.0
     audit_retry_delay: float = 2.0

@@ -48,6 +48,13 @@ if TYPE_CHECKING:
 __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
 
 
+_ACCEPTED_AT_ONCE = 16
+"""Connections that asyncio accepts before it looks at any: each takes a file descriptor, even if there is no room."""
+
+_QUEUE = 2_048
+"""Connections that wait in the system to be accepted: a client of the Unix socket would fail if there were no room."""
+
+
 def _wall_clock() -> float:
     return time.time()
 
@@ -75,6 +82,12 @@ class _Uvicorn(uvicorn.Server):
         self._stop = stop
         self._ready = ready
         self._halt = halt
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or ():
+            # asyncio has made the queue as short as what it accepts at once.
+            listening.listen(_QUEUE)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -110,6 +123,7 @@ def _config(app: ASGIApp, limits: Limits, connections: Connections) -> uvicorn.C
         loop="asyncio",
         http=http,
         ws=ws,
+        backlog=_ACCEPTED_AT_ONCE,
         ws_max_size=limits.socket_message,
         # The clients ping; an idle socket costs nothing here.
         ws_ping_interval=None,

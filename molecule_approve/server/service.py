@@ -24,8 +24,7 @@ from .refusals import (
     unknown_approval,
     unknown_to_decide,
 )
-from .store import epoch_text
-from .values import Draft, Resolution
+from .values import Draft, Most, Resolution, epoch_text
 
 if TYPE_CHECKING:
     from .access import Approver, Visitor
@@ -145,7 +144,7 @@ class Service:
     # --- reading
 
     async def newest(self, visitor: Visitor, workspace_id: str, task_id: str | None = None) -> list[Approval]:
-        """The workspace's fifty newest requests, newest first; with a task id those of this task, up to ``pending_list``.
+        """The workspace's fifty newest requests, newest first; with a task id the newest of this task.
 
         Raises:
             RefusedError: the caller's; 503.
@@ -156,12 +155,12 @@ class Service:
             visitor.member(transaction, workspace_id, allow_anonymous=True)
             if task_id is None:
                 return transaction.newest(workspace_id, LIST_LENGTH)
-            return transaction.of_task(workspace_id, task_id, self._limits.pending_list)
+            return transaction.of_task(workspace_id, task_id, self._most(self._limits.pending_list))
 
         return await self._read(job, list)
 
     async def oldest_open(self, visitor: Visitor, workspace_id: str) -> tuple[list[Approval], int]:
-        """The workspace's open requests, oldest first, up to ``pending_list``; and how many there are.
+        """The workspace's oldest open requests, oldest first; and how many there are.
 
         Raises:
             RefusedError: the caller's; 503.
@@ -170,24 +169,27 @@ class Service:
 
         def job(transaction: Transaction) -> tuple[list[Approval], int]:
             visitor.member(transaction, workspace_id, allow_anonymous=True)
-            rows = transaction.oldest_open(workspace_id, self._limits.pending_list)
+            rows = transaction.oldest_open(workspace_id, self._most(self._limits.pending_list))
             return rows, transaction.count_open(workspace_id)
 
         return await self._read(job, lambda found: found[0])
 
-    async def pending(self, visitor: Visitor) -> list[tuple[Approval, str]]:
-        """The newest pending requests of every workspace, each with the workspace's name.
+    async def pending(self, visitor: Visitor) -> tuple[list[tuple[Approval, str]], int]:
+        """The newest pending requests of all workspaces, each with the workspace's name; and how many there are.
 
         Raises:
             RefusedError: the caller's; 503.
 
         """
 
-        def job(transaction: Transaction) -> list[tuple[Approval, str]]:
+        def job(transaction: Transaction) -> tuple[list[tuple[Approval, str]], int]:
             visitor.administrator(transaction)
-            return transaction.pending(self._limits.pending_list)
+            return transaction.pending(self._most(self._limits.pending_list)), transaction.count_pending()
 
-        return await self._read(job, _approvals)
+        return await self._read(job, lambda found: _approvals(found[0]))
+
+    def _most(self, count: int) -> Most:
+        return Most(count, self._limits.list_size)
 
     async def inbox(self, visitor: Visitor) -> InboxView:
         """What an approver sees, from one transaction.
@@ -201,8 +203,8 @@ class Service:
             return InboxView(
                 visitor.administrator(transaction),
                 transaction.count_pending(),
-                transaction.oldest_pending(self._limits.inbox_pending),
-                transaction.latest_ended(self._limits.inbox_ended),
+                transaction.oldest_pending(self._most(self._limits.inbox_pending)),
+                transaction.latest_ended(self._most(self._limits.inbox_ended)),
             )
 
         return await self._read(job, lambda view: _approvals(view.pending))

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from molecule_approve.model import EXPIRED_BY, Approval, Status
 
 from .schema import OPEN, PENDING, UNRECORDED, VERSION, approvals, approvers, codes, metadata, outbox, workspaces
-from .values import Draft, Holder, NameTakenError, OutboxEntry, Resolution, StoredApproval, StoreError
+from .values import Draft, Holder, Most, NameTakenError, OutboxEntry, Resolution, StoredApproval, StoreError, epoch_text
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine, Row
@@ -68,11 +67,6 @@ _UNRECORDED = (
     .where(sa.text(UNRECORDED))
     .order_by(outbox.c.number)
 )
-
-
-def epoch_text(seconds: float) -> str:
-    """A point in time as the platform writes it; these texts sort like the times."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _approval(row: Row[Any]) -> Approval:
@@ -193,38 +187,47 @@ class Transaction:
 
     def newest(self, workspace_id: str, count: int) -> list[Approval]:
         """The workspace's newest requests, newest first."""
-        rows = self.connection.execute(_NEWEST, {"p_workspace": workspace_id, "p_count": count})
-        return [_approval(row) for row in rows]
+        return [_approval(row) for row in self.connection.execute(_NEWEST, {"p_workspace": workspace_id, "p_count": count})]
 
-    def oldest_open(self, workspace_id: str, count: int) -> list[Approval]:
+    def oldest_open(self, workspace_id: str, most: Most) -> list[Approval]:
         """The workspace's oldest open requests, oldest first."""
-        rows = self.connection.execute(_OLDEST_OPEN, {"p_workspace": workspace_id, "p_count": count})
-        return [_approval(row) for row in rows]
+        return [_approval(row) for row in self._rows(_OLDEST_OPEN, most, p_workspace=workspace_id)]
 
-    def of_task(self, workspace_id: str, task_id: str, count: int) -> list[Approval]:
+    def of_task(self, workspace_id: str, task_id: str, most: Most) -> list[Approval]:
         """The workspace's requests with this task id, newest first."""
-        rows = self.connection.execute(_OF_TASK, {"p_workspace": workspace_id, "p_task": task_id, "p_count": count})
-        return [_approval(row) for row in rows]
+        return [_approval(row) for row in self._rows(_OF_TASK, most, p_workspace=workspace_id, p_task=task_id)]
 
     def count_open(self, workspace_id: str) -> int:
         """How many requests of the workspace are open."""
         return int(self.connection.execute(_COUNT_OPEN, {"p_workspace": workspace_id}).scalar_one())
 
-    def pending(self, count: int) -> list[tuple[Approval, str]]:
+    def pending(self, most: Most) -> list[tuple[Approval, str]]:
         """The newest pending requests of all workspaces, each with its workspace's name, newest first."""
-        return [(_approval(row), row.name) for row in self.connection.execute(_NEWEST_PENDING, {"p_count": count})]
+        return [(_approval(row), row.name) for row in self._rows(_NEWEST_PENDING, most)]
 
-    def oldest_pending(self, count: int) -> list[tuple[Approval, str]]:
+    def oldest_pending(self, most: Most) -> list[tuple[Approval, str]]:
         """The oldest pending requests of all workspaces, each with its workspace's name, oldest first."""
-        return [(_approval(row), row.name) for row in self.connection.execute(_OLDEST_PENDING, {"p_count": count})]
+        return [(_approval(row), row.name) for row in self._rows(_OLDEST_PENDING, most)]
 
     def count_pending(self) -> int:
         """How many requests of all workspaces are pending."""
         return int(self.connection.execute(_COUNT_PENDING).scalar_one())
 
-    def latest_ended(self, count: int) -> list[tuple[Approval, str]]:
+    def latest_ended(self, most: Most) -> list[tuple[Approval, str]]:
         """The requests of all workspaces that ended last, each with its workspace's name, latest first."""
-        return [(_approval(row), row.name) for row in self.connection.execute(_LATEST_ENDED, {"p_count": count})]
+        return [(_approval(row), row.name) for row in self._rows(_LATEST_ENDED, most)]
+
+    def _rows(self, query: sa.Select[Any], most: Most, **values: str) -> Iterator[Row[Any]]:
+        """The query's first rows, at least one; no more are read than have the size together."""
+        size = most.size
+        with closing(self.connection.execute(query, {**values, "p_count": most.count})) as rows:
+            for number, row in enumerate(rows):
+                texts = json.dumps((row.action, row.reason, row.task_id, row.comment), ensure_ascii=False)
+                # The context is stored as JSON, and is longer there than in an answer.
+                size -= len(texts.encode("utf-8")) + len(row.context or "")
+                if number and size < 0:
+                    return
+                yield row
 
     def next_expiry(self) -> float | None:
         """When the next open request expires, in seconds since the epoch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ class NameTakenError(Exception):
     """An approver of that name exists."""
 
 
+def epoch_text(seconds: float) -> str:
+    """A point in time as the platform writes it; these texts sort like the times."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """The owner of a token: an approver (``name``) or a workspace (``workspace_id``); the other one is None."""
@@ -24,6 +30,14 @@ class Holder:
     name: str | None
     workspace_id: str | None
     token_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """The most that a list may have: requests, and bytes of their texts as JSON."""
+
+    count: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

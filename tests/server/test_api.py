@@ -215,3 +215,28 @@ def test_a_task_id_that_can_be_no_requests_is_refused(desk: Desk, query: str) ->
     """An empty list would say that nothing was asked."""
     answer = desk.asker.get(f"{desk.path}?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
+
+
+def test_a_list_has_a_size(open_desk: OpenDesk) -> None:
+    """As many requests as fit, one at least; how many wait is told beside, so nobody takes it for all."""
+    desk = open_desk(list_size=10_000)
+    ids = [desk.ask("a" * 4_000, context={"key": "c" * 500}, task_id="t") for _ in range(4)]
+    for path, shown in (
+        (f"{desk.path}?status=pending", ids[1::-1]),
+        ("/approvals/pending", ids[:1:-1]),
+        ("/desk/requests", ids[:2]),
+        (f"{desk.path}?task_id=t", ids[:1:-1]),
+        (desk.path, ids[::-1]),
+    ):
+        answer = (desk.decider if path[1] in "ad" else desk.asker).get(path)
+        found = answer.json()
+        rows = found["pending"] if "desk" in path else found
+        assert [row["id"] for row in rows] == shown, path
+        if "pending" in path:
+            assert answer.headers["X-Molecule-Waiting"] == "4"
+        if "desk" in path:
+            assert found["waiting"] == 4
+    huge = desk.ask("b" * 4_096, reason="\x01" * 2_000)
+    for approval_id in ids:
+        desk.decide(approval_id)
+    assert [row["id"] for row in desk.asker.get(f"{desk.path}?status=pending").json()] == [huge]

@@ -60,6 +60,10 @@ CHUNKED = b"e\r\n" + BODY + b"\r\n0\r\n\r\n"
         (b"HTTP/1.1", b"Transfer-Encoding: chunked\r\nContent-Length: 14\r\n", CHUNKED),
         (b"HTTP/1.1", b"Content-Length: 14\r\nContent-Length: 15\r\n", BODY),
         (b"HTTP/1.1", b"Content-Length: 14, 15\r\n", BODY),
+        (b"HTTP/1.1", b"Content-Length: 14\r\ncontent-length: 14\r\n", BODY),
+        (b"HTTP/1.1", b"CONTENT-LENGTH: 14, 14\r\n", BODY),
+        (b"HTTP/1.1", b"Content-Length: 14\r\nAuthorization: Bearer x\r\n", BODY),
+        (b"HTTP/1.1", b"Content-Length: 14\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\n", BODY),
         (b"HTTP/1.1", b"Content-Length: +14\r\n", BODY),
         (b"HTTP/1.1", b"Content-Length : 14\r\n", BODY),
         (b"HTTP/1.1", b"Content-Length: 14\r\nX: y\r\n z\r\n", BODY),
@@ -74,7 +78,7 @@ CHUNKED = b"e\r\n" + BODY + b"\r\n0\r\n\r\n"
 def test_a_body_whose_end_two_readers_see_elsewhere_is_refused(
     shared_desk: Desk, line: bytes, headers: bytes, body: bytes
 ) -> None:
-    """400 and the end of the connection: what follows is no second call, and nothing was asked."""
+    """400 and the end of the connection: what follows is no second call, and nothing was asked. A header twice, too."""
     path, token = shared_desk.path.encode(), shared_desk.server.requester.token.encode()
     common = b"Host: localhost\r\nAuthorization: Bearer " + token + b"\r\n"
     call = b"POST " + path + b" " + line + b"\r\n" + common + headers + b"\r\n" + body
@@ -85,6 +89,14 @@ def test_a_body_whose_end_two_readers_see_elsewhere_is_refused(
     assert heard.split()[1] in {b"400", b"501"}
     assert heard.count(b"HTTP/1.1 ") == 1
     assert shared_desk.asker.get(shared_desk.path).json() == before
+
+
+@pytest.mark.parametrize("target", [b"http://evil.example/health", b"http://localhost/health", b"*"])
+def test_a_target_that_is_no_path_is_refused(shared_desk: Desk, target: bytes) -> None:
+    """400 and the end of the connection: its host could be another one than that of the Host header."""
+    with _dial(shared_desk) as connection:
+        connection.sendall(b"OPTIONS " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert _all(connection).startswith(b"HTTP/1.1 400")
 
 
 def test_a_folded_header_is_seen_behind_another_call_and_in_pieces(shared_desk: Desk) -> None:
@@ -351,3 +363,50 @@ def test_a_database_that_is_away_costs_no_guess(open_desk: OpenDesk) -> None:
         assert [client.post("/desk/session", json={"code": code}).status_code for _ in range(3)] == [503] * 3
         holder.execute("ROLLBACK")
         assert client.post("/desk/session", json={"code": code}).status_code == 201
+
+
+@pytest.mark.parametrize("action", ["", "/{id}/decide", "/{id}/redeem"])
+def test_a_body_is_read_only_for_whom_it_may_be_from(shared_desk: Desk, action: str) -> None:
+    """A wrong token is answered before the body has come; the rest is passed over, and the next call is served."""
+    path = shared_desk.path + action.format(id=shared_desk.ask())
+    wrong = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nContent-Length: 1000000\r\n\r\n"
+    with _dial(shared_desk) as connection:
+        connection.sendall(wrong.encode() + b"x" * 400_000)
+        assert connection.recv(12) == b"HTTP/1.1 401"
+        connection.sendall(b"x" * 600_000 + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert _all(connection).count(b"HTTP/1.1 200") == 1
+
+
+def test_the_right_to_call_is_refused_before_the_body(open_desk: OpenDesk) -> None:
+    """401, 403 and 404 come before 413: who may not call learns nothing of the limits."""
+    desk = open_desk(body=1_000)
+    path, long = f"{desk.path}/{desk.ask()}", b"x" * 1_001
+    with desk.client("wrong") as stranger:
+        assert [stranger.post(path + end, content=long).status_code for end in ("/decide", "/redeem")] == [401, 401]
+    assert desk.asker.post(f"{path}/decide", content=long).status_code == 403
+    assert desk.decider.post(f"{path}/redeem", content=long).status_code == 403
+    assert desk.decider.post("/workspaces/none/approvals", content=long).status_code == 404
+    assert desk.decider.post(f"{path}/decide", content=long).status_code == 413
+
+
+def test_answers_that_nobody_takes_fill_a_credentials_share_alone(open_desk: OpenDesk) -> None:
+    """Beyond it those that have waited longest are given up; who reads is served, whatever waits."""
+    desk = open_desk(slow_reader=600.0, head_time=600.0, unread=5_000_000)
+    for _ in range(60):
+        desk.ask("\N{PILE OF POO}" * 4_096, reason="\N{PILE OF POO}" * 16_384)
+    head = f"GET {desk.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {desk.server.requester.token}\r\n\r\n"
+    where = urlsplit(desk.server.url)
+    with ExitStack() as stack:
+        idle = []
+        for _ in range(8):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.settimeout(PATIENCE)
+            connection.connect((where.hostname, where.port))
+            connection.sendall(head.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").encode())
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            idle.append(connection)
+        idle[0].settimeout(None)
+        _until_reset(idle[0])
+        assert len(desk.asker.get(desk.path).json()) == 50
+        assert len(_all(idle[-1])) > 4_000_000

@@ -140,3 +140,21 @@ def test_a_server_that_fails_before_it_serves_is_told_on_entry(server_places: Pl
     with pytest.raises(ValueError, match="nonsense"), Running(ServePlan(server_places)):
         pass
     assert not server_places.socket.exists()
+
+
+def test_a_crowd_at_once_does_not_use_up_the_open_files(home: Path) -> None:
+    """All that came while the server was held up are queued, on the Unix socket too, and few are accepted at a time."""
+    with serving(home, through=("sh", "-c", 'ulimit -n 120; exec "$@"', "sh")) as (process, url), ExitStack() as stack:
+        [private] = [path for path in home.rglob("*") if path.is_socket()]
+        process.send_signal(signal.SIGSTOP)
+        for family, address in ((socket.AF_UNIX, str(private)), (socket.AF_INET, ("127.0.0.1", urlsplit(url).port))):
+            for _ in range(200):
+                waiting = stack.enter_context(socket.socket(family))
+                waiting.settimeout(PATIENCE)
+                waiting.connect(address)
+        process.send_signal(signal.SIGCONT)
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), PATIENCE) as last:
+            last.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert last.recv(12) == b"HTTP/1.1 200"
+        process.send_signal(signal.SIGTERM)
+        assert "cannot accept connections" not in process.communicate(timeout=PATIENCE)[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.server.store import Store
-from molecule_approve.server.values import StoreError
+from molecule_approve.server.values import Most, StoreError
 
 
 def test_the_file_and_what_lies_beside_it_are_private(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_older_database_is_brought_up_to_date(tmp_path: Path, version: int) -
             found = transaction.take_code("code", 100.0, 60.0)
             assert found is not None
             assert (found.name, found.token_hash) == ("alice", "hash of alice")
-            assert [one.id for one in transaction.of_task("w", "the task", 10)] == ["a2", "a1"]
+            assert [one.id for one in transaction.of_task("w", "the task", Most(10, 1_000_000))] == ["a2", "a1"]
             assert (transaction.count_open("w"), transaction.count_pending()) == (1, 1)
         store.close()
     Store(tmp_path / "new.db", 1).close()

@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 LOWEST ?= $(VENV)-lowest
 # Settings, client, command line, server, and the two of them together.
-LOWEST_TESTS := tests/config tests/client tests/cli/test_app.py tests/cli/test_audit_table.py tests/server/test_lines.py \
+LOWEST_TESTS := tests/settings tests/client tests/cli/test_app.py tests/cli/audit/test_table.py tests/server/test_connections.py \
   tests/server/test_store.py tests/server/test_app.py tests/server/test_live.py \
   tests/integration/test_embedded.py::test_an_approval_is_verified_and_used_up \
   tests/integration/test_embedded.py::test_a_denial_says_who_and_why

@@ -6,8 +6,10 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import boottime
@@ -112,6 +114,7 @@ class SignalStop:
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
         self._repeater = Repeater(self._on_signal)
+        _hide_swallowed()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self._stopped is None:
@@ -175,6 +178,18 @@ class SignalStop:
         self.check()
         with self:
             time.sleep(seconds)
+
+
+def _hide_swallowed() -> None:
+    """Print no traceback if Python swallows a signal's exception, in a finalizer for one: the signal is sent again."""
+    report = sys.unraisablehook
+    if not (isinstance(report, partial) and report.func is _report_others):
+        sys.unraisablehook = partial(_report_others, report)
+
+
+def _report_others(report: Callable[[sys.UnraisableHookArgs], object], found: sys.UnraisableHookArgs) -> None:
+    if not isinstance(found.exc_value, Interrupted):
+        report(found)
 
 
 def _is_behind(stopped: Interrupted, error: BaseException | None) -> bool:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,6 +115,32 @@ def test_a_signal_that_a_finalizer_swallowed_comes_again(stop: SignalStop, monke
     with pytest.raises(Interrupted), stop.open():
         lose_it_and_wait()
     assert len(swallowed) == 1
+
+
+def test_a_signal_that_was_swallowed_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no fault, and comes again; what else fails in a finalizer is still told, and once."""
+    told: list[sys.UnraisableHookArgs] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    class Finalized:
+        def __init__(self, act: Callable[[], object]) -> None:
+            self.act = act
+
+        def __del__(self) -> None:
+            self.act()
+
+    def lose_it_and_wait() -> None:
+        Finalized(lambda: signal.raise_signal(signal.SIGTERM))
+        threading.Event().wait(PATIENCE)
+
+    with signals_kept():
+        for _ in range(2):
+            stop = SignalStop(None)
+            stop.install()
+            with pytest.raises(Interrupted), stop.open():
+                lose_it_and_wait()
+        Finalized(lambda: 1 / 0)
+    assert [found.exc_type for found in told] == [ZeroDivisionError]
 
 
 def test_a_signal_on_which_the_cleaning_up_fails_is_still_that_signal(stop: SignalStop) -> None:

@@ -209,8 +209,8 @@ def test_a_half_open_stream_is_found_by_its_pings(platform: FakePlatform, capfd:
 
 def test_a_peer_that_answers_pings_is_there(platform: FakePlatform) -> None:
     """A silent peer that answers our pings keeps the stream."""
-    with closing(open_stream(whose(platform), soon(), Grip(), ping=0.05)) as stream:
-        assert stream.next(0.6) is None
+    with closing(open_stream(whose(platform), soon(), Grip(), ping=0.5)) as stream:
+        assert stream.next(1.3) is None
 
 
 def test_another_thread_lets_go_of_it() -> None:

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,25 @@ from molecule_approve.server.run import Running, ServePlan
 from tests.callers import Caller, signals_kept
 from tests.integration.fake_platform import FakePlatform
 from tests.server.desk import Desk, desk_of
+
+_WAITING = "tests/integration/test_faults.py"
+"""Its tests wait most of their time: at the end of the run, alone, they would leave the processors idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the tests that wait over the whole run, between the other files."""
+    waiting = [item for item in items if item.nodeid.startswith(_WAITING)]
+    others = [item for item in items if not item.nodeid.startswith(_WAITING)]
+    files = [list(group) for _, group in groupby(others, lambda item: item.nodeid.partition("::")[0])]
+    items.clear()
+    placed = done = 0
+    for file in files:
+        items.extend(file)
+        done += len(file)
+        due = len(waiting) * done // len(others)
+        items.extend(waiting[placed:due])
+        placed = due
+    items.extend(waiting[placed:])
 
 
 def pytest_configure() -> None:

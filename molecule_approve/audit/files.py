@@ -237,16 +237,15 @@ def recall(log: Path) -> Memory | None:
         AuditError: the file is not what it should be, or cannot be read.
 
     """
-    # Only a writer moves what an earlier version left.
-    path = next((path for path in (head_path(log), former_path(log, "head")) if exists(path)), None)
-    if path is None:
+    for path in (head_path(log), former_path(log, "head")):  # only a writer moves what an earlier version left
+        try:
+            handle = open_for_reading(path)
+            break
+        except AuditError as exc:
+            if not isinstance(exc.__cause__, FileNotFoundError):
+                raise
+    else:
         return None
-    try:
-        handle = open_for_reading(path)
-    except AuditError as exc:
-        if isinstance(exc.__cause__, FileNotFoundError):
-            return None
-        raise
     try:
         # A reader without the lock can meet a writer in the middle; a second look does not meet it again.
         return _memory_in(os.pread(handle, SECTOR, 0)) or _memory_in(os.pread(handle, SECTOR, 0))

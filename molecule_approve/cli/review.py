@@ -56,16 +56,13 @@ def review(connection: options.ConnectionOptions) -> int:
             "there is no terminal to ask at", hint="read with `pending` and `status`, then `approve` or `deny` with --yes"
         )
     settings = connection.settings()
-    session: _ReviewSession | None = None
-    try:
-        with stoppable(), named():
-            approver = token()
-            with options.open_platform(settings, approver) as platform:
-                session = _ReviewSession(settings, approver, platform)
-                session.run()
-    finally:  # where no signal can interrupt it
-        if session is not None:
-            output.done(session.summary())
+    # The summary is written after the stop is gone: no signal can interrupt it.
+    with contextlib.ExitStack() as summary, stoppable(), named():
+        approver = token()
+        with options.open_platform(settings, approver) as platform:
+            session = _ReviewSession(settings, approver, platform)
+            summary.callback(lambda: output.done(session.summary()))
+            session.run()
     return Exit.OK
 
 

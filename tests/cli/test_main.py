@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.callers import PATIENCE, PROGRAM, Caller, ended
+from tests.callers import PATIENCE, PROGRAM, Caller, ended, signals_kept
 from tests.integration import behaviours as does
 
 if TYPE_CHECKING:
@@ -100,6 +101,22 @@ def test_ctrl_c_in_a_program_that_calls_main_is_130(caller: Caller, platform: Fa
         platform.await_count("list", 1)
         process.send_signal(signal.SIGINT)
         assert ended(process).code == 130
+
+
+def test_ctrl_c_in_this_program_is_130_as_well(caller: Caller, platform: FakePlatform) -> None:
+    """The caller of `main` goes on."""
+    platform.on("list", does.hold)
+
+    def interrupt() -> None:
+        platform.await_count("list", 1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with signals_kept():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        assert caller.main("status").code == 130
+        thread.join()
 
 
 @pytest.mark.measured

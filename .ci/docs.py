@@ -67,6 +67,12 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
         _ASKING,
         "nobody decided in time; the platform expired the request; somebody else withdrew it",
     ),
+    Exit.NOT_EXECUTABLE: (
+        "not executable",
+        "`run`",
+        "the command cannot be executed, as with env(1); nothing was requested",
+    ),
+    Exit.NOT_FOUND: ("not found", "`run`", "the command does not exist (env(1)); nothing was requested"),
     Exit.FAILED: (
         "gate failed",
         "all",

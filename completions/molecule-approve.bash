@@ -6,37 +6,44 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request wait status withdraw pending review approve deny approvers audit serve help'
+            subcommands='request run wait status withdraw pending review approve deny approvers audit serve help'
             flags='--version -h --help'
             ;;
         'request')
-            flags='--reason --context --idempotency-key --timeout --expires-in --no-wait --transport --poll-interval --id-file --result-file --json --quiet -q --require-verified-approver --config --platform-url --workspace-id --audit-log -h --help'
-            valued='--reason --context --idempotency-key --timeout --expires-in --transport --poll-interval --id-file --result-file --config --platform-url --workspace-id --audit-log'
+            flags='--reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --json --quiet -q --require-verified-approver --strict --keep-env --config --platform-url --workspace-id --audit-log --for --no-wait -h --help'
+            valued='--reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --keep-env --config --platform-url --workspace-id --audit-log'
+            paths='--id-file --result-file --config --audit-log'
+            choices='--transport=auto --transport=websocket --transport=poll'
+            wants=text
+            ;;
+        'run')
+            flags='--reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --json --quiet -q --require-verified-approver --strict --keep-env --config --platform-url --workspace-id --audit-log --show --exec --approval -h --help'
+            valued='--reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --keep-env --config --platform-url --workspace-id --audit-log --approval'
             paths='--id-file --result-file --config --audit-log'
             choices='--transport=auto --transport=websocket --transport=poll'
             wants=text
             ;;
         'wait')
-            flags='--timeout --action --withdraw --transport --poll-interval --result-file --json --quiet -q --require-verified-approver --config --platform-url --workspace-id --audit-log -h --help'
-            valued='--timeout --action --transport --poll-interval --result-file --config --platform-url --workspace-id --audit-log'
+            flags='--timeout --transport --poll-interval --result-file --json --quiet -q --require-verified-approver --config --platform-url --workspace-id --audit-log --action --withdraw -h --help'
+            valued='--timeout --transport --poll-interval --result-file --config --platform-url --workspace-id --audit-log --action'
             paths='--result-file --config --audit-log'
             choices='--transport=auto --transport=websocket --transport=poll'
             wants=ids
             ;;
         'status')
-            flags='--limit --json --config --platform-url --workspace-id --audit-log -h --help'
-            valued='--limit --config --platform-url --workspace-id --audit-log'
+            flags='--config --platform-url --workspace-id --audit-log --limit --json -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
             paths='--config --audit-log'
             wants=ids
             ;;
         'withdraw')
-            flags='--id-file --config --platform-url --workspace-id --audit-log -h --help'
-            valued='--id-file --config --platform-url --workspace-id --audit-log'
-            paths='--id-file --config --audit-log'
+            flags='--config --platform-url --workspace-id --audit-log --id-file -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --id-file'
+            paths='--config --audit-log --id-file'
             wants=ids
             ;;
         'pending')
-            flags='--watch --json --config --platform-url --workspace-id --audit-log -h --help'
+            flags='--config --platform-url --workspace-id --audit-log --watch --json -h --help'
             valued='--config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             ;;
@@ -46,14 +53,14 @@ _molecule_approve_table() {
             paths='--config --audit-log'
             ;;
         'approve')
-            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
-            valued='--comment --config --platform-url --workspace-id --audit-log'
+            flags='--config --platform-url --workspace-id --audit-log --comment --yes -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --comment'
             paths='--config --audit-log'
             wants=ids
             ;;
         'deny')
-            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
-            valued='--comment --config --platform-url --workspace-id --audit-log'
+            flags='--config --platform-url --workspace-id --audit-log --comment --yes -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --comment'
             paths='--config --audit-log'
             wants=ids
             ;;

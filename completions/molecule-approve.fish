@@ -13,6 +13,7 @@ function __molecule_approve_table --no-scope-shadowing
         case ''
             set subcommands \
                 request\t'Ask a person to approve ACTION, wait, and exit 0 only if they do.' \
+                run\t'Ask a person to approve COMMAND, and execute exactly that if they do.' \
                 wait\t'Wait for an earlier request, and redeem its approval.' \
                 status\t'Show one request, or the newest ones.' \
                 withdraw\t'Withdraw a pending request.' \
@@ -33,32 +34,63 @@ function __molecule_approve_table --no-scope-shadowing
                 --reason\t'Why.' \
                 --context\t'Something the approver should know; repeatable.' \
                 --idempotency-key\t'Continue a pending request with this key instead of making a new one.' \
-                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
                 --expires-in\t'When the request expires. [the timeout; 1h with --no-wait]' \
-                --no-wait\t'Do not wait: print the request\'s id and exit 8 (pending).' \
+                --id-file\t'Write the request\'s id to this file as soon as it is known.' \
+                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
                 --transport\t'How the decision is received. [APPROVAL_USE_WEBSOCKET]' \
                 --poll-interval\t'Time between polls. [APPROVAL_POLL_INTERVAL]' \
-                --id-file\t'Write the request\'s id to this file as soon as it is known.' \
                 --result-file\t'Also write the JSON object, with exit_code, to this file at the end.' \
                 --json\t'Print one JSON object on stdout.' \
                 --quiet\t'Print only errors on stderr.' \
                 -q\t'Print only errors on stderr.' \
                 --require-verified-approver\t'Refuse a platform that does not verify the approver\'s name.' \
+                --strict\t'Refuse a file that is too large to be bound, or one too many.' \
+                --keep-env\t'Keep a variable that is dropped otherwise, and show it to the approver; repeatable.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --for\t'Ask for the command behind --, which `run --approval ID` executes later, anywhere; exits 8 (pending).' \
+                --no-wait\t'Do not wait: print the request\'s id and exit 8 (pending).' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --reason --context --idempotency-key --timeout --expires-in --transport --poll-interval --id-file --result-file --config --platform-url --workspace-id --audit-log
+            set valued --reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --keep-env --config --platform-url --workspace-id --audit-log
+            set paths --id-file --result-file --config --audit-log
+            set choices --transport=auto --transport=websocket --transport=poll
+            set wants text
+        case 'run'
+            set flags \
+                --reason\t'Why.' \
+                --context\t'Something the approver should know; repeatable.' \
+                --idempotency-key\t'Continue a pending request with this key instead of making a new one.' \
+                --expires-in\t'When the request expires. [the timeout; 1h with --no-wait]' \
+                --id-file\t'Write the request\'s id to this file as soon as it is known.' \
+                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
+                --transport\t'How the decision is received. [APPROVAL_USE_WEBSOCKET]' \
+                --poll-interval\t'Time between polls. [APPROVAL_POLL_INTERVAL]' \
+                --result-file\t'Also write the JSON object, with exit_code, to this file at the end.' \
+                --json\t'Print one JSON object on stdout.' \
+                --quiet\t'Print only errors on stderr.' \
+                -q\t'Print only errors on stderr.' \
+                --require-verified-approver\t'Refuse a platform that does not verify the approver\'s name.' \
+                --strict\t'Refuse a file that is too large to be bound, or one too many.' \
+                --keep-env\t'Keep a variable that is dropped otherwise, and show it to the approver; repeatable.' \
+                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
+                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --show\t'Only print what the approver would see; asks nobody, exits 2.' \
+                --exec\t'Let the command replace this process; the audit log will lack its end.' \
+                --approval\t'Wait for what `request --for` asked, and run it here.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --keep-env --config --platform-url --workspace-id --audit-log --approval
             set paths --id-file --result-file --config --audit-log
             set choices --transport=auto --transport=websocket --transport=poll
             set wants text
         case 'wait'
             set flags \
                 --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
-                --action\t'What was asked; required if the local audit log does not hold the request.' \
-                --withdraw\t'Withdraw the request at the timeout or on a signal.' \
                 --transport\t'How the decision is received. [APPROVAL_USE_WEBSOCKET]' \
                 --poll-interval\t'Time between polls. [APPROVAL_POLL_INTERVAL]' \
                 --result-file\t'Also write the JSON object, with exit_code, to this file at the end.' \
@@ -70,45 +102,47 @@ function __molecule_approve_table --no-scope-shadowing
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --action\t'What was asked; required if the local audit log does not hold the request.' \
+                --withdraw\t'Withdraw the request at the timeout or on a signal.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --timeout --action --transport --poll-interval --result-file --config --platform-url --workspace-id --audit-log
+            set valued --timeout --transport --poll-interval --result-file --config --platform-url --workspace-id --audit-log --action
             set paths --result-file --config --audit-log
             set choices --transport=auto --transport=websocket --transport=poll
             set wants ids
         case 'status'
             set flags \
-                --limit\t'List the N newest requests; the platform lists fifty at most.' \
-                --json\t'Print one JSON object on stdout.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --limit\t'List the N newest requests; the platform lists fifty at most.' \
+                --json\t'Print one JSON object on stdout.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --limit --config --platform-url --workspace-id --audit-log
+            set valued --config --platform-url --workspace-id --audit-log --limit
             set paths --config --audit-log
             set wants ids
         case 'withdraw'
             set flags \
-                --id-file\t'Read the id from this file.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --id-file\t'Read the id from this file.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --id-file --config --platform-url --workspace-id --audit-log
-            set paths --id-file --config --audit-log
+            set valued --config --platform-url --workspace-id --audit-log --id-file
+            set paths --config --audit-log --id-file
             set wants ids
         case 'pending'
             set flags \
-                --watch\t'Show a live table until Ctrl-C.' \
-                --json\t'Print one JSON object on stdout.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --watch\t'Show a live table until Ctrl-C.' \
+                --json\t'Print one JSON object on stdout.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --platform-url --workspace-id --audit-log
@@ -125,28 +159,28 @@ function __molecule_approve_table --no-scope-shadowing
             set paths --config --audit-log
         case 'approve'
             set flags \
-                --comment\t'Why; the requester sees it.' \
-                --yes\t'Do not ask; required without a terminal.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --comment\t'Why; the requester sees it.' \
+                --yes\t'Do not ask; required without a terminal.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --comment --config --platform-url --workspace-id --audit-log
+            set valued --config --platform-url --workspace-id --audit-log --comment
             set paths --config --audit-log
             set wants ids
         case 'deny'
             set flags \
-                --comment\t'Why; the requester sees it.' \
-                --yes\t'Do not ask; required without a terminal.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --comment\t'Why; the requester sees it.' \
+                --yes\t'Do not ask; required without a terminal.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --comment --config --platform-url --workspace-id --audit-log
+            set valued --config --platform-url --workspace-id --audit-log --comment
             set paths --config --audit-log
             set wants ids
         case 'approvers'

@@ -16,6 +16,9 @@
     │   ├── EndedError                the request had already ended
     │   ├── UsedError                 the approval was already redeemed
     │   └── KeyUsedError              the idempotency key belongs to another request, or to one that has ended
+    ├── NotFoundError                 the command to run does not exist; no request was sent
+    ├── NotExecutableError            the command to run cannot be executed; no request was sent
+    ├── ChangedError                  what would run is not what was approved; nothing ran
     ├── AuditError                    the audit log cannot be written or read
     ├── DeliveryError                 the verdict could not be delivered to the caller
     └── ServerError                   the embedded server cannot run
@@ -207,6 +210,24 @@ class KeyUsedError(PlatformError):
             approval_id=approval_id,
             hint="use a different key for each request",
         )
+
+
+class NotFoundError(ApprovalError):
+    """The command to run does not exist; no request was sent."""
+
+    kind = "not_found"
+
+
+class NotExecutableError(ApprovalError):
+    """The command to run cannot be executed; no request was sent."""
+
+    kind = "not_executable"
+
+
+class ChangedError(ApprovalError):
+    """What would run is no longer what was approved, or could not be started; nothing ran."""
+
+    kind = "changed"
 
 
 class AuditError(ApprovalError):

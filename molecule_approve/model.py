@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -188,6 +188,14 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Executed(StrEnum):
+    """Whether the approved command ran. ``STARTED`` from the record of its start on: it may have run."""
+
+    NO = "no"
+    STARTED = "started"
+    FINISHED = "finished"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An error as the output shows it: a stable kind, a message, and what to do next."""
@@ -283,3 +291,31 @@ class Verdict:
     def as_dict(self) -> dict[str, JsonValue]:
         """The same with ``message``, for callers of the older tool."""
         return {**self.as_json(), "message": self.message}
+
+
+class Execution(NamedTuple):
+    """What became of an approved command.
+
+    Attributes:
+        executed: whether it ran.
+        digest: the SHA-256 over all that was bound, in lower-case hex; None until it is bound.
+        child_exit_code: its exit code, 128 + the signal that ended it; None unless it finished.
+        child_signal: the signal that ended it, or None.
+        error: why it did not run, or None.
+
+    """
+
+    executed: Executed
+    digest: str | None = None
+    child_exit_code: int | None = None
+    child_signal: int | None = None
+    error: Failure | None = None
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The fields that a result file adds to those of the verdict."""
+        return {
+            "executed": self.executed.value,
+            "child_exit_code": self.child_exit_code,
+            "child_signal": self.child_signal,
+            "digest": self.digest,
+        }

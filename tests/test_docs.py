@@ -193,7 +193,7 @@ def test_every_command_line_can_be_understood() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "molecule-approve run -- rm",
+        "molecule-approve rerun -- rm",
         "molecule-approve request --reasons x -- y",
         "FOO=1 molecule-approve audit shows",
         "x | sh -c 'molecule-approve doctor && y'",

@@ -69,6 +69,7 @@ class RecordOutcome(StrEnum):
     OBSERVED = "observed"
     STARTED = "started"
     FINISHED = "finished"
+    REFUSED = "refused"
     SUCCESS = "success"
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # list imports no command.
 COMMANDS = {
     "request": ("request", "Ask a person to approve ACTION, wait, and exit 0 only if they do."),
+    "run": ("run", "Ask a person to approve COMMAND, and execute exactly that if they do."),
     "wait": ("request", "Wait for an earlier request, and redeem its approval."),
     "status": ("status", "Show one request, or the newest ones."),
     "withdraw": ("status", "Withdraw a pending request."),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.errors import ApprovalError, DeliveryError, ours
-from molecule_approve.model import Failure, JsonValue, Outcome, Verdict
+from molecule_approve.model import Execution, Failure, JsonValue, Outcome, Verdict
 from molecule_approve.paths import write_private
 from molecule_approve.safe_text import json_line, visible
 
@@ -79,6 +79,7 @@ class Reporting(NamedTuple):
         quiet: only errors on stderr.
         id_alone: for a pending request, print only its id.
         result_file: write the object there too, with the exit code.
+        execution: of ``run``, what became of the command, to which stdout belongs; None for other commands.
 
     """
 
@@ -86,6 +87,7 @@ class Reporting(NamedTuple):
     quiet: bool
     id_alone: bool = False
     result_file: Path | None = None
+    execution: Execution | None = None
 
     def say(self, verdict: Verdict, code: int) -> int:
         """Report a verdict other than an approval; its exit code stays, delivered or not."""
@@ -109,6 +111,8 @@ class Reporting(NamedTuple):
         elif verdict.error is not None:
             label = f"{verdict.outcome.value.replace('_', ' ')}:"
             output.complain(verdict.error, f"{marked(label, verdict.outcome, sys.stderr)} ")
+        if self.execution is not None:
+            return
         if self.json:
             output.answer_json(verdict.as_json())
         elif verdict.error is None:
@@ -116,15 +120,20 @@ class Reporting(NamedTuple):
             line = visible(verdict.approval_id or "" if alone else verdict.message)
             output.answer(line if alone else marked(line, verdict.outcome, sys.stdout), foreign=not alone)
 
-    def in_file(self, verdict: Verdict, code: int) -> None:
+    def in_file(self, verdict: Verdict, code: int | None) -> None:
         """Write the object with the exit code to the result file, if there is one.
+
+        Args:
+            verdict: the verdict.
+            code: the exit code, or None while the command runs.
 
         Raises:
             DeliveryError: it cannot be written.
 
         """
         if self.result_file is not None:
-            value: dict[str, JsonValue] = {**verdict.as_json(), "exit_code": code}
+            ran = {} if self.execution is None else self.execution.as_json()
+            value: dict[str, JsonValue] = {**verdict.as_json(), **ran, "exit_code": code}
             write_file(self.result_file, f"{json_line(value)}\n")
 
 
@@ -133,7 +142,7 @@ def deliver(report: Reporting, stop: SignalStop, verdict: Verdict, undelivered: 
     if not verdict.approved:
         return report.say(verdict, exits.of_verdict(verdict))
     try:
-        _check_reader(stop)
+        check_reader(stop)
         _approve(report, verdict)
     except DeliveryError as exc:
         not_approved = undelivered(verdict, exc)
@@ -156,7 +165,7 @@ def _approve(report: Reporting, verdict: Verdict) -> None:
             raise
 
 
-def _check_reader(stop: SignalStop) -> None:
+def check_reader(stop: SignalStop) -> None:
     """Raise DeliveryError if a signal came after the approval, or if nobody reads the verdict."""
     stop.look()
     if stop.stopped is not None:

@@ -11,7 +11,7 @@ from molecule_approve.model import Outcome, Verdict
 class Exit(IntEnum):
     """The exit codes. 0 is a verified approval of this very request; for other commands, "done".
 
-    A code that a failure to start can produce is never a verdict: not 1 (a Python crash), not 126 and 127 (the shell).
+    A code that a failure to start can produce is never a verdict: not 1 (a Python crash), not 126 and 127.
     """
 
     OK = 0
@@ -30,6 +30,10 @@ class Exit(IntEnum):
     """Nobody decided in time, as in timeout(1)."""
     FAILED = 125
     """No verdict, or the command failed, as in env(1) and docker."""
+    NOT_EXECUTABLE = 126
+    """``run``: the command cannot be executed, as in env(1); nothing was requested."""
+    NOT_FOUND = 127
+    """``run``: the command does not exist, as in env(1); nothing was requested."""
 
 
 _OF_OUTCOME = {
@@ -47,7 +51,13 @@ _OF_ERROR: dict[type[errors.ApprovalError], Exit] = {
     errors.UsageError: Exit.USAGE,
     errors.NotPermittedError: Exit.DENIED,
     errors.EndedError: Exit.ENDED,
+    errors.NotExecutableError: Exit.NOT_EXECUTABLE,
+    errors.NotFoundError: Exit.NOT_FOUND,
     errors.ApprovalError: Exit.FAILED,
+}
+
+_NOTHING_REQUESTED = {
+    kind.kind: _OF_ERROR[kind] for kind in (errors.UsageError, errors.NotExecutableError, errors.NotFoundError)
 }
 
 
@@ -55,8 +65,8 @@ def of_verdict(verdict: Verdict) -> int:
     """The exit code of a verdict; 128 + the signal for an interrupted one."""
     if verdict.outcome is Outcome.INTERRUPTED:
         return 128 + (verdict.signum or 0)
-    if verdict.error is not None and verdict.error.kind == errors.UsageError.kind:
-        return Exit.USAGE
+    if verdict.error is not None and verdict.error.kind in _NOTHING_REQUESTED:
+        return _NOTHING_REQUESTED[verdict.error.kind]
     return _OF_OUTCOME[verdict.outcome]
 
 

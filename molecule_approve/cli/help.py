@@ -12,8 +12,17 @@ from molecule_approve.safe_text import visible
 
 from . import output
 
-ASK, WAITING, OUTPUT, CONNECTION = "What to ask", "Waiting", "Output", "Connection"
+ASK, RUNNING, FILTERS, WAITING, OUTPUT, CONNECTION = (
+    "What to ask",
+    "What to run",
+    "Filters",
+    "Waiting",
+    "Output",
+    "Connection",
+)
 """The groups of options. One that is in none of them stands under "Options"."""
+
+_ORDER = ("Arguments", ASK, RUNNING, FILTERS, WAITING, OUTPUT, CONNECTION, "Options")
 
 
 class _Page:
@@ -33,9 +42,9 @@ class _Page:
             is_option = param.param_type_name == "option"
             title = (param.rich_help_panel or "Options") if is_option else "Arguments"
             groups.setdefault(title, []).append(param.get_help_record(ctx))
-        for title, rows in groups.items():
+        for title in sorted(groups, key=_ORDER.index):
             with formatter.section(title):
-                formatter.write_dl(rows)
+                formatter.write_dl(groups[title])
         if isinstance(self, TyperGroup):
             self.format_commands(ctx, formatter)
 

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
@@ -68,10 +68,10 @@ class GateCommand(CliCommand):
 class ConnectionOptions(NamedTuple):
     """The options of every command that contacts a platform, as they were typed."""
 
-    config: str | None
-    platform_url: str | None
-    workspace_id: str | None
-    audit_log: str | None
+    config: Config = None
+    platform_url: PlatformUrl = None
+    workspace_id: WorkspaceId = None
+    audit_log: AuditLog = None
 
     def settings(self, *, quiet: bool = False, **flags: Any) -> Settings:  # noqa: ANN401 - checked where Flags is made
         """All settings, with a warning on stderr for each that needs one.
@@ -121,23 +121,26 @@ def hint_on_unreachable(settings: Settings, hint: str) -> str:
     return hint if settings.is_configured else f"PLATFORM_URL is not set; {OWN_SERVER}"
 
 
-_SHARED = {"config": Config, "platform_url": PlatformUrl, "workspace_id": WorkspaceId, "audit_log": AuditLog}
-
-
 def connected(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options of a ``ConnectionOptions``, which it gets as its argument ``connection``."""
+    """Give a command the options of each group among its parameters, such as ``connection: ConnectionOptions``."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    groups = {found.name: found.annotation for found in parameters if hasattr(found.annotation, "_fields")}
 
     def run(**given: Any) -> int:  # noqa: ANN401 - what typer read
-        connection = ConnectionOptions(**{name: given.pop(name) for name in _SHARED})
-        return command(connection=connection, **given)
+        gathered = {name: group(**{field: given.pop(field) for field in group._fields}) for name, group in groups.items()}
+        return command(**gathered, **given)
 
-    own = [found for found in inspect.signature(command, eval_str=True).parameters.values() if found.name != "connection"]
     kind = inspect.Parameter.KEYWORD_ONLY
-    shared = [inspect.Parameter(name, kind, default=None, annotation=of) for name, of in _SHARED.items()]
-    parameters = [*(found.replace(kind=kind) for found in own), *shared]
+    flat: list[inspect.Parameter] = []
+    for found in parameters:
+        if (group := groups.get(found.name)) is None:
+            flat.append(found.replace(kind=kind))
+            continue
+        of, default = get_type_hints(group, include_extras=True), group._field_defaults
+        flat += [inspect.Parameter(name, kind, default=default[name], annotation=of[name]) for name in group._fields]
     # typer reads both.
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # of every function, says inspect
-    run.__annotations__ = {found.name: found.annotation for found in parameters}
+    run.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]  # of every function, says inspect
+    run.__annotations__ = {found.name: found.annotation for found in flat}
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run
 

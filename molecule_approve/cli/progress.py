@@ -58,6 +58,7 @@ class Scene(NamedTuple):
         timeout: seconds that this process waits.
         embedded: whether the platform is this user's embedded server, whose requests expire when they say.
         earlier: whether the request was made before, and is only waited for.
+        on_stdout: whether the verdict goes to stdout too; with ``run`` that is the command's.
 
     """
 
@@ -67,6 +68,7 @@ class Scene(NamedTuple):
     timeout: float
     embedded: bool
     earlier: bool = False
+    on_stdout: bool = True
 
 
 class Progress(Observer, Protocol):
@@ -217,7 +219,7 @@ class Plain(Silent):
 
     def finish(self, verdict: Verdict) -> None:
         """Show the verdict, unless stdout goes to the same place; the caller shows errors."""
-        if verdict.error is None and not is_same(sys.stdout, sys.stderr):
+        if verdict.error is None and not (self._scene.on_stdout and is_same(sys.stdout, sys.stderr)):
             line = f"{visible(verdict.message)} (after {span(verdict.waited_seconds)})"
             self._say(marked(line, verdict.outcome, sys.stderr))
         self._show_head()

@@ -29,7 +29,8 @@ def explained(error: Any, argv: Sequence[str]) -> UsageError:  # noqa: ANN401 - 
     message, context = error.format_message(), error.ctx
     see = f"see `{context.command_path} --help`"
     words = argv[len(context.command_path.split()) - 1 :]
-    options = {name: found for found in context.command.params for name in found.opts}
+    known = [found for found in context.command.params if found.param_type_name == "option"]
+    options = {name: found for found in known for name in found.opts}
     if (option := _duration_in_two_words(words, options)) is not None:
         return UsageError(message, hint=f"a duration is one word: {option}")
     if context.command.name == "request" and not getattr(error, "possibilities", None):  # no mistyped option

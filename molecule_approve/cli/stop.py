@@ -86,6 +86,7 @@ class Repeater:
         self._taken.set()
 
     def _repeat(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
         while (number := os.read(self._numbers, 1)[0]) not in _WORDS:
             pass  # another signal, which is none of ours
         # Only to that handler: to the system's own it would mean something else.

@@ -18,12 +18,16 @@ from molecule_approve.errors import ApprovalError, Interrupted, NotPermittedErro
 from molecule_approve.lifecycle import outcome_of
 from molecule_approve.model import Approval, ApprovalRequest, Decision, JsonValue, Outcome, Question, Verdict
 
-from . import no_decision
+from . import execution, no_decision
 from .attempt import Attempt, Observer, Terms, shown
 from .records import Log, Recorder
 
 if TYPE_CHECKING:
     from molecule_approve.client.platform import Platform
+    from molecule_approve.model import Execution
+
+    from .binding import Binding
+    from .execution import Launcher
 
 __all__ = ["Gate", "Observer", "Terms"]
 
@@ -70,6 +74,10 @@ class Gate:
         recorder = self._recorder(request)
         recorder.record_undelivered(verdict.approval_id, failure.message)
         return replace(verdict, outcome=Outcome.FAILED, error=shown(failure), recorded=recorder.recorded)
+
+    def execute(self, request: ApprovalRequest, verdict: Verdict, binding: Binding, launcher: Launcher) -> Execution:
+        """Run the command that this verdict approves; what it returns says whether it ran."""
+        return execution.execute(binding, verdict, self._recorder(request), launcher)
 
     def _recorder(self, request: ApprovalRequest) -> Recorder:
         return Recorder(

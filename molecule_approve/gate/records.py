@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.audit.record import Record, RecordAction, RecordOutcome, make_record
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from molecule_approve.audit.report.story import Story
     from molecule_approve.clock import Deadline
     from molecule_approve.errors import ApprovalError, NotPermittedError
-    from molecule_approve.model import Approval, ApprovalRequest, Decision, JsonValue, Question
+    from molecule_approve.model import Approval, ApprovalRequest, Decision, Execution, JsonValue, Question
+
+    from .command import BoundCommand
 
 BEFORE = 10.0
 """Seconds to wait for the log's lock before the request is submitted."""
@@ -227,6 +229,40 @@ class Recorder:
         extras: dict[str, JsonValue] = {"approval_id": approval_id, "error": error}
         try:
             self._append(self._record(RecordOutcome.FAILED, extras, action=RecordAction.DELIVER), AFTER)
+        except AuditError as exc:
+            self._warn(exc)
+
+    # --- run -----------------------------------------------------------------------------------------------------------
+
+    def record_started(self, approval_id: str | None, command: BoundCommand, *, replaces: bool) -> None:
+        """The approved command is about to be checked once more and started.
+
+        Args:
+            approval_id: the request.
+            command: what was approved.
+            replaces: whether the command replaces this process, so that no record of its end follows.
+
+        """
+        extras: dict[str, JsonValue] = {"approval_id": approval_id, "command": command.line, "digest": command.digest}
+        if replaces:
+            extras["replaces_process"] = True
+        self._append(self._record(RecordOutcome.STARTED, extras, action=RecordAction.EXECUTE), AFTER)
+
+    def record_finished(self, approval_id: str | None, execution: Execution) -> None:
+        """The command has ended. A log that cannot be written is a warning: what ran, ran."""
+        extras = {"exit_code": execution.child_exit_code, "signal": execution.child_signal}
+        self._warn_of(RecordOutcome.FINISHED, approval_id, execution.digest, extras)
+
+    def record_refused(self, approval_id: str | None, digest: str | None, why: ApprovalError) -> None:
+        """The approved command was not started."""
+        self._warn_of(RecordOutcome.REFUSED, approval_id, digest, {"reason": why.kind, "error": why.message})
+
+    def _warn_of(
+        self, outcome: RecordOutcome, approval_id: str | None, digest: str | None, extras: Mapping[str, JsonValue]
+    ) -> None:
+        fields: dict[str, JsonValue] = {"approval_id": approval_id, "digest": digest, **extras}
+        try:
+            self._append(self._record(outcome, fields, action=RecordAction.EXECUTE), AFTER)
         except AuditError as exc:
             self._warn(exc)
 

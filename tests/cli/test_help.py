@@ -40,7 +40,16 @@ def test_options_stand_in_groups(caller: Caller) -> None:
     """In the order in which a reader wants them, each with its options."""
     shown = caller.main("request", "--help").out
     titles = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["Arguments:", "What to ask:", "Waiting:", "Output:", "Connection:", "Options:", "Examples:"]
+    assert titles == [
+        "Arguments:",
+        "What to ask:",
+        "What to run:",
+        "Waiting:",
+        "Output:",
+        "Connection:",
+        "Options:",
+        "Examples:",
+    ]
     places = [shown.index(text) for text in ("\nWaiting:", "\n  --no-wait", "\nOutput:", "\n  --json")]
     assert places == sorted(places)
     assert "exit 8 (pending)" in " ".join(shown.split())

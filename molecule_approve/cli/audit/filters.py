@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
 
-FILTERS = "Filters"
-"""The group of options, in the help, that choose records or requests."""
-
-
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which lines are wanted; None wants all. A line that is not a record is wanted only without any filter."""

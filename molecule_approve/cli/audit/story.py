@@ -16,11 +16,10 @@ import typer
 
 from molecule_approve.cli import options, output
 from molecule_approve.cli.exits import Exit
+from molecule_approve.cli.help import FILTERS
 from molecule_approve.errors import AuditError, DeliveryError, UsageError
 from molecule_approve.paths import write_private
 from molecule_approve.safe_text import json_line, visible
-
-from .filters import FILTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

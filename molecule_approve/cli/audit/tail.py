@@ -13,10 +13,9 @@ import typer
 from molecule_approve.audit.record import EventType, RecordOutcome
 from molecule_approve.cli import options, output
 from molecule_approve.cli.exits import Exit
+from molecule_approve.cli.help import FILTERS
 from molecule_approve.errors import DeliveryError, UsageError
 from molecule_approve.safe_text import visible, visible_json
-
-from .filters import FILTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

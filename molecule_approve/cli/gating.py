@@ -1,0 +1,301 @@
+"""What ``request``, ``wait`` and ``run`` share: their options, the signals that stop them, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from molecule_approve.errors import Interrupted, UnavailableError
+from molecule_approve.model import Failure, Outcome, Verdict
+
+from . import exits, options, output
+from .help import ASK, CONNECTION, OUTPUT, RUNNING, WAITING
+
+if TYPE_CHECKING:
+    from molecule_approve.gate.binding import Binding
+    from molecule_approve.model import ApprovalRequest, Question
+    from molecule_approve.settings.resolve import Settings
+    from molecule_approve.wiring import Assembled
+
+    from .deliver import Reporting
+    from .progress import Progress, Scene
+    from .result_files import ResultFiles
+    from .stop import SignalStop
+
+HOUR = 3_600.0
+"""Seconds until a request expires for which nobody waits."""
+
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout",
+        metavar="TIME",
+        help="How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]",
+        rich_help_panel=WAITING,
+    ),
+]
+TransportOption = Annotated[
+    str | None,
+    typer.Option(
+        "--transport",
+        metavar="auto|websocket|poll",
+        help="How the decision is received. [APPROVAL_USE_WEBSOCKET]",
+        rich_help_panel=WAITING,
+    ),
+]
+PollInterval = Annotated[
+    str | None,
+    typer.Option(
+        "--poll-interval", metavar="TIME", help="Time between polls. [APPROVAL_POLL_INTERVAL]", rich_help_panel=WAITING
+    ),
+]
+Verified = Annotated[
+    bool,
+    typer.Option(
+        "--require-verified-approver",
+        help="Refuse a platform that does not verify the approver's name.",
+        rich_help_panel=CONNECTION,
+    ),
+]
+ResultFile = Annotated[
+    str | None,
+    typer.Option(
+        "--result-file",
+        metavar="PATH",
+        help="Also write the JSON object, with exit_code, to this file at the end.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+IdFile = Annotated[
+    str | None,
+    typer.Option(
+        "--id-file",
+        metavar="PATH",
+        help="Write the request's id to this file as soon as it is known.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", rich_help_panel=ASK)]
+Context = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context", metavar="KEY=VALUE", help="Something the approver should know; repeatable.", rich_help_panel=ASK
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key",
+        metavar="KEY",
+        help="Continue a pending request with this key instead of making a new one.",
+        rich_help_panel=ASK,
+    ),
+]
+ExpiresIn = Annotated[
+    str | None,
+    typer.Option(
+        "--expires-in",
+        metavar="TIME",
+        help="When the request expires. [the timeout; 1h with --no-wait]",
+        rich_help_panel=WAITING,
+    ),
+]
+
+
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse a file that is too large to be bound, or one too many.", rich_help_panel=RUNNING),
+]
+KeepEnv = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep-env",
+        metavar="NAME",
+        help="Keep a variable that is dropped otherwise, and show it to the approver; repeatable.",
+        rich_help_panel=RUNNING,
+    ),
+]
+
+
+class AskingOptions(NamedTuple):
+    """The options of a command that makes a request, as they were typed."""
+
+    reason: Reason = ""
+    context: Context = None
+    idempotency_key: IdempotencyKey = None
+    expires_in: ExpiresIn = None
+    id_file: IdFile = None
+
+    def compose(self, settings: Settings, action: str, *, wait: bool = True) -> ApprovalRequest:
+        """The request of this action.
+
+        Raises:
+            UsageError: a part of it is not valid.
+
+        """
+        from molecule_approve import wiring
+        from molecule_approve.gate import compose
+        from molecule_approve.settings.durations import parse_duration
+
+        expiry = settings.timeout.value if wait else HOUR
+        given = compose.parse_context(self.context or [])
+        return compose.compose(
+            settings.workspace_id.value,
+            action,
+            self.reason,
+            context=compose.context_of(wiring.origin(), os.environ, given, wiring.secrets(settings)),
+            expires_in=expiry if self.expires_in is None else parse_duration(self.expires_in, "--expires-in"),
+            idempotency_key=self.idempotency_key,
+        )
+
+
+class BindingOptions(NamedTuple):
+    """The options of a command that binds another one, as they were typed."""
+
+    strict: Strict = False
+    keep_env: KeepEnv = None
+
+    def bind(self, words: Sequence[str], *, any_host: bool = False) -> Binding:
+        """The command, bound as these options say.
+
+        Raises:
+            UsageError, NotFoundError, NotExecutableError: see ``binding.bind``.
+
+        """
+        from molecule_approve import wiring
+        from molecule_approve.gate.binding import bind
+
+        keep = self.keep_env or ()
+        return bind(words, wiring.origin(), os.environ, keep=keep, strict=self.strict, any_host=any_host)
+
+
+class WaitingOptions(NamedTuple):
+    """The options of a command that waits for a decision and reports it, as they were typed."""
+
+    timeout: Timeout = None
+    transport: TransportOption = None
+    poll_interval: PollInterval = None
+    result_file: ResultFile = None
+    json: options.Json = False
+    quiet: options.QuietOption = False
+    verified: Verified = False
+
+    def settings(self, connection: options.ConnectionOptions) -> Settings:
+        """All settings, with these options.
+
+        Raises:
+            UsageError, ConfigError: see ``resolve.resolve``.
+
+        """
+        return connection.settings(
+            quiet=self.quiet,
+            timeout=self.timeout,
+            poll_interval=self.poll_interval,
+            transport=self.transport,
+            require_verified_approver=self.verified or None,
+        )
+
+    def run(self, id_file: str | None, body: Callable[[GatingCommand], int], **report: Any) -> int:  # noqa: ANN401 - fields of Reporting
+        """Run to the exit code; a failure before there is a gate is reported like every other verdict.
+
+        Args:
+            id_file: ``--id-file``.
+            body: the command itself.
+            report: further fields of its Reporting.
+
+        """
+        from .deliver import Reporting
+
+        return _report_and_run(Reporting(json=self.json, quiet=self.quiet, **report), self.result_file, id_file, body)
+
+
+class GatingCommand(NamedTuple):
+    """One attempt of a gating command: how it reports, and what may stop it."""
+
+    report: Reporting
+    stop: SignalStop
+    files: ResultFiles
+
+    def progress(self, scene: Scene, *, wait: bool = True) -> Progress:
+        """The observer for this terminal, CI job or pipe."""
+        from molecule_approve.settings.resolve import in_ci
+
+        from .progress import Plain, Silent, Spinner
+
+        if self.report.quiet:
+            return Silent(self.write_id)
+        lively = wait and output.is_terminal(sys.stderr) and not in_ci(os.environ)
+        dumb = os.environ.get("TERM", "") in {"", "dumb"}
+        if lively and not dumb:
+            return Spinner(scene, self.write_id)
+        return Plain(scene, self.write_id, heads=in_ci(os.environ))
+
+    def write_id(self, question: Question) -> None:
+        """Write the id file, if one was asked for."""
+        from .deliver import write_file
+
+        if self.files.id is not None:
+            write_file(self.files.id, f"{question.approval_id}\n")
+
+
+def scene(settings: Settings, action: str, reason: str = "", *, earlier: bool = False, on_stdout: bool = True) -> Scene:
+    """What the observer shows of a request at these settings."""
+    from .progress import Scene
+
+    whom = "the embedded server" if settings.local else settings.platform_url.value
+    return Scene(action, reason, whom, settings.timeout.value, settings.local, earlier, on_stdout)
+
+
+def _report_and_run(
+    report: Reporting, result_file: str | None, id_file: str | None, run: Callable[[GatingCommand], int]
+) -> int:
+    """Run to the exit code; a failure before there is a gate is reported like every other verdict."""
+    from .deliver import failed
+    from .result_files import ResultFiles, TakenError
+    from .stop import Audience, SignalStop
+
+    # A result file may be read later, whoever is gone now.
+    stop = SignalStop(None if result_file is not None else Audience.expected())
+    stop.install()
+    try:
+        files = ResultFiles.checked(result_file, id_file)
+        report = report._replace(result_file=files.result)
+        return run(GatingCommand(report, stop, files))
+    except Interrupted as exc:
+        verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
+    except TakenError as exc:
+        report, verdict = report._replace(result_file=None), failed(exc)
+    except Exception as exc:  # noqa: BLE001 - with --json even a bug is one object on stdout
+        verdict = failed(exc)
+    return report.say(verdict, exits.of_verdict(verdict))
+
+
+def judge(
+    settings: Settings, made: Assembled, progress: Progress, ask: Callable[[], Verdict], deliver: Callable[[Verdict], int]
+) -> int:
+    """Ask, and deliver the verdict.
+
+    Args:
+        settings: the settings.
+        made: the gate; its platform is closed at the end.
+        progress: the observer; it is closed before the verdict is delivered.
+        ask: asks the gate.
+        deliver: tells the verdict, and gives the exit code.
+
+    """
+    with contextlib.closing(made.platform):
+        try:
+            verdict = ask()
+        finally:
+            progress.close()  # the live line ends, whatever happened
+        if verdict.error is not None and verdict.error.kind == UnavailableError.kind and verdict.approval_id is None:
+            hint = options.hint_on_unreachable(settings, verdict.error.hint)
+            verdict = replace(verdict, error=replace(verdict.error, hint=hint))
+        progress.finish(verdict)
+        return deliver(verdict)

@@ -1,0 +1,241 @@
+"""``run``: exactly the command that was approved is executed, at most once; its exit code is ours."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from molecule_approve.clock import Deadline
+from molecule_approve.errors import UsageError
+from molecule_approve.model import Executed, Execution, Outcome, Verdict
+
+from . import exits, options, output
+from .child import Child
+from .gating import AskingOptions, BindingOptions, GatingCommand, WaitingOptions, judge, scene
+from .help import RUNNING
+
+if TYPE_CHECKING:
+    from molecule_approve.gate.binding import Binding
+    from molecule_approve.model import ApprovalRequest, Question
+    from molecule_approve.settings.resolve import Settings
+    from molecule_approve.wiring import Assembled
+
+    from .deliver import Reporting
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+CommandWords = Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]...", help="The command, as it will be executed.")]
+Show = Annotated[
+    bool,
+    typer.Option("--show", help="Only print what the approver would see; asks nobody, exits 2.", rich_help_panel=RUNNING),
+]
+Exec = Annotated[
+    bool,
+    typer.Option(
+        "--exec", help="Let the command replace this process; the audit log will lack its end.", rich_help_panel=RUNNING
+    ),
+]
+ApprovalId = Annotated[
+    str | None,
+    typer.Option(
+        "--approval",
+        metavar="ID",
+        help="Wait for what `request --for` asked, and run it here.",
+        rich_help_panel=RUNNING,
+    ),
+]
+
+
+class RunCommand(options.GateCommand):
+    """From its first word on all belongs to the command, options too."""
+
+    def __init__(self, *given: Any, **settings: Any) -> None:  # noqa: ANN401 - typer's own settings, passed on
+        super().__init__(*given, **settings)
+        self.allow_interspersed_args = False
+
+
+class _ChildLauncher:
+    """Starts the approved command from a terminal or a script; see the gate's Launcher."""
+
+    def __init__(self, command: GatingCommand, verdict: Verdict, *, replaces: bool) -> None:
+        self.replaces = replaces
+        self._command = command
+        self._verdict = verdict
+        self._child = Child()
+
+    def check(self) -> None:
+        """Raise DeliveryError if a signal came, or if nobody waits for the command any more."""
+        from .deliver import check_reader
+
+        if self._child.has_signal:
+            self._child.release()  # its handler runs now
+        check_reader(self._command.stop)
+
+    def announce(self, execution: Execution) -> None:
+        """Write the result file now: after a kill it must not say that nothing ran."""
+        self.check()
+        self._command.report._replace(execution=execution).in_file(self._verdict, None)
+        if self.replaces:
+            output.talk(f"{output.PROGRAM}: --exec: the audit log will not say how the command ended")
+
+    def start(self, executable: str, arguments: tuple[str, ...], environ: dict[str, str]) -> Callable[[], int]:
+        """Start it; or, with ``--exec``, become it."""
+        start = self._child.replace if self.replaces else self._child.start
+        return start(executable, arguments, environ)
+
+    def release(self) -> None:
+        """Give the signals back."""
+        self._child.release()
+
+
+class _Run(NamedTuple):
+    """One attempt of ``run``, once its command is bound."""
+
+    command: GatingCommand
+    made: Assembled
+    request: ApprovalRequest
+    binding: Binding
+    replaces: bool
+
+    def deliver(self, verdict: Verdict) -> int:
+        """Run what was approved, and report what became of it."""
+        report = self.command.report._replace(execution=Execution(Executed.NO, self.binding.command.digest))
+        if not verdict.approved:
+            return report.say(verdict, exits.of_verdict(verdict))
+        launcher = _ChildLauncher(self.command, verdict, replaces=self.replaces)
+        execution = self.made.gate.execute(self.request, verdict, self.binding, launcher)
+        launcher.release()
+        report = report._replace(execution=execution)
+        if execution.child_exit_code is None:
+            return self._say_not_run(report, verdict, execution)
+        if execution.child_exit_code != 0:
+            output.talk(f"{output.PROGRAM}: the command {_end_of(execution)}")
+        return report.say(verdict, execution.child_exit_code)
+
+    def _say_not_run(self, report: Reporting, verdict: Verdict, execution: Execution) -> int:
+        failed = replace(verdict, outcome=Outcome.FAILED, error=execution.error)
+        signalled = self.command.stop.signalled
+        if signalled is not None:
+            failed = replace(failed, outcome=Outcome.INTERRUPTED, signum=signalled.signum)
+        return report.say(failed, exits.of_verdict(failed))
+
+
+def _end_of(execution: Execution) -> str:
+    if execution.child_signal is None:
+        return f"exited with {execution.child_exit_code}"
+    return f"was ended by {signal.Signals(execution.child_signal).name}"
+
+
+@app.command(
+    "run",
+    cls=RunCommand,
+    epilog="""
+        molecule-approve run -- terraform destroy -auto-approve
+        molecule-approve run --timeout 10m --reason "ticket OPS-12" -- ./drop-staging.sh
+        molecule-approve run --show -- make deploy   # asks nobody
+        molecule-approve run --approval 3f2a1c -- ./drop-staging.sh
+    """,
+)
+@options.connected
+def run(
+    asking: AskingOptions,
+    waiting: WaitingOptions,
+    binding: BindingOptions,
+    connection: options.ConnectionOptions,
+    words: CommandWords,
+    show: Show = False,
+    replaces: Exec = False,
+    approval: ApprovalId = None,
+) -> int:
+    """Ask a person to approve COMMAND, and execute exactly that if they do.
+
+    The exit code is the command's, 128 + the signal that ended it; before it runs, that of request: 77 denied,
+    124 timed out, 125 no verdict or the command has changed; 126 and 127 if COMMAND cannot be executed or found.
+    """
+    if show:
+        with contextlib.closing(binding.bind(words)) as bound:
+            output.answer(bound.command.text)
+        return exits.Exit.USAGE  # nothing was asked, so this must not look like a yes
+
+    def attempt(command: GatingCommand) -> int:
+        _refuse_contradictions(asking, waiting, approval)
+        with contextlib.ExitStack() as resources:
+            with command.stop.open():
+                bound = resources.enter_context(contextlib.closing(binding.bind(words)))
+                settings = waiting.settings(connection)
+                command.files.clear(settings)
+                if approval is None:
+                    start = _request(command, settings, bound, asking)
+                else:
+                    start = _resume(command, settings, bound, approval)
+            return start(replaces)
+
+    return waiting.run(asking.id_file, attempt, execution=Execution(Executed.NO))
+
+
+def _refuse_contradictions(asking: AskingOptions, waiting: WaitingOptions, approval: str | None) -> None:
+    if waiting.json and waiting.result_file is None:
+        raise UsageError("--json: stdout belongs to the command", hint="pass --result-file PATH instead")
+    if approval is not None and asking != AskingOptions():
+        raise UsageError(
+            "--approval names a request that was made before, so it cannot be described again",
+            hint="omit --reason, --context, --idempotency-key, --expires-in and --id-file",
+        )
+
+
+def _request(command: GatingCommand, settings: Settings, bound: Binding, asking: AskingOptions) -> Callable[[bool], int]:
+    """A new request, ready to be sent."""
+    from molecule_approve import wiring
+
+    request = asking.compose(settings, bound.command.text)
+    progress = command.progress(scene(settings, request.action, asking.reason, on_stdout=False))
+    made = wiring.gate(settings, command.stop, progress)
+    ask = partial(made.gate.request, request, wiring.terms(settings), made.permit)
+    return lambda replaces: judge(settings, made, progress, ask, _Run(command, made, request, bound, replaces).deliver)
+
+
+def _resume(command: GatingCommand, settings: Settings, bound: Binding, approval: str) -> Callable[[bool], int]:
+    """An earlier request of the same command, ready to be waited for.
+
+    Raises:
+        UsageError: no such request, or it is not of this command.
+
+    """
+    from molecule_approve import wiring
+
+    end = Deadline.after(settings.timeout.value)
+    request, question = _earlier(settings, bound, approval, end)
+    progress = command.progress(scene(settings, request.action, earlier=True, on_stdout=False))
+    made = wiring.gate(settings, command.stop, progress)
+    # One deadline for everything: finding the id took its part.
+    terms = replace(wiring.terms(settings, withdraw=False), timeout=round(end.left(), 3))
+    ask = partial(made.gate.resume, request, question, terms)
+    return lambda replaces: judge(settings, made, progress, ask, _Run(command, made, request, bound, replaces).deliver)
+
+
+def _earlier(settings: Settings, bound: Binding, approval: str, end: Deadline) -> tuple[ApprovalRequest, Question]:
+    from molecule_approve import wiring
+    from molecule_approve.gate.command import ANY_HOST, differences, parse
+    from molecule_approve.model import Question
+
+    from .requests import READ, earlier, find_id
+
+    with options.open_platform(settings) as platform:
+        approval_id = find_id(platform, approval, end)
+        row = platform.fetch(Question(approval_id, settings.workspace_id.value), end.capped(READ)).approval
+    shown = None if row is None else parse(row.action)
+    if row is None or shown is None:
+        raise UsageError(f"request {approval_id} is not for a command", hint="make one: request --for -- COMMAND")
+    if shown.fact("host") == ANY_HOST:
+        bound.command = replace(bound.command, host=ANY_HOST)
+    if found := differences(row.action, bound.command):
+        raise UsageError(
+            f"this is not the command of request {approval_id}: {'; '.join(found)}", hint="request this command as it is"
+        )
+    return earlier(wiring.journal(settings), settings.workspace_id.value, approval_id, row.action)

@@ -1,0 +1,217 @@
+"""A command as the approver reads it, and the digest over all that is bound. Pure; binding.py looks at the files.
+
+docs/run.md describes both forms, so that anybody can recompute the digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from molecule_approve.safe_text import is_hidden
+
+FORM = "molecule-approve run 1"
+"""The first field of the digest; a change of its form changes the number."""
+
+ANY_HOST = "any"
+"""The host of a command that may run on another machine than the one where it was requested (``request --for``)."""
+
+_SECRET_NAMES = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*KEY*")
+_SHORT = 8
+"""Values with fewer characters are replaced only as whole words: they may be a part of many others."""
+
+
+class FileRole(StrEnum):
+    """What a bound file is for the command."""
+
+    PROGRAM = "program"
+    INTERPRETER = "interpreter"
+    ARGUMENT = "file"
+
+
+class BoundFile(NamedTuple):
+    """A file whose bytes are bound.
+
+    Attributes:
+        role: what it is for the command.
+        path: of a program and an interpreter absolute, of an argument as it was given.
+        sha256: of its bytes, in lower-case hex.
+
+    """
+
+    role: FileRole
+    path: str
+    sha256: str
+
+
+class UnboundFile(NamedTuple):
+    """A file that an argument names, and that is beyond a limit."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCommand:
+    """All that is bound before the request, and what else the approver should know.
+
+    Attributes:
+        arguments: the command and its arguments, as they will be executed.
+        files: the program, then its interpreters, then the files that arguments name.
+        folder: the absolute path of the folder in which it runs.
+        host: the machine's name, or ANY_HOST.
+        user: name and user id, as they are shown.
+        unbound: files that arguments name, and whose bytes are not bound.
+        kept: variables that could make the program run other code and are kept all the same, with their values.
+        dropped: the names of those that are removed.
+        remarks: what the approver should know about the program.
+        secrets: values that are shown as ``[NAME]``, by the names of their variables.
+
+    """
+
+    arguments: tuple[str, ...]
+    files: tuple[BoundFile, ...]
+    folder: str
+    host: str
+    user: str
+    unbound: tuple[UnboundFile, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+    dropped: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256, in lower-case hex, over the fields of ``_fields``, each followed by a NUL."""
+        return hashlib.sha256(b"".join(f"{word}\0".encode() for word in self._fields())).hexdigest()
+
+    def _fields(self) -> Iterator[str]:
+        yield FORM
+        for argument in self.arguments:
+            yield from ("argument", argument)
+        for file in self.files:
+            yield from (file.role, file.path, file.sha256)
+        for unbound in self.unbound:
+            yield from ("not bound", unbound.path)
+        yield from ("folder", self.folder, "host", self.host, "user", self.user)
+        for name, value in self.kept:
+            yield from ("keeps", f"{name}={value}")
+
+    @property
+    def line(self) -> str:
+        """The command on one line, quoted as a shell would read it; values of secret variables are shown as ``[NAME]``."""
+        return self._shown(self.arguments)
+
+    @property
+    def text(self) -> str:
+        """The action of the request: the command, then a line for each fact, then the digest."""
+        facts = "".join(f"\n{label}: {value}" for label, value in self._facts())
+        return f"{self.line}{facts}\ndigest: sha256:{self.digest}"
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        for file in self.files:
+            yield file.role, f"{self._shown([file.path])} sha256:{file.sha256}"
+        for unbound in self.unbound:
+            yield "not bound", f"{self._shown([unbound.path])} ({unbound.reason})"
+        yield from (("folder", self._shown([self.folder])), ("host", quoted(self.host)), ("user", self.user))
+        if self.kept:
+            yield "keeps", self._shown([f"{name}={value}" for name, value in self.kept])
+        if self.dropped:
+            yield "drops", " ".join(self.dropped)
+        for remark in self.remarks:
+            yield "remark", remark
+
+    def _shown(self, words: Sequence[str]) -> str:
+        return " ".join(quoted(without_secrets(word, self.secrets)) for word in words)
+
+
+_LABELS = frozenset({*FileRole, "not bound", "folder", "host", "user", "keeps", "drops", "remark", "digest"})
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_DROPS = re.compile(r"\ndrops: [\w% ]+(?=\n)", re.ASCII)
+
+
+class Shown(NamedTuple):
+    """An action of this form, for a view.
+
+    Attributes:
+        line: the command on one line.
+        facts: what is bound, each with its label, the digest last.
+
+    """
+
+    line: str
+    facts: tuple[tuple[str, str], ...]
+
+    def fact(self, label: str) -> str | None:
+        """The first fact with this label."""
+        return next((value for name, value in self.facts if name == label), None)
+
+
+def parse(action: str) -> Shown | None:
+    """The parts of an action; None if it is not of this form.
+
+    The form says nothing about where the action came from: any requester can write it.
+    """
+    line, *rest = action.split("\n")
+    facts = tuple((label, value) for label, _, value in (fact.partition(": ") for fact in rest))
+    if not facts or facts[0][0] != FileRole.PROGRAM or not {label for label, _ in facts} <= _LABELS:
+        return None
+    if facts[-1][0] != "digest" or not _DIGEST.match(facts[-1][1]) or any(is_hidden(found) for found in line):
+        return None
+    return Shown(line, facts)
+
+
+def differences(approved: str, command: BoundCommand) -> list[str]:
+    """What tells an action that was requested earlier from this command, each as a clause; empty if it is the same.
+
+    The names of dropped variables may differ: they are dropped here too.
+    """
+    then, now = (_DROPS.sub("", text, count=1).split("\n") for text in (approved, command.text))
+    if then == now:
+        return []
+    gone, new = ([line for line in one if line not in other] for one, other in ((then, now), (now, then)))
+    return [f"requested was {' / '.join(gone) or 'less'}, and here it is {' / '.join(new) or 'less'}"]
+
+
+def secrets_in(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables whose values are not shown."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if value and any(fnmatchcase(name.upper(), pattern) for pattern in _SECRET_NAMES)
+    }
+
+
+def without_secrets(text: str, secrets: Mapping[str, str]) -> str:
+    """The text with ``[NAME]`` in place of each secret value, the longest first."""
+    for name, value in sorted(secrets.items(), key=lambda item: (-len(item[1]), item[0])):
+        mark = f"[{name}]"
+        if len(value) >= _SHORT:
+            text = text.replace(value, mark)
+        else:
+            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", lambda _, mark=mark: mark, text)  # type: ignore[misc]
+    return text
+
+
+def quoted(word: str) -> str:
+    """The word as a shell would read it, on one line; ``$'…'`` where a character in it cannot be seen."""
+    if not any(is_hidden(character) for character in word):
+        return shlex.quote(word)
+    return f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if not is_hidden(character):
+        return character
+    code = ord(character)
+    if code < 0x80:
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character, f"\\x{code:02x}")
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

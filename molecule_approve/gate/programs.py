@@ -1,0 +1,228 @@
+"""What is known about programs: how they start, which of them run others, which variables make them run other code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import struct
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from molecule_approve.errors import NotExecutableError
+
+from .command import quoted
+
+NESTING_LIMIT = 4
+"""Scripts whose interpreter is a script again; Linux refuses more (fs/exec.c)."""
+
+_FIRST_LINE = 256
+"""Bytes of a script that Linux looks at (BINPRM_BUF_SIZE)."""
+
+
+class Shebang(NamedTuple):
+    """The first line of a script.
+
+    Attributes:
+        interpreter: the path behind ``#!``.
+        programs: for ``#!/usr/bin/env X``, what env starts.
+
+    """
+
+    interpreter: str
+    programs: tuple[str, ...]
+
+
+def shebang(path: Path) -> Shebang | None:
+    """The first line of the file, if it is a script with one.
+
+    Raises:
+        NotExecutableError: the file cannot be read, or the line names no interpreter.
+
+    """
+    head = _head(path)
+    if not head.startswith(b"#!"):
+        return None
+    line, newline, _ = head[2:].partition(b"\n")
+    interpreter, _, rest = os.fsdecode(line).strip(" \t").partition(" ")
+    if not interpreter or not (newline or len(head) < _FIRST_LINE):
+        raise NotExecutableError(f"the first line of {quoted(str(path))} names no interpreter", hint="correct it: #!/bin/sh")
+    is_env = interpreter.rpartition("/")[2] == "env"
+    return Shebang(interpreter, _started_by_env(rest) if is_env else ())
+
+
+def _started_by_env(rest: str) -> tuple[str, ...]:
+    """What ``env`` starts: the first word that is neither an option nor a variable."""
+    words = (word.removeprefix("-S") for word in rest.split())
+    return tuple(word for word in words if word and not word.startswith("-") and "=" not in word)[:1]
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_FIRST_LINE)
+    except OSError as exc:
+        raise NotExecutableError(
+            f"cannot read {quoted(str(path))}, so it cannot be bound: {exc.strerror}", hint="it must be readable"
+        ) from exc
+
+
+# --- what can be executed --------------------------------------------------------------------------------------------------
+
+_ALSO_RUNS = {62: {3}, 183: {40}}
+"""Machines in ELF's numbers, and those whose programs they run too: x86-64 i386's, AArch64 ARM's."""
+
+_FORMATS = Path("/proc/sys/fs/binfmt_misc")
+"""Further formats that this machine executes, such as programs for other machines."""
+
+
+def check(descriptor: int, path: Path) -> None:
+    """Check that the system can execute the file, and that we may.
+
+    Raises:
+        NotExecutableError: it is a setuid program, for another machine, or neither a binary nor a script with ``#!``.
+
+    """
+    name = quoted(str(path))
+    if os.fstat(descriptor).st_mode & (stat.S_ISUID | stat.S_ISGID) or _has_capabilities(descriptor):
+        raise NotExecutableError(
+            f"{name} is a setuid program: it runs as another user, whom no signal of this program reaches",
+            hint="run molecule-approve itself as that user",
+        )
+    head = os.pread(descriptor, 20, 0)
+    if head.startswith(b"\x7fELF"):
+        if not _is_for(head) and not _other_formats():
+            raise NotExecutableError(f"{name} is a binary for another machine", hint="use the one for this machine")
+    elif not head.startswith(b"#!") and not _other_formats():
+        raise NotExecutableError(f"{name} is neither a binary nor a script with #!", hint=f"name its interpreter: sh {name}")
+
+
+def _has_capabilities(descriptor: int) -> bool:
+    try:
+        return bool(os.getxattr(descriptor, "security.capability"))
+    except OSError as exc:
+        if exc.errno in {errno.ENODATA, errno.ENOTSUP}:
+            return False
+        raise
+
+
+def _is_for(head: bytes) -> bool:
+    own, other = (_machine(found) for found in (_head(Path("/proc/self/exe")), head))
+    return other == own or other in _ALSO_RUNS.get(own, ())
+
+
+def _machine(head: bytes) -> int:
+    """The machine of an ELF file (elf(5): e_machine, in the byte order of EI_DATA)."""
+    order = ">" if head[5] == 2 else "<"
+    return int(struct.unpack_from(f"{order}H", head, 18)[0]) if len(head) >= 20 else 0
+
+
+def _other_formats() -> bool:
+    try:
+        return any(found.name not in {"register", "status"} for found in _FORMATS.iterdir())
+    except OSError:
+        return False
+
+
+# --- what the approver should know ----------------------------------------------------------------------------------------
+
+_RUN_OTHERS = frozenset(
+    [
+        "ansible",
+        "ansible-playbook",
+        "bundle",
+        "chroot",
+        "chrt",
+        "docker",
+        "doas",
+        "entr",
+        "env",
+        "fakeroot",
+        "find",
+        "firejail",
+        "flock",
+        "gdb",
+        "gmake",
+        "ionice",
+        "just",
+        "kubectl",
+        "make",
+        "ninja",
+        "nice",
+        "nohup",
+        "npm",
+        "npx",
+        "nsenter",
+        "parallel",
+        "pipenv",
+        "pnpm",
+        "podman",
+        "poetry",
+        "runuser",
+        "screen",
+        "script",
+        "setarch",
+        "setpriv",
+        "setsid",
+        "ssh",
+        "stdbuf",
+        "strace",
+        "su",
+        "sudo",
+        "systemd-run",
+        "taskset",
+        "task",
+        "time",
+        "timeout",
+        "tmux",
+        "tox",
+        "unshare",
+        "uv",
+        "uvx",
+        "watch",
+        "xargs",
+        "yarn",
+    ]
+)
+_SHELLS = frozenset(["ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "nu", "pwsh", "sh", "tcsh", "zsh"])
+_INTERPRETERS = frozenset(
+    ["awk", "gawk", "mawk", "deno", "bun", "lua", "node", "perl", "php", "python", "pypy", "ruby", "sed", "vim"]
+)
+_CODE_OPTION = re.compile(r"-[A-Za-z]*[ceErR]|--(?:eval|execute|print|command)(?:=.*)?", re.DOTALL)
+_VERSION = re.compile(r"-?[\d.]+\Z")
+
+
+def remarks(arguments: Sequence[str]) -> tuple[str, ...]:
+    """What the approver should know about the command: whether it runs other commands, which are not bound."""
+    name = _VERSION.sub("", arguments[0].rpartition("/")[2])
+    if name in _RUN_OTHERS or name in _SHELLS:
+        return (f"{name} can run other commands; they are not bound",)
+    if name in _INTERPRETERS and any(_CODE_OPTION.fullmatch(word) for word in arguments[1:]):
+        return (f"{name} runs code that an argument holds; it can run other commands",)
+    return ()
+
+
+_DROPPED = (
+    # The dynamic linker, the C library and its resolver.
+    "LD_*", "GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "NLSPATH", "RES_OPTIONS",
+    # Shells.
+    "BASH_ENV", "BASH_FUNC_*", "BASHOPTS", "CDPATH", "ENV", "FPATH", "GLOBIGNORE", "IFS", "PROMPT_COMMAND", "PS4",
+    "SHELLOPTS", "ZDOTDIR",
+    # Interpreters.
+    "CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "LUA_CPATH*", "LUA_INIT*", "LUA_PATH*",
+    "NODE_OPTIONS", "NODE_PATH", "PERL5DB", "PERL5LIB", "PERL5OPT", "PERLLIB", "PHPRC", "PHP_INI_SCAN_DIR",
+    "PYTHONBREAKPOINT", "PYTHONHOME", "PYTHONINSPECT", "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX",
+    "PYTHONSTARTUP", "PYTHONUSERBASE", "RUBYLIB", "RUBYOPT", "RUBYSHELL",
+    # git and its like start what these name.
+    "GIT_ASKPASS", "GIT_CONFIG*", "GIT_EDITOR", "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_PROXY_COMMAND",
+    "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_TEMPLATE_DIR", "LESSOPEN", "LESSCLOSE", "MAKEFLAGS",
+    "RSYNC_RSH", "SSH_ASKPASS",
+)  # fmt: skip
+
+
+def is_dropped(name: str) -> bool:
+    """Whether a variable of this name can make a program run other code, so that it is removed."""
+    return any(fnmatchcase(name, pattern) for pattern in _DROPPED)

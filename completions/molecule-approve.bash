@@ -53,14 +53,14 @@ _molecule_approve_table() {
             paths='--config --audit-log'
             ;;
         'approve')
-            flags='--config --platform-url --workspace-id --audit-log --comment --yes -h --help'
-            valued='--config --platform-url --workspace-id --audit-log --comment'
+            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
+            valued='--comment --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
             ;;
         'deny')
-            flags='--config --platform-url --workspace-id --audit-log --comment --yes -h --help'
-            valued='--config --platform-url --workspace-id --audit-log --comment'
+            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
+            valued='--comment --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
             ;;

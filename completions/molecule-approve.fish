@@ -159,28 +159,28 @@ function __molecule_approve_table --no-scope-shadowing
             set paths --config --audit-log
         case 'approve'
             set flags \
+                --comment\t'Why; the requester sees it.' \
+                --yes\t'Do not ask; required without a terminal.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
-                --comment\t'Why; the requester sees it.' \
-                --yes\t'Do not ask; required without a terminal.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --config --platform-url --workspace-id --audit-log --comment
+            set valued --comment --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
         case 'deny'
             set flags \
+                --comment\t'Why; the requester sees it.' \
+                --yes\t'Do not ask; required without a terminal.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
-                --comment\t'Why; the requester sees it.' \
-                --yes\t'Do not ask; required without a terminal.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --config --platform-url --workspace-id --audit-log --comment
+            set valued --comment --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
         case 'approvers'

@@ -18,7 +18,7 @@ from molecule_approve.model import Executed, Execution, Outcome, Verdict
 from . import exits, options, output
 from .child import Child
 from .gating import AskingOptions, BindingOptions, GatingCommand, WaitingOptions, judge, scene
-from .help import RUNNING
+from .help import RUNNING, commands, option
 
 if TYPE_CHECKING:
     from molecule_approve.gate.binding import Binding
@@ -28,27 +28,20 @@ if TYPE_CHECKING:
 
     from .deliver import Reporting
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = commands()
 
 CommandWords = Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]...", help="The command, as it will be executed.")]
 Show = Annotated[
     bool,
-    typer.Option("--show", help="Only print what the approver would see; asks nobody, exits 2.", rich_help_panel=RUNNING),
+    option("--show", None, "Only print what the approver would see; asks nobody, exits 2.", RUNNING),
 ]
 Exec = Annotated[
     bool,
-    typer.Option(
-        "--exec", help="Let the command replace this process; the audit log will lack its end.", rich_help_panel=RUNNING
-    ),
+    option("--exec", None, "Let the command replace this process; the audit log will lack its end.", RUNNING),
 ]
 ApprovalId = Annotated[
     str | None,
-    typer.Option(
-        "--approval",
-        metavar="ID",
-        help="Wait for what `request --for` asked, and run it here.",
-        rich_help_panel=RUNNING,
-    ),
+    option("--approval", "ID", "Wait for what `request --for` asked, and run it here.", RUNNING),
 ]
 
 

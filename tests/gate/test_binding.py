@@ -16,6 +16,7 @@ import pytest
 
 from molecule_approve.errors import ApprovalError, NotExecutableError, UsageError
 from molecule_approve.gate import binding as module
+from molecule_approve.gate import programs
 from molecule_approve.gate.binding import Binding, bind
 from molecule_approve.gate.command import ANY_HOST, FileRole
 from molecule_approve.gate.compose import Origin
@@ -173,7 +174,7 @@ def _as_nobody(folder: Path) -> Iterator[None]:
 
 def test_a_program_whose_bytes_cannot_be_read(bound: Bind, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """A program that goes away while it is bound: nothing is asked."""
-    monkeypatch.setattr(module.programs, "executables", lambda *_: [(FileRole.PROGRAM, folder / "none")])
+    monkeypatch.setattr(programs, "executables", lambda *_: [(FileRole.PROGRAM, folder / "none")])
     with pytest.raises(NotExecutableError, match="none, so it cannot be bound: No such file"):
         bound("tool")
 

@@ -90,7 +90,7 @@ def request(
                     action, hidden = bound.command.text, bound.command.secrets
             settings = waiting.settings(connection)
             request = asking.compose(settings, action, wait=not no_wait, hidden=hidden)
-            progress = command.progress(scene(settings, action, asking.reason), wait=not no_wait)
+            progress = command.progress(scene(settings, action, request.reason), wait=not no_wait)
             made = wiring.gate(settings, command.stop, progress)
             terms = wiring.terms(settings, wait=not no_wait)
             command.files.clear(settings)

@@ -211,7 +211,7 @@ def _request(command: GatingCommand, settings: Settings, bound: Binding, asking:
     from molecule_approve import wiring
 
     request = asking.compose(settings, bound.command.text, hidden=bound.command.secrets)
-    progress = command.progress(scene(settings, request.action, asking.reason, on_stdout=False))
+    progress = command.progress(scene(settings, request.action, request.reason, on_stdout=False))
     made = wiring.gate(settings, command.stop, progress)
     ask = partial(made.gate.request, request, wiring.terms(settings), made.permit)
     return lambda replaces: judge(settings, made, progress, ask, _Run(command, made, request, bound, replaces).deliver)
@@ -241,13 +241,15 @@ def _earlier(settings: Settings, bound: Binding, approval: str, end: Deadline) -
     from molecule_approve.gate.command import ANY_HOST, differences, parse
     from molecule_approve.model import Question
 
-    from .requests import READ, earlier, find_id
+    from .requests import PENDING_LISTS, READ, earlier, find_id
 
     with options.open_platform(settings) as platform:
         approval_id = find_id(platform, approval, end)
         row = platform.fetch(Question(approval_id, settings.workspace_id.value), end.capped(READ)).approval
-    shown = None if row is None else parse(row.action)
-    if row is None or shown is None:
+    if row is None:
+        raise UsageError(f"this workspace has no request {approval_id}", hint=PENDING_LISTS)
+    shown = parse(row.action)
+    if shown is None:
         raise UsageError(f"request {approval_id} is not for a command", hint="make one: request --for -- COMMAND")
     if shown.fact("host") == ANY_HOST:
         bound.command = replace(bound.command, host=ANY_HOST)

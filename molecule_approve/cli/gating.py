@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from .help import ASK, CONNECTION, OUTPUT, RUNNING, WAITING, option
 
 if TYPE_CHECKING:
     from molecule_approve.gate.binding import Binding
-    from molecule_approve.model import ApprovalRequest, Question
+    from molecule_approve.model import ApprovalRequest, JsonValue, Question
     from molecule_approve.settings.resolve import Settings
     from molecule_approve.wiring import Assembled
 
@@ -89,8 +89,16 @@ class AskingOptions(NamedTuple):
     expires_in: ExpiresIn = None
     id_file: IdFile = None
 
-    def compose(self, settings: Settings, action: str, *, wait: bool = True) -> ApprovalRequest:
+    def compose(
+        self, settings: Settings, action: str, *, wait: bool = True, hidden: Mapping[str, str] | None = None
+    ) -> ApprovalRequest:
         """The request of this action.
+
+        Args:
+            settings: the settings.
+            action: its text.
+            wait: whether somebody waits for it.
+            hidden: values that neither reason nor context may show, by the names that are shown instead.
 
         Raises:
             UsageError: a part of it is not valid.
@@ -98,18 +106,28 @@ class AskingOptions(NamedTuple):
         """
         from molecule_approve import wiring
         from molecule_approve.gate import compose
+        from molecule_approve.gate.command import without_secrets
         from molecule_approve.settings.durations import parse_duration
 
         expiry = settings.timeout.value if wait else HOUR
         given = compose.parse_context(self.context or [])
+        context = compose.context_of(wiring.origin(), os.environ, given, wiring.secrets(settings))
         return compose.compose(
             settings.workspace_id.value,
             action,
-            self.reason,
-            context=compose.context_of(wiring.origin(), os.environ, given, wiring.secrets(settings)),
+            without_secrets(self.reason, hidden or {}),
+            context={name: _without(value, hidden or {}) for name, value in context.items()},
             expires_in=expiry if self.expires_in is None else parse_duration(self.expires_in, "--expires-in"),
             idempotency_key=self.idempotency_key,
         )
+
+
+def _without(value: JsonValue, hidden: Mapping[str, str]) -> JsonValue:
+    from molecule_approve.gate.command import without_secrets
+
+    if isinstance(value, dict):
+        return {without_secrets(name, hidden): _without(found, hidden) for name, found in value.items()}
+    return without_secrets(str(value), hidden)
 
 
 class BindingOptions(NamedTuple):

@@ -85,13 +85,13 @@ def request(
 
         # Nothing is requested yet: a signal ends even an import that hangs (a network file system) at once.
         with command.stop.open():
-            action = words[0]
+            action, hidden = words[0], None
             if for_command:
                 with contextlib.closing(binding.bind(words, any_host=True)) as bound:
-                    action = bound.command.text
+                    action, hidden = bound.command.text, bound.command.secrets
             settings = waiting.settings(connection)
-            request = asking.compose(settings, action, wait=not no_wait)
-            progress = command.progress(scene(settings, action, asking.reason), wait=not no_wait)
+            request = asking.compose(settings, action, wait=not no_wait, hidden=hidden)
+            progress = command.progress(scene(settings, action, request.reason), wait=not no_wait)
             made = wiring.gate(settings, command.stop, progress)
             terms = wiring.terms(settings, wait=not no_wait)
             command.files.clear(settings)

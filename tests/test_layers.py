@@ -36,7 +36,7 @@ class Rule:
 # The first rule that names a module holds.
 RULES = (
     Rule(("errors", "clock", "safe_text", "limits"), ()),
-    Rule(("model", "paths"), ("errors",)),
+    Rule(("model", "paths", "arguments"), ("errors",)),
     Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
@@ -63,7 +63,10 @@ RULES = (
     ),
     # Puts a gate together from settings: the one place outside cli/ that knows which platform and which journal.
     Rule(("wiring",), (*PURE, "paths", "policy.*", "settings.*", "gate.*", "client.*", "audit.*")),
-    Rule(("api",), (*PURE, "paths", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect")),
+    Rule(
+        ("api",),
+        (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
+    ),
     Rule(("__init__",), ("api", "errors", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),

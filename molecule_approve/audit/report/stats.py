@@ -92,6 +92,28 @@ class Waits(NamedTuple):
     steps: tuple[int, ...]
 
 
+class CommandStatistics(NamedTuple):
+    """What became of the approved commands.
+
+    Attributes:
+        succeeded: those that exited with 0.
+        failed: those that ended otherwise.
+        open: those that were started and have no recorded end.
+        refused: those that were not started, or could not be.
+
+    """
+
+    succeeded: int
+    failed: int
+    open: int
+    refused: int
+
+    @property
+    def started(self) -> int:
+        """How many ran, as far as the log knows."""
+        return self.succeeded + self.failed + self.open
+
+
 class Statistics(NamedTuple):
     """The statistics of a period.
 
@@ -102,6 +124,7 @@ class Statistics(NamedTuple):
         workspaces: who asked, the busiest first.
         waits: how long decisions took; None where that is known of none.
         transports: how the decisions came.
+        commands: what became of the approved commands.
         undelivered: approvals in the log that could not be delivered.
         records: chained lines, each once, of the period or not.
         unchained: unchained lines, which are not counted otherwise.
@@ -116,6 +139,7 @@ class Statistics(NamedTuple):
     workspaces: Sequence[Workspace]
     waits: Waits | None
     transports: Mapping[str, int]
+    commands: CommandStatistics
     undelivered: int
     records: int
     unchained: int
@@ -148,12 +172,17 @@ class _Request:
     transport: str = ""
     waited: float | None = None
     undelivered: bool = False
+    command: str = ""
     seen: _Seen | None = None
 
     def settle(self) -> None:
         """Use the observed outcome, if none was recorded."""
         if self.seen is not None and self.outcome in (OPEN, NOT_AWAITED):
             self.outcome, self.approver, self.waited = self.seen
+
+
+_SUCCEEDED = "succeeded"
+"""Besides the outcomes of `execute` records: the command exited with 0."""
 
 
 class _Seen(NamedTuple):
@@ -187,13 +216,7 @@ class _RequestCount:
         event, action, trace = fields.get("event_type"), fields.get("action"), fields.get("trace_id")
         if not isinstance(trace, str) or event not in (EventType.APPROVAL, EventType.RBAC):
             return
-        if action == RecordAction.DELIVER:
-            if trace in self.requests:
-                self.requests[trace].undelivered = True
-        elif action == RecordAction.OBSERVE:
-            if trace in self.requests and fields.get("observed_outcome") in ENDINGS:
-                self.requests[trace].seen = _seen(self.requests[trace], fields)
-        elif action in (RecordAction.APPROVE, RecordAction.RBAC_DENY):
+        if action in (RecordAction.APPROVE, RecordAction.RBAC_DENY):
             found = self.requests.get(trace)
             if found is None:
                 found = self.requests[trace] = _Request(_text(fields, "workspace_id"), moment(fields.get("timestamp")))
@@ -201,6 +224,8 @@ class _RequestCount:
                 found.outcome = NOT_PERMITTED
             else:
                 _happened(found, fields, _text(fields, "outcome"))
+        elif trace in self.requests:
+            _add(self.requests[trace], action, fields)
 
 
 def place_of(line: bytes, fields: Mapping[str, JsonValue]) -> tuple[str, int] | None:
@@ -229,6 +254,21 @@ def _happened(request: _Request, fields: Mapping[str, JsonValue], outcome: str) 
         request.approver = _approver(fields)
         request.transport = _text(fields, "transport")
         request.waited = _waited(request, fields)
+
+
+def _add(request: _Request, action: JsonValue, fields: Mapping[str, JsonValue]) -> None:
+    """Apply one record that decides nothing to its request."""
+    if action == RecordAction.DELIVER:
+        request.undelivered = True
+    elif action == RecordAction.EXECUTE:
+        request.command = _execution(fields)
+    elif action == RecordAction.OBSERVE and fields.get("observed_outcome") in ENDINGS:
+        request.seen = _seen(request, fields)
+
+
+def _execution(fields: Mapping[str, JsonValue]) -> str:
+    outcome = _text(fields, "outcome")
+    return _SUCCEEDED if outcome == RecordOutcome.FINISHED and fields.get("exit_code") == 0 else outcome
 
 
 def _seen(request: _Request, fields: Mapping[str, JsonValue]) -> _Seen:
@@ -281,6 +321,7 @@ def _counted(walk: _RequestCount, since: datetime | None, until: datetime | None
         workspaces=_workspaces(chosen),
         waits=_waits(sorted(array("d", (one.waited for one in chosen if one.waited is not None)))),
         transports=dict(Counter(one.transport for one in chosen if one.transport).most_common()),
+        commands=_commands(Counter(one.command for one in chosen)),
         undelivered=sum(one.undelivered for one in chosen),
         records=walk.records,
         unchained=walk.unchained,
@@ -292,6 +333,12 @@ def _counted(walk: _RequestCount, since: datetime | None, until: datetime | None
 
 def _within(began: datetime | None, since: datetime | None, until: datetime | None) -> bool:
     return began is not None and (since is None or began >= since) and (until is None or began < until)
+
+
+def _commands(found: Counter[str]) -> CommandStatistics:
+    return CommandStatistics(
+        found[_SUCCEEDED], found[RecordOutcome.FINISHED], found[RecordOutcome.STARTED], found[RecordOutcome.REFUSED]
+    )
 
 
 def _approvers(requests: Iterable[_Request]) -> list[ApproverStatistics]:

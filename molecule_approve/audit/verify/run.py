@@ -15,6 +15,7 @@ from molecule_approve.audit import files, sealing
 from molecule_approve.audit.chain import LONGEST, Stretch, examine
 from molecule_approve.audit.read import archives, texts
 from molecule_approve.audit.read.archives import LogFile, Unreadable
+from molecule_approve.audit.report.executions import ExecutionCount, ExecutionRecord, Executions, executions_in
 from molecule_approve.audit.report.open_requests import OpenChanges, OpenCount, OpenRequests, changes_in
 from molecule_approve.audit.seal import Keys, SealKey
 from molecule_approve.errors import AuditError
@@ -70,6 +71,7 @@ class VerifyResult(NamedTuple):
         checked_from: the first record whose seal was checked; None without a key.
         open: open requests.
         not_awaited: those of them that were asked without waiting, which are not counted among the others.
+        executions: commands without a recorded end, and starts that do not fit what was approved. Neither is damage.
 
     """
 
@@ -79,6 +81,7 @@ class VerifyResult(NamedTuple):
     checked_from: int | None
     open: OpenCount
     not_awaited: OpenCount
+    executions: ExecutionCount
 
     @property
     def whole(self) -> bool:
@@ -142,10 +145,18 @@ class _Part(NamedTuple):
     weight: int
 
 
+class _BlockResult(NamedTuple):
+    """What one block of whole lines shows."""
+
+    stretch: Stretch
+    requests: OpenChanges
+    executions: tuple[ExecutionRecord, ...]
+
+
 class _PartResult(NamedTuple):
     """The result of one part; ``trouble`` says why it could not be read to its end."""
 
-    stretches: list[tuple[Stretch, OpenChanges]]
+    stretches: list[_BlockResult]
     trouble: str
 
 
@@ -165,7 +176,8 @@ def _verify(
     plan = [_parts(found, file) for file in found.files]
     parts = [part for some in plan for part in some]
     results = _results(found, parts, verification.watched, keys)
-    open_requests, troubles, done, total = OpenRequests(), list(unreadable), 0, sum(part.weight for part in parts)
+    open_requests, executions, troubles = OpenRequests(), Executions(), list(unreadable)
+    done, total = 0, sum(part.weight for part in parts)
     for file, some in zip(found.files, plan, strict=True):
         verification.begin(file.path.name)
         for part in some:
@@ -174,9 +186,10 @@ def _verify(
                 raise AuditError(trouble)
             if trouble:
                 troubles.append(Unreadable(file.path, trouble))
-            for stretch, ends in stretches:
-                verification.add(stretch)
-                open_requests.add(ends)
+            for block in stretches:
+                verification.add(block.stretch)
+                open_requests.add(block.requests)
+                executions.add(block.executions)
             done += part.weight
             watch(done, total)
     report = verification.finish()
@@ -188,7 +201,13 @@ def _verify(
         checked_from=None if keys is None else keys.first,
         open=open_requests.counted(awaited=True),
         not_awaited=open_requests.counted(awaited=False),
+        executions=executions.counted(complete=_is_complete(report) and not troubles),
     )
+
+
+def _is_complete(report: Report) -> bool:
+    """Whether no record since the log's first is missing."""
+    return report.whole and report.head is not None and report.covered == report.head.seq
 
 
 def _check_keys(keys: Keys | None, report: Report, log_files: Sequence[LogFile]) -> None:
@@ -238,7 +257,7 @@ def _results(found: _Files, parts: Sequence[_Part], watched: frozenset[int], key
 
 
 def _examine_part(found: _Files, part: _Part, watched: frozenset[int], keys: Keys | None) -> _PartResult:
-    stretches: list[tuple[Stretch, OpenChanges]] = []
+    stretches: list[_BlockResult] = []
     try:
         for block in _blocks(_unpacked(found, part.file) if part.end < 0 else _read(found, part)):
             lines = block.split(b"\n")
@@ -246,7 +265,7 @@ def _examine_part(found: _Files, part: _Part, watched: frozenset[int], keys: Key
             if not unfinished:
                 lines.pop()
             stretch, others = examine(lines, watched, keys, unfinished=unfinished)
-            stretches.append((stretch, changes_in(lines, others)))
+            stretches.append(_BlockResult(stretch, changes_in(lines, others), executions_in(lines, others)))
     except AuditError as exc:
         # What a damaged archive unpacks to need not be what was packed: nothing in it says anything about the log.
         return _PartResult([] if part.end < 0 else stretches, exc.message)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from molecule_approve.audit.report.stats import BOUNDS, OPEN, OUTCOMES, Statistics, Waits
+from molecule_approve.audit.report.stats import BOUNDS, OPEN, OUTCOMES, CommandStatistics, Statistics, Waits
 from molecule_approve.cli.terminal import cells, cut
 from molecule_approve.safe_text import visible
 
@@ -49,6 +49,7 @@ def statistics_lines(found: Statistics, width: int, remark: str, *, blocks: bool
     if found.transports:
         counts = ", ".join(f"{visible(name)} {count}" for name, count in found.transports.items())
         yield from ("", cut(f"transport    {counts}", width, _CUT))
+    yield from _commands(found.commands)
     yield ""
     for text in (*_remarks(found), remark):
         yield from textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
@@ -65,6 +66,7 @@ def statistics_json(found: Statistics, since: datetime | None, until: datetime |
         "requests": found.requests,
         "open": found.outcomes[OPEN],
         "outcomes": {str(word): count for word, count in found.outcomes.items()},
+        "commands": {"started": found.commands.started, **found.commands._asdict()},
         "undelivered": found.undelivered,
         "approvers": [one._asdict() for one in found.approvers],
         "workspaces": [
@@ -147,6 +149,13 @@ def _table(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
         yield cut(f"  {kept}{' ' * (first - cells(kept))}  {text}", width, _CUT)
     if len(rows) > SHOWN:
         yield f"  and {len(rows) - SHOWN} more"
+
+
+def _commands(found: CommandStatistics) -> Iterator[str]:
+    if any(found):
+        yield from ("", f"commands     {found.started} started")
+        rows = zip(("exited with 0", "failed", "no recorded end", "not started"), found, strict=True)
+        yield from (f"  {name:<15}  {count}" for name, count in rows if count)
 
 
 def _waits(waits: Waits, width: int, *, blocks: bool) -> Iterator[str]:

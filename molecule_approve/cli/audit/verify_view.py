@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from molecule_approve.audit.report.executions import StartFault
 from molecule_approve.audit.verify.report import Source
 from molecule_approve.safe_text import visible
 
 if TYPE_CHECKING:
     from molecule_approve.audit.chain import Break, Gap
     from molecule_approve.audit.export.build import ExportReport
+    from molecule_approve.audit.report.executions import ExecutionCount
     from molecule_approve.audit.report.open_requests import OpenCount
     from molecule_approve.audit.verify.report import FileReport
     from molecule_approve.audit.verify.run import VerifyResult
     from molecule_approve.model import JsonValue
 
 NAMED = 10
-"""Open requests that are listed for a person; JSON has more."""
+"""Open requests, commands and odd starts that are listed for a person; JSON has more."""
 
 ArchiveName = Callable[[int, int], str]
 """The name that an archive of ours with these records would have."""
@@ -40,6 +42,7 @@ def result_lines(result: VerifyResult, archive_name: ArchiveName | None = None) 
     said += _about_heads(result)
     said += _about_seals(result)
     said += _about_open_requests(result)
+    said += _about_commands(result.executions)
     head = result.report.head
     if head is not None:
         said.append(f"head: {visible(head.log_id)} {head.seq}:{head.hash}")
@@ -65,6 +68,13 @@ def result_json(result: VerifyResult) -> dict[str, JsonValue]:
         "unreadable": [{"name": one.path.name, "reason": one.reason} for one in result.unreadable],
         "open_requests": _counted(result.open),
         "not_awaited_requests": _counted(result.not_awaited),
+        "open_commands": _counted(result.executions.open),
+        "odd_starts": {
+            "count": result.executions.odd,
+            "records": [
+                {"trace_id": one.trace_id, "seq": one.seq, "fault": one.fault.value} for one in result.executions.first_odd
+            ],
+        },
         "seal": {"records": report.sealed, "sealed_from": report.sealed_from, "checked_from": result.checked_from},
         "expected": [
             {"seq": one.head.seq, "hash": one.head.hash, "source": one.head.source.value, "met": one.met}
@@ -150,9 +160,29 @@ def _about_seals(result: VerifyResult) -> Iterator[str]:
 def _about_open_requests(result: VerifyResult) -> Iterator[str]:
     for what, found in (("still open", result.open), ("not awaited", result.not_awaited)):
         if found.total:
-            names = ", ".join(f"{visible(one.trace_id)} (record {one.seq})" for one in found.first[:NAMED])
-            more = ", …" if found.total > NAMED else ""
-            yield f"{what} (not an error): {_count(found.total, 'request')}: {names}{more}"
+            yield f"{what} (not an error): {_count(found.total, 'request')}: {_named(found)}"
+
+
+def _about_commands(found: ExecutionCount) -> Iterator[str]:
+    """Starts that do not fit are no damage of the log, but somebody should look at them."""
+    if found.open.total:
+        yield f"no recorded end (not an error): {_count(found.open.total, 'command')}: {_named(found.open)}"
+    for odd in found.first_odd[:NAMED]:
+        yield f"warning: record {odd.seq} starts a command {_START_FAULTS[odd.fault]} (trace {visible(odd.trace_id)})"
+    if found.odd > NAMED:
+        yield f"warning: {_count(found.odd - NAMED, 'such start')} more"
+
+
+_START_FAULTS = {
+    StartFault.NOT_GRANTED: "without a record of its approval before it",
+    StartFault.STARTED_TWICE: "a second time with the same approval",
+    StartFault.OTHER_DIGEST: "with another digest than the approved one",
+}
+
+
+def _named(found: OpenCount) -> str:
+    names = ", ".join(f"{visible(one.trace_id)} (record {one.seq})" for one in found.first[:NAMED])
+    return names + (", …" if found.total > NAMED else "")
 
 
 def _counted(found: OpenCount) -> JsonValue:

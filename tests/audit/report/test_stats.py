@@ -9,7 +9,14 @@ import pytest
 
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.record import Record, decode
-from molecule_approve.audit.report.stats import OUTCOMES, ApproverStatistics, Statistics, place_of, statistics
+from molecule_approve.audit.report.stats import (
+    OUTCOMES,
+    ApproverStatistics,
+    CommandStatistics,
+    Statistics,
+    place_of,
+    statistics,
+)
 from tests.audit.records import begun, foreign, lines, record, seen
 
 
@@ -254,3 +261,24 @@ def test_what_is_chained_is_the_chains_rule(line: bytes) -> None:
     place, link = place_of(line + b"\n", decode(line) or {}), link_of(line)
     assert place == (None if link is None else (link.log_id, link.seq))
     assert (place is not None) is (line == GOOD)
+
+
+def test_commands_are_counted_by_their_end() -> None:
+    """Each once, by its last record: one that was started and then refused did not run, and one that ended did."""
+
+    def execution(trace: str, *outcomes: str, code: int | None = None) -> list[Record]:
+        asked = [begun(trace), decided("granted", trace, "alice", verified=True)]
+        return [*asked, *(record(outcome, trace, action="execute", exit_code=code) for outcome in outcomes)]
+
+    rows = [
+        *execution("a", "started", "finished", code=0),
+        *execution("b", "started", "finished", code=3),
+        *execution("c", "started", "finished", code=143),
+        *execution("d", "started"),
+        *execution("e", "refused"),
+        *execution("f", "started", "refused"),
+    ]
+    found = counted(*rows, record("started", "unknown", action="execute"))
+    assert found.commands == CommandStatistics(succeeded=1, failed=2, open=1, refused=2)
+    assert (found.commands.started, found.requests, met(found)) == (4, 6, {"granted": 6})
+    assert counted(*rows, since=moment(11)).commands == CommandStatistics(0, 0, 0, 0)

@@ -82,6 +82,26 @@ def test_the_whole_page() -> None:
     ]
 
 
+def test_commands_are_told_below() -> None:
+    """How many were started and how they ended, without the kinds of which there is none."""
+    asked = [begun(name) for name in "abc"]
+    starts = [record("started", name, action="execute") for name in "ab"]
+    rows = lines(
+        *asked, *starts, record("finished", "a", action="execute", exit_code=0), record("refused", "c", action="execute")
+    )
+    found = statistics([row + b"\n" for row in rows])
+    told = shown(found)
+    assert told[told.index("commands     2 started") :][:4] == [
+        "commands     2 started",
+        "  exited with 0    1",
+        "  no recorded end  1",
+        "  not started      1",
+    ]
+    assert not [line for line in told if "failed" in line]
+    said: Any = statistics_json(found, None, None)
+    assert said["commands"] == {"started": 2, "succeeded": 1, "failed": 0, "open": 1, "refused": 1}
+
+
 @pytest.mark.parametrize("width", [30, 40, 50, 80, 120])
 def test_no_line_is_wider_than_the_window(width: int) -> None:
     """Long names are cut, remarks are broken into lines, and the bars become shorter."""

@@ -9,6 +9,7 @@ from typing import Any
 from molecule_approve.audit.chain import START, Head, examine
 from molecule_approve.audit.read.archives import Unreadable
 from molecule_approve.audit.record import Record, encode
+from molecule_approve.audit.report.executions import ExecutionCount
 from molecule_approve.audit.report.open_requests import OpenCount, OpenRequest
 from molecule_approve.audit.verify.report import ExpectedHead, Source, Verification
 from molecule_approve.audit.verify.run import VerifyResult
@@ -31,7 +32,9 @@ def proved(*files: list[bytes], head: Head | None = None, source: Source = Sourc
         text = b"".join(lines).split(b"\n")
         unfinished = text[-1] != b""
         made.add(examine(text if unfinished else text[:-1], made.watched, unfinished=unfinished).stretch)
-    return VerifyResult(made.finish(), frozenset(), (), None, OpenCount(0, ()), OpenCount(0, ()))
+    return VerifyResult(
+        made.finish(), frozenset(), (), None, OpenCount(0, ()), OpenCount(0, ()), ExecutionCount(OpenCount(0, ()), 0, ())
+    )
 
 
 def name(first: int, last: int) -> str:

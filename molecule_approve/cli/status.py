@@ -21,6 +21,7 @@ from .deliver import failure_as_json, in_array
 from .exits import Exit
 from .help import CliCommand, commands, option
 from .requests import PENDING_LISTS, READ, find_id
+from .sheet import one_line, request_lines, sheet
 from .terminal import columns_of, marked
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def line_of(row: Approval, workspace_id: str) -> str:
     """One request on one line, for people of this workspace."""
     of = "" if row.workspace_id == workspace_id else f" of workspace {row.workspace_id}"
     how = f"{status_text(verdict_of(row))}{visible(of)}"
-    return f"{visible(row.id)}  {visible(row.created_at or '')}  {how}  {visible(row.action)}"
+    return f"{visible(row.id)}  {visible(row.created_at or '')}  {how}  {one_line(row.action)}"
 
 
 def status_text(verdict: Verdict) -> str:
@@ -115,10 +116,8 @@ def _show_one(row: Approval) -> None:
     verdict = verdict_of(row)
     message = visible(verdict.message)
     if not output.is_terminal(sys.stdout):
-        output.answer(f"{message}  ({visible(row.action)})")
+        output.answer(f"{message}  ({one_line(row.action)})")
         return
-    from .sheet import request_lines, sheet
-
     output.answer(marked(message, verdict.outcome, sys.stdout), foreign=True)
     output.answer("\n".join(sheet(request_lines(row), sys.stdout)))
 

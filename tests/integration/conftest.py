@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.integration.fake_platform import FakePlatform
+from tests.integration.forks import Loaded
 from tests.integration.invariants import violations
 from tests.integration.program import World, new_world
 
@@ -24,6 +25,14 @@ def default_signals() -> None:
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[Loaded]:
+    """The process that has loaded the program, and forks it."""
+    found = Loaded()
+    yield found
+    found.close()
 
 
 @pytest.fixture(autouse=True)

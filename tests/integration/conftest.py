@@ -41,12 +41,13 @@ def unmeasured(untraced: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def worlds() -> Iterator[NewWorld]:
+def worlds(loaded: Loaded) -> Iterator[NewWorld]:
     """Makes worlds; after the test the invariants are checked on every program that ran in one."""
     made: list[World] = []
 
     def make(platform: FakePlatform | None = None) -> World:
         made.append(new_world(platform))
+        made[-1].loaded = loaded
         return made[-1]
 
     yield make

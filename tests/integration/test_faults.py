@@ -18,7 +18,6 @@ from tests.integration.program import PATHS
 if TYPE_CHECKING:
     from tests.integration.fake_platform import FakePlatform
     from tests.integration.fault import Fault
-    from tests.integration.forks import Loaded
     from tests.integration.program import World
 
 _WANTED = [example for examples in EXAMPLES.values() for example in examples]
@@ -41,14 +40,14 @@ def _meet(world: World, fault: Fault, path: str) -> str:
     return ""
 
 
-def _all_wrong(worlds: Callable[[FakePlatform | None], World], example: str, loaded: Loaded | None) -> list[str]:
+def _all_wrong(worlds: Callable[[FakePlatform | None], World], example: str, *, forks: bool) -> list[str]:
     """What is wrong with the ends of the example's rows; the first one on each path is started, others may be forked."""
     rows = [(fault, path) for fault in TABLE for path in fault.paths if fault.example == example]
     first = [next((row for row in rows if row[1] == path), None) for path in PATHS]
 
     def meet(row: tuple[Fault, str]) -> str:
         world = worlds(None)
-        world.loaded = None if row in first else loaded
+        world.forks = forks and row not in first
         return _meet(world, *row)
 
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
@@ -57,10 +56,10 @@ def _all_wrong(worlds: Callable[[FakePlatform | None], World], example: str, loa
 
 @pytest.mark.parametrize("example", _WANTED)
 def test_what_breaks_comes_to_the_end_that_the_table_says(
-    worlds: Callable[[FakePlatform | None], World], loaded: Loaded, example: str
+    worlds: Callable[[FakePlatform | None], World], example: str
 ) -> None:
     """The exit code and the ending record are the table's; the invariants are checked afterwards by the fixture."""
-    assert _all_wrong(worlds, example, loaded) == []
+    assert _all_wrong(worlds, example, forks=True) == []
 
 
 @pytest.mark.soak
@@ -69,7 +68,7 @@ def test_it_comes_to_the_same_end_when_every_program_is_started(
     worlds: Callable[[FakePlatform | None], World], example: str
 ) -> None:
     """What loading does, or leaves behind, changes no row's end."""
-    assert _all_wrong(worlds, example, None) == []
+    assert _all_wrong(worlds, example, forks=False) == []
 
 
 def test_every_example_of_the_design_has_a_row() -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,11 @@ class Import:
     line: int
 
 
+@cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def read_package(root: Path) -> dict[str, Module]:
     """Every module of the package, by name."""
     found = {}
@@ -121,7 +127,7 @@ def read_package(root: Path) -> dict[str, Module]:
         if is_package and len(parts) > 1:
             parts.pop()
         text = path.read_text(encoding="utf-8")
-        found[".".join(parts)] = Module(".".join(parts), text, ast.parse(text), is_package)
+        found[".".join(parts)] = Module(".".join(parts), text, _parsed(text), is_package)
     return found
 
 

@@ -51,7 +51,9 @@ def running(seated: Caller) -> Iterator[str]:
     seated.set(NO_COLOR="1")
     env = {**os.environ, "BASH_ENV": "/e", "LD_LIBRARY_PATH": "/opt/lib"}
     words = ("./deploy.sh", "main.tf", "disk.img", "a\nb\\c", "##[error]x", "eu west")
-    process = seated.start("run", "--keep-env", "LD_LIBRARY_PATH", "--", *words, cwd=seated.folder, env=env)
+    process = seated.start(
+        "run", "--timeout", "60", "--keep-env", "LD_LIBRARY_PATH", "--", *words, cwd=seated.folder, env=env
+    )
     yield seated.requested()
     process.terminate()
     ended(process)

@@ -155,6 +155,7 @@ def test_an_imitation_cannot_leave_its_facts(seat: Seat) -> None:
     marked = bad.replace("\u202e", "U+202E").replace("\x1b", "U+001B")
     expect(card.locator(".bound dd")).to_have_text([f"{marked}sha256:{'b' * 64}", marked, "sha256:0", f"sha256:{'a' * 64}"])
     assert card.locator("img, script, a").count() == 0
+    assert card.locator(".bound .hash").count() == 2
     other = seat.card(seat.desk.ask("ls\nprogram: /bin/ls"))
     expect(other.locator(".action .words")).to_have_text("ls\nprogram: /bin/ls")
     for part in (".kind", ".bound"):

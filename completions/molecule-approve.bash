@@ -91,7 +91,7 @@ _molecule_approve_table() {
             flags='-n --lines -f --follow --outcome --event-type --actor --trace --since --json --config --audit-log -h --help'
             valued='-n --lines --outcome --event-type --actor --trace --since --config --audit-log'
             paths='--config --audit-log'
-            choices='--outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --outcome=observed --event-type=approval --event-type=rbac --event-type=audit'
+            choices='--outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --outcome=observed --outcome=started --outcome=finished --outcome=refused --event-type=approval --event-type=rbac --event-type=audit'
             ;;
         'audit verify')
             flags='--expect --from --seal-key-file --against-platform --json --config --platform-url --workspace-id --audit-log -h --help'

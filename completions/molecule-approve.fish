@@ -241,7 +241,7 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
             set valued -n --lines --outcome --event-type --actor --trace --since --config --audit-log
             set paths --config --audit-log
-            set choices --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --outcome=observed --event-type=approval --event-type=rbac --event-type=audit
+            set choices --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --outcome=observed --outcome=started --outcome=finished --outcome=refused --event-type=approval --event-type=rbac --event-type=audit
         case 'audit verify'
             set flags \
                 --expect\t'The log must contain this record, known from elsewhere. Can be repeated.' \

@@ -28,11 +28,11 @@ STYLES = {"bold": "1", "dim": "2", "good": "1;32", "bad": "1;31", "warning": "33
 """The styles by what they mean, as ECMA-48 calls them."""
 
 _OUTCOMES = {
-    "good": "approved granted",
+    "good": "approved granted finished",
     "bad": "denied not_permitted",
     "warning": "timeout expired withdrawn interrupted",
-    "fault": "failed failure",
-    "open": "pending initiated requested resumed",
+    "fault": "failed failure refused",
+    "open": "pending initiated requested resumed started",
 }
 _STYLE_OF = {outcome: style for style, outcomes in _OUTCOMES.items() for outcome in outcomes.split()}
 _MARKS = {"good": ("✓", "+"), "bad": ("✗", "x"), "open": ("•", "*")}

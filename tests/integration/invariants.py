@@ -1,6 +1,6 @@
 """The invariants of safety.md as one pure checker over what can be seen of a run from outside; it starts nothing.
 
-Rule 11 (``run``) comes with that command. Nothing of the program is imported: what checks must not share its mistakes.
+Nothing of the program is imported: what checks must not share its mistakes.
 """
 
 from __future__ import annotations
@@ -254,6 +254,36 @@ def _hidden(character: str) -> bool:
     )
 
 
+def run_once(facts: Facts) -> Iterator[str]:
+    """11. An approval starts one command at most, after its grant, and the one whose digest was approved."""
+    began = any(record.get("outcome") == "started" for record in facts.own)
+    if facts.command == "run" and facts.code == APPROVED and not (began or facts.audit_optional or "--help" in facts.argv):
+        yield "0 although no start was recorded"
+    granted: dict[str, set[str]] = {}
+    started: set[str] = set()
+    for record in facts.records:
+        approval_id, kind = record.get("approval_id", ""), (record.get("action"), record.get("outcome"))
+        if kind == ("approve", "granted"):
+            granted.setdefault(approval_id, set()).add(_digest_in(record.get("resource", "")))
+        if kind != ("execute", "started"):
+            continue
+        if approval_id in started:
+            yield f"{approval_id} was started twice"
+        if approval_id not in granted and not facts.audit_optional:
+            yield f"{approval_id} was started, and not granted before"
+        rows = [row for row in facts.rows if row["id"] == approval_id]
+        yield from (f"{approval_id} was started, and is {row['status']}" for row in rows if row["status"] != "approved")
+        approved = {_digest_in(record.get("resource", "")), *granted.get(approval_id, ())}
+        if {record.get("digest")} != approved.union(_digest_in(row["action"]) for row in rows):
+            yield f"{approval_id} was started with another digest than the approved action's"
+        started.add(approval_id)
+
+
+def _digest_in(action: str) -> str:
+    found = re.search(r"\ndigest: sha256:([0-9a-f]{64})\Z", action)
+    return found[1] if found else ""
+
+
 def follower_complete(facts: Facts) -> Iterator[str]:
     """12. What ``audit tail --json`` shows are the log's own lines, in order, each once, none left out between."""
     if facts.argv[:2] != ("audit", "tail") or "--json" not in facts.argv:
@@ -277,6 +307,7 @@ RULES: tuple[Callable[[Facts], Iterator[str]], ...] = (
     decided_once,
     no_secret,
     no_raw_character,
+    run_once,
     follower_complete,
 )
 

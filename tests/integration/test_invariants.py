@@ -79,6 +79,29 @@ TORN_VERIFY = replace(GOOD, argv=("audit", "verify"), code=65, lines=GOOD.lines[
 TAIL = replace(GOOD, argv=("audit", "tail", "--json"), stdout=b"\n".join(GOOD.lines) + b"\n")
 
 
+DIGEST, OTHER = "a" * 64, "b" * 64
+COMMAND = f"true\nprogram: /bin/true sha256:{OTHER}\ndigest: sha256:{DIGEST}"
+_GRANT = _said("granted", approval_id=ID, decided_by="alice", resource=COMMAND)
+
+
+def _executed(outcome: str, digest: str = DIGEST, resource: str = COMMAND) -> dict[str, Any]:
+    return {**_said(outcome, approval_id=ID, resource=resource, digest=digest), "action": "execute"}
+
+
+RAN = replace(
+    GOOD,
+    argv=("run", "--", "true"),
+    stdout=b"",
+    action=COMMAND,
+    lines=_chain(*_BEGUN, _GRANT, _executed("started"), _executed("finished")),
+    rows=({**_ROW, "action": COMMAND},),
+)
+
+
+def _ran(*records: dict[str, Any]) -> Facts:
+    return replace(RAN, lines=_chain(*_BEGUN, *records))
+
+
 def _row(**fields: object) -> Facts:
     return replace(GOOD, rows=({**_ROW, **fields},))
 
@@ -151,6 +174,14 @@ DOCTORED = {
     "characters: an order": ("no_raw_character", replace(GOOD, stderr=b"asked\n::set-output name=x::y\n")),
     "characters: bell on a terminal": ("no_raw_character", replace(GOOD, terminal=True, stderr=b"\x07")),
     "characters: log": ("no_raw_character", _edited(lambda lines: lines.append(b'{"x": "\x9b"}'))),
+    "run: 0 and nothing started": ("run_once", _ran(_GRANT)),
+    "run: not granted": ("run_once", _ran(_executed("started"))),
+    "run: granted afterwards": ("run_once", _ran(_executed("started"), _GRANT)),
+    "run: started twice": ("run_once", _ran(_GRANT, _executed("started"), _executed("finished"), _executed("started"))),
+    "run: another digest": ("run_once", _ran(_GRANT, _executed("started", digest=OTHER))),
+    "run: another command": ("run_once", _ran(_GRANT, _executed("started", OTHER, COMMAND.replace(DIGEST, OTHER)))),
+    "run: another command on the platform": ("run_once", replace(RAN, rows=({**_ROW, "action": "deploy"},))),
+    "run: denied on the platform": ("run_once", replace(RAN, rows=({**_ROW, "action": COMMAND, "status": "denied"},))),
     "follower: one left out": ("follower_complete", replace(TAIL, stdout=GOOD.lines[0] + b"\n" + GOOD.lines[2])),
     "follower: one doubled": ("follower_complete", replace(TAIL, stdout=b"\n".join((*GOOD.lines, GOOD.lines[-1])))),
     "follower: one made up": ("follower_complete", replace(TAIL, stdout=b"{}")),
@@ -158,11 +189,25 @@ DOCTORED = {
 
 
 @pytest.mark.parametrize(
-    "good", [GOOD, DENIED, TIMED_OUT, TAIL, TORN_VERIFY], ids=["approved", "denied", "timed out", "tail", "verify"]
+    "good",
+    [GOOD, DENIED, TIMED_OUT, RAN, TAIL, TORN_VERIFY],
+    ids=["approved", "denied", "timed out", "ran", "tail", "verify"],
 )
 def test_nothing_is_wrong_with_a_good_run(good: Facts) -> None:
     """What ended as it should passes every rule."""
     assert violations(good) == []
+
+
+def test_each_fault_of_a_start_is_told_by_itself() -> None:
+    """A second start, one that was not granted before, and one of something else; no more and no less."""
+    told = {name: violations(facts) for name, (_, facts) in DOCTORED.items() if name.startswith("run: ")}
+    assert (
+        told["run: not granted"]
+        == told["run: granted afterwards"]
+        == [f"run_once: {ID} was started, and not granted before"]
+    )
+    assert told["run: started twice"] == [f"run_once: {ID} was started twice"]
+    assert told["run: another digest"] == [f"run_once: {ID} was started with another digest than the approved action's"]
 
 
 @pytest.mark.parametrize("name", DOCTORED)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from molecule_approve.audit.chain import START, Link, link_of
 from molecule_approve.audit.record import RecordAction, RecordOutcome, decode
+from molecule_approve.audit.report.executions import NO_EXECUTIONS, ExecutionCount, Executions, executions_in
 from molecule_approve.audit.seal import Keys, SealKey, is_sealed
 
 from .parse import FORMAT, LARGEST, VERSION, ExportDocument, ExportedRecord, NotAnExportError, RecordHash, read
@@ -51,6 +52,7 @@ class ExportReport(NamedTuple):
         expected: the heads that were given, and what each proves.
         sealed: numbers of the records that carry a seal.
         seal_checked: numbers of those whose seal holds under a key that was given.
+        executions: what its records say of the request's command; a start that does not fit what was approved is no fault.
         said: all of this in sentences, the verdict first.
 
     """
@@ -67,6 +69,7 @@ class ExportReport(NamedTuple):
     expected: tuple[ForeignHead, ...] = ()
     sealed: tuple[int, ...] = ()
     seal_checked: tuple[int, ...] = ()
+    executions: ExecutionCount = NO_EXECUTIONS
     said: tuple[str, ...] = ()
 
 
@@ -121,8 +124,15 @@ class _Check:
             expected=expected,
             sealed=tuple(record.seq for record in claim.records if is_sealed(record.line)),
             seal_checked=tuple(seq for seq in self.seal_checked if seq in numbers),
+            executions=self._executions(),
         )
         return found._replace(said=tuple(_sentences(found, claim)))
+
+    def _executions(self) -> ExecutionCount:
+        """What the records say of the request's command; of a complete export, that nothing was granted before it began."""
+        found = Executions()
+        found.add(executions_in([record.line for record in self.claim.records], ()))
+        return found.counted(complete=self.claim.chain is not None)
 
     def _wrong(self, fault: str) -> None:
         self.fault_count += 1
@@ -306,6 +316,7 @@ def _sentences(report: ExportReport, claim: ExportDocument) -> Iterable[str]:
         yield f"not whole, at {report.fault_count} {'place' if report.fault_count == 1 else 'places'}: {about}"
     yield from report.faults
     yield "outcomes: " + ", ".join(f"{seq} {what}" for seq, what in zip(report.records, report.outcomes, strict=True))
+    yield from (f"warning: {odd}" for odd in report.executions.first_odd)
     if not report.whole:
         yield "a damaged export proves nothing: ask for a new one"
         return

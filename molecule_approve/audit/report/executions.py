@@ -42,6 +42,17 @@ class OddStart(NamedTuple):
     seq: int
     trace_id: str
 
+    def __str__(self) -> str:
+        """What is wrong, as a clause without the trace, which is text from elsewhere."""
+        return f"record {self.seq} starts a command {_START_FAULTS[self.fault]}"
+
+
+_START_FAULTS = {
+    StartFault.NOT_GRANTED: "without a record of its approval before it",
+    StartFault.STARTED_TWICE: "a second time with the same approval",
+    StartFault.OTHER_DIGEST: "with another digest than the approved one",
+}
+
 
 class ExecutionCount(NamedTuple):
     """What a log says about its commands.
@@ -56,6 +67,10 @@ class ExecutionCount(NamedTuple):
     open: OpenCount
     odd: int
     first_odd: tuple[OddStart, ...]
+
+
+NO_EXECUTIONS = ExecutionCount(OpenCount(0, ()), 0, ())
+"""Of a log without commands."""
 
 
 class ExecutionRecord(NamedTuple):

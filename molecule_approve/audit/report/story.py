@@ -274,6 +274,11 @@ class Story:
         """
         return next((entry for entry in self.entries if entry.link is not None and entry.observed), None)
 
+    @property
+    def executions(self) -> list[StoryRecord]:
+        """The records about the execution of its command, in their order."""
+        return [entry for entry in self.entries if entry.link is not None and entry.kind in _EXECUTIONS]
+
     def elapsed(self, entry: StoryRecord) -> float | None:
         """Seconds from the first record, by the wall clock that wrote them; None where one of the two has no time."""
         first, then = moment(self.entries[0].fields.get("timestamp")), moment(entry.fields.get("timestamp"))
@@ -292,6 +297,11 @@ DECISIONS = frozenset({RecordOutcome.GRANTED, RecordOutcome.DENIED})
 """What a person decided; it is final."""
 
 _BEGUN = {(EventType.APPROVAL, RecordAction.APPROVE, word) for word in (*BEGINNINGS, RecordOutcome.REQUESTED)}
+
+_EXECUTIONS = {
+    (EventType.APPROVAL, RecordAction.EXECUTE, word)
+    for word in (RecordOutcome.STARTED, RecordOutcome.FINISHED, RecordOutcome.REFUSED)
+}
 
 _OBSERVATION = (EventType.APPROVAL, RecordAction.OBSERVE, RecordOutcome.OBSERVED)
 

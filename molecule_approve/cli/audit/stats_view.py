@@ -154,7 +154,7 @@ def _table(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
 def _commands(found: CommandStatistics) -> Iterator[str]:
     if any(found):
         yield from ("", f"commands     {found.started} started")
-        rows = zip(("exited with 0", "failed", "no recorded end", "not started"), found, strict=True)
+        rows = zip(("exited with 0", "ended otherwise", "no recorded end", "not started"), found, strict=True)
         yield from (f"  {name:<15}  {count}" for name, count in rows if count)
 
 

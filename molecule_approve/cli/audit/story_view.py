@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, moment
 from molecule_approve.audit.seal import FIELD as SEAL
 from molecule_approve.cli.requester import ci, job, person
-from molecule_approve.cli.terminal import style_of
+from molecule_approve.gate.command import parse
 from molecule_approve.safe_text import visible, visible_json, visible_lines
+
+from .commands import ending as ending_of
+from .commands import execution_json, style_of_record
 
 if TYPE_CHECKING:
     from molecule_approve.audit.report.story import Story, StoryRecord
@@ -37,8 +40,8 @@ _TIME = 9  # of the time that passed
 _SAID = frozenset(
     {
         "attempted_action", "comment", "decided_by", "decided_by_verified", "decision_that_stood", "error", "exit_code",
-        "observed_by", "observed_outcome", "reason", "roles", "taken_back", "timeout_seconds", "transport", "wait",
-        "waited_seconds", "withdrawn",
+        "observed_by", "observed_outcome", "reason", "replaces_process", "roles", "signal", "taken_back",
+        "timeout_seconds", "transport", "wait", "waited_seconds", "withdrawn",
     }
 )  # fmt: skip
 
@@ -53,6 +56,7 @@ def story_lines(story: Story) -> Iterator[list[StyledText]]:
             yield [(f"{'':{_TIME + 24}}{visible(name)}: {_shown(value)}", "dim")]
     yield []
     yield _ended(story)
+    yield from _command_ended(story)
     yield [(NOT_VERIFIED, "dim")]
 
 
@@ -68,6 +72,7 @@ def story_json(story: Story) -> JsonValue:
         "action": story.asked,
         "reason": story.first("reason_text") or None,
         "outcome": outcome(story),
+        "execution": execution_json(story),
         "observed": story.ending is None and story.observation is not None,
         "invocations": list(story.invocations),
         "verified": False,
@@ -108,7 +113,12 @@ def _sayable(fields: dict[str, JsonValue]) -> JsonValue:
 
 def _facts(story: Story) -> Iterator[list[StyledText]]:
     """What was asked and why, whole and in its own lines; then the ids, and who asked from where."""
-    yield from _fact("asked", visible_lines(story.asked), "bold")
+    command = parse(story.asked)
+    if command is None:
+        yield from _fact("asked", visible_lines(story.asked), "bold")
+    else:
+        yield from _fact("asked", [visible(command.line)], "bold")
+        yield from _fact("", [f"{label}: {visible(value)}" for label, value in command.facts])
     reason = story.first("reason_text")
     if reason:
         yield from _fact("why", visible_lines(reason))
@@ -146,7 +156,7 @@ def _happening(story: Story, entry: StoryRecord) -> list[StyledText]:
         ("  " if entry.link is not None else "? ", "dim"),
         (f"{_time(entry)}  {_elapsed(story.elapsed(entry)):>{_TIME}}  ", "dim"),
         (which.get(entry.text("invocation"), ""), "dim"),
-        (happened(entry), style_of(entry.observed or entry.kind[2])),
+        (happened(entry), style_of_record(entry.fields)),
         (_measured(entry), "dim"),
     ]
     return pieces if entry.link is not None else [*pieces, (f"  {UNCHAINED}", "dim")]
@@ -241,11 +251,16 @@ def _withdrawal(entry: StoryRecord) -> str:
 
 
 def _execution(entry: StoryRecord, outcome_word: str) -> str:
-    if outcome_word == RecordOutcome.STARTED:
-        return "the command was started"
-    if outcome_word == RecordOutcome.FINISHED:
-        return _with("the command ended", f"exit code {_word(entry, 'exit_code')}", ", ")
-    return ""
+    match outcome_word:
+        case RecordOutcome.STARTED:
+            replaces = entry.fields.get("replaces_process") is True
+            return f"the command was started{', in place of this program (--exec)' if replaces else ''}"
+        case RecordOutcome.FINISHED:
+            return f"the command {ending_of(entry.fields)}"
+        case RecordOutcome.REFUSED:
+            return _with("the command was not run", _word(entry, "error") or _word(entry, "reason"))
+        case _:
+            return ""
 
 
 def _refusal(entry: StoryRecord) -> str:
@@ -279,8 +294,10 @@ def _limit(entry: StoryRecord) -> str:
 
 def _rest(story: Story, entry: StoryRecord) -> Iterator[tuple[str, JsonValue]]:
     """What a record says and its sentence does not; the command that was asked for, the host, and the like."""
+    command = parse(story.asked) if entry.kind[1] == RecordAction.EXECUTE else None
+    told = {} if command is None else {"command": command.line, "digest": (command.fact("digest") or "")[len("sha256:") :]}
     for name, value in story.extras(entry).items():
-        if name not in _SAID and value not in (None, ""):
+        if name not in _SAID and value not in (None, "") and told.get(name) != value:
             yield name, value
 
 
@@ -296,7 +313,23 @@ def _ended(story: Story) -> list[StyledText]:
         ]
     elapsed = story.elapsed(ending)
     after = "" if elapsed is None or len(story.entries) == 1 else f", {_elapsed(elapsed)}"
-    return [("ended: ", "dim"), (happened(ending), style_of(ending.observed or ending.kind[2])), (after, "dim")]
+    return [("ended: ", "dim"), (happened(ending), style_of_record(ending.fields)), (after, "dim")]
+
+
+def _command_ended(story: Story) -> Iterator[list[StyledText]]:
+    """What became of an approved command; nothing where none was approved."""
+    last = story.executions[-1] if story.executions else None
+    if last is None and (outcome(story) != RecordOutcome.GRANTED or parse(story.asked) is None):
+        return
+    label = ("command: ", "dim")
+    if last is None:
+        yield [label, ("the log has no record of a start", "bold")]
+    elif last.kind[2] == RecordOutcome.STARTED:
+        replaced = last.fields.get("replaces_process") is True
+        why = "it took the place of this program (--exec)" if replaced else "it still runs, or this program was killed"
+        yield [label, (f"no record of its end: {why}", "bold")]
+    else:
+        yield [label, (happened(last).removeprefix("the command "), style_of_record(last.fields))]
 
 
 def _is_left(story: Story) -> bool:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.audit.chain import link_of
-from molecule_approve.audit.record import RecordOutcome, decode, moment
+from molecule_approve.audit.record import RecordAction, RecordOutcome, decode, moment
 from molecule_approve.cli.requester import person, short_job
-from molecule_approve.cli.terminal import style_of
 from molecule_approve.safe_text import visible
+
+from .commands import action_line, ending, style_of_record
 
 if TYPE_CHECKING:
     from molecule_approve.cli.terminal import StyledText
@@ -79,10 +80,10 @@ class Table:
 
     def _row(self, fields: Mapping[str, JsonValue], room: Layout, *, chained: bool) -> list[StyledText]:
         outcome = _word(fields, "outcome")
-        text = f"{'' if chained else UNCHAINED}{_subject(fields)}{_word(fields, 'resource')}"
+        text = f"{'' if chained else UNCHAINED}{_subject(fields)}{_action(fields)}"
         cells = [
             [(self._fit(_time(fields, room.time), room.time), "dim")],
-            [(self._fit(outcome, _OUTCOME), style_of(outcome) if chained else "dim")],
+            [(self._fit(outcome, _OUTCOME), style_of_record(fields) if chained else "dim")],
             self._action(text, _details(fields), room.action, "" if chained else "dim"),
             [(self._who(fields, room.who), "" if chained else "dim")],
             [(self._fit(_word(fields, "trace_id"), room.trace, ellipsis=False), "dim")],
@@ -149,9 +150,17 @@ def _time(fields: Mapping[str, JsonValue], columns: int) -> str:
 
 
 def _subject(fields: Mapping[str, JsonValue]) -> str:
-    """Nothing for the usual record, `approval / approve`; otherwise what kind of record it is."""
+    """Nothing for the usual records of a request, whose outcomes are clear; otherwise what kind of record it is."""
     event, action = _word(fields, "event_type"), _word(fields, "action")
-    return "" if (event, action) in {("approval", "approve"), ("-", "-")} else f"{event}/{action}: "
+    return "" if (event, action) in _PLAIN else f"{event}/{action}: "
+
+
+_PLAIN = {("approval", "approve"), ("approval", "execute"), ("-", "-")}
+
+
+def _action(fields: Mapping[str, JsonValue]) -> str:
+    action = fields.get("resource")
+    return action_line(action) if isinstance(action, str) else _word(fields, "resource")
 
 
 def _requester(fields: Mapping[str, JsonValue]) -> str:
@@ -162,6 +171,8 @@ def _requester(fields: Mapping[str, JsonValue]) -> str:
 
 def _details(fields: Mapping[str, JsonValue]) -> str:
     parts = [f"it was {_word(fields, 'observed_outcome')}"] if fields.get("observed_outcome") else []
+    if (fields.get("action"), fields.get("outcome")) == (RecordAction.EXECUTE, RecordOutcome.FINISHED):
+        parts.append(f"it {ending(fields)}")
     parts += [_word(fields, name) for name in ("reason_text", "comment", "reason", "error") if fields.get(name)]
     # The requester has a column of its own; a server's log has them only beside the decision.
     if fields.get("outcome") != RecordOutcome.INITIATED and (asked := _requester(fields)):

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 AS_MUCH = 65_536
 """Bytes that are collected before they are written; at the latest they are when there is nothing more to read."""
 
-_OUTCOMES = ("granted", "denied", "timeout", "withdrawn", "failure", "initiated", "requested", "resumed", "observed")
+_OUTCOMES = (
+    *("granted", "denied", "timeout", "withdrawn", "failure", "initiated", "requested", "resumed", "observed"),
+    *("started", "finished", "refused"),
+)
 _ALSO = {"approved": "granted", "expired": "timeout", "timed out": "timeout"}
 """The words of verdicts, for those of records: who looks for what was approved means what the log calls granted."""
 

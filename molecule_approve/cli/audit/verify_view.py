@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from molecule_approve.audit.report.executions import StartFault
 from molecule_approve.audit.verify.report import Source
 from molecule_approve.safe_text import visible
 
@@ -69,12 +68,7 @@ def result_json(result: VerifyResult) -> dict[str, JsonValue]:
         "open_requests": _counted(result.open),
         "not_awaited_requests": _counted(result.not_awaited),
         "open_commands": _counted(result.executions.open),
-        "odd_starts": {
-            "count": result.executions.odd,
-            "records": [
-                {"trace_id": one.trace_id, "seq": one.seq, "fault": one.fault.value} for one in result.executions.first_odd
-            ],
-        },
+        "odd_starts": _odd_starts(result.executions),
         "seal": {"records": report.sealed, "sealed_from": report.sealed_from, "checked_from": result.checked_from},
         "expected": [
             {"seq": one.head.seq, "hash": one.head.hash, "source": one.head.source.value, "met": one.met}
@@ -96,6 +90,7 @@ def export_json(report: ExportReport) -> dict[str, JsonValue]:
         "faults": list(report.faults),
         "fault_count": report.fault_count,
         "expected": [{"seq": one.seq, "hash": one.hash, "met": one.met} for one in report.expected],
+        "odd_starts": _odd_starts(report.executions),
         "seal": {"sealed": list(report.sealed), "checked": list(report.seal_checked)},
     }
 
@@ -168,16 +163,9 @@ def _about_commands(found: ExecutionCount) -> Iterator[str]:
     if found.open.total:
         yield f"no recorded end (not an error): {_count(found.open.total, 'command')}: {_named(found.open)}"
     for odd in found.first_odd[:NAMED]:
-        yield f"warning: record {odd.seq} starts a command {_START_FAULTS[odd.fault]} (trace {visible(odd.trace_id)})"
+        yield f"warning: {odd} (trace {visible(odd.trace_id)})"
     if found.odd > NAMED:
         yield f"warning: {_count(found.odd - NAMED, 'such start')} more"
-
-
-_START_FAULTS = {
-    StartFault.NOT_GRANTED: "without a record of its approval before it",
-    StartFault.STARTED_TWICE: "a second time with the same approval",
-    StartFault.OTHER_DIGEST: "with another digest than the approved one",
-}
 
 
 def _named(found: OpenCount) -> str:
@@ -187,6 +175,13 @@ def _named(found: OpenCount) -> str:
 
 def _counted(found: OpenCount) -> JsonValue:
     return {"count": found.total, "traces": [{"trace_id": one.trace_id, "seq": one.seq} for one in found.first]}
+
+
+def _odd_starts(found: ExecutionCount) -> JsonValue:
+    starts: list[JsonValue] = [
+        {"trace_id": one.trace_id, "seq": one.seq, "fault": one.fault.value} for one in found.first_odd
+    ]
+    return {"count": found.odd, "records": starts}
 
 
 def _file(file: FileReport, *, compressed: bool) -> JsonValue:

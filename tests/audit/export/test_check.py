@@ -59,6 +59,22 @@ def checked(found: Document, keys: Sequence[SealKey] = (), expected: Sequence[tu
     return check(json.dumps(found).encode(), keys, expected)
 
 
+def test_a_start_that_does_not_fit_is_a_warning() -> None:
+    """The export is whole all the same; that nothing was granted before is known only where every line is there."""
+    start = record("started", action="execute", approval_id="a", digest="0" * 64)
+    for rows, odd in (
+        ((begun(), record("granted", approval_id="a"), start, start), 2),
+        ((begun(), start), 1),
+    ):
+        report = checked(document(lines(*rows), complete=True))
+        assert (report.whole, report.executions.odd) == (True, odd)
+        assert [text for text in report.said if text.startswith("warning: ")] == [
+            f"warning: {one}" for one in report.executions.first_odd
+        ]
+    report = checked(document(lines(begun(), start)))
+    assert (report.whole, report.executions.odd) == (True, 0)
+
+
 # --- what a good one proves ----------------------------------------------------------------------------------------------
 
 

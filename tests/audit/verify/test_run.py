@@ -15,12 +15,14 @@ import pytest
 from molecule_approve.audit.chain import START, Break, Fault, Head
 from molecule_approve.audit.files import head_path
 from molecule_approve.audit.record import Record, RecordOutcome, encode
+from molecule_approve.audit.report.executions import OddStart, StartFault
 from molecule_approve.audit.seal import SealKey
 from molecule_approve.audit.sealing import state_path
 from molecule_approve.audit.verify import run as verify_run
 from molecule_approve.audit.verify.report import ExpectedHead
 from molecule_approve.audit.verify.run import VerifyOptions
 from molecule_approve.errors import AuditError
+from tests.audit.records import lines, record
 
 if TYPE_CHECKING:
     from molecule_approve.audit.journal import Journal
@@ -327,3 +329,26 @@ def test_a_live_file_that_cannot_be_read_to_its_end_cannot_be_checked(
         result = verify_run.verify_log(log)
     assert "Is a directory" in result.unreadable[0].reason
     assert result.report.covered == 10
+
+
+def test_starts_are_compared_with_approvals_over_all_files(log: Path, write: Write) -> None:
+    """A whole log names a start without a grant and stays whole; where records may be missing, the grant may be there."""
+    digest = "a" * 64
+    command = f"true\nprogram: /bin/true sha256:{digest}\ndigest: sha256:{digest}"
+
+    def execution(outcome: str, name: str) -> Record:
+        return record(outcome, name, action="execute", resource=command, approval_id=name, digest=digest)
+
+    granted = record("granted", "one", resource=command, approval_id="one")
+    chain = lines(granted, execution("started", "one"), execution("started", "two"))
+    write("audit.jsonl.1", chain[:1])
+    live = write("audit.jsonl", chain[1:])
+    result = verify_run.verify_log(log)
+    assert result.whole
+    assert result.executions.first_odd == (OddStart(StartFault.NOT_GRANTED, 3, "two"),)
+    assert [one.seq for one in result.executions.open.first] == [2, 3]
+    assert verify_run.verify_file(live).executions.odd == 0
+    write("audit.jsonl.1", [])
+    assert not verify_run.verify_log(log).whole
+    assert verify_run.verify_log(log).executions.odd == 0
+    assert verify_run.verify_log(log, VerifyOptions(begins=2)).executions.odd == 0

@@ -9,7 +9,7 @@ from typing import Any
 from molecule_approve.audit.chain import START, Head, examine
 from molecule_approve.audit.read.archives import Unreadable
 from molecule_approve.audit.record import Record, encode
-from molecule_approve.audit.report.executions import ExecutionCount
+from molecule_approve.audit.report.executions import NO_EXECUTIONS, ExecutionCount, OddStart, StartFault
 from molecule_approve.audit.report.open_requests import OpenCount, OpenRequest
 from molecule_approve.audit.verify.report import ExpectedHead, Source, Verification
 from molecule_approve.audit.verify.run import VerifyResult
@@ -32,9 +32,7 @@ def proved(*files: list[bytes], head: Head | None = None, source: Source = Sourc
         text = b"".join(lines).split(b"\n")
         unfinished = text[-1] != b""
         made.add(examine(text if unfinished else text[:-1], made.watched, unfinished=unfinished).stretch)
-    return VerifyResult(
-        made.finish(), frozenset(), (), None, OpenCount(0, ()), OpenCount(0, ()), ExecutionCount(OpenCount(0, ()), 0, ())
-    )
+    return VerifyResult(made.finish(), frozenset(), (), None, OpenCount(0, ()), OpenCount(0, ()), NO_EXECUTIONS)
 
 
 def name(first: int, last: int) -> str:
@@ -155,3 +153,22 @@ def test_json_has_everything() -> None:
     ]
     empty = result_json(proved())
     assert (empty["log_id"], empty["head"], empty["first_break"], empty["whole"]) == (None, None, None, True)
+
+
+def test_a_start_that_does_not_fit_is_a_warning_and_no_damage() -> None:
+    """Each of the first ten by its record, in its own sentence; the others are a number. JSON names the kind."""
+    starts = [OddStart(fault, number, f"trace-{number}\x1b") for number, fault in enumerate(StartFault, 1)]
+    found = proved([line()])._replace(executions=ExecutionCount(OpenCount(0, ()), 3, tuple(starts)))
+    said = result_lines(found, name)
+    assert said[0] == "whole: 1 record, 1 to 1"
+    assert said[1:4] == [
+        "warning: record 1 starts a command without a record of its approval before it (trace trace-1\\x1b)",
+        "warning: record 2 starts a command a second time with the same approval (trace trace-2\\x1b)",
+        "warning: record 3 starts a command with another digest than the approved one (trace trace-3\\x1b)",
+    ]
+    told: Any = result_json(found)
+    assert told["odd_starts"]["count"] == 3
+    assert [one["fault"] for one in told["odd_starts"]["records"]] == ["not_granted", "started_twice", "other_digest"]
+    many = found._replace(executions=ExecutionCount(OpenCount(0, ()), 40, tuple(starts[:1] * 20)))
+    shown = [text for text in result_lines(many, name) if text.startswith("warning")]
+    assert (len(shown), shown[-1]) == (11, "warning: 30 such starts more")

@@ -120,6 +120,12 @@ class Terminals:
         if enter:
             self.enter(pane)
 
+    def say(self, pane: int, text: str, seconds: float) -> None:
+        """Type the text, show it so long, then send it."""
+        self.type(pane, text, enter=False)
+        self.frame(seconds)
+        self.enter(pane)
+
     def enter(self, pane: int) -> None:
         """Press Enter."""
         self._do("send-keys", "-t", f"terminal-{pane}", "Enter")
@@ -153,29 +159,19 @@ def record(at: Terminals) -> None:
     at.until(1, "$")
     at.type(0, REQUEST[0])
     at.until(0, ">")
-    at.type(0, REQUEST[1], enter=False)
-    at.frame(2.5)
-    at.enter(0)
+    at.say(0, REQUEST[1], 2.5)
     at.until(0, "(live)")
     at.frame(2.5)
-    at.type(1, "molecule-approve review", enter=False)
-    at.frame(1.5)
-    at.enter(1)
+    at.say(1, "molecule-approve review", 1.5)
     at.until(1, "skip or quit?")
     at.frame(4)
-    at.type(1, "approve", enter=False)
-    at.frame(1.5)
-    at.enter(1)
+    at.say(1, "approve", 1.5)
     at.until(1, "comment")
-    at.type(1, "go ahead", enter=False)
-    at.frame(1.5)
-    at.enter(1)
+    at.say(1, "go ahead", 1.5)
     at.until(0, "exit code 0")
     at.until(1, "1 approved")
     at.frame(3)
-    at.type(0, "molecule-approve audit tail", enter=False)
-    at.frame(1)
-    at.enter(0)
+    at.say(0, "molecule-approve audit tail", 1)
     at.until(0, "granted")
     at.frame(6)
 

@@ -12,6 +12,7 @@ import json
 import os
 import pty
 import resource
+import shutil
 import signal
 import socket
 import statistics
@@ -24,6 +25,9 @@ import urllib.request
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+
+from molecule_approve import wiring
+from molecule_approve.gate import binding
 
 PROGRAM = [str(Path(sys.executable).parent / "molecule-approve")]
 PASS = [sys.executable, "-c", "pass"]
@@ -269,6 +273,64 @@ def settle(process: int) -> None:
         time.sleep(0.1)
 
 
+def measure_runs(server: Server, rounds: int, folder: Path) -> list[Row]:
+    """``run`` beside ``request`` and then the same program, of 10 MB; and hashing beside sha256sum."""
+    program = folder / "program"
+    shutil.copy("/bin/true", program)
+    os.truncate(program, 10_000_000)
+    hashed = Row("hashing 10 MB twice, as run does", "ms", "")
+    rows = [Row("run, from start to end", "ms", ""), Row("run, CPU", "ms", "")]
+    over = [Row(f"{row.name}, over request + exec", "ms", "<= hashing + 5 ms") for row in rows]
+    for number in range(rounds):
+        hashed.samples.append(2 * bind_ms(program))
+        base = gated_ms(server, folder / f"request{number}", ["request"], ["bench"])
+        base = (base[0] + run_ms([str(program)], server.environ), base[1] + cpu_of([str(program)], server.environ))
+        made = gated_ms(server, folder / f"run{number}", ["run"], ["--", str(program)])
+        for row, more, spent, before in zip(rows, over, made, base, strict=True):
+            row.samples.append(spent)
+            row.base.append(before)
+            more.samples.append(spent - before)
+    return [*rows, hashed, *over, hashing(folder, rounds)]
+
+
+def gated_ms(server: Server, id_file: Path, command: list[str], words: list[str]) -> tuple[float, float]:
+    """Milliseconds from the start until the request and from the decision to the end, and the CPU that both took."""
+    cpu = _children_cpu()
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [*PROGRAM, *command, "--timeout", "60", "--id-file", str(id_file), *words],
+        env=server.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    approval_id = ids_file(process, id_file)
+    asked = time.perf_counter()
+    settle(process.pid)
+    sent = server.approve(approval_id)
+    assert process.wait() == 0
+    return (time.perf_counter() - sent + asked - begun) * 1e3, _children_cpu() - cpu
+
+
+def bind_ms(path: Path) -> float:
+    """Milliseconds to bind a program, which is almost only hashing."""
+    begun = time.perf_counter()
+    binding.bind([str(path)], wiring.origin(), os.environ).close()
+    return (time.perf_counter() - begun) * 1e3
+
+
+def hashing(folder: Path, rounds: int) -> Row:
+    """Binding a file of 200 MB beside sha256sum."""
+    row = Row("bind a file of 200 MB, / sha256sum", "ms", "<= 1.1 x sha256sum")
+    path = folder / "large"
+    shutil.copy("/bin/true", path)
+    os.truncate(path, 200_000_000)
+    for _ in range(rounds):
+        row.samples.append(bind_ms(path))
+        row.base.append(run_ms(["sha256sum", str(path)], dict(os.environ)))
+    path.unlink()
+    return row
+
+
 def measure_timeouts(server: Server, rounds: int) -> list[Row]:
     row = Row("timeout overshoot", "ms", "<= 50 ms")
     for _ in range(rounds):
@@ -349,10 +411,15 @@ def measure_waits(server: Server, rounds: int, folder: Path, seconds: float) -> 
 
 def cpu_of(command: list[str], environ: dict[str, str]) -> float:
     """CPU milliseconds of a whole command."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = _children_cpu()
     subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3
+    return _children_cpu() - before
+
+
+def _children_cpu() -> float:
+    """CPU of all commands that have ended, in milliseconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1e3
 
 
 def main() -> None:
@@ -366,6 +433,7 @@ def main() -> None:
         try:
             rows = measure_starts(server, given.rounds)
             rows += measure_decisions(server, given.rounds, folder)
+            runs = measure_runs(server, given.rounds, folder)
             rows += measure_timeouts(server, given.rounds)
             rows += measure_waits(server, given.rounds, folder, given.idle)
         finally:
@@ -373,6 +441,9 @@ def main() -> None:
     print(f"n = {given.rounds}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     print(f"{'':<38} {'median':>9} {'p99':>9} {'':<4} {'/ pass':>8} {'/ bare':>8}   goal")
     for row in rows:
+        print(row.text())
+    print(f"\n{'':<53} {'':>9} {'/ other':>8}")
+    for row in runs:
         print(row.text())
 
 

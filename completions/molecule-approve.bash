@@ -21,7 +21,7 @@ _molecule_approve_table() {
             valued='--reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --keep-env --config --platform-url --workspace-id --audit-log --approval'
             paths='--id-file --result-file --config --audit-log'
             choices='--transport=auto --transport=websocket --transport=poll'
-            wants=text
+            wants=command
             ;;
         'wait')
             flags='--timeout --transport --poll-interval --result-file --json --quiet -q --require-verified-approver --config --platform-url --workspace-id --audit-log --action --withdraw -h --help'
@@ -53,14 +53,14 @@ _molecule_approve_table() {
             paths='--config --audit-log'
             ;;
         'approve')
-            flags='--config --platform-url --workspace-id --audit-log --comment --yes -h --help'
-            valued='--config --platform-url --workspace-id --audit-log --comment'
+            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
+            valued='--comment --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
             ;;
         'deny')
-            flags='--config --platform-url --workspace-id --audit-log --comment --yes -h --help'
-            valued='--config --platform-url --workspace-id --audit-log --comment'
+            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
+            valued='--comment --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
             ;;
@@ -151,6 +151,7 @@ _molecule_approve_offer() {
 # Offers an option's values.
 _molecule_approve_value() {
     local choice
+    [[ $1 == --approval ]] && _molecule_approve_ids "${typed_words[0]}" wait
     # readline completes file names itself, with their blanks, colons and tildes.
     [[ " $paths " == *" $1 "* ]] && compopt -o default 2>/dev/null
     for choice in $choices; do
@@ -171,10 +172,31 @@ _molecule_approve_ids() {
     done < <(_MOLECULE_APPROVE_COMPLETE=$2 "$program" 2>/dev/null </dev/null)
 }
 
+# Offers programs, and what goes behind one, for the command that begins with this word of COMP_WORDS.
+_molecule_approve_command() {
+    local name
+    for name in _comp_command_offset _command_offset; do
+        if declare -F "$name" >/dev/null; then
+            # As behind sudo: the package bash-completion knows what goes behind most programs.
+            "$name" "$1"
+            return
+        fi
+    done
+    if ((start < last)); then
+        compopt -o default 2>/dev/null
+        return
+    fi
+    compopt -o filenames 2>/dev/null
+    while IFS= read -r name; do
+        # Neither a function nor what only the shell knows can be run.
+        [[ -d $name ]] || type -P -- "$name" >/dev/null && COMPREPLY+=("$name")
+    done < <(compgen -c -- "$typed" | sort -u)
+}
+
 _molecule_approve() {
     local IFS=$' \t\n'
     local subcommands flags valued paths choices wants
-    local -a typed_words=()
+    local -a typed_words=() places=()
     local line=${COMP_LINE:0:COMP_POINT} word last=-1 index
     COMPREPLY=()
 
@@ -182,7 +204,7 @@ _molecule_approve() {
     for ((index = 0; index <= COMP_CWORD; index++)); do
         word=${COMP_WORDS[index]}
         if [[ $last == -1 || $line == [[:blank:]]* ]]; then
-            typed_words[++last]=
+            typed_words[++last]= places[last]=$index
             line=${line#"${line%%[![:blank:]]*}"}
         fi
         # Of the word at the cursor only what stands before it.
@@ -191,7 +213,7 @@ _molecule_approve() {
         line=${line#"$word"}
     done
 
-    local place='' expecting='' given=0 plain=''
+    local place='' expecting='' given=0 plain='' for_command='' start=''
     _molecule_approve_table ''
     for ((index = 1; index < last; index++)); do
         word=${typed_words[index]}
@@ -199,18 +221,25 @@ _molecule_approve() {
             expecting=''
         elif [[ ! $plain && $word == -- ]]; then
             plain=yes
+            [[ $for_command ]] && wants=command
         elif [[ ! $plain && $word == -?* ]]; then
             [[ " $valued " == *" $word "* ]] && expecting=$word
+            [[ $word == --for ]] && for_command=yes
         elif [[ $subcommands ]]; then
             place="$place${place:+ }$word"
             _molecule_approve_table "$place" || return 0
+        elif [[ $wants == command ]]; then
+            start=$index
+            break
         else
             ((given += 1))
         fi
     done
 
     local typed=${typed_words[last]} prefix=''
-    if [[ $expecting ]]; then
+    if [[ $start ]]; then
+        _molecule_approve_command "${places[start]}"
+    elif [[ $expecting ]]; then
         _molecule_approve_value "$expecting"
     elif [[ ! $plain && $typed == --*=* ]]; then
         # Where = does not cut words, the whole of it is replaced.
@@ -221,6 +250,9 @@ _molecule_approve() {
         _molecule_approve_offer $flags
     elif [[ $subcommands ]]; then
         _molecule_approve_offer $subcommands
+    elif [[ $wants == command ]]; then
+        start=$last
+        _molecule_approve_command "${places[start]}"
     elif [[ $wants == ids && $given == 0 ]]; then
         _molecule_approve_ids "${typed_words[0]}" "$place"
     elif [[ $wants == file && $given == 0 ]]; then

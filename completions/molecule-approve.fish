@@ -87,7 +87,7 @@ function __molecule_approve_table --no-scope-shadowing
             set valued --reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --keep-env --config --platform-url --workspace-id --audit-log --approval
             set paths --id-file --result-file --config --audit-log
             set choices --transport=auto --transport=websocket --transport=poll
-            set wants text
+            set wants command
         case 'wait'
             set flags \
                 --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
@@ -159,28 +159,28 @@ function __molecule_approve_table --no-scope-shadowing
             set paths --config --audit-log
         case 'approve'
             set flags \
+                --comment\t'Why; the requester sees it.' \
+                --yes\t'Do not ask; required without a terminal.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
-                --comment\t'Why; the requester sees it.' \
-                --yes\t'Do not ask; required without a terminal.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --config --platform-url --workspace-id --audit-log --comment
+            set valued --comment --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
         case 'deny'
             set flags \
+                --comment\t'Why; the requester sees it.' \
+                --yes\t'Do not ask; required without a terminal.' \
                 --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
                 --workspace-id\t'The workspace. [WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
-                --comment\t'Why; the requester sees it.' \
-                --yes\t'Do not ask; required without a terminal.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --config --platform-url --workspace-id --audit-log --comment
+            set valued --comment --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
         case 'approvers'
@@ -339,6 +339,23 @@ function __molecule_approve_ids
         string match -r '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
 end
 
+# Offers programs, and what goes behind one, as behind sudo.
+function __molecule_approve_command
+    set -l typed (commandline -ct)
+    # fish runs a command substitution in what it is asked to complete.
+    string match -q '*(*' -- "$typed"; and return
+    set -l found (complete --do-complete=(string join ' ' -- (string escape -- $argv) "$typed"))
+    if set -q argv[1]
+        printf '%s\n' $found
+        return
+    end
+    for line in $found
+        # Neither a function nor what only the shell knows can be run.
+        set -l name (string split -m 1 \t -- $line)[1]
+        string match -q '*/*' -- $name; or command -sq -- $name; and printf '%s\n' $line
+    end
+end
+
 # `words` offers what fits at the cursor; `path` succeeds where it is the name of a file, which fish completes by itself.
 function __molecule_approve
     set -l wanted $argv[1]
@@ -354,18 +371,26 @@ function __molecule_approve
     set -l expecting ''
     set -l given 0
     set -l plain ''
+    set -l for_command ''
+    set -l command
 
     __molecule_approve_table ''
     for word in $words[2..]
-        if test -n "$expecting"
+        if set -q command[1]
+            set command $command $word
+        else if test -n "$expecting"
             set expecting ''
         else if test -z "$plain"; and test "$word" = --
             set plain yes
+            test -n "$for_command"; and set wants command
         else if test -z "$plain"; and string match -q -- '-?*' "$word"
             contains -- $word $valued; and set expecting $word
+            test "$word" = --for; and set for_command yes
         else if set -q subcommands[1]
             set place $place $word
             __molecule_approve_table $place; or return
+        else if test "$wants" = command
+            set command $word
         else
             set given (math $given + 1)
         end
@@ -373,7 +398,7 @@ function __molecule_approve
 
     # In --option=value fish replaces the whole word.
     set -l before ''
-    if test -z "$expecting$plain"; and string match -q -- '--*=*' "$typed"
+    if test -z "$expecting$plain$command"; and string match -q -- '--*=*' "$typed"
         set expecting (string split -m 1 = -- $typed)[1]
         set before "$expecting="
     end
@@ -384,6 +409,12 @@ function __molecule_approve
             return
         end
         test "$wants" = file -a $given -eq 0
+    else if set -q command[1]
+        __molecule_approve_command $command
+    else if test "$expecting" = --approval
+        for id in (__molecule_approve_ids $words[1] wait)
+            printf '%s%s\n' "$before" $id
+        end
     else if test -n "$expecting"
         for choice in $choices
             set -l parts (string split -m 1 = -- $choice)
@@ -393,6 +424,8 @@ function __molecule_approve
         printf '%s\n' $flags
     else if set -q subcommands[1]
         printf '%s\n' $subcommands
+    else if test "$wants" = command
+        __molecule_approve_command
     else if test "$wants" = ids -a $given -eq 0
         __molecule_approve_ids $words[1] "$place"
     else if test -z "$wants" -a -z "$typed" -a -z "$plain"

@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import request_approval, request_approval_sync
+    from .api import CommandRun, request_approval, request_approval_sync, run_approved
     from .errors import (
         ApprovalError,
         AuditError,
+        ChangedError,
         ConfigError,
         CredentialError,
         DeliveryError,
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
         EndedError,
         Interrupted,
         KeyUsedError,
+        NotExecutableError,
+        NotFoundError,
         NotPermittedError,
         PlatformError,
         ProtocolError,
@@ -30,20 +33,26 @@ if TYPE_CHECKING:
         UsageError,
         UsedError,
     )
-    from .model import Outcome, Verdict
+    from .model import Executed, Execution, Outcome, Verdict
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ApprovalError",
     "AuditError",
+    "ChangedError",
+    "CommandRun",
     "ConfigError",
     "CredentialError",
     "DeliveryError",
     "DisconnectedError",
     "EndedError",
+    "Executed",
+    "Execution",
     "Interrupted",
     "KeyUsedError",
+    "NotExecutableError",
+    "NotFoundError",
     "NotPermittedError",
     "Outcome",
     "PlatformError",
@@ -57,9 +66,13 @@ __all__ = [
     "Verdict",
     "request_approval",
     "request_approval_sync",
+    "run_approved",
 ]
 
-_HOMES = {"request_approval": "api", "request_approval_sync": "api", "Outcome": "model", "Verdict": "model"}
+_HOMES = {
+    **dict.fromkeys(("CommandRun", "request_approval", "request_approval_sync", "run_approved"), "api"),
+    **dict.fromkeys(("Executed", "Execution", "Outcome", "Verdict"), "model"),
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the public name stands for

@@ -7,24 +7,29 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from . import wiring
-from .errors import ApprovalError, Interrupted, UsageError, ours
+from . import arguments, wiring
+from .errors import ApprovalError, DeliveryError, Interrupted, UsageError, ours
 from .gate import compose
-from .model import Failure, Outcome, Verdict
+from .model import Executed, Execution, Failure, Outcome, Verdict
 from .paths import locate
 from .settings.durations import parse_duration
 from .settings.resolve import Flags, resolve
 
 if TYPE_CHECKING:
+    from .arguments import Given
     from .audit.chain import Head
     from .client.platform import Platform
     from .client.reconnect import StreamState
-    from .model import Question
+    from .gate.binding import Binding
+    from .model import ApprovalRequest, Question
+
+T = TypeVar("T")
 
 
 class _ThreadStop:
@@ -122,16 +127,7 @@ def request_approval_sync(
         config: path of config.yaml, or of its folder.
 
     """
-    given = locals()
-    stop = _ThreadStop()
-    with _thread() as pool:
-        call = pool.submit(_request, stop, given)
-        try:
-            return call.result()
-        except BaseException:
-            # Ctrl-C, or an exception from a signal handler of the caller.
-            stop.pull()
-            raise
+    return _in_thread(_request, locals())
 
 
 async def request_approval(
@@ -172,61 +168,77 @@ async def request_approval(
         raise
 
 
+class CommandRun(NamedTuple):
+    """What :func:`run_approved` returns.
+
+    Attributes:
+        verdict: what was decided. It is not an approval either if the approved command could not be started as approved.
+        execution: what became of the command; only a command that ended has a ``child_exit_code``.
+
+    """
+
+    verdict: Verdict
+    execution: Execution
+
+    def __bool__(self) -> bool:
+        """Raise TypeError: ``if run_approved(…):`` would take a denial for a success."""
+        raise TypeError("a CommandRun has no truth value; use .approved and .execution.child_exit_code")
+
+    @property
+    def approved(self) -> bool:
+        """Whether a person approved this command, and it was started."""
+        return self.verdict.approved
+
+
+def run_approved(
+    argv: Sequence[str | os.PathLike[str]],
+    reason: str = "",
+    *,
+    context: Mapping[str, str] | None = None,
+    timeout: float | str | None = None,
+    expires_in: float | str | None = None,
+    transport: str | None = None,
+    poll_interval: float | str | None = None,
+    idempotency_key: str | None = None,
+    require_verified_approver: bool | None = None,
+    platform_url: str | None = None,
+    workspace_id: str | None = None,
+    audit_log: str | os.PathLike[str] | None = None,
+    config: str | os.PathLike[str] | None = None,
+    keep_env: Sequence[str] = (),
+    strict: bool = False,
+) -> CommandRun:
+    """Request a person's approval of a command, run exactly that at most once, and wait for its end.
+
+    It is bound, checked and recorded as by ``molecule-approve run``. It has this process's streams, terminal and folder; no
+    signal handler is touched, and no signal passed on. A failure is a verdict with ``error``, and never approved. An
+    exception from a signal handler (KeyboardInterrupt) is raised after the request was withdrawn, or the command has ended.
+
+    ``argv`` is the command and its arguments; no shell reads them. ``keep_env`` names variables to keep that are dropped
+    otherwise (``LD_PRELOAD``), and shows them to the approver. ``strict`` refuses a file that is too large to be bound, or
+    one too many. The other arguments are those of :func:`request_approval_sync`.
+    """
+    return _in_thread(_run, locals())
+
+
+def _in_thread(call: Callable[[_ThreadStop, Given], T], given: Given) -> T:
+    stop = _ThreadStop()
+    with _thread() as pool:
+        running = pool.submit(call, stop, given)
+        try:
+            return running.result()
+        except BaseException:
+            # Ctrl-C, or an exception from a signal handler of the caller.
+            stop.pull()
+            raise
+
+
 def _thread() -> ThreadPoolExecutor:
     """A thread for one call: in a shared pool a few long waits would block all other calls."""
     return ThreadPoolExecutor(1, "molecule-approve")
 
 
-_Given = Mapping[str, object]
-"""The arguments of a call. They may be anything, so each is checked as it is read."""
-
-
-def _text(value: object, name: str) -> str:
-    """The argument as text."""
-    if not isinstance(value, str):
-        raise UsageError(f"{name}= must be a str, not {type(value).__name__}", hint="convert it with str()")
-    return value
-
-
-def _optional(given: _Given, name: str) -> str | None:
-    return None if given[name] is None else _text(given[name], name)
-
-
-def _path(given: _Given, name: str) -> str | None:
-    """The argument as a path; bytes are decoded as file names."""
-    value = given[name]
-    return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else _optional(given, name)
-
-
-def _time(given: _Given, name: str) -> str | None:
-    """The argument as a duration: seconds, text or a timedelta."""
-    value = given[name]
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        # Not str(), which writes small and large numbers with an exponent.
-        return f"{value:.6f}".removesuffix(".000000")
-    return _optional(given, name)
-
-
-def _pairs(context: object) -> Iterator[tuple[str, str]]:
-    """The context's entries; numbers become text."""
-    if context is None:
-        return
-    if not isinstance(context, Mapping):
-        raise UsageError(f"context= must be a mapping, not {type(context).__name__}", hint="pass a dict of str")
-    for key, value in context.items():
-        plain = str(value) if isinstance(value, (int, float)) else value
-        yield _text(key, "a key of context"), _text(plain, "a value of context")
-
-
-def _switch(given: _Given, name: str) -> bool | None:
-    value = given[name]
-    if value is not None and not isinstance(value, bool):
-        # A guess could turn the requirement off.
-        raise UsageError(f"{name}= must be True, False or None, not {value!r:.40}", hint="pass a bool")
-    return value
-
+# --- asking, and running -------------------------------------------------------------------------------------------------
 
 _OPTION = re.compile(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)(?=[:\s]|$)")
 
@@ -236,40 +248,124 @@ def _in_python(text: str) -> str:
     return _OPTION.sub(lambda found: f"{found[1].replace('-', '_')}=", text)
 
 
-def _failed(action: object, error: ApprovalError) -> Verdict:
-    failure = Failure(error.kind, _in_python(error.message), _in_python(error.hint))
-    return Verdict(Outcome.FAILED, action=action if isinstance(action, str) else None, error=failure)
+def _failure(error: ApprovalError) -> Failure:
+    return Failure(error.kind, _in_python(error.message), _in_python(error.hint))
 
 
-def _request(stop: _ThreadStop, given: _Given) -> Verdict:
+def _failed(action: object, error: Exception) -> Verdict:
+    shown = action if isinstance(action, str) else None
+    return Verdict(Outcome.FAILED, action=shown, error=_failure(ours(error)))
+
+
+def _request(stop: _ThreadStop, given: Given) -> Verdict:
     try:
-        flags = Flags(
-            config=_path(given, "config"),
-            platform_url=_optional(given, "platform_url"),
-            workspace_id=_optional(given, "workspace_id"),
-            audit_log=_path(given, "audit_log"),
-            timeout=_time(given, "timeout"),
-            poll_interval=_time(given, "poll_interval"),
-            transport=_optional(given, "transport"),
-            require_verified_approver=_switch(given, "require_verified_approver"),
-        )
-        environ = wiring.environment()
-        settings = resolve(flags, environ, locate(environ), at_terminal=False)
-        expiry = _time(given, "expires_in")
-        extra = compose.check_context(_pairs(given["context"]))
-        asked = compose.compose(
-            settings.workspace_id.value,
-            _text(given["action"], "action"),
-            _text(given["reason"], "reason"),
-            context=compose.context_of(wiring.origin(), environ, extra, wiring.secrets(settings)),
-            expires_in=settings.timeout.value if expiry is None else parse_duration(expiry, "expires_in="),
-            idempotency_key=_optional(given, "idempotency_key"),
-        )
-        made = wiring.gate(settings, stop, _NoProgress())
+        made, asked = _prepared(stop, given, arguments.text(given["action"], "action"))
     except Exception as exc:  # noqa: BLE001 - whatever the arguments are, a failure is a verdict
-        return _failed(given["action"], ours(exc))
+        return _failed(given["action"], exc)
+    with contextlib.closing(made.platform):
+        return made.gate.request(asked, wiring.terms(made.settings), made.permit)
+
+
+def _prepared(stop: _ThreadStop, given: Given, action: str) -> tuple[wiring.Assembled, ApprovalRequest]:
+    """The gate and the request, from the arguments that every call has; nothing is sent yet."""
+    flags = Flags(
+        config=arguments.path(given, "config"),
+        platform_url=arguments.optional(given, "platform_url"),
+        workspace_id=arguments.optional(given, "workspace_id"),
+        audit_log=arguments.path(given, "audit_log"),
+        timeout=arguments.time(given, "timeout"),
+        poll_interval=arguments.time(given, "poll_interval"),
+        transport=arguments.optional(given, "transport"),
+        require_verified_approver=arguments.switch(given, "require_verified_approver"),
+    )
+    environ = wiring.environment()
+    settings = resolve(flags, environ, locate(environ), at_terminal=False)
+    expiry = arguments.time(given, "expires_in")
+    extra = compose.check_context(arguments.pairs(given["context"]))
+    asked = compose.compose(
+        settings.workspace_id.value,
+        action,
+        arguments.text(given["reason"], "reason"),
+        context=compose.context_of(wiring.origin(), environ, extra, wiring.secrets(settings)),
+        expires_in=settings.timeout.value if expiry is None else parse_duration(expiry, "expires_in="),
+        idempotency_key=arguments.optional(given, "idempotency_key"),
+    )
+    made = wiring.gate(settings, stop, _NoProgress())
     stop.watch(made.platform)
+    return made, asked
+
+
+def _run(stop: _ThreadStop, given: Given) -> CommandRun:
+    with contextlib.ExitStack() as resources:
+        execution = Execution(Executed.NO)
+        try:
+            binding = resources.enter_context(contextlib.closing(_bound(given)))
+            execution = execution._replace(digest=binding.command.digest)
+            made, asked = _prepared(stop, given, binding.command.text)
+        except Exception as exc:  # noqa: BLE001 - as for _request
+            return CommandRun(_failed(None, exc), execution)
+        resources.enter_context(contextlib.closing(made.platform))
+        verdict = made.gate.request(asked, wiring.terms(made.settings), made.permit)
+        if verdict.approved:
+            execution = _executed(partial(made.gate.execute, asked, verdict, binding), stop)
+        if execution.error is not None:  # the approval is used up
+            verdict = replace(verdict, outcome=Outcome.FAILED, error=execution.error)
+        return CommandRun(verdict, execution)
+
+
+def _bound(given: Given) -> Binding:
+    from .gate.binding import bind  # noqa: PLC0415 - who only requests needs none of it
+
+    words, keep = arguments.words(given, "argv"), arguments.words(given, "keep_env")
+    if not words:
+        raise UsageError("argv= is empty", hint="pass the command and its arguments")
+    return bind(words, wiring.origin(), wiring.environment(), keep=keep, strict=bool(arguments.switch(given, "strict")))
+
+
+def _executed(execute: Callable[[_PlainLauncher], Execution], stop: _ThreadStop) -> Execution:
+    launcher = _PlainLauncher(stop)
     try:
-        return made.gate.request(asked, wiring.terms(settings), made.permit)
-    finally:
-        made.platform.close()
+        return execute(launcher)
+    except ApprovalError as exc:  # it was started, and its end is unknown
+        return launcher.announced._replace(error=_failure(exc))
+
+
+class _PlainLauncher:
+    """Starts the approved command and leaves the caller's signals alone; see the gate's Launcher."""
+
+    replaces = False
+
+    def __init__(self, stop: _ThreadStop) -> None:
+        self.announced = Execution(Executed.NO)
+        self._stop = stop
+
+    def check(self) -> None:
+        """Raise DeliveryError if the call was interrupted."""
+        try:
+            self._stop.check()
+        except Interrupted as exc:
+            raise DeliveryError(f"the approval came too late: {exc.why}") from exc
+
+    def announce(self, execution: Execution) -> None:
+        """Keep it: a command whose end is unknown was started."""
+        self.check()
+        self.announced = execution
+
+    def start(self, executable: str, arguments: tuple[str, ...], environ: dict[str, str]) -> Callable[[], int]:
+        """Start it with the streams and the signal mask of this process."""
+        pid = os.posix_spawn(executable, arguments, environ, setsigdef=_RESTORED)
+        return partial(_exit_code, pid)
+
+
+_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Python ignores these, and a command must not inherit that."""
+
+
+def _exit_code(pid: int) -> int:
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError as exc:
+        raise ApprovalError(
+            "the command has run, but its exit code is lost: SIGCHLD is ignored, or this program waited for it elsewhere",
+            hint="restore SIGCHLD to SIG_DFL, and wait for processes by their own ids",
+        ) from exc

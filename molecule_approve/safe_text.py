@@ -28,6 +28,8 @@ _ORDER_ANYWHERE = re.compile(
 _ESCAPE = re.compile(r"\\[\\nrtxuU]")
 """What could be an escape of ours."""
 
+_SHELL_QUOTES = re.compile(r"""\$'(?:\\.|[^'\\])*'|"[^"]*"|'[^']*'""")
+
 
 def is_hidden(character: str) -> bool:
     """Whether a person looking at a screen could miss or be misled by this character."""
@@ -69,6 +71,22 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> list[str]:
     """The text line by line as it was written, each line made visible: for a place that shows long texts whole."""
     return [visible(line) for line in text.split("\n")]
+
+
+def visible_quoted(text: str) -> str:
+    """Words in quotes of a shell, as they are: what is copied is the same command. Hidden characters as in ``visible``.
+
+    An order for a log reader is broken by an escape within ``$'…'``, elsewhere by quotes that a shell takes for nothing.
+    """
+    if any(map(is_hidden, text)):
+        return visible(text)
+    escaping = [found.span() for found in _SHELL_QUOTES.finditer(text) if found[0].startswith("$")]
+
+    def broken(order: re.Match[str]) -> str:
+        inside = any(start < order.start() < end for start, end in escaping)
+        return _mark(order) if inside else f"{order[0][:-1]}''{order[0][-1]}''"
+
+    return _ORDER_AT_START.sub(broken, _ORDER_ANYWHERE.sub(broken, text))
 
 
 def visible_json(line: str) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve import api, request_approval, request_approval_sync
-from molecule_approve.errors import Interrupted
-from molecule_approve.model import Outcome
+from molecule_approve import api, request_approval, request_approval_sync, run_approved, wiring
+from molecule_approve.errors import DeliveryError, Interrupted
+from molecule_approve.gate.binding import bind
+from molecule_approve.model import Executed, Execution, Outcome, Verdict
 from tests.callers import KEYS, PATIENCE, Caller
 from tests.integration import behaviours as does
 
@@ -301,3 +306,192 @@ def test_a_time_is_understood_as_people_give_it(caller: Caller) -> None:
             context={"count": 7},  # type: ignore[dict-item]  # likewise
         )
     assert verdict.approved
+
+
+# --- running what was approved ---------------------------------------------------------------------------------------------
+
+
+def _action(argv: Sequence[str]) -> str:
+    """What the approver reads of this command."""
+    bound = bind(argv, wiring.origin(), os.environ)
+    bound.close()
+    return bound.command.text
+
+
+def test_an_approved_command_runs_and_its_exit_code_is_told(caller: Caller) -> None:
+    """With who approved it in its environment, and with the records of its start and its end."""
+    argv = ["sh", "-c", 'echo "$MOLECULE_APPROVED_BY $MOLECULE_APPROVAL_ID" >"$0"; exit 3', str(caller.folder / "said")]
+    with caller.answering(_action(argv)):
+        done = run_approved([*argv[:-1], Path(argv[-1])], "spring", context={"a": "b"})
+    assert (done.approved, done.verdict.decided_by) == (True, "alice")
+    assert done.execution.executed is Executed.FINISHED
+    assert (done.execution.child_exit_code, done.execution.child_signal, done.execution.error) == (3, None, None)
+    assert (caller.folder / "said").read_text() == f"alice {done.verdict.approval_id}\n"
+    assert [record["outcome"] for record in caller.records()][-3:] == ["granted", "started", "finished"]
+    assert {record["digest"] for record in caller.records()[-2:]} == {done.execution.digest}
+    row = caller.desk.one(str(done.verdict.approval_id))
+    assert (row["reason"], row["context"]["a"]) == ("spring", "b")
+
+
+def test_a_command_that_a_signal_ended(caller: Caller) -> None:
+    """128 + the signal, as a shell says it."""
+    argv = ["sh", "-c", "kill -KILL $$"]
+    with caller.answering(_action(argv)):
+        done = run_approved(argv)
+    assert (done.execution.child_exit_code, done.execution.child_signal) == (137, signal.SIGKILL)
+
+
+def test_a_denied_command_does_not_run(caller: Caller) -> None:
+    """Nor one that nobody decided about."""
+    argv = ["touch", str(caller.folder / "ran")]
+    with caller.answering(_action(argv), "denied"):
+        denied = run_approved(argv)
+    late = run_approved(argv, timeout=1)
+    assert (denied.verdict.outcome, late.verdict.outcome) == (Outcome.DENIED, Outcome.TIMEOUT)
+    for done in (denied, late):
+        assert (done.approved, done.execution) == (False, Execution(Executed.NO, done.execution.digest))
+        assert done.execution.digest is not None
+    assert not (caller.folder / "ran").exists()
+
+
+def test_a_program_that_changed_meanwhile_does_not_run(caller: Caller) -> None:
+    """Approved, and no approval: what was approved is not there any more."""
+    script = caller.folder / "deploy"
+    script.write_text("#!/bin/sh\ntrue\n")
+    script.chmod(0o755)
+
+    def exchange(approval_id: str) -> None:
+        script.write_text(f"#!/bin/sh\ntouch {caller.folder}/ran\n")
+        caller.desk.decide(approval_id)
+
+    with caller.answering(_action([str(script)]), exchange):
+        done = run_approved([script])
+    assert (done.approved, done.verdict.outcome, done.execution.executed) == (False, Outcome.FAILED, Executed.NO)
+    assert done.execution.error is not None
+    assert (done.execution.error.kind, done.verdict.error) == ("changed", done.execution.error)
+    assert not (caller.folder / "ran").exists()
+    assert caller.records()[-1]["outcome"] == "refused"
+
+
+def test_a_used_key_runs_nothing_again(caller: Caller) -> None:
+    """The command of the first call ran once."""
+    argv = ["sh", "-c", 'echo ran >>"$0"', str(caller.folder / "ran")]
+    with caller.answering(_action(argv)):
+        first = run_approved(argv, idempotency_key="night 1")
+    (caller.folder / "ran").rename(caller.folder / "was")  # an argument's file would be bound
+    second = run_approved(argv, idempotency_key="night 1", timeout=5)
+    assert (first.approved, second.approved, second.execution.executed) == (True, False, Executed.NO)
+    assert second.verdict.error is not None
+    assert second.verdict.error.kind == "key_used"
+    assert not (caller.folder / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "says"),
+    [
+        ({"argv": ["no-such-command"]}, "not_found", "command not found: no-such-command"),
+        ({"argv": ["/etc/passwd"]}, "not_executable", "not an executable file"),
+        ({"argv": "rm -rf x"}, "usage", "argv= must be a list of str, not str"),
+        ({"argv": []}, "usage", "argv= is empty"),
+        ({"argv": None}, "usage", "argv= must be a list of str, not NoneType"),
+        ({"argv": ["echo", 7]}, "usage", "a word of argv= must be a str, not int"),
+        ({"argv": ["echo", "a\0b"]}, "usage", "a word of argv= has a NUL"),
+        ({"argv": ["echo", "\ud800"]}, "usage", "is not UTF-8"),
+        ({"argv": ["true"], "keep_env": "PATH"}, "usage", "keep_env= must be a list of str, not str"),
+        ({"argv": ["true"], "strict": "no"}, "usage", "strict= must be True, False or None"),
+        ({"argv": ["true"], "timeout": "soon"}, "usage", "timeout="),
+    ],
+)
+def test_a_command_that_cannot_run_is_a_verdict(caller: Caller, given: dict[str, object], kind: str, says: str) -> None:
+    """Nobody is asked."""
+    done = run_approved(**{"timeout": 1, **given})  # type: ignore[arg-type]  # also what makes no sense
+    assert (done.approved, done.verdict.outcome, done.execution.executed) == (False, Outcome.FAILED, Executed.NO)
+    assert done.verdict.error is not None
+    assert done.verdict.error.kind == kind
+    assert says in done.verdict.error.message
+    assert caller.records() == []
+
+
+def test_a_variable_is_kept_on_demand(caller: Caller) -> None:
+    """And shown; without that it is dropped. Too large a file is refused where that is demanded."""
+    caller.set(PYTHONPATH="/nowhere")
+    with (caller.folder / "large").open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    assert "keeps: PYTHONPATH=/nowhere" in str(run_approved(["true"], keep_env=["PYTHONPATH"], timeout=1).verdict.action)
+    assert "drops: PYTHONPATH" in str(run_approved(["true"], timeout=1).verdict.action)
+    refused = run_approved(["cat", str(caller.folder / "large")], strict=True, timeout=1)
+    assert refused.verdict.error is not None
+    assert (refused.verdict.error.kind, refused.verdict.error.hint) == ("usage", "omit strict=")
+
+
+_RUN = "import json, sys; from molecule_approve import run_approved; done = run_approved(json.loads(sys.argv[1])); "
+
+
+def _run(caller: Caller, argv: Sequence[str], script: str, **options: object) -> tuple[int, str, str]:
+    """Run an approved command from a Python program of its own."""
+    with (
+        caller.answering(_action(argv)),
+        caller.start("-c", script, json.dumps(argv), program=(sys.executable,), **options) as process,
+    ):
+        out, err = process.communicate("typed\n" if "stdin" in options else None, PATIENCE)
+    return process.returncode, out, err
+
+
+def test_the_streams_are_those_of_the_caller(caller: Caller) -> None:
+    """What comes on stdin reaches the command, and what it writes goes where it would without us."""
+    argv = ["sh", "-c", 'read -r line; echo "out $line"; echo "err $line" >&2; exit 4']
+    script = _RUN + "sys.exit(done.execution.child_exit_code)"
+    assert _run(caller, argv, script, stdin=-1) == (4, "out typed\n", "err typed\n")
+
+
+def test_no_signal_is_touched_for_a_command(caller: Caller) -> None:
+    """Handlers and mask stay; in the command, SIGPIPE has its usual effect, which Python ignores."""
+    argv = ["sh", "-c", "kill -PIPE $$"]
+    numbers = sorted(signal.valid_signals())
+    before = [signal.getsignal(number) for number in numbers], signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with caller.answering(_action(argv)):
+        done = run_approved(argv)
+    assert done.execution.child_signal == signal.SIGPIPE
+    assert ([signal.getsignal(number) for number in numbers], signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
+
+
+@pytest.mark.measured
+def test_an_exit_code_that_is_lost_is_no_success(caller: Caller) -> None:
+    """Where SIGCHLD is ignored, the kernel keeps no exit code: the command was started, and no more is claimed."""
+    script = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); " + _RUN
+    told = "print(done.approved, done.execution.executed, done.execution.child_exit_code, done.verdict.error.message[:41])"
+    lost = "the command has run, but its exit code is"
+    assert _run(caller, ["true"], script + told) == (0, f"False started None {lost}\n", "")
+
+
+def test_control_c_while_the_command_runs_is_raised_after_its_end(caller: Caller) -> None:
+    """So its end is recorded, and nothing of ours is left running."""
+    pipe = caller.folder / "pipe"
+    os.mkfifo(pipe)
+
+    def press() -> None:
+        with pipe.open("w"):  # waits until the command reads
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    argv = ["cat", str(pipe)]
+    with caller.answering(_action(argv)), pytest.raises(KeyboardInterrupt):
+        run_approved(argv)
+    presser.join(PATIENCE)
+    assert caller.records()[-1]["outcome"] == "finished"
+
+
+def test_a_stop_between_the_approval_and_the_start_starts_nothing() -> None:
+    """The launcher says so before the start is recorded, and once more before it happens."""
+    stop = api._ThreadStop()
+    stop.pull()
+    with pytest.raises(DeliveryError, match="the approval came too late"):
+        api._PlainLauncher(stop).announce(Execution(Executed.STARTED))
+
+
+def test_what_became_of_a_command_has_no_truth_value() -> None:
+    """`if run_approved(…)` would take a denial for a success."""
+    done = api.CommandRun(Verdict(Outcome.DENIED), Execution(Executed.NO))
+    with pytest.raises(TypeError, match=r"use \.approved"):
+        bool(done)

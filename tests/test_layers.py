@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ class Rule:
 # The first rule that names a module holds.
 RULES = (
     Rule(("errors", "clock", "safe_text", "limits"), ()),
-    Rule(("model", "paths"), ("errors",)),
+    Rule(("model", "paths", "arguments"), ("errors",)),
     Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
@@ -63,7 +64,10 @@ RULES = (
     ),
     # Puts a gate together from settings: the one place outside cli/ that knows which platform and which journal.
     Rule(("wiring",), (*PURE, "paths", "policy.*", "settings.*", "gate.*", "client.*", "audit.*")),
-    Rule(("api",), (*PURE, "paths", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect")),
+    Rule(
+        ("api",),
+        (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
+    ),
     Rule(("__init__",), ("api", "errors", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),
@@ -109,6 +113,11 @@ class Import:
     line: int
 
 
+@cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def read_package(root: Path) -> dict[str, Module]:
     """Every module of the package, by name."""
     found = {}
@@ -118,7 +127,7 @@ def read_package(root: Path) -> dict[str, Module]:
         if is_package and len(parts) > 1:
             parts.pop()
         text = path.read_text(encoding="utf-8")
-        found[".".join(parts)] = Module(".".join(parts), text, ast.parse(text), is_package)
+        found[".".join(parts)] = Module(".".join(parts), text, _parsed(text), is_package)
     return found
 
 

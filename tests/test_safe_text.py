@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import subprocess
 import sys
 import unicodedata
 
 import pytest
 
-from molecule_approve.safe_text import is_hidden, json_line, visible, visible_json, visible_lines
+from molecule_approve.gate.command import quoted
+from molecule_approve.safe_text import is_hidden, json_line, visible, visible_json, visible_lines, visible_quoted
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,25 @@ def test_no_order_for_a_log_reader_is_left(text: str, shown: str) -> None:
 
 
 @pytest.mark.usefixtures("untraced")
+@pytest.mark.parametrize(
+    "order", ["::error::x", "--- x", "##[error]x", "x##vso[y]", "section_start:1", "travis_fold:y", "###[z]"]
+)
+@pytest.mark.parametrize("more", ["", " ", "'", "\n", "\\n", "'\n", '"'])
+def test_quoted_words_stay_the_same_words_and_give_no_order(order: str, more: str) -> None:
+    """A shell reads what is shown as what was meant, whatever the quotes; nothing that a log reader obeys is left."""
+    words = [order, f"{order}{more}", f"{more}{order}{more}"]
+    shown = visible_quoted(" ".join(map(quoted, words)))
+    assert visible(shown).replace("\\\\", "\\") == shown
+    echo = subprocess.run(["bash", "-c", f"printf '%s\\0' {shown}"], capture_output=True, text=True, check=True)
+    assert echo.stdout == "".join(f"{word}\0" for word in words)
+
+
+def test_quoted_words_without_orders_are_shown_as_they_are() -> None:
+    """With their backslashes; only a hidden character, which quoted words do not have, is an escape."""
+    assert visible_quoted(r"echo $'a\nb' 'c\n' \x41") == r"echo $'a\nb' 'c\n' \x41"
+    assert visible_quoted("$'a\\nb\u202e'") == r"$'a\\nb\u202e'"
+
+
 def test_no_character_at_all_gets_through_unseen() -> None:
     """All of Unicode: what is left is no control, format, surrogate, private, unassigned or odd space character."""
     shown = visible("".join(map(chr, range(sys.maxunicode + 1))))

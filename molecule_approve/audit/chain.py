@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ OPENING = 4
 """Chained lines that are looked at when two files meet: as many as an append writes in one call, and one more."""
 
 _BRACE = ord("{")
-_HASH = re.compile(r"[0-9a-f]{64}\Z")
+HASH = re.compile(r"[0-9a-f]{64}\Z")  # SHA-256, in lower-case hex
 
 
 class Head(NamedTuple):
@@ -85,10 +85,16 @@ def link_of(line: bytes) -> Link | None:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    log_id, seq, prev = found.get("log_id"), found.get("seq"), found.get("prev")
-    if not isinstance(log_id, str) or type(seq) is not int or seq < 1 or not isinstance(prev, str) or not _HASH.match(prev):
+    place = place_in(found)
+    return None if place is None else Link(*place, hashlib.sha256(line).hexdigest())
+
+
+def place_in(fields: Mapping[str, object]) -> tuple[str, int, str] | None:
+    """log_id, seq and prev of a record's fields; None where the record is not chained."""
+    log_id, seq, prev = fields.get("log_id"), fields.get("seq"), fields.get("prev")
+    if not isinstance(log_id, str) or type(seq) is not int or seq < 1 or not isinstance(prev, str) or not HASH.match(prev):
         return None
-    return Link(log_id, seq, prev, hashlib.sha256(line).hexdigest())
+    return log_id, seq, prev
 
 
 class Fault(StrEnum):

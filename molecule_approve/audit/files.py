@@ -33,7 +33,7 @@ _HINTS = {
     errno.EROFS: f"the file system is read-only: {_ELSEWHERE}",
     errno.ELOOP: f"symbolic links are not followed: {_ELSEWHERE}",
     errno.EISDIR: f"the path is a folder: {_ELSEWHERE}",
-    errno.ENOENT: "there is no audit log yet, or it is elsewhere: see --audit-log and AUDIT_LOG_PATH",
+    errno.ENOENT: "the first request creates the audit log; for another one, pass --audit-log or set AUDIT_LOG_PATH",
 }
 
 

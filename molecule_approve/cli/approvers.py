@@ -13,17 +13,14 @@ from molecule_approve.safe_text import visible
 
 from . import output
 from .exits import Exit
-from .help import CliCommand, CliGroup
+from .help import CliCommand, CliGroup, commands
 from .serve import NOBODY, server_extra
 
-app = typer.Typer(
+app = commands(
     name="approvers",
     help="Manage who may decide on the embedded server.",
     cls=CliGroup,
     epilog="molecule-approve approvers add alice\nmolecule-approve approvers link alice",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The approver's name, as shown with a decision.")]

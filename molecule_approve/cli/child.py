@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -53,13 +53,18 @@ class Child:
         self._pid = 0
 
     def release(self) -> None:
-        """Nothing was started, or it has ended: signals have their usual effect again."""
+        """Nothing was started, or it has ended: signals have their usual effect again, but for those that came too late."""
+        list(self._taken(self._watched))
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
-    @property
-    def has_signal(self) -> bool:
-        """Whether a signal came that would have ended the command."""
-        return bool(signal.sigpending() & self._watched & _ENDING)
+    def ending_signal(self) -> Signals | None:
+        """A signal that came and would have ended the command; it is taken."""
+        return next(self._taken(self._watched & _ENDING), None)
+
+    @staticmethod
+    def _taken(numbers: set[Signals]) -> Iterator[Signals]:
+        while (received := signal.sigtimedwait(numbers, 0)) is not None:
+            yield signal.Signals(received.si_signo)
 
     def start(self, executable: str, arguments: tuple[str, ...], environ: Mapping[str, str]) -> Callable[[], int]:
         """Start the command; what is returned waits for its end.
@@ -71,7 +76,7 @@ class Child:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it never learns how a process ended
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         self._pid = os.posix_spawn(executable, arguments, environ, setsigmask=self._before, setsigdef=_RESTORED)
-        for number in signal.sigpending() & self._watched:  # it may have come before there was a command
+        for number in self._taken(self._watched):  # it may have come before there was a command
             self._send(number)
         return self._wait
 
@@ -84,7 +89,7 @@ class Child:
         """
         for number in (*self._watched, *_RESTORED):
             signal.signal(number, signal.SIG_DFL)
-        self.release()
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)  # what came meanwhile ends us as it would the command
         os.execve(executable, arguments, environ)  # noqa: S606 - without a shell is what was approved
 
     def _wait(self) -> int:
@@ -96,7 +101,8 @@ class Child:
 
     def _pass_on(self, number: int, code: int) -> None:
         # A hangup from the kernel goes to the session's leader alone, which may be us.
-        if code != _FROM_KERNEL or number == signal.SIGHUP:
+        to_us_alone = code != _FROM_KERNEL or (number == signal.SIGHUP and os.getsid(0) == os.getpid())
+        if to_us_alone:
             self._send(number)
 
     def _send(self, number: int) -> None:
@@ -116,8 +122,11 @@ class Child:
 
     def _stop_too(self, number: int) -> None:
         """Stop with the command (Ctrl-Z), so that the shell that started us takes the terminal back, and go on with it."""
-        if number != signal.SIGSTOP and _is_stopped(self._pid):
-            os.kill(os.getpid(), signal.SIGSTOP)
+        if number == signal.SIGSTOP or not _is_stopped(self._pid):
+            return
+        os.kill(os.getpid(), signal.SIGSTOP)
+        signal.sigtimedwait({signal.SIGCONT}, 0)  # the shell has sent it to the command too
+        if _is_stopped(self._pid):
             self._send(signal.SIGCONT)
 
 

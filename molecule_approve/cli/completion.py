@@ -54,7 +54,7 @@ class Command:
     Attributes:
         place: its words, ``audit tail``; empty for the program itself.
         help: one line.
-        wants: ``ids``, ``file``, ``text``, or empty without an argument.
+        wants: ``ids``, ``file``, ``command``, ``text``, or empty without an argument.
         subcommands: name and help of each command below it.
 
     """
@@ -97,7 +97,7 @@ def _walk(command: Any, place: str, context: Any) -> Iterator[Command]:  # noqa:
 
 
 def _wants(argument: Any) -> str:  # noqa: ANN401
-    return {"ID": "ids", "FILE": "file"}.get(argument.metavar.strip("[]"), "text")
+    return {"ID": "ids", "FILE": "file", "COMMAND": "command"}.get(argument.metavar.strip("[]").split(" ")[0], "text")
 
 
 def _option(option: Any, context: Any) -> Option:  # noqa: ANN401

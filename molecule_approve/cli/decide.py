@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -19,7 +19,7 @@ from molecule_approve.safe_text import visible
 
 from . import options, output
 from .exits import Exit
-from .help import CliCommand
+from .help import CliCommand, commands, option
 from .prompt import ask
 from .requests import READ, find_id
 from .status import ended, read_one
@@ -29,13 +29,20 @@ if TYPE_CHECKING:
     from molecule_approve.client.inbox import Queue
     from molecule_approve.client.rest import RestPlatform
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = commands()
 
 _WORDS = {Status.APPROVED: "approve", Status.DENIED: "deny"}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id, or at least six characters of its beginning.")]
-Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why; the requester sees it.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; required without a terminal.")]
+Comment = Annotated[str | None, option("--comment", "TEXT", "Why; the requester sees it.")]
+Yes = Annotated[bool, option("--yes", None, "Do not ask; required without a terminal.")]
+
+
+class DecisionOptions(NamedTuple):
+    """The options of a decision, as they were typed."""
+
+    comment: Comment = None
+    yes: Yes = False
 
 
 def token() -> Secret:
@@ -105,19 +112,17 @@ def _show(row: Approval) -> None:
         output.talk(line)
 
 
-def _decide(
-    decision: Status, approval: str, comment: str | None, connection: options.ConnectionOptions, *, yes: bool
-) -> int:
+def _decide(decision: Status, approval: str, given: DecisionOptions, connection: options.ConnectionOptions) -> int:
     from molecule_approve.gate.compose import check_text
 
-    if comment is not None:
-        check_text(comment, "comment", COMMENT_LIMIT)
-    if not yes and not output.at_terminal():
+    if given.comment is not None:
+        check_text(given.comment, "comment", COMMENT_LIMIT)
+    if not given.yes and not output.at_terminal():
         raise UsageError("there is no terminal to ask at", hint="read the request with `status ID`, then pass --yes")
     settings = connection.settings()  # their errors come before the prompt for the token
     with stoppable(), options.open_platform(settings, token()) as platform, named():
-        question = _seen(platform, settings.workspace_id.value, approval, word=None if yes else _WORDS[decision])
-        platform.decide(question, decision, comment, Deadline.after(READ))
+        question = _seen(platform, settings.workspace_id.value, approval, word=None if given.yes else _WORDS[decision])
+        platform.decide(question, decision, given.comment, Deadline.after(READ))
     output.done(marked(f"{decision.value} {visible(question.approval_id)}", decision.value, sys.stdout))
     return Exit.OK
 
@@ -161,18 +166,13 @@ def named() -> Iterator[None]:
     """,
 )
 @options.connected
-def approve(
-    connection: options.ConnectionOptions,
-    approval: Id,
-    comment: Comment = None,
-    yes: Yes = False,
-) -> int:
+def approve(given: DecisionOptions, connection: options.ConnectionOptions, approval: Id) -> int:
     """Approve a request.
 
     The approver is the owner of the token in MOLECULE_APPROVER_TOKEN; at a terminal the token is asked for. The request is
     shown first, and a question must be answered.
     """
-    return _decide(Status.APPROVED, approval, comment, connection, yes=yes)
+    return _decide(Status.APPROVED, approval, given, connection)
 
 
 @app.command(
@@ -184,15 +184,10 @@ def approve(
     """,
 )
 @options.connected
-def deny(
-    connection: options.ConnectionOptions,
-    approval: Id,
-    comment: Comment = None,
-    yes: Yes = False,
-) -> int:
+def deny(given: DecisionOptions, connection: options.ConnectionOptions, approval: Id) -> int:
     """Deny a request.
 
     The approver is the owner of the token in MOLECULE_APPROVER_TOKEN; at a terminal the token is asked for. The request is
     shown first, and a question must be answered.
     """
-    return _decide(Status.DENIED, approval, comment, connection, yes=yes)
+    return _decide(Status.DENIED, approval, given, connection)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
-
-import typer
 
 from molecule_approve.errors import Interrupted, UnavailableError
 from molecule_approve.model import Failure, Outcome, Verdict
 
 from . import exits, options, output
-from .help import ASK, CONNECTION, OUTPUT, RUNNING, WAITING
+from .help import ASK, CONNECTION, OUTPUT, RUNNING, WAITING, option
 
 if TYPE_CHECKING:
     from molecule_approve.gate.binding import Binding
-    from molecule_approve.model import ApprovalRequest, Question
+    from molecule_approve.model import ApprovalRequest, JsonValue, Question
     from molecule_approve.settings.resolve import Settings
     from molecule_approve.wiring import Assembled
 
@@ -33,92 +31,51 @@ HOUR = 3_600.0
 
 Timeout = Annotated[
     str | None,
-    typer.Option(
-        "--timeout",
-        metavar="TIME",
-        help="How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]",
-        rich_help_panel=WAITING,
-    ),
+    option("--timeout", "TIME", "How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]", WAITING),
 ]
 TransportOption = Annotated[
     str | None,
-    typer.Option(
-        "--transport",
-        metavar="auto|websocket|poll",
-        help="How the decision is received. [APPROVAL_USE_WEBSOCKET]",
-        rich_help_panel=WAITING,
-    ),
+    option("--transport", "auto|websocket|poll", "How the decision is received. [APPROVAL_USE_WEBSOCKET]", WAITING),
 ]
 PollInterval = Annotated[
     str | None,
-    typer.Option(
-        "--poll-interval", metavar="TIME", help="Time between polls. [APPROVAL_POLL_INTERVAL]", rich_help_panel=WAITING
-    ),
+    option("--poll-interval", "TIME", "Time between polls. [APPROVAL_POLL_INTERVAL]", WAITING),
 ]
 Verified = Annotated[
     bool,
-    typer.Option(
-        "--require-verified-approver",
-        help="Refuse a platform that does not verify the approver's name.",
-        rich_help_panel=CONNECTION,
-    ),
+    option("--require-verified-approver", None, "Refuse a platform that does not verify the approver's name.", CONNECTION),
 ]
 ResultFile = Annotated[
     str | None,
-    typer.Option(
-        "--result-file",
-        metavar="PATH",
-        help="Also write the JSON object, with exit_code, to this file at the end.",
-        rich_help_panel=OUTPUT,
-    ),
+    option("--result-file", "PATH", "Also write the JSON object, with exit_code, to this file at the end.", OUTPUT),
 ]
 IdFile = Annotated[
     str | None,
-    typer.Option(
-        "--id-file",
-        metavar="PATH",
-        help="Write the request's id to this file as soon as it is known.",
-        rich_help_panel=OUTPUT,
-    ),
+    option("--id-file", "PATH", "Write the request's id to this file as soon as it is known.", OUTPUT),
 ]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.", rich_help_panel=ASK)]
+Reason = Annotated[str, option("--reason", "TEXT", "Why.", ASK)]
 Context = Annotated[
     list[str] | None,
-    typer.Option(
-        "--context", metavar="KEY=VALUE", help="Something the approver should know; repeatable.", rich_help_panel=ASK
-    ),
+    option("--context", "KEY=VALUE", "Something the approver should know; repeatable.", ASK),
 ]
 IdempotencyKey = Annotated[
     str | None,
-    typer.Option(
-        "--idempotency-key",
-        metavar="KEY",
-        help="Continue a pending request with this key instead of making a new one.",
-        rich_help_panel=ASK,
-    ),
+    option("--idempotency-key", "KEY", "Continue a pending request with this key instead of making a new one.", ASK),
 ]
 ExpiresIn = Annotated[
     str | None,
-    typer.Option(
-        "--expires-in",
-        metavar="TIME",
-        help="When the request expires. [the timeout; 1h with --no-wait]",
-        rich_help_panel=WAITING,
-    ),
+    option("--expires-in", "TIME", "When the request expires. [the timeout; 1h with --no-wait]", WAITING),
 ]
 
 
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="Refuse a file that is too large to be bound, or one too many.", rich_help_panel=RUNNING),
+    option("--strict", None, "Refuse a file that is too large to be bound, or one too many.", RUNNING),
 ]
 KeepEnv = Annotated[
     list[str] | None,
-    typer.Option(
-        "--keep-env",
-        metavar="NAME",
-        help="Keep a variable that is dropped otherwise, and show it to the approver; repeatable.",
-        rich_help_panel=RUNNING,
+    option(
+        "--keep-env", "NAME", "Keep a variable that is dropped otherwise, and show it to the approver; repeatable.", RUNNING
     ),
 ]
 
@@ -132,8 +89,16 @@ class AskingOptions(NamedTuple):
     expires_in: ExpiresIn = None
     id_file: IdFile = None
 
-    def compose(self, settings: Settings, action: str, *, wait: bool = True) -> ApprovalRequest:
+    def compose(
+        self, settings: Settings, action: str, *, wait: bool = True, hidden: Mapping[str, str] | None = None
+    ) -> ApprovalRequest:
         """The request of this action.
+
+        Args:
+            settings: the settings.
+            action: its text.
+            wait: whether somebody waits for it.
+            hidden: values that neither reason nor context may show, by the names that are shown instead.
 
         Raises:
             UsageError: a part of it is not valid.
@@ -141,18 +106,28 @@ class AskingOptions(NamedTuple):
         """
         from molecule_approve import wiring
         from molecule_approve.gate import compose
+        from molecule_approve.gate.command import without_secrets
         from molecule_approve.settings.durations import parse_duration
 
         expiry = settings.timeout.value if wait else HOUR
         given = compose.parse_context(self.context or [])
+        context = compose.context_of(wiring.origin(), os.environ, given, wiring.secrets(settings))
         return compose.compose(
             settings.workspace_id.value,
             action,
-            self.reason,
-            context=compose.context_of(wiring.origin(), os.environ, given, wiring.secrets(settings)),
+            without_secrets(self.reason, hidden or {}),
+            context={name: _without(value, hidden or {}) for name, value in context.items()},
             expires_in=expiry if self.expires_in is None else parse_duration(self.expires_in, "--expires-in"),
             idempotency_key=self.idempotency_key,
         )
+
+
+def _without(value: JsonValue, hidden: Mapping[str, str]) -> JsonValue:
+    from molecule_approve.gate.command import without_secrets
+
+    if isinstance(value, dict):
+        return {without_secrets(name, hidden): _without(found, hidden) for name, found in value.items()}
+    return without_secrets(str(value), hidden)
 
 
 class BindingOptions(NamedTuple):

@@ -80,7 +80,26 @@ def examples(epilog: str | None) -> list[str]:
     return [line.strip() for line in (epilog or "").strip().splitlines()]
 
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+def commands(**settings: Any) -> typer.Typer:  # noqa: ANN401 - typer's own settings
+    """A place for commands; help, errors and completion are ours, not typer's."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **settings)
+
+
+def option(name: str, metavar: str | None, text: str, group: str | None = None, **more: Any) -> Any:  # noqa: ANN401 - as typer's
+    """One option.
+
+    Args:
+        name: such as ``--timeout``.
+        metavar: its value in the help; None for a switch.
+        text: its help.
+        group: its group in the help.
+        more: further settings of typer's.
+
+    """
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=group, **more)
+
+
+app = commands()
 
 
 @app.command("help", cls=CliCommand, epilog="molecule-approve help request\nmolecule-approve help audit verify")

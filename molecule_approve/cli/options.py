@@ -14,7 +14,7 @@ from molecule_approve.errors import UnavailableError
 from molecule_approve.safe_text import visible
 
 from . import output
-from .help import CONNECTION, OUTPUT, CliCommand
+from .help import CONNECTION, OUTPUT, CliCommand, option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,28 +25,23 @@ if TYPE_CHECKING:
 
 Config = Annotated[
     str | None,
-    typer.Option(
-        "--config", metavar="PATH", help="config.yaml or its folder. [WORKSPACE_CONFIG_PATH]", rich_help_panel=CONNECTION
-    ),
+    option("--config", "PATH", "config.yaml or its folder. [WORKSPACE_CONFIG_PATH]", CONNECTION),
 ]
 PlatformUrl = Annotated[
     str | None,
-    typer.Option(
-        "--platform-url",
-        metavar="URL",
-        help="Base address of the platform, or 'local' for your own server. [PLATFORM_URL]",
-        rich_help_panel=CONNECTION,
+    option(
+        "--platform-url", "URL", "Base address of the platform, or 'local' for your own server. [PLATFORM_URL]", CONNECTION
     ),
 ]
 WorkspaceId = Annotated[
     str | None,
-    typer.Option("--workspace-id", metavar="ID", help="The workspace. [WORKSPACE_ID]", rich_help_panel=CONNECTION),
+    option("--workspace-id", "ID", "The workspace. [WORKSPACE_ID]", CONNECTION),
 ]
 AuditLog = Annotated[
     str | None,
-    typer.Option("--audit-log", metavar="PATH", help="The audit log. [AUDIT_LOG_PATH]", rich_help_panel=CONNECTION),
+    option("--audit-log", "PATH", "The audit log. [AUDIT_LOG_PATH]", CONNECTION),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=OUTPUT)]
+Json = Annotated[bool, option("--json", None, "Print one JSON object on stdout.", OUTPUT)]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=OUTPUT)]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from molecule_approve.client.reconnect import StreamState
 from molecule_approve.clock import Clock, boottime
+from molecule_approve.gate.command import parse
 from molecule_approve.gate.gate import Observer
 from molecule_approve.limits import PLATFORM_EXPIRY
 from molecule_approve.safe_text import visible
@@ -99,11 +100,12 @@ def opening(scene: Scene, question: Question) -> list[str]:
     if not scene.embedded and scene.timeout > PLATFORM_EXPIRY:
         whom += f", which expires requests after {span(PLATFORM_EXPIRY)}, before the timeout of {span(scene.timeout)},"
     doing = "waiting for" if scene.earlier else "asking"
+    what = "" if parse(scene.action) is None else " this command"
     approval_id = visible(question.approval_id)
     # The beginning of a UUID is enough, and fits the window. The line is not folded, because people copy it.
     short = approval_id[:8] if is_uuid(approval_id) else approval_id
     return [
-        output.fitted(f"{output.PROGRAM}: {doing} {whom} to approve:"),
+        output.fitted(f"{output.PROGRAM}: {doing} {whom} to approve{what}:"),
         *sheet([*asked(scene.action, scene.reason), ("request", approval_id)], sys.stderr),
         f"{output.PROGRAM}: to decide: {output.PROGRAM} approve {short}  (or deny)",
     ]

@@ -13,13 +13,13 @@ from molecule_approve.clock import Deadline
 
 from . import options
 from .gating import AskingOptions, BindingOptions, GatingCommand, WaitingOptions, judge, scene
-from .help import RUNNING, WAITING
+from .help import RUNNING, WAITING, commands, option
 
 if TYPE_CHECKING:
     from molecule_approve.model import ApprovalRequest, Verdict
     from molecule_approve.wiring import Assembled
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = commands()
 
 
 class RequestCommand(options.GateCommand):
@@ -62,15 +62,16 @@ def request(
     ],
     for_command: Annotated[
         bool,
-        typer.Option(
+        option(
             "--for",
-            help="Ask for the command behind --, which `run --approval ID` executes later, anywhere; exits 8 (pending).",
-            rich_help_panel=RUNNING,
+            None,
+            "Ask for the command behind --, which `run --approval ID` executes later, anywhere; exits 8 (pending).",
+            RUNNING,
         ),
     ] = False,
     no_wait: Annotated[
         bool,
-        typer.Option("--no-wait", help="Do not wait: print the request's id and exit 8 (pending).", rich_help_panel=WAITING),
+        option("--no-wait", None, "Do not wait: print the request's id and exit 8 (pending).", WAITING),
     ] = False,
 ) -> int:
     """Ask a person to approve ACTION, wait, and exit 0 only if they do.
@@ -84,13 +85,13 @@ def request(
 
         # Nothing is requested yet: a signal ends even an import that hangs (a network file system) at once.
         with command.stop.open():
-            action = words[0]
+            action, hidden = words[0], None
             if for_command:
                 with contextlib.closing(binding.bind(words, any_host=True)) as bound:
-                    action = bound.command.text
+                    action, hidden = bound.command.text, bound.command.secrets
             settings = waiting.settings(connection)
-            request = asking.compose(settings, action, wait=not no_wait)
-            progress = command.progress(scene(settings, action, asking.reason), wait=not no_wait)
+            request = asking.compose(settings, action, wait=not no_wait, hidden=hidden)
+            progress = command.progress(scene(settings, action, request.reason), wait=not no_wait)
             made = wiring.gate(settings, command.stop, progress)
             terms = wiring.terms(settings, wait=not no_wait)
             command.files.clear(settings)
@@ -117,16 +118,11 @@ def wait(
     ],
     action: Annotated[
         str | None,
-        typer.Option(
-            "--action",
-            metavar="TEXT",
-            help="What was asked; required if the local audit log does not hold the request.",
-            rich_help_panel=WAITING,
-        ),
+        option("--action", "TEXT", "What was asked; required if the local audit log does not hold the request.", WAITING),
     ] = None,
     withdraw: Annotated[
         bool,
-        typer.Option("--withdraw", help="Withdraw the request at the timeout or on a signal.", rich_help_panel=WAITING),
+        option("--withdraw", None, "Withdraw the request at the timeout or on a signal.", WAITING),
     ] = False,
 ) -> int:
     """Wait for an earlier request, and redeem its approval.

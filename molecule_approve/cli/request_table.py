@@ -11,6 +11,7 @@ from molecule_approve.model import Outcome
 from molecule_approve.safe_text import visible
 
 from .pending_list import age, left, requester, seconds_left, workspace
+from .sheet import one_line
 from .terminal import cells, colours_wanted, cut, ellipsis, padded, painted, style_of, written
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def request_table(
         soon = "warning" if is_open[number] and seconds is not None and seconds < SOON else ""
         status = soon if is_open[number] else style_of(outcomes[number])
         texts = [(_cell(one.texts[number], one), status if one.name == "STATUS" else soon) for one in columns]
-        lines.append(painted(_fitted([*texts, (_encoded(visible(row.action)), soon)], width), coloured=coloured))
+        lines.append(painted(_fitted([*texts, (_encoded(one_line(row.action)), soon)], width), coloured=coloured))
     return lines
 
 

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import typer
-
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, EndedError, Interrupted, UnavailableError, UsageError
 from molecule_approve.limits import COMMENT_LIMIT
@@ -24,7 +22,7 @@ from molecule_approve.safe_text import visible
 from . import options, output
 from .decide import name_of, named, stoppable, token
 from .exits import Exit
-from .help import CliCommand
+from .help import CliCommand, commands
 from .prompt import ask
 from .requests import READ
 from .status import verdict_of
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from molecule_approve.model import Approval, Secret
     from molecule_approve.settings.resolve import Settings
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = commands()
 
 _ANSWERS = {word[:length]: word for word in ("approve", "deny", "skip", "quit") for length in (1, len(word))}
 _STATUS = {"approve": Status.APPROVED, "deny": Status.DENIED}

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import UsageError
+from molecule_approve.errors import DeliveryError, UsageError
 from molecule_approve.model import Executed, Execution, Outcome, Verdict
+from molecule_approve.safe_text import visible_lines
 
 from . import exits, options, output
 from .child import Child
 from .gating import AskingOptions, BindingOptions, GatingCommand, WaitingOptions, judge, scene
-from .help import RUNNING
+from .help import RUNNING, commands, option
 
 if TYPE_CHECKING:
+    from signal import Signals
+
     from molecule_approve.gate.binding import Binding
     from molecule_approve.model import ApprovalRequest, Question
     from molecule_approve.settings.resolve import Settings
@@ -28,27 +31,20 @@ if TYPE_CHECKING:
 
     from .deliver import Reporting
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = commands()
 
 CommandWords = Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]...", help="The command, as it will be executed.")]
 Show = Annotated[
     bool,
-    typer.Option("--show", help="Only print what the approver would see; asks nobody, exits 2.", rich_help_panel=RUNNING),
+    option("--show", None, "Only print what the approver would see; asks nobody, exits 2.", RUNNING),
 ]
 Exec = Annotated[
     bool,
-    typer.Option(
-        "--exec", help="Let the command replace this process; the audit log will lack its end.", rich_help_panel=RUNNING
-    ),
+    option("--exec", None, "Let the command replace this process; the audit log will lack its end.", RUNNING),
 ]
 ApprovalId = Annotated[
     str | None,
-    typer.Option(
-        "--approval",
-        metavar="ID",
-        help="Wait for what `request --for` asked, and run it here.",
-        rich_help_panel=RUNNING,
-    ),
+    option("--approval", "ID", "Wait for what `request --for` asked, and run it here.", RUNNING),
 ]
 
 
@@ -68,14 +64,22 @@ class _ChildLauncher:
         self._command = command
         self._verdict = verdict
         self._child = Child()
+        self._signal: Signals | None = None
+
+    @property
+    def signum(self) -> int | None:
+        """The signal that kept the command from starting, if one did."""
+        signalled = self._command.stop.signalled
+        return self._signal if signalled is None else signalled.signum
 
     def check(self) -> None:
         """Raise DeliveryError if a signal came, or if nobody waits for the command any more."""
         from .deliver import check_reader
 
-        if self._child.has_signal:
-            self._child.release()  # its handler runs now
         check_reader(self._command.stop)
+        self._signal = self._child.ending_signal()
+        if self._signal is not None:
+            raise DeliveryError(f"the approval came too late: stopped by {self._signal.name}")
 
     def announce(self, execution: Execution) -> None:
         """Write the result file now: after a kill it must not say that nothing ran."""
@@ -109,27 +113,33 @@ class _Run(NamedTuple):
         if not verdict.approved:
             return report.say(verdict, exits.of_verdict(verdict))
         launcher = _ChildLauncher(self.command, verdict, replaces=self.replaces)
-        execution = self.made.gate.execute(self.request, verdict, self.binding, launcher)
-        launcher.release()
+        try:
+            execution = self.made.gate.execute(self.request, verdict, self.binding, launcher)
+        finally:
+            launcher.release()
         report = report._replace(execution=execution)
         if execution.child_exit_code is None:
-            return self._say_not_run(report, verdict, execution)
+            return _say_not_run(report, verdict, execution, launcher.signum)
         if execution.child_exit_code != 0:
             output.talk(f"{output.PROGRAM}: the command {_end_of(execution)}")
         return report.say(verdict, execution.child_exit_code)
 
-    def _say_not_run(self, report: Reporting, verdict: Verdict, execution: Execution) -> int:
-        failed = replace(verdict, outcome=Outcome.FAILED, error=execution.error)
-        signalled = self.command.stop.signalled
-        if signalled is not None:
-            failed = replace(failed, outcome=Outcome.INTERRUPTED, signum=signalled.signum)
-        return report.say(failed, exits.of_verdict(failed))
+
+def _say_not_run(report: Reporting, verdict: Verdict, execution: Execution, signum: int | None) -> int:
+    failed = replace(verdict, outcome=Outcome.FAILED, error=execution.error)
+    if signum is not None:
+        failed = replace(failed, outcome=Outcome.INTERRUPTED, signum=signum)
+    return report.say(failed, exits.of_verdict(failed))
 
 
 def _end_of(execution: Execution) -> str:
     if execution.child_signal is None:
         return f"exited with {execution.child_exit_code}"
-    return f"was ended by {signal.Signals(execution.child_signal).name}"
+    try:
+        name = signal.Signals(execution.child_signal).name
+    except ValueError:  # a real-time signal
+        name = f"signal {execution.child_signal}"
+    return f"was ended by {name}"
 
 
 @app.command(
@@ -160,7 +170,7 @@ def run(
     """
     if show:
         with contextlib.closing(binding.bind(words)) as bound:
-            output.answer(bound.command.text)
+            output.answer("\n".join(visible_lines(bound.command.text)))
         return exits.Exit.USAGE  # nothing was asked, so this must not look like a yes
 
     def attempt(command: GatingCommand) -> int:
@@ -193,8 +203,8 @@ def _request(command: GatingCommand, settings: Settings, bound: Binding, asking:
     """A new request, ready to be sent."""
     from molecule_approve import wiring
 
-    request = asking.compose(settings, bound.command.text)
-    progress = command.progress(scene(settings, request.action, asking.reason, on_stdout=False))
+    request = asking.compose(settings, bound.command.text, hidden=bound.command.secrets)
+    progress = command.progress(scene(settings, request.action, request.reason, on_stdout=False))
     made = wiring.gate(settings, command.stop, progress)
     ask = partial(made.gate.request, request, wiring.terms(settings), made.permit)
     return lambda replaces: judge(settings, made, progress, ask, _Run(command, made, request, bound, replaces).deliver)
@@ -224,13 +234,15 @@ def _earlier(settings: Settings, bound: Binding, approval: str, end: Deadline) -
     from molecule_approve.gate.command import ANY_HOST, differences, parse
     from molecule_approve.model import Question
 
-    from .requests import READ, earlier, find_id
+    from .requests import PENDING_LISTS, READ, earlier, find_id
 
     with options.open_platform(settings) as platform:
         approval_id = find_id(platform, approval, end)
         row = platform.fetch(Question(approval_id, settings.workspace_id.value), end.capped(READ)).approval
-    shown = None if row is None else parse(row.action)
-    if row is None or shown is None:
+    if row is None:
+        raise UsageError(f"this workspace has no request {approval_id}", hint=PENDING_LISTS)
+    shown = parse(row.action)
+    if shown is None:
         raise UsageError(f"request {approval_id} is not for a command", hint="make one: request --for -- COMMAND")
     if shown.fact("host") == ANY_HOST:
         bound.command = replace(bound.command, host=ANY_HOST)

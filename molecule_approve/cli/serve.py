@@ -9,14 +9,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from molecule_approve.errors import DeliveryError, ServerError, UsageError
 from molecule_approve.safe_text import visible
 
 from . import output
 from .exits import Exit
-from .help import CliCommand
+from .help import CliCommand, commands, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from .browser import SignInPage
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = commands()
 
 
 NOBODY = f"there is no approver yet: {output.PROGRAM} approvers add NAME"
@@ -55,16 +53,12 @@ def server_extra() -> Iterator[None]:
     """,
 )
 def serve(
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The loopback address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="NUMBER", min=0, max=65_535, help="The port; 0 takes a free one.")
-    ] = 8788,
-    browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser, signed in as you.")] = False,
+    host: Annotated[str, option("--host", "ADDRESS", "The loopback address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, option("--port", "NUMBER", "The port; 0 takes a free one.", min=0, max=65_535)] = 8788,
+    browser: Annotated[bool, option("--open", None, "Open the page in the browser, signed in as you.")] = False,
     anonymous: Annotated[
         bool,
-        typer.Option(
-            "--anonymous-requests", help="Let clients without a token request, list and listen; they cannot decide."
-        ),
+        option("--anonymous-requests", None, "Let clients without a token request, list and listen; they cannot decide."),
     ] = False,
 ) -> int:
     """Run the embedded server until SIGINT or SIGTERM.

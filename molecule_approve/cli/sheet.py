@@ -6,18 +6,24 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from molecule_approve.safe_text import json_line, visible, visible_lines
+from molecule_approve.gate.command import parse
+from molecule_approve.safe_text import json_line, visible, visible_lines, visible_quoted
 
 from .requester import PERSON, job, person
-from .terminal import columns_of, rows
+from .terminal import MARGIN, columns_of, rows
 
 if TYPE_CHECKING:
+    from molecule_approve.gate.command import Shown
     from molecule_approve.model import Approval, JsonValue
 
+    from .terminal import SheetLine
+
 _HASH = re.compile(r"[0-9a-f]{64}")
+_HASHED = re.compile(r"(.*) sha256:([0-9a-f]{64})")
+_WARNINGS = frozenset({"not bound", "keeps", "drops", "remark"})
 
 
-def request_lines(row: Approval, *, workspace_name: str = "", decide_as: str = "") -> Iterator[tuple[str, str]]:
+def request_lines(row: Approval, *, workspace_name: str = "", decide_as: str = "") -> Iterator[SheetLine]:
     """The whole request as labels and visible lines; a line without a label belongs to the label above it.
 
     Args:
@@ -57,16 +63,51 @@ def _context_line(key: str, value: JsonValue) -> tuple[str, str]:
     return "context", f"{visible(key)} = {shown}"
 
 
-def asked(action: str, reason: str) -> Iterator[tuple[str, str]]:
-    """The action, and the reason if there is one, line by line as they were written."""
-    for label, text in (("action", action), ("reason", reason)):
-        first, *rest = visible_lines(text)
-        if text or label == "action":
-            yield label, first
-        for line in rest:
-            yield "", line
+def asked(action: str, reason: str) -> Iterator[SheetLine]:
+    """The action, and the reason if there is one, line by line as they were written; a command with its facts."""
+    command = parse(action)
+    yield from _paragraph("action", action) if command is None else _command(command)
+    if reason:
+        yield from _paragraph("reason", reason)
 
 
-def sheet(lines: Iterable[tuple[str, str]], stream: TextIO | None) -> list[str]:
+def _paragraph(label: str, text: str) -> Iterator[SheetLine]:
+    first, *rest = visible_lines(text)
+    yield label, first
+    for line in rest:
+        yield "", line
+
+
+def _command(command: Shown) -> Iterator[SheetLine]:
+    yield "command", visible_quoted(command.line), "bold"
+    yield "", ""
+    # Any requester can write such facts, so nothing here may sound as if we had looked.
+    yield "The requester says", ""
+    for label, value in command.facts:
+        yield from _fact(label, value)
+    yield "", ""
+
+
+def _fact(label: str, value: str) -> Iterator[SheetLine]:
+    if label == "digest":
+        yield label, value.removeprefix("sha256:"), "dim"
+        return
+    if len(label) >= MARGIN:
+        yield label, ""
+        label = ""
+    if hashed := _HASHED.fullmatch(value):
+        yield label, visible_quoted(hashed[1])
+        yield "  sha256", hashed[2], "dim"  # on a row of its own, which a window of 80 columns does not break
+    else:
+        yield label, visible_quoted(value), "warning" if label in _WARNINGS else ""
+
+
+def one_line(action: str) -> str:
+    """The action on one visible line, for lists; of a command the command alone, without its facts."""
+    command = parse(action)
+    return visible(action) if command is None else visible_quoted(command.line)
+
+
+def sheet(lines: Iterable[SheetLine], stream: TextIO | None) -> list[str]:
     """The lines as rows for this stream: wrapped where it has a window."""
     return list(rows(lines, columns_of(stream), stream))

@@ -19,8 +19,9 @@ from molecule_approve.wire import instant
 from . import exits, options, output
 from .deliver import failure_as_json, in_array
 from .exits import Exit
-from .help import CliCommand
+from .help import CliCommand, commands, option
 from .requests import PENDING_LISTS, READ, find_id
+from .sheet import one_line, request_lines, sheet
 from .terminal import columns_of, marked
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.settings.resolve import Settings
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = commands()
 
 
 def verdict_of(row: Approval) -> Verdict:
@@ -60,7 +61,7 @@ def line_of(row: Approval, workspace_id: str) -> str:
     """One request on one line, for people of this workspace."""
     of = "" if row.workspace_id == workspace_id else f" of workspace {row.workspace_id}"
     how = f"{status_text(verdict_of(row))}{visible(of)}"
-    return f"{visible(row.id)}  {visible(row.created_at or '')}  {how}  {visible(row.action)}"
+    return f"{visible(row.id)}  {visible(row.created_at or '')}  {how}  {one_line(row.action)}"
 
 
 def status_text(verdict: Verdict) -> str:
@@ -115,10 +116,8 @@ def _show_one(row: Approval) -> None:
     verdict = verdict_of(row)
     message = visible(verdict.message)
     if not output.is_terminal(sys.stdout):
-        output.answer(f"{message}  ({visible(row.action)})")
+        output.answer(f"{message}  ({one_line(row.action)})")
         return
-    from .sheet import request_lines, sheet
-
     output.answer(marked(message, verdict.outcome, sys.stdout), foreign=True)
     output.answer("\n".join(sheet(request_lines(row), sys.stdout)))
 
@@ -144,7 +143,7 @@ def status(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", min=1, help="List the N newest requests; the platform lists fifty at most."),
+        option("--limit", "N", "List the N newest requests; the platform lists fifty at most.", min=1),
     ] = None,
     json: options.Json = False,
 ) -> int:
@@ -232,7 +231,7 @@ def _question(story: Story, approval_id: str) -> Question:
 @options.connected
 def pending(
     connection: options.ConnectionOptions,
-    watch: Annotated[bool, typer.Option("--watch", help="Show a live table until Ctrl-C.")] = False,
+    watch: Annotated[bool, option("--watch", None, "Show a live table until Ctrl-C.")] = False,
     json: options.Json = False,
 ) -> int:
     """List the requests that wait for a decision, oldest first."""
@@ -298,7 +297,7 @@ def withdraw(
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The request's id, or at least six characters of its beginning.")
     ] = None,
-    id_file: Annotated[str | None, typer.Option("--id-file", metavar="PATH", help="Read the id from this file.")] = None,
+    id_file: Annotated[str | None, option("--id-file", "PATH", "Read the id from this file.")] = None,
 ) -> int:
     """Withdraw a pending request."""
     wanted = _wanted_id(approval, id_file)

@@ -21,6 +21,9 @@ NARROWEST = 20
 StyledText = tuple[str, str]
 """Text that is safe to show, and the name of its style."""
 
+SheetLine = tuple[str, str] | tuple[str, str, str]
+"""A label, visible text, and the name of the text's style if it has one."""
+
 STYLES = {"bold": "1", "dim": "2", "good": "1;32", "bad": "1;31", "warning": "33", "fault": "1;35", "open": "36", "": ""}
 """The styles by what they mean, as ECMA-48 calls them."""
 
@@ -241,26 +244,29 @@ def folded(line: str, stream: TextIO | None) -> str:
     return f"\n{continuation(stream)}".join(wrapped(written(line, stream), room - MARGIN, room))
 
 
-def rows(lines: Iterable[tuple[str, str]], columns: int | None, stream: TextIO | None) -> Iterator[str]:
+def rows(lines: Iterable[SheetLine], columns: int | None, stream: TextIO | None) -> Iterator[str]:
     """Labelled lines as rows of a window. The margin tells a line's own end from the window's edge.
 
     Args:
-        lines: labels and visible texts; without a label a line belongs to the label above it.
+        lines: what to show; without a label a line belongs to the label above it.
         columns: the window's width; None where there is no window, and then each line is one row.
         stream: where the rows are written.
 
     """
-    style = "dim" if colours_wanted(stream) else ""
-    more = painted([(continuation(stream), style)], coloured=True)
-    for label, text in lines:
+    coloured = colours_wanted(stream)
+    more = painted([(continuation(stream), "dim")], coloured=coloured)
+    for label, text, *styles in lines:
+        style = "".join(styles)
         pieces = [text] if columns is None else wrapped(written(text, stream), max(NARROWEST, columns) - MARGIN)
-        margin = painted([(label, style)], coloured=True) + " " * (MARGIN - len(label))
+        margin = painted([(label, "warning" if style == "warning" else "dim")], coloured=coloured) + " " * (
+            MARGIN - len(label)
+        )
         for piece in pieces:
-            yield f"{margin}{piece}"
+            yield f"{margin}{painted([(piece, style)], coloured=coloured)}"
             margin = more
 
 
-def pages(heading: str, lines: Iterable[tuple[str, str]], size: Size | None = None) -> list[str]:
+def pages(heading: str, lines: Iterable[SheetLine], size: Size | None = None) -> list[str]:
     """The heading, if any, and the labelled lines as pages for stderr, at least one.
 
     Each page leaves the window's last two lines free.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from molecule_approve.errors import ApprovalError, NotExecutableError, NotFoundError, UsageError
+from molecule_approve.errors import ApprovalError, NotExecutableError, UsageError
+from molecule_approve.limits import ACTION_LIMIT
 
 from . import programs
 from .command import ANY_HOST, BoundCommand, BoundFile, FileRole, UnboundFile, quoted, secrets_in
@@ -74,18 +76,21 @@ class HeldFile(NamedTuple):
         return self.identity != _Identity.of(by_name)
 
     def change(self) -> str | None:
-        """What is no longer as it was, as a clause; None if all is."""
-        name = f"{self.bound.role} {quoted(str(self.path))}"
+        """What is no longer as it was, for a clause that begins with its name; None if all is."""
         try:
             by_name = self.path.stat()
+            if not self.identity.is_file(by_name):
+                return "is another file now"
+            if by_name.st_size != self.identity.size or by_name.st_mode != self.identity.mode:
+                return "has another size or mode"
+            if _sha256(self.descriptor, self.identity.size) != self.bound.sha256:
+                return "has other contents"
+            if self.bound.role is not FileRole.ARGUMENT:
+                programs.check(self.descriptor, self.path)
         except OSError as exc:
-            return f"{name} cannot be read any more: {exc.strerror}"
-        if not self.identity.is_file(by_name):
-            return f"{name} is another file now"
-        if by_name.st_size != self.identity.size or by_name.st_mode != self.identity.mode:
-            return f"{name} has another size or mode"
-        if _sha256(self.descriptor, self.identity.size) != self.bound.sha256:
-            return f"{name} has other contents"
+            return f"cannot be read any more: {exc.strerror}"
+        except NotExecutableError:
+            return "must not be executed any more"
         return None
 
 
@@ -125,25 +130,30 @@ class Binding:
 
     def changes(self) -> list[str]:
         """What is no longer as it was, each as a clause; every bound byte is read again."""
-        found = [change for file in self.held if (change := file.change()) is not None]
-        return [*self._names_changed(), *found]
+        shown = self.command.shown
+        found = [(file, change) for file in self.held if (change := file.change()) is not None]
+        return [*self._names_changed(), *(f"{file.bound.role} {shown(str(file.path))} {change}" for file, change in found)]
 
     def _names_changed(self) -> list[str]:
         """What the folder, the search path and the arguments no longer lead to."""
-        folder = self.command.folder
+        folder, shown = self.command.folder, self.command.shown
+        name = self.command.arguments[0]
         try:
             held = os.fstat(self.folder)
             if not all(os.path.samestat(held, Path(path).stat()) for path in (folder, ".")):
-                return [f"the folder {quoted(folder)} is another one now"]
-            paths = [path for _, path in _executables(self.command.arguments[0], folder, self._search)]
-        except (OSError, ApprovalError) as exc:
-            return [f"the folder or the program is gone: {exc}"]
-        executables = [file.path for file in self.held if file.bound.role is not FileRole.ARGUMENT]
-        if paths != executables:
-            return [f"{quoted(self.command.arguments[0])} leads to {quoted(str(paths[0]))} now"]
+                return [f"the folder {shown(folder)} is another one now"]
+            paths = [path for _, path in programs.executables(name, folder, self._search)]
+        except OSError as exc:
+            return [f"the folder {shown(folder)} is gone: {exc.strerror}"]
+        except ApprovalError:
+            return [f"{shown(name)} is gone, or it or its interpreter cannot be executed any more"]
+        before = [file.path for file in self.held if file.bound.role is not FileRole.ARGUMENT]
+        if paths != before:
+            leads = (new for new, old in itertools.zip_longest(paths, before) if new != old)
+            return [f"{shown(name)} leads to {shown(str(next(leads) or 'fewer interpreters'))} now"]
         known = {file.path for file in self.command.files} | {file.path for file in self.command.unbound}
         appeared = [path for path in _files_named(self.command.arguments[1:], folder) if path not in known]
-        return [f"file {quoted(path)} was not there" for path in appeared]
+        return [f"file {shown(path)} was not there" for path in appeared if not _is_of_process(Path(folder, path))]
 
 
 def bind(
@@ -166,24 +176,21 @@ def bind(
         any_host: whether the command may run on another machine later.
 
     Raises:
-        UsageError: an argument is not UTF-8, the folder is gone, or a file is beyond a limit and ``strict`` is set.
+        UsageError: an argument is not UTF-8, the folder is gone, the text is too long to be requested, or a file cannot be
+            bound and ``strict`` is set.
         NotFoundError: the command does not exist.
         NotExecutableError: it cannot be executed, or must not be: a setuid program.
 
     """
-    _require_text([*arguments, origin.folder])
+    _require_text(arguments)
+    _require_names(keep)
     search = environ.get("PATH", os.defpath)
     with contextlib.ExitStack() as resources:
         folder = _folder(origin.folder, resources)
-        held = [_hold(role, str(path), path, resources) for role, path in _executables(arguments[0], origin.folder, search)]
-        for file in held:
-            programs.check(file.descriptor, file.path)
-        unbound = list[UnboundFile]()
-        for name in _files_named(arguments[1:], origin.folder):
-            if (reason := _beyond_limit(name, origin.folder, len(held))) is not None:
-                unbound.append(UnboundFile(name, reason))
-            else:
-                held.append(_hold(FileRole.ARGUMENT, name, Path(origin.folder, name), resources))
+        found = programs.executables(arguments[0], origin.folder, search)
+        held = [_hold_program(role, path, resources) for role, path in found]
+        of_arguments, unbound = _hold_arguments(_files_named(arguments[1:], origin.folder), origin.folder, resources)
+        held += of_arguments
         if unbound and strict:
             raise UsageError(f"cannot bind {quoted(unbound[0].path)}: {unbound[0].reason}", hint="omit --strict")
         kept = {name: environ[name] for name in sorted(set(keep)) if name in environ}
@@ -192,7 +199,7 @@ def bind(
             arguments=tuple(arguments),
             files=tuple(file.bound for file in held),
             folder=origin.folder,
-            host=ANY_HOST if any_host else origin.host,
+            host=ANY_HOST if any_host else _own_name(origin.host),
             user=f"{quoted(origin.user)} (uid {os.geteuid()})",
             unbound=tuple(unbound),
             kept=tuple(kept.items()),
@@ -200,55 +207,43 @@ def bind(
             remarks=programs.remarks(arguments),
             secrets=secrets_in(environ),
         )
+        _require_text(list(command.fields()))
+        _require_length(command.text)
         passed = {name: value for name, value in environ.items() if name not in dropped}
         return Binding(command, passed, held, folder, search, resources.pop_all())
 
 
 def _require_text(words: Sequence[str]) -> None:
+    if not words:
+        raise UsageError("there is no command", hint="pass it behind --: run -- COMMAND")
     for word in words:
         if any("\ud800" <= character <= "\udfff" for character in word):
             raise UsageError(
                 f"{word!r} is not UTF-8, so the approver could not read it", hint="rename it, or encode it as UTF-8"
             )
+        if "\0" in word:
+            raise UsageError(f"{word!r} contains a NUL character, which no argument can", hint="remove it")
+
+
+def _require_names(keep: Sequence[str]) -> None:
+    for name in keep:
+        if not name or "=" in name:
+            raise UsageError(f"{quoted(name)} is not the name of a variable to keep", hint="give the name alone")
+
+
+def _require_length(text: str) -> None:
+    if len(text) > ACTION_LIMIT:
+        raise UsageError(
+            f"the command and what is bound of it have {len(text):,} characters; the limit is {ACTION_LIMIT:,}",
+            hint="put the command into a script, and run that: its bytes are bound",
+        )
+
+
+def _own_name(host: str) -> str:
+    return f"{host}." if host == ANY_HOST else host
 
 
 # --- finding -------------------------------------------------------------------------------------------------------------
-
-
-def _executables(name: str, folder: str, search: str) -> list[tuple[FileRole, Path]]:
-    """The program, and for a script its interpreters, in the order in which they are started."""
-    program = _find(name, folder, search)
-    found = [(FileRole.PROGRAM, program)]
-    script = program
-    while (line := programs.shebang(script)) is not None:
-        if len(found) > programs.NESTING_LIMIT:
-            raise NotExecutableError(f"{quoted(str(program))} has too many interpreters", hint="name the interpreter itself")
-        try:
-            interpreters = [_find(line.interpreter, folder, ""), *(_find(name, folder, search) for name in line.programs)]
-        except (NotFoundError, NotExecutableError) as exc:
-            raise NotExecutableError(
-                f"the interpreter of {quoted(str(script))} cannot be executed: {exc.message}", hint="correct its first line"
-            ) from exc
-        found += [(FileRole.INTERPRETER, path) for path in interpreters]
-        script = interpreters[0]
-    return found
-
-
-def _find(name: str, folder: str, search: str) -> Path:
-    """The path of a program as execvp(3) finds it."""
-    if "=" in name.partition("/")[0] and not Path(folder, name).exists():
-        hint = "to set a variable: run -- env NAME=VALUE COMMAND"
-    else:
-        hint = "check its name and PATH"
-    candidates = [Path(folder, name)] if "/" in name else [Path(folder, entry, name) for entry in search.split(os.pathsep)]
-    exists = False
-    for candidate in candidates:
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            return candidate
-        exists = exists or (name != "" and candidate.exists())
-    if exists:
-        raise NotExecutableError(f"{quoted(name)} is not an executable file", hint="check its mode: chmod +x")
-    raise NotFoundError(f"command not found: {quoted(name)}", hint=hint)
 
 
 def _files_named(arguments: Sequence[str], folder: str) -> list[str]:
@@ -264,8 +259,30 @@ def _is_regular(path: Path) -> bool:
         return False
 
 
-def _beyond_limit(name: str, folder: str, count: int) -> str | None:
-    size = Path(folder, name).stat().st_size
+def _is_of_process(path: Path) -> bool:
+    """Whether the command may find another file by this name: /dev/stdin, /proc/self/exe, or a link to such a one."""
+    try:
+        proc = Path("/proc/self").lstat().st_dev
+        here, left = Path("/"), [*reversed(path.parts[1:])]
+        while left:
+            here = here / left.pop()
+            found = here.lstat()
+            if found.st_dev == proc:
+                return True
+            if stat.S_ISLNK(found.st_mode):
+                target = here.readlink()
+                here = Path("/") if target.is_absolute() else here.parent
+                left += reversed([part for part in target.parts if part != "/"])
+    except OSError:
+        return True
+    return False
+
+
+def _why_not_bound(path: Path, count: int) -> str | None:
+    """Why this file, after so many others, is not bound; None if it can be."""
+    if _is_of_process(path):
+        return "another file for each process"
+    size = path.stat().st_size
     if size > SIZE_LIMIT:
         return f"{size:,} bytes, more than {SIZE_LIMIT:,}"
     return f"more than {COUNT_LIMIT} files" if count >= COUNT_LIMIT else None
@@ -275,27 +292,39 @@ def _beyond_limit(name: str, folder: str, count: int) -> str | None:
 
 
 def _hold(role: FileRole, name: str, path: Path, resources: contextlib.ExitStack) -> HeldFile:
+    descriptor = programs.open_regular(path)
+    resources.callback(os.close, descriptor)
+    identity = _Identity.of(os.fstat(descriptor))
+    return HeldFile(BoundFile(role, name, _sha256(descriptor, identity.size)), path, descriptor, identity)
+
+
+def _hold_program(role: FileRole, path: Path, resources: contextlib.ExitStack) -> HeldFile:
     try:
-        descriptor = _open_regular(path)
-        resources.callback(os.close, descriptor)
-        identity = _Identity.of(os.fstat(descriptor))
-        digest = _sha256(descriptor, identity.size)
+        held = _hold(role, str(path), path, resources)
+        programs.check(held.descriptor, path)
     except OSError as exc:
         raise NotExecutableError(
-            f"cannot read {quoted(name)}, so it cannot be bound: {exc.strerror}", hint="it must be a regular, readable file"
+            f"cannot read {quoted(str(path))}, so it cannot be bound: {exc.strerror}", hint="it must be readable"
         ) from exc
-    return HeldFile(BoundFile(role, name, digest), path, descriptor, identity)
+    return held
 
 
-def _open_regular(path: Path) -> int:
-    """The file, open for reading; a pipe or a device is not opened, since that alone can have an effect."""
-    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(0, "not a regular file")
-        return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(handle)
+def _hold_arguments(
+    names: Sequence[str], folder: str, resources: contextlib.ExitStack
+) -> tuple[list[HeldFile], list[UnboundFile]]:
+    """The files that arguments name: those that are bound, and those that cannot be."""
+    held, unbound = list[HeldFile](), list[UnboundFile]()
+    for name in names:
+        path = Path(folder, name)
+        try:
+            reason = _why_not_bound(path, len(held))
+            if reason is None:
+                held.append(_hold(FileRole.ARGUMENT, name, path, resources))
+        except OSError as exc:
+            reason = f"cannot be read: {exc.strerror}"
+        if reason is not None:
+            unbound.append(UnboundFile(name, reason))
+    return held, unbound
 
 
 def _sha256(descriptor: int, size: int) -> str:

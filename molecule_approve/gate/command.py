@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -20,7 +20,10 @@ FORM = "molecule-approve run 1"
 """The first field of the digest; a change of its form changes the number."""
 
 ANY_HOST = "any"
-"""The host of a command that may run on another machine than the one where it was requested (``request --for``)."""
+"""The host of a command that may run on another machine than the one where it was requested (``request --for``).
+
+A machine of that name is ``any.``, with the dot of an absolute name.
+"""
 
 _SECRET_NAMES = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*KEY*")
 _SHORT = 8
@@ -88,10 +91,11 @@ class BoundCommand:
 
     @property
     def digest(self) -> str:
-        """The SHA-256, in lower-case hex, over the fields of ``_fields``, each followed by a NUL."""
-        return hashlib.sha256(b"".join(f"{word}\0".encode() for word in self._fields())).hexdigest()
+        """The SHA-256, in lower-case hex, over the fields of ``fields``, each followed by a NUL."""
+        return hashlib.sha256(b"".join(f"{word}\0".encode() for word in self.fields())).hexdigest()
 
-    def _fields(self) -> Iterator[str]:
+    def fields(self) -> Iterator[str]:
+        """What the digest is of; no field contains a NUL."""
         yield FORM
         for argument in self.arguments:
             yield from ("argument", argument)
@@ -106,7 +110,11 @@ class BoundCommand:
     @property
     def line(self) -> str:
         """The command on one line, quoted as a shell would read it; values of secret variables are shown as ``[NAME]``."""
-        return self._shown(self.arguments)
+        words = self.shown(*self.arguments)
+        program = self.shown(self.arguments[0])
+        if "=" in program and program[0] not in "'$":  # a shell would read an assignment
+            return f"'{program}'{words[len(program) :]}"
+        return words
 
     @property
     def text(self) -> str:
@@ -116,24 +124,26 @@ class BoundCommand:
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         for file in self.files:
-            yield file.role, f"{self._shown([file.path])} sha256:{file.sha256}"
+            yield file.role, f"{self.shown(file.path)} sha256:{file.sha256}"
         for unbound in self.unbound:
-            yield "not bound", f"{self._shown([unbound.path])} ({unbound.reason})"
-        yield from (("folder", self._shown([self.folder])), ("host", quoted(self.host)), ("user", self.user))
+            yield "not bound", f"{self.shown(unbound.path)} ({unbound.reason})"
+        yield from (("folder", self.shown(self.folder)), ("host", quoted(self.host)), ("user", self.user))
         if self.kept:
-            yield "keeps", self._shown([f"{name}={value}" for name, value in self.kept])
+            yield "keeps", self.shown(*(f"{name}={value}" for name, value in self.kept))
         if self.dropped:
-            yield "drops", " ".join(self.dropped)
+            yield "drops", " ".join(map(quoted, self.dropped))
         for remark in self.remarks:
             yield "remark", remark
 
-    def _shown(self, words: Sequence[str]) -> str:
+    def shown(self, *words: str) -> str:
+        """The words as the approver reads them: quoted, and without secrets."""
         return " ".join(quoted(without_secrets(word, self.secrets)) for word in words)
 
 
 _LABELS = frozenset({*FileRole, "not bound", "folder", "host", "user", "keeps", "drops", "remark", "digest"})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
-_DROPS = re.compile(r"\ndrops: [\w% ]+(?=\n)", re.ASCII)
+_DROPS = re.compile(r"\ndrops: [^\n]+(?=(?:\nremark: [^\n]*)*\ndigest: [^\n]*\Z)")
+"""The line of the dropped variables, in its place and in no other."""
 
 
 class Shown(NamedTuple):
@@ -172,10 +182,12 @@ def differences(approved: str, command: BoundCommand) -> list[str]:
 
     The names of dropped variables may differ: they are dropped here too.
     """
-    then, now = (_DROPS.sub("", text, count=1).split("\n") for text in (approved, command.text))
+    then, now = (_DROPS.sub("", text).split("\n") for text in (approved, command.text))
     if then == now:
         return []
     gone, new = ([line for line in one if line not in other] for one, other in ((then, now), (now, then)))
+    if not gone and not new:
+        return ["its lines are repeated, or in another order"]
     return [f"requested was {' / '.join(gone) or 'less'}, and here it is {' / '.join(new) or 'less'}"]
 
 
@@ -189,14 +201,23 @@ def secrets_in(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_secrets(text: str, secrets: Mapping[str, str]) -> str:
-    """The text with ``[NAME]`` in place of each secret value, the longest first."""
-    for name, value in sorted(secrets.items(), key=lambda item: (-len(item[1]), item[0])):
-        mark = f"[{name}]"
-        if len(value) >= _SHORT:
-            text = text.replace(value, mark)
-        else:
-            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", lambda _, mark=mark: mark, text)  # type: ignore[misc]
-    return text
+    """The text with ``[NAME]`` in place of each secret value; those that overlap have the first one's."""
+    shown, end = "", 0
+    for start, stop, name in sorted(_places_of(text, secrets), key=lambda found: (found[0], -found[1], found[2])):
+        if start >= end:
+            shown += f"{text[end:start]}[{name}]"
+        end = max(end, stop)
+    return shown + text[end:]
+
+
+def _places_of(text: str, secrets: Mapping[str, str]) -> Iterator[tuple[int, int, str]]:
+    """Where a secret begins and ends, with its name."""
+    for name, value in secrets.items():
+        if value not in text:
+            continue
+        found = re.escape(value)
+        pattern = rf"(?=({found}))" if len(value) >= _SHORT else rf"(?<!\w)(?=({found})(?!\w))"
+        yield from ((*place.span(1), name) for place in re.finditer(pattern, text))
 
 
 def quoted(word: str) -> str:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 from molecule_approve.errors import ChangedError, ours
 from molecule_approve.model import Executed, Execution, Failure, Verdict
 
+from .compose import sendable
+
 if TYPE_CHECKING:
+    from molecule_approve.errors import ApprovalError
+
     from .binding import Binding
     from .records import Recorder
 
@@ -62,8 +66,11 @@ def execute(binding: Binding, verdict: Verdict, recorder: Recorder, launcher: La
     except Exception as exc:  # noqa: BLE001 - a fault of ours, too, is recorded and reported
         failure = ours(exc)
         recorder.record_refused(verdict.approval_id, execution.digest, failure)
-        return execution._replace(error=Failure(failure.kind, failure.message, failure.hint))
-    status = wait()
+        return execution._replace(error=_shown(failure))
+    try:
+        status = wait()
+    except Exception as exc:  # noqa: BLE001 - it has started, and that is all that is known
+        return execution._replace(error=_shown(ours(exc)))
     finished = execution._replace(
         executed=Executed.FINISHED,
         child_exit_code=status if status >= 0 else 128 - status,
@@ -71,6 +78,10 @@ def execute(binding: Binding, verdict: Verdict, recorder: Recorder, launcher: La
     )
     recorder.record_finished(verdict.approval_id, finished)
     return finished
+
+
+def _shown(failure: ApprovalError) -> Failure:
+    return Failure(failure.kind, failure.message, failure.hint)
 
 
 def _check(binding: Binding) -> None:
@@ -82,7 +93,8 @@ def _check(binding: Binding) -> None:
 
 
 def _start(binding: Binding, verdict: Verdict, launcher: Launcher) -> Callable[[], int]:
-    who = {"MOLECULE_APPROVAL_ID": verdict.approval_id or "", "MOLECULE_APPROVED_BY": verdict.decided_by or ""}
+    by = sendable(verdict.decided_by or "")  # a name from elsewhere, which no variable may be able to hold
+    who = {"MOLECULE_APPROVAL_ID": verdict.approval_id or "", "MOLECULE_APPROVED_BY": by}
     try:
         return launcher.start(binding.executable, binding.command.arguments, {**binding.environ, **who})
     except OSError as exc:

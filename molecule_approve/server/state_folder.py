@@ -106,11 +106,14 @@ class StateFolder:
     def _listen(self, path: Path) -> socket.socket:
         # We have the lock, so an existing socket is left over from a server that was killed.
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # A bound socket refuses calls until it listens, so it gets its name only then. This one fits as well.
+        unready = path.with_suffix(".new")
         try:
-            path.unlink(missing_ok=True)
-            listening.bind(os.fspath(path))
-            path.chmod(0o600)
+            unready.unlink(missing_ok=True)
+            listening.bind(os.fspath(unready))
+            unready.chmod(0o600)
             listening.listen(_BACKLOG)
+            unready.replace(path)
         except OSError as exc:
             listening.close()
             hint = owner_hint(path, f"check the folder {path.parent}")

@@ -103,6 +103,7 @@ def test_a_record_just_below_the_limit_is_not_cut(make: Callable[..., Record]) -
     assert b"[cut: " in encode(make(note="x" * (room + 1)), **PLACE)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_long_lists_become_text_that_can_be_cut(make: Callable[..., Record]) -> None:
     """A list of very many short strings, which no cutting of strings makes fit, becomes text and is cut."""
     found = json.loads(encode(make(many=["x"] * 50_000, deep={"k" * 90_000: 1}, n=3), **PLACE))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.callers import ended
 from tests.server.desk import desk_of
 
 if TYPE_CHECKING:
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
     from molecule_approve.server.run import Running
     from tests.callers import Caller
+
+
+COMMAND_LINE = r"./deploy.sh main.tf disk.img $'a\nb\\c' '''#''#[error]x' 'eu west'"
+"""The command of ``running``: its backslashes as a shell reads them, and no order for a log reader."""
 
 
 @pytest.fixture
@@ -31,6 +37,26 @@ def seated(own: Caller) -> Caller:
     """The same caller with alice's token."""
     own.set(MOLECULE_APPROVER_TOKEN=own.desk.decider.headers["Authorization"].removeprefix("Bearer "))
     return own
+
+
+@pytest.fixture
+def running(seated: Caller) -> Iterator[str]:
+    """A request that ``run`` made and waits for: a script, files, words in all kinds of quotes, variables."""
+    script = seated.folder / "deploy.sh"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    (seated.folder / "main.tf").write_text("region")
+    with (seated.folder / "disk.img").open("wb") as disk:
+        disk.truncate((1 << 30) + 1)
+    seated.set(NO_COLOR="1")
+    env = {**os.environ, "BASH_ENV": "/e", "LD_LIBRARY_PATH": "/opt/lib"}
+    words = ("./deploy.sh", "main.tf", "disk.img", "a\nb\\c", "##[error]x", "eu west")
+    process = seated.start(
+        "run", "--timeout", "60", "--keep-env", "LD_LIBRARY_PATH", "--", *words, cwd=seated.folder, env=env
+    )
+    yield seated.requested()
+    process.terminate()
+    ended(process)
 
 
 @pytest.fixture

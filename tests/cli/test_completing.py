@@ -19,8 +19,6 @@ from molecule_approve.audit.record import RecordOutcome
 from tests.callers import PATIENCE, PROGRAM
 from tests.cli.tab_house import Asked, House, asked, house
 
-pytestmark = pytest.mark.measured
-
 OPEN = "0a0a0a0a-1111-4222-8333-444444444444"
 
 
@@ -89,6 +87,7 @@ def test_a_status_is_offered_everything(busy: tuple[House, Asked]) -> None:
     assert told(found, "status") == [ids.denied, ids.newer, ids.older, ids.granted, ids.logged]
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("command", ["", "request", "review", "pending", "bash_complete", "$(touch run-by-tab)"])
 def test_no_other_word_gets_an_answer(busy: tuple[House, Asked], command: str) -> None:
     """Whatever else the variable says, Typer's own words included."""
@@ -116,6 +115,7 @@ def test_nothing_changes_by_looking(busy: tuple[House, Asked]) -> None:
     assert contents(found.folder) == before
 
 
+@pytest.mark.measured
 def test_nothing_comes_to_be_where_nothing_ever_ran(home: House) -> None:
     """No log, no state folder, no ids, no words."""
     before = contents(home.folder)
@@ -239,6 +239,7 @@ ROW = '{"id": "%s", "action": "x", "status": "pending"}'
 HEAD = "HTTP/1.1 200 OK\r\n\r\n"
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     "behave",
     [
@@ -272,6 +273,7 @@ def test_a_faithful_answer_is_told(home: House) -> None:
         assert told(home, "wait") == ["0c0c0c0c-1111-4222-8333-444444444444", OPEN]
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("spoilt", ["others may enter", "a link", "no token", "a file"])
 def test_the_token_goes_only_where_nobody_else_can_stand(home: House, spoilt: str) -> None:
     """A folder that is not the user's alone could hold another's socket: nothing connects to it."""

@@ -83,13 +83,14 @@ def test_what_an_option_wants_is_known() -> None:
     [
         *((name, "ids") for name in ("wait", "withdraw", "approve", "deny", "status")),
         ("request", "text"),
+        ("run", "command"),
         ("approvers revoke", "text"),
         ("serve", ""),
         ("audit", ""),
     ],
 )
 def test_what_an_argument_wants_is_known(place: str, wants: str) -> None:
-    """The id of a request, a text of its own, or nothing."""
+    """The id of a request, a command, a text of its own, or nothing."""
     assert _of(place).wants == wants
 
 

@@ -129,7 +129,6 @@ def test_a_token_that_is_none_is_2(caller: Caller) -> None:
 # --- at a terminal -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.measured
 @pytest.mark.parametrize(("answer", "code", "status"), [("y", 0, "approved"), ("n", 125, "pending"), ("", 125, "pending")])
 def test_it_asks_at_a_terminal(approver: Caller, answer: str, code: int, status: str) -> None:
     """Only a yes decides; return alone is a no."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tests.callers import Caller, Terminal
     from tests.integration.fake_platform import FakePlatform
 
-pytestmark = pytest.mark.measured
-
 ENTER, LEAVE, HOME = "\x1b[?1049h\x1b[?25l\x1b[?7l", "\x1b[?7h\x1b[?25h\x1b[?1049l", "\x1b[H"
 CODES = re.compile(r"\x1b\[[\d?]*[A-Za-z]")
 
@@ -113,6 +111,7 @@ def test_a_platform_that_lets_nobody_listen_is_polled(caller: Caller, platform: 
     assert all(later - earlier > 0.9 for earlier, later in pairwise(times[1:]))
 
 
+@pytest.mark.measured
 def test_who_wants_no_stream_polls(caller: Caller, platform: FakePlatform) -> None:
     """No handshake at all; how it is said to `request` says it here too."""
     caller.set(APPROVAL_USE_WEBSOCKET="false", APPROVAL_POLL_INTERVAL="1")
@@ -123,6 +122,7 @@ def test_who_wants_no_stream_polls(caller: Caller, platform: FakePlatform) -> No
     assert platform.count("socket") == 0
 
 
+@pytest.mark.measured
 def test_the_stream_comes_back(caller: Caller, platform: FakePlatform) -> None:
     """Refused for now, then open, then lost, then open: at most one attempt and one read a second; nothing is missed."""
     platform.on("socket", does.status(503), does.FIRST)
@@ -139,6 +139,7 @@ def test_the_stream_comes_back(caller: Caller, platform: FakePlatform) -> None:
     assert all(later - earlier > 0.9 for earlier, later in pairwise(times))
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("token", ["", "approver"])
 def test_what_cannot_be_read_is_said_and_tried_again(caller: Caller, platform: FakePlatform, token: str) -> None:
     """The last picture stays, with the trouble above it; Retry-After is honoured."""
@@ -173,6 +174,7 @@ def test_a_signal_puts_the_terminal_back(seated: Caller, number: signal.Signals,
         assert terminal.seen.endswith(LEAVE)
 
 
+@pytest.mark.measured
 def test_the_shell_gets_its_screen_while_we_are_stopped(seated: Caller) -> None:
     """Ctrl-Z gives the screen back first; whoever goes on takes it again."""
     with seated.terminal("pending", "--watch") as terminal:
@@ -184,6 +186,7 @@ def test_the_shell_gets_its_screen_while_we_are_stopped(seated: Caller) -> None:
         leave(terminal)
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_it_is_stopped_between_two_pictures_only(caller: Caller, unbuffered: str) -> None:
     """A signal in the middle of one waits for its end, for no write may come in between; and nothing is cut short by it."""
@@ -200,6 +203,7 @@ def test_it_is_stopped_between_two_pictures_only(caller: Caller, unbuffered: str
         assert ended(process).out == f"{ENTER}{HOME}{'x' * 200_000}\x1b[K\x1b[J{LEAVE}"
 
 
+@pytest.mark.measured
 def test_between_two_pictures_it_is_stopped_at_once(caller: Caller) -> None:
     """The screen is given back before, and taken again by the same picture after."""
     script = (
@@ -210,6 +214,7 @@ def test_between_two_pictures_it_is_stopped_at_once(caller: Caller) -> None:
     assert (told.code, told.out) == (0, f"{ENTER}{HOME}x\x1b[K\x1b[J{LEAVE}" * 2)
 
 
+@pytest.mark.measured
 def test_who_ignores_being_stopped_still_does(seated: Caller) -> None:
     """As a shell without job control starts it: the screen is kept."""
     ignoring = partial(signal.signal, signal.SIGTSTP, signal.SIG_IGN)
@@ -222,6 +227,7 @@ def test_who_ignores_being_stopped_still_does(seated: Caller) -> None:
         assert terminal.seen.count(ENTER) == 1
 
 
+@pytest.mark.measured
 def test_a_platform_that_was_never_there_is_125(caller: Caller, platform: FakePlatform) -> None:
     """One sentence, and no screen is left behind."""
     platform.leave()
@@ -231,6 +237,7 @@ def test_a_platform_that_was_never_there_is_125(caller: Caller, platform: FakePl
         assert terminal.seen.count(ENTER) == terminal.seen.count(LEAVE)
 
 
+@pytest.mark.measured
 def test_a_slow_platform_leaves_an_honest_picture(caller: Caller, platform: FakePlatform) -> None:
     """That nothing is known yet; Ctrl-C does not wait for it."""
     platform.on("list", does.hold)

@@ -275,7 +275,6 @@ def test_where_stdout_goes_elsewhere_the_end_stays_on_the_terminal(caller: Calle
     assert (caller.folder / "out").read_text() == "denied by alice\n"
 
 
-@pytest.mark.measured
 @pytest.mark.parametrize("merged", [True, False])
 def test_the_verdict_stands_once_in_each_stream(caller: Caller, merged: bool) -> None:
     """Also where both are one pipe; the request is named before the hint."""
@@ -288,7 +287,6 @@ def test_the_verdict_stands_once_in_each_stream(caller: Caller, merged: bool) ->
     assert hint == f"molecule-approve: to decide: molecule-approve approve {found[:8]}  (or deny)"
 
 
-@pytest.mark.measured
 def test_at_a_terminal_without_a_live_line_the_verdict_stands_once(caller: Caller) -> None:
     """As TERM=dumb is: with its mark, and without a colour."""
     caller.set(TERM="dumb")
@@ -298,7 +296,6 @@ def test_at_a_terminal_without_a_live_line_the_verdict_stands_once(caller: Calle
         assert terminal.seen.endswith("(or deny)\r\n✗ denied by alice\r\n")
 
 
-@pytest.mark.measured
 def test_a_failure_has_a_mark_and_a_colour_too(caller: Caller) -> None:
     """Where it is explained."""
     with caller.terminal("request", "--", "drop it") as terminal:
@@ -321,7 +318,6 @@ def test_reconnecting_is_yellow_and_trouble_stands_above(caller: Caller, platfor
         assert terminal.seen.count("reconnecting, polling meanwhile: ") == 1
 
 
-@pytest.mark.measured
 def test_a_terminal_that_goes_away_takes_the_question_back(caller: Caller) -> None:
     """A window that is closed: 129, withdrawn and recorded, though nothing can be written any more."""
     with caller.terminal("request", "--", "drop it") as terminal:

@@ -6,6 +6,7 @@ import io
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,10 @@ from molecule_approve.cli.request_table import request_table
 from molecule_approve.cli.terminal import cells
 from molecule_approve.client.inbox import Waiting
 from molecule_approve.model import Approval, Outcome, Status
+from tests.cli.conftest import COMMAND_LINE
+
+if TYPE_CHECKING:
+    from tests.callers import Caller
 
 NOW = datetime(2026, 4, 27, 10, 1, 0, tzinfo=UTC)
 ROW = Approval(
@@ -57,3 +62,17 @@ def test_no_row_is_wider_than_the_window(width: int, text: str, encoding: str, m
             # A mark of one column may be taken for one of two.
             assert cells(line, strict=True) <= max(width, 2)
             line.encode(encoding)
+
+
+@pytest.mark.parametrize("argv", [("pending",), ("status",), ("pending", "--watch")])
+def test_a_command_is_shown_without_its_facts(seated: Caller, running: str, argv: tuple[str, ...]) -> None:
+    """As a shell reads it, at a terminal and in a line for a script."""
+    with seated.terminal(*argv, size=(24, 160)) as terminal:
+        terminal.until(COMMAND_LINE)
+        terminal.type("\x03")  # ends only what watches
+        terminal.end()
+        assert "program" not in terminal.seen
+    if "--watch" not in argv:
+        (line,) = seated.main(*argv).out.splitlines()
+        assert line.startswith(running)
+        assert line.endswith(f"  {COMMAND_LINE}")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.integration.fake_platform import Behaviour, Exchange, FakePlatform
     from tests.integration.raw_http import Reply
 
-pytestmark = pytest.mark.measured
-
 ASKS = "approve, deny, skip or quit? "
 COMMENTS = "Ctrl-D to cancel): "
 PLAIN = re.compile(r"\x1b\[\d*m")
@@ -116,6 +114,7 @@ def test_another_word_is_asked_again(seated: Caller, word: str) -> None:
     assert seated.desk.one(found)["status"] == "pending"
 
 
+@pytest.mark.measured
 def test_what_was_typed_before_the_question_decides_nothing(seated: Caller) -> None:
     """Neither at the start, nor behind an answer, not even for the comment."""
     found = [seated.desk.ask(), seated.desk.ask()]
@@ -142,6 +141,7 @@ def test_the_end_of_the_input_quits(seated: Caller, typed: str) -> None:
     assert seated.desk.one(found)["status"] == "pending"
 
 
+@pytest.mark.measured
 def test_a_comment_that_cannot_be_kept_is_asked_again(seated: Caller) -> None:
     """Bytes that are no UTF-8, say; then the next one counts."""
     found = seated.desk.ask()
@@ -155,6 +155,7 @@ def test_a_comment_that_cannot_be_kept_is_asked_again(seated: Caller) -> None:
     assert (row["status"], row["comment"]) == ("approved", "café")
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(("question", "word"), [(ASKS, ""), (COMMENTS, "a")])
 def test_a_signal_ends_it(seated: Caller, question: str, word: str) -> None:
     """130, undecided, with the terminal as it was, and the summary all the same."""
@@ -180,6 +181,7 @@ def test_a_terminal_that_goes_away_decides_nothing(seated: Caller) -> None:
     assert seated.desk.one(found)["status"] == "pending"
 
 
+@pytest.mark.measured
 def test_a_terminal_that_goes_away_before_the_question(admin: Caller, platform: FakePlatform) -> None:
     """The same: there is nobody who could be asked."""
     row = platform.add(platform.workspace, {"action": "x"})
@@ -206,6 +208,7 @@ def text_of(pages: str) -> str:
     return "".join(("" if line[8] == "…" else "\n") + line[10:] for line in kept).removeprefix("\n")
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("size", [(24, 80), (12, 40)])
 def test_a_long_text_is_read_to_its_end_before_it_can_be_decided(seated: Caller, size: tuple[int, int]) -> None:
     """Every character is shown, page by page; no word but skip and quit is taken before the last page."""
@@ -224,6 +227,7 @@ def test_a_long_text_is_read_to_its_end_before_it_can_be_decided(seated: Caller,
     assert seated.desk.one(found)["status"] == "approved"
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     ("word", "code"), [("skip", "1 skipped"), ("q", "nothing was decided"), ("\x04", "nothing was decided")]
 )
@@ -257,6 +261,7 @@ def test_nothing_that_a_requester_writes_stands_where_our_words_stand(seated: Ca
 # --- others at the same desk ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.measured
 def test_who_won_is_told(seated: Caller) -> None:
     """To the late click; and of what ended while another request was looked at, once."""
     desk = seated.desk
@@ -280,6 +285,7 @@ def test_who_won_is_told(seated: Caller) -> None:
     assert desk.one(second)["status"] == "denied"
 
 
+@pytest.mark.measured
 def test_every_workspace_is_served(seated: Caller) -> None:
     """A request of another one is decided there, and told of when it ended there."""
     desk, other = seated.desk, str(uuid.uuid4())
@@ -314,6 +320,7 @@ def test_a_platform_keeps_no_comment_so_none_is_asked_for(admin: Caller, platfor
     assert [(row.status, row.decided_by) for row in rows] == [("approved", "tester"), ("denied", "tester")]
 
 
+@pytest.mark.measured
 def test_an_answer_that_is_lost_is_said_and_looked_after(admin: Caller, platform: FakePlatform) -> None:
     """What was decided all the same is told as what it is; what was not is asked again."""
     done, undone = (platform.add(platform.workspace, {"action": f"x{number}"}) for number in range(2))
@@ -330,6 +337,7 @@ def test_an_answer_that_is_lost_is_said_and_looked_after(admin: Caller, platform
     assert undone.status == "denied"
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("breaks", [does.rows_changed(list.clear), does.status(500)])
 def test_how_it_ended_is_not_always_shown(admin: Caller, platform: FakePlatform, breaks: Behaviour) -> None:
     """A row that was pushed out of the list, or a read that fails: it says just that."""
@@ -345,6 +353,7 @@ def test_how_it_ended_is_not_always_shown(admin: Caller, platform: FakePlatform,
         assert f"meanwhile {row.id} ended: the platform does not show how" in unfolded(terminal.seen)
 
 
+@pytest.mark.measured
 def test_a_signal_during_the_decision(admin: Caller, platform: FakePlatform) -> None:
     """130, and that it is not known how it went."""
     platform.add(platform.workspace, {"action": "x"})
@@ -380,6 +389,7 @@ def test_without_a_terminal_it_is_2(seated: Caller) -> None:
         assert terminal.end() == 2
 
 
+@pytest.mark.measured
 def test_a_requesters_token_sees_no_desk(own: Caller) -> None:
     """125, and the hint names the approver's token."""
     own.desk.ask()

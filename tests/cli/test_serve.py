@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from molecule_approve.server.starting import Prepared
 
-pytestmark = pytest.mark.measured
-
 
 def _main(argv: list[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     for name, value in environment(home).items():
@@ -69,6 +67,7 @@ def test_a_second_one_says_who_runs_already(home: Path) -> None:
     assert f"a server is already running: process {process.pid} at {url}" in again.stderr
 
 
+@pytest.mark.measured
 def test_the_leave_for_callers_without_a_token_is_said_at_every_start(home: Path) -> None:
     """On stderr, also at the second start."""
     for _ in range(2):
@@ -79,6 +78,7 @@ def test_the_leave_for_callers_without_a_token_is_said_at_every_start(home: Path
         assert "clients without a token may request" in err
 
 
+@pytest.mark.measured
 def test_a_signal_that_was_ignored_at_the_start_stays_ignored(home: Path) -> None:
     """A background job does not end with the Ctrl-C that was meant for another."""
     with serving(home, through=("sh", "-c", 'trap "" INT; exec "$@"', "sh")) as (process, url):
@@ -88,6 +88,7 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(home: Path) -> Non
         assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.measured
 def test_a_hangup_ends_it_cleanly_with_a_sentence(home: Path) -> None:
     """0, as after any other signal that stops it: whoever looks at its stderr later knows why."""
     with serving(home) as (process, _):
@@ -98,6 +99,7 @@ def test_a_hangup_ends_it_cleanly_with_a_sentence(home: Path) -> None:
     assert not locate(environment(home)).socket.exists()
 
 
+@pytest.mark.measured
 def test_under_nohup_it_goes_on(home: Path) -> None:
     """A hangup that was ignored at the start stays ignored."""
     with serving(home, through=("sh", "-c", 'trap "" HUP; exec "$@"', "sh")) as (process, url):
@@ -107,6 +109,7 @@ def test_under_nohup_it_goes_on(home: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.measured
 def test_without_stdin_and_stderr_it_serves(home: Path) -> None:
     """No file of its own gets their numbers, where a library's talk would be written into it."""
     with serving(home, through=("sh", "-c", 'exec "$@" <&- 2>&-', "sh")) as (process, url):
@@ -117,6 +120,7 @@ def test_without_stdin_and_stderr_it_serves(home: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.measured
 def test_without_stdout_it_says_that_its_address_cannot_be_told(home: Path) -> None:
     """125, and nothing is left of it."""
     found = subprocess.run(
@@ -182,6 +186,7 @@ def test_a_wrong_option_is_a_usage_error(
     assert "hint:" in err
 
 
+@pytest.mark.measured
 def test_without_its_libraries_it_says_what_to_install(home: Path, tmp_path: Path) -> None:
     """125, and the hint names the extra; so do the approvers' commands."""
     blocked = tmp_path / "blocked"
@@ -203,6 +208,7 @@ def test_without_its_libraries_it_says_what_to_install(home: Path, tmp_path: Pat
         assert "molecule-approve[server]" in found.stderr
 
 
+@pytest.mark.measured
 def test_a_first_start_at_a_terminal_makes_an_approver(home: Path) -> None:
     """Named after the user; the token is shown once, on stderr, and can decide."""
     with _at_a_terminal(home) as (first, _):
@@ -217,6 +223,7 @@ def test_a_first_start_at_a_terminal_makes_an_approver(home: Path) -> None:
         assert "token" not in second
 
 
+@pytest.mark.measured
 def test_each_start_at_a_terminal_shows_a_sign_in_link(home: Path) -> None:
     """For the approver named like the user: good once, for a minute, and with the words that make a new one."""
     for _ in range(2):
@@ -231,6 +238,7 @@ def test_each_start_at_a_terminal_shows_a_sign_in_link(home: Path) -> None:
         assert answers[0].json()["name"] == "tester"
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("changed", [{"CI": "true"}, {"LOGNAME": "somebody", "USER": "somebody"}])
 def test_where_the_link_would_be_nobodys_or_everybodys_only_the_way_to_one_is_said(
     home: Path, changed: dict[str, str]
@@ -345,6 +353,7 @@ def _code(page: str, url: str) -> str:
     return code
 
 
+@pytest.mark.measured
 def test_open_signs_the_browser_in_without_the_code_in_a_command_line(home: Path, browser: Browser) -> None:
     """The browser gets the address of a private file, which sends it on; once it signed in the file is gone."""
     page = locate(environment(home)).sign_in_page
@@ -360,6 +369,7 @@ def test_open_signs_the_browser_in_without_the_code_in_a_command_line(home: Path
         assert not page.exists()
 
 
+@pytest.mark.measured
 def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home: Path, browser: Browser) -> None:
     """A desktop's launcher has none; stdout holds the address and nothing of the browser's."""
     page = locate(environment(home)).sign_in_page

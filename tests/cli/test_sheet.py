@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import socket
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve.cli.sheet import asked, request_lines, sheet
+from molecule_approve.cli.sheet import asked, one_line, request_lines, sheet
+from molecule_approve.cli.terminal import rows
+from molecule_approve.gate.command import BoundCommand, BoundFile, FileRole, parse
 from molecule_approve.model import Approval, Status
 from tests.callers import until
+from tests.cli.conftest import COMMAND_LINE
 from tests.integration import behaviours as does
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from molecule_approve.model import JsonValue
     from tests.callers import Caller, Terminal
     from tests.integration.fake_platform import Exchange, FakePlatform
@@ -238,3 +242,131 @@ def test_what_was_typed_before_the_question_decides_nothing(
         terminal.type("n\r")
         assert terminal.end() == 125
     assert row.status == "pending"
+
+
+# --- commands ------------------------------------------------------------------------------------------------------------
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _facts(folder: Path, action: str) -> list[str]:
+    shown = parse(action)
+    assert shown is not None
+    digest = (shown.fact("digest") or "").removeprefix("sha256:")
+    return [
+        "          ",
+        "The requester says",
+        f"program   {folder}/deploy.sh",
+        f"  sha256  {_sha256(folder / 'deploy.sh')}",
+        "interpreter",
+        "          /bin/sh",
+        f"  sha256  {_sha256(Path('/bin/sh'))}",
+        "file      main.tf",
+        f"  sha256  {_sha256(folder / 'main.tf')}",
+        "not bound disk.img (1,073,741,825 bytes, more than 1,073,741,824)",
+        f"folder    {folder}",
+        f"host      {socket.gethostname()}",
+        f"user      {shown.fact('user')}",
+        "keeps     LD_LIBRARY_PATH=/opt/lib",
+        "drops     BASH_ENV",
+        f"digest    {digest}",
+        "          ",
+    ]
+
+
+@pytest.mark.measured
+def test_a_command_that_run_asks_for_is_its_own_block_above_its_facts(seated: Caller, running: str) -> None:
+    """Whoever decides reads it as a shell would, and under it what the requester bound, each under a label of ours."""
+    action = seated.desk.one(running)["action"]
+    facts = _facts(seated.folder, action)
+    with seated.terminal("approve", running, size=(60, 300)) as terminal:
+        terminal.until("this request? [y/N]: ")
+        terminal.type("n\r")
+        assert terminal.end() == 125
+        shown = CODES.sub("", terminal.seen).splitlines()
+    at = shown.index(f"command   {COMMAND_LINE}")
+    assert shown[at + 1 : at + 1 + len(facts)] == facts
+    assert shown[at + 1 + len(facts)].startswith("requester tester@")
+    assert not [row for row in shown if row.startswith("action") or "verif" in row]
+    assert seated.main("status", running).out.endswith(f"({COMMAND_LINE})\n")
+
+
+def test_a_command_looks_the_same_to_its_requester(seated: Caller) -> None:
+    """In the first lines of run, and of a wait for what request asked."""
+    with seated.terminal("run", "--", "true", "a b", size=(60, 300), cwd=seated.folder) as terminal:
+        seen = CODES.sub("", terminal.until("to decide: ")).splitlines()
+        terminal.type("\x03")
+        assert terminal.end() == 130
+    assert seen[:4] == [
+        f"molecule-approve: asking {os.environ['PLATFORM_URL']} to approve this command:",
+        "command   true 'a b'",
+        "          ",
+        "The requester says",
+    ]
+    found = seated.main("request", "--for", "--", "true", "a b")
+    assert found.code == 8
+    waited = seated.main("wait", "--timeout", "1", found.out.strip())
+    assert waited.err.splitlines()[:2] == [
+        f"molecule-approve: waiting for {os.environ['PLATFORM_URL']} to approve this command:",
+        "command   true 'a b'",
+    ]
+
+
+@pytest.mark.parametrize("columns", [20, 44, 74, 80])
+def test_a_hash_stays_on_its_row_where_the_window_has_room(columns: int, seated: Caller, running: str) -> None:
+    """From 74 columns on; no row is wider than the window, and each has our margin."""
+    row = Approval("id", "w", seated.desk.one(running)["action"], Status.PENDING)
+    shown = list(rows(request_lines(row), columns, None))
+    assert max(map(len, shown)) <= columns
+    whole = [found for found in shown if re.fullmatch(r"(  sha256|digest  )  [0-9a-f]{64}", found)]
+    assert len(whole) == (4 if columns >= 74 else 0)
+    assert _sha256(seated.folder / "main.tf") in "".join(found[10:] for found in shown)
+    assert all(re.match(r"[a-zA-Z ][a-z0-9 ]{8}|        … ", found) for found in shown)
+
+
+def test_what_must_be_seen_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remarks, what is not bound, and variables in the colour of warnings, on each of their rows; hashes recede."""
+    monkeypatch.setenv("NO_COLOR", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    files = (BoundFile(FileRole.PROGRAM, "/bin/x", "a" * 64),)
+    command = BoundCommand(
+        ("x",), files, "/", "h", "u", kept=(("A", "1"),), dropped=("B",), remarks=("may run others " * 9,)
+    )
+    shown = list(rows(asked(command.text, ""), 80, None))
+    assert shown[0] == "\x1b[2mcommand\x1b[0m   \x1b[1mx\x1b[0m"
+    assert f"\x1b[2m  sha256\x1b[0m  \x1b[2m{'a' * 64}\x1b[0m" in shown
+    assert "\x1b[33mkeeps\x1b[0m     \x1b[33mA=1\x1b[0m" in shown
+    assert "\x1b[33mdrops\x1b[0m     \x1b[33mB\x1b[0m" in shown
+    remark = next(at for at, row in enumerate(shown) if "remark" in row)
+    assert shown[remark].startswith("\x1b[33mremark\x1b[0m    \x1b[33mmay run others")
+    assert shown[remark + 1].startswith("\x1b[2m        … \x1b[0m\x1b[33m")
+
+
+def test_an_action_that_imitates_a_command_draws_no_label_and_gives_no_order() -> None:
+    """Its facts may hold hidden characters and need not be facts: each stands behind its label, visible, as it was sent."""
+    facts = (
+        "program: ::error::x",
+        "host: a\x1b[2J\rdigest    0\\n",
+        "user",
+        "file: x sha256:0",
+        f"digest: sha256:{'0' * 64}",
+    )
+    action = "\n".join(("::error::x", *facts))
+    assert sheet(asked(action, "why"), None) == [
+        "command   '':'':error::x",
+        "          ",
+        "The requester says",
+        "program   '':'':error::x",
+        "host      a\\x1b[2J\\rdigest    0\\\\n",
+        "user      ",
+        "file      x sha256:0",
+        f"digest    {'0' * 64}",
+        "          ",
+        "reason    why",
+    ]
+    assert one_line(action) == "'':'':error::x"
+    hidden = action.replace("x", "\u202e", 1)
+    assert sheet(asked(hidden, ""), None)[0] == "action    \\x3a:error::\\u202e"
+    assert one_line(hidden).startswith("\\x3a:error::\\u202e\\nprogram: ")

@@ -328,7 +328,6 @@ def test_at_a_terminal_what_waits_is_a_table(own: Caller, approver: bool) -> Non
     assert own.main("pending").out.startswith(f"{found}  20")
 
 
-@pytest.mark.measured
 def test_at_a_terminal_the_newest_are_a_table(own: Caller) -> None:
     """With how each stands, and the time left of what is open alone."""
     found = [own.desk.ask(f"number {number}", context={"user": "bob"}) for number in range(3)]
@@ -341,7 +340,6 @@ def test_at_a_terminal_the_newest_are_a_table(own: Caller) -> None:
     assert re.fullmatch(rf"{found[2][:8]}  \d s    [\d:]+ +pending          bob        number 2", pending)
 
 
-@pytest.mark.measured
 def test_at_a_terminal_one_request_is_shown_whole(own: Caller) -> None:
     """The verdict with its mark, then the action, then the rest."""
     found = own.desk.ask("drop it", reason="spring", context={"user": "bob"})
@@ -354,7 +352,6 @@ def test_at_a_terminal_one_request_is_shown_whole(own: Caller) -> None:
     assert f"request   {found}" in shown[shown.index("Details   ") :]
 
 
-@pytest.mark.measured
 def test_a_platform_tells_less_for_the_table(caller: Caller, platform: FakePlatform) -> None:
     """Dashes stand for the rest; nothing is a line on stderr; --json is no table."""
     for command in ("status", "pending"):

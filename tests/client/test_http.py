@@ -176,6 +176,13 @@ def test_a_dripping_body_does_not_prolong_it() -> None:
     assert 0.25 <= time.monotonic() - began < 8
 
 
+def test_a_prelude_is_passed_over() -> None:
+    """The answer is what comes after "100 Continue"."""
+    with Peer(once(b"HTTP/1.1 100 Continue\r\n\r\n" + OK.encode())) as peer:
+        answer = exchange(peer)
+    assert (answer.status, answer.body) == (200, b"{}")
+
+
 def test_an_endless_prelude_does_not_prolong_it() -> None:
     """A server that says "100 Continue" for ever has the same time as any."""
 

@@ -138,8 +138,10 @@ class Seat:
 
 
 @contextmanager
-def asking(desk: Desk, folder: Path, *argv: str) -> Iterator[subprocess.Popen[str]]:
-    """A real ``molecule-approve request`` in a process of its own, which waits; its user runs this desk's server."""
+def asking(
+    desk: Desk, folder: Path, *argv: str, command: str = "request", **variables: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A real ``request`` or ``run`` in a process of its own, which waits; its user runs this desk's server."""
     state, run = desk.server.places.state.parent, desk.server.places.runtime.parent
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PATH"))}
     env: dict[str, Any] = {
@@ -151,10 +153,11 @@ def asking(desk: Desk, folder: Path, *argv: str) -> Iterator[subprocess.Popen[st
         "PLATFORM_URL": "local",
         "AUDIT_LOG_PATH": str(folder / "audit.jsonl"),
         "CONFIGS_DIR": str(folder / "none"),
+        **variables,
     }
-    command = [*PROGRAM, "request", "--timeout", "20", *argv]
+    words = [*PROGRAM, command, "--timeout", "20", *argv]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process: subprocess.Popen[str] = subprocess.Popen(command, env=env, cwd=folder, text=True, **pipes)  # type: ignore[call-overload]  # Popen's
+    process: subprocess.Popen[str] = subprocess.Popen(words, env=env, cwd=folder, text=True, **pipes)  # type: ignore[call-overload]  # Popen's
     try:
         yield process
     finally:

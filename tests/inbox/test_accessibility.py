@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from molecule_approve.gate.command import BoundCommand, BoundFile, FileRole, UnboundFile
 from tests.inbox.seat import Seat, link_for
 
 if TYPE_CHECKING:
@@ -22,6 +23,17 @@ RULES = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block
 RUN = """async rules => (await axe.run(document, rules)).violations.map(
     found => [found.id, found.nodes.map(node => [node.html.slice(0, 200), node.failureSummary])])"""
 LONG = "a long line of words, and more of them; " * 40
+COMMAND = BoundCommand(
+    ("./deploy.sh", "a b", "x" * 700),
+    (BoundFile(FileRole.PROGRAM, "/srv/deploy.sh", "a" * 64), BoundFile(FileRole.INTERPRETER, "/bin/sh", "b" * 64)),
+    "/srv",
+    "build-7",
+    "ann (uid 1000)",
+    unbound=(UnboundFile("disk.img", "2 bytes, more than 1"),),
+    kept=(("LD_LIBRARY_PATH", "/x" * 60),),
+    dropped=("BASH_ENV",),
+    remarks=("it can run other commands",),
+)
 JOB = {
     "system": "GitHub Actions",
     "job": "https://ci.example/run/1",
@@ -55,6 +67,7 @@ def _confirm(seat: Seat) -> None:
 def _many(seat: Seat) -> None:
     context = {"user": "mara", "host": "h" * 80, "folder": "/f" * 60, "ci": JOB, "ticket": "x" * 90, "plan": LONG}
     seat.desk.ask("plain words", expires_in=50)
+    seat.desk.ask(COMMAND.text)
     seat.desk.ask("x" * 300 + " --flag \u202e", reason=LONG, context=context)
     seat.armed(seat.desk.ask("deploy", reason="a reason"))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.integration.fake_platform import FakePlatform
+from tests.integration.forks import Loaded
 from tests.integration.invariants import violations
 from tests.integration.program import World, new_world
 
@@ -26,18 +27,27 @@ def default_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[Loaded]:
+    """The process that has loaded the program, and forks it."""
+    found = Loaded()
+    yield found
+    found.close()
+
+
 @pytest.fixture(autouse=True)
 def unmeasured(untraced: None) -> None:
     """The modules' own tests reach every branch."""
 
 
 @pytest.fixture(autouse=True)
-def worlds() -> Iterator[NewWorld]:
+def worlds(loaded: Loaded) -> Iterator[NewWorld]:
     """Makes worlds; after the test the invariants are checked on every program that ran in one."""
     made: list[World] = []
 
     def make(platform: FakePlatform | None = None) -> World:
         made.append(new_world(platform))
+        made[-1].loaded = loaded
         return made[-1]
 
     yield make

@@ -147,7 +147,7 @@ def _writable_by_others(world: World) -> None:
 
 def _locked(world: World) -> None:
     """Hold the log's lock, which a first run leaves there."""
-    world.run("request", "--no-wait", "--json", "--", "the first")
+    world.prepare("request", "--no-wait", "--json", "--", "the first")
     handle = os.open(lock_path(world.log), os.O_RDWR | os.O_CLOEXEC)
     fcntl.flock(handle, fcntl.LOCK_EX)
     world.closing.append(lambda: os.close(handle))
@@ -162,7 +162,7 @@ def _full(size: int) -> Callable[[World, str, Fault], Program]:
 
 def _full_afterwards(world: World, path: str, fault: Fault) -> Program:
     """The disk has room for the beginning and none for a grant: measured on a first run's log."""
-    world.run("request", "--no-wait", "--json", "--", "the first")
+    world.prepare("request", "--no-wait", "--json", "--", "the first")
     return world.request(path, timeout=fault.timeout, command=on_full_disk(len(world.log_text()) * 2 + 200))
 
 

@@ -17,6 +17,9 @@ from tests.integration.facts import Facts
 from tests.integration.fake_platform import FakePlatform
 
 if TYPE_CHECKING:
+    import subprocess
+
+    from tests.integration.forks import Fork, Loaded
     from tests.integration.proxy import Proxy
     from tests.integration.served import Served
 
@@ -41,6 +44,7 @@ class Program:
         timeout: float | None = None,
         action: str = ACTION,
         terminal: bool = False,
+        forked: bool = False,
         **streams: Any,  # noqa: ANN401 - handed on to Popen
     ) -> None:
         self.arguments = tuple(arguments)
@@ -54,6 +58,7 @@ class Program:
         self._before = len(world.log_lines())
         self._facts: Facts | None = None
         self._ended = 0.0
+        self.process: subprocess.Popen[Any] | Fork
         self.started = time.monotonic()
         options: dict[str, Any] = {"env": world.env, "cwd": world.folder, **streams}
         if terminal:
@@ -61,7 +66,11 @@ class Program:
             self.process = self._terminal.process
         else:
             with self._out.open("wb") as out, self._err.open("wb") as err:
-                self.process = start(arguments, command, **{"stdout": out, "stderr": err, **options})
+                options = {"stdout": out, "stderr": err, **options}
+                if forked and command is PROGRAM and world.loaded is not None and world.loaded.can_run(world.env):
+                    self.process = world.loaded.fork(arguments, **options)
+                else:
+                    self.process = start(arguments, command, **options)
 
     @property
     def pid(self) -> int:
@@ -132,7 +141,7 @@ class Program:
         return True
 
     def _gather(self) -> Facts:
-        code = self.process.returncode
+        code = self.process.wait()
         seen = self._world.seen_between(self.started, self._ended)
         text = read_log(self._log)
         return Facts(
@@ -161,6 +170,8 @@ class World:
         log: the audit log's path.
         cut_off: the platform cannot be reached at the end, so that the checker does not look for an open question.
         elsewhere: a platform that was never configured: nothing may reach it.
+        loaded: what forks programs.
+        forks: whether programs are forked, where that can be; otherwise each is started as a shell starts it.
         proxy: what stands between, where a test put one.
         served: the embedded server, where a test runs one.
         closing: what is to be done at the end, after the programs have ended.
@@ -176,6 +187,8 @@ class World:
         self.audit_optional = False
         self.programs: list[Program] = []
         self.elsewhere = FakePlatform().start()
+        self.loaded: Loaded | None = None
+        self.forks = False
         self.proxy: Proxy | None = None
         self.served: Served | None = None
         self.closing: list[Callable[[], object]] = []
@@ -202,13 +215,17 @@ class World:
 
     def start(self, *arguments: str, **options: Any) -> Program:  # noqa: ANN401 - handed on to Program
         """Start the program with these arguments."""
-        program = Program(self, arguments, **options)
+        program = Program(self, arguments, **{"forked": self.forks, **options})
         self.programs.append(program)
         return program
 
     def run(self, *arguments: str, **options: Any) -> Facts:  # noqa: ANN401 - handed on to Program
         """Start the program and wait for its end."""
         return self.start(*arguments, **options).wait()
+
+    def prepare(self, *arguments: str, **options: Any) -> Facts:  # noqa: ANN401 - handed on to Program
+        """Run the program only to set the scene: forked."""
+        return self.run(*arguments, forked=True, **options)
 
     def request(
         self,

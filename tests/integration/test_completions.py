@@ -82,6 +82,18 @@ CASES = [
     ("request --reason --transport ", []),
     ("request -- --tr", []),
     ("request -- --transport=", []),
+    # A command to run, wherever one may begin; what is behind it is not ours.
+    ("run molecule-appr", ["molecule-approve"]),
+    ("run -- molecule-appr", ["molecule-approve"]),
+    ("run --reason -- --timeout 5m molecule-appr", ["molecule-approve"]),
+    ("request --for -- molecule-appr", ["molecule-approve"]),
+    ("request --for molecule-appr", []),
+    ("request -- molecule-appr", []),
+    ("run -- molecule-approve-zz", []),
+    ("run --sh", ["--show"]),
+    ("run --transport ", ["auto", "poll", "websocket"]),
+    ("run -- --keep-e", []),
+    ("run nonesuch --sh", []),
 ]
 
 
@@ -103,6 +115,9 @@ def test_files_where_a_path_is_wanted(offer: Offer, busy: tuple[House, Asked]) -
     assert path.replace("\\", "") == f"{busy[0].folder}/some:files/"
     assert offer(f"molecule-approve audit verify x {busy[0].folder}/some") == []
     assert offer(f"molecule-approve request --reason {busy[0].folder}/some") == []
+    for command in ("run cat ", "run -- cat -- -x ", "run --show -- cat x=y a:b ", "request --for -- cat 'a b' "):
+        [path] = offer(f"molecule-approve {command}{busy[0].folder}/some")
+        assert path.replace("\\", "") == f"{busy[0].folder}/some:files/"
 
 
 def test_files_of_the_home_folder_and_with_blanks(offer: Offer, busy: tuple[House, Asked]) -> None:
@@ -126,6 +141,60 @@ def test_files_of_the_home_folder_and_with_blanks(offer: Offer, busy: tuple[Hous
 def test_ids_of_requests(offer: Offer, busy: tuple[House, Asked], command: str, which: tuple[str, ...]) -> None:
     """From the server that runs and from the audit log, for the commands that want one."""
     assert offer(f"molecule-approve {command} ") == sorted(getattr(busy[1], name) for name in which)
+
+
+def test_ids_for_a_command_that_was_requested_before(offer: Offer, busy: tuple[House, Asked]) -> None:
+    """As for `wait`, in both ways to write the option."""
+    ids = offer("molecule-approve wait ")
+    assert len(ids) == 4
+    assert offer("molecule-approve run --approval ") == ids
+    assert offer("molecule-approve run --approval=") == ids
+
+
+def test_a_command_to_run_is_completed_as_behind_sudo(offer: Offer, busy: tuple[House, Asked]) -> None:
+    """Programs on the PATH, no functions and no builtins; one with a path too."""
+    script = put_program(busy[0].folder / "bin" / "deep", "exit 0")
+    script.rename(script.with_name("only-here"))
+    [path] = offer(f"molecule-approve run -- {busy[0].folder}/bin/deep/on")
+    assert path == str(script.with_name("only-here"))
+    assert offer("molecule-approve run -- _molecule") == []
+    assert offer("molecule-approve run -- compge") == []
+    assert "mkdir" in offer("molecule-approve run -- mkd")
+
+
+def test_every_program_is_offered_before_anything_is_typed(busy: tuple[House, Asked]) -> None:
+    """In zsh too; but there the list is a menu that asks first."""
+    line = "molecule-approve run -- "
+    for offered in (
+        shells.bash(COMMITTED / SCRIPTS["bash"], busy[0].env, line),
+        shells.fish(COMMITTED / SCRIPTS["fish"], busy[0].env, line)[0],
+    ):
+        assert {"molecule-approve", "sh", "env"} <= set(offered)
+        assert not {"compgen", "functions", "_molecule_approve"} & set(offered)
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_what_goes_behind_a_command_is_its_own_completion(busy: tuple[House, Asked], shell: str) -> None:
+    """Found as on a line of its own, with blanks in words before it."""
+    for offer in offers(shell, busy[0]):
+        for words in (
+            "run --show -- molecule-approve",
+            "run molecule-approve",
+            "request --for --reason 'a b' -- molecule-approve",
+        ):
+            assert offer(f"molecule-approve {words} request --reason 'a b' --tr") == ["--transport"]
+
+
+_PACKAGE = Path("/usr/share/bash-completion/bash_completion")
+
+
+@pytest.mark.skipif(not _PACKAGE.exists(), reason="bash-completion is not installed")
+def test_bash_asks_the_package_for_what_goes_behind_a_command(busy: tuple[House, Asked]) -> None:
+    """It knows programs, and finds the completion of each; ours too, with words that bash has cut."""
+    for offer in offers("bash", busy[0], extra=f"source {_PACKAGE}"):
+        assert offer("molecule-approve run -- molecule-appr") == ["molecule-approve"]
+        for words in ("run --show -- molecule-approve", "run --context=a=b:c molecule-approve"):
+            assert offer(f"molecule-approve {words} request --reason a:b --tr") == ["--transport"]
 
 
 def test_an_id_is_completed_once(offer: Offer, busy: tuple[House, Asked]) -> None:
@@ -211,6 +280,10 @@ def test_whatever_the_program_says_only_ids_get_into_the_line(home: House, shell
         "molecule-approve request '(' '!' -o = ']' '*' ",
         "molecule-approve '*' ",
         "$(touch run-by-tab)/molecule-approve wait ",
+        "molecule-approve run -- '$(touch run-by-tab)' ",
+        "molecule-approve run -- `touch run-by-tab` x",
+        "molecule-approve run -- cat '$(touch run-by-tab)' \"`touch run-by-tab`",
+        "molecule-approve request --for -- $(touch run-by-tab)",
     ],
 )
 def test_a_word_that_was_typed_is_not_run_by_tab(home: House, shell: str, typed: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def _ask(world: World) -> Row:
     """A request that stands and that nobody waits for."""
-    assert world.run("request", "--no-wait", "--json", "--", ACTION, action=ACTION).code == 8
+    assert world.prepare("request", "--no-wait", "--json", "--", ACTION, action=ACTION).code == 8
     return world.platform.rows[-1]
 
 

@@ -1,8 +1,11 @@
-"""The pages' scripts, cut out of them and run by real shells: the three-line gate in every case, and the quick start."""
+"""The pages' scripts, cut out of them and run by real shells: the gates in every case, and the quick start."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +24,7 @@ from tests.server.serving import environment, serving
 if TYPE_CHECKING:
     from tests.integration.program import Program, World
 
-GATE = SNIPPETS["gated-rm"]
+TEXT_GATE = SNIPPETS["gated-text"]
 SHELLS = ("bash", "sh")
 PATHS = ("websocket", "poll")
 
@@ -35,19 +38,19 @@ def install(folder: Path) -> str:
     return f"{folder}:{os.environ.get('PATH', os.defpath)}"
 
 
-@pytest.fixture
-def site(world: World) -> World:
-    """A world with the gate in it, a folder `victim` and a file `--help` that it may remove, and the program on PATH."""
+@pytest.fixture(params=["gated-rm", "gated-text"])
+def site(world: World, request: pytest.FixtureRequest) -> World:
+    """A world with either gate in it, a folder `victim` and a file `--help` that it may remove, and the program on PATH."""
     world.env["PATH"] = install(world.folder / "bin")
     world.env.update(APPROVAL_TIMEOUT="10", APPROVAL_POLL_INTERVAL="1")
-    (world.folder / "gated-rm").write_text(GATE)
+    (world.folder / "gate").write_text(SNIPPETS[request.param])
     (world.folder / "victim" / "deep").mkdir(parents=True)
     (world.folder / "--help").write_text("precious")
     return world
 
 
 def start(
-    site: World, shell: str = "bash", target: str = "victim", *, script: str = "gated-rm", path: str = "websocket"
+    site: World, shell: str = "bash", target: str = "victim", *, script: str = "gate", path: str = "websocket"
 ) -> Program:
     """Start the gate, in a shell, for a folder."""
     site.env["APPROVAL_USE_WEBSOCKET"] = "false" if path == "poll" else "true"
@@ -69,11 +72,18 @@ def decided(site: World, program: Program, status: str, path: str = "websocket")
 # --- the gate --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_gate_has_three_lines_and_the_form_that_the_pages_demand() -> None:
-    """A first line that names the shell, the action, and the question with the command behind it."""
-    first, action, gate = GATE.splitlines()
+def test_the_gates_have_the_form_that_the_pages_demand() -> None:
+    """The command behind the dashes; or a text behind them, and the command behind `&&`."""
+    first, run = SNIPPETS["gated-rm"].splitlines()
+    assert (first, run) == ("#!/bin/sh", 'exec molecule-approve run -- rm -rf -- "$1"')
+    first, action, gate = TEXT_GATE.splitlines()
     assert (first, action.split("=")[0]) == ("#!/bin/sh", "ACTION")
     assert gate.startswith('molecule-approve request -- "$ACTION" && rm -rf -- ')
+
+
+def command(site: World) -> str:
+    """The first line of what was asked first, as a shell reads it."""
+    return shlex.join(shlex.split(site.platform.rows[0].action.splitlines()[0]))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -85,7 +95,7 @@ def test_approved_it_removes_the_folder(site: World, shell: str, path: str) -> N
     assert victim(site)
     assert decided(site, program, "approved", path) == 0
     assert not (site.folder / "victim").exists()
-    assert site.platform.rows[0].action == "rm -rf -- 'victim'"
+    assert command(site) == "rm -rf -- victim"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -109,7 +119,7 @@ def test_timed_out_it_removes_nothing(site: World, shell: str) -> None:
 def test_ctrl_c_removes_nothing(site: World, shell: str, path: str) -> None:
     """The key is pressed at a real terminal: shell and program get the signal; the question is taken back; 130."""
     site.env["APPROVAL_USE_WEBSOCKET"] = "false" if path == "poll" else "true"
-    program = site.start("victim", command=(shell, "gated-rm"), terminal=True)
+    program = site.start("victim", command=(shell, "gate"), terminal=True)
     site.await_waiting(path)
     program.type("\x03")
     assert program.wait().code == 128 + signal.SIGINT
@@ -151,7 +161,7 @@ def test_a_server_that_dies_meanwhile_removes_nothing(site: World, path: str) ->
 _FULL = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
-os.execvp("bash", ["bash", "gated-rm", "victim"])
+os.execvp("bash", ["bash", "gate", "victim"])
 """
 
 
@@ -174,7 +184,7 @@ def test_a_truly_full_disk_removes_nothing(site: World) -> None:
     disk.mkdir(mode=0o700)
     site.env["AUDIT_LOG_PATH"] = str(disk / "audit.jsonl")
     fill = f'mount -t tmpfs -o size=64k,mode=700 none "{disk}" && {{ cat /dev/zero >"{disk}/filler" || :; }} 2>/dev/null'
-    command = ("unshare", "--mount", "sh", "-c", f'{fill}; exec bash gated-rm "$1"', "sh")
+    command = ("unshare", "--mount", "sh", "-c", f'{fill}; exec bash gate "$1"', "sh")
     facts = site.start("victim", command=command).wait()
     if b"unshare" in facts.stderr or b"mount:" in facts.stderr:
         pytest.skip("this machine lets not even root mount a file system")
@@ -201,14 +211,14 @@ def test_a_folder_called_help_is_asked_for_like_any_other(site: World, status: s
     """`gated-rm --help` removes the file of that name, and only for a yes."""
     assert decided(site, start(site, target="--help"), status) == code
     assert (site.folder / "--help").exists() == (status == "denied")
-    assert site.platform.rows[0].action == "rm -rf -- '--help'"
+    assert command(site) == "rm -rf -- --help"
     assert victim(site)
 
 
 @pytest.mark.parametrize("word", ["--help", "--version", "-h", "--json", "--timeout=1s"])
 def test_an_action_that_looks_like_an_option_is_asked_as_it_is(site: World, word: str) -> None:
     """The script's own line, with a hostile word as the action."""
-    line = GATE.splitlines()[2].replace('"$1"', "victim")
+    line = TEXT_GATE.splitlines()[2].replace('"$1"', "victim")
     (site.folder / "line").write_text(f"ACTION={word}\n{line}\n")
     assert decided(site, start(site, script="line"), "denied") == 77
     assert [row.action for row in site.platform.rows] == [word]
@@ -226,7 +236,7 @@ def test_without_the_dashes_a_hostile_word_is_no_yes(site: World) -> None:
 
 def test_in_a_loop_ctrl_c_ends_it_only_with_exit(site: World) -> None:
     """130 is no death by signal, so the shell goes on; `|| exit` stops it."""
-    (site.folder / "loop").write_text('for x in victim victim; do sh gated-rm "$x" || exit; done\n')
+    (site.folder / "loop").write_text('for x in victim victim; do sh gate "$x" || exit; done\n')
     program = site.start("", command=("bash", "loop"), terminal=True)
     site.await_waiting("websocket")
     program.type("\x03")
@@ -277,26 +287,119 @@ def asked(question: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(("word", "code"), [("approve", 0), ("deny", 77)])
-def test_the_quick_start_works(terminals: Shell, word: str, code: int) -> None:
-    """The two blocks of the quick start, as they stand there, with the id that `pending` shows."""
+def test_the_quick_start_works(terminals: Shell, desk: Path, word: str, code: int) -> None:
+    """The two blocks of the quick start, as they stand there, with the id that `pending` shows; the folder goes or stays."""
     question = terminals(SNIPPETS["ask"])
     asked(question)
     shown = '"$(molecule-approve pending | cut -d" " -f1)" --yes'
     decide = terminals(SNIPPETS["decide"].replace("approve ID", f"{word} {shown}"))
     assert decide.communicate(timeout=PATIENCE)[0].splitlines()[-1].startswith("approved" if code == 0 else "denied")
     assert question.communicate(timeout=PATIENCE)[0].splitlines()[-1] == f"exit code {code}"
+    assert (desk / "old").exists() == (code != 0)
 
 
-@pytest.mark.parametrize(("word", "said"), [("approve", "go on: alice"), ("deny", "stop: denied")])
-def test_the_python_example_works(terminals: Shell, desk: Path, word: str, said: str) -> None:
-    """The example, against the embedded server."""
-    (desk / "example.py").write_text(SNIPPETS["python"])
+@pytest.mark.parametrize(
+    ("name", "word", "said"),
+    [
+        ("python", "approve", "go on: alice"),
+        ("python", "deny", "stop: denied"),
+        ("python-run", "approve", "dropped\ndropped, approved by alice\n"),
+        ("python-run", "deny", "not done: denied by alice no None\n"),
+    ],
+)
+def test_the_python_examples_work(terminals: Shell, desk: Path, name: str, word: str, said: str) -> None:
+    """Each example, against the embedded server."""
+    staging(desk)
+    (desk / "example.py").write_text(SNIPPETS[name])
     token = terminals("molecule-approve approvers add alice").communicate(timeout=PATIENCE)[0].strip()
     example = terminals(f"PLATFORM_URL=local AUDIT_LOG_PATH=audit.jsonl '{sys.executable}' example.py")
-    decide = textwrap.dedent(f"""
+    assert terminals(decision(token, word)).wait(PATIENCE) == 0
+    assert example.communicate(timeout=PATIENCE)[0].startswith(said)
+
+
+def decision(token: str, word: str) -> str:
+    """A script that decides about the first request that is pending."""
+    return textwrap.dedent(f"""
         export PLATFORM_URL=local MOLECULE_APPROVER_TOKEN={token}
         until id=$(molecule-approve pending | cut -d' ' -f1) && [ -n "$id" ]; do :; done
         molecule-approve {word} "$id" --yes
     """)
-    assert terminals(decide).wait(PATIENCE) == 0
-    assert example.communicate(timeout=PATIENCE)[0].startswith(said)
+
+
+# --- docs/run.md -----------------------------------------------------------------------------------------------------------
+
+
+def staging(folder: Path) -> None:
+    """The script that the examples run, and its plan."""
+    (folder / "drop-staging.sh").write_text("#!/bin/sh\necho dropped\n")
+    (folder / "drop-staging.sh").chmod(0o755)
+    (folder / "plan").write_text("x\n")
+
+
+def told(terminals: Shell, script: str, word: str) -> tuple[int, str]:
+    """The exit code of a script of the page after this decision, and what it said on stdout."""
+    token = terminals("molecule-approve approvers add alice").communicate(timeout=PATIENCE)[0].strip()
+    running = terminals(f"export PLATFORM_URL=local\n{script}")
+    assert terminals(decision(token, word)).wait(PATIENCE) == 0
+    out = running.communicate(timeout=PATIENCE)[0]
+    return running.returncode, out
+
+
+@pytest.mark.parametrize(("word", "code", "out"), [("approve", 0, "dropped\n"), ("deny", 77, "")])
+def test_the_first_example_of_run_works(terminals: Shell, desk: Path, word: str, code: int, out: str) -> None:
+    """What was approved runs, and nothing else does."""
+    staging(desk)
+    assert told(terminals, SNIPPETS["run"], word) == (code, out)
+
+
+def test_what_the_approver_sees_has_the_form_of_the_page(terminals: Shell, desk: Path) -> None:
+    """Line by line, but for hashes and names."""
+    staging(desk)
+    show = "LD_LIBRARY_PATH=/x molecule-approve run --show -- ./drop-staging.sh --plan=plan"
+    shown = terminals(show).communicate(timeout=PATIENCE)[0]
+
+    def form(text: str) -> str:
+        text = re.sub(r"[0-9a-f]{64}", "HASH", text).replace(str(desk), "/srv/staging")
+        return re.sub(r"(?m)^(host|user): .*$", r"\1: NAME", text)
+
+    assert form(shown) == form(SNIPPETS["show"])
+
+
+def test_anybody_can_compute_the_digest(terminals: Shell, desk: Path) -> None:
+    """The page's lines give what `run --show` says."""
+    staging(desk)
+    computed = terminals(SNIPPETS["digest"]).communicate(timeout=PATIENCE)[0].split()[0]
+    show = "unset LOGNAME USER; molecule-approve run --show -- ./drop-staging.sh --plan=plan"
+    shown = terminals(show).communicate(timeout=PATIENCE)[0]
+    assert shown.splitlines()[-1] == f"digest: sha256:{computed}"
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "said"),
+    [
+        ("echo dropped", "approve", "dropped\nit ran, and exited with 0\n"),
+        ("exit 77", "approve", "it ran, and exited with 77\n"),
+        ("echo dropped", "deny", "it did not run: denied\n"),
+    ],
+)
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed on this machine")
+def test_a_script_tells_the_exit_codes_of_a_command_from_ours(
+    terminals: Shell, desk: Path, text: str, word: str, said: str
+) -> None:
+    """By the result file, as on the page."""
+    staging(desk)
+    (desk / "drop-staging.sh").write_text(f"#!/bin/sh\n{text}\n")
+    assert told(terminals, SNIPPETS["executed"], word) == (0, said)
+
+
+def test_what_is_asked_now_is_run_later(terminals: Shell, desk: Path) -> None:
+    """The two halves of the page; a file that has changed meanwhile stops the second and leaves the approval unused."""
+    staging(desk)
+    assert told(terminals, SNIPPETS["for"], "approve")[0] == 0
+    later = f"export PLATFORM_URL=local\n{SNIPPETS['later']}"
+    (desk / "plan").write_text("y\n")
+    changed = terminals(later)
+    assert "this is not the command of request" in changed.communicate(timeout=PATIENCE)[1]
+    (desk / "plan").write_text("x\n")
+    assert terminals(later).communicate(timeout=PATIENCE)[0] == "dropped\n"
+    assert terminals(later).wait(PATIENCE) == 125

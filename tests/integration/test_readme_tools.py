@@ -21,7 +21,16 @@ from tests.pages import SNIPPETS
 NO = (2, 8, 77, 124, 125, 129, 130, 143)
 """Every code of the program that is no yes."""
 
-STUB = '#!/bin/sh\nprintf "%s\\n" "$*" >>asked\necho verdict\nexit "$CODE"\n'
+STUB = r"""#!/bin/sh
+printf "%s\n" "$*" >>asked
+if [ "$1 $CODE" = "run 0" ]; then
+  until [ "$1" = -- ]; do shift; done
+  shift
+  exec "$@"
+fi
+echo verdict
+exit "$CODE"
+"""
 ACT = '#!/bin/sh\nprintf "%s\\n" "$*" >>ran\n'
 
 
@@ -84,6 +93,18 @@ def bench(tmp_path: Path) -> Bench:
 
 
 # --- xargs -----------------------------------------------------------------------------------------------------------------
+
+
+@wanted("xargs")
+@pytest.mark.parametrize("code", [0, *NO])
+def test_run_needs_no_care(bench: Bench, code: int) -> None:
+    """With the page's line for xargs, each item goes for a yes of its own, and none without."""
+    for name in ("one", "--help"):
+        (bench.folder / "old" / name).mkdir(parents=True)
+    line = "printf '%s\\0' old/* | xargs -0 -n 1 molecule-approve run -- rm -rf --"
+    assert bench.run(code, "sh", "-c", line) == (0 if code == 0 else 123)
+    assert bench.asked == ["run -- rm -rf -- old/--help", "run -- rm -rf -- old/one"]
+    assert len(list((bench.folder / "old").iterdir())) == (0 if code == 0 else 2)
 
 
 @wanted("xargs")
@@ -271,6 +292,29 @@ def test_the_form_for_github(bench: Bench, code: int) -> None:
     assert bench.script(code, step["run"], *GITHUB[step["shell"]]) == code
     assert len(bench.ran) == (code == 0)
     assert bench.asked == ["request --timeout 30m -- deploy it"]
+
+
+@pytest.mark.parametrize(("code", "end"), [(8, 0), (2, 1), (125, 1)])
+def test_the_first_job_for_github_asks_for_the_command(bench: Bench, code: int, end: int) -> None:
+    """Pending is what it should be, and the id goes to the next job; anything else fails the job."""
+    [_, step] = yaml.safe_load(SNIPPETS["github-later"])["jobs"]["ask"]["steps"]
+    (bench.folder / "request.id").write_text("3f2a1c\n")
+    found = bench.folder / "output"
+    assert bench.run(code, *GITHUB[step["shell"]], "-c", step["run"], GITHUB_OUTPUT=str(found)) == end
+    assert bench.asked == ["request --for --id-file request.id -- ./deploy production"]
+    assert bench.ran == []
+    assert (found.read_text() if found.exists() else "") == ("id=3f2a1c\n" if end == 0 else "")
+
+
+@pytest.mark.parametrize("code", [0, *NO])
+def test_the_second_job_for_github_runs_it(bench: Bench, code: int) -> None:
+    """Waits for the decision, then runs what the first asked for; the id is not written into the script."""
+    jobs = yaml.safe_load(SNIPPETS["github-later"])["jobs"]
+    [_, step] = jobs["deploy"]["steps"]
+    assert (jobs["deploy"]["needs"], "${{" in step["run"]) == ("ask", False)
+    assert bench.run(code, *GITHUB[step["shell"]], "-c", step["run"], ID="3f2a1c") == code
+    assert bench.asked == ["run --timeout 1h --approval 3f2a1c -- ./deploy production"]
+    assert bench.ran == (["production"] if code == 0 else [])
 
 
 PLAY = "- hosts: localhost\n  gather_facts: false\n  connection: local\n  tasks:\n"

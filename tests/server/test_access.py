@@ -131,6 +131,7 @@ def test_the_private_socket_has_a_budget_of_its_own(open_desk: OpenDesk) -> None
             assert [client.get(desk.path, headers=wrong).status_code for _ in range(2)] == [401, 429]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_limits_are_wide_enough_for_five_hundred_commands_at_once(desk: Desk) -> None:
     """Each asks, listens, reads once a second for a minute and redeems; a token's calls beyond 600 a minute are answered."""
     limits = Limits()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,17 @@ def test_the_socket_of_a_new_server_is_left_to_it(server_places: Places) -> None
             new.__exit__(None, None, None)
         old.__enter__()
     assert not server_places.socket.exists()
+
+
+def test_the_socket_gets_its_name_once_it_listens(server_places: Places) -> None:
+    """A bound socket refuses calls until it listens, so it is bound under another name; nothing of that one remains."""
+    server_places.state.mkdir(mode=0o700)
+    server_places.runtime.mkdir(mode=0o700)
+    with StateFolder(server_places, print) as folder, folder.listen() as listening:
+        assert listening.getsockname() != str(server_places.socket)
+        assert list(server_places.runtime.iterdir()) == [server_places.socket]
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(server_places.socket))
 
 
 def test_a_lock_file_that_was_there_is_made_private(server_places: Places) -> None:

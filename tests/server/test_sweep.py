@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
+import pytest
+
 from molecule_approve.server import credentials
 from molecule_approve.server.api import Api
 from molecule_approve.server.app import route_specs
@@ -113,6 +115,7 @@ def _credentials(desk: Desk) -> list[tuple[str, int, str | None]]:
     return [("none", 0, None), *((name, column, f"Bearer {token}") for name, column, token in kinds)]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places: Places) -> None:
     """By their own methods alone; what is refused, and every GET, changes nothing; there is no fault among the answers."""
     listed = {(route.method, route.path) for route in route_specs(*_unborn())} | {("GET", "/openapi.json")}

@@ -52,7 +52,7 @@ class ExportReport(NamedTuple):
         expected: the heads that were given, and what each proves.
         sealed: numbers of the records that carry a seal.
         seal_checked: numbers of those whose seal holds under a key that was given.
-        executions: what its records say of the request's command; a start that does not fit what was approved is no fault.
+        executions: what its records say of the request's command; a start that was not approved is a warning, not a fault.
         said: all of this in sentences, the verdict first.
 
     """

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 from molecule_approve import strict_json
+from molecule_approve.audit.chain import HASH
 from molecule_approve.strict_json import StrictJsonError
 
 FORMAT = "molecule-approve/audit-export"
@@ -14,7 +14,6 @@ VERSION = 1
 LARGEST = 67_108_864
 """Bytes that a document may have: it is read into memory as a whole."""
 
-_HASH = re.compile(r"[0-9a-f]{64}\Z")
 _LAST = 10**15  # a number of a record that no log reaches
 
 
@@ -168,6 +167,6 @@ def _number(value: object, name: str) -> int:
 
 def _hash(value: object, name: str) -> str:
     text = _text(value, name)
-    if not _HASH.match(text):
+    if not HASH.match(text):
         raise NotAnExportError(f"{name}: expected a SHA-256 in lower-case hex")
     return text

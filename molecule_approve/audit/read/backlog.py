@@ -57,7 +57,12 @@ class Start(NamedTuple):
 
 
 def start(log: Path, live: int | None, choice: Selection) -> Start:
-    """Where the lines of the choice begin, given a handle of the live file, or None where there is no such file.
+    """Where the selected lines begin.
+
+    Args:
+        log: the log's path.
+        live: a descriptor of the live file; None where there is no such file.
+        choice: which lines are selected.
 
     Raises:
         AuditError, OSError: a file cannot be read.

@@ -36,11 +36,11 @@ class GrowingFile(Generic[_T]):
         return self._length > 0
 
     def is_rewritten(self) -> bool:
-        """Whether what was read is no longer there: the file was truncated, and may have grown again."""
+        """Whether the file no longer holds what was read from it: it was truncated, and may have grown again."""
         return self.at > 0 and not self.stands_in(self.text)
 
     def stands_in(self, text: Text) -> bool:
-        """Whether a file, perhaps a copy of this one, holds at the same place what was read last."""
+        """Whether this text holds, at the same offset, the bytes that were read last."""
         return self.at > 0 and texts.pread(text, len(self._before), self.at - len(self._before)) == self._before
 
     def rest(self) -> Iterator[bytes | int]:

@@ -7,7 +7,6 @@ that.
 
 from __future__ import annotations
 
-import re
 from array import array
 from bisect import bisect_right
 from collections import Counter
@@ -17,7 +16,7 @@ from datetime import datetime
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from molecule_approve.audit.chain import LONGEST
+from molecule_approve.audit.chain import LONGEST, place_in
 from molecule_approve.audit.record import ENDINGS, EventType, RecordAction, RecordOutcome, decode, moment
 
 from .story import BEGINNINGS, DECISIONS
@@ -48,8 +47,6 @@ OUTCOMES = (
 
 BOUNDS = (10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0)
 """Seconds at which the histogram's steps end; the last step has no end."""
-
-_HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class ApproverStatistics(NamedTuple):
@@ -236,12 +233,10 @@ def place_of(line: bytes, fields: Mapping[str, JsonValue]) -> tuple[str, int] | 
 
     That would parse the line once more, and hash it, for every line of the log.
     """
-    log_id, seq, prev = fields.get("log_id"), fields.get("seq"), fields.get("prev")
     if not line.startswith(b"{") or not line.endswith(b"\n") or len(line) - 1 > LONGEST:
         return None
-    if not isinstance(log_id, str) or type(seq) is not int or seq < 1 or not isinstance(prev, str) or not _HASH.match(prev):
-        return None
-    return log_id, seq
+    place = place_in(fields)
+    return None if place is None else place[:2]
 
 
 def _happened(request: _Request, fields: Mapping[str, JsonValue], outcome: str) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import typer
-
-from molecule_approve.cli.help import CliCommand, CliGroup
+from molecule_approve.cli.help import CliCommand, CliGroup, commands
 
 from . import keep, story, tail, verify
 
-app = typer.Typer(
+app = commands(
     name="audit",
     help="Read, verify and export the audit log.",
     cls=CliGroup,
     epilog="molecule-approve audit tail\nmolecule-approve audit verify",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
 for command, examples in (
     (tail.tail, "molecule-approve audit tail -n 50\nmolecule-approve audit tail -f --outcome denied"),

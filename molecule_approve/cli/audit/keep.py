@@ -6,10 +6,9 @@ import os
 import uuid
 from typing import Annotated
 
-import typer
-
 from molecule_approve.cli import options, output
 from molecule_approve.cli.exits import Exit
+from molecule_approve.cli.help import option
 from molecule_approve.errors import AuditError, DeliveryError, UsageError
 from molecule_approve.safe_text import visible
 
@@ -32,10 +31,10 @@ def rotate(config: options.Config = None, audit_log: options.AuditLog = None) ->
 def init(
     seal: Annotated[
         bool,
-        typer.Option("--seal", help="Seal every record from now on. Prints the first key, once: keep it elsewhere."),
+        option("--seal", None, "Seal every record from now on. Prints the first key, once: keep it elsewhere."),
     ] = False,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="Create a new key, even if the log is sealed already or its key is lost.")
+        bool, option("--new-key", None, "Create a new key, even if the log is sealed already or its key is lost.")
     ] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,

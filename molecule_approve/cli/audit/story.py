@@ -16,7 +16,7 @@ import typer
 
 from molecule_approve.cli import options, output
 from molecule_approve.cli.exits import Exit
-from molecule_approve.cli.help import FILTERS
+from molecule_approve.cli.help import FILTERS, option
 from molecule_approve.errors import AuditError, DeliveryError, UsageError
 from molecule_approve.paths import write_private
 from molecule_approve.safe_text import json_line, visible
@@ -63,21 +63,11 @@ def show(trace: Trace, json: options.Json = False, config: options.Config = None
 def stats(
     since: Annotated[
         str | None,
-        typer.Option(
-            "--since",
-            metavar="WHEN",
-            rich_help_panel=FILTERS,
-            help="Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z.",
-        ),
+        option("--since", "WHEN", "Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z.", FILTERS),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(
-            "--until",
-            metavar="WHEN",
-            rich_help_panel=FILTERS,
-            help="Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z.",
-        ),
+        option("--until", "WHEN", "Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z.", FILTERS),
     ] = None,
     json: options.Json = False,
     config: options.Config = None,
@@ -113,7 +103,7 @@ def export(
     ] = None,
     complete: Annotated[
         bool,
-        typer.Option("--complete", help="Include every line up to the log's head. Those lines contain other requests."),
+        option("--complete", None, "Include every line up to the log's head. Those lines contain other requests."),
     ] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,

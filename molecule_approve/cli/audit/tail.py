@@ -13,7 +13,7 @@ import typer
 from molecule_approve.audit.record import EventType, RecordOutcome
 from molecule_approve.cli import options, output
 from molecule_approve.cli.exits import Exit
-from molecule_approve.cli.help import FILTERS
+from molecule_approve.cli.help import FILTERS, option
 from molecule_approve.errors import DeliveryError, UsageError
 from molecule_approve.safe_text import visible, visible_json
 
@@ -88,47 +88,33 @@ def tail(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep printing records as they are added.")] = False,
     outcome: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--outcome",
-            metavar="WORD",
-            rich_help_panel=FILTERS,
-            help="Only records with this outcome: granted (or approved), denied, …",
+            "WORD",
+            "Only records with this outcome: granted (or approved), denied, …",
+            FILTERS,
             autocompletion=_outcomes,
         ),
     ] = None,
     event_type: Annotated[
         str | None,
-        typer.Option(
-            "--event-type",
-            metavar="WORD",
-            rich_help_panel=FILTERS,
-            help="Only records of this type: approval, rbac, audit.",
-            autocompletion=_event_types,
+        option(
+            "--event-type", "WORD", "Only records of this type: approval, rbac, audit.", FILTERS, autocompletion=_event_types
         ),
     ] = None,
     actor: Annotated[
         str | None,
-        typer.Option("--actor", metavar="NAME", rich_help_panel=FILTERS, help="Only records of this person or workspace."),
+        option("--actor", "NAME", "Only records of this person or workspace.", FILTERS),
     ] = None,
     trace: Annotated[
         str | None,
-        typer.Option(
-            "--trace",
-            metavar="ID",
-            rich_help_panel=FILTERS,
-            help="Only records of this request: its trace id, or the start of it.",
-        ),
+        option("--trace", "ID", "Only records of this request: its trace id, or the start of it.", FILTERS),
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(
-            "--since",
-            metavar="WHEN",
-            rich_help_panel=FILTERS,
-            help="Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.",
-        ),
+        option("--since", "WHEN", "Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.", FILTERS),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the log's own lines, also on a terminal.")] = False,
+    json: Annotated[bool, option("--json", None, "Print the log's own lines, also on a terminal.")] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:

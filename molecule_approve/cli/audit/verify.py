@@ -14,6 +14,7 @@ import typer
 from molecule_approve.cli import options, output
 from molecule_approve.cli.deliver import failure_as_json
 from molecule_approve.cli.exits import Exit
+from molecule_approve.cli.help import option
 from molecule_approve.errors import AuditError, UsageError
 from molecule_approve.safe_text import visible
 
@@ -43,22 +44,18 @@ def verify(
     ] = None,
     expect: Annotated[
         list[str] | None,
-        typer.Option(
-            "--expect", metavar="SEQ:HASH", help="The log must contain this record, known from elsewhere. Can be repeated."
-        ),
+        option("--expect", "SEQ:HASH", "The log must contain this record, known from elsewhere. Can be repeated."),
     ] = None,
     begins: Annotated[
         int | None,
-        typer.Option(
-            "--from", min=1, metavar="SEQ", help="Start at this record: the archives before it were removed on purpose."
-        ),
+        option("--from", "SEQ", "Start at this record: the archives before it were removed on purpose.", min=1),
     ] = None,
     seal_key_file: Annotated[
         str | None,
-        typer.Option("--seal-key-file", metavar="PATH", help="Check the seals with the keys in this file, one per line."),
+        option("--seal-key-file", "PATH", "Check the seals with the keys in this file, one per line."),
     ] = None,
     against_platform: Annotated[
-        bool, typer.Option("--against-platform", help="Compare with the heads that the platform stores with its requests.")
+        bool, option("--against-platform", None, "Compare with the heads that the platform stores with its requests.")
     ] = False,
     json: options.Json = False,
     config: options.Config = None,

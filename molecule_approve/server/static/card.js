@@ -5,7 +5,8 @@
 //  * buttons are armed a moment after they appeared or moved, so that no click meant for something else hits them.
 // The owner of the card sends the decision.
 
-import { Fold, requesterOf, factsOf } from "./facts.js";
+import { headline, parse } from "./command.js";
+import { Fold, boundFacts, requesterOf, factsOf } from "./facts.js";
 import { isLong, looksLikeCommand, show } from "./text.js";
 import { absolute, clockwork, now, showAgo } from "./times.js";
 
@@ -70,7 +71,7 @@ export class Card {
     asks.id = `${id}-asks`;
     action.id = `${id}-action`;
     // A long action would be read aloud in full at each step from card to card.
-    this.node.setAttribute("aria-labelledby", isLong(this.request.action) ? asks.id : `${asks.id} ${action.id}`);
+    this.node.setAttribute("aria-labelledby", isLong(headline(this.request.action)) ? asks.id : `${asks.id} ${action.id}`);
     this.hint.id = `${id}-hint`;
     this.question.id = `${id}-question`;
     this.comment.id = `${id}-comment`;
@@ -86,8 +87,9 @@ export class Card {
     const [who, heading, why, details, asked] = part(this.place, "who", "action", "reason", "details", "asked");
     const opened = () => this.owner.steady(() => this.refresh());
     const facts = factsOf(this.request, opened);
-    const shown = new Fold(action, looksLikeCommand(action) ? "code" : "prose", opened);
-    this.folds = [shown, ...facts.folds];
+    const command = parse(action);
+    const shown = new Fold(headline(action), command || looksLikeCommand(action) ? "code" : "prose", opened);
+    this.folds = [shown, ...(command ? this.bind(command, opened) : []), ...facts.folds];
     show(who, requesterOf(this.request));
     heading.append(shown.node);
     why.hidden = !reason;
@@ -100,6 +102,15 @@ export class Card {
     this.askedAt = asked;
     this.left.hidden = Number.isNaN(this.ends);
     this.left.title = this.left.hidden ? "" : `until ${absolute(this.ends)}`;
+  }
+
+  /** Show what is bound with a command; the folds in it. */
+  bind(command, opened) {
+    const [kind, bound] = part(this.place, "kind", "bound");
+    const { node, folds } = boundFacts(command.facts, opened);
+    bound.append(node);
+    kind.hidden = bound.hidden = false;
+    return folds;
   }
 
   listen() {

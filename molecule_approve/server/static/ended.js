@@ -1,5 +1,6 @@
 // The list of requests that ended last: how, by whom, and with which comment.
 
+import { headline, parse } from "./command.js";
 import { Fold } from "./facts.js";
 import { looksLikeCommand, make, show } from "./text.js";
 import { showAgo } from "./times.js";
@@ -36,7 +37,8 @@ class Row {
     const { line, time } = verdict(row);
     this.time = time;
     const action = make("div", "past-action");
-    action.append(new Fold(row.action, looksLikeCommand(row.action) ? "code" : "prose", () => {}).node);
+    const isCode = parse(row.action) !== null || looksLikeCommand(row.action);
+    action.append(new Fold(headline(row.action), isCode ? "code" : "prose", () => {}).node);
     this.node.append(line, action);
     if (row.comment) {
       const comment = make("div", "past-comment");

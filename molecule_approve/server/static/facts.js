@@ -16,6 +16,8 @@ const JOB = [
   ["commit", "Commit"],
 ];
 const COMMIT_PAGES = { "GitHub Actions": "/commit/", GitLab: "/-/commit/" };
+const HASHED = /^(?:(.*) )?(sha256:[0-9a-f]{64})$/su;
+const WARNINGS = new Set(["not bound", "keeps", "drops", "remark"]);
 const KNOWN = ["user", "host", "folder", "ci", "audit_head"];
 
 /** A text in full, behind a button if it is long. `opened` is called each time it is shown or folded. */
@@ -92,6 +94,21 @@ class Facts {
     }
   }
 
+  // A hash has a line of its own; a digest is nothing else.
+  bound(label, text) {
+    const [, name, hash] = HASHED.exec(text) ?? [null, text];
+    if (name === undefined) {
+      this.row(label, make("span", "hash code", hash));
+    } else {
+      this.text(label, name, "code");
+    }
+    const row = this.list.lastElementChild;
+    row.classList.toggle("warning", WARNINGS.has(label));
+    if (name !== undefined && hash !== undefined) {
+      row.lastElementChild.append(make("span", "hash code", hash));
+    }
+  }
+
   rest(values, known) {
     for (const [key, value] of Object.entries(values).filter(([name]) => !known.includes(name))) {
       const text = written(value);
@@ -161,6 +178,14 @@ export function factsOf(request, opened) {
   addJob(facts, job ?? {});
   addOthers(facts, context, job);
   addNumbers(facts, request, context);
+  return facts;
+}
+
+/** What is bound with a command, as its requester says: `{node, folds}`. */
+export function boundFacts(stated, opened) {
+  const facts = new Facts(opened);
+  facts.section("");
+  stated.forEach(([label, text]) => facts.bound(label, text));
   return facts;
 }
 

@@ -1,5 +1,6 @@
 // Announcements for screen readers, the count in title and icon, and desktop notifications.
 
+import { headline } from "./command.js";
 import { requesterOf } from "./facts.js";
 import { brief, plain } from "./text.js";
 
@@ -88,7 +89,7 @@ export class Notices {
   /** Notify, if that is on and the page has no focus. Nothing can be decided in a notification. */
   arrived(request) {
     if (this.on && !document.hasFocus()) {
-      this.notify("New approval request", plain(`${requesterOf(request)}: ${brief(request.action)}`), request.id);
+      this.notify("New approval request", plain(`${requesterOf(request)}: ${brief(headline(request.action))}`), request.id);
     }
   }
 

@@ -2,6 +2,7 @@
 
 import { requesterOf } from "./facts.js";
 import { Card } from "./card.js";
+import { headline } from "./command.js";
 import { outcomeOf } from "./ended.js";
 import { brief } from "./text.js";
 
@@ -64,7 +65,7 @@ export class PendingList {
     card.arm();
     if (!this.first) {
       this.inbox.arrived(request);
-      this.say(`New request from ${requesterOf(request)}: ${brief(request.action)}`);
+      this.say(`New request from ${requesterOf(request)}: ${brief(headline(request.action))}`);
     }
   }
 
@@ -89,7 +90,7 @@ export class PendingList {
     const sentence = `${card.late ? "Too late. " : ""}${how.word} ${card.mine ? "by you" : how.sentence}`;
     card.endedAt = performance.now();
     card.end(how.tone, sentence, row?.comment);
-    this.say(`${sentence}: ${brief(card.request.action)}`);
+    this.say(`${sentence}: ${brief(headline(card.request.action))}`);
   }
 
   /** Make a change, and disable the buttons that it moved for a moment. */

@@ -111,7 +111,7 @@ def test_what_the_log_does_not_hold_is_not_done(journal: Journal, log: Path, cap
     missing = str(log.with_name("other"))
     for command in (["show", TRACE], ["export", TRACE], ["stats"]):
         assert main(["audit", *command, "--audit-log", missing]) == 125
-        assert "there is no audit log yet" in capsys.readouterr().err
+        assert "the first request creates the audit log" in capsys.readouterr().err
         # A regular file whose first byte cannot be read, as on a broken disk.
         assert main(["audit", *command, "--audit-log", "/proc/self/mem"]) == 125
         assert "Input/output error" in capsys.readouterr().err

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "request": ("request", "Ask a person to approve ACTION, wait, and exit 0 only if they do."),
     "run": ("run", "Ask a person to approve COMMAND, and execute exactly that if they do."),
-    "wait": ("request", "Wait for an earlier request, and redeem its approval."),
+    "wait": ("wait", "Wait for an earlier request, and redeem its approval."),
     "status": ("status", "Show one request, or the newest ones."),
     "withdraw": ("status", "Withdraw a pending request."),
     "pending": ("status", "List the requests that wait for a decision, oldest first."),
@@ -84,9 +84,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 100},
     epilog=f"""\
+{output.PROGRAM} run -- ./drop-staging.sh
 {output.PROGRAM} request -- "drop the staging database" && ./drop-staging.sh
 {output.PROGRAM} pending
-{output.PROGRAM} help request""",
+{output.PROGRAM} help run""",
 )
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from molecule_approve.errors import Interrupted, UnavailableError
@@ -210,6 +211,12 @@ class GatingCommand(NamedTuple):
         if lively and not dumb:
             return Spinner(scene, self.write_id)
         return Plain(scene, self.write_id, heads=in_ci(os.environ))
+
+    def deliver(self, made: Assembled, request: ApprovalRequest, verdict: Verdict) -> int:
+        """Report the verdict; an approval that cannot be delivered is not one."""
+        from .deliver import deliver
+
+        return deliver(self.report, self.stop, verdict, partial(made.gate.undelivered, request))
 
     def write_id(self, question: Question) -> None:
         """Write the id file, if one was asked for."""

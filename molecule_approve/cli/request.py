@@ -1,23 +1,16 @@
-"""``request`` and ``wait``: a request, a verdict, and the exit code that a script gates on."""
+"""``request``: a request, a verdict, and the exit code that a script gates on."""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-from molecule_approve.clock import Deadline
 
 from . import options
 from .gating import AskingOptions, BindingOptions, GatingCommand, WaitingOptions, judge, scene
 from .help import RUNNING, WAITING, commands, option
-
-if TYPE_CHECKING:
-    from molecule_approve.model import ApprovalRequest, Verdict
-    from molecule_approve.wiring import Assembled
 
 app = commands()
 
@@ -32,13 +25,6 @@ class RequestCommand(options.GateCommand):
         if several and not ctx.params["for_command"]:
             ctx.fail(f"Got unexpected extra arguments ({' '.join(several)})")
         return left
-
-
-def _deliver(command: GatingCommand, made: Assembled, request: ApprovalRequest, verdict: Verdict) -> int:
-    """Report the verdict; an approval that cannot be delivered is not one."""
-    from .deliver import deliver
-
-    return deliver(command.report, command.stop, verdict, partial(made.gate.undelivered, request))
 
 
 @app.command(
@@ -96,57 +82,6 @@ def request(
             terms = wiring.terms(settings, wait=not no_wait)
             command.files.clear(settings)
         ask = partial(made.gate.request, request, terms, made.permit)
-        return judge(settings, made, progress, ask, partial(_deliver, command, made, request))
+        return judge(settings, made, progress, ask, partial(command.deliver, made, request))
 
     return waiting.run(asking.id_file, run, id_alone=no_wait)
-
-
-@app.command(
-    "wait",
-    cls=options.GateCommand,
-    epilog="""
-        molecule-approve wait 3f2a1c && ./rotate-keys.sh
-        molecule-approve wait --timeout 1h --withdraw "$(cat request.id)"
-    """,
-)
-@options.connected
-def wait(
-    waiting: WaitingOptions,
-    connection: options.ConnectionOptions,
-    approval: Annotated[
-        str, typer.Argument(metavar="ID", help="The request's id, or at least six characters of its beginning.")
-    ],
-    action: Annotated[
-        str | None,
-        option("--action", "TEXT", "What was asked; required if the local audit log does not hold the request.", WAITING),
-    ] = None,
-    withdraw: Annotated[
-        bool,
-        option("--withdraw", None, "Withdraw the request at the timeout or on a signal.", WAITING),
-    ] = False,
-) -> int:
-    """Wait for an earlier request, and redeem its approval.
-
-    Exits as request does; 8 (pending) if the timeout passes without a decision, and the request stays open.
-    """
-
-    def run(command: GatingCommand) -> int:
-        from molecule_approve import wiring
-
-        from .requests import earlier, find_id
-
-        with command.stop.open():
-            settings = waiting.settings(connection)
-            end = Deadline.after(settings.timeout.value)
-            command.files.clear(settings)
-            with options.open_platform(settings) as platform:
-                approval_id = find_id(platform, approval, end)
-            request, question = earlier(wiring.journal(settings), settings.workspace_id.value, approval_id, action)
-            progress = command.progress(scene(settings, request.action, earlier=True))
-            made = wiring.gate(settings, command.stop, progress)
-            # One deadline for everything: finding the id took its part.
-            terms = replace(wiring.terms(settings, withdraw=withdraw), timeout=round(end.left(), 3))
-        ask = partial(made.gate.resume, request, question, terms)
-        return judge(settings, made, progress, ask, partial(_deliver, command, made, request))
-
-    return waiting.run(None, run)

@@ -29,7 +29,7 @@ _LONGEST = 100_000
 _OF_A_START = ("PYTHON", "LD_", "LC_")
 """How variables begin that Python, or what loads it, reads at the start."""
 
-_USED = ("cli.main", "cli.app", "cli.request", "cli.progress", "client.rest", "client.stream", "wiring")
+_USED = ("cli.main", "cli.app", "cli.request", "cli.wait", "cli.progress", "client.rest", "client.stream", "wiring")
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
 
 

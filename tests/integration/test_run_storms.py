@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.cli.main import main
-from tests.integration.run_forks import Forks
 from tests.integration.run_cases import CONSTANT, OURS, SHELL, THEIRS, Case, Plan
+from tests.integration.run_forks import Forks
 
 if TYPE_CHECKING:
     from tests.server.desk import Desk

@@ -1,7 +1,7 @@
 """Runs of the program as forks of one process that has its modules loaded: a start takes milliseconds, and a kill is real.
 
-``Forks`` gives the orders; the process behind it runs ``python -m tests.integration.run_forks`` and reaps a run only when its
-end is asked for, so that an id stays that run's own until then.
+``Forks`` gives the orders; the process behind it is ``python -m tests.integration.run_forks``, which reaps a run only when
+its end is asked for, so that an id stays that run's own until then.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class StateFolder:
     def _listen(self, path: Path) -> socket.socket:
         # We have the lock, so an existing socket is left over from a server that was killed.
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # A bound socket refuses calls until it listens, so it gets its name only then. This one fits as well.
+        # A bound socket refuses calls until it listens, so it gets its name, which is longer than this one, only then.
         unready = path.with_suffix(".new")
         try:
             unready.unlink(missing_ok=True)

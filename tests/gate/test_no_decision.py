@@ -364,7 +364,7 @@ def test_a_wait_looks_once_more_at_its_end(scene: Scene, last: object, outcome: 
 
     scene.contract.shows = [show]
     scene.terms = replace(scene.terms, policy=WaitPolicy(tick=0.05, poll_interval=60.0))
-    assert scene.resume(timeout=0.2).outcome is outcome
+    assert scene.resume(timeout=0.5).outcome is outcome
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import IntEnum
 
 from molecule_approve import errors
@@ -73,3 +74,14 @@ def of_verdict(verdict: Verdict) -> int:
 def of_error(error: errors.ApprovalError) -> int:
     """The exit code of an error, by the nearest of its classes that the table names."""
     return next(_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _OF_ERROR)
+
+
+def command_end(exit_code: int, signum: int | None) -> str:
+    """How an approved command ended: ``exited with 3``, ``was ended by SIGTERM``."""
+    if signum is None:
+        return f"exited with {exit_code}"
+    try:
+        name = signal.Signals(signum).name
+    except ValueError:  # most real-time signals have no name
+        name = f"signal {signum}"
+    return f"was ended by {name}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -121,7 +120,9 @@ class _Run(NamedTuple):
         if execution.child_exit_code is None:
             return _say_not_run(report, verdict, execution, launcher.signum)
         if execution.child_exit_code != 0:
-            output.talk(f"{output.PROGRAM}: the command {_end_of(execution)}")
+            output.talk(
+                f"{output.PROGRAM}: the command {exits.command_end(execution.child_exit_code, execution.child_signal)}"
+            )
         return report.say(verdict, execution.child_exit_code)
 
 
@@ -130,16 +131,6 @@ def _say_not_run(report: Reporting, verdict: Verdict, execution: Execution, sign
     if signum is not None:
         failed = replace(failed, outcome=Outcome.INTERRUPTED, signum=signum)
     return report.say(failed, exits.of_verdict(failed))
-
-
-def _end_of(execution: Execution) -> str:
-    if execution.child_signal is None:
-        return f"exited with {execution.child_exit_code}"
-    try:
-        name = signal.Signals(execution.child_signal).name
-    except ValueError:  # a real-time signal
-        name = f"signal {execution.child_signal}"
-    return f"was ended by {name}"
 
 
 @app.command(

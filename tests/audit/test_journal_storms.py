@@ -126,8 +126,8 @@ def outlive(log: Path, seconds: float, *, seed: int, what: str, key: str = "") -
 
 
 def test_killed_writers_lose_nothing_that_was_acknowledged(log: Path) -> None:
-    """Ten seconds of requests and grants by four writers that are killed at random, with rotations by size and by hand."""
-    outlive(log, 10, seed=int(os.environ.get("STORM_SEED", "4")), what="requests")
+    """Three seconds of requests and grants by four writers that are killed at random, with rotations by size and by hand."""
+    outlive(log, 3, seed=int(os.environ.get("STORM_SEED", "4")), what="requests")
 
 
 @pytest.mark.soak

@@ -8,7 +8,6 @@ import lzma
 import os
 import resource
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +15,10 @@ import pytest
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
+from tests.callers import PROGRAM, Caller, Told
 
 TRACE = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 
-Done = subprocess.CompletedProcess[str]
 Pack = Callable[[bytes], bytes]
 
 
@@ -51,23 +50,29 @@ def packed(log: Path, number: int, pack: Pack = gzip.compress, suffix: str = ".g
     return found
 
 
-def audit(log: Path, *arguments: str, file_size: int = resource.RLIM_INFINITY) -> Done:
-    """``audit`` in a process of its own, which may write files of that many bytes."""
-    command = [sys.executable, "-m", "molecule_approve", "audit", *arguments, "--audit-log", str(log)]
+def audit(caller: Caller, log: Path, *arguments: str) -> Told:
+    """``audit`` over this log."""
+    return caller.main("audit", *arguments, "--audit-log", str(log))
+
+
+def audit_without_room(log: Path, *arguments: str) -> Told:
+    """The same in a process of its own, which may write no file."""
+    command = [*PROGRAM, "audit", *arguments, "--audit-log", str(log)]
     environ = {"PATH": os.environ["PATH"], "HOME": str(log.parent.parent)}
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))  # noqa: E731
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60, preexec_fn=limit)
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # noqa: E731
+    found = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60, preexec_fn=limit)
+    return Told(found.returncode, found.stdout, found.stderr)
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_an_unreadable_archive_is_125_and_a_changed_record_65(log: Path, changed: bool) -> None:
+def test_an_unreadable_archive_is_125_and_a_changed_record_65(caller: Caller, log: Path, changed: bool) -> None:
     """The gap that the archive leaves is not counted as damage; a record that was changed is, whatever else is there."""
     packed(log, 1).write_bytes(b"no gzip")
     if changed:
         lines = log.read_bytes().splitlines(keepends=True)
         log.write_bytes(lines[0] + lines[1].replace(b"drop it", b"drop at") + lines[2])
-    done = audit(log, "verify")
-    assert (done.returncode, "cannot be checked" in done.stdout) == (65 if changed else 125, True), done
+    done = audit(caller, log, "verify")
+    assert (done.code, "cannot be checked" in done.out) == (65 if changed else 125, True), done
 
 
 def _flip(data: bytes) -> bytes:
@@ -95,7 +100,9 @@ def _garble(data: bytes) -> bytes:
     ],
 )
 @pytest.mark.parametrize("which", ["oldest", "newest", "before an empty live file", "the only one"])
-def test_a_damaged_archive_is_125_wherever_it_stands(log: Path, pack: Pack, suffix: str, harm: Pack, which: str) -> None:
+def test_a_damaged_archive_is_125_wherever_it_stands(
+    caller: Caller, log: Path, pack: Pack, suffix: str, harm: Pack, which: str
+) -> None:
     """What it unpacks to, or that it does not, says nothing about the log: no change, no gap, no end that was cut off."""
     path = packed(log, 2 if which == "oldest" else 1, pack, suffix)
     path.write_bytes(harm(path.read_bytes()))
@@ -103,18 +110,18 @@ def test_a_damaged_archive_is_125_wherever_it_stands(log: Path, pack: Pack, suff
         log.write_bytes(b"")  # what is remembered of the log's end is then not to be found
     if which == "the only one":
         log.with_name("audit.jsonl.2").unlink()
-    done = audit(log, "verify")
-    assert done.returncode == 125, done
-    assert f"cannot be checked: the audit log's archive {path} " in done.stdout
-    assert "because some archives cannot be read" in done.stdout or "not whole, at 1 place" in done.stdout
+    done = audit(caller, log, "verify")
+    assert done.code == 125, done
+    assert f"cannot be checked: the audit log's archive {path} " in done.out
+    assert "because some archives cannot be read" in done.out or "not whole, at 1 place" in done.out
 
 
-def test_an_end_that_was_cut_off_the_live_file_is_65_beside_an_unreadable_archive(log: Path) -> None:
+def test_an_end_that_was_cut_off_the_live_file_is_65_beside_an_unreadable_archive(caller: Caller, log: Path) -> None:
     """No archive holds what comes after the live file's records."""
     packed(log, 2).write_bytes(b"no gzip")
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:2]))
-    done = audit(log, "verify")
-    assert (done.returncode, done.stdout.startswith("not whole, at 2 places")) == (65, True), done
+    done = audit(caller, log, "verify")
+    assert (done.code, done.out.startswith("not whole, at 2 places")) == (65, True), done
 
 
 @pytest.mark.parametrize(
@@ -122,39 +129,39 @@ def test_an_end_that_was_cut_off_the_live_file_is_65_beside_an_unreadable_archiv
     [["verify"], ["tail", "-n", "9"], ["show", TRACE.replace("7d44", "7d42")], ["stats"]],
     ids=lambda found: found[0],
 )
-def test_archives_are_read_where_no_file_can_be_written(log: Path, arguments: list[str]) -> None:
+def test_archives_are_read_where_no_file_can_be_written(caller: Caller, log: Path, arguments: list[str]) -> None:
     """A temporary folder that is full, or away, matters to nobody who only reads."""
     for number, pack, suffix in ((2, gzip.compress, ".gz"), (1, bz2.compress, ".bz2")):
         packed(log, number, pack, suffix)
-    done = audit(log, *arguments, file_size=0)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    assert done.stdout == audit(log, *arguments).stdout
+    done = audit_without_room(log, *arguments)
+    assert (done.code, done.err) == (0, ""), done
+    assert done.out == audit(caller, log, *arguments).out
 
 
 @pytest.mark.parametrize("harm", [lambda _: b"no gzip", _flip])
 @pytest.mark.parametrize("arguments", [["show"], ["show", "--json"], ["export"], ["export", "--complete"]], ids=" ".join)
 def test_a_request_that_may_have_records_in_an_unreadable_archive_is_125(
-    log: Path, arguments: list[str], harm: Pack
+    caller: Caller, log: Path, arguments: list[str], harm: Pack
 ) -> None:
     """Nothing shows that the log is damaged: neither where the request itself is cut in two, nor its neighbours."""
     path = packed(log, 1, stored)
     path.write_bytes(harm(path.read_bytes()))
-    done = audit(log, *arguments, TRACE.replace("7d44", "7d42"))
-    assert done.returncode == 125, done
-    assert f"the audit log's archive {path} cannot be unpacked: " in done.stderr
-    assert "left out" not in done.stderr
-    assert not (arguments[0] == "export" and done.stdout)
+    done = audit(caller, log, *arguments, TRACE.replace("7d44", "7d42"))
+    assert done.code == 125, done
+    assert f"the audit log's archive {path} cannot be unpacked: " in done.err
+    assert "left out" not in done.err
+    assert not (arguments[0] == "export" and done.out)
 
 
-def test_an_archive_that_is_older_than_a_request_lacks_nothing_of_it(log: Path) -> None:
+def test_an_archive_that_is_older_than_a_request_lacks_nothing_of_it(caller: Caller, log: Path) -> None:
     """Its story is whole, and so is its export where the record just before it can be read."""
     path = packed(log, 2)
     path.write_bytes(b"no gzip")
     os.utime(path, (0, 0))
     for command in ("show", "export"):
-        done = audit(log, command, TRACE.replace("7d44", "7d40"))
-        assert (done.returncode, done.stderr) == (0, ""), done
+        done = audit(caller, log, command, TRACE.replace("7d44", "7d40"))
+        assert (done.code, done.err) == (0, ""), done
     path = packed(log, 1)
     path.write_bytes(b"no gzip")
     os.utime(path, (0, 0))
-    assert audit(log, "show", TRACE.replace("7d44", "7d40")).returncode == 0
+    assert audit(caller, log, "show", TRACE.replace("7d44", "7d40")).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -65,9 +66,15 @@ def noting(*, how: str = "start", early: str = "") -> tuple[str, ...]:
     return parent(sys.executable, "-ISc", COMMAND, how=how, early=early)
 
 
-def launched(program: tuple[str, ...], **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
-    """In a session of its own, so that a signal to it reaches nobody else."""
-    return start((), program, stdout=subprocess.PIPE, text=True, start_new_session=True, **options)
+@contextlib.contextmanager
+def launched(program: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
+    """In a session of its own, so that a signal to it reaches nobody else; it is killed, if the test did not end it."""
+    with start((), program, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -108,8 +115,7 @@ def test_signals_that_are_sent_to_us_reach_the_command_once() -> None:
 
 def test_a_signal_that_came_before_the_command_reaches_it_once() -> None:
     """What came after the last look and before the start is not lost, and not told twice."""
-    program = parent("/bin/sh", "-c", "kill -0 $PPID; exit 9", early="SIGTERM")
-    with launched(program) as process:
+    with launched(parent("/bin/sleep", "60", early="SIGTERM")) as process:
         assert rest(process)[0] == 128 + signal.SIGTERM
     pending = PARENT.replace("    status = wait()", "    print(signal.sigpending(), flush=True)\n    status = wait()")
     with launched((sys.executable, "-c", pending, "start", "SIGUSR1 SIGUSR2", "/bin/sleep", "60")) as process:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.cli import child
+from molecule_approve.cli.child import _PASSED_ON, _RESTORED
+from molecule_approve.cli.deliver import Reporting
+from molecule_approve.cli.gating import GatingCommand
+from molecule_approve.cli.result_files import ResultFiles
+from molecule_approve.cli.run import _ChildLauncher, _say_not_run
+from molecule_approve.cli.stop import SignalStop
+from molecule_approve.errors import DeliveryError
+from molecule_approve.model import Executed, Execution, Failure, Outcome, Verdict
 from tests.callers import until
 
 if TYPE_CHECKING:
@@ -362,6 +372,54 @@ def test_a_name_that_is_not_verified_runs_nothing_where_that_is_demanded(runner:
     told = runner.caller.main("run", "--require-verified-approver", "--", "./tool")
     assert (told.code, runner.ran, platform.rows) == (125, [], [])
     assert "does not verify who approves" in told.err
+
+
+def test_a_signal_before_the_start_stops_it(tmp_path: Path) -> None:
+    """It is taken, whichever it is: the exit code says it, and the result file that nothing ran."""
+    report = Reporting(json=False, quiet=False, result_file=tmp_path / "result")
+    launcher = _ChildLauncher(_command(report), APPROVED, replaces=False)
+    try:
+        launcher.check()
+        assert launcher.signum is None
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGQUIT)
+        with pytest.raises(DeliveryError, match="the approval came too late: stopped by SIGQUIT"):
+            launcher.check()
+    finally:
+        launcher.release()
+    execution = Execution(Executed.NO, "00", error=Failure("delivery", "the approval came too late"))
+    code = _say_not_run(report._replace(execution=execution), APPROVED, execution, launcher.signum)
+    found = json.loads((tmp_path / "result").read_text())
+    assert (code, found["outcome"], found["executed"], found["exit_code"]) == (131, "interrupted", "no", 131)
+
+
+def test_replacing_us_is_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads the log later was told that an end will be missing."""
+    launcher = _ChildLauncher(_command(Reporting(json=False, quiet=False)), APPROVED, replaces=True)
+    try:
+        launcher.announce(Execution(Executed.STARTED))
+        with pytest.raises(FileNotFoundError), kept_signals():
+            launcher.start("/no/such", ("such",), {})
+    finally:
+        launcher.release()
+    assert "--exec: the audit log will not say how the command ended" in capsys.readouterr().err
+
+
+APPROVED = Verdict(Outcome.APPROVED, approval_id="1", decided_by="alice")
+
+
+def _command(report: Reporting) -> GatingCommand:
+    return GatingCommand(report, SignalStop(None), ResultFiles(report.result_file, None))
+
+
+@contextlib.contextmanager
+def kept_signals() -> Iterator[None]:
+    """Put back how signals are handled that a process which is about to be replaced gives up."""
+    before = {number: signal.getsignal(number) for number in (*_PASSED_ON, *_RESTORED)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # --- secrets -------------------------------------------------------------------------------------------------------------

@@ -41,13 +41,17 @@ def unmeasured(untraced: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def worlds(loaded: Loaded) -> Iterator[NewWorld]:
-    """Makes worlds; after the test the invariants are checked on every program that ran in one."""
+def worlds(loaded: Loaded, request: pytest.FixtureRequest) -> Iterator[NewWorld]:
+    """Makes worlds; after the test the invariants are checked on every program that ran in one.
+
+    In tests of both paths, the programs that poll are forked: up to the wait they do the same as those on the socket's path.
+    """
     made: list[World] = []
+    polls = "path" in request.fixturenames and request.getfixturevalue("path") == "poll"
 
     def make(platform: FakePlatform | None = None) -> World:
         made.append(new_world(platform))
-        made[-1].loaded = loaded
+        made[-1].loaded, made[-1].forks = loaded, polls
         return made[-1]
 
     yield make

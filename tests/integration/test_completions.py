@@ -44,7 +44,10 @@ def _offer(request: pytest.FixtureRequest, busy: tuple[House, Asked]) -> Iterato
     yield from offers(request.param, busy[0])
 
 
-OUTCOMES = ["denied", "failure", "granted", "initiated", "observed", "requested", "resumed", "timeout", "withdrawn"]
+OUTCOMES = [
+    *("denied", "failure", "finished", "granted", "initiated", "observed", "refused", "requested", "resumed", "started"),
+    *("timeout", "withdrawn"),
+]
 CASES = [
     ("", sorted(COMMANDS)),
     ("re", ["request", "review"]),

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -14,6 +14,9 @@ import pytest
 from tests.integration.facts import Facts
 from tests.integration.invariants import RULES, violations
 from tests.integration.program import new_world
+
+if TYPE_CHECKING:
+    from tests.integration.program import World
 
 TASK = "7c1d3f62-0000-4000-8000-000000000001"
 ID = "adc54aaf-0bc7-4f39-933b-1dc14862f7c9"
@@ -208,6 +211,17 @@ def test_each_fault_of_a_start_is_told_by_itself() -> None:
     )
     assert told["run: started twice"] == [f"run_once: {ID} was started twice"]
     assert told["run: another digest"] == [f"run_once: {ID} was started with another digest than the approved action's"]
+
+
+def test_nothing_is_wrong_with_a_real_run(world: World) -> None:
+    """One command that exits with 3, and one that takes the place of the program: each start is seen, and fits."""
+    for number, (options, code, script) in enumerate((((), 3, "exit 3"), (("--exec",), 0, "exit 0")), 1):
+        program = world.start("run", "--timeout", "10", *options, "--", "sh", "-c", script, timeout=10)
+        world.platform.await_rows(number)
+        world.platform.decide(world.platform.rows[-1])
+        facts = program.wait()
+        assert (facts.code, [record["outcome"] for record in facts.own].count("started")) == (code, 1)
+        assert violations(facts) == []
 
 
 @pytest.mark.parametrize("name", DOCTORED)

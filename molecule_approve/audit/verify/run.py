@@ -207,7 +207,7 @@ def _verify(
 
 def _is_complete(report: Report) -> bool:
     """Whether no record since the log's first is missing."""
-    return report.whole and report.head is not None and report.covered == report.head.seq
+    return report.head is not None and report.covered == report.head.seq
 
 
 def _check_keys(keys: Keys | None, report: Report, log_files: Sequence[LogFile]) -> None:

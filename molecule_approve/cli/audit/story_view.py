@@ -10,7 +10,7 @@ from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome
 from molecule_approve.audit.seal import FIELD as SEAL
 from molecule_approve.cli.requester import ci, job, person
 from molecule_approve.gate.command import parse
-from molecule_approve.safe_text import visible, visible_json, visible_lines
+from molecule_approve.safe_text import visible, visible_json, visible_lines, visible_quoted
 
 from .commands import ending as ending_of
 from .commands import execution_json, style_of_record
@@ -117,8 +117,8 @@ def _facts(story: Story) -> Iterator[list[StyledText]]:
     if command is None:
         yield from _fact("asked", visible_lines(story.asked), "bold")
     else:
-        yield from _fact("asked", [visible(command.line)], "bold")
-        yield from _fact("", [f"{label}: {visible(value)}" for label, value in command.facts])
+        yield from _fact("asked", [visible_quoted(command.line)], "bold")
+        yield from _fact("", [f"{label}: {visible_quoted(value)}" for label, value in command.facts])
     reason = story.first("reason_text")
     if reason:
         yield from _fact("why", visible_lines(reason))

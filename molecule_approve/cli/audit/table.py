@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.record import RecordAction, RecordOutcome, decode, moment
 from molecule_approve.cli.requester import person, short_job
+from molecule_approve.cli.sheet import one_line
 from molecule_approve.safe_text import visible
 
-from .commands import action_line, ending, style_of_record
+from .commands import ending, style_of_record
 
 if TYPE_CHECKING:
     from molecule_approve.cli.terminal import StyledText
@@ -160,7 +161,7 @@ _PLAIN = {("approval", "approve"), ("approval", "execute"), ("-", "-")}
 
 def _action(fields: Mapping[str, JsonValue]) -> str:
     action = fields.get("resource")
-    return action_line(action) if isinstance(action, str) else _word(fields, "resource")
+    return one_line(action) if isinstance(action, str) else _word(fields, "resource")
 
 
 def _requester(fields: Mapping[str, JsonValue]) -> str:

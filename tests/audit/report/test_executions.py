@@ -18,8 +18,8 @@ DIGEST, OTHER = "a" * 64, "b" * 64
 COMMAND = f"true\nprogram: /bin/true sha256:{OTHER}\ndigest: sha256:{DIGEST}"
 
 
-def granted(name: str = "one") -> Record:
-    return record("granted", f"trace-{name}", resource=COMMAND, approval_id=name)
+def granted(name: str = "one", digest: str = DIGEST) -> Record:
+    return record("granted", f"trace-{name}", resource=COMMAND.replace(DIGEST, digest), approval_id=name)
 
 
 def execution(outcome: str, name: str = "one", digest: str = DIGEST) -> Record:
@@ -59,7 +59,8 @@ def test_each_command_on_its_own_approval_is_as_it_should_be() -> None:
         ((granted(), execution("started"), execution("finished"), execution("started")), (StartFault.STARTED_TWICE, 4)),
         ((granted(), execution("started"), granted(), execution("started")), (StartFault.STARTED_TWICE, 4)),
         ((granted(), execution("started", digest=OTHER)), (StartFault.OTHER_DIGEST, 2)),
-        ((granted(), granted("one"), execution("started", digest="")), (StartFault.OTHER_DIGEST, 3)),
+        ((granted(), execution("started", digest="")), (StartFault.OTHER_DIGEST, 2)),
+        ((granted(), granted(digest=OTHER), execution("started", digest=OTHER)), (StartFault.OTHER_DIGEST, 3)),
     ],
 )  # fmt: skip
 def test_a_start_that_does_not_fit_is_named(records: tuple[Record, ...], fault: tuple[StartFault, int]) -> None:

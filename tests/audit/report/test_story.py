@@ -220,6 +220,15 @@ def test_an_observation_tells_how_an_open_request_ended() -> None:
     assert not story([theirs]).is_open
 
 
+def test_what_became_of_the_command_is_told_by_chained_records() -> None:
+    """Its start and its end, in their order, and neither another tool's line nor a word that no record of ours has."""
+    execution = [record(outcome, action="execute") for outcome in ("started", "odd", "finished")]
+    log = lines(begun(), record("granted"), *execution)
+    other = foreign(trace_id="trace-1", event_type="approval", action="execute", outcome="refused")
+    assert [entry.kind[2] for entry in story([*log, other]).executions] == ["started", "finished"]
+    assert story([*log[:2], other]).executions == []
+
+
 def test_what_is_open_under_an_approvals_id() -> None:
     """Every request that asked it and that no record ends; an older log's records of it are found by its whole id alone."""
     log = lines(

@@ -400,6 +400,7 @@ def test_what_is_asked_now_is_run_later(terminals: Shell, desk: Path) -> None:
     (desk / "plan").write_text("y\n")
     changed = terminals(later)
     assert "this is not the command of request" in changed.communicate(timeout=PATIENCE)[1]
+    assert changed.returncode == 2
     (desk / "plan").write_text("x\n")
     assert terminals(later).communicate(timeout=PATIENCE)[0] == "dropped\n"
     assert terminals(later).wait(PATIENCE) == 125

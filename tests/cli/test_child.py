@@ -277,14 +277,15 @@ def test_only_we_are_continued_and_the_command_goes_on(terminals: list[Terminal]
 
 def test_a_command_that_stops_itself_does_not_stop_us() -> None:
     """It asked nobody; whoever continues us continues it."""
-    script = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); print('went on', flush=True)"
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); print('went on', flush=True); signal.pause()"
     with launched(parent(sys.executable, "-ISc", script)) as process:
         command = child_of(process.pid)
         until(lambda: state(command) == "T")
         process.send_signal(signal.SIGCONT)
         assert line(process) == "went on"
         assert os.waitid(os.P_PID, process.pid, os.WCONTINUED | os.WNOHANG) is None  # we were never stopped
-        assert rest(process)[0] == 0
+        process.send_signal(signal.SIGTERM)
+        assert rest(process)[0] == 128 + signal.SIGTERM
 
 
 # --- commands that leave others behind -----------------------------------------------------------------------------------

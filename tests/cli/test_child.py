@@ -229,28 +229,35 @@ def test_a_lost_terminal_hangs_the_command_up(terminals: list[Terminal], tmp_pat
     assert (tmp_path / "lost").read_text() == "lost\n"
 
 
+def at_shell(terminals: list[Terminal], folder: Path) -> Terminal:
+    """A real bash that waits for a line, in a folder with the two programs."""
+    (folder / "parent.py").write_text(PARENT)
+    (folder / "command.py").write_text(COMMAND)
+    environ = {**os.environ, "PS1": "prompt> ", "HISTFILE": "", "TERM": "dumb"}
+    terminal = at_terminal(terminals, ("bash", "--norc", "--noprofile", "-i"), cwd=folder, env=environ)
+    terminal.until("prompt> ")
+    return terminal
+
+
 def test_ctrl_z_stops_and_fg_continues_both(terminals: list[Terminal], tmp_path: Path) -> None:
     """At a real bash: its jobs shows the job as stopped, and fg lets the command go on, which hears of that once."""
-    (tmp_path / "parent.py").write_text(PARENT)
-    (tmp_path / "command.py").write_text(COMMAND)
-    environ = {**os.environ, "PS1": "prompt> ", "HISTFILE": "", "TERM": "dumb"}
-    terminal = at_terminal(terminals, ("bash", "--norc", "--noprofile", "-i"), cwd=tmp_path, env=environ)
+    terminal = at_shell(terminals, tmp_path)
     terminal.type(f"{sys.executable} parent.py start '' {sys.executable} command.py; echo left with $?\n")
     terminal.until("<ready>")
     ours = child_of(terminal.process.pid)
     command = child_of(ours)
     for _ in range(2):
         terminal.type("\x1a")
-        terminal.until("Stopped")
+        assert "Stopped" in terminal.until("prompt> ")
         assert (state(ours), state(command)) == ("T", "T")
         terminal.type("jobs\n")
-        terminal.until("Stopped")
+        assert "Stopped" in terminal.until("prompt> ")
         terminal.type("fg\n")
         terminal.until("<SIGCONT>")
     os.kill(ours, signal.SIGUSR1)
     terminal.until("<SIGUSR1>")
     os.kill(ours, signal.SIGTERM)
-    terminal.until("<SIGTERM>")
+    assert "<SIGTERM>" in terminal.until("prompt> ")
     terminal.type("exit\n")
     terminal.end()
     assert re.findall(r"<(\w+)>", terminal.seen) == ["ready", "SIGCONT", "SIGCONT", "SIGUSR1", "SIGTERM"]
@@ -258,10 +265,7 @@ def test_ctrl_z_stops_and_fg_continues_both(terminals: list[Terminal], tmp_path:
 
 def test_only_we_are_continued_and_the_command_goes_on(terminals: list[Terminal], tmp_path: Path) -> None:
     """A SIGCONT to us alone, as from a script, is not lost."""
-    (tmp_path / "parent.py").write_text(PARENT)
-    (tmp_path / "command.py").write_text(COMMAND)
-    environ = {**os.environ, "PS1": "prompt> ", "HISTFILE": "", "TERM": "dumb"}
-    terminal = at_terminal(terminals, ("bash", "--norc", "--noprofile", "-i"), cwd=tmp_path, env=environ)
+    terminal = at_shell(terminals, tmp_path)
     terminal.type(f"{sys.executable} parent.py start '' {sys.executable} command.py\n")
     terminal.until("<ready>")
     ours = child_of(terminal.process.pid)

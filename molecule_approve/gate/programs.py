@@ -235,6 +235,9 @@ _RUN_OTHERS = frozenset(
     [
         "ansible",
         "ansible-playbook",
+        "at",
+        "awk",
+        "batch",
         "bundle",
         "chroot",
         "chrt",
@@ -246,12 +249,14 @@ _RUN_OTHERS = frozenset(
         "find",
         "firejail",
         "flock",
+        "gawk",
         "gdb",
         "gmake",
         "ionice",
         "just",
         "kubectl",
         "make",
+        "mawk",
         "ninja",
         "nice",
         "nohup",
@@ -281,18 +286,20 @@ _RUN_OTHERS = frozenset(
         "timeout",
         "tmux",
         "tox",
+        "unbuffer",
         "unshare",
         "uv",
         "uvx",
+        "valgrind",
+        "vi",
+        "vim",
         "watch",
         "xargs",
         "yarn",
     ]
 )
 _SHELLS = frozenset(["ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "nu", "pwsh", "sh", "tcsh", "zsh"])
-_INTERPRETERS = frozenset(
-    ["awk", "gawk", "mawk", "deno", "bun", "lua", "node", "perl", "php", "python", "pypy", "ruby", "sed", "vim"]
-)
+_INTERPRETERS = frozenset(["deno", "bun", "lua", "node", "perl", "php", "python", "pypy", "ruby", "sed"])
 _CODE_OPTION = re.compile(r"-[A-Za-z]*[ceErR]|--(?:eval|execute|print|command)(?:=.*)?", re.DOTALL)
 _VERSION = re.compile(r"-?[\d.]+\Z")
 

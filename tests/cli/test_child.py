@@ -147,9 +147,9 @@ def test_a_command_that_cannot_be_started() -> None:
 
 def test_a_command_that_replaces_us_has_our_process() -> None:
     """With every signal as it is for a fresh program."""
-    with launched(parent("/bin/sh", "-c", "echo $$; grep SigBlk /proc/$$/status; kill -TERM $$", how="replace")) as process:
+    with launched(parent("/bin/sh", "-c", "echo $$; exec grep SigBlk /proc/self/status", how="replace")) as process:
         code, out = rest(process)
-    assert (code, out.split()) == (-signal.SIGTERM, [str(process.pid), "SigBlk:", "0000000000000000"])
+    assert (code, out.split()) == (0, [str(process.pid), "SigBlk:", "0000000000000000"])
 
 
 def test_a_signal_that_came_before_ends_us_as_it_would_the_command() -> None:
@@ -229,28 +229,35 @@ def test_a_lost_terminal_hangs_the_command_up(terminals: list[Terminal], tmp_pat
     assert (tmp_path / "lost").read_text() == "lost\n"
 
 
+def at_shell(terminals: list[Terminal], folder: Path) -> Terminal:
+    """A real bash that waits for a line, in a folder with the two programs."""
+    (folder / "parent.py").write_text(PARENT)
+    (folder / "command.py").write_text(COMMAND)
+    environ = {**os.environ, "PS1": "prompt> ", "HISTFILE": "", "TERM": "dumb"}
+    terminal = at_terminal(terminals, ("bash", "--norc", "--noprofile", "-i"), cwd=folder, env=environ)
+    terminal.until("prompt> ")
+    return terminal
+
+
 def test_ctrl_z_stops_and_fg_continues_both(terminals: list[Terminal], tmp_path: Path) -> None:
     """At a real bash: its jobs shows the job as stopped, and fg lets the command go on, which hears of that once."""
-    (tmp_path / "parent.py").write_text(PARENT)
-    (tmp_path / "command.py").write_text(COMMAND)
-    environ = {**os.environ, "PS1": "prompt> ", "HISTFILE": "", "TERM": "dumb"}
-    terminal = at_terminal(terminals, ("bash", "--norc", "--noprofile", "-i"), cwd=tmp_path, env=environ)
+    terminal = at_shell(terminals, tmp_path)
     terminal.type(f"{sys.executable} parent.py start '' {sys.executable} command.py; echo left with $?\n")
     terminal.until("<ready>")
     ours = child_of(terminal.process.pid)
     command = child_of(ours)
     for _ in range(2):
         terminal.type("\x1a")
-        terminal.until("Stopped")
+        assert "Stopped" in terminal.until("prompt> ")
         assert (state(ours), state(command)) == ("T", "T")
         terminal.type("jobs\n")
-        terminal.until("Stopped")
+        assert "Stopped" in terminal.until("prompt> ")
         terminal.type("fg\n")
         terminal.until("<SIGCONT>")
     os.kill(ours, signal.SIGUSR1)
     terminal.until("<SIGUSR1>")
     os.kill(ours, signal.SIGTERM)
-    terminal.until("<SIGTERM>")
+    assert "<SIGTERM>" in terminal.until("prompt> ")
     terminal.type("exit\n")
     terminal.end()
     assert re.findall(r"<(\w+)>", terminal.seen) == ["ready", "SIGCONT", "SIGCONT", "SIGUSR1", "SIGTERM"]
@@ -258,10 +265,7 @@ def test_ctrl_z_stops_and_fg_continues_both(terminals: list[Terminal], tmp_path:
 
 def test_only_we_are_continued_and_the_command_goes_on(terminals: list[Terminal], tmp_path: Path) -> None:
     """A SIGCONT to us alone, as from a script, is not lost."""
-    (tmp_path / "parent.py").write_text(PARENT)
-    (tmp_path / "command.py").write_text(COMMAND)
-    environ = {**os.environ, "PS1": "prompt> ", "HISTFILE": "", "TERM": "dumb"}
-    terminal = at_terminal(terminals, ("bash", "--norc", "--noprofile", "-i"), cwd=tmp_path, env=environ)
+    terminal = at_shell(terminals, tmp_path)
     terminal.type(f"{sys.executable} parent.py start '' {sys.executable} command.py\n")
     terminal.until("<ready>")
     ours = child_of(terminal.process.pid)
@@ -277,14 +281,15 @@ def test_only_we_are_continued_and_the_command_goes_on(terminals: list[Terminal]
 
 def test_a_command_that_stops_itself_does_not_stop_us() -> None:
     """It asked nobody; whoever continues us continues it."""
-    script = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); print('went on', flush=True)"
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); print('went on', flush=True); signal.pause()"
     with launched(parent(sys.executable, "-ISc", script)) as process:
         command = child_of(process.pid)
         until(lambda: state(command) == "T")
         process.send_signal(signal.SIGCONT)
         assert line(process) == "went on"
         assert os.waitid(os.P_PID, process.pid, os.WCONTINUED | os.WNOHANG) is None  # we were never stopped
-        assert rest(process)[0] == 0
+        process.send_signal(signal.SIGTERM)
+        assert rest(process)[0] == 128 + signal.SIGTERM
 
 
 # --- commands that leave others behind -----------------------------------------------------------------------------------

@@ -281,6 +281,7 @@ def test_capabilities_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     ("arguments", "remark"),
     [
         (["/usr/bin/env", "x"], "env can run other commands; they are not bound"),
+        (["awk", 'BEGIN { system("x") }'], "awk can run other commands; they are not bound"),
         (["bash"], "bash can run other commands; they are not bound"),
         (["python3.11", "-c", "x"], "python runs code that an argument holds; it can run other commands"),
         (["perl", "-ne", "x"], "perl runs code that an argument holds; it can run other commands"),

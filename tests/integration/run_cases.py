@@ -145,7 +145,7 @@ class Case:
 
     def _start(self, forks: Forks, number: int, *options: str) -> int:
         ids = () if self.plan.kind == "approval" else ("--id-file", str(self.folder / f"id.{number}"))
-        timeout = "1s" if self.plan.decision == "none" else "6s"
+        timeout = "1s" if self.plan.decision == "none" else "20s"
         report = ("--result-file", str(self.folder / f"result.{number}"), "--timeout", timeout)
         arguments = ("run", *options, *ids, *report, "--", *self.words)
         return forks.start(arguments, self.place, self.folder / f"stderr.{number}")

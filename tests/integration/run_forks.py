@@ -6,7 +6,6 @@ its end is asked for, so that an id stays that run's own until then.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -21,8 +20,8 @@ from molecule_approve.__main__ import run
 from molecule_approve.audit import rotation
 from molecule_approve.audit.read import archives
 from molecule_approve.cli import deliver, progress, requests, result_files, stop
-from molecule_approve.cli import main as line
 from molecule_approve.cli import run as command
+from molecule_approve.cli.main import main as command_line
 from molecule_approve.client import http, rest, stream
 from molecule_approve.gate import binding, compose
 from tests.callers import has_ended
@@ -79,8 +78,6 @@ class Forks:
 
 
 def _run(order: dict[str, Any], alive: int) -> NoReturn:
-    with contextlib.suppress(OSError):
-        os.chdir(order["folder"])
     nothing = os.open(os.devnull, os.O_RDONLY)
     errors = os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for source, target in ((nothing, 0), (alive, 1), (errors, 2)):
@@ -95,13 +92,16 @@ def main(alive: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run that is interrupted at its birth just dies
     answers, orders = os.dup(1), os.fdopen(os.dup(0), "rb")
     os.dup2(alive, 1)
-    line.main(["run", "--show", "--", "true"])  # what is left to load
-    for text in orders:
-        order = json.loads(text)
+    command_line(["run", "--show", "--", "true"])  # what is left to load
+    for line in orders:
+        order = json.loads(line)
         if "end" in order:
             found = os.waitstatus_to_exitcode(os.waitpid(order["end"], 0)[1])
-        elif (found := os.fork()) == 0:
-            _run(order, alive)
+        else:
+            os.chdir(order["folder"])  # before the answer: whoever gets it may rename the folder
+            found = os.fork()
+            if found == 0:
+                _run(order, alive)
         os.write(answers, b"%d\n" % found)
 
 

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -149,20 +150,20 @@ class Storm:
         cases = [self._case(number) for number in range(size)]
         reading, alive = os.pipe()
         idle = SimpleQueue[Forks]()
-        crews = [Forks(self._environ(), alive) for _ in range(AT_ONCE)]
-        os.close(alive)
-        for crew in crews:
-            idle.put(crew)
 
         def happen(case: Case) -> None:
-            crew = idle.get()
-            case.happen(crew, self.desk)
-            idle.put(crew)
+            forks = idle.get()
+            try:
+                case.happen(forks, self.desk)
+            finally:
+                idle.put(forks)
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(happen, cases))
-        for crew in crews:
-            crew.__exit__()
+        with ExitStack() as crew:
+            for _ in range(AT_ONCE):
+                idle.put(crew.enter_context(Forks(self._environ(), alive)))
+            os.close(alive)
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(happen, cases))
         _await_end(reading)
         return cases
 
@@ -213,12 +214,13 @@ def _await_end(reading: int) -> None:
 def outlive(size: int, folder: Path, desk: Desk) -> None:
     """A storm, and what must hold after it."""
     storm = Storm(int(os.environ.get("STORM_SEED", "11")), folder, desk)
+    sys.stdout.write(f"STORM_SEED={storm.seed}\n")
     cases = storm.rage(size)
     codes = Counter(itertools.chain.from_iterable(case.codes for case in cases))
     ran = (folder / "ledger").read_text().count("\n")
-    sys.stdout.write(f"seed {storm.seed}: {ran} commands ran, exit codes {sorted(codes.items())}\n")
+    sys.stdout.write(f"{ran} commands ran, exit codes {sorted(codes.items())}\n")
     assert storm.check(cases) == []
-    assert size // 4 < ran < size
+    assert size // 5 < ran < size
     assert main(["audit", "verify", "--audit-log", str(folder / "audit.jsonl")]) == 0
     shutil.rmtree(folder)
 

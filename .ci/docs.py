@@ -42,9 +42,13 @@ _PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOT
 
 # --- exit codes ------------------------------------------------------------------------------------------------------------
 
-_ASKING = "`request`, `wait`, `status ID`"
+_ASKING = "`request`, `run`, `wait`, `status ID`"
 _EXITS: dict[Exit, tuple[str, str, str]] = {
-    Exit.OK: ("approved", _ASKING, "a person approved this request; everywhere else 0 means done"),
+    Exit.OK: (
+        "approved",
+        _ASKING,
+        "a person approved this request; for `run` also: the command exited with 0; everywhere else 0 means done",
+    ),
     Exit.USAGE: (
         "usage",
         "all",
@@ -54,7 +58,10 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
     Exit.PENDING: (
         "pending",
         _ASKING,
-        "asked, not decided yet: `--no-wait`; `status`; `wait` without `--withdraw` when its own time is over",
+        (
+            "asked, not decided yet: `--no-wait`, `--for`; `status`; when their own time is over, `wait` without `--withdraw` "
+            "and `run --approval`"
+        ),
     ),
     Exit.NOT_WHOLE: (
         "not whole",
@@ -70,7 +77,7 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
     Exit.NOT_EXECUTABLE: (
         "not executable",
         "`run`",
-        "the command cannot be executed, as with env(1); nothing was requested",
+        "the command cannot be executed (env(1)); nothing was requested",
     ),
     Exit.NOT_FOUND: ("not found", "`run`", "the command does not exist (env(1)); nothing was requested"),
     Exit.FAILED: (
@@ -86,8 +93,8 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
 _DONE = {Exit.OK: "done", Exit.USAGE: "wrong options or arguments", Exit.FAILED: "not done; the message says why"}
 """What these codes mean on commands that gate nothing."""
 _SIGNALS = (
-    "| 129, 130, 143 | interrupted | `request`, `wait` | | SIGHUP (or nobody left to read the verdict), SIGINT, SIGTERM; "
-    "the request was withdrawn if possible (by `wait` only with `--withdraw`); other commands exit with 130 on Ctrl-C, and "
+    "| 129, 130, 143 | interrupted | `request`, `run`, `wait` | | SIGHUP (or nobody left to read the verdict), SIGINT, SIGTERM; "
+    "the request was withdrawn if possible (by `wait` only with `--withdraw`, by `run --approval` never); other commands exit with 130 on Ctrl-C, and "
     "`serve` with 0 |"
 )
 
@@ -123,7 +130,7 @@ def exits_of(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield str(code.value), when
         elif code in _DONE:
             yield str(code.value), _DONE[code]
-    if not words or command in {"`request`", "`wait`"}:
+    if not words or command in {"`request`", "`run`", "`wait`"}:
         yield "129, 130, 143", _SIGNALS.rstrip(" |").rpartition("| ")[2]
     elif command != "`serve`":
         yield "130", "interrupted by Ctrl-C"

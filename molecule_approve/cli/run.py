@@ -156,8 +156,9 @@ def run(
 ) -> int:
     """Ask a person to approve COMMAND, and execute exactly that if they do.
 
-    The exit code is the command's, 128 + the signal that ended it; before it runs, that of request: 77 denied,
-    124 timed out, 125 no verdict or the command has changed; 126 and 127 if COMMAND cannot be executed or found.
+    The exit code is the command's, or 128 + the signal that ended it. If it does not run: 77 denied, 124 timed out,
+    125 no verdict or the command has changed, 126 and 127 COMMAND cannot be executed or found; with --approval also
+    8 not decided yet.
     """
     if show:
         with contextlib.closing(binding.bind(words)) as bound:

@@ -59,8 +59,8 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
         "pending",
         _ASKING,
         (
-            "asked, not decided yet: `--no-wait`, `--for`; `status`; when their own time is over, `wait` without `--withdraw` "
-            "and `run --approval`"
+            "asked, not decided yet: `--no-wait`, `--for`; `status`; when their own time is over, `wait` without "
+            "`--withdraw` and `run --approval`"
         ),
     ),
     Exit.NOT_WHOLE: (
@@ -93,9 +93,9 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
 _DONE = {Exit.OK: "done", Exit.USAGE: "wrong options or arguments", Exit.FAILED: "not done; the message says why"}
 """What these codes mean on commands that gate nothing."""
 _SIGNALS = (
-    "| 129, 130, 143 | interrupted | `request`, `run`, `wait` | | SIGHUP (or nobody left to read the verdict), SIGINT, SIGTERM; "
-    "the request was withdrawn if possible (by `wait` only with `--withdraw`, by `run --approval` never); other commands exit with 130 on Ctrl-C, and "
-    "`serve` with 0 |"
+    "| 129, 130, 143 | interrupted | `request`, `run`, `wait` | | SIGHUP (or nobody left to read the verdict), SIGINT, "
+    "SIGTERM; the request was withdrawn if possible (by `wait` only with `--withdraw`, by `run --approval` never); other "
+    "commands exit with 130 on Ctrl-C, and `serve` with 0 |"
 )
 
 

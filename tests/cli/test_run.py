@@ -258,6 +258,11 @@ def test_show_asks_nobody_and_gives_no_order(runner: Runner) -> None:
     assert "##[" not in told.out
 
 
+def test_show_prints_the_command_as_a_shell_reads_it(runner: Runner) -> None:
+    """What is copied from there is the same command, escapes included."""
+    assert runner.shown("./tool", "x\ny", "\\n").splitlines()[0] == r"./tool $'x\ny' '\n'"
+
+
 @pytest.mark.parametrize(("answer", "code", "outcome"), [("denied", 77, "denied"), ("withdraw", 124, "withdrawn")])
 def test_nothing_runs_without_an_approval(runner: Runner, answer: str, code: int, outcome: str) -> None:
     """The code is that of request, and the result file says no."""

@@ -13,7 +13,7 @@ import typer
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import DeliveryError, UsageError
 from molecule_approve.model import Executed, Execution, Outcome, Verdict
-from molecule_approve.safe_text import visible_lines
+from molecule_approve.safe_text import visible_quoted
 
 from . import exits, options, output
 from .child import Child
@@ -162,7 +162,7 @@ def run(
     """
     if show:
         with contextlib.closing(binding.bind(words)) as bound:
-            output.answer("\n".join(visible_lines(bound.command.text)))
+            output.answer("\n".join(map(visible_quoted, bound.command.text.split("\n"))))
         return exits.Exit.USAGE  # nothing was asked, so this must not look like a yes
 
     def attempt(command: GatingCommand) -> int:

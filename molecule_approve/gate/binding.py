@@ -130,30 +130,33 @@ class Binding:
 
     def changes(self) -> list[str]:
         """What is no longer as it was, each as a clause; every bound byte is read again."""
-        shown = self.command.shown
         found = [(file, change) for file in self.held if (change := file.change()) is not None]
-        return [*self._names_changed(), *(f"{file.bound.role} {shown(str(file.path))} {change}" for file, change in found)]
+        return [*self._names_changed(), *(f"{file.bound.role} {self._shown(file)} {change}" for file, change in found)]
+
+    def _shown(self, file: HeldFile) -> str:
+        return self.command.shown(str(file.path)) if file.bound.role is FileRole.ARGUMENT else quoted(str(file.path))
 
     def _names_changed(self) -> list[str]:
         """What the folder, the search path and the arguments no longer lead to."""
-        folder, shown = self.command.folder, self.command.shown
-        name = self.command.arguments[0]
+        folder, name = self.command.folder, self.command.arguments[0]
         try:
             held = os.fstat(self.folder)
             if not all(os.path.samestat(held, Path(path).stat()) for path in (folder, ".")):
-                return [f"the folder {shown(folder)} is another one now"]
+                return [f"the folder {quoted(folder)} is another one now"]
             paths = [path for _, path in programs.executables(name, folder, self._search)]
         except OSError as exc:
-            return [f"the folder {shown(folder)} is gone: {exc.strerror}"]
+            return [f"the folder {quoted(folder)} is gone: {exc.strerror}"]
         except ApprovalError:
-            return [f"{shown(name)} is gone, or it or its interpreter cannot be executed any more"]
+            return [f"{quoted(name)} is gone, or it or its interpreter cannot be executed any more"]
         before = [file.path for file in self.held if file.bound.role is not FileRole.ARGUMENT]
         if paths != before:
             leads = (new for new, old in itertools.zip_longest(paths, before) if new != old)
-            return [f"{shown(name)} leads to {shown(str(next(leads) or 'fewer interpreters'))} now"]
+            return [f"{quoted(name)} leads to {quoted(str(next(leads) or 'fewer interpreters'))} now"]
         known = {file.path for file in self.command.files} | {file.path for file in self.command.unbound}
         appeared = [path for path in _files_named(self.command.arguments[1:], folder) if path not in known]
-        return [f"file {shown(path)} was not there" for path in appeared if not _is_of_process(Path(folder, path))]
+        return [
+            f"file {self.command.shown(path)} was not there" for path in appeared if not _is_of_process(Path(folder, path))
+        ]
 
 
 def bind(

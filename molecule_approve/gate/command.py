@@ -110,11 +110,11 @@ class BoundCommand:
     @property
     def line(self) -> str:
         """The command on one line, quoted as a shell would read it; values of secret variables are shown as ``[NAME]``."""
-        words = self.shown(*self.arguments)
-        program = self.shown(self.arguments[0])
-        if "=" in program and program[0] not in "'$":  # a shell would read an assignment
-            return f"'{program}'{words[len(program) :]}"
-        return words
+        program, *words = self.arguments
+        name = quoted(program)
+        if "=" in name and name[0] not in "'$":  # a shell would read an assignment
+            name = f"'{name}'"
+        return " ".join([name, *map(self.shown, words)])
 
     @property
     def text(self) -> str:
@@ -124,20 +124,31 @@ class BoundCommand:
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         for file in self.files:
-            yield file.role, f"{self.shown(file.path)} sha256:{file.sha256}"
+            path = self.shown(file.path) if file.role is FileRole.ARGUMENT else quoted(file.path)
+            yield file.role, f"{path} sha256:{file.sha256}"
         for unbound in self.unbound:
             yield "not bound", f"{self.shown(unbound.path)} ({unbound.reason})"
-        yield from (("folder", self.shown(self.folder)), ("host", quoted(self.host)), ("user", self.user))
+        yield from (("folder", quoted(self.folder)), ("host", quoted(self.host)), ("user", self.user))
         if self.kept:
-            yield "keeps", self.shown(*(f"{name}={value}" for name, value in self.kept))
+            yield "keeps", " ".join(quoted(f"{name}={without_secrets(value, self.secrets)}") for name, value in self.kept)
         if self.dropped:
             yield "drops", " ".join(map(quoted, self.dropped))
         for remark in self.remarks:
             yield "remark", remark
+        for name in self._names_shown():
+            yield "remark", f"{quoted(f'[{name}]')} stands for text that is not shown; whoever requests this chose it"
 
-    def shown(self, *words: str) -> str:
-        """The words as the approver reads them: quoted, and without secrets."""
-        return " ".join(quoted(without_secrets(word, self.secrets)) for word in words)
+    def _names_shown(self) -> list[str]:
+        """The variables whose names stand for their values: a requester can hide any word by one."""
+        words = (*self.arguments[1:], *(file.path for file in self.unbound), *(value for _, value in self.kept))
+        return sorted({name for word in words for _, _, name in _replaced(word, self.secrets)})
+
+    def shown(self, word: str) -> str:
+        """The word as the approver reads it: quoted, and without secrets.
+
+        Not for the program, its interpreters and the folder: what decides what is done is never hidden.
+        """
+        return quoted(without_secrets(word, self.secrets))
 
 
 _LABELS = frozenset({*FileRole, "not bound", "folder", "host", "user", "keeps", "drops", "remark", "digest"})
@@ -203,11 +214,22 @@ def secrets_in(environ: Mapping[str, str]) -> dict[str, str]:
 def without_secrets(text: str, secrets: Mapping[str, str]) -> str:
     """The text with ``[NAME]`` in place of each secret value; those that overlap have the first one's."""
     shown, end = "", 0
-    for start, stop, name in sorted(_places_of(text, secrets), key=lambda found: (found[0], -found[1], found[2])):
-        if start >= end:
-            shown += f"{text[end:start]}[{name}]"
-        end = max(end, stop)
+    for start, stop, name in _replaced(text, secrets):
+        shown += f"{text[end:start]}[{name}]"
+        end = stop
     return shown + text[end:]
+
+
+def _replaced(text: str, secrets: Mapping[str, str]) -> list[tuple[int, int, str]]:
+    """The places that a name stands for, in their order, each with it; places that overlap are one."""
+    found = list[tuple[int, int, str]]()
+    for start, stop, name in sorted(_places_of(text, secrets), key=lambda place: (place[0], -place[1], place[2])):
+        if found and start < found[-1][1]:
+            before = found.pop()
+            found.append((before[0], max(before[1], stop), before[2]))
+        else:
+            found.append((start, stop, name))
+    return found
 
 
 def _places_of(text: str, secrets: Mapping[str, str]) -> Iterator[tuple[int, int, str]]:

@@ -268,6 +268,11 @@ def test_show_asks_nobody_and_gives_no_order(runner: Runner) -> None:
     assert "##[" not in told.out
 
 
+def test_show_prints_the_command_as_a_shell_reads_it(runner: Runner) -> None:
+    """What is copied from there is the same command, escapes included."""
+    assert runner.shown("./tool", "x\ny", "\\n").splitlines()[0] == r"./tool $'x\ny' '\n'"
+
+
 @pytest.mark.parametrize(("answer", "code", "outcome"), [("denied", 77, "denied"), ("withdraw", 124, "withdrawn")])
 def test_nothing_runs_without_an_approval(runner: Runner, answer: str, code: int, outcome: str) -> None:
     """The code is that of request, and the result file says no."""
@@ -425,20 +430,17 @@ def kept_signals() -> Iterator[None]:
 # --- secrets -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_the_action_hides_is_hidden_everywhere(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In context, reason, records, output and result file, also where the folder and the program hold it."""
+def test_what_the_action_hides_is_hidden_everywhere(runner: Runner) -> None:
+    """In context, reason, records, output and result file, also where the name of a file holds it."""
     secret = "hunter22-long"
-    (runner.folder / secret).mkdir()
-    monkeypatch.chdir(runner.folder / secret)
-    shutil.copy(runner.folder / "tool", secret)
-    Path("data").touch()
+    Path(secret).touch()
     runner.caller.set(MY_SECRET=secret, BUILDKITE="1", BUILDKITE_REPO=f"https://x/{secret}")
-    words = ("--reason", f"because {secret}", "--context", f"why={secret}", "--", f"./{secret}", "data", f"--key={secret}")
+    words = ("--reason", f"because {secret}", "--context", f"why={secret}", "--", "./tool", secret, f"--key={secret}")
     told = runner.run(*words)
-    assert (told.code, len(Path("ran").read_text().splitlines())) == (0, 1)
+    assert (told.code, len(runner.ran)) == (0, 1)
     row = runner.caller.desk.one(runner.caller.requested())
-    _write("data")
-    refused = runner.run(*words, answer=runner.after(lambda: _replace("data")))
+    _write(secret)
+    refused = runner.run(*words, answer=runner.after(lambda: _replace(secret)))
     assert refused.code == 125
     for text in (json.dumps(row), runner.caller.log.read_text(), told.err, refused.err, json.dumps(runner.result)):
         assert secret not in text

@@ -126,16 +126,14 @@ def test_no_part_of_a_secret_is_shown(text: str, secrets: dict[str, str], shown:
     assert without_secrets(text, secrets) == shown
 
 
-def test_secrets_are_hidden_wherever_the_text_shows_them() -> None:
-    """In arguments, paths, the folder and kept variables; the digest is of the real bytes."""
+def test_secrets_are_hidden_wherever_arguments_and_values_are_shown() -> None:
+    """In arguments, files that they name and values of kept variables; the digest is of the real bytes."""
     secret = "correct horse"
-    files = (BoundFile(FileRole.PROGRAM, f"/srv/{secret}/x", SHA),)
     command = replace(
         COMMAND,
         arguments=("x", f"--key={secret}"),
-        files=files,
+        files=(*COMMAND.files, BoundFile(FileRole.ARGUMENT, f"keys/{secret}", SHA)),
         unbound=(UnboundFile(secret, "why"),),
-        folder=f"/srv/{secret}",
         kept=(("SSH_KEY", secret),),
         secrets={"SSH_KEY": secret},
     )
@@ -143,6 +141,28 @@ def test_secrets_are_hidden_wherever_the_text_shows_them() -> None:
     assert command.text.count("[SSH_KEY]") == 5
     assert command.digest == replace(command, secrets={}).digest
     assert command.digest != replace(command, arguments=("x", "--key=[SSH_KEY]")).digest
+
+
+def test_no_secret_hides_what_is_executed_and_where() -> None:
+    """Nobody can put a name in place of the program, its interpreter, the folder or a kept variable's name."""
+    command = replace(
+        COMMAND,
+        arguments=("rm", "x"),
+        files=(BoundFile(FileRole.PROGRAM, "/bin/rm", SHA), BoundFile(FileRole.INTERPRETER, "/bin/sh", SHA)),
+        folder="/srv",
+        kept=(("LD_PRELOAD", "x.so"),),
+    )
+    secrets = {"A_KEY": "rm", "B_KEY": "sh", "C_KEY": "srv", "D_KEY": "LD_PRELOAD", "E_KEY": "/"}
+    assert replace(command, secrets=secrets).text == command.text
+
+
+def test_each_name_that_stands_for_hidden_text_is_remarked() -> None:
+    """The approver reads that there is text which is not shown, and that the requester chose it; once for each name."""
+    command = replace(COMMAND, arguments=("rm", "-rf", "/", "-rf"), secrets={"B_KEY": "-rf", "A KEY": "/", "C_KEY": "no"})
+    assert command.line == "rm '[B_KEY]' '[A KEY]' '[B_KEY]'"
+    hides = "stands for text that is not shown; whoever requests this chose it"
+    assert f"\nremark: '[A KEY]' {hides}\nremark: '[B_KEY]' {hides}\ndigest: " in command.text
+    assert "C_KEY" not in command.text
 
 
 # --- forged lines --------------------------------------------------------------------------------------------------------

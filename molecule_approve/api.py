@@ -307,7 +307,7 @@ def _run(stop: _ThreadStop, given: Given) -> CommandRun:
         resources.enter_context(contextlib.closing(made.platform))
         verdict = made.gate.request(asked, wiring.terms(made.settings), made.permit)
         if verdict.approved:
-            execution = _executed(partial(made.gate.execute, asked, verdict, binding), stop)
+            execution = made.gate.execute(asked, verdict, binding, _PlainLauncher(stop))
         if execution.error is not None:  # the approval is used up
             verdict = replace(verdict, outcome=Outcome.FAILED, error=execution.error)
         return CommandRun(verdict, execution)
@@ -322,21 +322,12 @@ def _bound(given: Given) -> Binding:
     return bind(words, wiring.origin(), wiring.environment(), keep=keep, strict=bool(arguments.switch(given, "strict")))
 
 
-def _executed(execute: Callable[[_PlainLauncher], Execution], stop: _ThreadStop) -> Execution:
-    launcher = _PlainLauncher(stop)
-    try:
-        return execute(launcher)
-    except ApprovalError as exc:  # it was started, and its end is unknown
-        return launcher.announced._replace(error=_failure(exc))
-
-
 class _PlainLauncher:
     """Starts the approved command and leaves the caller's signals alone; see the gate's Launcher."""
 
     replaces = False
 
     def __init__(self, stop: _ThreadStop) -> None:
-        self.announced = Execution(Executed.NO)
         self._stop = stop
 
     def check(self) -> None:
@@ -347,9 +338,9 @@ class _PlainLauncher:
             raise DeliveryError(f"the approval came too late: {exc.why}") from exc
 
     def announce(self, execution: Execution) -> None:
-        """Keep it: a command whose end is unknown was started."""
+        """Nobody is told; see ``check``."""
+        del execution
         self.check()
-        self.announced = execution
 
     def start(self, executable: str, arguments: tuple[str, ...], environ: dict[str, str]) -> Callable[[], int]:
         """Start it with the streams and the signal mask of this process."""

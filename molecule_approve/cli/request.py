@@ -58,14 +58,15 @@ def request(
     binding: BindingOptions,
     connection: options.ConnectionOptions,
     words: Annotated[
-        list[str], typer.Argument(metavar="ACTION", help="What is to be done, 1 to 4,096 characters. Quote it.")
+        list[str],
+        typer.Argument(metavar="ACTION", help="What is to be done, in at most 4,096 characters, as one argument: quote it."),
     ],
     for_command: Annotated[
         bool,
         option(
             "--for",
             None,
-            "Ask for the command behind --, which `run --approval ID` executes later, anywhere; exits 8 (pending).",
+            "Request approval of the command after --, for `run --approval ID` later, on any machine; exits 8 (pending).",
             RUNNING,
         ),
     ] = False,
@@ -76,7 +77,8 @@ def request(
 ) -> int:
     """Ask a person to approve ACTION, wait, and exit 0 only if they do.
 
-    Other exit codes: 8 pending (with --no-wait or --for), 77 denied, 124 timed out, 125 no verdict.
+    Other exit codes: 2 usage error, 8 pending (with --no-wait or --for), 77 denied, 124 timed out, 125 no verdict.
+    --strict and --keep-env have an effect only with --for.
     """
     no_wait = no_wait or for_command
 
@@ -118,7 +120,7 @@ def wait(
     ],
     action: Annotated[
         str | None,
-        option("--action", "TEXT", "What was asked; required if the local audit log does not hold the request.", WAITING),
+        option("--action", "TEXT", "The action as it was requested; required if it is not in the local audit log.", WAITING),
     ] = None,
     withdraw: Annotated[
         bool,
@@ -127,7 +129,7 @@ def wait(
 ) -> int:
     """Wait for an earlier request, and redeem its approval.
 
-    Exits as request does; 8 (pending) if the timeout passes without a decision, and the request stays open.
+    Exits as request does. At the timeout it exits 8 (pending) and the request stays open, unless --withdraw is given.
     """
 
     def run(command: GatingCommand) -> int:

@@ -39,7 +39,7 @@ $(LOWEST)/lowest: pyproject.toml .ci/lowest
 	  pytest pytest-timeout pytest-xdist
 	touch $@
 
-demo: $(VENV)/server ## The main job, for real: a server, a question, a verdict.
+demo: $(VENV)/server ## The main job, for real: a server, a request, a verdict, an approved command.
 	@PATH="$(BIN):$$PATH" bash .ci/demo
 
 test: $(VENV)/dev ## Every test, with branch coverage.

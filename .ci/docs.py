@@ -47,20 +47,23 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
     Exit.OK: (
         "approved",
         _ASKING,
-        "a person approved this request; for `run` also: the command exited with 0; everywhere else 0 means done",
+        "a person approved this request; `run`: and the command exited with 0; on other commands: done",
     ),
     Exit.USAGE: (
         "usage",
         "all",
-        'wrong options or arguments, nothing was asked; also `--help` on these commands, so that `request "$X"` is never 0',
+        (
+            "wrong options or arguments, no request was sent; also `run --show`, and `--help` of `request`, `run`, `wait` "
+            'and `status`, so that `request "$X"` never exits with 0 because `$X` is `--help`'
+        ),
     ),
-    Exit.ENDED: ("ended", "`approve`, `deny`, `withdraw`", "the request had already ended otherwise"),
+    Exit.ENDED: ("ended", "`approve`, `deny`, `withdraw`", "the request had already ended in another way"),
     Exit.PENDING: (
         "pending",
         _ASKING,
         (
-            "asked, not decided yet: `--no-wait`, `--for`; `status`; when their own time is over, `wait` without "
-            "`--withdraw` and `run --approval`"
+            "not decided yet: `request` with `--no-wait` or `--for`; `status`; `run --approval`, and `wait` without "
+            "`--withdraw`, at their timeout"
         ),
     ),
     Exit.NOT_WHOLE: (
@@ -68,25 +71,25 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
         "`audit verify`, `audit export`",
         "a record was changed, removed, inserted, moved or cut off",
     ),
-    Exit.DENIED: ("denied", _ASKING, "a person denied it, or the workspace's roles do not let it ask"),
+    Exit.DENIED: ("denied", _ASKING, "a person denied it, or the workspace's roles do not permit a request"),
     Exit.TIMED_OUT: (
         "timed out",
         _ASKING,
-        "nobody decided in time; the platform expired the request; somebody else withdrew it",
+        "nobody decided in time, the platform expired the request, or somebody else withdrew it",
     ),
     Exit.NOT_EXECUTABLE: (
         "not executable",
         "`run`",
-        "the command cannot be executed (env(1)); nothing was requested",
+        "the command cannot be executed, as with env(1); no request was sent",
     ),
-    Exit.NOT_FOUND: ("not found", "`run`", "the command does not exist (env(1)); nothing was requested"),
+    Exit.NOT_FOUND: ("not found", "`run`", "the command does not exist, as with env(1); no request was sent"),
     Exit.FAILED: (
         "gate failed",
         "all",
         (
             "no verdict: platform, network, protocol, credential, configuration or audit log failed; the approval was "
-            "already used, or could not be delivered; the outcome could not be read; elsewhere: not done. Treat it as not "
-            "approved"
+            "already redeemed, or could not be delivered; the outcome could not be read; `run`: what would run has changed. "
+            "Treat it as not approved. On other commands: not done"
         ),
     ),
 }
@@ -130,6 +133,8 @@ def exits_of(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield str(code.value), when
         elif code in _DONE:
             yield str(code.value), _DONE[code]
+    if command == "`run`":
+        yield "others", "the command's own exit code, or 128 + the number of the signal that ended it"
     if not words or command in {"`request`", "`run`", "`wait`"}:
         yield "129, 130, 143", _SIGNALS.rstrip(" |").rpartition("| ")[2]
     elif command != "`serve`":
@@ -143,7 +148,7 @@ def error_kinds() -> Iterator[str]:
     for kind in _tree(errors.ApprovalError):
         meaning = (kind.__doc__ or "").splitlines()[0].rstrip(".").replace("``", "`")
         yield f"| `{kind.kind}` | {exits.of_error(kind.__new__(kind))} | {meaning} |"
-    yield "| `interrupted` | 129, 130, 143 | A signal stopped the program, or no reader was left for the verdict |"
+    yield "| `interrupted` | 129, 130, 143 | A signal stopped the program, or nobody was left to read the verdict |"
 
 
 def _tree(root: type[errors.ApprovalError]) -> Iterator[type[errors.ApprovalError]]:
@@ -172,7 +177,7 @@ _VARIABLES: tuple[_Setting, ...] = (
     (
         "WORKSPACE_ID",
         lambda found: (found.workspace_id.value or "none") + "; the embedded server's own workspace when that is used",
-        "the workspace that asks",
+        "the workspace that sends the request",
     ),
     (
         "MOLECULE_TOKEN",
@@ -183,7 +188,10 @@ _VARIABLES: tuple[_Setting, ...] = (
     (
         "MOLECULE_APPROVER_TOKEN",
         lambda _: "asked for at the terminal",
-        "bearer token for `review`, `approve`, `deny` and `pending`; the server keeps only its hash",
+        (
+            "an approver's bearer token, for `review`, `approve` and `deny`; `pending` uses it if it is set; the server "
+            "keeps only its hash"
+        ),
     ),
     (
         "APPROVAL_TIMEOUT",

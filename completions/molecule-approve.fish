@@ -31,26 +31,26 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
         case 'request'
             set flags \
-                --reason\t'Why.' \
-                --context\t'Something the approver should know; repeatable.' \
-                --idempotency-key\t'Continue a pending request with this key instead of making a new one.' \
-                --expires-in\t'When the request expires. [the timeout; 1h with --no-wait]' \
+                --reason\t'Why; the approver sees it.' \
+                --context\t'Something the approver should know, such as ticket=OPS-12; repeatable.' \
+                --idempotency-key\t'If a request with this key is pending, continue it instead of making a new one.' \
+                --expires-in\t'For how long it can be decided: 10m, 2h. [default: the timeout; 1h if nobody waits]' \
                 --id-file\t'Write the request\'s id to this file as soon as it is known.' \
-                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
-                --transport\t'How the decision is received. [APPROVAL_USE_WEBSOCKET]' \
-                --poll-interval\t'Time between polls. [APPROVAL_POLL_INTERVAL]' \
-                --result-file\t'Also write the JSON object, with exit_code, to this file at the end.' \
-                --json\t'Print one JSON object on stdout.' \
-                --quiet\t'Print only errors on stderr.' \
-                -q\t'Print only errors on stderr.' \
+                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [env:APPROVAL_TIMEOUT]' \
+                --transport\t'How the decision is received. [env:APPROVAL_USE_WEBSOCKET]' \
+                --poll-interval\t'Time between polls. [env:APPROVAL_POLL_INTERVAL]' \
+                --result-file\t'Write the verdict as JSON, with exit_code, to this file at the end.' \
+                --json\t'Print the verdict as one JSON object on stdout; with run, use --result-file.' \
+                --quiet\t'Print nothing but errors on stderr.' \
+                -q\t'Print nothing but errors on stderr.' \
                 --require-verified-approver\t'Refuse a platform that does not verify the approver\'s name.' \
-                --strict\t'Refuse a file that is too large to be bound, or one too many.' \
-                --keep-env\t'Keep a variable that is dropped otherwise, and show it to the approver; repeatable.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
-                --for\t'Ask for the command behind --, which `run --approval ID` executes later, anywhere; exits 8 (pending).' \
+                --strict\t'Refuse a command if a file of it cannot be bound: too large, or one too many.' \
+                --keep-env\t'Keep an environment variable that is dropped otherwise, and show its value to the approver; repeatable.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --for\t'Request approval of the command after --, for `run --approval ID` later, on any machine; exits 8 (pending).' \
                 --no-wait\t'Do not wait: print the request\'s id and exit 8 (pending).' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
@@ -60,28 +60,28 @@ function __molecule_approve_table --no-scope-shadowing
             set wants text
         case 'run'
             set flags \
-                --reason\t'Why.' \
-                --context\t'Something the approver should know; repeatable.' \
-                --idempotency-key\t'Continue a pending request with this key instead of making a new one.' \
-                --expires-in\t'When the request expires. [the timeout; 1h with --no-wait]' \
+                --reason\t'Why; the approver sees it.' \
+                --context\t'Something the approver should know, such as ticket=OPS-12; repeatable.' \
+                --idempotency-key\t'If a request with this key is pending, continue it instead of making a new one.' \
+                --expires-in\t'For how long it can be decided: 10m, 2h. [default: the timeout; 1h if nobody waits]' \
                 --id-file\t'Write the request\'s id to this file as soon as it is known.' \
-                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
-                --transport\t'How the decision is received. [APPROVAL_USE_WEBSOCKET]' \
-                --poll-interval\t'Time between polls. [APPROVAL_POLL_INTERVAL]' \
-                --result-file\t'Also write the JSON object, with exit_code, to this file at the end.' \
-                --json\t'Print one JSON object on stdout.' \
-                --quiet\t'Print only errors on stderr.' \
-                -q\t'Print only errors on stderr.' \
+                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [env:APPROVAL_TIMEOUT]' \
+                --transport\t'How the decision is received. [env:APPROVAL_USE_WEBSOCKET]' \
+                --poll-interval\t'Time between polls. [env:APPROVAL_POLL_INTERVAL]' \
+                --result-file\t'Write the verdict as JSON, with exit_code, to this file at the end.' \
+                --json\t'Print the verdict as one JSON object on stdout; with run, use --result-file.' \
+                --quiet\t'Print nothing but errors on stderr.' \
+                -q\t'Print nothing but errors on stderr.' \
                 --require-verified-approver\t'Refuse a platform that does not verify the approver\'s name.' \
-                --strict\t'Refuse a file that is too large to be bound, or one too many.' \
-                --keep-env\t'Keep a variable that is dropped otherwise, and show it to the approver; repeatable.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
-                --show\t'Only print what the approver would see; asks nobody, exits 2.' \
-                --exec\t'Let the command replace this process; the audit log will lack its end.' \
-                --approval\t'Wait for what `request --for` asked, and run it here.' \
+                --strict\t'Refuse a command if a file of it cannot be bound: too large, or one too many.' \
+                --keep-env\t'Keep an environment variable that is dropped otherwise, and show its value to the approver; repeatable.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --show\t'Only print what the approver would see: send no request, run nothing, exit 2.' \
+                --exec\t'Let the command replace this process; the audit log will not say how it ended.' \
+                --approval\t'Run the command of an earlier `request --for`, once that request is approved.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --keep-env --config --platform-url --workspace-id --audit-log --approval
@@ -90,19 +90,19 @@ function __molecule_approve_table --no-scope-shadowing
             set wants command
         case 'wait'
             set flags \
-                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]' \
-                --transport\t'How the decision is received. [APPROVAL_USE_WEBSOCKET]' \
-                --poll-interval\t'Time between polls. [APPROVAL_POLL_INTERVAL]' \
-                --result-file\t'Also write the JSON object, with exit_code, to this file at the end.' \
-                --json\t'Print one JSON object on stdout.' \
-                --quiet\t'Print only errors on stderr.' \
-                -q\t'Print only errors on stderr.' \
+                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [env:APPROVAL_TIMEOUT]' \
+                --transport\t'How the decision is received. [env:APPROVAL_USE_WEBSOCKET]' \
+                --poll-interval\t'Time between polls. [env:APPROVAL_POLL_INTERVAL]' \
+                --result-file\t'Write the verdict as JSON, with exit_code, to this file at the end.' \
+                --json\t'Print the verdict as one JSON object on stdout; with run, use --result-file.' \
+                --quiet\t'Print nothing but errors on stderr.' \
+                -q\t'Print nothing but errors on stderr.' \
                 --require-verified-approver\t'Refuse a platform that does not verify the approver\'s name.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
-                --action\t'What was asked; required if the local audit log does not hold the request.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --action\t'The action as it was requested; required if it is not in the local audit log.' \
                 --withdraw\t'Withdraw the request at the timeout or on a signal.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
@@ -112,12 +112,12 @@ function __molecule_approve_table --no-scope-shadowing
             set wants ids
         case 'status'
             set flags \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
-                --limit\t'List the N newest requests; the platform lists fifty at most.' \
-                --json\t'Print one JSON object on stdout.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'List the N newest requests; the Molecule platform lists 50 at most.' \
+                --json\t'Print JSON on stdout.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --platform-url --workspace-id --audit-log --limit
@@ -125,11 +125,11 @@ function __molecule_approve_table --no-scope-shadowing
             set wants ids
         case 'withdraw'
             set flags \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
-                --id-file\t'Read the id from this file.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --id-file\t'Read the id from this file, instead of ID.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --platform-url --workspace-id --audit-log --id-file
@@ -137,22 +137,22 @@ function __molecule_approve_table --no-scope-shadowing
             set wants ids
         case 'pending'
             set flags \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 --watch\t'Show a live table until Ctrl-C.' \
-                --json\t'Print one JSON object on stdout.' \
+                --json\t'Print JSON on stdout.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
         case 'review'
             set flags \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --platform-url --workspace-id --audit-log
@@ -160,11 +160,11 @@ function __molecule_approve_table --no-scope-shadowing
         case 'approve'
             set flags \
                 --comment\t'Why; the requester sees it.' \
-                --yes\t'Do not ask; required without a terminal.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --yes\t'Decide without confirmation; required without a terminal.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --comment --config --platform-url --workspace-id --audit-log
@@ -173,11 +173,11 @@ function __molecule_approve_table --no-scope-shadowing
         case 'deny'
             set flags \
                 --comment\t'Why; the requester sees it.' \
-                --yes\t'Do not ask; required without a terminal.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --yes\t'Decide without confirmation; required without a terminal.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --comment --config --platform-url --workspace-id --audit-log
@@ -214,7 +214,7 @@ function __molecule_approve_table --no-scope-shadowing
         case 'audit'
             set subcommands \
                 tail\t'Show the last records of the audit log and its archives; in a pipe, the log\'s own lines.' \
-                verify\t'Verify that the audit log is whole. Exit code 0 if it is, 65 if a record was changed, removed, inserted or moved.' \
+                verify\t'Verify that the audit log is whole.' \
                 show\t'Show one request: its records, what happened, and how it ended. Verifies nothing.' \
                 stats\t'Count requests by outcome and approver, and show how long decisions took. Verifies nothing.' \
                 export\t'Export one request\'s records as JSON evidence, which verify FILE checks on any machine.' \
@@ -225,18 +225,18 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
         case 'audit tail'
             set flags \
-                -n\t'Number of records. [10; with --since: all]' \
-                --lines\t'Number of records. [10; with --since: all]' \
+                -n\t'Number of records. [default: 10; with --since: all]' \
+                --lines\t'Number of records. [default: 10; with --since: all]' \
                 -f\t'Keep printing records as they are added.' \
                 --follow\t'Keep printing records as they are added.' \
                 --outcome\t'Only records with this outcome: granted (or approved), denied, …' \
                 --event-type\t'Only records of this type: approval, rbac, audit.' \
                 --actor\t'Only records of this person or workspace.' \
-                --trace\t'Only records of this request: its trace id, or the start of it.' \
-                --since\t'Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.' \
-                --json\t'Print the log\'s own lines, also on a terminal.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --trace\t'Only records of this request: its trace id, or the beginning of it.' \
+                --since\t'Only records of the last 2h or 1d, or since 2026-04-27T10:00:00Z.' \
+                --json\t'Print the log\'s own lines, also at a terminal.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued -n --lines --outcome --event-type --actor --trace --since --config --audit-log
@@ -244,15 +244,15 @@ function __molecule_approve_table --no-scope-shadowing
             set choices --outcome=granted --outcome=denied --outcome=timeout --outcome=withdrawn --outcome=failure --outcome=initiated --outcome=requested --outcome=resumed --outcome=observed --outcome=started --outcome=finished --outcome=refused --event-type=approval --event-type=rbac --event-type=audit
         case 'audit verify'
             set flags \
-                --expect\t'The log must contain this record, known from elsewhere. Can be repeated.' \
+                --expect\t'The log must contain this record, known from elsewhere; repeatable.' \
                 --from\t'Start at this record: the archives before it were removed on purpose.' \
                 --seal-key-file\t'Check the seals with the keys in this file, one per line.' \
                 --against-platform\t'Compare with the heads that the platform stores with its requests.' \
-                --json\t'Print one JSON object on stdout.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --platform-url\t'Base address of the platform, or \'local\' for your own server. [PLATFORM_URL]' \
-                --workspace-id\t'The workspace. [WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --json\t'Print JSON on stdout.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --expect --from --seal-key-file --config --platform-url --workspace-id --audit-log
@@ -260,9 +260,9 @@ function __molecule_approve_table --no-scope-shadowing
             set wants file
         case 'audit show'
             set flags \
-                --json\t'Print one JSON object on stdout.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --json\t'Print JSON on stdout.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --audit-log
@@ -270,22 +270,22 @@ function __molecule_approve_table --no-scope-shadowing
             set wants text
         case 'audit stats'
             set flags \
-                --since\t'Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z.' \
-                --until\t'Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z.' \
-                --json\t'Print one JSON object on stdout.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --since\t'Only requests of the last 2h or 1d, or since 2026-04-27T10:00:00Z.' \
+                --until\t'Only requests older than 2h or 1d, or before 2026-04-27T10:00:00Z.' \
+                --json\t'Print JSON on stdout.' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --since --until --config --audit-log
             set paths --config --audit-log
         case 'audit export'
             set flags \
-                --output\t'Write to this file, which must not exist yet. [stdout]' \
-                -o\t'Write to this file, which must not exist yet. [stdout]' \
+                --output\t'Write to this file, which must not exist yet. [default: stdout]' \
+                -o\t'Write to this file, which must not exist yet. [default: stdout]' \
                 --complete\t'Include every line up to the log\'s head. Those lines contain other requests.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --output -o --config --audit-log
@@ -293,8 +293,8 @@ function __molecule_approve_table --no-scope-shadowing
             set wants text
         case 'audit rotate'
             set flags \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --audit-log
@@ -303,8 +303,8 @@ function __molecule_approve_table --no-scope-shadowing
             set flags \
                 --seal\t'Seal every record from now on. Prints the first key, once: keep it elsewhere.' \
                 --new-key\t'Create a new key, even if the log is sealed already or its key is lost.' \
-                --config\t'config.yaml or its folder. [WORKSPACE_CONFIG_PATH]' \
-                --audit-log\t'The audit log. [AUDIT_LOG_PATH]' \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --config --audit-log
@@ -314,7 +314,7 @@ function __molecule_approve_table --no-scope-shadowing
                 --host\t'The loopback address to listen on.' \
                 --port\t'The port; 0 takes a free one.' \
                 --open\t'Open the page in the browser, signed in as you.' \
-                --anonymous-requests\t'Let clients without a token request, list and listen; they cannot decide.' \
+                --anonymous-requests\t'Let clients without a token send, list and watch requests; they cannot decide.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --host --port

@@ -130,7 +130,7 @@ def test_a_manual_page_shows_what_help_says() -> None:
     seen = re.sub(".\b", "", page)  # bold and underlined letters are overstruck
     assert "molecule-approve request [OPTIONS] ACTION" in seen
     assert "--context KEY=VALUE" in seen
-    assert "How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]" in seen
+    assert "How long to wait for a decision: 90s, 5m, 1h30m. [env:APPROVAL_TIMEOUT]" in seen
     assert re.search(r"^ +77 +a person denied it", seen, re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The words of the package's texts: the riddles that were replaced once do not come back."""
+"""The words of the package's texts and of the pages: the wording that was replaced once does not come back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import molecule_approve
+from tests.pages import PAGES, prose
 
 ROOT = Path(str(molecule_approve.__file__)).parent
 
@@ -35,15 +36,42 @@ RIDDLES = (
     r"\bmend\b",
 )
 
+REPLACED = (
+    r"\bquestions?\b",
+    r"\baskers?\b|\bwho asked\b",
+    r"\bdeciders?\b",
+    r"\bdesks?\b",
+    r"\btaking \S+ back\b|\btakes? \S+ \S+ back\b",
+    r"\bendings?\b",
+    r"\brulings?\b",
+    r"\btrails?\b",
+    r"\bused up\b",
+)
+"""What the pages call by another word: request, requester, approver, inbox, withdraw, outcome, record, redeem."""
+
+_GENERATED = re.compile(r"<!-- generated: .*?<!-- end -->", re.DOTALL)
+_CODE = re.compile(r"`[^`\n]+`")
+
+
+def found_in(words: str, patterns: tuple[str, ...]) -> Iterator[str]:
+    """What each pattern finds in a text without line breaks."""
+    for pattern in patterns:
+        for found in re.finditer(pattern, words, re.IGNORECASE):
+            yield f"{found[0]!r} in {words[max(0, found.start() - 40) : found.end() + 40]!r}"
+
 
 def riddles(text: str) -> Iterator[str]:
     """Each riddle in a Python file's string literals, docstrings included, with its line."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            words = " ".join(node.value.split())
-            for riddle in RIDDLES:
-                if found := re.search(riddle, words, re.IGNORECASE):
-                    yield f"line {node.lineno}: {found[0]!r} in {words[:80]!r}"
+            for found in found_in(" ".join(node.value.split()), RIDDLES):
+                yield f"line {node.lineno}: {found}"
+
+
+def old_words(page: str) -> Iterator[str]:
+    """Each riddle and each replaced word in what people wrote of a page: not in its blocks, code and generated parts."""
+    written = _CODE.sub("", prose(_GENERATED.sub("", page)))
+    yield from found_in(" ".join(written.split()), RIDDLES + REPLACED)
 
 
 PATHS = sorted(ROOT.rglob("*.py"))
@@ -64,3 +92,26 @@ def test_a_riddle_is_found(text: str) -> None:
 def test_plain_words_pass() -> None:
     """Some negations are plain."""
     assert list(riddles("'there is no terminal; the job is no longer open'")) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_has_an_old_word(page: str) -> None:
+    """README.md, CONTRIBUTING.md and docs/ use one word for one thing."""
+    assert list(old_words(PAGES[page])) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["a trail of\nrecords", "an audit\ntrail", "The question stands.", "It takes the request\nback."]
+)
+def test_an_old_word_in_a_page_is_found(text: str) -> None:
+    """Also where a line ends between its words."""
+    assert list(old_words(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["```sh\necho trail\n```\n", "`ENDINGS` of it", "<!-- generated: help -->\na question\n<!-- end -->", "Ask a person."],
+)
+def test_code_and_generated_parts_of_a_page_pass(text: str) -> None:
+    """Names of the code are its own, and the help is judged where it is written."""
+    assert list(old_words(text)) == []

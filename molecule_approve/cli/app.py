@@ -84,7 +84,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 100},
     epilog=f"""\
-{output.PROGRAM} run -- ./drop-staging.sh
+{output.PROGRAM} run -- terraform destroy -auto-approve
 {output.PROGRAM} request -- "drop the staging database" && ./drop-staging.sh
 {output.PROGRAM} pending
 {output.PROGRAM} help run""",
@@ -103,8 +103,9 @@ def program(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Ask a person first, and let the exit code answer.
+    """Ask a person to approve a command or an action, and continue only if they do.
 
-    Exit codes: 0 approved, and nothing else; 77 denied; 124 timed out; 125 no verdict; 8 pending; 2 usage error.
+    Exit codes of request and wait: 0 approved, and nothing else; 2 usage error; 8 pending; 77 denied; 124 timed out; 125 no
+    verdict. With run, the exit code is the command's own once it has started.
     """
     del version

@@ -35,7 +35,7 @@ _WORDS = {Status.APPROVED: "approve", Status.DENIED: "deny"}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id, or at least six characters of its beginning.")]
 Comment = Annotated[str | None, option("--comment", "TEXT", "Why; the requester sees it.")]
-Yes = Annotated[bool, option("--yes", None, "Do not ask; required without a terminal.")]
+Yes = Annotated[bool, option("--yes", None, "Decide without confirmation; required without a terminal.")]
 
 
 class DecisionOptions(NamedTuple):
@@ -169,8 +169,8 @@ def named() -> Iterator[None]:
 def approve(given: DecisionOptions, connection: options.ConnectionOptions, approval: Id) -> int:
     """Approve a request.
 
-    The approver is the owner of the token in MOLECULE_APPROVER_TOKEN; at a terminal the token is asked for. The request is
-    shown first, and a question must be answered.
+    You decide as the approver whose token is in MOLECULE_APPROVER_TOKEN; if it is not set, the token is asked for at the
+    terminal. The request is shown first, and must be confirmed with y.
     """
     return _decide(Status.APPROVED, approval, given, connection)
 
@@ -187,7 +187,7 @@ def approve(given: DecisionOptions, connection: options.ConnectionOptions, appro
 def deny(given: DecisionOptions, connection: options.ConnectionOptions, approval: Id) -> int:
     """Deny a request.
 
-    The approver is the owner of the token in MOLECULE_APPROVER_TOKEN; at a terminal the token is asked for. The request is
-    shown first, and a question must be answered.
+    You decide as the approver whose token is in MOLECULE_APPROVER_TOKEN; if it is not set, the token is asked for at the
+    terminal. The request is shown first, and must be confirmed with y.
     """
     return _decide(Status.DENIED, approval, given, connection)

@@ -32,51 +32,65 @@ HOUR = 3_600.0
 
 Timeout = Annotated[
     str | None,
-    option("--timeout", "TIME", "How long to wait for a decision: 90s, 5m, 1h30m. [APPROVAL_TIMEOUT]", WAITING),
+    option("--timeout", "TIME", "How long to wait for a decision: 90s, 5m, 1h30m. [env:APPROVAL_TIMEOUT]", WAITING),
 ]
 TransportOption = Annotated[
     str | None,
-    option("--transport", "auto|websocket|poll", "How the decision is received. [APPROVAL_USE_WEBSOCKET]", WAITING),
+    option("--transport", "auto|websocket|poll", "How the decision is received. [env:APPROVAL_USE_WEBSOCKET]", WAITING),
 ]
 PollInterval = Annotated[
     str | None,
-    option("--poll-interval", "TIME", "Time between polls. [APPROVAL_POLL_INTERVAL]", WAITING),
+    option("--poll-interval", "TIME", "Time between polls. [env:APPROVAL_POLL_INTERVAL]", WAITING),
 ]
 Verified = Annotated[
     bool,
     option("--require-verified-approver", None, "Refuse a platform that does not verify the approver's name.", CONNECTION),
 ]
+Json = Annotated[
+    bool,
+    option("--json", None, "Print the verdict as one JSON object on stdout; with run, use --result-file.", OUTPUT),
+]
 ResultFile = Annotated[
     str | None,
-    option("--result-file", "PATH", "Also write the JSON object, with exit_code, to this file at the end.", OUTPUT),
+    option("--result-file", "PATH", "Write the verdict as JSON, with exit_code, to this file at the end.", OUTPUT),
 ]
 IdFile = Annotated[
     str | None,
     option("--id-file", "PATH", "Write the request's id to this file as soon as it is known.", OUTPUT),
 ]
-Reason = Annotated[str, option("--reason", "TEXT", "Why.", ASK)]
+Reason = Annotated[str, option("--reason", "TEXT", "Why; the approver sees it.", ASK)]
 Context = Annotated[
     list[str] | None,
-    option("--context", "KEY=VALUE", "Something the approver should know; repeatable.", ASK),
+    option("--context", "KEY=VALUE", "Something the approver should know, such as ticket=OPS-12; repeatable.", ASK),
 ]
 IdempotencyKey = Annotated[
     str | None,
-    option("--idempotency-key", "KEY", "Continue a pending request with this key instead of making a new one.", ASK),
+    option(
+        "--idempotency-key", "KEY", "If a request with this key is pending, continue it instead of making a new one.", ASK
+    ),
 ]
 ExpiresIn = Annotated[
     str | None,
-    option("--expires-in", "TIME", "When the request expires. [the timeout; 1h with --no-wait]", WAITING),
+    option(
+        "--expires-in",
+        "TIME",
+        "For how long it can be decided: 10m, 2h. [default: the timeout; 1h if nobody waits]",
+        WAITING,
+    ),
 ]
 
 
 Strict = Annotated[
     bool,
-    option("--strict", None, "Refuse a file that is too large to be bound, or one too many.", RUNNING),
+    option("--strict", None, "Refuse a command if a file of it cannot be bound: too large, or one too many.", RUNNING),
 ]
 KeepEnv = Annotated[
     list[str] | None,
     option(
-        "--keep-env", "NAME", "Keep a variable that is dropped otherwise, and show it to the approver; repeatable.", RUNNING
+        "--keep-env",
+        "NAME",
+        "Keep an environment variable that is dropped otherwise, and show its value to the approver; repeatable.",
+        RUNNING,
     ),
 ]
 
@@ -158,7 +172,7 @@ class WaitingOptions(NamedTuple):
     transport: TransportOption = None
     poll_interval: PollInterval = None
     result_file: ResultFile = None
-    json: options.Json = False
+    json: Json = False
     quiet: options.QuietOption = False
     verified: Verified = False
 

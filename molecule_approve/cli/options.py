@@ -25,24 +25,29 @@ if TYPE_CHECKING:
 
 Config = Annotated[
     str | None,
-    option("--config", "PATH", "config.yaml or its folder. [WORKSPACE_CONFIG_PATH]", CONNECTION),
+    option("--config", "PATH", "config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]", CONNECTION),
 ]
 PlatformUrl = Annotated[
     str | None,
     option(
-        "--platform-url", "URL", "Base address of the platform, or 'local' for your own server. [PLATFORM_URL]", CONNECTION
+        "--platform-url",
+        "URL",
+        "Address of the platform, or 'local' for your own embedded server. [env:PLATFORM_URL]",
+        CONNECTION,
     ),
 ]
 WorkspaceId = Annotated[
     str | None,
-    option("--workspace-id", "ID", "The workspace. [WORKSPACE_ID]", CONNECTION),
+    option("--workspace-id", "ID", "The workspace of the requests. [env:WORKSPACE_ID]", CONNECTION),
 ]
 AuditLog = Annotated[
     str | None,
-    option("--audit-log", "PATH", "The audit log. [AUDIT_LOG_PATH]", CONNECTION),
+    option("--audit-log", "PATH", "The audit log. [env:AUDIT_LOG_PATH]", CONNECTION),
 ]
-Json = Annotated[bool, option("--json", None, "Print one JSON object on stdout.", OUTPUT)]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=OUTPUT)]
+Json = Annotated[bool, option("--json", None, "Print JSON on stdout.", OUTPUT)]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.", rich_help_panel=OUTPUT)
+]
 
 
 SHORTEST_ID = 6

@@ -44,14 +44,15 @@ def request(
     binding: BindingOptions,
     connection: options.ConnectionOptions,
     words: Annotated[
-        list[str], typer.Argument(metavar="ACTION", help="What is to be done, 1 to 4,096 characters. Quote it.")
+        list[str],
+        typer.Argument(metavar="ACTION", help="What is to be done, in at most 4,096 characters, as one argument: quote it."),
     ],
     for_command: Annotated[
         bool,
         option(
             "--for",
             None,
-            "Ask for the command behind --, which `run --approval ID` executes later, anywhere; exits 8 (pending).",
+            "Request approval of the command after --, for `run --approval ID` later, on any machine; exits 8 (pending).",
             RUNNING,
         ),
     ] = False,
@@ -62,7 +63,8 @@ def request(
 ) -> int:
     """Ask a person to approve ACTION, wait, and exit 0 only if they do.
 
-    Other exit codes: 8 pending (with --no-wait or --for), 77 denied, 124 timed out, 125 no verdict.
+    Other exit codes: 2 usage error, 8 pending (with --no-wait or --for), 77 denied, 124 timed out, 125 no verdict.
+    --strict and --keep-env have an effect only with --for.
     """
     no_wait = no_wait or for_command
 

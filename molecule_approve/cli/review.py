@@ -47,7 +47,7 @@ _UNKNOWN = "it is not known whether the decision was made; `molecule-approve sta
 def review(connection: options.ConnectionOptions) -> int:
     """Go through the pending requests, and decide each.
 
-    The approver is the owner of the token in MOLECULE_APPROVER_TOKEN, or the token is asked for.
+    You decide as the approver whose token is in MOLECULE_APPROVER_TOKEN; if it is not set, the token is asked for.
     """
     if not output.at_terminal():
         raise UsageError(

@@ -35,15 +35,15 @@ app = commands()
 CommandWords = Annotated[list[str], typer.Argument(metavar="COMMAND [ARG]...", help="The command, as it will be executed.")]
 Show = Annotated[
     bool,
-    option("--show", None, "Only print what the approver would see; asks nobody, exits 2.", RUNNING),
+    option("--show", None, "Only print what the approver would see: send no request, run nothing, exit 2.", RUNNING),
 ]
 Exec = Annotated[
     bool,
-    option("--exec", None, "Let the command replace this process; the audit log will lack its end.", RUNNING),
+    option("--exec", None, "Let the command replace this process; the audit log will not say how it ended.", RUNNING),
 ]
 ApprovalId = Annotated[
     str | None,
-    option("--approval", "ID", "Wait for what `request --for` asked, and run it here.", RUNNING),
+    option("--approval", "ID", "Run the command of an earlier `request --for`, once that request is approved.", RUNNING),
 ]
 
 
@@ -139,7 +139,7 @@ def _say_not_run(report: Reporting, verdict: Verdict, execution: Execution, sign
     epilog="""
         molecule-approve run -- terraform destroy -auto-approve
         molecule-approve run --timeout 10m --reason "ticket OPS-12" -- ./drop-staging.sh
-        molecule-approve run --show -- make deploy   # asks nobody
+        molecule-approve run --show -- make deploy   # sends no request
         molecule-approve run --approval 3f2a1c -- ./drop-staging.sh
     """,
 )
@@ -156,9 +156,9 @@ def run(
 ) -> int:
     """Ask a person to approve COMMAND, and execute exactly that if they do.
 
-    The exit code is the command's, or 128 + the signal that ended it. If it does not run: 77 denied, 124 timed out,
-    125 no verdict or the command has changed, 126 and 127 COMMAND cannot be executed or found; with --approval also
-    8 not decided yet.
+    Once COMMAND runs, the exit code is its own, or 128 + the number of the signal that ended it. If it does not run: 2 usage
+    error, 8 pending (with --approval), 77 denied, 124 timed out, 125 no verdict or COMMAND has changed, 126 COMMAND cannot
+    be executed, 127 COMMAND not found.
     """
     if show:
         with contextlib.closing(binding.bind(words)) as bound:

@@ -49,7 +49,7 @@ def server_extra() -> Iterator[None]:
     epilog="""
         molecule-approve serve
         molecule-approve serve --open
-        PLATFORM_URL=local molecule-approve request -- "drop the staging database"   # in another terminal
+        PLATFORM_URL=local molecule-approve run -- ./drop-staging.sh   # in another terminal
     """,
 )
 def serve(
@@ -58,12 +58,15 @@ def serve(
     browser: Annotated[bool, option("--open", None, "Open the page in the browser, signed in as you.")] = False,
     anonymous: Annotated[
         bool,
-        option("--anonymous-requests", None, "Let clients without a token request, list and listen; they cannot decide."),
+        option(
+            "--anonymous-requests", None, "Let clients without a token send, list and watch requests; they cannot decide."
+        ),
     ] = False,
 ) -> int:
     """Run the embedded server until SIGINT or SIGTERM.
 
-    It prints its address on stdout when it is ready. At a terminal, the first start makes you an approver.
+    It prints its address on stdout when it is ready. At a terminal, the first start makes you an approver
+    and prints your token.
     """
     _fill_descriptors()
     from molecule_approve.paths import locate

@@ -143,14 +143,14 @@ def status(
     ] = None,
     limit: Annotated[
         int | None,
-        option("--limit", "N", "List the N newest requests; the platform lists fifty at most.", min=1),
+        option("--limit", "N", "List the N newest requests; the Molecule platform lists 50 at most.", min=1),
     ] = None,
     json: options.Json = False,
 ) -> int:
     """Show one request, or the newest ones.
 
-    With an ID it exits as request does, 8 while the request is pending; it does not redeem the approval, so a script uses
-    wait.
+    With an ID it exits as request does, with 8 while the request is pending. It does not redeem the approval: a script that
+    acts on it uses wait.
     """
     with failure_as_json(json=json, form=in_array if approval is None else dict):
         if approval is not None and limit is not None:
@@ -297,7 +297,7 @@ def withdraw(
     approval: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The request's id, or at least six characters of its beginning.")
     ] = None,
-    id_file: Annotated[str | None, option("--id-file", "PATH", "Read the id from this file.")] = None,
+    id_file: Annotated[str | None, option("--id-file", "PATH", "Read the id from this file, instead of ID.")] = None,
 ) -> int:
     """Withdraw a pending request."""
     wanted = _wanted_id(approval, id_file)

@@ -34,7 +34,7 @@ def wait(
     ],
     action: Annotated[
         str | None,
-        option("--action", "TEXT", "What was asked; required if the local audit log does not hold the request.", WAITING),
+        option("--action", "TEXT", "The action as it was requested; required if it is not in the local audit log.", WAITING),
     ] = None,
     withdraw: Annotated[
         bool,
@@ -43,7 +43,7 @@ def wait(
 ) -> int:
     """Wait for an earlier request, and redeem its approval.
 
-    Exits as request does; 8 (pending) if the timeout passes without a decision, and the request stays open.
+    Exits as request does. At the timeout it exits 8 (pending) and the request stays open, unless --withdraw is given.
     """
 
     def run(command: GatingCommand) -> int:

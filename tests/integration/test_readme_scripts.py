@@ -288,11 +288,13 @@ def asked(question: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize(("word", "code"), [("approve", 0), ("deny", 77)])
 def test_the_quick_start_works(terminals: Shell, desk: Path, word: str, code: int) -> None:
-    """The two blocks of the quick start, as they stand there, with the id that `pending` shows; the folder goes or stays."""
+    """The two blocks of the quick start, with a token and the id that `pending` shows; the folder goes or stays."""
     question = terminals(SNIPPETS["ask"])
     asked(question)
     shown = '"$(molecule-approve pending | cut -d" " -f1)" --yes'
-    decide = terminals(SNIPPETS["decide"].replace("approve ID", f"{word} {shown}"))
+    token = terminals("molecule-approve approvers add alice").communicate(timeout=PATIENCE)[0].strip()
+    lines = SNIPPETS["decide"].replace("approve ID", f"{word} {shown}")
+    decide = terminals(f"export MOLECULE_APPROVER_TOKEN={token}\n{lines}")
     assert decide.communicate(timeout=PATIENCE)[0].splitlines()[-1].startswith("approved" if code == 0 else "denied")
     assert question.communicate(timeout=PATIENCE)[0].splitlines()[-1] == f"exit code {code}"
     assert (desk / "old").exists() == (code != 0)

@@ -40,7 +40,7 @@ Trace = Annotated[
     str,
     typer.Argument(
         metavar="TRACE",
-        help="The trace, approval or task id of the request, or its first six characters or more.",
+        help="The id of the request, its trace id or task id, or at least six characters of the beginning.",
         show_default=False,
     ),
 ]
@@ -63,11 +63,11 @@ def show(trace: Trace, json: options.Json = False, config: options.Config = None
 def stats(
     since: Annotated[
         str | None,
-        option("--since", "WHEN", "Only requests made then or later: 2h, 1d, 2026-04-27T10:00:00Z.", FILTERS),
+        option("--since", "WHEN", "Only requests of the last 2h or 1d, or since 2026-04-27T10:00:00Z.", FILTERS),
     ] = None,
     until: Annotated[
         str | None,
-        option("--until", "WHEN", "Only requests made before then: 2h, 1d, 2026-04-27T10:00:00Z.", FILTERS),
+        option("--until", "WHEN", "Only requests older than 2h or 1d, or before 2026-04-27T10:00:00Z.", FILTERS),
     ] = None,
     json: options.Json = False,
     config: options.Config = None,
@@ -99,7 +99,9 @@ def export(
     trace: Trace,
     target: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="PATH", help="Write to this file, which must not exist yet. [stdout]"),
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="Write to this file, which must not exist yet. [default: stdout]"
+        ),
     ] = None,
     complete: Annotated[
         bool,

@@ -83,7 +83,7 @@ def _unknown(path: Path, event_type: str | None) -> UsageError | None:
 def tail(
     count: Annotated[
         int | None,
-        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="Number of records. [10; with --since: all]"),
+        typer.Option("-n", "--lines", min=0, metavar="COUNT", help="Number of records. [default: 10; with --since: all]"),
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep printing records as they are added.")] = False,
     outcome: Annotated[
@@ -108,13 +108,13 @@ def tail(
     ] = None,
     trace: Annotated[
         str | None,
-        option("--trace", "ID", "Only records of this request: its trace id, or the start of it.", FILTERS),
+        option("--trace", "ID", "Only records of this request: its trace id, or the beginning of it.", FILTERS),
     ] = None,
     since: Annotated[
         str | None,
-        option("--since", "WHEN", "Only records since then: 2h, 1d or 2026-04-27T10:00:00Z.", FILTERS),
+        option("--since", "WHEN", "Only records of the last 2h or 1d, or since 2026-04-27T10:00:00Z.", FILTERS),
     ] = None,
-    json: Annotated[bool, option("--json", None, "Print the log's own lines, also on a terminal.")] = False,
+    json: Annotated[bool, option("--json", None, "Print the log's own lines, also at a terminal.")] = False,
     config: options.Config = None,
     audit_log: options.AuditLog = None,
 ) -> int:

@@ -38,13 +38,13 @@ def verify(
         str | None,
         typer.Argument(
             metavar="[FILE]",
-            help="Verify only this file: an archive or an export, from any machine. [the log with its archives]",
+            help="Verify only this file: an archive or an export, from any machine. [default: the log with its archives]",
             show_default=False,
         ),
     ] = None,
     expect: Annotated[
         list[str] | None,
-        option("--expect", "SEQ:HASH", "The log must contain this record, known from elsewhere. Can be repeated."),
+        option("--expect", "SEQ:HASH", "The log must contain this record, known from elsewhere; repeatable."),
     ] = None,
     begins: Annotated[
         int | None,
@@ -63,7 +63,10 @@ def verify(
     workspace_id: options.WorkspaceId = None,
     audit_log: options.AuditLog = None,
 ) -> int:
-    """Verify that the audit log is whole. Exit code 0 if it is, 65 if a record was changed, removed, inserted or moved."""
+    """Verify that the audit log is whole.
+
+    Exit codes: 0 it is, 65 a record was changed, removed, inserted or moved, 125 it cannot be checked.
+    """
     from molecule_approve.settings.resolve import Flags
 
     wanted = _Expectations([_head(text) for text in expect or ()], _keys(seal_key_file), begins or 1)

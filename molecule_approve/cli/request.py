@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from molecule_approve.errors import UsageError
+
 from . import options
 from .gating import AskingOptions, BindingOptions, GatingCommand, WaitingOptions, judge, scene
 from .help import RUNNING, WAITING, commands, option
@@ -64,13 +66,14 @@ def request(
     """Ask a person to approve ACTION, wait, and exit 0 only if they do.
 
     Other exit codes: 2 usage error, 8 pending (with --no-wait or --for), 77 denied, 124 timed out, 125 no verdict.
-    --strict and --keep-env have an effect only with --for.
     """
     no_wait = no_wait or for_command
 
     def run(command: GatingCommand) -> int:
         from molecule_approve import wiring
 
+        if any(binding) and not for_command:
+            raise UsageError("--strict and --keep-env are about a command", hint="add --for: request --for -- COMMAND")
         # Nothing is requested yet: a signal ends even an import that hangs (a network file system) at once.
         with command.stop.open():
             action, hidden = words[0], None

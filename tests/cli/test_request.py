@@ -454,6 +454,14 @@ _USAGE = {
 }
 
 
+@pytest.mark.parametrize("option", [("--strict",), ("--keep-env", "HOME")])
+def test_options_about_a_command_are_wrong_without_one(caller: Caller, option: tuple[str, ...]) -> None:
+    """They would have no effect on a text, and whoever passes them believes that they have."""
+    done = caller.main("request", *option, "--", "x")
+    assert done.code == 2
+    assert "hint: add --for" in done.err
+
+
 @pytest.mark.parametrize("name", _USAGE)
 def test_bad_input_is_2_and_one_sentence_with_a_hint(caller: Caller, name: str) -> None:
     """Nothing is asked, nothing is recorded, no traceback, no secret."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -135,6 +136,8 @@ class BoundCommand:
             yield "drops", " ".join(map(quoted, self.dropped))
         for remark in self.remarks:
             yield "remark", remark
+        if foreign := _foreign("".join((self.line, self.folder, *(file.path for file in self.files)))):
+            yield "remark", f"not all letters are Latin, so they may look like others or stand in another order: {foreign}"
         for name in self._names_shown():
             yield "remark", f"{quoted(f'[{name}]')} stands for text that is not shown; whoever requests this chose it"
 
@@ -149,6 +152,19 @@ class BoundCommand:
         Not for the program, its interpreters and the folder: what decides what is done is never hidden.
         """
         return quoted(without_secrets(word, self.secrets))
+
+
+_POINTS = 5
+"""Characters that the remark on letters names."""
+
+
+def _foreign(text: str) -> str:
+    """The first code points of the visible characters that are neither ASCII nor Latin letters."""
+    found = sorted(
+        {one for one in text if one > "~" and not is_hidden(one) and not unicodedata.name(one, "").startswith("LATIN ")}
+    )
+    points = [f"U+{ord(one):04X}" for one in found]
+    return " ".join([*points[:_POINTS], *(["…"] if points[_POINTS:] else [])])
 
 
 _LABELS = frozenset({*FileRole, "not bound", "folder", "host", "user", "keeps", "drops", "remark", "digest"})

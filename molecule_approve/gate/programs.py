@@ -231,76 +231,23 @@ def _other_formats() -> bool:
 
 # --- what the approver should know ----------------------------------------------------------------------------------------
 
-_RUN_OTHERS = frozenset(
-    [
-        "ansible",
-        "ansible-playbook",
-        "at",
-        "awk",
-        "batch",
-        "bundle",
-        "chroot",
-        "chrt",
-        "docker",
-        "doas",
-        "entr",
-        "env",
-        "fakeroot",
-        "find",
-        "firejail",
-        "flock",
-        "gawk",
-        "gdb",
-        "gmake",
-        "ionice",
-        "just",
-        "kubectl",
-        "make",
-        "mawk",
-        "ninja",
-        "nice",
-        "nohup",
-        "npm",
-        "npx",
-        "nsenter",
-        "parallel",
-        "pipenv",
-        "pnpm",
-        "podman",
-        "poetry",
-        "runuser",
-        "screen",
-        "script",
-        "setarch",
-        "setpriv",
-        "setsid",
-        "ssh",
-        "stdbuf",
-        "strace",
-        "su",
-        "sudo",
-        "systemd-run",
-        "taskset",
-        "task",
-        "time",
-        "timeout",
-        "tmux",
-        "tox",
-        "unbuffer",
-        "unshare",
-        "uv",
-        "uvx",
-        "valgrind",
-        "vi",
-        "vim",
-        "watch",
-        "xargs",
-        "yarn",
-    ]
-)
+_RUN_OTHERS = frozenset((
+    "ansible", "ansible-playbook", "at", "batch", "bundle", "chroot", "chrt", "docker", "doas", "entr", "env",
+    "fakeroot", "find", "firejail", "flock", "gdb", "gmake", "ionice", "just", "kubectl", "make", "ninja", "nice",
+    "nohup", "npm", "npx", "nsenter", "parallel", "pipenv", "pnpm", "podman", "poetry", "runuser", "screen", "script",
+    "setarch", "setpriv", "setsid", "ssh", "stdbuf", "strace", "su", "sudo", "systemd-run", "taskset", "task", "time",
+    "timeout", "tmux", "tox", "unbuffer", "unshare", "uv", "uvx", "valgrind", "vi", "vim", "watch", "xargs", "yarn",
+))  # fmt: skip
 _SHELLS = frozenset(["ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "mksh", "nu", "pwsh", "sh", "tcsh", "zsh"])
-_INTERPRETERS = frozenset(["deno", "bun", "lua", "node", "perl", "php", "python", "pypy", "ruby", "sed"])
-_CODE_OPTION = re.compile(r"-[A-Za-z]*[ceErR]|--(?:eval|execute|print|command)(?:=.*)?", re.DOTALL)
+_INTERPRETERS = frozenset(
+    ["awk", "gawk", "mawk", "deno", "bun", "lua", "node", "perl", "php", "python", "pypy", "ruby", "sed"]
+)
+_CODE_FIRST = frozenset(["awk", "gawk", "mawk", "sed"])
+"""Interpreters whose first argument is code."""
+
+_CODE_OPTION = re.compile(r"-[A-Za-z]*[ceErRp]|-[A-Za-z]?[ceEr].+|--(?:eval|execute|print|command)(?:=.*)?", re.DOTALL)
+"""Also with the code in the same word: ``python3 -cCODE``, ``perl -neCODE``."""
+
 _VERSION = re.compile(r"-?[\d.]+\Z")
 
 
@@ -309,14 +256,18 @@ def remarks(arguments: Sequence[str]) -> tuple[str, ...]:
     name = _VERSION.sub("", arguments[0].rpartition("/")[2])
     if name in _RUN_OTHERS or name in _SHELLS:
         return (f"{name} can run other commands; they are not bound",)
-    if name in _INTERPRETERS and any(_CODE_OPTION.fullmatch(word) for word in arguments[1:]):
+    if name not in _INTERPRETERS:
+        return ()
+    if name in _CODE_FIRST or any(_CODE_OPTION.fullmatch(word) for word in arguments[1:]):
         return (f"{name} runs code that an argument holds; it can run other commands",)
+    if all(word.startswith("-") for word in arguments[1:]):
+        return (f"{name} runs code from its input, which is not bound; it can run other commands",)
     return ()
 
 
 _DROPPED = (
     # The dynamic linker, the C library and its resolver.
-    "LD_*", "GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "NLSPATH", "RES_OPTIONS",
+    "LD_*", "GLIBC_TUNABLES", "GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "NLSPATH", "RES_OPTIONS",
     # Shells.
     "BASH_ENV", "BASH_FUNC_*", "BASHOPTS", "CDPATH", "ENV", "FPATH", "GLOBIGNORE", "IFS", "PROMPT_COMMAND", "PS4",
     "SHELLOPTS", "ZDOTDIR",
@@ -325,14 +276,19 @@ _DROPPED = (
     "NODE_OPTIONS", "NODE_PATH", "PERL5DB", "PERL5LIB", "PERL5OPT", "PERLLIB", "PHPRC", "PHP_INI_SCAN_DIR",
     "PYTHONBREAKPOINT", "PYTHONHOME", "PYTHONINSPECT", "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX",
     "PYTHONSTARTUP", "PYTHONUSERBASE", "RUBYLIB", "RUBYOPT", "RUBYSHELL",
+    "BUNDLE_GEMFILE", "GEM_HOME", "GEM_PATH", "GRADLE_OPTS", "MAVEN_ARGS", "MAVEN_OPTS", "PYTHONEXECUTABLE",
+    "PYTHONWARNINGS",
     "DOTNET_STARTUP_HOOKS", "PERL5SHELL",
-    # git and its like start what these name.
-    "GIT_ASKPASS", "GIT_CONFIG*", "GIT_EDITOR", "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_PROXY_COMMAND",
-    "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_TEMPLATE_DIR", "LESSOPEN", "LESSCLOSE", "MAKEFLAGS",
+    # git and its like start what these name; it reads its settings and hooks where GIT_DIR says.
+    "KUBECTL_EXTERNAL_DIFF", "SUDO_ASKPASS",
+    "GIT_ASKPASS", "GIT_COMMON_DIR", "GIT_CONFIG*", "GIT_DIR", "GIT_EDITOR", "GIT_EXEC_PATH", "GIT_EXTERNAL_DIFF",
+    "GIT_PAGER", "GIT_PROXY_COMMAND", "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_TEMPLATE_DIR",
+    "LESSOPEN", "LESSCLOSE", "MAKEFLAGS",
     "RSYNC_RSH", "SSH_ASKPASS",
     # Others: further makefiles and arguments, compilers and plug-ins of another place.
     "COMPILER_PATH", "GCC_EXEC_PREFIX", "GNUMAKEFLAGS", "GOFLAGS", "MAKEFILES", "OPENSSL_CONF", "OPENSSL_ENGINES",
     "OPENSSL_MODULES", "RUSTC_WRAPPER", "TF_CLI_ARGS*",
+    "ANSIBLE_LIBRARY", "ANSIBLE_*_PLUGINS",
 )  # fmt: skip
 
 

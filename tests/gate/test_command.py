@@ -165,6 +165,33 @@ def test_each_name_that_stands_for_hidden_text_is_remarked() -> None:
     assert "C_KEY" not in command.text
 
 
+# --- letters -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "points"),
+    [
+        ("s\u0430fe", "U+0430"),
+        ("\u05d0 1 2 \u05d1", "U+05D0 U+05D1"),
+        ("a\u2215b", "U+2215"),
+        ("a\u0338", "U+0338"),
+        ("\u03b1\u03b2\u03b3\u03b4\u03b5\u03b6", "U+03B1 U+03B2 U+03B3 U+03B4 U+03B5 …"),
+    ],
+)
+def test_letters_that_can_mislead_are_remarked(word: str, points: str) -> None:
+    """Those of other alphabets look like Latin ones, or turn the order on the screen; wherever they stand."""
+    remark = f"remark: not all letters are Latin, so they may look like others or stand in another order: {points}\n"
+    files = (*COMMAND.files, BoundFile(FileRole.INTERPRETER, word, SHA))
+    for changed in (replace(COMMAND, arguments=("x", word)), replace(COMMAND, folder=word), replace(COMMAND, files=files)):
+        assert remark in changed.text
+
+
+@pytest.mark.parametrize("word", ["plain", "gr\u00f6\u00dfe", "\u202e", "\u00a0"])
+def test_other_letters_carry_no_remark(word: str) -> None:
+    """Latin letters with marks are what they look like, and what is hidden is escaped anyway."""
+    assert "remark" not in replace(COMMAND, arguments=("x", word)).text
+
+
 # --- forged lines --------------------------------------------------------------------------------------------------------
 
 

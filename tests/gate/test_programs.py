@@ -281,11 +281,17 @@ def test_capabilities_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     ("arguments", "remark"),
     [
         (["/usr/bin/env", "x"], "env can run other commands; they are not bound"),
-        (["awk", 'BEGIN { system("x") }'], "awk can run other commands; they are not bound"),
+        (["awk", 'BEGIN { system("x") }'], "awk runs code that an argument holds; it can run other commands"),
         (["bash"], "bash can run other commands; they are not bound"),
         (["python3.11", "-c", "x"], "python runs code that an argument holds; it can run other commands"),
         (["perl", "-ne", "x"], "perl runs code that an argument holds; it can run other commands"),
         (["node", "--eval=a\nb"], "node runs code that an argument holds; it can run other commands"),
+        (["node", "-p", "x"], "node runs code that an argument holds; it can run other commands"),
+        (["python3", "-cimport os"], "python runs code that an argument holds; it can run other commands"),
+        (["perl", "-neprint"], "perl runs code that an argument holds; it can run other commands"),
+        (["awk", "BEGIN { system(x) }"], "awk runs code that an argument holds; it can run other commands"),
+        (["perl"], "perl runs code from its input, which is not bound; it can run other commands"),
+        (["python3", "-"], "python runs code from its input, which is not bound; it can run other commands"),
     ],
 )
 def test_commands_that_run_others_carry_a_remark(arguments: list[str], remark: str) -> None:
@@ -293,13 +299,15 @@ def test_commands_that_run_others_carry_a_remark(arguments: list[str], remark: s
     assert programs.remarks(arguments) == (remark,)
 
 
-@pytest.mark.parametrize("arguments", [["ls"], ["python3", "x.py"], ["perl"], ["env.sh"]])
+@pytest.mark.parametrize("arguments", [["ls"], ["python3", "x.py"], ["python3", "x.py", "--code"], ["env.sh"]])
 def test_other_commands_carry_none(arguments: list[str]) -> None:
     """A remark on everything would be read by nobody."""
     assert programs.remarks(arguments) == ()
 
 
-@pytest.mark.parametrize("name", ["LD_PRELOAD", "BASH_FUNC_x%%", "PYTHONPATH", "MAKEFILES", "TF_CLI_ARGS_destroy"])
+@pytest.mark.parametrize(
+    "name", ["LD_PRELOAD", "BASH_FUNC_x%%", "PYTHONPATH", "MAKEFILES", "TF_CLI_ARGS_destroy", "GIT_DIR"]
+)
 def test_variables_that_make_programs_run_other_code_are_dropped(name: str) -> None:
     """And no others: what a program needs stays."""
     assert programs.is_dropped(name)

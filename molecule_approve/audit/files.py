@@ -261,7 +261,7 @@ def remember(log: Path, memory: Memory) -> None:
 
     """
     path = head_path(log)
-    text = json.dumps({**memory.head._asdict(), **memory._asdict(), "head": None, "check": _check(memory)})
+    text = json.dumps({**memory.head._asdict(), **memory._asdict(), "head": None, "check": checksum(*memory)})
     handle = open_for_writing(path, appending=False)
     try:
         # One call of one sector, in place: no kill leaves half of it. A new file and a rename each time would cost more
@@ -273,8 +273,9 @@ def remember(log: Path, memory: Memory) -> None:
         os.close(handle)
 
 
-def _check(memory: Memory) -> str:
-    return hashlib.sha256(repr(tuple(memory)).encode()).hexdigest()[:16]
+def checksum(*values: object) -> str:
+    """What a file of state has beside these values: by it half a write is known."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
 def _memory_in(data: bytes) -> Memory | None:
@@ -282,7 +283,7 @@ def _memory_in(data: bytes) -> Memory | None:
         found = json.loads(data)
         head = Head(str(found["log_id"]), int(found["seq"]), str(found["hash"]))
         memory = Memory(head, int(found["inode"]), int(found["size"]), bool(found["sealed"]))
-        return memory if found["check"] == _check(memory) else None
+        return memory if found["check"] == checksum(*memory) else None
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
 

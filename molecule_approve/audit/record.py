@@ -55,7 +55,7 @@ class RecordAction(StrEnum):
 
 
 class RecordOutcome(StrEnum):
-    """How it went. Which outcome goes with which action is a table of the audit log's design page."""
+    """How it went; :data:`PAIRS` says which outcome goes with which action."""
 
     INITIATED = "initiated"
     REQUESTED = "requested"
@@ -83,6 +83,17 @@ ENDINGS = frozenset(
     }
 )
 """Exactly one of these, with ``approval / approve``, ends an attempt that ``initiated`` or ``resumed`` began."""
+
+PAIRS: Mapping[RecordAction, frozenset[RecordOutcome]] = {
+    RecordAction.APPROVE: frozenset({RecordOutcome.INITIATED, RecordOutcome.REQUESTED, RecordOutcome.RESUMED, *ENDINGS}),
+    RecordAction.DELIVER: frozenset({RecordOutcome.FAILED}),
+    RecordAction.OBSERVE: frozenset({RecordOutcome.OBSERVED}),
+    RecordAction.RBAC_DENY: frozenset({RecordOutcome.DENIED}),
+    RecordAction.EXECUTE: frozenset({RecordOutcome.STARTED, RecordOutcome.FINISHED, RecordOutcome.REFUSED}),
+    RecordAction.RECOVER: frozenset({RecordOutcome.SUCCESS}),
+    RecordAction.INIT: frozenset({RecordOutcome.SUCCESS}),
+}
+"""The pairs that this program writes; each is told, counted and documented."""
 
 OF_OUTCOME = {
     Outcome.APPROVED: RecordOutcome.GRANTED,
@@ -144,7 +155,13 @@ def make_record(
     """Every record that this program writes: the action gives its event type, and extras that are None are left out.
 
     Without ``actor`` the workspace is the one who caused it.
+
+    Raises:
+        ValueError: the pair of action and outcome is not in :data:`PAIRS`, so no reader would know it.
+
     """
+    if outcome not in PAIRS[action]:
+        raise ValueError(f"{action} / {outcome} is not in PAIRS")
     return Record(
         timestamp=timestamp,
         event_type=_EVENT_TYPES.get(action, EventType.APPROVAL),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -54,7 +53,7 @@ def recall(log: Path) -> Sealing | None:
         found = json.loads(data)
         head = Head(str(found["log_id"]), int(found["seq"]), str(found["hash"]))
         state = Sealing(head, SealKey(head.log_id, head.seq + 1, bytes.fromhex(found["key"])))
-        if found["check"] == _check(state):
+        if found["check"] == files.checksum(*state.head, state.key.key):
             return state
     except (ValueError, KeyError, TypeError, OverflowError):
         pass
@@ -74,7 +73,8 @@ def store(log: Path, state: Sealing) -> None:
 
     """
     path = state_path(log)
-    text = json.dumps({**state.head._asdict(), "key": state.key.key.hex(), "check": _check(state)})
+    check = files.checksum(*state.head, state.key.key)
+    text = json.dumps({**state.head._asdict(), "key": state.key.key.hex(), "check": check})
     is_new = not files.exists(path)
     handle = files.open_for_writing(path, appending=False)
     try:
@@ -87,7 +87,3 @@ def store(log: Path, state: Sealing) -> None:
         raise files.explained(exc, "sealed", path) from exc
     finally:
         os.close(handle)
-
-
-def _check(state: Sealing) -> str:
-    return hashlib.sha256(repr((*state.head, state.key.key)).encode()).hexdigest()[:16]

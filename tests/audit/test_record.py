@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,24 +15,78 @@ from molecule_approve.audit.record import (
     ENDINGS,
     FIELDS,
     LINE_LIMIT,
+    PAIRS,
     SECRET_MARK,
     Record,
+    RecordAction,
     RecordOutcome,
     decode,
     encode,
     is_as_asked,
+    make_record,
     mask,
     moment,
     needle,
     writings,
 )
+from molecule_approve.audit.report.stats import statistics
+from molecule_approve.audit.report.story import StoryRecord
+from molecule_approve.cli.audit.story_view import happened
 from molecule_approve.errors import AuditError
 from molecule_approve.model import JsonValue, Secret
+from tests.audit.records import begun, lines
+from tests.pages import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PLACE: dict[str, Any] = {"log_id": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "seq": 7, "prev": "ab" * 32}
+
+# Which number of the statistics a record changes: of an empty log, or of a log with one open request.
+COUNTED = {
+    "approve / initiated": "requests",
+    "approve / requested": "requests",
+    "approve / resumed": "requests",
+    "approve / granted": "outcomes",
+    "approve / denied": "outcomes",
+    "approve / timeout": "outcomes",
+    "approve / withdrawn": "outcomes",
+    "approve / failure": "outcomes",
+    "deliver / failed": "undelivered",
+    "observe / observed": "outcomes",
+    "rbac.deny / denied": "requests",
+    "execute / started": "commands",
+    "execute / finished": "commands",
+    "execute / refused": "commands",
+    "recover / success": "records",
+    "init / success": "records",
+}
+
+
+def written(action: RecordAction, outcome: RecordOutcome) -> Record:
+    seen: dict[str, JsonValue] = {"observed_outcome": "granted"} if action == RecordAction.OBSERVE else {}
+    return make_record(
+        action, outcome, timestamp="2026-04-27T10:00:01.000000Z", workspace_id="ws", resource="deploy",
+        trace_id="trace-1", extras=seen,
+    )  # fmt: skip
+
+
+def documented() -> set[tuple[str, ...]]:
+    """Event type, action and outcome in each row of the page's table, whose heading has the same form."""
+    rows = re.findall(r"^\| `(\w+)` / `([\w.]+)` / ([^|]+) \|", (ROOT / "docs" / "audit-log.md").read_text(), re.MULTILINE)
+    return {(event, action, outcome) for event, action, words in rows[1:] for outcome in re.findall(r"`(\w+)`", words)}
+
+
+def is_told(record: Record) -> bool:
+    fields = decode(encode(record, **PLACE)) or {}
+    return happened(StoryRecord(b"", None, fields)) != f"{record.event_type}/{record.action}: {record.outcome}"
+
+
+def is_counted(record: Record) -> bool:
+    wanted = COUNTED.get(f"{record.action} / {record.outcome}", "")
+    before = [] if wanted == "requests" else [begun()]
+    old, new = (statistics(line + b"\n" for line in lines(*rows)) for rows in (before, [*before, record]))
+    return hasattr(new, wanted) and getattr(new, wanted) != getattr(old, wanted)
 
 
 def test_fields_stand_in_their_order_and_the_chain_last(make: Callable[..., Record]) -> None:
@@ -189,6 +244,27 @@ def test_the_needle_is_what_the_line_holds(make: Callable[..., Record]) -> None:
         fields = decode(line)
         assert fields is not None
         assert fields["approval_id"] == text
+
+
+def test_each_pair_is_documented_told_and_counted() -> None:
+    """What the program can write is in the page's table, has its own sentence, and changes a number of the statistics."""
+    made = [written(action, outcome) for action, outcomes in PAIRS.items() for outcome in outcomes]
+    records = {(one.event_type, one.action, one.outcome): one for one in made}
+    kinds, page = set(records), documented()
+    missing = {
+        "docs/audit-log.md": kinds - page,
+        "PAIRS": page - kinds,
+        "_SENTENCES of cli/audit/story_view.py": {one for one in kinds if not is_told(records[one])},
+        "audit/report/stats.py, or COUNTED": {one for one in kinds if not is_counted(records[one])},
+        "any pair": {*RecordAction, *RecordOutcome} - {word for kind in kinds for word in kind},
+    }
+    assert {place: found for place, found in missing.items() if found} == {}
+
+
+def test_a_pair_that_no_reader_knows_is_not_made() -> None:
+    """Such a record would be told and counted as something else."""
+    with pytest.raises(ValueError, match=r"deliver / granted is not in PAIRS"):
+        written(RecordAction.DELIVER, RecordOutcome.GRANTED)
 
 
 def test_the_endings_are_those_of_the_design() -> None:

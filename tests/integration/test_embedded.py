@@ -134,7 +134,7 @@ def test_a_denial_says_who_and_why(local: World, path: str) -> None:
 @both_paths
 def test_at_the_deadline_it_is_withdrawn(local: World, path: str) -> None:
     """Nobody decides: a timeout each time, though the server's clock may end it first; and nothing stays behind."""
-    programs = [local.request(path, answer="", timeout=1, action=f"step {number}") for number in range(5)]
+    programs = [local.request(path, timeout=1, action=f"step {number}") for number in range(5)]
     programs.append(local.request(path, timeout=1))
     assert {program.wait().code for program in programs} == {124}
     text = local.log_text().decode()

@@ -42,7 +42,7 @@ class Log(Protocol):
         """Write one record durably."""
         ...
 
-    def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = ...) -> Head:
+    def grant(self, record: Record, *, approval_id: str, patience: float) -> Head:
         """Write the record, unless this log already holds a grant of the same approval.
 
         Raises:

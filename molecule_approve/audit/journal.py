@@ -86,15 +86,15 @@ class Journal:
         with self._locked(patience, pause):
             return self._write(record)
 
-    def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = time.sleep) -> Head:
+    def grant(self, record: Record, *, approval_id: str, patience: float) -> Head:
         """Write the record of an approval, unless this log holds one for the same id: an approval is redeemed once.
 
         Raises:
             UsedError: the approval was used already; nothing was written.
-            AuditError, Interrupted: as for :meth:`append`.
+            AuditError: as for :meth:`append`.
 
         """
-        with self._locked(patience, pause):
+        with self._locked(patience):
             used = self._earlier_grant(approval_id)
             if used is not None:
                 raise UsedError(
@@ -104,34 +104,31 @@ class Journal:
                 )
             return self._write(record)
 
-    def rotate(self, *, patience: float, pause: Pause = time.sleep) -> Path | None:
+    def rotate(self, *, patience: float) -> Path | None:
         """Make the live file an archive; its name, or None where it holds no record.
 
         Raises:
             AuditError: it cannot be done now, or not at all.
-            Interrupted: as for :meth:`append`.
 
         """
         from . import rotation  # noqa: PLC0415 - completion and most appends need it not
 
-        with self._locked(patience, pause):
+        with self._locked(patience):
             return rotation.rotate(self.path)
 
-    def init(self, record: Record, *, new_key: bool, patience: float, pause: Pause = time.sleep) -> SealKey:
+    def init(self, record: Record, *, new_key: bool, patience: float) -> SealKey:
         """Begin to seal, with the record as the first that is sealed; returns the first key, which is stored nowhere.
 
         Args:
             record: says so.
             new_key: also where the log is sealed already, or its key was lost.
             patience: seconds to wait for the lock.
-            pause: waits for it.
 
         Raises:
             AuditError: it is sealed already, or the log cannot be written.
-            Interrupted: as for :meth:`append`.
 
         """
-        with self._locked(patience, pause):
+        with self._locked(patience):
             key = self._writer.begin_sealing(new_key=new_key)
             self._write(record)
             return key
@@ -173,7 +170,7 @@ class Journal:
             return search.recent_ids(newest, limit, ended=ended)
 
     @contextmanager
-    def _locked(self, patience: float, pause: Pause) -> Iterator[None]:
+    def _locked(self, patience: float, pause: Pause = time.sleep) -> Iterator[None]:
         try:
             with files.locked(self.path, patience=patience, pause=pause, clock=self._clock):
                 yield

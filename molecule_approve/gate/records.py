@@ -42,7 +42,7 @@ class Log(Protocol):
         """Write one record durably."""
         ...
 
-    def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = ...) -> Head:
+    def grant(self, record: Record, *, approval_id: str, patience: float) -> Head:
         """Write the record, unless this log already holds a grant of the same approval.
 
         Raises:
@@ -125,6 +125,13 @@ class Recorder:
             return None
         self._written(head)
         return head
+
+    def _append_or_warn(self, record: Record) -> None:
+        """For what has happened already, and is told to the caller even if the log fails."""
+        try:
+            self._append(record, AFTER)
+        except AuditError as exc:
+            self._warn(exc)
 
     def _written(self, head: Head) -> None:
         self.recorded = True
@@ -218,19 +225,13 @@ class Recorder:
     def record_failure(self, approval_id: str | None, reason: str, error: str) -> None:
         """No verdict could be had. A log that cannot be written is a warning: the caller learns of the first failure."""
         self.ended = True
-        record = self._record(RecordOutcome.FAILURE, {"approval_id": approval_id, "reason": reason, "error": error})
-        try:
-            self._append(record, AFTER)
-        except AuditError as exc:
-            self._warn(exc)
+        extras: dict[str, JsonValue] = {"approval_id": approval_id, "reason": reason, "error": error}
+        self._append_or_warn(self._record(RecordOutcome.FAILURE, extras))
 
     def record_undelivered(self, approval_id: str | None, error: str) -> None:
         """The approval is in the log, and could not be delivered to the caller."""
         extras: dict[str, JsonValue] = {"approval_id": approval_id, "error": error}
-        try:
-            self._append(self._record(RecordOutcome.FAILED, extras, action=RecordAction.DELIVER), AFTER)
-        except AuditError as exc:
-            self._warn(exc)
+        self._append_or_warn(self._record(RecordOutcome.FAILED, extras, action=RecordAction.DELIVER))
 
     # --- run -----------------------------------------------------------------------------------------------------------
 
@@ -251,20 +252,17 @@ class Recorder:
     def record_finished(self, approval_id: str | None, execution: Execution) -> None:
         """The command has ended. A log that cannot be written is a warning: what ran, ran."""
         extras = {"exit_code": execution.child_exit_code, "signal": execution.child_signal}
-        self._warn_of(RecordOutcome.FINISHED, approval_id, execution.digest, extras)
+        self._record_execution(RecordOutcome.FINISHED, approval_id, execution.digest, extras)
 
     def record_refused(self, approval_id: str | None, digest: str | None, why: ApprovalError) -> None:
         """The approved command was not started."""
-        self._warn_of(RecordOutcome.REFUSED, approval_id, digest, {"reason": why.kind, "error": why.message})
+        self._record_execution(RecordOutcome.REFUSED, approval_id, digest, {"reason": why.kind, "error": why.message})
 
-    def _warn_of(
+    def _record_execution(
         self, outcome: RecordOutcome, approval_id: str | None, digest: str | None, extras: Mapping[str, JsonValue]
     ) -> None:
         fields: dict[str, JsonValue] = {"approval_id": approval_id, "digest": digest, **extras}
-        try:
-            self._append(self._record(outcome, fields, action=RecordAction.EXECUTE), AFTER)
-        except AuditError as exc:
-            self._warn(exc)
+        self._append_or_warn(self._record(outcome, fields, action=RecordAction.EXECUTE))
 
 
 def observation(story: Story, row: Approval, outcome: str, *, by: str, now: str) -> Record:

@@ -136,7 +136,7 @@ def revoke(store: Store, name: str) -> None:
         raise UsageError(f"there is no approver named {name}", hint="list them: molecule-approve approvers list")
 
 
-def new_code(store: Store, name: str, limits: Limits = DEFAULTS, tell: Callable[[str], None] = lambda _: None) -> str:
+def new_code(store: Store, name: str, tell: Callable[[str], None] = lambda _: None) -> str:
     """A sign-in code for an approver, valid once within a minute. If ``tell`` raises, none is stored.
 
     Raises:
@@ -146,7 +146,7 @@ def new_code(store: Store, name: str, limits: Limits = DEFAULTS, tell: Callable[
     """
     code = new_token()
     with store.write() as transaction:
-        known = transaction.put_code(hash_token(code), name, time.time(), limits.code)
+        known = transaction.put_code(hash_token(code), name, time.time(), DEFAULTS.code)
         if known:
             tell(code)
     if not known:

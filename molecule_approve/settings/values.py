@@ -37,7 +37,7 @@ class Sourced(NamedTuple, Generic[T]):
     source: str = "default"
     from_file: bool = False
 
-    def refuse(self, message: str, hint: str = "") -> ApprovalError:
+    def refuse(self, message: str, hint: str) -> ApprovalError:
         """The error of an invalid value; it names the source."""
         kind = ConfigError if self.from_file else UsageError
         return kind(f"{self.source}: {message}", hint=hint)

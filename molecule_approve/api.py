@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .client.platform import Platform
     from .client.reconnect import StreamState
     from .gate.binding import Binding
-    from .model import ApprovalRequest, Question
+    from .model import ApprovalRequest, SubmittedRequest
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class _ThreadStop:
 class _NoProgress:
     """Ignores all progress."""
 
-    def asked(self, question: Question) -> None: ...
+    def asked(self, submitted: SubmittedRequest) -> None: ...
 
     def link(self, link: StreamState, why: str) -> None: ...
 
@@ -266,7 +266,7 @@ def _request(stop: _ThreadStop, given: Given) -> Verdict:
         return made.gate.request(asked, wiring.terms(made.settings), made.permit)
 
 
-def _prepared(stop: _ThreadStop, given: Given, action: str) -> tuple[wiring.Assembled, ApprovalRequest]:
+def _prepared(stop: _ThreadStop, given: Given, action: str) -> tuple[wiring.ReadyGate, ApprovalRequest]:
     """The gate and the request, from the arguments that every call has; nothing is sent yet."""
     flags = Flags(
         config=arguments.path(given, "config"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model import EXPIRED_BY, WITHDRAWN_BY, Approval, Outcome, Question, Status
+from .model import EXPIRED_BY, WITHDRAWN_BY, Approval, Outcome, Status, SubmittedRequest
 from .safe_text import is_hidden
 
 RESERVED_NAMES = frozenset({EXPIRED_BY, WITHDRAWN_BY})
@@ -31,23 +31,23 @@ def _is_somebody(name: str) -> bool:
     return name not in RESERVED_NAMES and any(not is_hidden(character) and character != " " for character in name)
 
 
-def answers(approval: Approval, question: Question) -> bool:
+def answers(approval: Approval, submitted: SubmittedRequest) -> bool:
     """Whether this row is this request: workspace, task id and action, as far as they are known, and the id.
 
     A row with another id answers only by our own task id: it is a duplicate, submitted again because an answer was lost.
     It counts while it is open and once a person has decided; a duplicate that was withdrawn or expired does not end ours.
     A key's task id outlives an attempt, so an approval of another row with it belongs to an earlier attempt.
     """
-    if approval.workspace_id != question.workspace_id:
+    if approval.workspace_id != submitted.workspace_id:
         return False
-    if question.action is not None and approval.action != question.action:
+    if submitted.action is not None and approval.action != submitted.action:
         return False
-    if question.task_id is not None and approval.task_id != question.task_id:
+    if submitted.task_id is not None and approval.task_id != submitted.task_id:
         return False
-    if approval.id == question.approval_id:
+    if approval.id == submitted.approval_id:
         return True
-    if question.task_id is None:
+    if submitted.task_id is None:
         return False
-    is_keys = question.task_id[14:15] == "5"  # the version of a UUID; see wire.key_task_id
+    is_keys = submitted.task_id[14:15] == "5"  # the version of a UUID; see wire.key_task_id
     counting = {Outcome.PENDING, Outcome.DENIED} if is_keys else {Outcome.PENDING, Outcome.DENIED, Outcome.APPROVED}
     return outcome_of(approval) in counting

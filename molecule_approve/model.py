@@ -133,7 +133,7 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SubmittedRequest:
     """A request that the platform has, and all that its row must match.
 
     Attributes:

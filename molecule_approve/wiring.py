@@ -61,7 +61,7 @@ def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatf
     return RestPlatform(endpoint, actor=sendable(origin().user))
 
 
-class Assembled(NamedTuple):
+class ReadyGate(NamedTuple):
     """A gate and its parts."""
 
     gate: Gate
@@ -74,7 +74,7 @@ class Assembled(NamedTuple):
         roles.permit(self.settings.roles.value, self.settings.allowed_actions.value)
 
 
-def gate(settings: Settings, stop: Stop, observer: Observer) -> Assembled:
+def gate(settings: Settings, stop: Stop, observer: Observer) -> ReadyGate:
     """A gate for one attempt.
 
     Raises:
@@ -89,7 +89,7 @@ def gate(settings: Settings, stop: Stop, observer: Observer) -> Assembled:
     log = journal(settings)
     optional = settings.audit_optional.value
     made = Gate(asked, log, stop, observer, attempt_id=str(uuid.uuid4()), audit_optional=optional)
-    return Assembled(made, asked, log, settings)
+    return ReadyGate(made, asked, log, settings)
 
 
 def _keep_log(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from molecule_approve.lifecycle import RESERVED_NAMES, answers, outcome_of
-from molecule_approve.model import Approval, Outcome, Question, Status
+from molecule_approve.model import Approval, Outcome, Status, SubmittedRequest
 
 KEYS = str(uuid.uuid5(uuid.NAMESPACE_URL, "job-1"))
 YES = {"status": Status.APPROVED, "decided_by": "alice"}
@@ -50,31 +50,31 @@ def test_a_row_means_what_its_status_and_name_say(status: Status, decided_by: st
 @pytest.mark.parametrize(
     ("question", "fields", "answered"),
     [
-        (Question("i", "w", "a", "t"), {}, True),
-        (Question("i", "w", "a", "t"), {"workspace_id": "other"}, False),
-        (Question("i", "w", "a", "t"), {"action": "b"}, False),
-        (Question("i", "w", "a", "t"), {"task_id": "other"}, False),
-        (Question("i", "w", "a", "t"), {"id": "twin"}, True),
-        (Question("i", "w", "a", "t"), {"id": "twin", **YES}, True),
-        (Question("i", "w", "a", "t"), {"id": "twin", **NO}, True),
-        (Question("i", "w", "a", "t"), {"id": "twin", "status": Status.DENIED, "decided_by": "withdrawn"}, False),
-        (Question("i", "w", "a", "t"), {"id": "twin", "status": Status.DENIED, "decided_by": "auto-expired"}, False),
-        (Question("i", "w", "a", "t"), {"id": "twin", "status": Status.UNKNOWN}, False),
-        (Question("i", "w", "a", "t"), {"status": Status.DENIED, "decided_by": "withdrawn"}, True),
-        (Question("i", "w", "a", KEYS), {"task_id": KEYS, **YES}, True),
-        (Question("i", "w", "a", KEYS), {"id": "earlier", "task_id": KEYS, **YES}, False),
-        (Question("i", "w", "a", KEYS), {"id": "twin", "task_id": KEYS, **NO}, True),
-        (Question("i", "w", "a", KEYS), {"id": "twin", "task_id": KEYS}, True),
-        (Question("i", "w", "a"), {"id": "twin"}, False),
-        (Question("i", "w", "a"), {"task_id": "any"}, True),
-        (Question("i", "w"), {"action": "any"}, True),
+        (SubmittedRequest("i", "w", "a", "t"), {}, True),
+        (SubmittedRequest("i", "w", "a", "t"), {"workspace_id": "other"}, False),
+        (SubmittedRequest("i", "w", "a", "t"), {"action": "b"}, False),
+        (SubmittedRequest("i", "w", "a", "t"), {"task_id": "other"}, False),
+        (SubmittedRequest("i", "w", "a", "t"), {"id": "twin"}, True),
+        (SubmittedRequest("i", "w", "a", "t"), {"id": "twin", **YES}, True),
+        (SubmittedRequest("i", "w", "a", "t"), {"id": "twin", **NO}, True),
+        (SubmittedRequest("i", "w", "a", "t"), {"id": "twin", "status": Status.DENIED, "decided_by": "withdrawn"}, False),
+        (SubmittedRequest("i", "w", "a", "t"), {"id": "twin", "status": Status.DENIED, "decided_by": "auto-expired"}, False),
+        (SubmittedRequest("i", "w", "a", "t"), {"id": "twin", "status": Status.UNKNOWN}, False),
+        (SubmittedRequest("i", "w", "a", "t"), {"status": Status.DENIED, "decided_by": "withdrawn"}, True),
+        (SubmittedRequest("i", "w", "a", KEYS), {"task_id": KEYS, **YES}, True),
+        (SubmittedRequest("i", "w", "a", KEYS), {"id": "earlier", "task_id": KEYS, **YES}, False),
+        (SubmittedRequest("i", "w", "a", KEYS), {"id": "twin", "task_id": KEYS, **NO}, True),
+        (SubmittedRequest("i", "w", "a", KEYS), {"id": "twin", "task_id": KEYS}, True),
+        (SubmittedRequest("i", "w", "a"), {"id": "twin"}, False),
+        (SubmittedRequest("i", "w", "a"), {"task_id": "any"}, True),
+        (SubmittedRequest("i", "w"), {"action": "any"}, True),
     ],
 )
 def test_a_row_answers_only_the_question_that_was_asked(
-    question: Question, fields: dict[str, Any], *, answered: bool
+    submitted: SubmittedRequest, fields: dict[str, Any], *, answered: bool
 ) -> None:
     """Workspace, action and task id, as far as they are known; another id only by our own task id."""
-    assert answers(replace(row(), **fields), question) is answered
+    assert answers(replace(row(), **fields), submitted) is answered
 
 
 def test_no_approver_may_carry_a_name_that_means_nobody() -> None:

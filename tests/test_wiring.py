@@ -15,7 +15,7 @@ from molecule_approve import wiring
 from molecule_approve.api import _NoProgress, _ThreadStop
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import AuditError, NotPermittedError, UsageError
-from molecule_approve.model import Question, Secret, Status
+from molecule_approve.model import Secret, Status, SubmittedRequest
 from molecule_approve.paths import Places, locate, recall_audit_log
 from molecule_approve.settings import resolve
 from molecule_approve.settings.resolve import Flags
@@ -76,7 +76,7 @@ def test_a_name_that_is_no_text_decides_all_the_same(caller: Caller, platform: F
     caller.patch.setenv("LOGNAME", "al\udcffice")
     row = platform.add(platform.workspace, {"action": "deploy"})
     with closing(wiring.platform(_settings(caller))) as asker:
-        asker.decide(Question(row.id, platform.workspace), Status.APPROVED, None, Deadline.after(10.0))
+        asker.decide(SubmittedRequest(row.id, platform.workspace), Status.APPROVED, None, Deadline.after(10.0))
     assert row.decided_by == "al\ufffdice"
 
 
@@ -84,7 +84,7 @@ def test_roles_decide_who_may_ask(caller: Caller) -> None:
     """As config.yaml says."""
     caller.configure("rbac:\n  roles: [read-only]\n")
     settings = _settings(caller)
-    assembled = wiring.Assembled(None, None, None, settings)  # type: ignore[arg-type]  # the permission needs none of them
+    assembled = wiring.ReadyGate(None, None, None, settings)  # type: ignore[arg-type]  # the permission needs none of them
     with pytest.raises(NotPermittedError):
         assembled.permit()
 

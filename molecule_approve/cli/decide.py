@@ -14,7 +14,7 @@ from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, CredentialError, UsageError
 from molecule_approve.lifecycle import outcome_of
 from molecule_approve.limits import COMMENT_LIMIT
-from molecule_approve.model import Approval, Outcome, Question, Secret, Status
+from molecule_approve.model import Approval, Outcome, Secret, Status, SubmittedRequest
 from molecule_approve.safe_text import visible
 
 from . import options, output
@@ -26,7 +26,7 @@ from .status import ended, read_one
 from .terminal import marked
 
 if TYPE_CHECKING:
-    from molecule_approve.client.inbox import Queue
+    from molecule_approve.client.inbox import PendingList
     from molecule_approve.client.rest import RestPlatform
 
 app = commands()
@@ -79,14 +79,14 @@ def stoppable() -> Iterator[None]:
         raise ApprovalError("the input ended: the request is still open") from None
 
 
-def name_of(queue: Queue | None) -> str:
+def name_of(queue: PendingList | None) -> str:
     """The name under which a decision is made: the approver's own, or what is sent to a platform that knows none."""
     from molecule_approve.wiring import origin
 
     return queue.approver if queue and queue.approver else f"{origin().user} (name not verified)"
 
 
-def _confirmed(row: Approval, question: str, queue: Queue | None) -> bool:
+def _confirmed(row: Approval, question: str, queue: PendingList | None) -> bool:
     """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
     from .pending_list import now_utc, timing
     from .sheet import request_lines
@@ -127,7 +127,7 @@ def _decide(decision: Status, approval: str, given: DecisionOptions, connection:
     return Exit.OK
 
 
-def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | None) -> Question:
+def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | None) -> SubmittedRequest:
     """Show the request, which must be open, and ask to confirm the ``word``; None asks nothing.
 
     Raises:
@@ -144,7 +144,7 @@ def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | 
         raise ended(row)
     if word is not None and not _confirmed(row, f"{word} this request?", platform.queue(Deadline.after(READ))):
         raise ApprovalError("not confirmed: the request is still open")
-    return Question(approval_id, workspace_id)
+    return SubmittedRequest(approval_id, workspace_id)
 
 
 @contextlib.contextmanager

@@ -18,9 +18,9 @@ from .help import ASK, CONNECTION, OUTPUT, RUNNING, WAITING, option
 
 if TYPE_CHECKING:
     from molecule_approve.gate.binding import Binding
-    from molecule_approve.model import ApprovalRequest, JsonValue, Question
+    from molecule_approve.model import ApprovalRequest, JsonValue, SubmittedRequest
     from molecule_approve.settings.resolve import Settings
-    from molecule_approve.wiring import Assembled
+    from molecule_approve.wiring import ReadyGate
 
     from .deliver import Reporting
     from .progress import Progress, Scene
@@ -226,18 +226,18 @@ class GatingCommand(NamedTuple):
             return Spinner(scene, self.write_id)
         return Plain(scene, self.write_id, heads=in_ci(os.environ))
 
-    def deliver(self, made: Assembled, request: ApprovalRequest, verdict: Verdict) -> int:
+    def deliver(self, made: ReadyGate, request: ApprovalRequest, verdict: Verdict) -> int:
         """Report the verdict; an approval that cannot be delivered is not one."""
         from .deliver import deliver
 
         return deliver(self.report, self.stop, verdict, partial(made.gate.undelivered, request))
 
-    def write_id(self, question: Question) -> None:
+    def write_id(self, submitted: SubmittedRequest) -> None:
         """Write the id file, if one was asked for."""
         from .deliver import write_file
 
         if self.files.id is not None:
-            write_file(self.files.id, f"{question.approval_id}\n")
+            write_file(self.files.id, f"{submitted.approval_id}\n")
 
 
 def scene(settings: Settings, action: str, reason: str = "", *, earlier: bool = False, on_stdout: bool = True) -> Scene:
@@ -273,7 +273,7 @@ def _report_and_run(
 
 
 def judge(
-    settings: Settings, made: Assembled, progress: Progress, ask: Callable[[], Verdict], deliver: Callable[[Verdict], int]
+    settings: Settings, made: ReadyGate, progress: Progress, ask: Callable[[], Verdict], deliver: Callable[[Verdict], int]
 ) -> int:
     """Ask, and deliver the verdict.
 

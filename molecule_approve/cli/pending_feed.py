@@ -16,7 +16,7 @@ from molecule_approve.errors import ApprovalError, UnavailableError, ours
 from .requests import READ
 
 if TYPE_CHECKING:
-    from molecule_approve.client.inbox import Queue
+    from molecule_approve.client.inbox import PendingList
     from molecule_approve.client.platform import Platform
 
     from .pending_list import PendingRequests
@@ -41,7 +41,7 @@ class State(NamedTuple):
 
     """
 
-    queue: Queue | None = None
+    queue: PendingList | None = None
     live: bool = False
     trouble: str = ""
 

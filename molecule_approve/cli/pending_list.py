@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from molecule_approve.client.inbox import Queue, Waiting
-from molecule_approve.model import Approval, Question
+from molecule_approve.client.inbox import PendingList, Waiting
+from molecule_approve.model import Approval, SubmittedRequest
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import LIST_LENGTH, instant
 
@@ -38,7 +38,7 @@ class PendingRequests:
         self._approver = approver
         self._fetched: dict[str, Approval] = {}
 
-    def read(self, deadline: Deadline) -> Queue:
+    def read(self, deadline: Deadline) -> PendingList:
         """The requests that wait now, each with all that the platform tells of it (of a long list, the oldest fifty).
 
         Raises:
@@ -66,7 +66,7 @@ class PendingRequests:
         return list(self._fetched.values())
 
     def _fetch(self, row: Approval, deadline: Deadline) -> Approval:
-        return self._platform.fetch(Question(row.id, self._workspace_id), deadline).approval or row
+        return self._platform.fetch(SubmittedRequest(row.id, self._workspace_id), deadline).approval or row
 
 
 def age(row: Approval, now: datetime) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from molecule_approve.audit.chain import Head
     from molecule_approve.errors import ApprovalError
-    from molecule_approve.model import Question, Verdict
+    from molecule_approve.model import SubmittedRequest, Verdict
 
 PLAIN_EVERY = 30.0
 """Seconds between plain lines."""
@@ -94,14 +94,14 @@ def span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def opening(scene: Scene, question: Question) -> list[str]:
+def opening(scene: Scene, submitted: SubmittedRequest) -> list[str]:
     """The first lines: the platform, the request, and the command that decides it."""
     whom = visible(scene.whom)
     if not scene.embedded and scene.timeout > PLATFORM_EXPIRY:
         whom += f", which expires requests after {span(PLATFORM_EXPIRY)}, before the timeout of {span(scene.timeout)},"
     doing = "waiting for" if scene.earlier else "asking"
     what = "" if parse(scene.action) is None else " this command"
-    approval_id = visible(question.approval_id)
+    approval_id = visible(submitted.approval_id)
     # The beginning of a UUID is enough, and fits the window. The line is not folded, because people copy it.
     short = approval_id[:8] if is_uuid(approval_id) else approval_id
     return [
@@ -114,12 +114,12 @@ def opening(scene: Scene, question: Question) -> list[str]:
 class Silent:
     """Shows nothing: ``--quiet``."""
 
-    def __init__(self, on_asked: Callable[[Question], None]) -> None:
+    def __init__(self, on_asked: Callable[[SubmittedRequest], None]) -> None:
         self._on_asked = on_asked
 
-    def asked(self, question: Question) -> None:
+    def asked(self, submitted: SubmittedRequest) -> None:
         """Pass the id on."""
-        self._on_asked(question)
+        self._on_asked(submitted)
 
     def link(self, link: StreamState, why: str) -> None:
         """Nothing."""
@@ -156,7 +156,7 @@ class Plain(Silent):
     """
 
     def __init__(
-        self, scene: Scene, on_asked: Callable[[Question], None], clock: Clock = boottime, *, heads: bool = False
+        self, scene: Scene, on_asked: Callable[[SubmittedRequest], None], clock: Clock = boottime, *, heads: bool = False
     ) -> None:
         super().__init__(on_asked)
         self._heads = heads
@@ -172,10 +172,10 @@ class Plain(Silent):
     def _say(self, line: str) -> None:
         output.talk(f"{output.PROGRAM}: {line}")
 
-    def asked(self, question: Question) -> None:
+    def asked(self, submitted: SubmittedRequest) -> None:
         """Show the first lines."""
-        output.write_talk("".join(f"{row}\n" for row in opening(self._scene, question)))
-        super().asked(question)
+        output.write_talk("".join(f"{row}\n" for row in opening(self._scene, submitted)))
+        super().asked(submitted)
 
     def link(self, link: StreamState, why: str) -> None:
         """Show a change of the connection once, if it has a reason that somebody can act on."""
@@ -234,7 +234,7 @@ class Spinner(Plain):
     the withdrawal.
     """
 
-    def __init__(self, scene: Scene, on_asked: Callable[[Question], None], clock: Clock = boottime) -> None:
+    def __init__(self, scene: Scene, on_asked: Callable[[SubmittedRequest], None], clock: Clock = boottime) -> None:
         super().__init__(scene, on_asked, clock)
         self._frame = 0
         self._lively = True
@@ -242,9 +242,9 @@ class Spinner(Plain):
         self._over = threading.Event()
         self._painter: threading.Thread | None = None
 
-    def asked(self, question: Question) -> None:
+    def asked(self, submitted: SubmittedRequest) -> None:
         """Show the first lines, and start the live line."""
-        super().asked(question)
+        super().asked(submitted)
         painter = threading.Thread(target=self._paint, name="spinner", daemon=True)
         with contextlib.suppress(RuntimeError):  # no thread can be started: the wait goes on without a live line
             painter.start()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.errors import UsageError
 from molecule_approve.gate.compose import check_action
-from molecule_approve.model import ApprovalRequest, Question
+from molecule_approve.model import ApprovalRequest, SubmittedRequest
 from molecule_approve.wire import LIST_LENGTH, is_id, is_uuid
 
 from .options import SHORTEST_ID
@@ -49,7 +49,9 @@ def find_id(platform: RestPlatform, text: str, deadline: Deadline) -> str:
     return found.pop()
 
 
-def earlier(log: Journal, workspace_id: str, approval_id: str, action: str | None) -> tuple[ApprovalRequest, Question]:
+def earlier(
+    log: Journal, workspace_id: str, approval_id: str, action: str | None
+) -> tuple[ApprovalRequest, SubmittedRequest]:
     """An earlier request, as the local audit log or the caller describes it; the platform must show the same.
 
     Raises:
@@ -74,4 +76,4 @@ def earlier(log: Journal, workspace_id: str, approval_id: str, action: str | Non
     trace_id = str(uuid.uuid4()) if found is None else found.trace_id
     task_id = None if found is None else found.task_id
     request = ApprovalRequest(workspace_id, check_action(text), "", task_id or trace_id, trace_id)
-    return request, Question(approval_id, workspace_id, text, task_id)
+    return request, SubmittedRequest(approval_id, workspace_id, text, task_id)

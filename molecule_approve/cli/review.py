@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, EndedError, Interrupted, UnavailableError, UsageError
 from molecule_approve.limits import COMMENT_LIMIT
-from molecule_approve.model import Question, Status
+from molecule_approve.model import Status, SubmittedRequest
 from molecule_approve.safe_text import visible
 
 from . import options, output
@@ -29,7 +29,7 @@ from .status import verdict_of
 from .terminal import marked
 
 if TYPE_CHECKING:
-    from molecule_approve.client.inbox import Queue, Waiting
+    from molecule_approve.client.inbox import PendingList, Waiting
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.model import Approval, Secret
     from molecule_approve.settings.resolve import Settings
@@ -112,7 +112,7 @@ class _ReviewSession:
         self._total, self._unseen, self._name = queue.total, queue.unseen, name_of(queue)
         return next((one for one in queue.rows if one.approval.id not in self._skipped), None)
 
-    def _report_ended(self, queue: Queue) -> None:
+    def _report_ended(self, queue: PendingList) -> None:
         still = {one.approval.id for one in queue.rows}
         for approval_id, one in self._seen.items():
             if approval_id not in still | self._ended:
@@ -123,7 +123,7 @@ class _ReviewSession:
     def _how_ended(self, row: Approval) -> str:
         try:
             with self._at(row.workspace_id) as platform:
-                found = platform.fetch(Question(row.id, row.workspace_id), Deadline.after(READ)).approval
+                found = platform.fetch(SubmittedRequest(row.id, row.workspace_id), Deadline.after(READ)).approval
         except ApprovalError:
             found = None  # it has ended; how it ended is only information
         return "the platform does not show how" if found is None else verdict_of(found).message
@@ -201,7 +201,7 @@ class _ReviewSession:
 
     def _decide(self, platform: RestPlatform, row: Approval, decision: Status, comment: str | None) -> None:
         try:
-            platform.decide(Question(row.id, row.workspace_id), decision, comment, Deadline.after(READ))
+            platform.decide(SubmittedRequest(row.id, row.workspace_id), decision, comment, Deadline.after(READ))
         except EndedError as exc:
             output.talk(f"{output.PROGRAM}: {visible(exc.message)}")
         except UnavailableError as exc:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from molecule_approve.gate.binding import Binding
-    from molecule_approve.model import ApprovalRequest, Question
+    from molecule_approve.model import ApprovalRequest, SubmittedRequest
     from molecule_approve.settings.resolve import Settings
-    from molecule_approve.wiring import Assembled
+    from molecule_approve.wiring import ReadyGate
 
     from .deliver import Reporting
 
@@ -101,7 +101,7 @@ class _Run(NamedTuple):
     """One attempt of ``run``, once its command is bound."""
 
     command: GatingCommand
-    made: Assembled
+    made: ReadyGate
     request: ApprovalRequest
     binding: Binding
     replaces: bool
@@ -212,25 +212,25 @@ def _resume(command: GatingCommand, settings: Settings, bound: Binding, approval
     from molecule_approve import wiring
 
     end = Deadline.after(settings.timeout.value)
-    request, question = _earlier(settings, bound, approval, end)
+    request, submitted = _earlier(settings, bound, approval, end)
     progress = command.progress(scene(settings, request.action, earlier=True, on_stdout=False))
     made = wiring.gate(settings, command.stop, progress)
     # One deadline for everything: finding the id took its part.
     terms = replace(wiring.terms(settings, withdraw=False), timeout=round(end.left(), 3))
-    ask = partial(made.gate.resume, request, question, terms)
+    ask = partial(made.gate.resume, request, submitted, terms)
     return lambda replaces: judge(settings, made, progress, ask, _Run(command, made, request, bound, replaces).deliver)
 
 
-def _earlier(settings: Settings, bound: Binding, approval: str, end: Deadline) -> tuple[ApprovalRequest, Question]:
+def _earlier(settings: Settings, bound: Binding, approval: str, end: Deadline) -> tuple[ApprovalRequest, SubmittedRequest]:
     from molecule_approve import wiring
     from molecule_approve.gate.command import ANY_HOST, differences, parse
-    from molecule_approve.model import Question
+    from molecule_approve.model import SubmittedRequest
 
     from .requests import PENDING_LISTS, READ, earlier, find_id
 
     with options.open_platform(settings) as platform:
         approval_id = find_id(platform, approval, end)
-        row = platform.fetch(Question(approval_id, settings.workspace_id.value), end.capped(READ)).approval
+        row = platform.fetch(SubmittedRequest(approval_id, settings.workspace_id.value), end.capped(READ)).approval
     if row is None:
         raise UsageError(f"this workspace has no request {approval_id}", hint=PENDING_LISTS)
     shown = parse(row.action)

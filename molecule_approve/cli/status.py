@@ -12,7 +12,7 @@ from molecule_approve.audit.record import OF_OUTCOME, is_as_asked
 from molecule_approve.clock import Deadline, utc_now
 from molecule_approve.errors import AuditError, DeliveryError, EndedError, UnknownApprovalError, UsageError
 from molecule_approve.lifecycle import answers, outcome_of
-from molecule_approve.model import Approval, Failure, Outcome, Question, Verdict
+from molecule_approve.model import Approval, Failure, Outcome, SubmittedRequest, Verdict
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from molecule_approve.audit.report.story import Story
-    from molecule_approve.client.inbox import Queue, Waiting
+    from molecule_approve.client.inbox import PendingList, Waiting
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.settings.resolve import Settings
 
@@ -77,7 +77,7 @@ def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> App
         UnknownApprovalError: the platform does not list it.
 
     """
-    row = platform.fetch(Question(approval_id, workspace_id), Deadline.after(READ)).approval
+    row = platform.fetch(SubmittedRequest(approval_id, workspace_id), Deadline.after(READ)).approval
     if row is None:
         raise UnknownApprovalError(
             f"the platform does not list a request {approval_id}",
@@ -214,10 +214,10 @@ def _observe(settings: Settings, row: Approval) -> None:
             log.append(observation(found, row, outcome, by="status", now=utc_now()), patience=2.0)
 
 
-def _question(story: Story, approval_id: str) -> Question:
+def _question(story: Story, approval_id: str) -> SubmittedRequest:
     """The request in the log; an action that was cut or masked there is not compared."""
     action = story.asked if is_as_asked(story.asked) else None
-    return Question(approval_id, story.first("workspace_id"), action, story.first("task_id") or None)
+    return SubmittedRequest(approval_id, story.first("workspace_id"), action, story.first("task_id") or None)
 
 
 @app.command(
@@ -251,7 +251,7 @@ def pending(
     return Exit.OK
 
 
-def _read_queue(platform: RestPlatform, settings: Settings, *, approver: bool, json: bool) -> Queue:
+def _read_queue(platform: RestPlatform, settings: Settings, *, approver: bool, json: bool) -> PendingList:
     """What waits; for a table with all that the platform tells of each."""
     deadline = Deadline.after(READ)
     if _is_table(json=json):
@@ -262,7 +262,7 @@ def _read_queue(platform: RestPlatform, settings: Settings, *, approver: bool, j
     return queue or platform.open_requests(deadline)
 
 
-def _show_queue(queue: Queue, workspace_id: str, *, json: bool) -> None:
+def _show_queue(queue: PendingList, workspace_id: str, *, json: bool) -> None:
     """The pending requests, and a note on stderr if there are more."""
     from .pending_list import UNSEEN
 
@@ -303,7 +303,7 @@ def withdraw(
     wanted = _wanted_id(approval, id_file)
     with connection.platform() as (settings, platform):
         approval_id = find_id(platform, wanted, Deadline.after(READ))
-        ours = _withdraw(platform, Question(approval_id, settings.workspace_id.value))
+        ours = _withdraw(platform, SubmittedRequest(approval_id, settings.workspace_id.value))
     try:
         if ours:
             _record(settings, approval_id)
@@ -312,16 +312,16 @@ def withdraw(
     return Exit.OK
 
 
-def _withdraw(platform: RestPlatform, question: Question) -> bool:
+def _withdraw(platform: RestPlatform, submitted: SubmittedRequest) -> bool:
     """Withdraw it; False if it was withdrawn before.
 
     Raises:
         EndedError: it has ended otherwise.
 
     """
-    if platform.withdraw(question, Deadline.after(READ)).withdrawn:
+    if platform.withdraw(submitted, Deadline.after(READ)).withdrawn:
         return True
-    row = read_one(platform, question.workspace_id, question.approval_id)
+    row = read_one(platform, submitted.workspace_id, submitted.approval_id)
     if outcome_of(row) is not Outcome.WITHDRAWN:
         raise ended(row)
     return False

@@ -207,7 +207,7 @@ def _at_the_border(frame: FrameType | None) -> bool:
     """Whether a signal met one of the few steps into a region or out of it.
 
     What is raised there never comes through ``__exit__``: the region would stay open, and the signal be raised again in
-    the middle of taking the question back. It is seen by the next step, by the next check, or sent again.
+    the middle of withdrawing the request. It is seen by the next step, by the next check, or sent again.
     """
     while frame is not None and frame.f_code not in _BORDER:
         frame = frame.f_back  # a step may have called something, or a tracer may stand on top of it

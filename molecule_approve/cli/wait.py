@@ -57,12 +57,12 @@ def wait(
             command.files.clear(settings)
             with options.open_platform(settings) as platform:
                 approval_id = find_id(platform, approval, end)
-            request, question = earlier(wiring.journal(settings), settings.workspace_id.value, approval_id, action)
+            request, submitted = earlier(wiring.journal(settings), settings.workspace_id.value, approval_id, action)
             progress = command.progress(scene(settings, request.action, earlier=True))
             made = wiring.gate(settings, command.stop, progress)
             # One deadline for everything: finding the id took its part.
             terms = replace(wiring.terms(settings, withdraw=withdraw), timeout=round(end.left(), 3))
-        ask = partial(made.gate.resume, request, question, terms)
+        ask = partial(made.gate.resume, request, submitted, terms)
         return judge(settings, made, progress, ask, partial(command.deliver, made, request))
 
     return waiting.run(None, run)

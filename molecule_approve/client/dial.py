@@ -43,7 +43,7 @@ def _nothing() -> None:
     """Release nothing."""
 
 
-class Grip:
+class Handle:
     """What a call waits for, a look-up or a socket, so that another thread can interrupt it."""
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ def resolve(
     host: str,
     port: int,
     deadline: Deadline,
-    grip: Grip,
+    grip: Handle,
     *,
     look_up: Callable[..., _AddressInfo] = socket.getaddrinfo,
 ) -> _AddressInfo:
@@ -192,11 +192,11 @@ def _is_literal(host: str) -> bool:
     return False
 
 
-def _connect(host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
+def _connect(host: str, port: int, deadline: Deadline, grip: Handle) -> socket.socket:
     return connect_any(resolve(host, port, deadline, grip), host, port, deadline, grip)
 
 
-def connect_any(addresses: _AddressInfo, host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
+def connect_any(addresses: _AddressInfo, host: str, port: int, deadline: Deadline, grip: Handle) -> socket.socket:
     """A connection to the first of a host's addresses that accepts one.
 
     Raises:
@@ -220,7 +220,7 @@ def connect_any(addresses: _AddressInfo, host: str, port: int, deadline: Deadlin
     ) from failure
 
 
-def _connect_to(address: _Address, seconds: float, grip: Grip) -> socket.socket:
+def _connect_to(address: _Address, seconds: float, grip: Handle) -> socket.socket:
     family, kind, protocol, _, target = address
     # This can fail too: an IPv6 address on a machine without IPv6.
     sock = socket.socket(family, kind, protocol)
@@ -242,7 +242,7 @@ def _closed_on_failure(sock: socket.socket) -> Iterator[None]:
         raise
 
 
-def _connect_unix(path: str, deadline: Deadline, grip: Grip) -> socket.socket:
+def _connect_unix(path: str, deadline: Deadline, grip: Handle) -> socket.socket:
     try:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _closed_on_failure(sock):
@@ -294,7 +294,7 @@ def _check_tunnel(head: bytes, name: str) -> None:
     raise UnavailableError(f"the proxy {name} refuses the connection: {first[:200]}", maybe_sent=False, hint=_PROXY_HINT)
 
 
-def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Grip) -> socket.socket:
+def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Handle) -> socket.socket:
     """A connection through a proxy's CONNECT (RFC 9110, 9.3.6)."""
     parts = urllib.parse.urlsplit(proxy.reveal())
     name = parts.netloc.rpartition("@")[2]  # never its password
@@ -314,7 +314,7 @@ def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Grip)
     return sock
 
 
-def dial(endpoint: Endpoint, deadline: Deadline, grip: Grip) -> socket.socket:
+def dial(endpoint: Endpoint, deadline: Deadline, grip: Handle) -> socket.socket:
     """A connected socket to the endpoint, without TLS; the caller sets its timeout.
 
     Raises:
@@ -330,7 +330,7 @@ def dial(endpoint: Endpoint, deadline: Deadline, grip: Grip) -> socket.socket:
     return _connect(host, port, deadline, grip)
 
 
-def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline: Deadline, grip: Grip) -> ssl.SSLSocket:
+def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline: Deadline, grip: Handle) -> ssl.SSLSocket:
     """TLS over a connected socket, with the certificate checked against the host.
 
     Raises:

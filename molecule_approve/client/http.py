@@ -57,7 +57,7 @@ _CHUNK = 65_536
 _FAREWELL = 0.1
 """Seconds to wait for the end of the connection after the answer; the request said ``Connection: close``."""
 
-Dialer = Callable[["Endpoint", Deadline, dial.Grip], "socket.socket"]
+Dialer = Callable[["Endpoint", Deadline, dial.Handle], "socket.socket"]
 
 
 class _UnaskedError(Exception):
@@ -178,7 +178,7 @@ class _H11Transport(httpx.BaseTransport):
     def __init__(self, endpoint: Endpoint, dialer: Dialer) -> None:
         self.deadline = Deadline(0.0)
         self.limit = 0
-        self.grip = dial.Grip()
+        self.grip = dial.Handle()
         self._endpoint = endpoint
         self._dialer = dialer
         self._tls: ssl.SSLContext | None = None

@@ -19,7 +19,7 @@ class Waiting(NamedTuple):
     workspace_name: str = ""
 
 
-class Queue(NamedTuple):
+class PendingList(NamedTuple):
     """The pending requests.
 
     Attributes:
@@ -36,7 +36,7 @@ class Queue(NamedTuple):
     approver: str = ""
 
 
-def read_open(data: bytes, workspace_id: str, total: str | None) -> Queue:
+def read_open(data: bytes, workspace_id: str, total: str | None) -> PendingList:
     """Read the answer to ``GET …/approvals?status=pending``.
 
     Args:
@@ -51,11 +51,11 @@ def read_open(data: bytes, workspace_id: str, total: str | None) -> Queue:
     listed = wire.read_list(data, workspace_id)
     rows = tuple(Waiting(row) for row in reversed(listed) if outcome_of(row) is Outcome.PENDING)
     if total is not None and total.isascii() and total.isdigit():
-        return Queue(rows, max(len(rows), int(total[:9])))
-    return Queue(rows, len(rows), unseen=len(listed) >= wire.LIST_LENGTH)
+        return PendingList(rows, max(len(rows), int(total[:9])))
+    return PendingList(rows, len(rows), unseen=len(listed) >= wire.LIST_LENGTH)
 
 
-def read_queue(data: bytes) -> Queue:
+def read_queue(data: bytes) -> PendingList:
     """Read the answer to ``GET /desk/requests``.
 
     Raises:
@@ -68,7 +68,7 @@ def read_queue(data: bytes) -> Queue:
         raise wire.unexpected("the answer has no list of pending requests")
     rows = tuple(_waiting(row) for row in pending)
     total, name = body.get("waiting"), body.get("name")
-    return Queue(
+    return PendingList(
         rows, max(len(rows), total if isinstance(total, int) else 0), approver=name if isinstance(name, str) else ""
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
-    from molecule_approve.model import Approval, ApprovalRequest, Question, Status
+    from molecule_approve.model import Approval, ApprovalRequest, Status, SubmittedRequest
     from molecule_approve.wire import Event
 
 
@@ -66,7 +66,7 @@ class Subscription(Protocol):
 class Platform(Protocol):
     """A platform that takes requests."""
 
-    def submit(self, request: ApprovalRequest, deadline: Deadline) -> Question:
+    def submit(self, request: ApprovalRequest, deadline: Deadline) -> SubmittedRequest:
         """Submit the request once; the answer names its id."""
         ...
 
@@ -77,7 +77,7 @@ class Platform(Protocol):
         """
         ...
 
-    def fetch(self, question: Question, deadline: Deadline) -> Sighting:
+    def fetch(self, submitted: SubmittedRequest, deadline: Deadline) -> Sighting:
         """Read the request. With an attempt id, the embedded server redeems an approval by this read.
 
         Raises:
@@ -100,7 +100,7 @@ class Platform(Protocol):
         """
         ...
 
-    def withdraw(self, question: Question, deadline: Deadline) -> Withdrawal:
+    def withdraw(self, submitted: SubmittedRequest, deadline: Deadline) -> Withdrawal:
         """Withdraw the request; only an open one changes by this."""
         ...
 
@@ -108,7 +108,7 @@ class Platform(Protocol):
         """The workspace's newest requests, oldest first."""
         ...
 
-    def decide(self, question: Question, decision: Status, comment: str | None, deadline: Deadline) -> None:
+    def decide(self, submitted: SubmittedRequest, decision: Status, comment: str | None, deadline: Deadline) -> None:
         """Approve or deny, with the approver's own credential.
 
         Raises:

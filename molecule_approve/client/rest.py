@@ -23,11 +23,20 @@ from molecule_approve.errors import (
     UsedError,
 )
 from molecule_approve.lifecycle import answers, outcome_of
-from molecule_approve.model import WITHDRAWN_BY, Approval, ApprovalRequest, Endpoint, JsonValue, Outcome, Question, Status
+from molecule_approve.model import (
+    WITHDRAWN_BY,
+    Approval,
+    ApprovalRequest,
+    Endpoint,
+    JsonValue,
+    Outcome,
+    Status,
+    SubmittedRequest,
+)
 
-from .dial import Grip
+from .dial import Handle
 from .http import Answer, Http, retry_after
-from .inbox import Queue, read_open, read_queue
+from .inbox import PendingList, read_open, read_queue
 from .platform import Sighting, Subscription, Withdrawal
 
 if TYPE_CHECKING:
@@ -93,7 +102,7 @@ class RestPlatform:
         self._actor = actor
         self._http = Http(endpoint)
         self._stream: Subscription | None = None
-        self._stream_grip = Grip()
+        self._stream_grip = Handle()
         # None: not known. False: no mark yet, and the embedded server's routes are unknown there.
         self._embedded: bool | None = None
 
@@ -159,7 +168,7 @@ class RestPlatform:
 
     # --- submitting ----------------------------------------------------------------------------------------------------
 
-    def submit(self, request: ApprovalRequest, deadline: Deadline) -> Question:
+    def submit(self, request: ApprovalRequest, deadline: Deadline) -> SubmittedRequest:
         """Submit once; see the contract."""
         headers = {} if request.idempotency_key is None else {"Idempotency-Key": request.idempotency_key}
         answer = self._post(self._requests, deadline, wire.submit_body(request), headers=headers)
@@ -175,7 +184,7 @@ class RestPlatform:
         if self._embedded and found.task_id != request.task_id:
             raise ProtocolError("the answer is about a different request", hint="a proxy in between may mix up answers")
         self._embedded = bool(self._embedded)
-        return Question(
+        return SubmittedRequest(
             approval_id=found.approval_id,
             workspace_id=request.workspace_id,
             action=request.action,
@@ -210,7 +219,7 @@ class RestPlatform:
         """The workspace's newest requests, oldest first."""
         return list(reversed(self._list(deadline)))
 
-    def open_requests(self, deadline: Deadline) -> Queue:
+    def open_requests(self, deadline: Deadline) -> PendingList:
         """The workspace's pending requests, oldest first; on the platform those among its fifty newest.
 
         Not by ``/approvals/pending``: on the platform, reading that expires requests older than ten minutes.
@@ -220,7 +229,7 @@ class RestPlatform:
             raise error_for(answer)
         return read_open(answer.body, self._endpoint.workspace_id, answer.headers.get(wire.WAITING_HEADER.lower()))
 
-    def queue(self, deadline: Deadline) -> Queue | None:
+    def queue(self, deadline: Deadline) -> PendingList | None:
         """The pending requests of all workspaces, for an approver's token; None on the platform, which has no inbox."""
         answer = self._get("/desk/requests", deadline, LIST_LIMIT)
         if not self._is_addition(answer):
@@ -231,32 +240,32 @@ class RestPlatform:
 
     # --- reading -------------------------------------------------------------------------------------------------------
 
-    def fetch(self, question: Question, deadline: Deadline) -> Sighting:
+    def fetch(self, submitted: SubmittedRequest, deadline: Deadline) -> Sighting:
         """Read the request; see the contract."""
         if self._embedded is not False:
-            sighting = self._fetch_one(question, deadline)
+            sighting = self._fetch_one(submitted, deadline)
             if sighting is not None:
                 return sighting
-        shown = _sighting_of(self._list(deadline), question)
+        shown = _sighting_of(self._list(deadline), submitted)
         # The rows may have the embedded server's mark: only its own routes redeem an approval.
-        return shown if not self._embedded else self._fetch_one(question, deadline) or Sighting(None)
+        return shown if not self._embedded else self._fetch_one(submitted, deadline) or Sighting(None)
 
-    def _fetch_one(self, question: Question, deadline: Deadline) -> Sighting | None:
+    def _fetch_one(self, submitted: SubmittedRequest, deadline: Deadline) -> Sighting | None:
         """By the embedded server's routes; None if this turns out to be the platform.
 
         A request that this attempt did not submit is read first: an approval of something else must not be redeemed.
         """
-        if question.own and question.attempt_id is not None:
-            return self._answer_for(question, deadline, question.attempt_id)
-        seen = self._answer_for(question, deadline, None)
+        if submitted.own and submitted.attempt_id is not None:
+            return self._answer_for(submitted, deadline, submitted.attempt_id)
+        seen = self._answer_for(submitted, deadline, None)
         row = None if seen is None else seen.approval
-        if question.attempt_id is None or row is None or outcome_of(row) is not Outcome.APPROVED:
+        if submitted.attempt_id is None or row is None or outcome_of(row) is not Outcome.APPROVED:
             return seen
-        return self._answer_for(question, deadline, question.attempt_id)
+        return self._answer_for(submitted, deadline, submitted.attempt_id)
 
-    def _answer_for(self, question: Question, deadline: Deadline, attempt_id: str | None) -> Sighting | None:
+    def _answer_for(self, submitted: SubmittedRequest, deadline: Deadline, attempt_id: str | None) -> Sighting | None:
         """The server's answer for one request; with an attempt id it redeems an approval."""
-        path = self._path(question.approval_id)
+        path = self._path(submitted.approval_id)
         if attempt_id is None:
             answer = self._get(path, deadline)
         else:
@@ -266,7 +275,7 @@ class RestPlatform:
         said = wire.read_error(answer.body)
         if answer.status == 404 and said.get("code") == "unknown_approval":
             return Sighting(None)
-        if answer.status == 409 and said.get("code") == "already_used" and said.get("approval_id") == question.approval_id:
+        if answer.status == 409 and said.get("code") == "already_used" and said.get("approval_id") == submitted.approval_id:
             raise UsedError(
                 f"this approval was already redeemed ({said.get('used_at') or 'earlier'}); each approval counts once",
                 hint="make a new request for each run",
@@ -274,7 +283,7 @@ class RestPlatform:
         if answer.status != 200:
             raise error_for(answer)
         row = wire.read_one(answer.body, self._endpoint.workspace_id, attempt_id)
-        if not answers(row, question) or row.id != question.approval_id:
+        if not answers(row, submitted) or row.id != submitted.approval_id:
             return Sighting(None, strange=True)
         return Sighting(row)
 
@@ -291,17 +300,17 @@ class RestPlatform:
 
     # --- deciding ------------------------------------------------------------------------------------------------------
 
-    def withdraw(self, question: Question, deadline: Deadline) -> Withdrawal:
+    def withdraw(self, submitted: SubmittedRequest, deadline: Deadline) -> Withdrawal:
         """Withdraw the request; see the contract. On the platform that is a denial by ``withdrawn``.
 
         It is sent once: after a lost answer a second call would find the first one's denial, and "it had ended before"
         would no longer prove that somebody else had decided.
         """
-        answer = self._withdraw(self._path(question.approval_id), deadline)
+        answer = self._withdraw(self._path(submitted.approval_id), deadline)
         if answer.status == 200:
-            wire.check_done(answer.body, question.approval_id, Status.DENIED)
+            wire.check_done(answer.body, submitted.approval_id, Status.DENIED)
             return Withdrawal(withdrawn=True, ended_before=False)
-        if self._says_ended(answer, question):
+        if self._says_ended(answer, submitted):
             return Withdrawal(withdrawn=False, ended_before=True)
         raise error_for(answer)
 
@@ -315,33 +324,33 @@ class RestPlatform:
         return self._post(f"{path}/withdraw", deadline, b"{}") if self._embedded else answer
 
     @staticmethod
-    def _says_ended(answer: Answer, question: Question) -> bool:
+    def _says_ended(answer: Answer, submitted: SubmittedRequest) -> bool:
         """Whether a refusal says that the request is not open: it has ended, or is not known."""
         said = wire.read_error(answer.body)
-        about = said.get("approval_id", question.approval_id) == question.approval_id
+        about = said.get("approval_id", submitted.approval_id) == submitted.approval_id
         known = said.get("code") in {None, "ended", "unknown_approval"} and isinstance(said.get("error"), str)
         return answer.status in {404, 409} and answer.is_json and about and known
 
-    def decide(self, question: Question, decision: Status, comment: str | None, deadline: Deadline) -> None:
+    def decide(self, submitted: SubmittedRequest, decision: Status, comment: str | None, deadline: Deadline) -> None:
         """Approve or deny; see the contract."""
         if comment is not None and not self.verifies_approvers(deadline):
             raise RejectedError(
                 "this platform does not store comments", status=422, hint="omit --comment, and tell the requester directly"
             )
-        path = f"{self._path(question.approval_id)}/decide"
+        path = f"{self._path(submitted.approval_id)}/decide"
         answer = self._post(path, deadline, wire.decide_body(decision, self._actor, comment))
         if answer.status == 200:
-            wire.check_done(answer.body, question.approval_id, decision)
-        elif self._says_ended(answer, question):
-            raise EndedError(self._how_it_ended(question, wire.read_error(answer.body), deadline))
+            wire.check_done(answer.body, submitted.approval_id, decision)
+        elif self._says_ended(answer, submitted):
+            raise EndedError(self._how_it_ended(submitted, wire.read_error(answer.body), deadline))
         else:
             raise error_for(answer)
 
-    def _how_it_ended(self, question: Question, said: dict[str, JsonValue], deadline: Deadline) -> str:
+    def _how_it_ended(self, submitted: SubmittedRequest, said: dict[str, JsonValue], deadline: Deadline) -> str:
         status, by = said.get("status"), said.get("decided_by")
         if not isinstance(status, str):
             try:
-                row = self.fetch(question, deadline).approval
+                row = self.fetch(submitted, deadline).approval
             except ApprovalError:
                 row = None  # the outcome is only an addition to the message
             if row is None:
@@ -380,9 +389,9 @@ def _oldest(rows: list[Approval]) -> Approval | None:
     return min(reversed(rows), key=_created, default=None)
 
 
-def _sighting_of(rows: list[Approval], question: Question) -> Sighting:
+def _sighting_of(rows: list[Approval], submitted: SubmittedRequest) -> Sighting:
     """What a list shows of a request: a denial of any row, else an approval of any, else the oldest row."""
-    ours = [row for row in rows if answers(row, question)]
+    ours = [row for row in rows if answers(row, submitted)]
     decided = [[row for row in ours if outcome_of(row) is outcome] for outcome in (Outcome.DENIED, Outcome.APPROVED)]
     chosen = next(filter(None, map(_oldest, (*decided, ours))), None)
     # By id: a list may show one row twice.
@@ -393,5 +402,5 @@ def _sighting_of(rows: list[Approval], question: Question) -> Sighting:
         duplicates=tuple(row for row in others if outcome_of(row) is Outcome.PENDING),
         crowded=len(rows) >= wire.LIST_LENGTH,
         oldest=None if last is None else last.created_at,
-        strange=any(row.id == question.approval_id and not answers(row, question) for row in rows),
+        strange=any(row.id == submitted.approval_id and not answers(row, submitted) for row in rows),
     )

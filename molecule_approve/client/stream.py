@@ -75,7 +75,7 @@ class Stream:
             self._connection.close_socket()
 
 
-def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Grip, *, ping: float = PING) -> Stream:
+def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Handle, *, ping: float = PING) -> Stream:
     """Open the event stream.
 
     Args:
@@ -106,7 +106,7 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower().removesuffix(usual)}"
 
 
-def _open(endpoint: Endpoint, origin: str | None, deadline: Deadline, grip: dial.Grip, ping: float) -> Stream:
+def _open(endpoint: Endpoint, origin: str | None, deadline: Deadline, grip: dial.Handle, ping: float) -> Stream:
     uri = parse_uri("ws" + endpoint.url.removeprefix("http") + "/ws")
     tls = dial.tls_context() if uri.secure else None
     sock = dial.dial(endpoint, deadline, grip)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import ApprovalError, KeyUsedError, PlatformError, ProtocolError, UnavailableError
 from molecule_approve.lifecycle import outcome_of
-from molecule_approve.model import Approval, ApprovalRequest, Outcome, Question
+from molecule_approve.model import Approval, ApprovalRequest, Outcome, SubmittedRequest
 
 from .retry import Random, SubmitPolicy, backoff, spread, submit_window
 
@@ -66,7 +66,7 @@ class Submission:
         self._on_trouble = on_trouble
         self._policy = policy
 
-    def run(self) -> Question:
+    def run(self) -> SubmittedRequest:
         """Submit the request, with as many tries as it takes.
 
         Before each retry that could duplicate the request, the platform's list is searched for our task id; with an
@@ -83,7 +83,7 @@ class Submission:
             before = self.maybe_there
             try:
                 with self._stop.open():
-                    question = self._search() or self._submit_once()
+                    submitted = self._search() or self._submit_once()
             except ProtocolError as exc:
                 return self._find_after(exc)
             except ApprovalError as exc:
@@ -91,18 +91,18 @@ class Submission:
             else:
                 # Not earlier: a stop at the end of the region loses the answer.
                 self.maybe_there = before
-                return question
+                return submitted
 
-    def _search(self) -> Question | None:
+    def _search(self) -> SubmittedRequest | None:
         if not self.maybe_there and self._request.idempotency_key is None:
             return None
         return self._find(self._end.capped(self._policy.attempt))
 
-    def _find(self, deadline: Deadline) -> Question | None:
+    def _find(self, deadline: Deadline) -> SubmittedRequest | None:
         rows = self._platform.find(self._request, deadline)
         return _adopt(rows[0], self._request) if rows else None
 
-    def _submit_once(self) -> Question:
+    def _submit_once(self) -> SubmittedRequest:
         before, self.maybe_there = self.maybe_there, True  # also if a stop interrupts it
         try:
             return self._platform.submit(self._request, self._end.capped(self._policy.attempt))
@@ -111,7 +111,7 @@ class Submission:
             self.maybe_there = before or (isinstance(exc, PlatformError) and exc.maybe_sent)
             raise
 
-    def _find_after(self, failure: ProtocolError) -> Question:
+    def _find_after(self, failure: ProtocolError) -> SubmittedRequest:
         """After an invalid answer the platform may still have the request; then it is found by its task id."""
         try:
             with self._stop.open():
@@ -138,14 +138,14 @@ class Submission:
         self._stop.sleep(pause)
 
 
-def _adopt(row: Approval, request: ApprovalRequest) -> Question:
+def _adopt(row: Approval, request: ApprovalRequest) -> SubmittedRequest:
     """Adopt a request with our task id: our own, whose answer was lost, or the one of our key."""
     if request.idempotency_key is not None:
         if outcome_of(row) is not Outcome.PENDING:
             raise KeyUsedError.ended(row.id)
         if (row.action, row.reason) != (request.action, request.reason):
             raise KeyUsedError.conflict(row.id)
-    return Question(
+    return SubmittedRequest(
         approval_id=row.id,
         workspace_id=request.workspace_id,
         action=request.action,

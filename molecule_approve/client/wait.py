@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import ApprovalError, ProtocolError, UnavailableError, UnknownApprovalError, UsedError
 from molecule_approve.lifecycle import outcome_of
-from molecule_approve.model import Approval, Decision, Evidence, Outcome, Question, Status
+from molecule_approve.model import Approval, Decision, Evidence, Outcome, Status, SubmittedRequest
 from molecule_approve.wire import instant
 
 from .reconnect import ReconnectingStream, StreamState
@@ -52,7 +52,7 @@ class Wait:
     """One wait for one request.
 
     Attributes:
-        question: the request; with another row's id once the platform shows an older row of it.
+        submitted: the request; with another row's id once the platform shows an older row of it.
         listed: whether the last read was a list, and every duplicate in it was withdrawn.
 
     """
@@ -60,7 +60,7 @@ class Wait:
     def __init__(
         self,
         platform: Platform,
-        question: Question,
+        submitted: SubmittedRequest,
         deadline: Deadline,
         stop: Stop,
         observer: WaitObserver,
@@ -68,9 +68,9 @@ class Wait:
         stream: bool,
         random: Random,
         policy: WaitPolicy,
-        withdraw_duplicates: Callable[[Question], None],
+        withdraw_duplicates: Callable[[SubmittedRequest], None],
     ) -> None:
-        self.question = question
+        self.submitted = submitted
         self.listed = False
         self._platform = platform
         self._deadline = deadline
@@ -92,9 +92,9 @@ class Wait:
         self._tokens = float(policy.burst)
         self._rereads = self._fresh_pauses()
         # The token was accepted: by the POST, or by the read that found the request again.
-        self._accepted = question.own or question.created_at is not None
+        self._accepted = submitted.own or submitted.created_at is not None
         self._claims: dict[tuple[Status, str | None], Event] = {}
-        self._may_believe_event = question.own
+        self._may_believe_event = submitted.own
         self._withdraw_duplicates = withdraw_duplicates
         self._searched = False
         self._has_duplicates = False  # a duplicate may still be open, and no event of it is ours
@@ -154,8 +154,8 @@ class Wait:
 
     def _handle_event(self, event: Event) -> None:
         """Read after an event of our own request, and of no other."""
-        ours = event.approval_id == self.question.approval_id
-        if not ours or event.workspace_id not in {None, self.question.workspace_id}:
+        ours = event.approval_id == self.submitted.approval_id
+        if not ours or event.workspace_id not in {None, self.submitted.workspace_id}:
             return
         if event.status is Status.PENDING:
             self._note_creation(event.timestamp)
@@ -165,7 +165,7 @@ class Wait:
 
     def _keep_claim(self, event: Event) -> None:
         """Keep the decisions that the platform's events of our request claim; if two differ, none is believed."""
-        decides = event.native and event.name in _DECISIONS and event.workspace_id == self.question.workspace_id
+        decides = event.native and event.name in _DECISIONS and event.workspace_id == self.submitted.workspace_id
         if decides and len(self._claims) < 2:
             self._claims.setdefault((event.status, event.decided_by), event)
 
@@ -188,7 +188,7 @@ class Wait:
     def _read(self) -> Decision | None:
         try:
             with self._stop.open():
-                sighting = self._platform.fetch(self.question, self._deadline.capped(self._policy.read))
+                sighting = self._platform.fetch(self.submitted, self._deadline.capped(self._policy.read))
             decision = self._evaluate(sighting)
         except UsedError:
             raise
@@ -241,13 +241,13 @@ class Wait:
 
     def _go_over_to(self, row: Approval) -> None:
         """Go over to this row: our own, or an older one with our task id."""
-        if row.id != self.question.approval_id:
-            self.question = replace(self.question, approval_id=row.id, own=False)
+        if row.id != self.submitted.approval_id:
+            self.submitted = replace(self.submitted, approval_id=row.id, own=False)
             self._may_believe_event = False
 
     def _require_known(self, sighting: Sighting) -> None:
         """The first read must show a request that this attempt did not submit."""
-        if self.question.own or self.question.created_at is not None:
+        if self.submitted.own or self.submitted.created_at is not None:
             return
         if sighting.strange:
             raise UnknownApprovalError("the request with this id has a different action", hint="check the id")
@@ -260,14 +260,14 @@ class Wait:
         """Once, if reads do not list them: an approver who sees the request twice may decide the duplicate."""
         if not self.listed and not self._searched:
             self._searched = True
-            self._withdraw_duplicates(self.question)
+            self._withdraw_duplicates(self.submitted)
 
     def _withdraw(self, duplicate: Approval) -> None:
         """Withdraw a duplicate, which was submitted because an answer was lost."""
         withdrawn = False  # also if it "had ended before", which a proxy may claim: the next list shows it
         try:
             with self._stop.open():
-                other = replace(self.question, approval_id=duplicate.id)
+                other = replace(self.submitted, approval_id=duplicate.id)
                 withdrawn = self._platform.withdraw(other, self._deadline.capped(2.0)).withdrawn
         except ApprovalError as exc:
             self._observer.trouble(exc)
@@ -276,8 +276,8 @@ class Wait:
     # --- the one exception: a row that was pushed out of the list ------------------------------------------------------
 
     def _note_creation(self, moment: str | None) -> None:
-        if self.question.created_at is None and moment is not None:
-            self.question = replace(self.question, created_at=moment)
+        if self.submitted.created_at is None and moment is not None:
+            self.submitted = replace(self.submitted, created_at=moment)
 
     def _decision_by_event(self, sighting: Sighting) -> Decision | None:
         """A decision by event, if no read can show the request any more.
@@ -291,7 +291,7 @@ class Wait:
             return None
         self._may_believe_event = False
         with self._stop.open():
-            withdrawal = self._platform.withdraw(self.question, self._deadline.capped(self._policy.read))
+            withdrawal = self._platform.withdraw(self.submitted, self._deadline.capped(self._policy.read))
         if withdrawal.withdrawn:
             raise ProtocolError(
                 "an event announced a decision that the platform does not have; the request was withdrawn",
@@ -300,14 +300,14 @@ class Wait:
         if not withdrawal.ended_before:
             return None
         row = Approval(
-            id=self.question.approval_id,
-            workspace_id=self.question.workspace_id,
-            action=self.question.action or "",
-            task_id=self.question.task_id or "",
+            id=self.submitted.approval_id,
+            workspace_id=self.submitted.workspace_id,
+            action=self.submitted.action or "",
+            task_id=self.submitted.task_id or "",
             status=event.status,
             decided_by=event.decided_by,
             decided_at=event.timestamp,
-            created_at=self.question.created_at,
+            created_at=self.submitted.created_at,
         )
         return Decision(row, Evidence.EVENT) if outcome_of(row) is not Outcome.FAILED else None
 
@@ -316,5 +316,5 @@ class Wait:
         return claims[0] if len(claims) == 1 and claims[0].status is not Status.UNKNOWN else None
 
     def _all_newer(self, sighting: Sighting) -> bool:
-        ours, oldest = instant(self.question.created_at), instant(sighting.oldest)
+        ours, oldest = instant(self.submitted.created_at), instant(sighting.oldest)
         return ours is not None and oldest is not None and oldest > ours

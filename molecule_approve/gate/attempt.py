@@ -9,7 +9,7 @@ from molecule_approve.client.retry import WaitPolicy
 from molecule_approve.client.wait import WaitObserver
 from molecule_approve.clock import utc_now
 from molecule_approve.errors import ApprovalError
-from molecule_approve.model import Approval, Decision, Failure, Outcome, Question, Verdict
+from molecule_approve.model import Approval, Decision, Failure, Outcome, SubmittedRequest, Verdict
 from molecule_approve.wire import instant
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ ROUNDING = 1.0
 class Observer(WaitObserver, Protocol):
     """Who follows an attempt; the spinner is one. It can change nothing."""
 
-    def asked(self, question: Question) -> None:
+    def asked(self, submitted: SubmittedRequest) -> None:
         """The platform has the request."""
         ...
 
@@ -96,21 +96,21 @@ class Attempt:
     observer: Observer
     recorder: Recorder
     requested_at: str = field(default_factory=utc_now)
-    found: Question | None = None
+    found: SubmittedRequest | None = None
     submission: Submission | None = None
     wait: Wait | None = None
     withdrawn: Withdrawn | None = None
     failure: ApprovalError | None = None
 
     @property
-    def question(self) -> Question | None:
+    def submitted(self) -> SubmittedRequest | None:
         """The request at the platform, once it is known; the wait may have gone over to an older row of it."""
-        return self.found if self.wait is None else self.wait.question
+        return self.found if self.wait is None else self.wait.submitted
 
     @property
     def approval_id(self) -> str | None:
         """The platform's id of the request, once it is known."""
-        return self.question.approval_id if self.question else None
+        return self.submitted.approval_id if self.submitted else None
 
     @property
     def maybe_there(self) -> bool:
@@ -131,10 +131,10 @@ class Attempt:
 
         Decided by what was requested and by the platform's own times, because the two clocks always race.
         """
-        expires_in, question = self.request.expires_in, self.question
-        if expires_in is None or expires_in < self.terms.timeout or question is None:
+        expires_in, submitted = self.request.expires_in, self.submitted
+        if expires_in is None or expires_in < self.terms.timeout or submitted is None:
             return False
-        if self.request.idempotency_key is not None and not question.own:
+        if self.request.idempotency_key is not None and not submitted.own:
             return False  # an earlier attempt submitted it, with an expiry of its own
         begun, ended = instant(row.created_at), instant(row.decided_at)
         if begun is None or ended is None:
@@ -145,12 +145,12 @@ class Attempt:
         self, outcome: Outcome, error: ApprovalError | Failure | None = None, *, signum: int | None = None
     ) -> Verdict:
         """A verdict without a decision."""
-        question = self.question
+        submitted = self.submitted
         return Verdict(
             outcome=outcome,
             action=self.request.action,
             approval_id=self.approval_id,
-            requested_at=(question.created_at if question else None) or self.requested_at,
+            requested_at=(submitted.created_at if submitted else None) or self.requested_at,
             waited_seconds=self.waited(),
             trace_id=self.request.trace_id,
             recorded=self.recorder.recorded,

@@ -16,7 +16,7 @@ from molecule_approve.client.wait import Wait
 from molecule_approve.clock import Clock, Deadline, boottime, fraction, utc_now
 from molecule_approve.errors import ApprovalError, Interrupted, NotPermittedError, PlatformError, ours
 from molecule_approve.lifecycle import outcome_of
-from molecule_approve.model import Approval, ApprovalRequest, Decision, JsonValue, Outcome, Question, Verdict
+from molecule_approve.model import Approval, ApprovalRequest, Decision, JsonValue, Outcome, SubmittedRequest, Verdict
 
 from . import execution, no_decision
 from .attempt import Attempt, Observer, Terms, shown
@@ -65,9 +65,9 @@ class Gate:
         """
         return _to_the_end(self._attempt(request, terms), partial(_request, permit))
 
-    def resume(self, request: ApprovalRequest, question: Question, terms: Terms) -> Verdict:
+    def resume(self, request: ApprovalRequest, submitted: SubmittedRequest, terms: Terms) -> Verdict:
         """Wait for an earlier request, and redeem its approval."""
-        return _to_the_end(self._attempt(request, terms), partial(_resume, question))
+        return _to_the_end(self._attempt(request, terms), partial(_resume, submitted))
 
     def undelivered(self, request: ApprovalRequest, verdict: Verdict, failure: ApprovalError) -> Verdict:
         """The approval could not be delivered to the caller, so it is none; the log says so."""
@@ -112,21 +112,21 @@ def _request(permit: Callable[[], None], attempt: Attempt) -> Verdict:
         return no_decision.not_permitted(attempt, exc)
     _record_intent(attempt)
     _require_verification(attempt)
-    question = attempt.found = _submit(attempt)
-    attempt.recorder.record_requested(question, attempt.deadline, wait=attempt.terms.wait)
-    attempt.observer.asked(question)
+    submitted = attempt.found = _submit(attempt)
+    attempt.recorder.record_requested(submitted, attempt.deadline, wait=attempt.terms.wait)
+    attempt.observer.asked(submitted)
     if not attempt.terms.wait:
         return attempt.verdict(Outcome.PENDING)
-    return _wait(attempt, question)
+    return _wait(attempt, submitted)
 
 
-def _resume(question: Question, attempt: Attempt) -> Verdict:
-    approval_id, timeout = question.approval_id, attempt.terms.timeout
+def _resume(submitted: SubmittedRequest, attempt: Attempt) -> Verdict:
+    approval_id, timeout = submitted.approval_id, attempt.terms.timeout
     attempt.recorder.record_resumed(approval_id, attempt.deadline, timeout, attempt.stop.sleep)
-    question = attempt.found = replace(question, attempt_id=attempt.id)
+    submitted = attempt.found = replace(submitted, attempt_id=attempt.id)
     _require_verification(attempt)
-    attempt.observer.asked(question)
-    return _wait(attempt, question)
+    attempt.observer.asked(submitted)
+    return _wait(attempt, submitted)
 
 
 def _record_intent(attempt: Attempt) -> None:
@@ -150,7 +150,7 @@ def _require_verification(attempt: Attempt) -> None:
         )
 
 
-def _submit(attempt: Attempt) -> Question:
+def _submit(attempt: Attempt) -> SubmittedRequest:
     attempt.submission = Submission(
         attempt.platform,
         attempt.request,
@@ -162,10 +162,10 @@ def _submit(attempt: Attempt) -> Question:
     return replace(attempt.submission.run(), attempt_id=attempt.id)
 
 
-def _wait(attempt: Attempt, question: Question) -> Verdict:
+def _wait(attempt: Attempt, submitted: SubmittedRequest) -> Verdict:
     attempt.wait = Wait(
         attempt.platform,
-        question,
+        submitted,
         attempt.deadline,
         attempt.stop,
         attempt.observer,
@@ -178,10 +178,10 @@ def _wait(attempt: Attempt, question: Question) -> Verdict:
     if decision is not None:
         attempt.stop.check()
     else:
-        decision = no_decision.decision_at_deadline(attempt, attempt.wait.question)
+        decision = no_decision.decision_at_deadline(attempt, attempt.wait.submitted)
     transport = attempt.wait.link.value
     verdict = no_decision.timed_out(attempt) if decision is None else _conclude(attempt, decision, transport)
-    no_decision.withdraw_duplicates(attempt, attempt.wait.question)
+    no_decision.withdraw_duplicates(attempt, attempt.wait.submitted)
     return verdict
 
 

@@ -19,7 +19,7 @@ from molecule_approve.errors import (
     UsedError,
 )
 from molecule_approve.lifecycle import outcome_of
-from molecule_approve.model import Decision, Failure, Outcome, Question
+from molecule_approve.model import Decision, Failure, Outcome, SubmittedRequest
 
 from .withdrawal import EFFORT, LOOKS, Withdrawer, Withdrawn, persist
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # --- out of time -------------------------------------------------------------------------------------------------------
 
 
-def decision_at_deadline(attempt: Attempt, question: Question) -> Decision | None:
+def decision_at_deadline(attempt: Attempt, submitted: SubmittedRequest) -> Decision | None:
     """Give up; but a decision that the platform holds at the deadline is the verdict all the same.
 
     Raises:
@@ -45,17 +45,17 @@ def decision_at_deadline(attempt: Attempt, question: Question) -> Decision | Non
         withdrawn = _withdraw(attempt)
         row = withdrawn.decision
         if withdrawn.unknown is not None:
-            raise _outcome_unknown(question, withdrawn.unknown)
+            raise _outcome_unknown(submitted, withdrawn.unknown)
     else:
-        row = _last_look(attempt, question)
+        row = _last_look(attempt, submitted)
     return None if row is None or outcome_of(row) is Outcome.PENDING else Decision(row)
 
 
-def _last_look(attempt: Attempt, question: Question) -> Approval | None:
+def _last_look(attempt: Attempt, submitted: SubmittedRequest) -> Approval | None:
     effort = Deadline.after(EFFORT)
     # A decision that was made while the machine slept is no verdict: it is read, and not redeemed.
     late = attempt.deadline.overdue() > OVERSLEPT
-    wanted = replace(question, attempt_id=None) if late else question
+    wanted = replace(submitted, attempt_id=None) if late else submitted
 
     def look() -> Approval | None:
         with attempt.stop.open():
@@ -65,17 +65,17 @@ def _last_look(attempt: Attempt, question: Question) -> Approval | None:
         row = persist(look, effort, attempt.stop.sleep, (ProtocolError,))
     except ApprovalError as exc:
         attempt.warn(exc)
-        raise _outcome_unknown(question, exc) from exc
+        raise _outcome_unknown(submitted, exc) from exc
     if row is None or outcome_of(row) is Outcome.FAILED:
-        raise _outcome_unknown(question, UnavailableError("the platform does not show the request"))
+        raise _outcome_unknown(submitted, UnavailableError("the platform does not show the request"))
     return None if late else row
 
 
-def _outcome_unknown(question: Question, failure: ApprovalError) -> ApprovalError:
+def _outcome_unknown(submitted: SubmittedRequest, failure: ApprovalError) -> ApprovalError:
     """An outcome that could not be read is not "nobody decided"; an approval that another attempt redeemed is UsedError."""
     if isinstance(failure, UsedError):
         return failure
-    name = question.approval_id
+    name = submitted.approval_id
     return UnavailableError(
         f"the timeout of request {name} has passed, and its outcome is unknown: {failure.message}",
         hint=f"check it with `molecule-approve status {name}`, or resume with `molecule-approve wait {name}`",
@@ -124,7 +124,7 @@ def _end_interrupted(attempt: Attempt, why: str) -> None:
 
 def failed(attempt: Attempt, failure: ApprovalError) -> Verdict:
     """No verdict can be had; the request does not stay open."""
-    unasked = attempt.question is None and isinstance(failure, PlatformError)
+    unasked = attempt.submitted is None and isinstance(failure, PlatformError)
     attempt.failure = failure
     if attempt.withdrawn is None:
         _withdraw_after(attempt, failure)
@@ -140,10 +140,10 @@ def _withdraw_after(attempt: Attempt, failure: ApprovalError) -> None:
         case UnknownApprovalError():
             pass
         case UsedError():
-            withdraw_duplicates(attempt, attempt.question)
+            withdraw_duplicates(attempt, attempt.submitted)
         case KeyUsedError():
             if attempt.maybe_there:
-                known = Question(failure.approval_id or "", attempt.request.workspace_id)
+                known = SubmittedRequest(failure.approval_id or "", attempt.request.workspace_id)
                 _withdrawer(attempt).withdraw_duplicates(known)
         case _ if attempt.terms.withdraw:
             # A proxy may have answered while the platform still works on the POST; after the two below the list was read
@@ -160,11 +160,11 @@ def not_permitted(attempt: Attempt, refusal: NotPermittedError) -> Verdict:
 # --- withdrawing -------------------------------------------------------------------------------------------------------
 
 
-def withdraw_duplicates(attempt: Attempt, question: Question | None) -> None:
+def withdraw_duplicates(attempt: Attempt, submitted: SubmittedRequest | None) -> None:
     """Withdraw every further row of the same request where the wait does not see them all: early, and at the end."""
     listed = attempt.wait is not None and attempt.wait.listed
-    if attempt.withdrawn is None and not listed and question is not None and question.task_id is not None:
-        _withdrawer(attempt).withdraw_duplicates(question)
+    if attempt.withdrawn is None and not listed and submitted is not None and submitted.task_id is not None:
+        _withdrawer(attempt).withdraw_duplicates(submitted)
 
 
 def _withdrawer(attempt: Attempt, looks: tuple[float, ...] = LOOKS) -> Withdrawer:
@@ -172,6 +172,6 @@ def _withdrawer(attempt: Attempt, looks: tuple[float, ...] = LOOKS) -> Withdrawe
 
 
 def _withdraw(attempt: Attempt, looks: tuple[float, ...] = LOOKS) -> Withdrawn:
-    taken = _withdrawer(attempt, looks).withdraw(attempt.question, maybe_there=attempt.maybe_there)
-    attempt.withdrawn, attempt.found = taken, taken.question
+    taken = _withdrawer(attempt, looks).withdraw(attempt.submitted, maybe_there=attempt.maybe_there)
+    attempt.withdrawn, attempt.found = taken, taken.submitted
     return taken

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from molecule_approve.audit.report.story import Story
     from molecule_approve.clock import Deadline
     from molecule_approve.errors import ApprovalError, NotPermittedError
-    from molecule_approve.model import Approval, ApprovalRequest, Decision, Execution, JsonValue, Question
+    from molecule_approve.model import Approval, ApprovalRequest, Decision, Execution, JsonValue, SubmittedRequest
 
     from .command import BoundCommand
 
@@ -170,9 +170,9 @@ class Recorder:
         self._append(self._record(RecordOutcome.RESUMED, extras), min(BEFORE, deadline.left()), pause)
         self.begun = True
 
-    def record_requested(self, question: Question, deadline: Deadline, *, wait: bool = True) -> None:
+    def record_requested(self, submitted: SubmittedRequest, deadline: Deadline, *, wait: bool = True) -> None:
         """The platform has the request; without ``wait`` the attempt ends here, and the record says so."""
-        extras: dict[str, JsonValue] = {"approval_id": question.approval_id, "task_id": question.task_id}
+        extras: dict[str, JsonValue] = {"approval_id": submitted.approval_id, "task_id": submitted.task_id}
         if not wait:
             extras["wait"] = False
         self._append(self._record(RecordOutcome.REQUESTED, extras), min(AFTER, max(AGAIN, deadline.left())))

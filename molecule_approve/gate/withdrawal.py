@@ -12,7 +12,7 @@ from molecule_approve.client.wait import OVERSLEPT
 from molecule_approve.clock import Deadline, fraction
 from molecule_approve.errors import ApprovalError, CredentialError, ProtocolError, RejectedError, UnavailableError, ours
 from molecule_approve.lifecycle import outcome_of
-from molecule_approve.model import Approval, ApprovalRequest, Outcome, Question
+from molecule_approve.model import Approval, ApprovalRequest, Outcome, SubmittedRequest
 
 if TYPE_CHECKING:
     from molecule_approve.client.platform import Platform
@@ -74,14 +74,14 @@ class Withdrawn(NamedTuple):
     """What came of withdrawing a request.
 
     Attributes:
-        question: the request; found by its task id where the answer to its POST was lost; None where there is none.
+        submitted: the request; found by its task id where the answer to its POST was lost; None where there is none.
         ended: whether it ended by being withdrawn.
         decision: the decision that had ended it before, if there was one.
         unknown: why its outcome could not be read, if it could not.
 
     """
 
-    question: Question | None
+    submitted: SubmittedRequest | None
     ended: bool = False
     decision: Approval | None = None
     unknown: ApprovalError | None = None
@@ -109,65 +109,65 @@ class Withdrawer:
     looks: tuple[float, ...] = LOOKS
     effort: float = EFFORT
 
-    def withdraw(self, question: Question | None, *, maybe_there: bool) -> Withdrawn:
+    def withdraw(self, submitted: SubmittedRequest | None, *, maybe_there: bool) -> Withdrawn:
         """Withdraw the request, and every further row of it.
 
         Args:
-            question: the request, if its id is known.
+            submitted: the request, if its id is known.
             maybe_there: whether the platform may still work on a POST that got no answer.
 
         """
         effort = Deadline.after(self.effort)
-        withdrawn = Withdrawn(question)
-        if question is not None:
-            withdrawn = self._end(question, effort)
+        withdrawn = Withdrawn(submitted)
+        if submitted is not None:
+            withdrawn = self._end(submitted, effort)
         if maybe_there:
             withdrawn = self._search(withdrawn, effort)
-        elif question is not None:
+        elif submitted is not None:
             self._search(withdrawn, effort.capped(DUPLICATES), once=True)
         return withdrawn
 
-    def withdraw_duplicates(self, question: Question) -> None:
+    def withdraw_duplicates(self, submitted: SubmittedRequest) -> None:
         """Withdraw every other open row of a request that has ended: a proxy or a late POST may have doubled it."""
-        self._search(Withdrawn(question), Deadline.after(min(DUPLICATES, self.effort)), once=True)
+        self._search(Withdrawn(submitted), Deadline.after(min(DUPLICATES, self.effort)), once=True)
 
-    def _end(self, question: Question, effort: Deadline) -> Withdrawn:
+    def _end(self, submitted: SubmittedRequest, effort: Deadline) -> Withdrawn:
         try:
-            return self._persist(question, effort)
+            return self._persist(submitted, effort)
         except Exception as exc:  # noqa: BLE001 - a fault of a library must not keep the outcome from being recorded
             failure = ours(exc)
             self.warn(failure)
-            return Withdrawn(question, unknown=failure)
+            return Withdrawn(submitted, unknown=failure)
 
-    def _persist(self, question: Question, effort: Deadline) -> Withdrawn:
-        return persist(lambda: self._withdraw(question, effort), effort, time.sleep, _NOT_FROM_A_PLATFORM)
+    def _persist(self, submitted: SubmittedRequest, effort: Deadline) -> Withdrawn:
+        return persist(lambda: self._withdraw(submitted, effort), effort, time.sleep, _NOT_FROM_A_PLATFORM)
 
-    def _withdraw(self, question: Question, effort: Deadline) -> Withdrawn:
+    def _withdraw(self, submitted: SubmittedRequest, effort: Deadline) -> Withdrawn:
         try:
-            answer = self.platform.withdraw(question, effort.capped(self.effort * 2 / 3))
+            answer = self.platform.withdraw(submitted, effort.capped(self.effort * 2 / 3))
         except UnavailableError:  # its answer may be all that was lost
-            seen = self._seen(question, effort)
+            seen = self._seen(submitted, effort)
             if seen is None:
                 raise
             return seen
         if answer.withdrawn:
-            return Withdrawn(question, ended=True)
-        seen = self._seen(question, effort)
+            return Withdrawn(submitted, ended=True)
+        seen = self._seen(submitted, effort)
         if seen is None:  # a read that still shows it open is behind, and may catch up
             raise UnavailableError("the platform says that the request has ended, but does not show its outcome")
         return seen
 
-    def _seen(self, question: Question, effort: Deadline) -> Withdrawn | None:
+    def _seen(self, submitted: SubmittedRequest, effort: Deadline) -> Withdrawn | None:
         """How it has ended, by a read; None where the read shows no end, or shows this very row open."""
         late = self.deadline.overdue() > OVERSLEPT
-        shown = self.platform.fetch(replace(question, attempt_id=None) if late else question, effort)
+        shown = self.platform.fetch(replace(submitted, attempt_id=None) if late else submitted, effort)
         row = shown.approval
-        if row is None or any(open_row.id == question.approval_id for open_row in shown.duplicates):
+        if row is None or any(open_row.id == submitted.approval_id for open_row in shown.duplicates):
             return None
         outcome = outcome_of(row)
         if outcome is Outcome.WITHDRAWN:
-            return Withdrawn(question, ended=True)
-        return Withdrawn(question, decision=None if late else row) if outcome in _DECISIONS else None
+            return Withdrawn(submitted, ended=True)
+        return Withdrawn(submitted, decision=None if late else row) if outcome in _DECISIONS else None
 
     def _search(self, withdrawn: Withdrawn, effort: Deadline, *, once: bool = False) -> Withdrawn:
         """Search for rows with our task id other than the known one, and withdraw them.
@@ -185,14 +185,14 @@ class Withdrawer:
             except Exception as exc:  # noqa: BLE001 - see _end
                 self.warn(ours(exc))
                 continue  # a proxy may have answered; the next look is soon
-            new = [row for row in sorted(rows, key=_is_ended) if self._is_new(row, withdrawn.question)]
+            new = [row for row in sorted(rows, key=_is_ended) if self._is_new(row, withdrawn.submitted)]
             for before, row in enumerate(new):
                 withdrawn = self._withdraw_or_warn(withdrawn, row, effort.capped(effort.left() / (len(new) - before)))
             if once:
                 break
         return withdrawn
 
-    def _is_new(self, row: Approval, known: Question | None) -> bool:
+    def _is_new(self, row: Approval, known: SubmittedRequest | None) -> bool:
         if row.action != self.request.action:  # another request of our idempotency key
             return False
         return known is None or (row.id != known.approval_id and not _is_ended(row))
@@ -206,11 +206,11 @@ class Withdrawer:
             return withdrawn
 
     def _withdraw_row(self, withdrawn: Withdrawn, row: Approval, effort: Deadline) -> Withdrawn:
-        question = Question(row.id, self.request.workspace_id, self.request.action, self.request.task_id)
-        if withdrawn.question is None:
-            return self._end(question, effort)
+        submitted = SubmittedRequest(row.id, self.request.workspace_id, self.request.action, self.request.task_id)
+        if withdrawn.submitted is None:
+            return self._end(submitted, effort)
         if not _is_ended(row):
-            self._persist(question, effort)
+            self._persist(submitted, effort)
         return withdrawn
 
 

@@ -18,7 +18,7 @@ import pytest
 from molecule_approve.cli.pending_feed import State
 from molecule_approve.cli.pending_watch import picture
 from molecule_approve.cli.terminal import Size, cells
-from molecule_approve.client.inbox import Queue, Waiting
+from molecule_approve.client.inbox import PendingList, Waiting
 from molecule_approve.model import Approval, Status
 from tests.callers import PATIENCE, ended, until
 from tests.integration import behaviours as does
@@ -283,7 +283,7 @@ def plain(state: State, columns: int, lines: int) -> list[str]:
 
 def state_of(*rows: Waiting, total: int = 0, trouble: str = "") -> State:
     """These rows, live."""
-    return State(Queue(rows, max(total, len(rows))), live=True, trouble=trouble)
+    return State(PendingList(rows, max(total, len(rows))), live=True, trouble=trouble)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_more_than_fit_are_counted() -> None:
 
 def test_what_is_not_listed_may_still_wait() -> None:
     """The table says what it speaks of, where a platform lists only its newest."""
-    title = picture(State(Queue((), 0, unseen=True)), NOW, Size(80, 24))[0]
+    title = picture(State(PendingList((), 0, unseen=True)), NOW, Size(80, 24))[0]
     assert "nothing waits for a decision among the platform's 50 newest requests (polling)" in title
 
 

@@ -17,14 +17,14 @@ from molecule_approve.audit.files import head_path
 from molecule_approve.cli.progress import Plain, Progress, Scene, Silent, Spinner, span
 from molecule_approve.client.reconnect import StreamState
 from molecule_approve.errors import PlatformError
-from molecule_approve.model import Failure, Outcome, Question, Verdict
+from molecule_approve.model import Failure, Outcome, SubmittedRequest, Verdict
 from tests.callers import PATIENCE, PROGRAM, Caller, until
 from tests.integration import behaviours as does
 
 if TYPE_CHECKING:
     from tests.integration.fake_platform import FakePlatform
 
-QUESTION = Question("abc-123", "w")
+QUESTION = SubmittedRequest("abc-123", "w")
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
@@ -42,7 +42,7 @@ class _Clock:
         return self.now
 
 
-def _nothing(_: Question) -> None:
+def _nothing(_: SubmittedRequest) -> None:
     """Nobody wants the id."""
 
 
@@ -60,7 +60,7 @@ def test_a_time_span_as_people_read_it(seconds: float, text: str) -> None:
 def test_one_line_at_the_start_one_every_thirty_seconds_one_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     """No control code in any of them."""
     clock = _Clock()
-    seen: list[Question] = []
+    seen: list[SubmittedRequest] = []
     plain = Plain(_scene(reason="be\x1bcause"), seen.append, clock)
     plain.asked(QUESTION)
     plain.link(StreamState.CONNECTING, "")
@@ -125,7 +125,7 @@ def test_the_first_line_says_when_the_platform_gives_up_sooner(
 
 def test_silent_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever happens; whoever wants the id still gets it."""
-    seen: list[Question] = []
+    seen: list[SubmittedRequest] = []
     silent: Progress = Silent(seen.append)
     silent.asked(QUESTION)
     silent.link(StreamState.LIVE, "why")

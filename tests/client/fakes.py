@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from molecule_approve.client.platform import Sighting, Withdrawal
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, Interrupted
-from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Question, Secret, Status
+from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Secret, Status, SubmittedRequest
 from molecule_approve.wire import Event
 from tests.integration.listener import Listener
 from tests.integration.raw_http import Channel, PeerGoneError
@@ -41,9 +41,9 @@ def row(status: str = "pending", by: str | None = None, *, id: str = OURS, **fie
     return replace(made, decided_by=by, **fields)  # type: ignore[arg-type]  # the tests name the fields rightly
 
 
-def question(**fields: object) -> Question:
+def submitted(**fields: object) -> SubmittedRequest:
     """Our question, its id from our own 201."""
-    made = Question(OURS, WORKSPACE, ACTION, TASK, own=True)
+    made = SubmittedRequest(OURS, WORKSPACE, ACTION, TASK, own=True)
     return replace(made, **fields)  # type: ignore[arg-type]  # the tests name the fields rightly
 
 
@@ -143,11 +143,11 @@ class Watcher:
 
     links: list[tuple[StreamState, str]] = field(default_factory=list)
     troubles: list[ApprovalError] = field(default_factory=list)
-    questions: list[Question] = field(default_factory=list)
+    questions: list[SubmittedRequest] = field(default_factory=list)
     withdrawals: list[str] = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
     ticks: int = 0
-    on_asked: Callable[[Question], object] | None = None
+    on_asked: Callable[[SubmittedRequest], object] | None = None
     on_withdrawing: Callable[[], object] | None = None
 
     def link(self, link: StreamState, why: str) -> None:
@@ -160,10 +160,10 @@ class Watcher:
         self.ticks += 1
         assert self.ticks < 5000, "the wait spins"
 
-    def asked(self, question: Question) -> None:
-        self.questions.append(question)
+    def asked(self, submitted: SubmittedRequest) -> None:
+        self.questions.append(submitted)
         if self.on_asked is not None:
-            self.on_asked(question)
+            self.on_asked(submitted)
 
     def recorded(self, head: Head) -> None:
         self.heads.append(head)
@@ -231,8 +231,8 @@ class Contract:
         self.calls: list[tuple[str, float]] = []
         self.taken_back: list[str] = []
         self.sent: list[ApprovalRequest] = []
-        self.read: list[Question] = []
-        self.submits: Scripted = [question()]
+        self.read: list[SubmittedRequest] = []
+        self.submits: Scripted = [submitted()]
         self.finds: Scripted = [None]  # a row, several, or none
         self.shows: Scripted = [Sighting(row())]
         self.streams: Scripted = [ApprovalError("there is no stream")]
@@ -249,11 +249,11 @@ class Contract:
         """When a call came."""
         return [at for called, at in self.calls if called == name]
 
-    def submit(self, request: ApprovalRequest, deadline: Deadline) -> Question:
+    def submit(self, request: ApprovalRequest, deadline: Deadline) -> SubmittedRequest:
         self._called("submit")
         self.sent.append(request)
         found = _next(self.submits)
-        assert isinstance(found, Question)
+        assert isinstance(found, SubmittedRequest)
         return found
 
     def find(self, request: ApprovalRequest, deadline: Deadline) -> list[Approval]:
@@ -264,9 +264,9 @@ class Contract:
         assert found is None or isinstance(found, list)
         return found or []
 
-    def fetch(self, question: Question, deadline: Deadline) -> Sighting:
+    def fetch(self, submitted: SubmittedRequest, deadline: Deadline) -> Sighting:
         self._called("fetch")
-        self.read.append(question)
+        self.read.append(submitted)
         found = _next(self.shows)
         assert isinstance(found, Sighting)
         return found
@@ -283,9 +283,9 @@ class Contract:
         self.opened.append(self.kind(self.clock, script))
         return self.opened[-1]
 
-    def withdraw(self, question: Question, deadline: Deadline) -> Withdrawal:
+    def withdraw(self, submitted: SubmittedRequest, deadline: Deadline) -> Withdrawal:
         self._called("withdraw")
-        self.taken_back.append(question.approval_id)
+        self.taken_back.append(submitted.approval_id)
         found = _next(self.withdrawals)
         assert isinstance(found, Withdrawal)
         return found
@@ -293,7 +293,7 @@ class Contract:
     def list_requests(self, deadline: Deadline) -> list[Approval]:
         raise AssertionError("nobody here lists")
 
-    def decide(self, question: Question, decision: Status, comment: str | None, deadline: Deadline) -> None:
+    def decide(self, submitted: SubmittedRequest, decision: Status, comment: str | None, deadline: Deadline) -> None:
         raise AssertionError("nobody here decides")
 
     def interrupt(self) -> None:

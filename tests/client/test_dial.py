@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from molecule_approve.client.dial import Grip, address_of, connect_any, dial, own_address, resolve, start_tls, tls_context
+from molecule_approve.client.dial import Handle, address_of, connect_any, dial, own_address, resolve, start_tls, tls_context
 from molecule_approve.errors import ConfigError, CredentialError, PlatformError, UnavailableError
 from molecule_approve.model import Secret
 from molecule_approve.paths import LocalSocket, Places, write_private
@@ -67,12 +67,12 @@ def within(least: float) -> Iterator[None]:
     assert least <= time.monotonic() - began < 8
 
 
-def _break_when(grip: Grip, when: threading.Event) -> None:
+def _break_when(grip: Handle, when: threading.Event) -> None:
     assert when.wait(5)
     grip.break_off()
 
 
-def breaks_off(grip: Grip, when: threading.Event) -> threading.Thread:
+def breaks_off(grip: Handle, when: threading.Event) -> threading.Thread:
     """Break off as soon as the peer has seen us."""
     thread = threading.Thread(target=_break_when, args=(grip, when), daemon=True)
     thread.start()
@@ -99,7 +99,7 @@ def test_the_address_of_a_url(url: str, address: tuple[str, int]) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_tcp(host: str) -> None:
     """A listening port is reached by address and by name, and small writes go out at once."""
-    with Peer(hello) as peer, dial(endpoint(f"http://{host}:{peer.port}"), soon(), Grip()) as sock:
+    with Peer(hello) as peer, dial(endpoint(f"http://{host}:{peer.port}"), soon(), Handle()) as sock:
         assert sock.recv(5) == b"hello"
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
@@ -110,9 +110,9 @@ def test_ipv6() -> None:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
         with pytest.raises(UnavailableError, match="cannot connect to ::1:9"):
-            dial(endpoint("http://[::1]:9"), soon(), Grip())
+            dial(endpoint("http://[::1]:9"), soon(), Handle())
         return
-    with Peer(hello, listener) as peer, dial(endpoint(f"http://[::1]:{peer.port}"), soon(), Grip()) as sock:
+    with Peer(hello, listener) as peer, dial(endpoint(f"http://[::1]:{peer.port}"), soon(), Handle()) as sock:
         assert sock.recv(5) == b"hello"
 
 
@@ -121,21 +121,21 @@ def test_a_port_that_refuses() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(UnavailableError, match=f"cannot connect to 127.0.0.1:{port}: Connection refused") as caught:
-        dial(endpoint(f"http://127.0.0.1:{port}"), soon(), Grip())
+        dial(endpoint(f"http://127.0.0.1:{port}"), soon(), Handle())
     assert not caught.value.maybe_sent
 
 
 def test_a_port_that_swallows_everything() -> None:
     """A black hole costs the time that there is, and no more."""
     with black_hole() as port, within(0.2), pytest.raises(UnavailableError, match="it does not answer"):
-        dial(endpoint(f"http://127.0.0.1:{port}"), soon(0.2), Grip())
+        dial(endpoint(f"http://127.0.0.1:{port}"), soon(0.2), Handle())
 
 
 def test_several_addresses_share_the_time() -> None:
     """Where a name has several addresses, one that swallows everything leaves time for the next."""
     with black_hole() as port, Peer(hello) as peer, within(0.2):
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", where)) for where in (port, peer.port)]
-        with connect_any(found, "platform", 80, soon(0.5), Grip()) as sock:
+        with connect_any(found, "platform", 80, soon(0.5), Handle()) as sock:
             assert sock.getpeername()[1] == peer.port
 
 
@@ -146,7 +146,7 @@ def test_after_a_refusal_on_this_machine_no_other_address_is_tried() -> None:
     with Peer(hello) as peer:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", where)) for where in (free, peer.port)]
         with pytest.raises(UnavailableError, match="Connection refused"):
-            connect_any(found, "platform", 80, soon(), Grip())
+            connect_any(found, "platform", 80, soon(), Handle())
         assert peer.connections == 0
 
 
@@ -156,9 +156,9 @@ def test_localhost_is_one_address(host: str) -> None:
     with Peer(hello, socket.create_server(("::1", 0), family=socket.AF_INET6)) as theirs:
         where = f"http://{host}:{theirs.port}"
         with pytest.raises(UnavailableError, match="Connection refused"):
-            dial(endpoint(where), soon(), Grip())
+            dial(endpoint(where), soon(), Handle())
         assert theirs.connections == 0
-        with Peer(hello, socket.create_server(("127.0.0.1", theirs.port))), dial(endpoint(where), soon(), Grip()) as sock:
+        with Peer(hello, socket.create_server(("127.0.0.1", theirs.port))), dial(endpoint(where), soon(), Handle()) as sock:
             assert sock.getpeername() == ("127.0.0.1", theirs.port)
 
 
@@ -178,7 +178,7 @@ def test_localhost_is_the_other_address_only_where_the_machine_has_no_first() ->
 def test_a_name_that_is_none(host: str) -> None:
     """A name without an address, or that can have none, is an outage in which nothing was sent."""
     with pytest.raises(UnavailableError, match=r"not found|looking up host") as caught:
-        dial(endpoint(f"http://{host}:80"), soon(10), Grip())
+        dial(endpoint(f"http://{host}:80"), soon(10), Handle())
     assert not caught.value.maybe_sent
 
 
@@ -191,7 +191,7 @@ def test_a_look_up_that_takes_too_long() -> None:
         return []
 
     with within(0.2), pytest.raises(UnavailableError, match="took too long") as caught:
-        resolve("platform", 80, soon(0.2), Grip(), look_up=hang)
+        resolve("platform", 80, soon(0.2), Handle(), look_up=hang)
     answered.set()
     assert not caught.value.maybe_sent
 
@@ -205,7 +205,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     listener.bind(str(tmp_path / "socket"))
     listener.listen()
     where = endpoint("http://localhost", unix_socket=str(tmp_path / "socket"))
-    with Peer(hello, listener), dial(where, soon(), Grip()) as sock:
+    with Peer(hello, listener), dial(where, soon(), Handle()) as sock:
         assert sock.recv(5) == b"hello"
 
 
@@ -218,7 +218,7 @@ def test_the_socket_of_a_server_that_moved(tmp_path: Path) -> None:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(tmp_path / name))
         listener.listen()
-        with Peer(hello, listener), dial(where, soon(), Grip()) as sock:
+        with Peer(hello, listener), dial(where, soon(), Handle()) as sock:
             assert sock.recv(5) == b"hello"
 
 
@@ -226,7 +226,7 @@ def test_the_socket_of_a_server_that_moved(tmp_path: Path) -> None:
 def test_a_unix_socket_that_is_not_there(tmp_path: Path, name: str) -> None:
     """A missing or impossible socket says how to start the server."""
     with pytest.raises(UnavailableError, match="cannot connect to the embedded server") as caught:
-        dial(endpoint("http://localhost", unix_socket=str(tmp_path / name)), soon(), Grip())
+        dial(endpoint("http://localhost", unix_socket=str(tmp_path / name)), soon(), Handle())
     assert "serve" in caught.value.hint
 
 
@@ -236,7 +236,7 @@ def test_a_process_without_room_for_a_socket(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
     try:
         with pytest.raises(UnavailableError, match="Too many open files"):
-            dial(endpoint("http://localhost", unix_socket=str(tmp_path / "s")), soon(), Grip())
+            dial(endpoint("http://localhost", unix_socket=str(tmp_path / "s")), soon(), Handle())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
@@ -257,7 +257,7 @@ def proxying(answer: bytes, heads: list[bytes]) -> Callable[[Channel, int], None
 
 def through(peer: Peer, url: str = "https://platform.invalid", user: str = "") -> socket.socket:
     """Dial through the proxy."""
-    return dial(endpoint(url, proxy=Secret(f"http://{user}127.0.0.1:{peer.port}")), soon(2), Grip())
+    return dial(endpoint(url, proxy=Secret(f"http://{user}127.0.0.1:{peer.port}")), soon(2), Handle())
 
 
 def test_a_tunnel_through_a_proxy() -> None:
@@ -333,14 +333,14 @@ def test_a_proxy_that_hangs_up() -> None:
 def test_a_proxy_that_says_nothing() -> None:
     """A silent proxy costs the time that there is, and no more."""
     with Peer(silent) as peer, within(0.2), pytest.raises(UnavailableError, match=f":{peer.port} does not answer"):
-        dial(endpoint("https://platform.invalid", proxy=Secret(f"http://127.0.0.1:{peer.port}")), soon(0.2), Grip())
+        dial(endpoint("https://platform.invalid", proxy=Secret(f"http://127.0.0.1:{peer.port}")), soon(0.2), Handle())
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "proxy.invalid:3128"])
 def test_a_dead_proxy_is_named_without_its_password(address: str) -> None:
     """It is the proxy that cannot be reached, and its variable that the hint speaks of."""
     with pytest.raises(UnavailableError, match=f"^cannot reach the proxy {address}: ") as caught:
-        dial(endpoint("https://platform.invalid", proxy=Secret(f"http://me:hush@{address}")), soon(), Grip())
+        dial(endpoint("https://platform.invalid", proxy=Secret(f"http://me:hush@{address}")), soon(), Handle())
     assert not caught.value.maybe_sent
     assert "HTTPS_PROXY" in caught.value.hint
     assert "hush" not in caught.value.message + caught.value.hint
@@ -359,9 +359,9 @@ def greeting(server: ssl.SSLContext) -> Callable[[Channel, int], None]:
     return script
 
 
-def secured(peer: Peer, host: str = "localhost", seconds: float = 5.0, grip: Grip | None = None) -> ssl.SSLSocket:
+def secured(peer: Peer, host: str = "localhost", seconds: float = 5.0, grip: Handle | None = None) -> ssl.SSLSocket:
     """Dial and begin TLS."""
-    held = grip or Grip()
+    held = grip or Handle()
     return start_tls(dial(endpoint(peer.url), soon(), held), tls_context(), host, soon(seconds), held)
 
 
@@ -414,7 +414,7 @@ def test_a_look_up_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(UnavailableError, match="cannot look up host 'platform': can't start new thread") as caught:
-        resolve("platform", 80, soon(), Grip())
+        resolve("platform", 80, soon(), Handle())
     assert not caught.value.maybe_sent
 
 
@@ -468,7 +468,7 @@ def test_a_handshake_that_is_never_answered() -> None:
 
 def test_a_connection_that_is_broken_off() -> None:
     """Another thread ends a connection to a black hole, long before its time is over."""
-    grip, done, deadline = Grip(), threading.Event(), soon(60)
+    grip, done, deadline = Handle(), threading.Event(), soon(60)
     with black_hole() as port:
         grip_thread = threading.Thread(target=_break_until, args=(grip, done), daemon=True)
         grip_thread.start()
@@ -480,7 +480,7 @@ def test_a_connection_that_is_broken_off() -> None:
     assert deadline.left() > 30
 
 
-def _break_until(grip: Grip, done: threading.Event) -> None:
+def _break_until(grip: Handle, done: threading.Event) -> None:
     while not done.wait(0.05):
         grip.break_off()
 
@@ -494,7 +494,7 @@ def test_a_handshake_that_is_broken_off() -> None:
         seen.set()
         channel.wait_for_end()
 
-    grip = Grip()
+    grip = Handle()
     with Peer(script) as peer, within(0):
         thread = breaks_off(grip, seen)
         with pytest.raises(UnavailableError, match="TLS handshake"):
@@ -504,7 +504,7 @@ def test_a_handshake_that_is_broken_off() -> None:
 
 def test_a_look_up_that_is_broken_off() -> None:
     """Another thread ends the wait for a look-up at once."""
-    grip, answered = Grip(), threading.Event()
+    grip, answered = Handle(), threading.Event()
 
     def hang(*_: object, **__: object) -> list[tuple[Any, Any, Any, Any, Any]]:
         answered.wait(10)
@@ -521,7 +521,7 @@ def test_a_look_up_that_is_broken_off() -> None:
 
 def test_breaking_off_nothing_does_nothing() -> None:
     """Where nothing is waited for any more, there is nothing to break."""
-    grip = Grip()
+    grip = Handle()
     grip.break_off()
     with Peer(hello) as peer:
         with dial(endpoint(peer.url), soon(), grip) as sock:

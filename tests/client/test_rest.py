@@ -27,9 +27,9 @@ from molecule_approve.errors import (
     UnavailableError,
     UsedError,
 )
-from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Question, Secret, Status
+from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Secret, Status, SubmittedRequest
 from molecule_approve.wire import key_task_id
-from tests.client.fakes import OTHER, OURS, TASK, WORKSPACE, Peer, endpoint, question, request, soon
+from tests.client.fakes import OTHER, OURS, TASK, WORKSPACE, Peer, endpoint, request, soon, submitted
 from tests.integration.behaviours import act_then_drop, answers, drop, status
 from tests.integration.raw_http import Channel, Reply, Request, read_request
 
@@ -58,7 +58,7 @@ def rest(platform: FakePlatform) -> Iterator[RestPlatform]:
         yield client
 
 
-def asked(rest: RestPlatform, platform: FakePlatform, **fields: object) -> Question:
+def asked(rest: RestPlatform, platform: FakePlatform, **fields: object) -> SubmittedRequest:
     """Ask the fake platform."""
     return rest.submit(new_request(platform.workspace, **fields), soon())
 
@@ -69,7 +69,7 @@ def test_asking_the_platform(rest: RestPlatform, platform: FakePlatform) -> None
     found = rest.submit(wanted, soon())
     (row,) = platform.rows
     assert (row.action, row.reason, row.task_id, row.context) == ("deploy", "because", wanted.task_id, {"ticket": "OPS-1"})
-    assert found == Question(row.id, platform.workspace, "deploy", wanted.task_id, own=True)
+    assert found == SubmittedRequest(row.id, platform.workspace, "deploy", wanted.task_id, own=True)
     assert "idempotency-key" not in platform.seen[0].request.headers
 
 
@@ -106,7 +106,7 @@ def test_reading_how_it_stands(rest: RestPlatform, platform: FakePlatform) -> No
 def test_reading_without_a_201_tries_the_addition_first(rest: RestPlatform, platform: FakePlatform) -> None:
     """Who did not ask tries the embedded server's way once, learns that this is the platform, and keeps to its way."""
     row = platform.add(platform.workspace, {"action": "deploy", "task_id": TASK})
-    ours = question(approval_id=row.id, workspace_id=platform.workspace, own=False, attempt_id=str(uuid.uuid4()))
+    ours = submitted(approval_id=row.id, workspace_id=platform.workspace, own=False, attempt_id=str(uuid.uuid4()))
     assert rest.fetch(ours, soon()).approval is not None
     assert rest.fetch(ours, soon()).approval is not None
     assert [seen.route for seen in platform.seen] == ["other", "list", "list"]
@@ -126,7 +126,7 @@ def test_withdrawing_from_the_platform(rest: RestPlatform, platform: FakePlatfor
         ours = asked(rest, platform)
     else:
         row = platform.add(platform.workspace, {"action": "deploy", "task_id": TASK})
-        ours = Question(row.id, platform.workspace)
+        ours = SubmittedRequest(row.id, platform.workspace)
     assert rest.withdraw(ours, soon()) == Withdrawal(withdrawn=True, ended_before=False)
     assert (platform.rows[0].status, platform.rows[0].decided_by) == ("denied", "withdrawn")
     assert rest.withdraw(ours, soon()) == Withdrawal(withdrawn=False, ended_before=True)
@@ -169,14 +169,14 @@ def test_deciding_what_has_ended(rest: RestPlatform, platform: FakePlatform) -> 
 def test_deciding_what_is_unknown(rest: RestPlatform, platform: FakePlatform) -> None:
     """A request that the platform does not show is told as such."""
     with pytest.raises(EndedError, match="no such pending request"):
-        rest.decide(Question(OURS, platform.workspace), Status.APPROVED, None, soon())
+        rest.decide(SubmittedRequest(OURS, platform.workspace), Status.APPROVED, None, soon())
 
 
 def test_deciding_too_late_while_nothing_can_be_read(rest: RestPlatform, platform: FakePlatform) -> None:
     """That it has ended is told even where how cannot be read."""
     platform.on("list", status(503))
     with pytest.raises(EndedError):
-        rest.decide(Question(OURS, platform.workspace), Status.APPROVED, None, soon())
+        rest.decide(SubmittedRequest(OURS, platform.workspace), Status.APPROVED, None, soon())
 
 
 def test_deciding_that_fails(rest: RestPlatform, platform: FakePlatform) -> None:
@@ -231,7 +231,7 @@ def listed(task_id: str = TASK, **fields: Any) -> dict[str, Any]:  # noqa: ANN40
     return {**row, "decided_by": None, "decided_at": None, "created_at": "2026-04-27T10:00:00Z", **fields}
 
 
-def sight(rows: list[dict[str, Any]], asked: Question | None = None) -> Sighting:
+def sight(rows: list[dict[str, Any]], asked: SubmittedRequest | None = None) -> Sighting:
     """What a platform that lists these rows shows."""
 
     def script(channel: Channel, _number: int) -> None:
@@ -240,7 +240,7 @@ def sight(rows: list[dict[str, Any]], asked: Question | None = None) -> Sighting
         channel.send((listing if is_list else Reply(404, b"404 page not found", (TEXT,))).encode())
 
     with Peer(script) as peer, closing(RestPlatform(endpoint(peer.url))) as client:
-        return client.fetch(asked or question(), soon())
+        return client.fetch(asked or submitted(), soon())
 
 
 def test_an_empty_list_shows_nothing() -> None:
@@ -315,7 +315,7 @@ def test_an_earlier_yes_to_a_key_is_none() -> None:
     """A list that comes late shows what the same key was approved for before: that was another run's."""
     key = key_task_id(WORKSPACE, "job-1")
     rows = [listed(key), listed(key, id=OTHER, status="approved", decided_by="alice", created_at="2026-04-26T10:00:00Z")]
-    found = sight(rows, question(task_id=key))
+    found = sight(rows, submitted(task_id=key))
     assert found.approval is not None
     assert (found.approval.id, found.approval.status) == (OURS, Status.PENDING)
 
@@ -345,7 +345,7 @@ def test_a_full_list_may_have_pushed_ours_out(count: int, crowded: bool) -> None
 
 def test_a_question_of_unknown_text_is_found_by_its_id_alone() -> None:
     """Where neither action nor task id is known, only the very id answers."""
-    shown = sight([listed(id=OTHER), listed()], Question(OURS, WORKSPACE))
+    shown = sight([listed(id=OTHER), listed()], SubmittedRequest(OURS, WORKSPACE))
     assert shown.approval is not None
     assert (shown.approval.id, shown.duplicates) == (OURS, ())
 
@@ -521,7 +521,7 @@ def test_a_key_that_takes_its_request_up(told: Teller) -> None:
     """A 200 to a POST with a key is the pending request of that key, not one of our own making."""
     made = told(200, signed(approval_id=OURS, status="pending", task_id=TASK))
     with closing(made.client):
-        assert made.client.submit(request(idempotency_key="k"), soon()) == question(own=False)
+        assert made.client.submit(request(idempotency_key="k"), soon()) == submitted(own=False)
 
 
 def test_a_200_to_a_key_from_anybody_else(told: Teller) -> None:
@@ -571,7 +571,7 @@ def test_a_bare_404_is_no_platform(told: Teller) -> None:
     """A 404 without a word teaches nothing about who answers, and is told with its likely cause."""
     made = told(404, b"")
     with closing(made.client):
-        for call in (made.client.verifies_approvers, lambda d: made.client.fetch(question(), d)):
+        for call in (made.client.verifies_approvers, lambda d: made.client.fetch(submitted(), d)):
             with pytest.raises(RejectedError, match="with an empty body"):
                 call(soon())
 
@@ -661,7 +661,7 @@ def test_a_list_says_whose_rows_it_shows(missing: Reply) -> None:
     """Where a proxy hides the additions, the rows still say whose they are, and no approval is taken from such a list."""
     row = signed(**listed(status="approved", decided_by="alice"))
     used = made(200, {**row, "decided_by_verified": True, "invocation": OTHER})
-    wanted = question(own=False, attempt_id=OTHER)
+    wanted = submitted(own=False, attempt_id=OTHER)
     with scripted(missing, made(200, [row]), made(200, row), used) as (client, seen):
         found = client.fetch(wanted, soon()).approval
         assert found is not None
@@ -676,7 +676,7 @@ def test_hidden_additions_of_the_embedded_server_are_an_outage() -> None:
         scripted(GONE, made(200, [row]), GONE) as (client, _seen),
         pytest.raises(UnavailableError, match="is not from the embedded server"),
     ):
-        client.fetch(question(attempt_id=OTHER, own=False), soon())
+        client.fetch(submitted(attempt_id=OTHER, own=False), soon())
 
 
 def test_a_hidden_addition_refuses_no_verified_approver() -> None:
@@ -691,7 +691,7 @@ def test_a_withdrawal_finds_out_who_answers() -> None:
     refused = made(403, signed(error="a requester's token decides nothing", code="forbidden"))
     done = made(200, signed(approval_id=OURS, status="denied"))
     with scripted(GONE, refused, done) as (client, seen):
-        assert client.withdraw(question(), soon()) == Withdrawal(withdrawn=True, ended_before=False)
+        assert client.withdraw(submitted(), soon()) == Withdrawal(withdrawn=True, ended_before=False)
     assert paths(seen) == ["POST withdraw", "POST decide", "POST withdraw"]
 
 
@@ -768,14 +768,14 @@ def test_the_embedded_servers_row_must_be_ours(told: Teller, fields: dict[str, A
     """A single approval that is not our question is strange, and not ours."""
     found = told(200, signed(**listed(status="approved", decided_by="alice", decided_by_verified=True, **fields)))
     with closing(found.client):
-        assert found.client.fetch(question(), soon()) == Sighting(None, strange=True)
+        assert found.client.fetch(submitted(), soon()) == Sighting(None, strange=True)
 
 
 def test_an_unknown_conflict_is_told(told: Teller) -> None:
     """A 409 that does not say "used" is a refusal."""
     found = told(409, signed(error="no"))
     with closing(found.client), pytest.raises(RejectedError):
-        found.client.fetch(question(attempt_id=str(uuid.uuid4())), soon())
+        found.client.fetch(submitted(attempt_id=str(uuid.uuid4())), soon())
 
 
 # --- the embedded server -----------------------------------------------------------------------------------------------
@@ -793,10 +793,10 @@ class Served:
     def workspace(self) -> str:
         return self.server.requester.workspace_id
 
-    def ask(self, **fields: object) -> Question:
+    def ask(self, **fields: object) -> SubmittedRequest:
         return self.asker.submit(new_request(self.workspace, **fields), soon())
 
-    def row(self, ours: Question) -> Approval:
+    def row(self, ours: SubmittedRequest) -> Approval:
         found = self.asker.fetch(ours, soon()).approval
         assert found is not None
         return found
@@ -829,7 +829,7 @@ def test_a_fresh_client_knows_the_embedded_server(served: Served) -> None:
     with closing(
         RestPlatform(Endpoint(served.server.url, served.workspace, Secret(served.server.requester.token)))
     ) as client:
-        assert client.fetch(Question(OURS, served.workspace), soon()) == Sighting(None)
+        assert client.fetch(SubmittedRequest(OURS, served.workspace), soon()) == Sighting(None)
         assert client.verifies_approvers(soon())
 
 
@@ -860,12 +860,12 @@ def test_an_approval_is_used_up_once(served: Served) -> None:
     """The reading invocation uses the approval up and may read again; any other is told when it was used."""
     ours = served.ask()
     served.approver.decide(ours, Status.APPROVED, None, soon())
-    mine = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, attempt_id=OURS)
+    mine = submitted(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, attempt_id=OURS)
     for _ in range(2):
         shown = served.asker.fetch(mine, soon()).approval
         assert shown is not None
         assert shown.status is Status.APPROVED
-    theirs = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, attempt_id=OTHER)
+    theirs = submitted(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id, attempt_id=OTHER)
     with pytest.raises(UsedError, match=r"already redeemed \(20"):
         served.asker.fetch(theirs, soon())
 
@@ -877,13 +877,13 @@ def test_what_is_not_approved_is_only_shown(served: Served, decided: Status | No
     if decided is not None:
         served.approver.decide(ours, decided, None, soon())
     for invocation in (OURS, OTHER):
-        wanted = question(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id)
-        shown = served.asker.fetch(question(**{**_fields(wanted), "attempt_id": invocation}), soon()).approval
+        wanted = submitted(approval_id=ours.approval_id, workspace_id=served.workspace, task_id=ours.task_id)
+        shown = served.asker.fetch(submitted(**{**_fields(wanted), "attempt_id": invocation}), soon()).approval
         assert shown is not None
         assert shown.status is (decided or Status.PENDING)
 
 
-def _fields(of: Question) -> dict[str, object]:
+def _fields(of: SubmittedRequest) -> dict[str, object]:
     return {name: getattr(of, name) for name in ("approval_id", "workspace_id", "action", "task_id", "own")}
 
 
@@ -892,7 +892,9 @@ def test_withdrawing_from_the_embedded_server(served: Served) -> None:
     ours = served.ask()
     assert served.asker.withdraw(ours, soon()) == Withdrawal(withdrawn=True, ended_before=False)
     assert (served.row(ours).status, served.row(ours).decided_by) == (Status.DENIED, "withdrawn")
-    assert served.asker.withdraw(Question(OURS, served.workspace), soon()) == Withdrawal(withdrawn=False, ended_before=True)
+    assert served.asker.withdraw(SubmittedRequest(OURS, served.workspace), soon()) == Withdrawal(
+        withdrawn=False, ended_before=True
+    )
 
 
 def test_withdrawing_what_was_decided(served: Served) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve.client.dial import Grip
+from molecule_approve.client.dial import Handle
 from molecule_approve.client.rest import RestPlatform
 from molecule_approve.client.stream import MESSAGE_LIMIT, Stream, open_stream, origin_of
 from molecule_approve.errors import (
@@ -59,7 +59,7 @@ def saying(*frames: bytes, seen: list[Request] | None = None) -> Callable[[Chann
 @contextmanager
 def listening(peer: Peer, **fields: object) -> Iterator[Stream]:
     """A stream from the peer."""
-    with closing(open_stream(endpoint(peer.url, **fields), soon(), Grip())) as stream:
+    with closing(open_stream(endpoint(peer.url, **fields), soon(), Handle())) as stream:
         yield stream
 
 
@@ -166,7 +166,7 @@ def test_every_end_is_the_same(platform: FakePlatform, end: Behaviour) -> None:
     """A clean close, one whose connection lingers and a cut are the end of the stream, and no news."""
     platform.on("socket", end)
     began = time.monotonic()
-    with closing(open_stream(whose(platform), soon(), Grip())) as stream, pytest.raises(DisconnectedError, match="ended"):
+    with closing(open_stream(whose(platform), soon(), Handle())) as stream, pytest.raises(DisconnectedError, match="ended"):
         hear_the_end(stream)
     assert time.monotonic() - began < 5
 
@@ -174,7 +174,7 @@ def test_every_end_is_the_same(platform: FakePlatform, end: Behaviour) -> None:
 def test_a_goodbye_from_the_platform(platform: FakePlatform) -> None:
     """What was said before the goodbye is heard, and then the end."""
     row = platform.add(platform.workspace, {"action": "x"})
-    with closing(open_stream(whose(platform), soon(), Grip())) as stream:
+    with closing(open_stream(whose(platform), soon(), Handle())) as stream:
         platform.await_socket()
         platform.decide(row)
         platform.say_goodbye()
@@ -195,7 +195,7 @@ def test_frames_that_break_the_protocol_end_it(bad: bytes) -> None:
 def test_a_half_open_stream_is_found_by_its_pings(platform: FakePlatform, capfd: pytest.CaptureFixture[str]) -> None:
     """A peer that answers no ping has gone; that is the end of the stream, and nothing is written to stderr."""
     platform.on("socket", deaf)
-    with closing(open_stream(whose(platform), soon(), Grip(), ping=0.1)) as stream:
+    with closing(open_stream(whose(platform), soon(), Handle(), ping=0.1)) as stream:
         began = time.monotonic()
         with pytest.raises(DisconnectedError):
             stream.next(10.0)
@@ -209,7 +209,7 @@ def test_a_half_open_stream_is_found_by_its_pings(platform: FakePlatform, capfd:
 
 def test_a_peer_that_answers_pings_is_there(platform: FakePlatform) -> None:
     """A silent peer that answers our pings keeps the stream."""
-    with closing(open_stream(whose(platform), soon(), Grip(), ping=0.5)) as stream:
+    with closing(open_stream(whose(platform), soon(), Handle(), ping=0.5)) as stream:
         assert stream.next(1.3) is None
 
 
@@ -227,7 +227,7 @@ def test_another_thread_lets_go_of_it() -> None:
 
 def test_another_thread_breaks_it_off() -> None:
     """The grip by which it was opened ends a wait for events at once."""
-    grip = Grip()
+    grip = Handle()
     with Peer(saying()) as peer, closing(open_stream(endpoint(peer.url), soon(), grip)) as stream:
         thread = threading.Thread(target=grip.break_off)
         began = time.monotonic()
@@ -272,7 +272,7 @@ def test_a_stream_that_is_refused(
     """Each status of the handshake is told apart: no token, no stream here, or not now."""
     platform.on("socket", lambda _: Reply(status, b"no", headers))
     with pytest.raises(kind, match=str(status)) as caught:
-        open_stream(whose(platform), soon(), Grip())
+        open_stream(whose(platform), soon(), Handle())
     assert type(caught.value) is kind
     assert getattr(caught.value, "retry_after", None) == after
     assert getattr(caught.value, "status", None) == status
@@ -288,7 +288,7 @@ def test_a_redirect_is_not_followed() -> None:
             channel.send(moved)
 
         with Peer(script) as peer, pytest.raises(RejectedError):
-            open_stream(endpoint(peer.url), soon(), Grip())
+            open_stream(endpoint(peer.url), soon(), Handle())
         assert elsewhere.connections == 0
 
 
@@ -312,14 +312,14 @@ def test_a_handshake_of_garbage(data: bytes) -> None:
         channel.send(data)
 
     with Peer(script) as peer, pytest.raises((UnavailableError, RejectedError)):
-        open_stream(endpoint(peer.url), soon(), Grip())
+        open_stream(endpoint(peer.url), soon(), Handle())
 
 
 def test_a_key_that_does_not_answer_ours(platform: FakePlatform) -> None:
     """A handshake that does not prove that it read ours is none."""
     platform.on("socket", wrong_accept)
     with pytest.raises(UnavailableError):
-        open_stream(whose(platform), soon(), Grip())
+        open_stream(whose(platform), soon(), Handle())
 
 
 @pytest.mark.parametrize("slow", [dripping_socket(0.02), lambda exchange: exchange.channel.wait_for_end()])
@@ -328,20 +328,20 @@ def test_a_handshake_that_takes_too_long(platform: FakePlatform, slow: Behaviour
     platform.on("socket", slow)
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="in time"):
-        open_stream(whose(platform), soon(0.3), Grip())
+        open_stream(whose(platform), soon(0.3), Handle())
     assert time.monotonic() - began < 8
 
 
 def test_nobody_there() -> None:
     """A refused connection is an outage."""
     with pytest.raises(UnavailableError, match="cannot connect"):
-        open_stream(endpoint("http://127.0.0.1:1"), soon(), Grip())
+        open_stream(endpoint("http://127.0.0.1:1"), soon(), Handle())
 
 
 def test_a_wrong_token(platform: FakePlatform) -> None:
     """The platform's socket takes only the workspace's own token."""
     with pytest.raises(CredentialError) as caught:
-        open_stream(Endpoint(platform.url, platform.workspace, Secret(platform.admin)), soon(), Grip())
+        open_stream(Endpoint(platform.url, platform.workspace, Secret(platform.admin)), soon(), Handle())
     assert "own" in caught.value.hint
 
 
@@ -367,7 +367,7 @@ def test_an_answer_before_the_question(data: bytes, ends: bool) -> None:
     with Peer(script) as peer:
         for _ in range(20):  # sometimes it is read before our handshake is written, sometimes after
             with pytest.raises((UnavailableError, RejectedError)):
-                open_stream(endpoint(peer.url), soon(0.2), Grip()).close()
+                open_stream(endpoint(peer.url), soon(0.2), Handle()).close()
 
 
 # What an earlier test left to be collected would be collected here, and is no matter of this one.
@@ -389,7 +389,7 @@ def test_threads_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", refuse)
             with pytest.raises(UnavailableError, match="thread"):
-                open_stream(endpoint(peer.url), soon(), Grip())
+                open_stream(endpoint(peer.url), soon(), Handle())
         assert gone.wait(5)
     with warnings.catch_warnings(action="ignore"):  # the library's own half-made connection
         gc.collect()
@@ -433,7 +433,7 @@ def test_a_platform_that_wants_another_origin() -> None:
         for origin, tries in ((None, 2), ("https://other.example.com", 1)):
             seen.clear()
             with pytest.raises(CredentialError, match="CORS_ORIGINS") as caught:
-                open_stream(endpoint(peer.url, origin=origin), soon(), Grip())
+                open_stream(endpoint(peer.url, origin=origin), soon(), Handle())
             assert (len(seen), caught.value.status) == (tries, 403)
             assert "approve.headers" in caught.value.hint
 
@@ -466,7 +466,7 @@ def test_a_stream_over_tls(trusted: Certificate) -> None:
 
     with Peer(script) as peer:
         where = endpoint(f"https://localhost:{peer.port}")
-        with closing(open_stream(where, soon(), Grip())) as stream:
+        with closing(open_stream(where, soon(), Handle())) as stream:
             assert stream.next(5.0) is not None
 
 
@@ -477,7 +477,7 @@ def test_a_stream_over_tls_that_nobody_vouches_for(certificate: Certificate) -> 
         channel.sock = certificate.server.wrap_socket(channel.sock, server_side=True)
 
     with Peer(script) as peer, pytest.raises(PlatformError, match="not trusted"):
-        open_stream(endpoint(f"https://localhost:{peer.port}"), soon(), Grip())
+        open_stream(endpoint(f"https://localhost:{peer.port}"), soon(), Handle())
 
 
 @pytest.mark.parametrize("unix", [False, True])
@@ -486,7 +486,7 @@ def test_the_embedded_servers_stream(live_server: Running, unix: bool) -> None:
     asker = live_server.requester
     path = str(live_server.places.socket) if unix else None
     where = Endpoint(live_server.url, asker.workspace_id, Secret(asker.token), unix_socket=path)
-    with closing(open_stream(where, soon(), Grip())) as stream, closing(RestPlatform(where)) as rest:
+    with closing(open_stream(where, soon(), Handle())) as stream, closing(RestPlatform(where)) as rest:
         found = rest.submit(asked(workspace_id=asker.workspace_id), soon())
         heard = stream.next(5.0)
     assert heard is not None

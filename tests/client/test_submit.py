@@ -20,10 +20,10 @@ from molecule_approve.errors import (
     RejectedError,
     UnavailableError,
 )
-from tests.client.fakes import OURS, TASK, Clock, Contract, Stop, Watcher, question, request, row
+from tests.client.fakes import OURS, TASK, Clock, Contract, Stop, Watcher, request, row, submitted
 
 if TYPE_CHECKING:
-    from molecule_approve.model import Question
+    from molecule_approve.model import SubmittedRequest
 
 NEVER_SENT = UnavailableError("refused", maybe_sent=False)
 LOST = UnavailableError("broken off")
@@ -59,7 +59,7 @@ class Scene:
             on_trouble=self.watcher.trouble,
         )
 
-    def run(self) -> Question:
+    def run(self) -> SubmittedRequest:
         return self.submission.run()
 
     def fails(self, kind: type[ApprovalError]) -> ApprovalError:
@@ -79,14 +79,14 @@ class Scene:
 def test_one_question_is_asked_once() -> None:
     """What the platform takes at once is asked once, and nothing is read."""
     scene = Scene()
-    assert scene.run() == question()
+    assert scene.run() == submitted()
     assert scene.calls == ["submit"]
 
 
 def test_what_never_left_is_asked_again_without_looking() -> None:
     """A refused connection cannot have doubled anything, so the next try asks right away."""
     scene = Scene()
-    scene.platform.submits = [NEVER_SENT, question()]
+    scene.platform.submits = [NEVER_SENT, submitted()]
     scene.run()
     assert scene.calls == ["submit", "submit"]
     assert scene.watcher.troubles == [NEVER_SENT]
@@ -115,7 +115,7 @@ def test_a_lost_answer_is_taken_even_if_it_was_decided_meanwhile() -> None:
 def test_every_try_after_a_lost_one_looks_first() -> None:
     """Once an answer was lost, each further try searches before it asks, also after one that never left."""
     scene = Scene()
-    scene.platform.submits = [LOST, NEVER_SENT, question()]
+    scene.platform.submits = [LOST, NEVER_SENT, submitted()]
     scene.run()
     assert scene.calls == ["submit", "find", "submit", "find", "submit"]
 
@@ -123,7 +123,7 @@ def test_every_try_after_a_lost_one_looks_first() -> None:
 def test_a_failing_look_is_no_leave_to_ask() -> None:
     """Where the list cannot be read, nothing is asked until it can."""
     scene = Scene()
-    scene.platform.submits = [LOST, question()]
+    scene.platform.submits = [LOST, submitted()]
     scene.platform.finds = [UnavailableError("away", maybe_sent=False), UnavailableError("away"), None]
     scene.run()
     assert scene.calls == ["submit", "find", "find", "find", "submit"]
@@ -163,7 +163,7 @@ def test_retry_after_is_honoured_or_ends_it(after: float, tries: int, passed: fl
     Where a rate limit's minute is longer than the time for asking, a last try is made near its end; what is longer ends it.
     """
     scene = Scene()
-    scene.platform.submits = [UnavailableError("busy", status=429, retry_after=after, maybe_sent=False), question()]
+    scene.platform.submits = [UnavailableError("busy", status=429, retry_after=after, maybe_sent=False), submitted()]
     if tries == 1:
         scene.fails(UnavailableError)
     else:
@@ -311,7 +311,7 @@ def test_a_stop_ends_the_pauses(at: float) -> None:
 def test_a_refusal_that_may_be_a_proxys_makes_the_next_try_look() -> None:
     """A 401 may come from something in between that has passed the question on: the list is read before the next try."""
     scene = Scene()
-    scene.platform.submits = [STRANGER, question()]
+    scene.platform.submits = [STRANGER, submitted()]
     scene.platform.finds = [row()]
     scene.run()
     assert scene.calls == ["submit", "find"]

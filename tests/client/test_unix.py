@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from molecule_approve.client.dial import Grip, dial
+from molecule_approve.client.dial import Handle, dial
 from molecule_approve.client.unix import connect_own, peer_uid
 from molecule_approve.errors import PlatformError, UnavailableError
 from tests.client.fakes import endpoint, soon
@@ -50,7 +50,7 @@ def listening(path: Path) -> Iterator[socket.socket]:
 
 def reach(path: Path) -> None:
     """Dial it as REST and the event stream do."""
-    dial(endpoint("http://localhost", unix_socket=str(path)), soon(), Grip()).close()
+    dial(endpoint("http://localhost", unix_socket=str(path)), soon(), Handle()).close()
 
 
 def accepted(listener: socket.socket) -> bool:

@@ -22,9 +22,9 @@ from molecule_approve.errors import (
     UnknownApprovalError,
     UsedError,
 )
-from molecule_approve.model import Approval, Decision, Evidence, Question, Status
+from molecule_approve.model import Approval, Decision, Evidence, Status, SubmittedRequest
 from molecule_approve.wire import Event
-from tests.client.fakes import OTHER, OURS, T0, WORKSPACE, Clock, Contract, Said, Stop, Stream, Watcher, question, row
+from tests.client.fakes import OTHER, OURS, T0, WORKSPACE, Clock, Contract, Said, Stop, Stream, Watcher, row, submitted
 
 POLICY = WaitPolicy()
 START = 1000.0
@@ -56,20 +56,20 @@ class Scene:
         *,
         timeout: float = 100.0,
         stream: list[Said] | Exception | None = None,
-        asked: Question | None = None,
+        asked: SubmittedRequest | None = None,
         stop_at: float = float("inf"),
         policy: WaitPolicy = POLICY,
     ) -> None:
         self.clock = Clock()
         self.platform = Contract(self.clock)
         self.watcher = Watcher()
-        self.looks: list[Question] = []
+        self.looks: list[SubmittedRequest] = []
         self.deadline = Deadline(START + timeout, self.clock)
         if stream is not None:
             self.stream(stream)
         self.wait = Wait(
             self.platform,
-            asked or question(),
+            asked or submitted(),
             self.deadline,
             Stop(self.clock, START + stop_at),
             self.watcher,
@@ -385,8 +385,8 @@ def test_retry_after_beyond_the_deadline_is_a_timeout() -> None:
     assert (scene.run(), scene.reads, scene.passed) == (None, [0], 30.0)
 
 
-@pytest.mark.parametrize("asked", [question(), question(own=False, created_at=T0)])
-def test_a_401_after_the_token_was_taken_is_a_fault(asked: Question) -> None:
+@pytest.mark.parametrize("asked", [submitted(), submitted(own=False, created_at=T0)])
+def test_a_401_after_the_token_was_taken_is_a_fault(asked: SubmittedRequest) -> None:
     """The platform says 401 to a good token while its database is away: the wait goes on."""
     scene = Scene(timeout=60.0, asked=asked)
     refusals: list[object] = [CredentialError("no", status=401) for _ in range(8)]
@@ -396,7 +396,7 @@ def test_a_401_after_the_token_was_taken_is_a_fault(asked: Question) -> None:
 
 def test_a_401_from_the_start_ends_the_wait_after_a_while() -> None:
     """A token that was never taken is tried for five seconds."""
-    scene = Scene(asked=question(own=False))
+    scene = Scene(asked=submitted(own=False))
     scene.platform.shows = [CredentialError("no", status=401)]
     with pytest.raises(CredentialError):
         scene.run()
@@ -405,7 +405,7 @@ def test_a_401_from_the_start_ends_the_wait_after_a_while() -> None:
 
 def test_a_read_proves_the_token() -> None:
     """Once a read was answered, a 401 that lasts is a fault."""
-    scene = Scene(asked=question(own=False), timeout=60.0)
+    scene = Scene(asked=submitted(own=False), timeout=60.0)
     scene.platform.shows = [Sighting(row()), CredentialError("no", status=401)]
     assert scene.run() is None
 
@@ -430,15 +430,15 @@ def test_what_no_wait_can_mend_ends_it(failure: ApprovalError) -> None:
 @pytest.mark.parametrize("strange", [True, False])
 def test_a_request_that_never_showed_itself_is_unknown(strange: bool) -> None:
     """An id that we did not get from the platform must be shown, with the text that we know, at the first read."""
-    scene = Scene(asked=question(own=False))
+    scene = Scene(asked=submitted(own=False))
     scene.platform.shows = [Sighting(None, strange=strange)]
     with pytest.raises(UnknownApprovalError) as caught:
         scene.run()
     assert ("different action" in caught.value.message) is strange
 
 
-@pytest.mark.parametrize("asked", [question(), question(own=False, created_at=T0)])
-def test_our_request_missing_from_the_list_is_not_denied(asked: Question) -> None:
+@pytest.mark.parametrize("asked", [submitted(), submitted(own=False, created_at=T0)])
+def test_our_request_missing_from_the_list_is_not_denied(asked: SubmittedRequest) -> None:
     """Our own request that is not shown, or shown with other text, is waited for."""
     scene = Scene(asked=asked, timeout=6.0)
     scene.platform.shows = [Sighting(None), Sighting(None, strange=True)]
@@ -448,10 +448,10 @@ def test_our_request_missing_from_the_list_is_not_denied(asked: Question) -> Non
 
 def test_a_request_that_was_seen_once_may_vanish() -> None:
     """After a first sight a request of another invocation is waited for like our own."""
-    scene = Scene(asked=question(own=False), timeout=11.0)
+    scene = Scene(asked=submitted(own=False), timeout=11.0)
     scene.platform.shows = [Sighting(row()), Sighting(None)]
     assert scene.run() is None
-    assert scene.wait.question.created_at == T0
+    assert scene.wait.submitted.created_at == T0
 
 
 def test_the_same_question_asked_twice_is_taken_back() -> None:
@@ -498,8 +498,8 @@ def test_a_double_that_may_stand_is_not_left_to_the_slow_read() -> None:
     assert (scene.reads, scene.platform.taken_back) == ([0, 5, 35], [OTHER, OTHER])
 
 
-@pytest.mark.parametrize(("oldest", "looks"), [(None, [question(created_at=T0)]), (T0, [])])
-def test_doubles_that_no_read_lists_are_looked_for_once(oldest: str | None, looks: list[Question]) -> None:
+@pytest.mark.parametrize(("oldest", "looks"), [(None, [submitted(created_at=T0)]), (T0, [])])
+def test_doubles_that_no_read_lists_are_looked_for_once(oldest: str | None, looks: list[SubmittedRequest]) -> None:
     """The embedded server is read by the id: the first read that shows the question open is followed by a look."""
     scene = Scene(timeout=11.0)
     scene.platform.shows = [Sighting(None), Sighting(row(), oldest=oldest)]
@@ -513,7 +513,7 @@ def test_an_older_request_with_our_task_id_becomes_the_question() -> None:
     scene.platform.shows = [Sighting(row(id=OTHER)), Sighting(row("denied", "bob", id=OTHER))]
     assert scene.run() == Decision(row("denied", "bob", id=OTHER))
     assert scene.reads == [0, 3]
-    assert (scene.wait.question.approval_id, scene.wait.question.own) == (OTHER, False)
+    assert (scene.wait.submitted.approval_id, scene.wait.submitted.own) == (OTHER, False)
 
 
 # --- time and signals --------------------------------------------------------------------------------------------------
@@ -549,7 +549,7 @@ CREATED = event("APPROVAL_REQUESTED", None)
 SETTLED = Withdrawal(withdrawn=False, ended_before=True)
 
 
-def crowded_scene(*said: Event, shown: Sighting = CROWDED, asked: Question | None = None) -> Scene:
+def crowded_scene(*said: Event, shown: Sighting = CROWDED, asked: SubmittedRequest | None = None) -> Scene:
     """Our creation was heard; then our row was pushed out, and the stream says what the test names."""
     stream: list[Said] = [(1.0 + index, event_) for index, event_ in enumerate(said)]
     scene = Scene(stream=stream, timeout=40.0, asked=asked)
@@ -619,7 +619,7 @@ def test_without_our_creation_an_event_decides_nothing() -> None:
 
 def test_an_id_that_is_not_from_our_own_201_is_not_decided_by_event() -> None:
     """An adopted request is decided by what is shown, never by an event."""
-    scene = crowded_scene(event(), asked=question(own=False, created_at=T0))
+    scene = crowded_scene(event(), asked=submitted(own=False, created_at=T0))
     assert scene.run() is None
     assert scene.platform.taken_back == []
 

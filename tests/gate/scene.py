@@ -18,11 +18,11 @@ from molecule_approve.client.retry import WaitPolicy
 from molecule_approve.clock import boottime
 from molecule_approve.errors import Interrupted
 from molecule_approve.gate.gate import Gate, Terms
-from tests.client.fakes import Contract, Watcher, question, request
+from tests.client.fakes import Contract, Watcher, request, submitted
 
 if TYPE_CHECKING:
     from molecule_approve.client.platform import Platform
-    from molecule_approve.model import Approval, Question, Verdict
+    from molecule_approve.model import Approval, SubmittedRequest, Verdict
 
 ENDINGS = {"granted", "denied", "timeout", "withdrawn", "failure"}
 QUICK = WaitPolicy(tick=0.05, poll_interval=0.05)
@@ -79,8 +79,8 @@ class Scene:
     def request(self, platform: Platform | None = None, *, optional: bool = False, **terms: Any) -> Verdict:  # noqa: ANN401 - Terms
         return self.gate(platform, optional=optional).request(self.asked, replace(self.terms, **terms), lambda: None)
 
-    def resume(self, asked: Question | None = None, platform: Platform | None = None, **terms: Any) -> Verdict:  # noqa: ANN401 - Terms
-        found = asked or question(own=False)
+    def resume(self, asked: SubmittedRequest | None = None, platform: Platform | None = None, **terms: Any) -> Verdict:  # noqa: ANN401 - Terms
+        found = asked or submitted(own=False)
         return self.gate(platform).resume(self.asked, found, replace(self.terms, withdraw=False, **terms))
 
     def breaks_the_log(self, *_: object) -> None:

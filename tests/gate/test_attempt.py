@@ -14,7 +14,7 @@ from molecule_approve.errors import ProtocolError
 from molecule_approve.gate.attempt import Attempt, Terms, shown
 from molecule_approve.gate.records import Recorder
 from molecule_approve.model import Decision, Evidence, Failure, Outcome
-from tests.client.fakes import OTHER, OURS, T0, TASK, Clock, Contract, Watcher, question, request, row
+from tests.client.fakes import OTHER, OURS, T0, TASK, Clock, Contract, Watcher, request, row, submitted
 from tests.gate.scene import HandStop
 
 Begin = Callable[..., Attempt]
@@ -56,9 +56,9 @@ def test_before_anything_is_known(begin: Begin) -> None:
 def test_once_the_question_is_known(begin: Begin) -> None:
     """The platform's own time counts where it was seen, ours where not."""
     me = begin(Clock())
-    me.found = question()
+    me.found = submitted()
     assert (me.approval_id, me.verdict(Outcome.PENDING).requested_at) == (OURS, "then")
-    me.found = question(created_at=T0)
+    me.found = submitted(created_at=T0)
     found = me.verdict(Outcome.INTERRUPTED, error=Failure("interrupted", "stopped"), signum=15)
     assert (found.requested_at, found.error, found.signum) == (T0, Failure("interrupted", "stopped"), 15)
 
@@ -66,7 +66,7 @@ def test_once_the_question_is_known(begin: Begin) -> None:
 def test_a_decision(begin: Begin) -> None:
     """A decided verdict carries the row's fields and what it rests on, under the row's own id."""
     me = begin(Clock())
-    me.found = question()
+    me.found = submitted()
     decided = row("approved", "alice", id=OTHER, comment="fine", decided_at="a", expires_at="b", decided_by_verified=True)
     found = me.decided(Outcome.APPROVED, Decision(decided, Evidence.EVENT))
     assert (found.approved, found.approval_id, found.decided_by, found.decided_by_verified) == (True, OTHER, "alice", True)
@@ -105,7 +105,7 @@ def test_whose_clock_ended_it(begin: Begin, asked: float | None, ended: str | No
     Not if it was asked to stand for less, and not if the platform ended it sooner; who was first does not matter.
     """
     me = begin(Clock(), expires_in=asked)
-    me.found = question()
+    me.found = submitted()
     assert me.outlived(row("denied", "auto-expired", decided_at=ended)) is own_timeout
 
 
@@ -114,9 +114,9 @@ def test_an_earlier_runs_question_expires_by_itself(begin: Begin) -> None:
     me = begin(Clock(), expires_in=60.0)
     expired = row("denied", "auto-expired", decided_at=at(60.0))
     assert not me.outlived(expired)
-    me.found = question(own=False)
+    me.found = submitted(own=False)
     assert me.outlived(expired)
     me.request = replace(me.request, idempotency_key="job-1")
     assert not me.outlived(expired)
-    me.found = question()
+    me.found = submitted()
     assert me.outlived(expired)

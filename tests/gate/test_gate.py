@@ -27,8 +27,18 @@ from molecule_approve.errors import (
     UnavailableError,
     UsedError,
 )
-from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Evidence, Outcome, Question, Secret, Status, Verdict
-from tests.client.fakes import OURS, TASK, WORKSPACE, question, request, row, soon
+from molecule_approve.model import (
+    Approval,
+    ApprovalRequest,
+    Endpoint,
+    Evidence,
+    Outcome,
+    Secret,
+    Status,
+    SubmittedRequest,
+    Verdict,
+)
+from tests.client.fakes import OURS, TASK, WORKSPACE, request, row, soon, submitted
 
 if TYPE_CHECKING:
     from molecule_approve.server.run import Running
@@ -178,9 +188,9 @@ def test_a_stop_while_the_lock_is_waited_for(scene: Scene) -> None:
 def test_a_log_that_breaks_once_it_is_asked(scene: Scene) -> None:
     """Where what the platform answered cannot be recorded, the question is taken back."""
 
-    def answer() -> Question:
+    def answer() -> SubmittedRequest:
         scene.breaks_the_log()
-        return question()
+        return submitted()
 
     scene.contract.submits = [answer]
     verdict = scene.request()
@@ -289,7 +299,7 @@ def test_taking_up_the_wait(scene: Scene) -> None:
 def test_an_approval_needs_the_text_that_was_asked(scene: Scene, action: str | None) -> None:
     """Where the question's own text is not known, what is approved must still be what is asked here."""
     scene.contract.shows = shows(row("approved", "alice", action="drop"))
-    assert scene.resume(question(own=False, action=action)).outcome is Outcome.FAILED
+    assert scene.resume(submitted(own=False, action=action)).outcome is Outcome.FAILED
 
 
 def test_a_wait_whose_own_time_is_over(scene: Scene) -> None:
@@ -319,7 +329,7 @@ class Served:
         scene.asked = ApprovalRequest(workspace, "deploy", "because", task, task, expires_in=60.0)
         scene.terms = replace(scene.terms, stream=True)
 
-    def decide(self, decision: Status, comment: str | None = None) -> Callable[[Question], object]:
+    def decide(self, decision: Status, comment: str | None = None) -> Callable[[SubmittedRequest], object]:
         return lambda asked: self.approver.decide(asked, decision, comment, soon())
 
     def request(self, **terms: Any) -> Verdict:  # noqa: ANN401 - Terms
@@ -340,7 +350,7 @@ def test_an_approval_of_the_embedded_server(served: Served) -> None:
     verdict = served.request(verified=True)
     assert (verdict.outcome, verdict.decided_by, verdict.decided_by_verified) == (Outcome.APPROVED, "alice", True)
     assert (verdict.comment, served.scene.ending["transport"]) == ("go on", "live")
-    again = question(approval_id=verdict.approval_id, workspace_id=served.scene.asked.workspace_id, task_id=None, own=False)
+    again = submitted(approval_id=verdict.approval_id, workspace_id=served.scene.asked.workspace_id, task_id=None, own=False)
     served.scene.watcher.on_asked = None
     second = served.scene.resume(again, served.asker)
     assert second.error is not None
@@ -351,7 +361,7 @@ def test_a_decision_that_comes_later(served: Served) -> None:
     """A decision after the first read is heard and read."""
     decided: list[threading.Timer] = []
 
-    def later(asked: Question) -> None:
+    def later(asked: SubmittedRequest) -> None:
         decided.append(threading.Timer(0.3, served.decide(Status.DENIED), [asked]))
         decided[0].start()
 
@@ -414,6 +424,6 @@ def test_what_another_question_means_is_not_used_up(served: Served) -> None:
     asked = served.request(wait=False)
     served.scene.watcher.on_asked = None
     workspace = served.scene.asked.workspace_id
-    wrong = question(approval_id=asked.approval_id, workspace_id=workspace, task_id=None, own=False, action="destroy")
+    wrong = submitted(approval_id=asked.approval_id, workspace_id=workspace, task_id=None, own=False, action="destroy")
     assert served.scene.resume(wrong, served.asker).outcome is Outcome.FAILED
     assert served.scene.resume(replace(wrong, action="deploy"), served.asker).outcome is Outcome.APPROVED

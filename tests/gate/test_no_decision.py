@@ -25,7 +25,7 @@ from molecule_approve.errors import (
 )
 from molecule_approve.gate.gate import Gate, Terms
 from molecule_approve.model import Approval, Outcome, Verdict
-from tests.client.fakes import OTHER, OURS, WORKSPACE, Clock, Stop, question, row
+from tests.client.fakes import OTHER, OURS, WORKSPACE, Clock, Stop, row, submitted
 from tests.gate.scene import Scene
 
 SETTLED = Withdrawal(withdrawn=False, ended_before=True)
@@ -386,18 +386,18 @@ def test_long_after_its_end_a_wait_only_looks(scene: Scene, overslept: float, la
 
     scene.contract.shows = [sleep_and_show, last]
     gate = Gate(scene.contract, Journal(scene.path), Stop(clock), scene.watcher, attempt_id="i", clock=clock)
-    assert gate.resume(scene.asked, question(own=False), Terms(10.0, stream=False, withdraw=False)).outcome is outcome
+    assert gate.resume(scene.asked, submitted(own=False), Terms(10.0, stream=False, withdraw=False)).outcome is outcome
 
 
 def test_an_unknown_request_is_not_taken_back(scene: Scene) -> None:
     """``wait --withdraw`` on an id that is not ours withdraws nothing."""
     scene.contract.shows = [Sighting(None, strange=True)]
-    verdict = scene.gate().resume(scene.asked, question(own=False), scene.terms)
+    verdict = scene.gate().resume(scene.asked, submitted(own=False), scene.terms)
     assert verdict.error is not None
     assert (verdict.error.kind, scene.contract.taken_back) == (UnknownApprovalError.kind, [])
 
 
 def test_a_wait_that_withdraws(scene: Scene) -> None:
     """``wait --withdraw`` takes the question back at its deadline."""
-    verdict = scene.gate().resume(scene.asked, question(own=False), replace(scene.terms, timeout=0.1))
+    verdict = scene.gate().resume(scene.asked, submitted(own=False), replace(scene.terms, timeout=0.1))
     assert (verdict.outcome, scene.contract.taken_back) == (Outcome.TIMEOUT, [OURS])

@@ -10,7 +10,7 @@ from molecule_approve.audit.chain import Head
 from molecule_approve.errors import ApprovalError, AuditError, NotPermittedError, UsedError
 from molecule_approve.gate.records import AFTER, AGAIN, BEFORE, Recorder
 from molecule_approve.model import Decision, Evidence
-from tests.client.fakes import OURS, TASK, WORKSPACE, question, request, row, soon
+from tests.client.fakes import OURS, TASK, WORKSPACE, request, row, soon, submitted
 
 if TYPE_CHECKING:
     from molecule_approve.audit.record import Record
@@ -85,7 +85,7 @@ def test_the_beginnings() -> None:
         "timeout_seconds": 60.0,
         "task_id": TASK,
     }
-    scene.recorder.record_requested(question(), soon(60))
+    scene.recorder.record_requested(submitted(), soon(60))
     assert (scene.last.outcome, scene.last.extras["approval_id"]) == ("requested", OURS)
     other = Scene()
     other.recorder.record_resumed(OURS, soon(60), 60.0, no_pause)
@@ -140,7 +140,7 @@ def test_every_record_that_stands_is_noted_with_its_head() -> None:
     """Whoever keeps heads elsewhere is told each, a grant's as well, and none of a record that does not stand."""
     scene = Scene(optional=True)
     scene.recorder.record_initiated(soon(60), 60.0, no_pause)
-    scene.recorder.record_requested(question(), soon(60))
+    scene.recorder.record_requested(submitted(), soon(60))
     scene.recorder.record_granted(YES, 1.0, "live")
     assert scene.heads == [Head("log", number, "hash") for number in (1, 2, 3)]
     scene.log.fails = AuditError("full")
@@ -184,8 +184,8 @@ def test_how_long_the_log_may_be_waited_for() -> None:
     scene = Scene(optional=True)
     scene.recorder.record_initiated(soon(60), 60.0, no_pause)
     scene.recorder.record_initiated(soon(0.5), 60.0, no_pause)
-    scene.recorder.record_requested(question(), soon(60))
-    scene.recorder.record_requested(question(), soon(-1))
+    scene.recorder.record_requested(submitted(), soon(60))
+    scene.recorder.record_requested(submitted(), soon(-1))
     scene.recorder.record_not_permitted(NotPermittedError("no", roles=()), soon(-1), no_pause)
     scene.log.fails = AuditError("full")
     scene.recorder.record_granted(YES, 1.0, "live")
@@ -201,7 +201,7 @@ def test_a_log_that_fails_stops_us() -> None:
     with pytest.raises(AuditError):
         scene.recorder.record_initiated(soon(), 1.0, no_pause)
     with pytest.raises(AuditError):
-        scene.recorder.record_requested(question(), soon())
+        scene.recorder.record_requested(submitted(), soon())
     with pytest.raises(AuditError):
         scene.recorder.record_granted(YES, 1.0, "live")
     assert (scene.recorder.begun, scene.recorder.ended, scene.recorder.recorded) == (False, False, False)

@@ -11,7 +11,7 @@ from molecule_approve.client.platform import Sighting, Withdrawal
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, CredentialError, ProtocolError, RejectedError, UnavailableError, UsedError
 from molecule_approve.gate.withdrawal import EFFORT, LOOKS, Withdrawer, Withdrawn, persist
-from tests.client.fakes import OTHER, OURS, Clock, Contract, question, request, row
+from tests.client.fakes import OTHER, OURS, Clock, Contract, request, row, submitted
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval
@@ -40,7 +40,7 @@ class Scene:
 def test_an_open_question_is_taken_back() -> None:
     """One call ends it, and one look says that no further row of it is there."""
     scene = Scene()
-    assert scene.withdrawer.withdraw(question(), maybe_there=False) == Withdrawn(question(), ended=True)
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=False) == Withdrawn(submitted(), ended=True)
     assert scene.calls == ["withdraw", "find"]
 
 
@@ -57,8 +57,8 @@ def test_a_question_that_may_be_there_is_looked_for() -> None:
     assert scene.withdrawer.withdraw(None, maybe_there=True) == Withdrawn(None)
     scene.platform.finds = [row(id=OTHER)]
     taken = scene.withdrawer.withdraw(None, maybe_there=True)
-    assert taken.question is not None
-    assert (taken.question.approval_id, taken.ended, scene.platform.taken_back) == (OTHER, True, [OTHER])
+    assert taken.submitted is not None
+    assert (taken.submitted.approval_id, taken.ended, scene.platform.taken_back) == (OTHER, True, [OTHER])
 
 
 def test_a_platform_that_is_still_at_work_is_looked_at_again() -> None:
@@ -83,7 +83,7 @@ def test_a_row_that_a_proxy_doubled_is_taken_back_as_well() -> None:
     scene = Scene()
     ended = row("denied", "bob", id="33333333-3333-4333-8333-333333333334")
     scene.platform.finds = [[row(), row(id=OTHER), ended]]
-    assert scene.withdrawer.withdraw(question(), maybe_there=False) == Withdrawn(question(), ended=True)
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=False) == Withdrawn(submitted(), ended=True)
     assert scene.platform.taken_back == [OURS, OTHER]
 
 
@@ -91,7 +91,7 @@ def test_a_row_that_turns_up_late_is_taken_back() -> None:
     """While a POST that was not answered may still be at work, it is looked for until it is seen."""
     scene = Scene()
     scene.platform.finds = [[row()], [row()], [row(), row(id=OTHER)]]
-    scene.withdrawer.withdraw(question(), maybe_there=True)
+    scene.withdrawer.withdraw(submitted(), maybe_there=True)
     assert scene.platform.taken_back == [OURS, OTHER]
     assert scene.calls.count("find") == 3
 
@@ -102,8 +102,8 @@ def test_two_unseen_rows_are_both_taken_back() -> None:
     late = "33333333-3333-4333-8333-333333333334"
     scene.platform.finds = [[row("denied", "bob"), row(id=OTHER), row(id=late)], None]
     taken = scene.withdrawer.withdraw(None, maybe_there=True)
-    assert taken.question is not None
-    assert (taken.question.approval_id, scene.platform.taken_back) == (OTHER, [OTHER, late])
+    assert taken.submitted is not None
+    assert (taken.submitted.approval_id, scene.platform.taken_back) == (OTHER, [OTHER, late])
 
 
 def test_a_row_that_follows_one_that_was_found_is_taken_back_as_well() -> None:
@@ -122,10 +122,10 @@ def test_a_gateways_word_does_not_end_a_row() -> None:
     scene.platform.finds = [[row("approved", "alice"), row(id=OTHER)]]
     scene.platform.withdrawals = [SETTLED, DONE]
     scene.platform.shows = [open_still]
-    scene.withdrawer.withdraw_duplicates(question())
+    scene.withdrawer.withdraw_duplicates(submitted())
     assert (scene.calls, scene.platform.taken_back) == (["find", "withdraw", "fetch", "withdraw"], [OTHER, OTHER])
     scene.platform.withdrawals = [SETTLED, DONE]
-    assert scene.withdrawer.withdraw(question(approval_id=OTHER), maybe_there=False).ended
+    assert scene.withdrawer.withdraw(submitted(approval_id=OTHER), maybe_there=False).ended
 
 
 def test_a_row_that_cannot_be_taken_back_spares_no_other() -> None:
@@ -134,7 +134,7 @@ def test_a_row_that_cannot_be_taken_back_spares_no_other() -> None:
     late = "33333333-3333-4333-8333-333333333334"
     scene.platform.finds = [[row(), row(id=OTHER), row(id=late)], None]
     scene.platform.withdrawals = [DONE, RejectedError("no", status=400), DONE]
-    assert scene.withdrawer.withdraw(question(), maybe_there=True).ended
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=True).ended
     assert scene.platform.taken_back == [OURS, OTHER, late]
     assert [failure.message for failure in scene.warnings] == ["no"]
 
@@ -151,7 +151,7 @@ def test_an_answered_question_leaves_no_twin() -> None:
     """Where the verdict is known, an open row of the same question is taken back and the answered one is left alone."""
     scene = Scene()
     scene.platform.finds = [[row("approved", "alice"), row(id=OTHER)]]
-    scene.withdrawer.withdraw_duplicates(question())
+    scene.withdrawer.withdraw_duplicates(submitted())
     assert scene.calls == ["find", "withdraw"]
     assert scene.platform.taken_back == [OTHER]
 
@@ -160,7 +160,7 @@ def test_a_fault_of_the_program_keeps_nothing_from_its_end() -> None:
     """Whatever a library throws while the question is taken back is told, and nothing is raised."""
     scene = Scene()
     scene.platform.withdrawals = [RuntimeError("broken")]
-    taken = scene.withdrawer.withdraw(question(), maybe_there=False)
+    taken = scene.withdrawer.withdraw(submitted(), maybe_there=False)
     assert taken.unknown is not None
     assert "internal error" in taken.unknown.message
     scene.platform.finds = [RuntimeError("broken")]
@@ -173,7 +173,7 @@ def test_a_twin_that_cannot_be_looked_for_is_told() -> None:
     scene = Scene()
     failure = RejectedError("no list here", status=404)
     scene.platform.finds = [failure]
-    assert scene.withdrawer.withdraw(question(), maybe_there=False) == Withdrawn(question(), ended=True)
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=False) == Withdrawn(submitted(), ended=True)
     assert scene.warnings == [failure] * 3
 
 
@@ -194,8 +194,8 @@ def test_what_had_ended_before(stood: Approval, ended: bool, decides: bool) -> N
     scene = Scene()
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(stood)]
-    taken = scene.withdrawer.withdraw(question(), maybe_there=False)
-    assert taken == Withdrawn(question(), ended=ended, decision=stood if decides else None)
+    taken = scene.withdrawer.withdraw(submitted(), maybe_there=False)
+    assert taken == Withdrawn(submitted(), ended=ended, decision=stood if decides else None)
 
 
 @pytest.mark.parametrize("shown", [row("unknown"), row("approved", ""), row(), None])
@@ -204,7 +204,7 @@ def test_an_end_that_is_not_shown_is_unknown(shown: Approval | None) -> None:
     scene = Scene()
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(shown)]
-    taken = scene.withdrawer.withdraw(question(), maybe_there=False)
+    taken = scene.withdrawer.withdraw(submitted(), maybe_there=False)
     assert (taken.ended, taken.decision, isinstance(taken.unknown, UnavailableError)) == (False, None, True)
     assert scene.warnings == [taken.unknown]
 
@@ -212,8 +212,8 @@ def test_an_end_that_is_not_shown_is_unknown(shown: Approval | None) -> None:
 @pytest.mark.parametrize(
     ("shown", "taken"),
     [
-        (row("denied", "withdrawn"), Withdrawn(question(), ended=True)),
-        (row("approved", "alice"), Withdrawn(question(), decision=row("approved", "alice"))),
+        (row("denied", "withdrawn"), Withdrawn(submitted(), ended=True)),
+        (row("approved", "alice"), Withdrawn(submitted(), decision=row("approved", "alice"))),
     ],
 )
 def test_where_its_answer_was_lost_a_read_tells(shown: Approval, taken: Withdrawn) -> None:
@@ -221,7 +221,7 @@ def test_where_its_answer_was_lost_a_read_tells(shown: Approval, taken: Withdraw
     scene = Scene()
     scene.platform.withdrawals = [AWAY]
     scene.platform.shows = [Sighting(shown)]
-    assert scene.withdrawer.withdraw(question(), maybe_there=False) == taken
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=False) == taken
     assert scene.calls == ["withdraw", "fetch", "find"]
 
 
@@ -229,7 +229,7 @@ def test_long_after_the_deadline_a_lost_answer_is_read_as_well() -> None:
     """How it stands is read; where it is open still, the withdrawal is said again."""
     scene = Scene(overdue=6.0, effort=5.0)
     scene.platform.withdrawals = [AWAY, DONE]
-    assert scene.withdrawer.withdraw(question(), maybe_there=False).ended
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=False).ended
     assert scene.calls == ["withdraw", "fetch", "withdraw", "find"]
 
 
@@ -238,7 +238,7 @@ def test_a_list_that_is_behind_may_catch_up() -> None:
     scene = Scene(effort=5.0)
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(row()), Sighting(row("approved", "alice"))]
-    assert scene.withdrawer.withdraw(question(), maybe_there=False).decision == row("approved", "alice")
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=False).decision == row("approved", "alice")
 
 
 @pytest.mark.parametrize(("overdue", "counts"), [(4.9, True), (5.1, False)])
@@ -247,10 +247,10 @@ def test_long_after_the_deadline_nothing_stands(overdue: float, counts: bool) ->
     scene = Scene(overdue)
     scene.platform.withdrawals = [SETTLED]
     scene.platform.shows = [Sighting(row("approved", "alice"))]
-    mine = question(attempt_id="i")
+    mine = submitted(attempt_id="i")
     taken = scene.withdrawer.withdraw(mine, maybe_there=False)
     assert (taken.decision is not None, taken.unknown) == (counts, None)
-    assert scene.platform.read == [mine if counts else question()]
+    assert scene.platform.read == [mine if counts else submitted()]
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_what_may_pass_is_tried_again(failure: ApprovalError) -> None:
     """An outage, nonsense, a 401 without a database and a gateway's refusal are no reason to leave the question behind."""
     scene = Scene(effort=20.0)
     scene.platform.withdrawals = [failure, failure, failure, DONE]
-    assert scene.withdrawer.withdraw(question(), maybe_there=False).ended
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=False).ended
     assert (scene.warnings, scene.calls.count("withdraw")) == ([], 4)
 
 
@@ -277,7 +277,7 @@ def test_a_platform_that_stays_away_is_tried_for_the_whole_effort() -> None:
     scene = Scene(effort=1.0)
     scene.platform.withdrawals = [AWAY]
     began = time.monotonic()
-    assert scene.withdrawer.withdraw(question(), maybe_there=True) == Withdrawn(question(), unknown=AWAY)
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=True) == Withdrawn(submitted(), unknown=AWAY)
     assert time.monotonic() - began >= 0.7
     assert scene.warnings[0] is AWAY
     assert 3 <= scene.calls.count("withdraw") <= 14
@@ -288,7 +288,7 @@ def test_what_cannot_be_taken_back_is_told() -> None:
     scene = Scene(effort=5.0)
     failure = UsedError("used")
     scene.platform.withdrawals = [failure]
-    assert scene.withdrawer.withdraw(question(), maybe_there=False) == Withdrawn(question(), unknown=failure)
+    assert scene.withdrawer.withdraw(submitted(), maybe_there=False) == Withdrawn(submitted(), unknown=failure)
     assert (scene.warnings, scene.calls) == ([failure], ["withdraw", "find"])
 
 

@@ -88,8 +88,8 @@ def test_the_link_of_another_approver_changes_nobody_without_a_question(seat: Se
     seat.desk.server.add_approver("bob")
     before = _held(seat)
     offered = _follow(seat, "bob")
-    question = seat.page.get_by_role("heading", name="Change who is signed in?")
-    expect(question).to_be_focused()
+    submitted = seat.page.get_by_role("heading", name="Change who is signed in?")
+    expect(submitted).to_be_focused()
     expect(seat.page.locator("#ask-why")).to_contain_text("signed in as alice")
     expect(seat.page.locator("#ask-why")).to_contain_text("signs in bob")
     # Neither a click meant for something else nor a key answers.

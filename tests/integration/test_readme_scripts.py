@@ -277,23 +277,23 @@ def terminals(desk: Path) -> Iterator[Shell]:
             process.communicate()
 
 
-def asked(question: subprocess.Popen[str]) -> None:
+def asked(submitted: subprocess.Popen[str]) -> None:
     """Wait until the question stands."""
-    assert question.stderr is not None
-    assert any("to decide:" in line for line in question.stderr)
+    assert submitted.stderr is not None
+    assert any("to decide:" in line for line in submitted.stderr)
 
 
 @pytest.mark.parametrize(("word", "code"), [("approve", 0), ("deny", 77)])
 def test_the_quick_start_works(terminals: Shell, desk: Path, word: str, code: int) -> None:
     """The two blocks of the quick start, with a token and the id that `pending` shows; the folder goes or stays."""
-    question = terminals(SNIPPETS["ask"])
-    asked(question)
+    submitted = terminals(SNIPPETS["ask"])
+    asked(submitted)
     shown = '"$(molecule-approve pending | cut -d" " -f1)" --yes'
     token = terminals("molecule-approve approvers add alice").communicate(timeout=PATIENCE)[0].strip()
     lines = SNIPPETS["decide"].replace("approve ID", f"{word} {shown}")
     decide = terminals(f"export MOLECULE_APPROVER_TOKEN={token}\n{lines}")
     assert decide.communicate(timeout=PATIENCE)[0].splitlines()[-1].startswith("approved" if code == 0 else "denied")
-    assert question.communicate(timeout=PATIENCE)[0].splitlines()[-1] == f"exit code {code}"
+    assert submitted.communicate(timeout=PATIENCE)[0].splitlines()[-1] == f"exit code {code}"
     assert (desk / "old").exists() == (code != 0)
 
 

@@ -284,7 +284,7 @@ def _approver(fields: Mapping[str, JsonValue]) -> tuple[str, bool]:
 
 
 def _waited(request: _Request, fields: Mapping[str, JsonValue]) -> float | None:
-    """Seconds from the question to the decision.
+    """Seconds from the request to the decision.
 
     Who asked and waited measured them, by a clock that does not jump. Where somebody came back for the answer, only the
     times in the records tell; when they contradict each other, nothing is known.

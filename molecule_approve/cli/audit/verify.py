@@ -202,7 +202,7 @@ def _platform_heads(flags: Flags, path: Path) -> _PlatformHeads:
     from molecule_approve.audit.journal import Journal
     from molecule_approve.cli.requests import READ
     from molecule_approve.clock import Deadline
-    from molecule_approve.model import Question
+    from molecule_approve.model import SubmittedRequest
 
     settings = options.settings(flags)
     workspace = settings.workspace_id.value
@@ -210,7 +210,7 @@ def _platform_heads(flags: Flags, path: Path) -> _PlatformHeads:
         rows = platform.list_requests(Deadline.after(READ))
         # A list has no contexts. The embedded server shows them for one request; the platform never does.
         ids = [row.id for row in rows] if platform.verifies_approvers(Deadline.after(READ)) else []
-        seen = [platform.fetch(Question(one, workspace), Deadline.after(READ)).approval for one in ids]
+        seen = [platform.fetch(SubmittedRequest(one, workspace), Deadline.after(READ)).approval for one in ids]
     journal, origin = Journal(path), wiring.origin()
     log, here = journal.head(), {"user": origin.user, "host": origin.host, "file": journal.place}
     contexts = [row.context for row in seen if row is not None and row.context is not None]

@@ -11,8 +11,8 @@ LOWEST_TESTS := tests/settings tests/client tests/cli/test_app.py tests/cli/audi
   tests/server/test_store.py tests/server/test_app.py tests/server/test_live.py \
   tests/integration/test_embedded.py::test_an_approval_is_verified_and_used_up \
   tests/integration/test_embedded.py::test_a_denial_says_who_and_why
-# Six on two cores: the tests wait for peers and for time as long as they compute.
-JOBS ?= 6
+# Five on two cores: the tests wait for peers and for time as long as they compute.
+JOBS ?= 5
 # Thousands of processes are started: where none may keep what it compiled, each takes a third longer.
 unexport PYTHONDONTWRITEBYTECODE
 

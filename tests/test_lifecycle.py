@@ -48,7 +48,7 @@ def test_a_row_means_what_its_status_and_name_say(status: Status, decided_by: st
 
 
 @pytest.mark.parametrize(
-    ("question", "fields", "answered"),
+    ("submitted", "fields", "answered"),
     [
         (SubmittedRequest("i", "w", "a", "t"), {}, True),
         (SubmittedRequest("i", "w", "a", "t"), {"workspace_id": "other"}, False),

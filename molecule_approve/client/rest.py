@@ -6,7 +6,6 @@ An answer counts as success only if it is JSON, about our id, and has the expect
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -34,6 +33,7 @@ from molecule_approve.model import (
     SubmittedRequest,
 )
 
+from . import sightings
 from .dial import Handle
 from .http import Answer, Http, retry_after
 from .inbox import PendingList, read_open, read_queue
@@ -49,7 +49,6 @@ LIST_LIMIT = 32 * 1024 * 1024
 """The most bytes of a list: fifty requests, of which the platform accepts ones of a megabyte."""
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
@@ -207,7 +206,7 @@ class RestPlatform:
         """
         found = self._list(deadline, f"?task_id={quote(request.task_id, safe='')}")
         # The list is newest first; its order decides where creation times are equal or missing.
-        return sorted((row for row in reversed(found) if row.task_id == request.task_id), key=_created)
+        return sorted((row for row in reversed(found) if row.task_id == request.task_id), key=sightings.created)
 
     def _list(self, deadline: Deadline, query: str = "") -> list[Approval]:
         answer = self._get(self._requests + query, deadline, LIST_LIMIT)
@@ -246,7 +245,7 @@ class RestPlatform:
             sighting = self._fetch_one(submitted, deadline)
             if sighting is not None:
                 return sighting
-        shown = _sighting_of(self._list(deadline), submitted)
+        shown = sightings.from_list(self._list(deadline), submitted)
         # The rows may have the embedded server's mark: only its own routes redeem an approval.
         return shown if not self._embedded else self._fetch_one(submitted, deadline) or Sighting(None)
 
@@ -377,30 +376,3 @@ class RestPlatform:
         self._http.close()
         if self._stream is not None:
             self._stream.close()
-
-
-def _created(row: Approval) -> datetime:
-    # As moments, not as text: the platform leaves trailing zeros out, and then text sorts wrongly.
-    return wire.instant(row.created_at) or _LONG_AGO
-
-
-def _oldest(rows: list[Approval]) -> Approval | None:
-    # The list is newest first; its order decides where creation times are equal or missing.
-    return min(reversed(rows), key=_created, default=None)
-
-
-def _sighting_of(rows: list[Approval], submitted: SubmittedRequest) -> Sighting:
-    """What a list shows of a request: a denial of any row, else an approval of any, else the oldest row."""
-    ours = [row for row in rows if answers(row, submitted)]
-    decided = [[row for row in ours if outcome_of(row) is outcome] for outcome in (Outcome.DENIED, Outcome.APPROVED)]
-    chosen = next(filter(None, map(_oldest, (*decided, ours))), None)
-    # By id: a list may show one row twice.
-    others = [row for row in ours if chosen is not None and row.id != chosen.id]
-    last = _oldest(rows)
-    return Sighting(
-        approval=chosen,
-        duplicates=tuple(row for row in others if outcome_of(row) is Outcome.PENDING),
-        crowded=len(rows) >= wire.LIST_LENGTH,
-        oldest=None if last is None else last.created_at,
-        strange=any(row.id == submitted.approval_id and not answers(row, submitted) for row in rows),
-    )

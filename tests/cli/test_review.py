@@ -157,13 +157,13 @@ def test_a_comment_that_cannot_be_kept_is_asked_again(seated: Caller) -> None:
 
 @pytest.mark.measured
 @pytest.mark.parametrize(("question", "word"), [(ASKS, ""), (COMMENTS, "a")])
-def test_a_signal_ends_it(seated: Caller, submitted: str, word: str) -> None:
+def test_a_signal_ends_it(seated: Caller, question: str, word: str) -> None:
     """130, undecided, with the terminal as it was, and the summary all the same."""
     found = seated.desk.ask()
     with seated.terminal("review") as terminal:
         if word:
             say(terminal, word)
-        terminal.until(submitted)
+        terminal.until(question)
         terminal.type("\x03")
         assert terminal.end() == 130
         assert terminal.echoes

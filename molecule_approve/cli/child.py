@@ -111,23 +111,27 @@ class Child:
 
     def _ended(self) -> int | None:
         """The command's wait status, once it has ended; as a container's first process, reap all others too."""
+        we_came_back = False
         while True:
-            pid, status = os.waitpid(-1 if self._adopts else self._pid, os.WNOHANG | os.WUNTRACED)
+            pid, status = os.waitpid(-1 if self._adopts else self._pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if pid == 0:
+                if we_came_back:  # and nothing has happened to the command since it stopped: somebody continued us alone
+                    self._send(signal.SIGCONT)
                 return None
             if pid == self._pid and os.WIFSTOPPED(status):
-                self._stop_too(os.WSTOPSIG(status))
-            elif pid == self._pid:
+                we_came_back = self._stop_too(os.WSTOPSIG(status))
+            elif pid == self._pid and not os.WIFCONTINUED(status):
                 return status
+            else:
+                we_came_back = False
 
-    def _stop_too(self, number: int) -> None:
-        """Stop with the command (Ctrl-Z), so that the shell that started us takes the terminal back, and go on with it."""
+    def _stop_too(self, number: int) -> bool:
+        """Stop with the command (Ctrl-Z), so that the shell that started us takes the terminal back; True once continued."""
         if number == signal.SIGSTOP or not _is_stopped(self._pid):
-            return
+            return False
         os.kill(os.getpid(), signal.SIGSTOP)
         signal.sigtimedwait({signal.SIGCONT}, 0)  # the shell has sent it to the command too
-        if _is_stopped(self._pid):
-            self._send(signal.SIGCONT)
+        return True
 
 
 def _is_stopped(pid: int) -> bool:

@@ -277,6 +277,7 @@ def test_only_we_are_continued_and_the_command_goes_on(terminals: list[Terminal]
     terminal.until("<SIGTERM>")
     terminal.type("exit\n")
     terminal.end()
+    assert re.findall(r"<(\w+)>", terminal.seen) == ["ready", "SIGCONT", "SIGTERM"]
 
 
 def test_a_command_that_stops_itself_does_not_stop_us() -> None:

@@ -22,14 +22,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molecule_approve.cli.main import main
+from tests.forks import PROGRAM, Fork, can_fork
 
 if TYPE_CHECKING:
     import pytest
 
     from tests.server.desk import Desk
 
-PROGRAM = (sys.executable, "-m", "molecule_approve")
 PATIENCE = 20.0
+
+SAYING: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+"""A Popen's options, where what the program says is read."""
 
 KEYS = {
     "outcome", "approved", "approval_id", "action", "decided_by", "decided_by_verified", "comment", "decided_at",
@@ -59,8 +62,9 @@ def let_pass(seconds: float) -> None:
 
 
 def start(argv: Sequence[str], program: Sequence[str] = PROGRAM, **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401 - Popen's
-    """Start the program in a process of its own, with nothing on stdin."""
-    return subprocess.Popen([*program, *argv], **{"stdin": subprocess.DEVNULL, **options})
+    """Have the program in a process of its own, with nothing on stdin: a fork, where that is as good as a start."""
+    options = {"stdin": subprocess.DEVNULL, **options}
+    return Fork(argv, **options) if can_fork(program, options) else subprocess.Popen([*program, *argv], **options)
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ class Caller:
 
     def start(self, *argv: str, program: tuple[str, ...] = PROGRAM, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
         """Start the program in a process of its own."""
-        return start(argv, program, text=True, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
+        return start(argv, program, **{**SAYING, **options})
 
     def run(self, *argv: str, program: tuple[str, ...] = PROGRAM, **options: Any) -> Told:  # noqa: ANN401 - Popen's
         """Run the program in a process of its own."""
@@ -202,9 +206,12 @@ class Terminal:
     ) -> None:
         self._leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-        streams = {"stdin": follower, "stdout": follower, "stderr": follower, "start_new_session": True}
-        # What only takes the terminal needs no site, and is not measured.
-        self.process = start(argv, (sys.executable, "-ISc", _CONTROLLING, *program), **{**streams, **options})
+        options = {"stdin": follower, "stdout": follower, "stderr": follower, "start_new_session": True, **options}
+        if can_fork(program, options):
+            self.process: subprocess.Popen[Any] = Fork(argv, terminal=True, **options)
+        else:
+            # What only takes the terminal needs no site, and is not measured.
+            self.process = start(argv, (sys.executable, "-ISc", _CONTROLLING, *program), **options)
         # Kept open, so that what the terminal was set to can be looked at after the process has ended.
         self._follower = follower
         self.seen = ""

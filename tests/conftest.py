@@ -21,6 +21,7 @@ from molecule_approve.paths import Places
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running, ServePlan
 from tests.callers import Caller, signals_kept
+from tests.forks import Allowed
 from tests.integration.fake_platform import FakePlatform
 from tests.server.desk import Desk, desk_of
 
@@ -44,18 +45,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.extend(waiting[placed:])
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make soak` start what is otherwise forked."""
+    parser.addoption("--real-starts", action="store_true", help="start every program as a shell does, fork none")
+
+
 def pytest_configure() -> None:
     """Hear Ctrl-C and a hangup, also where the tests run in the background: callers inherit it; and make commands once."""
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
+    # Habits of some machines, which a user's has not: a program that gets them differs, and is not forked.
+    for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
+        os.environ.pop(name, None)
     # The program runs one command and ends; here one process runs thousands, and making them anew each time takes 15 ms.
     typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Measure the processes that a test starts only where it says so: a measured start costs three times as much."""
+    """Measure the processes of a test only where it says so, because that costs three times as much; fork them otherwise."""
+    Allowed.now = not (item.config.getoption("--real-starts") or item.get_closest_marker("started"))
     with pytest.MonkeyPatch.context() as patch:
         if item.get_closest_marker("measured") is None:
             for name in [name for name in os.environ if name.startswith("COVERAGE_")]:

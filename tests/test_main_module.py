@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.callers import PATIENCE, PROGRAM, Caller, ended
+from tests.callers import PATIENCE, Caller, ended
+from tests.forks import PROGRAM
 
 STOPS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 

@@ -64,6 +64,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configured audit log, in an environment where nothing else is configured."""
     for name in ("CI", "NO_COLOR", "FORCE_COLOR", "PLATFORM_URL", "WORKSPACE_CONFIG_PATH", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("AUDIT_LOG_PATH", str(tmp_path / "log" / "audit.jsonl"))

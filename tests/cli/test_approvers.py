@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from molecule_approve.cli.main import main
 from molecule_approve.paths import locate
 from molecule_approve.server.run import Running, ServePlan
+from tests.callers import PATIENCE, ended, start
 from tests.server.serving import environment
 
 
@@ -104,11 +104,10 @@ def test_link_wants_somebody_who_may_decide(home: Path, capsys: pytest.CaptureFi
 
 def test_an_approver_whose_token_could_not_be_told_is_not_there(home: Path) -> None:
     """125 on a full device, and the name is free."""
-    command = (sys.executable, "-m", "molecule_approve", "approvers")
-    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
-        assert subprocess.run([*command, "add", "alice"], env=environment(home), stdout=full, check=False).returncode == 125
-    found = subprocess.run([*command, "list"], env=environment(home), capture_output=True, text=True, check=True)
-    assert "alice" not in found.stdout
+    with Path("/dev/full").open("w") as full:
+        assert start(("approvers", "add", "alice"), env=environment(home), stdout=full).wait(PATIENCE) == 125
+    with start(("approvers", "list"), env=environment(home), stdout=subprocess.PIPE, text=True) as process:
+        assert "alice" not in ended(process).out
 
 
 def test_a_link_that_could_not_be_told_leaves_no_code(home: Path) -> None:
@@ -116,11 +115,11 @@ def test_a_link_that_could_not_be_told_leaves_no_code(home: Path) -> None:
     places = locate(environment(home))
     with Running(ServePlan(places)) as server:
         server.add_approver("alice")
-        command = (sys.executable, "-m", "molecule_approve", "approvers", "link", "alice")
+        command = ("approvers", "link", "alice")
         with Path("/dev/full").open("w") as full:
-            assert subprocess.run(command, env=environment(home), stdout=full, check=False).returncode == 125
+            assert start(command, env=environment(home), stdout=full).wait(PATIENCE) == 125
         with closing(sqlite3.connect(places.database)) as database:
             assert database.execute("SELECT count(*) FROM sign_in_codes").fetchone() == (0,)
-        assert subprocess.run(command, env=environment(home), stdout=subprocess.DEVNULL, check=False).returncode == 0
+        assert start(command, env=environment(home), stdout=subprocess.DEVNULL).wait(PATIENCE) == 0
         with closing(sqlite3.connect(places.database)) as database:
             assert database.execute("SELECT count(*) FROM sign_in_codes").fetchone() == (1,)

@@ -15,7 +15,8 @@ import pytest
 
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
-from tests.callers import PROGRAM, Caller, Told
+from tests.callers import Caller, Told
+from tests.forks import PROGRAM
 
 TRACE = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
 

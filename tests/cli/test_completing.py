@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit.record import RecordOutcome
-from tests.callers import PATIENCE, PROGRAM
+from tests.callers import PATIENCE, SAYING, Told, ended, start
 from tests.cli.tab_house import Asked, House, asked, house
+from tests.forks import PROGRAM
 
 OPEN = "0a0a0a0a-1111-4222-8333-444444444444"
 
@@ -36,25 +37,19 @@ def _busy() -> Iterator[tuple[House, Asked]]:
         yield found
 
 
-def tell(found: House, command: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def tell(found: House, command: str, *arguments: str, **env: str) -> Told:
     """What the program says when a script asks it."""
     measured = {name: value for name, value in os.environ.items() if name.startswith("COV")}
-    return subprocess.run(
-        [*PROGRAM, *arguments],
-        env={**found.env, **measured, "_MOLECULE_APPROVE_COMPLETE": command, **env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    whole = {**found.env, **measured, "_MOLECULE_APPROVE_COMPLETE": command, **env}
+    with start(arguments, env=whole, **SAYING) as process:
+        return ended(process)
 
 
 def told(found: House, command: str, **env: str) -> list[str]:
     """The ids that it says, and nothing else, with exit code 0."""
     out = tell(found, command, **env)
-    assert (out.returncode, out.stderr) == (0, "")
-    return out.stdout.splitlines()
+    assert (out.code, out.err) == (0, "")
+    return out.out.splitlines()
 
 
 def contents(folder: Path) -> dict[str, tuple[int, int, int, str]]:
@@ -103,8 +98,8 @@ def test_with_any_argument_the_variable_means_nothing(
 ) -> None:
     """A hostile environment cannot turn a question into a completion, whose exit code is 0."""
     out = tell(busy[0], "wait", *arguments)
-    assert out.returncode == code
-    assert busy[1].newer not in out.stdout + out.stderr
+    assert out.code == code
+    assert busy[1].newer not in out.out + out.err
 
 
 def test_nothing_changes_by_looking(busy: tuple[House, Asked]) -> None:

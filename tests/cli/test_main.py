@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.callers import PATIENCE, PROGRAM, Caller, ended, signals_kept
+from tests.callers import PATIENCE, Caller, ended, signals_kept
+from tests.forks import PROGRAM
 from tests.integration import behaviours as does
 
 if TYPE_CHECKING:

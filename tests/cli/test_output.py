@@ -6,12 +6,16 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from molecule_approve.cli import output
 from molecule_approve.errors import DeliveryError, UsageError
-from tests.callers import PROGRAM, Caller
+from tests.forks import PROGRAM
+
+if TYPE_CHECKING:
+    from tests.callers import Caller
 
 
 def _shell(caller: Caller, redirection: str, *argv: str) -> tuple[int, str, str]:

@@ -18,7 +18,8 @@ from molecule_approve.cli.progress import Plain, Progress, Scene, Silent, Spinne
 from molecule_approve.client.reconnect import StreamState
 from molecule_approve.errors import PlatformError
 from molecule_approve.model import Failure, Outcome, SubmittedRequest, Verdict
-from tests.callers import PATIENCE, PROGRAM, Caller, until
+from tests.callers import PATIENCE, Caller, until
+from tests.forks import PROGRAM
 from tests.integration import behaviours as does
 
 if TYPE_CHECKING:

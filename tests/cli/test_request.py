@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.callers import PROGRAM, Caller, ended, until
+from tests.callers import Caller, ended, until
+from tests.forks import PROGRAM
 from tests.integration import behaviours as does
 
 if TYPE_CHECKING:

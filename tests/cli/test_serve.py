@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
@@ -24,13 +24,20 @@ from molecule_approve.cli.main import main
 from molecule_approve.paths import Places, locate, read_requester, who_serves
 from molecule_approve.server import credentials
 from molecule_approve.server.run import Running, ServePlan
-from tests.callers import PATIENCE, PROGRAM
+from tests.callers import PATIENCE, SAYING, Told, ended, start
+from tests.forks import PROGRAM
 from tests.server.serving import environment, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from molecule_approve.server.starting import Prepared
+
+
+def _told(home: Path, *argv: str, **options: Any) -> Told:  # noqa: ANN401 - Popen's
+    """What the program says in a process of its own."""
+    with start(argv, env=environment(home), **{**SAYING, **options}) as process:
+        return ended(process)
 
 
 def _main(argv: list[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -55,16 +62,9 @@ def test_one_line_on_stdout_says_the_address(home: Path) -> None:
 def test_a_second_one_says_who_runs_already(home: Path) -> None:
     """125, with the process and the address."""
     with serving(home) as (process, url):
-        again = subprocess.run(
-            [*PROGRAM, "serve", "--port", "0"],
-            env=environment(home),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-    assert (again.returncode, again.stdout) == (125, "")
-    assert f"a server is already running: process {process.pid} at {url}" in again.stderr
+        again = _told(home, "serve", "--port", "0")
+    assert (again.code, again.out) == (125, "")
+    assert f"a server is already running: process {process.pid} at {url}" in again.err
 
 
 @pytest.mark.measured
@@ -156,9 +156,7 @@ def test_after_a_kill_the_next_one_takes_over(home: Path) -> None:
 
 def test_of_many_that_start_at_once_one_serves(home: Path) -> None:
     """The others say that one runs already, also while its lock file is removed again and again."""
-    command = [*PROGRAM, "serve", "--port", "0"]
-    pipe = subprocess.PIPE
-    started = [subprocess.Popen(command, env=environment(home), stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
+    started = [start(("serve", "--port", "0"), env=environment(home), **SAYING) for _ in range(4)]
     places = locate(environment(home))
     until = time.monotonic() + PATIENCE
     while sum(process.poll() is None for process in started) > 1:
@@ -279,14 +277,8 @@ def test_nobody_is_made_whose_token_nobody_reads(server_places: Places, monkeypa
 def _at_a_terminal(home: Path, changed: dict[str, str] | None = None, *options: str) -> Iterator[tuple[str, str]]:
     """What a server says at a terminal, from its start to the line on stdout, and its address; it is stopped in the end."""
     leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [*PROGRAM, "serve", "--port", "0", *options],
-        env={**environment(home), **(changed or {})},
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        start_new_session=True,
-    )
+    streams: dict[str, Any] = {"stdin": follower, "stdout": follower, "stderr": follower, "start_new_session": True}
+    process = start(("serve", "--port", "0", *options), env={**environment(home), **(changed or {})}, **streams)
     os.close(follower)
     said, until = b"", time.monotonic() + PATIENCE
     try:
@@ -374,7 +366,7 @@ def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home:
     """A desktop's launcher has none; stdout holds the address and nothing of the browser's."""
     page = locate(environment(home)).sign_in_page
     env = {**environment(home), **browser.environment}
-    subprocess.run([*PROGRAM, "approvers", "add", "tester"], env=env, check=True, capture_output=True)
+    assert _told(home, "approvers", "add", "tester").code == 0
     with serving(home, "--open", through=("env", f"BROWSER={env['BROWSER']}")) as (process, url):
         assert _code(browser.told()[1], url)
         assert page.exists()
@@ -415,17 +407,9 @@ def test_a_reader_of_stdout_that_has_gone_ends_the_start(home: Path) -> None:
     """Whoever waited for the address will never know it: 125, and nothing runs on."""
     read, write = os.pipe()
     os.close(read)
-    found = subprocess.run(
-        [*PROGRAM, "serve", "--port", "0"],
-        env=environment(home),
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    found = _told(home, "serve", "--port", "0", stdout=write)
     os.close(write)
-    assert found.returncode == 125
+    assert found.code == 125
     assert who_serves(locate(environment(home))) is None
 
 
@@ -433,9 +417,7 @@ def test_a_journal_that_fails_is_told_while_it_serves(home: Path) -> None:
     """One sentence on stderr; the server goes on."""
     places = locate(environment(home))
     with serving(home) as (process, url):
-        token = subprocess.run(
-            [*PROGRAM, "approvers", "add", "alice"], env=environment(home), capture_output=True, text=True, check=True
-        ).stdout.strip()
+        token = _told(home, "approvers", "add", "alice").out.strip()
         requester = json.loads(places.requester.read_text())
         places.server_log.mkdir()
         path = f"{url}/workspaces/{requester['workspace_id']}/approvals"

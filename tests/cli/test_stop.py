@@ -17,7 +17,8 @@ import pytest
 
 from molecule_approve.cli.stop import Audience, SignalStop
 from molecule_approve.errors import Interrupted
-from tests.callers import PATIENCE, PROGRAM, Caller, ended, signals_kept
+from tests.callers import PATIENCE, Caller, ended, signals_kept
+from tests.forks import PROGRAM
 from tests.integration import behaviours as does
 
 if TYPE_CHECKING:

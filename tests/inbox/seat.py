@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from playwright.sync_api import expect
 
 from molecule_approve.server import credentials
-from tests.callers import PROGRAM
+from tests.callers import SAYING, start
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from playwright.sync_api import BrowserContext, Locator, Page
@@ -146,6 +146,7 @@ def asking(
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PATH"))}
     env: dict[str, Any] = {
         **kept,
+        "LANG": "C.UTF-8",
         "HOME": str(folder),
         "USER": "tester",
         "XDG_STATE_HOME": str(state),
@@ -155,9 +156,7 @@ def asking(
         "CONFIGS_DIR": str(folder / "none"),
         **variables,
     }
-    words = [*PROGRAM, command, "--timeout", "20", *argv]
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process: subprocess.Popen[str] = subprocess.Popen(words, env=env, cwd=folder, text=True, **pipes)  # type: ignore[call-overload]  # Popen's
+    process = start((command, "--timeout", "20", *argv), env=env, cwd=folder, **SAYING)
     try:
         yield process
     finally:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.integration.fake_platform import FakePlatform
-from tests.integration.forks import Loaded
 from tests.integration.invariants import violations
 from tests.integration.program import World, new_world
 
@@ -27,31 +26,18 @@ def default_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session")
-def loaded() -> Iterator[Loaded]:
-    """The process that has loaded the program, and forks it."""
-    found = Loaded()
-    yield found
-    found.close()
-
-
 @pytest.fixture(autouse=True)
 def unmeasured(untraced: None) -> None:
     """The modules' own tests reach every branch."""
 
 
 @pytest.fixture(autouse=True)
-def worlds(loaded: Loaded, request: pytest.FixtureRequest) -> Iterator[NewWorld]:
-    """Makes worlds; after the test the invariants are checked on every program that ran in one.
-
-    In tests of both paths, the programs that poll are forked: up to the wait they do the same as those on the socket's path.
-    """
+def worlds() -> Iterator[NewWorld]:
+    """Makes worlds; after the test the invariants are checked on every program that ran in one."""
     made: list[World] = []
-    polls = "path" in request.fixturenames and request.getfixturevalue("path") == "poll"
 
     def make(platform: FakePlatform | None = None) -> World:
         made.append(new_world(platform))
-        made[-1].loaded, made[-1].forks = loaded, polls
         return made[-1]
 
     yield make

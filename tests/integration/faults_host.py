@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from molecule_approve.audit.files import lock_path
-from tests.callers import PROGRAM, until
+from tests.callers import until
+from tests.forks import PROGRAM
 from tests.integration import behaviours as does
 from tests.integration.fault import Act, Arrange, Fault, approve, both, breaks, deny, names, nothing, within
 from tests.integration.program import on_full_disk
@@ -147,7 +148,7 @@ def _writable_by_others(world: World) -> None:
 
 def _locked(world: World) -> None:
     """Hold the log's lock, which a first run leaves there."""
-    world.prepare("request", "--no-wait", "--json", "--", "the first")
+    world.run("request", "--no-wait", "--json", "--", "the first")
     handle = os.open(lock_path(world.log), os.O_RDWR | os.O_CLOEXEC)
     fcntl.flock(handle, fcntl.LOCK_EX)
     world.closing.append(lambda: os.close(handle))
@@ -162,7 +163,7 @@ def _full(size: int) -> Callable[[World, str, Fault], Program]:
 
 def _full_afterwards(world: World, path: str, fault: Fault) -> Program:
     """The disk has room for the beginning and none for a grant: measured on a first run's log."""
-    world.prepare("request", "--no-wait", "--json", "--", "the first")
+    world.run("request", "--no-wait", "--json", "--", "the first")
     return world.request(path, timeout=fault.timeout, command=on_full_disk(len(world.log_text()) * 2 + 200))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.paths import Places, RequesterCredential
 from molecule_approve.server.state_folder import write_requester
-from tests.callers import PROGRAM, until
+from tests.callers import until
 from tests.integration.fault import Fault, both, names, within
 from tests.integration.served import Served
 
@@ -75,7 +75,7 @@ def _served(world: World) -> None:
     for name in ("WORKSPACE_ID", "MOLECULE_TOKEN"):
         del world.env[name]
     world.env["PLATFORM_URL"] = "local"
-    world.served = Served(PROGRAM, world.env, world.folder)
+    world.served = Served(world.env, world.folder)
     world.closing.append(world.served.stop)
 
 

@@ -9,7 +9,8 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tests.callers import PROGRAM, let_pass, until
+from tests.callers import let_pass, until
+from tests.forks import PROGRAM
 from tests.integration import behaviours as does
 from tests.integration.fault import Act, Arrange, Fault, approve, breaks, nothing, within
 

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.callers import PATIENCE, PROGRAM, Terminal, has_ended, let_pass, start
+from tests.callers import PATIENCE, Terminal, has_ended, let_pass, start
+from tests.forks import PROGRAM
 from tests.integration.facts import Facts
 from tests.integration.fake_platform import FakePlatform
 
 if TYPE_CHECKING:
     import subprocess
 
-    from tests.integration.forks import Fork, Loaded
     from tests.integration.proxy import Proxy
     from tests.integration.served import Served
 
@@ -44,7 +44,6 @@ class Program:
         timeout: float | None = None,
         action: str = ACTION,
         terminal: bool = False,
-        forked: bool = False,
         **streams: Any,  # noqa: ANN401 - handed on to Popen
     ) -> None:
         self.arguments = tuple(arguments)
@@ -58,7 +57,7 @@ class Program:
         self._before = len(world.log_lines())
         self._facts: Facts | None = None
         self._ended = 0.0
-        self.process: subprocess.Popen[Any] | Fork
+        self.process: subprocess.Popen[Any]
         self.started = time.monotonic()
         options: dict[str, Any] = {"env": world.env, "cwd": world.folder, **streams}
         if terminal:
@@ -66,11 +65,7 @@ class Program:
             self.process = self._terminal.process
         else:
             with self._out.open("wb") as out, self._err.open("wb") as err:
-                options = {"stdout": out, "stderr": err, **options}
-                if forked and command is PROGRAM and world.loaded is not None and world.loaded.can_run(world.env):
-                    self.process = world.loaded.fork(arguments, **options)
-                else:
-                    self.process = start(arguments, command, **options)
+                self.process = start(arguments, command, **{"stdout": out, "stderr": err, **options})
 
     @property
     def pid(self) -> int:
@@ -170,8 +165,6 @@ class World:
         log: the audit log's path.
         cut_off: the platform cannot be reached at the end, so that the checker does not look for an open question.
         elsewhere: a platform that was never configured: nothing may reach it.
-        loaded: what forks programs.
-        forks: whether programs are forked, where that can be; otherwise each is started as a shell starts it.
         proxy: what stands between, where a test put one.
         served: the embedded server, where a test runs one.
         closing: what is to be done at the end, after the programs have ended.
@@ -187,8 +180,6 @@ class World:
         self.audit_optional = False
         self.programs: list[Program] = []
         self.elsewhere = FakePlatform().start()
-        self.loaded: Loaded | None = None
-        self.forks = False
         self.proxy: Proxy | None = None
         self.served: Served | None = None
         self.closing: list[Callable[[], object]] = []
@@ -196,7 +187,7 @@ class World:
         for name in ("home", "state", "run"):
             (folder / name).mkdir(mode=0o700)
         self.env = {
-            # Without coverage: the modules' own tests reach every branch, and a measured start takes twice as long.
+            # Without coverage: the modules' own tests reach every branch.
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
             "HOME": str(folder / "home"),
@@ -215,17 +206,13 @@ class World:
 
     def start(self, *arguments: str, **options: Any) -> Program:  # noqa: ANN401 - handed on to Program
         """Start the program with these arguments."""
-        program = Program(self, arguments, **{"forked": self.forks, **options})
+        program = Program(self, arguments, **options)
         self.programs.append(program)
         return program
 
     def run(self, *arguments: str, **options: Any) -> Facts:  # noqa: ANN401 - handed on to Program
         """Start the program and wait for its end."""
         return self.start(*arguments, **options).wait()
-
-    def prepare(self, *arguments: str, **options: Any) -> Facts:  # noqa: ANN401 - handed on to Program
-        """Run the program only to set the scene: forked."""
-        return self.run(*arguments, forked=True, **options)
 
     def request(
         self,

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import signal
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from subprocess import Popen
 from typing import TYPE_CHECKING, Any
 
 from tests.callers import has_ended, let_pass, until
@@ -16,9 +18,12 @@ from tests.callers import has_ended, let_pass, until
 if TYPE_CHECKING:
     import random
 
-    from tests.integration.run_forks import Forks
     from tests.server.desk import Desk
 
+Launch = Callable[..., Popen[Any]]
+"""Has the program run, with these arguments and a Popen's options."""
+
+PATIENCE = 60.0
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SHELL = Path("/bin/sh").resolve()
 CONSTANT = b"PS4=+ \0"
@@ -122,47 +127,51 @@ class Case:
             (self.place / "tool").rename(self.place / "ours")
             (self.place / "tool").symlink_to("ours")
 
-    def happen(self, forks: Forks, desk: Desk) -> None:
+    def happen(self, launch: Launch, desk: Desk) -> None:
         """From the first start to the last end."""
         self.prepare()
-        pids = self._ask(forks)
-        self._kill(pids, "birth")
-        self._await_id(pids)
-        self._kill(pids, "asked")
+        runs = self._ask(launch)
+        self._kill(runs, "birth")
+        self._await_id(runs)
+        self._kill(runs, "asked")
         if self.approval_id:
-            self._swap_and_decide(forks, desk, pids)
-        self._kill(pids, "decided")
-        self.codes = [forks.end(pid) for pid in pids]
+            self._swap_and_decide(launch, desk, runs)
+        self._kill(runs, "decided")
+        self.codes = [run.wait(PATIENCE) for run in runs]
 
-    def _ask(self, forks: Forks) -> list[int]:
+    def _ask(self, launch: Launch) -> list[Popen[Any]]:
         plan = self.plan
         if plan.kind == "approval":
             ask = ("request", "--for", "--id-file", str(self.folder / "id.0"), "--", *self.words)
-            assert forks.end(forks.start(ask, self.place, self.folder / "stderr")) == 8
+            assert self._launched(launch, ask, "stderr").wait(PATIENCE) == 8
             return []
         key = ("--idempotency-key", self.folder.as_posix()) if plan.kind == "key" else ()
-        return [self._start(forks, number, *key) for number in range(1 + (plan.kind == "key"))]
+        return [self._start(launch, number, *key) for number in range(1 + (plan.kind == "key"))]
 
-    def _start(self, forks: Forks, number: int, *options: str) -> int:
+    def _start(self, launch: Launch, number: int, *options: str) -> Popen[Any]:
         ids = () if self.plan.kind == "approval" else ("--id-file", str(self.folder / f"id.{number}"))
         timeout = "1s" if self.plan.decision == "none" else "20s"
         report = ("--result-file", str(self.folder / f"result.{number}"), "--timeout", timeout)
         arguments = ("run", *options, *ids, *report, "--", *self.words)
-        return forks.start(arguments, self.place, self.folder / f"stderr.{number}")
+        return self._launched(launch, arguments, f"stderr.{number}")
 
-    def _await_id(self, pids: list[int]) -> None:
+    def _launched(self, launch: Launch, arguments: Sequence[str], errors: str) -> Popen[Any]:
+        with (self.folder / errors).open("ab") as stderr:
+            return launch(arguments, cwd=self.place, stderr=stderr)
+
+    def _await_id(self, runs: list[Popen[Any]]) -> None:
         def known() -> bool:
             found = [path.read_text().strip() for path in self.folder.glob("id.?")]
             self.approval_id = next((text for text in found if text), "")
             return bool(self.approval_id)
 
-        until(lambda: known() or all(has_ended(pid, 0) for pid in pids))
+        until(lambda: known() or all(has_ended(run.pid, 0) for run in runs))
         known()
 
-    def _swap_and_decide(self, forks: Forks, desk: Desk, pids: list[int]) -> None:
+    def _swap_and_decide(self, launch: Launch, desk: Desk, runs: list[Popen[Any]]) -> None:
         plan = self.plan
         if plan.kind == "approval":
-            pids += [self._start(forks, number, "--approval", self.approval_id) for number in range(2)]
+            runs += [self._start(launch, number, "--approval", self.approval_id) for number in range(2)]
         if plan.before:
             self._swap()
         if plan.decision == "withdrawn":
@@ -173,11 +182,12 @@ class Case:
             let_pass(plan.pauses[0])
             self._swap()
 
-    def _kill(self, pids: list[int], moment: str) -> None:
+    def _kill(self, runs: list[Popen[Any]], moment: str) -> None:
         plan = self.plan
-        if plan.kill is not None and plan.kill[1] == moment and pids:
+        if plan.kill is not None and plan.kill[1] == moment and runs:
             let_pass(plan.pauses[1])
-            os.kill(pids[plan.kill[2] % len(pids)], plan.kill[0])
+            # Not by its method, which reaps what has ended: a command that outlives it could get its id.
+            os.kill(runs[plan.kill[2] % len(runs)].pid, plan.kill[0])
 
     def _swap(self) -> None:
         swap = getattr(self, f"_{self.plan.swap}", None)
@@ -208,7 +218,8 @@ class Case:
         (self.place / "new").rename(self.place / "tool")
 
     def _argument(self) -> None:
-        (self.place / "argument").write_text("theirs\n")
+        with (self.place / "argument").open("r+b") as file:  # at no moment is it empty
+            file.write(b"theirs\n")
 
     def _folder(self) -> None:
         _furnish(self.folder / "new", THEIRS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import httpx
 
 from molecule_approve.paths import locate
 from molecule_approve.server import credentials
+from tests.callers import start
 from tests.integration.raw_http import PLAIN
 
 _PATIENCE = 15.0
@@ -29,8 +30,7 @@ class Served:
 
     """
 
-    def __init__(self, program: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
-        self._program = list(program)
+    def __init__(self, env: Mapping[str, str], folder: Path) -> None:
         self._env = dict(env)
         self._folder = folder
         self.url = ""
@@ -44,13 +44,7 @@ class Served:
     def start(self) -> None:
         """Start it, and wait for the line that says where it is."""
         with (self._folder / "serve.err").open("ab") as talk:
-            self._process = subprocess.Popen(
-                [*self._program, "serve", "--port", "0"],
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=talk,
-            )
+            self._process = start(("serve", "--port", "0"), env=self._env, stdout=subprocess.PIPE, stderr=talk)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().decode().strip()
 

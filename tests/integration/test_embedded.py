@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.callers import PROGRAM, until
+from tests.callers import until
 from tests.client.fakes import Peer
 from tests.integration.program import ACTION, PATHS
 from tests.integration.raw_http import Reply
@@ -32,7 +32,7 @@ def local(world: World) -> World:
     for name in ("WORKSPACE_ID", "MOLECULE_TOKEN"):
         del world.env[name]
     world.env["PLATFORM_URL"] = "local"
-    world.served = Served(PROGRAM, world.env, world.folder)
+    world.served = Served(world.env, world.folder)
     world.closing.append(world.served.stop)
     return world
 

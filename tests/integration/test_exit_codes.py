@@ -22,7 +22,7 @@ both_paths = pytest.mark.parametrize("path", PATHS)
 
 def _ask(world: World, *options: str) -> Row:
     """A request that stands and that nobody waits for."""
-    facts = world.prepare("request", "--no-wait", "--json", *options, "--", ACTION, action=ACTION)
+    facts = world.run("request", "--no-wait", "--json", *options, "--", ACTION, action=ACTION)
     assert facts.code == 8
     return world.platform.rows[-1]
 

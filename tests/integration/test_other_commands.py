@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.callers import PROGRAM, until
+from tests.callers import until
+from tests.forks import PROGRAM
 from tests.integration import behaviours as does
 from tests.integration.program import ACTION, PATHS
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def _ask(world: World) -> Row:
     """A request that stands and that nobody waits for."""
-    assert world.prepare("request", "--no-wait", "--json", "--", ACTION, action=ACTION).code == 8
+    assert world.run("request", "--no-wait", "--json", "--", ACTION, action=ACTION).code == 8
     return world.platform.rows[-1]
 
 

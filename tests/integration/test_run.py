@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.callers import PATIENCE, PROGRAM, ended, until
+from tests.callers import PATIENCE, ended, until
+from tests.forks import PROGRAM
 
 if TYPE_CHECKING:
     from tests.callers import Caller

@@ -16,7 +16,8 @@ import pytest
 
 from molecule_approve.cli.main import main
 from tests.audit.crew import why_no_strace
-from tests.callers import PATIENCE, PROGRAM, until
+from tests.callers import PATIENCE, until
+from tests.forks import PROGRAM
 
 if TYPE_CHECKING:
     import subprocess

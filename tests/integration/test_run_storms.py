@@ -13,17 +13,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from molecule_approve.cli.main import main
+from tests.callers import start
 from tests.integration.run_cases import CONSTANT, OURS, SHELL, THEIRS, Case, Plan
-from tests.integration.run_forks import Forks
 
 if TYPE_CHECKING:
     from tests.server.desk import Desk
@@ -149,21 +148,10 @@ class Storm:
         """All of them, until their last process is gone."""
         cases = [self._case(number) for number in range(size)]
         reading, alive = os.pipe()
-        idle = SimpleQueue[Forks]()
-
-        def happen(case: Case) -> None:
-            forks = idle.get()
-            try:
-                case.happen(forks, self.desk)
-            finally:
-                idle.put(forks)
-
-        with ExitStack() as crew:
-            for _ in range(AT_ONCE):
-                idle.put(crew.enter_context(Forks(self._environ(), alive)))
-            os.close(alive)
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                list(pool.map(happen, cases))
+        launch = partial(start, env=self._environ(), stdout=alive)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(lambda case: case.happen(launch, self.desk), cases))
+        os.close(alive)
         _await_end(reading)
         return cases
 

@@ -59,7 +59,7 @@ def test_status_says_how_a_recorded_request_stands(worlds: NewWorld, scenario: d
     """``status ID`` reads the same row, and an escalated one is pending: 8."""
     replay = Replay(scenario)
     world = worlds(replay.platform)
-    world.prepare("request", "--no-wait", "--json", "--reason", replay.reason, "--", replay.action, action=replay.action)
+    world.run("request", "--no-wait", "--json", "--reason", replay.reason, "--", replay.action, action=replay.action)
     replay.decide()
     facts = world.run("status", "--json", scenario["approval_id"])
     wanted = {**_CODES, "pending": 8}[scenario["verdict"]["outcome"]]
@@ -71,7 +71,7 @@ def test_status_does_not_know_what_is_not_listed(worlds: NewWorld) -> None:
     scenario = next(found for found in scenarios() if "crowded" in found["name"])
     replay = Replay(scenario)
     world = worlds(replay.platform)
-    world.prepare("request", "--no-wait", "--json", "--reason", replay.reason, "--", replay.action, action=replay.action)
+    world.run("request", "--no-wait", "--json", "--reason", replay.reason, "--", replay.action, action=replay.action)
     replay.decide()
     facts = world.run("status", "--json", scenario["approval_id"])
     assert (facts.code, facts.answer["error"]["kind"]) == (125, "unknown_approval")

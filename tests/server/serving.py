@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from tests.callers import PROGRAM
+from tests.callers import SAYING, start
+from tests.forks import PROGRAM
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -21,6 +22,7 @@ def environment(home: Path) -> dict[str, str]:
     (home / "run").mkdir(mode=0o700, exist_ok=True)
     return {
         **kept,
+        "LANG": "C.UTF-8",
         "HOME": str(home),
         "USER": "tester",
         "XDG_STATE_HOME": str(home / "state"),
@@ -34,10 +36,7 @@ def serving(home: Path, *options: str, through: tuple[str, ...] = ()) -> Iterato
 
     ``through`` is a command that starts it.
     """
-    command = [*through, *PROGRAM, "serve", "--port", "0", *options]
-    process = subprocess.Popen(
-        command, env=environment(home), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = start(("serve", "--port", "0", *options), (*through, *PROGRAM), env=environment(home), **SAYING)
     try:
         yield process, _stream(process.stdout).readline().strip()
     finally:

@@ -20,8 +20,9 @@ import pytest
 from molecule_approve.audit.journal import Journal
 from molecule_approve.cli.main import main
 from tests.audit.records import record
+from tests.callers import start as launch
 
-TAIL = [sys.executable, "-m", "molecule_approve", "audit", "tail"]
+TAIL = ("audit", "tail")
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def start(log: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def run(*args: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([*TAIL, *args], stdout=stdout, stderr=subprocess.PIPE, bufsize=0))
+        started.append(launch((*TAIL, *args), stdout=stdout, stderr=subprocess.PIPE, bufsize=0))
         return started[-1]
 
     yield run
@@ -64,7 +65,7 @@ def next_line(process: subprocess.Popen[bytes]) -> bytes:
 def on_a_terminal(*args: str) -> str:
     """What the program writes on a terminal."""
     master, slave = pty.openpty()
-    process = subprocess.Popen([*TAIL, *args], stdout=slave, stderr=subprocess.PIPE)
+    process = launch((*TAIL, *args), stdout=slave, stderr=subprocess.PIPE)
     os.close(slave)
     shown = b""
     while True:
@@ -224,7 +225,7 @@ def test_rows_fit_the_window_also_when_its_size_changes(journal: Journal, log: P
     """What comes after the change fits the new width, below a header of its own."""
     master, slave = pty.openpty()
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    process = subprocess.Popen([*TAIL, "-f", "-n", "1"], stdout=slave, stderr=subprocess.PIPE)
+    process = launch((*TAIL, "-f", "-n", "1"), stdout=slave, stderr=subprocess.PIPE)
     os.close(slave)
     shown = b""
 

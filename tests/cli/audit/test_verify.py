@@ -10,7 +10,6 @@ import pty
 import re
 import select
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from molecule_approve.audit.record import Record
 from molecule_approve.audit.verify.report import ExpectedHead, Source
 from molecule_approve.cli.audit import verify
 from molecule_approve.cli.main import main
+from tests.callers import ended, start
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -262,21 +262,17 @@ def test_a_reader_that_is_gone_is_not_told(journal: Journal, log: Path) -> None:
     """125, and nothing more is tried on stdout."""
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-m", "molecule_approve", "audit", "verify", "--json"],
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    os.close(writer)
-    assert done.returncode == 125
-    assert b"cannot write to stdout" in done.stderr
+    with start(("audit", "verify", "--json"), stdout=writer, stderr=subprocess.PIPE, text=True) as process:
+        os.close(writer)
+        done = ended(process)
+    assert done.code == 125
+    assert "cannot write to stdout" in done.err
 
 
 def test_a_terminal_gets_the_answer_and_a_clean_line(journal: Journal, log: Path) -> None:
     """The real program at a terminal: a short log shows no meter at all."""
     master, slave = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "molecule_approve", "audit", "verify"], stdout=slave, stderr=slave)
+    process = start(("audit", "verify"), stdout=slave, stderr=slave)
     os.close(slave)
     assert select.select([master], [], [], 30)[0]
     assert os.read(master, 65_536).startswith(b"whole: 12 records")

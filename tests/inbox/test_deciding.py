@@ -327,9 +327,10 @@ def test_an_answer_that_never_came_is_looked_up(seat: Seat) -> None:
 
 def test_what_ends_otherwise_says_so(seat: Seat, desk: Desk) -> None:
     """Taken back, and run out: the cards say which, and the list below too."""
-    first, second = desk.ask("one"), desk.ask("two", expires_in=1)
+    first = desk.ask("one")
     seat.card(first).wait_for()
     desk.withdraw(first)
     expect(seat.ended(first)).to_contain_text("Withdrawn by the requester")
+    second = desk.ask("two", expires_in=1)
     expect(seat.ended(second)).to_contain_text("Expired nobody decided in time")
     expect(seat.page.locator(".past .word")).to_have_text(["Expired", "Withdrawn"])

@@ -60,16 +60,10 @@ def error_for(answer: Answer) -> PlatformError:
 
 
 class Peer(Http):
-    """What answers at an endpoint.
+    """What answers at an endpoint; ``requests`` is the path of the workspace's requests.
 
-    The embedded server marks its answers (``wire.is_signed``). After the first mark it is known for good: an answer without
-    it comes from something else, and is an error. A missing mark proves nothing.
-
-    Attributes:
-        embedded: whether an answer had the embedded server's mark.
-        workspace_id: the requester's workspace.
-        requests: the path of its requests.
-
+    The embedded server marks its answers (``wire.is_signed``). After the first mark it is known for good (``embedded``): an
+    answer without it comes from something else, and is an error. A missing mark proves nothing.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:

@@ -36,10 +36,7 @@ def utc_now() -> str:
 class Steady:
     """The wall clock in seconds since the epoch, as it would be had nobody set it back since the first call.
 
-    Args:
-        wall: the wall clock.
-        clock: seconds that never jump.
-
+    ``clock`` never jumps.
     """
 
     def __init__(self, wall: Clock, clock: Clock = boottime) -> None:

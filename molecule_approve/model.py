@@ -297,11 +297,9 @@ class Execution(NamedTuple):
     """What became of an approved command.
 
     Attributes:
-        executed: whether it ran.
         digest: the SHA-256 over all that was bound, in lower-case hex; None until it is bound.
         child_exit_code: its exit code, 128 + the signal that ended it; None unless it finished.
         child_signal: the signal that ended it, or None.
-        error: why it did not run, or None.
 
     """
 

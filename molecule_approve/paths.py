@@ -246,17 +246,11 @@ def _refuse_open(path: Path, found: os.stat_result) -> None:
 
 
 def write_private(path: Path, data: bytes, *, over: bool = True) -> None:
-    """Write the file 0600, whole or not at all, and durably.
-
-    Args:
-        path: where it is to be.
-        data: all that is to stand in it.
-        over: whether a file that is there already may be replaced.
+    """Write the file 0600, whole or not at all, and durably; with ``over`` a file that is there already may be replaced.
 
     Raises:
         FileExistsError: it may not, and there is something of that name.
         OSError: the disk refused.
-
     """
     import tempfile  # noqa: PLC0415 - whoever only reads does without its imports
 

@@ -49,11 +49,7 @@ HASH = re.compile(r"[0-9a-f]{64}\Z")  # SHA-256, in lower-case hex
 class Head(NamedTuple):
     """The last record of a log, and with it all before.
 
-    Attributes:
-        log_id: the log's UUID.
-        seq: the record's number.
-        hash: SHA-256, in lower-case hex, of the record's line without its newline.
-
+    ``hash`` is the SHA-256, in lower-case hex, of the record's line without its newline.
     """
 
     log_id: str
@@ -167,7 +163,6 @@ class Stretch(NamedTuple):
         opening: the first chained lines, at most :data:`OPENING`.
         last: the last chained line, or None where there is none.
         breaks: how many breaks there are.
-        first_break: the first of them.
         gaps: ranges of numbers whose records are not there; at most :data:`GAPS_KEPT`.
         seen: of each number that was to be watched, the first record that carries it.
         sealed: how many records carry a seal.
@@ -202,16 +197,10 @@ class Examined(NamedTuple):
 def examine(
     lines: Sequence[bytes], watched: Collection[int] = (), keys: seal.Keys | None = None, *, unfinished: bool = False
 ) -> Examined:
-    """Check consecutive lines of one file.
+    """Check consecutive lines of one file, without their newlines; of ``unfinished`` ones the last has no newline yet.
 
-    What comes before the first chained line is compared in `verify/report.py`.
-
-    Args:
-        lines: the lines without their newlines.
-        watched: numbers of records to report in ``seen``: their hashes are known from elsewhere.
-        keys: what their seals are checked with.
-        unfinished: whether the last line has no newline.
-
+    What comes before the first chained line is compared in `verify/report.py`. ``watched`` are numbers of records to report
+    in ``seen``: their hashes are known from elsewhere. Seals are checked with ``keys``.
     """
     stops = frozenset(watched) if keys is None else frozenset((*watched, keys.first))
     walk = _Examination(lines[:-1] if unfinished else lines, stops, keys)

@@ -28,14 +28,7 @@ class Damage(StrEnum):
 
 
 class LiveFile(NamedTuple):
-    """The live file as it is found.
-
-    Attributes:
-        there: whether there was one.
-        inode: its inode.
-        size: its size in bytes.
-
-    """
+    """The live file as it is found; ``there`` is whether there was one."""
 
     there: bool
     inode: int

@@ -117,16 +117,12 @@ class Journal:
             return rotation.rotate(self.path)
 
     def init(self, record: Record, *, new_key: bool, patience: float) -> SealKey:
-        """Begin to seal, with the record as the first that is sealed; returns the first key, which is stored nowhere.
+        """Begin to seal; the record says so, and is the first that is sealed. The first key is returned, and stored nowhere.
 
-        Args:
-            record: says so.
-            new_key: also where the log is sealed already, or its key was lost.
-            patience: seconds to wait for the lock.
+        With ``new_key`` also where the log is sealed already, or its key was lost.
 
         Raises:
             AuditError: it is sealed already, or the log cannot be written.
-
         """
         with self._locked(patience):
             key = self._writer.begin_sealing(new_key=new_key)
@@ -156,15 +152,12 @@ class Journal:
             return search.request(newest, mask(approval_id, self._secrets))
 
     def recent_ids(self, limit: int, *, ended: bool = False) -> list[str]:
-        """Ids of approvals that were requested lately, the newest first, each once, as they are in the log.
+        """Ids of approvals that were requested lately, at most ``limit``, the newest first, each once.
 
-        Args:
-            limit: how many at most.
-            ended: also those with an outcome in this log.
+        They are as in the log; with ``ended`` also those with an outcome in it.
 
         Raises:
             AuditError: the log is there and cannot be read.
-
         """
         with closing(history.backwards(self.path)) as newest:
             return search.recent_ids(newest, limit, ended=ended)

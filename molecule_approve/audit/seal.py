@@ -39,14 +39,7 @@ _TEXT = r"seal1:([0-9A-Za-z-]{1,64}):([1-9][0-9]{0,17}):([0-9a-f]{64})"
 
 
 class SealKey(NamedTuple):
-    """The key of one record, and so of all after it.
-
-    Attributes:
-        log_id: the log's UUID.
-        seq: the record's number.
-        key: the key itself; never shown.
-
-    """
+    """The key of one record, and so of all after it; the key itself is never shown."""
 
     log_id: str
     seq: int
@@ -77,13 +70,10 @@ class SealKey(NamedTuple):
 class Keys:
     """Keys of one log, for checking: each counts from its own record on, up to the next one's.
 
-    Attributes:
-        log_id: the log's UUID.
-        first: the first record whose seal can be checked.
+    ``first`` is the first record whose seal can be checked.
 
     Raises:
         ValueError: there is none, or they belong to several logs.
-
     """
 
     def __init__(self, keys: Iterable[SealKey]) -> None:

@@ -17,12 +17,9 @@ _AGAIN = "run `molecule-approve audit init --seal --new-key` for a new key; exis
 
 
 class Sealing(NamedTuple):
-    """The writer's state of a sealed log.
+    """The writer's state of a sealed log: its last record, and the key of the record after it.
 
-    Attributes:
-        head: the last record, with ``seq`` 0 and no hash before the first.
-        key: of the record after it.
-
+    Before the first record the head has ``seq`` 0 and no hash.
     """
 
     head: Head

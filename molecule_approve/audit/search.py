@@ -20,7 +20,6 @@ class FoundRequest(NamedTuple):
     """What our log says was asked under an approval's id.
 
     Attributes:
-        approval_id: the id.
         action: the text that was asked; None where the log holds it only cut or with a secret removed, so that nothing
             can be compared with it.
         workspace_id, trace_id: as in the record.

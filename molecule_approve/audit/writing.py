@@ -75,13 +75,11 @@ class Writer:
     def begin_sealing(self, *, new_key: bool) -> SealKey:
         """Make the key of the next record, which is sealed from then on, as all after it.
 
-        Args:
-            new_key: also where the log is sealed already, or its key was lost or damaged.
+        With ``new_key`` also where the log is sealed already, or its key was lost or damaged.
 
         Raises:
             AuditError: it is sealed already, or its id is none of ours; or as for :meth:`write`.
             OSError: the system refuses.
-
         """
         found = lines.twice(lambda: self._look(None if new_key else sealing.recall(self._path)))
         if not new_key and (found.sealing is not None or found.end.sealed):

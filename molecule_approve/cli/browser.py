@@ -24,13 +24,10 @@ _BROWSE = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
 
 
 class SignInPage:
-    """A file that redirects a browser to a link, readable only by its owner. It exists at most until the ``with`` ends.
+    """A file that redirects a browser to a link, readable only by its owner.
 
-    Args:
-        path: the file's path.
-        complain: called with one sentence if no browser can be opened.
-        lifetime: seconds after which the file is removed.
-
+    It exists for ``lifetime`` seconds, and at most until the ``with`` ends. ``complain`` is called with one sentence if no
+    browser can be opened.
     """
 
     def __init__(self, path: Path, complain: Callable[[str], None], lifetime: float = LIFETIME) -> None:

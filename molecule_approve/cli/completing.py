@@ -30,13 +30,7 @@ MOST = 4_194_304
 
 
 def answer(command: str, environ: Mapping[str, str]) -> int:
-    """Print the ids that a command accepts, one a line, the newest first. The exit code is always 0.
-
-    Args:
-        command: ``wait``, ``withdraw``, ``approve``, ``deny`` or ``status``; there are none for another.
-        environ: the environment.
-
-    """
+    """Print the ids that a command accepts, if any, one a line, the newest first. The exit code is always 0."""
     found = _or_nothing(lambda: ids(command, environ))
     # The shell stops a completion when the person types on.
     with suppress(OSError, ValueError, AttributeError):

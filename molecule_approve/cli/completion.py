@@ -29,15 +29,9 @@ _WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a command.
+    """One option of a command: its spellings, and its help in one line.
 
-    Attributes:
-        names: its spellings.
-        help: one line.
-        valued: a value follows.
-        is_path: the value is the name of a file.
-        choices: the possible values; none for free text or a path.
-
+    ``valued``: a value follows. It is the name of a file (``is_path``), one of the choices, or without any free text.
     """
 
     names: tuple[str, ...]

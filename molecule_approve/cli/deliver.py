@@ -49,10 +49,7 @@ def failed(error: Exception) -> Verdict:
 def failure_as_json(*, json: bool, form: Callable[[JsonObject], JsonValue] = dict) -> Iterator[None]:
     """With ``--json``, print a failure on stdout too, and raise it again.
 
-    Args:
-        json: whether ``--json`` was given.
-        form: turns the object of a failed verdict into the command's output; the object itself by default.
-
+    ``form`` turns the object of a failed verdict into the command's output; the object itself by default.
     """
     try:
         yield
@@ -121,15 +118,10 @@ class Reporting(NamedTuple):
             output.answer(line if alone else marked(line, verdict.outcome, sys.stdout), foreign=not alone)
 
     def in_file(self, verdict: Verdict, code: int | None) -> None:
-        """Write the object with the exit code to the result file, if there is one.
-
-        Args:
-            verdict: the verdict.
-            code: the exit code, or None while the command runs.
+        """Write the object with the exit code (None while the command runs) to the result file, if there is one.
 
         Raises:
             DeliveryError: it cannot be written.
-
         """
         if self.result_file is not None:
             ran = {} if self.execution is None else self.execution.as_json()

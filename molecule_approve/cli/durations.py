@@ -10,16 +10,10 @@ from molecule_approve.settings.durations import parse_duration
 
 
 def parse_moment(text: str, option: str, now: datetime) -> datetime:
-    """The time in UTC: from an RFC 3339 time, or a duration before now (``2h``, ``1d``).
-
-    Args:
-        text: the option's value.
-        option: the option (``--since``), for the error.
-        now: the time that a duration counts back from.
+    """The time in UTC: from an RFC 3339 time, or a duration before now (``2h``, ``1d``). The error names the option.
 
     Raises:
         UsageError: the value is neither, or a time without its offset from UTC.
-
     """
     try:
         return moment(text) or now - timedelta(seconds=parse_duration(text))

@@ -107,17 +107,12 @@ class AskingOptions(NamedTuple):
     def compose(
         self, settings: Settings, action: str, *, wait: bool = True, hidden: Mapping[str, str] | None = None
     ) -> ApprovalRequest:
-        """The request of this action.
+        """The request of this action; ``wait`` says whether somebody waits for it.
 
-        Args:
-            settings: the settings.
-            action: its text.
-            wait: whether somebody waits for it.
-            hidden: values that neither reason nor context may show, by the names that are shown instead.
+        ``hidden`` are values that neither reason nor context may show, by the names that are shown instead.
 
         Raises:
             UsageError: a part of it is not valid.
-
         """
         from molecule_approve import wiring
         from molecule_approve.gate import compose
@@ -275,15 +270,9 @@ def _report_and_run(
 def judge(
     settings: Settings, made: ReadyGate, progress: Progress, ask: Callable[[], Verdict], deliver: Callable[[Verdict], int]
 ) -> int:
-    """Ask, and deliver the verdict.
+    """Ask the gate, and deliver the verdict, which gives the exit code.
 
-    Args:
-        settings: the settings.
-        made: the gate; its platform is closed at the end.
-        progress: the observer; it is closed before the verdict is delivered.
-        ask: asks the gate.
-        deliver: tells the verdict, and gives the exit code.
-
+    The observer is closed before the verdict is delivered, the gate's platform at the end.
     """
     with contextlib.closing(made.platform):
         try:

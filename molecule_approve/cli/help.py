@@ -86,16 +86,7 @@ def commands(**settings: Any) -> typer.Typer:  # noqa: ANN401 - typer's own sett
 
 
 def option(name: str, metavar: str | None, text: str, group: str | None = None, **more: Any) -> Any:  # noqa: ANN401 - as typer's
-    """One option.
-
-    Args:
-        name: such as ``--timeout``.
-        metavar: its value in the help; None for a switch.
-        text: its help.
-        group: its group in the help.
-        more: further settings of typer's.
-
-    """
+    """One option of a group; ``metavar`` is its value in the help, None for a switch. ``more`` are settings of typer's."""
     return typer.Option(name, metavar=metavar, help=text, rich_help_panel=group, **more)
 
 

@@ -15,12 +15,7 @@ from .exits import Exit
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command and return its exit code, which is 0 only if the command returned 0.
-
-    Args:
-        argv: the arguments after the program's name.
-
-    """
+    """Run one command, given the arguments after the program's name; its exit code, 0 only if the command returned 0."""
     output.prepare()
     try:
         command = typer.main.get_command(app)

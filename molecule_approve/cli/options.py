@@ -74,15 +74,10 @@ class ConnectionOptions(NamedTuple):
     audit_log: AuditLog = None
 
     def settings(self, *, quiet: bool = False, **flags: Any) -> Settings:  # noqa: ANN401 - checked where Flags is made
-        """All settings, with a warning on stderr for each that needs one.
-
-        Args:
-            quiet: no warnings.
-            flags: further fields of ``Flags``.
+        """All settings, with further fields of ``Flags``; unless ``quiet`` with a warning on stderr for each that needs one.
 
         Raises:
             UsageError, ConfigError: see ``resolve.resolve``.
-
         """
         from molecule_approve.settings.resolve import Flags
 

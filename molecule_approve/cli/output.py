@@ -38,14 +38,11 @@ def at_terminal() -> bool:
 def answer(line: str, *, foreign: bool = False) -> None:
     """One line on stdout, flushed.
 
-    Args:
-        line: the answer.
-        foreign: whether text from elsewhere stands in it; then a window's rows are ours to make. Other lines are left
-            whole, for people copy them.
+    Where ``foreign`` text, from elsewhere, stands in it, a window's rows are ours to make. Other lines are left whole, for
+    people copy them.
 
     Raises:
         DeliveryError: stdout cannot be written.
-
     """
     with _stdout() as stream:
         stream.write(f"{folded(line, stream) if foreign else line}\n")

@@ -47,14 +47,9 @@ class State(NamedTuple):
 
 
 class Feed:
-    """The pending requests, kept up to date.
+    """The pending requests, kept up to date; ``listen`` says whether to open the platform's event stream.
 
-    Args:
-        pending: reads the requests.
-        platform: the same platform, for its event stream.
-        listen: whether to open the stream.
-        interval: seconds between reads without a stream; at least one.
-
+    ``interval`` are the seconds between reads without a stream; at least one.
     """
 
     def __init__(self, pending: PendingRequests, platform: Platform, *, listen: bool, interval: float) -> None:

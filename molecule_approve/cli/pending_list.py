@@ -23,13 +23,9 @@ UNSEEN = f"the platform lists only its {LIST_LENGTH} newest requests; older ones
 
 
 class PendingRequests:
-    """Reads the pending requests.
+    """Reads the pending requests; ``approver`` says whether the platform is asked with an approver's token.
 
-    Args:
-        platform: the platform to ask.
-        workspace_id: the workspace whose list is read where there is no inbox, or no approver's token to see it.
-        approver: whether the platform is asked with an approver's token.
-
+    The workspace's list is read where there is no inbox, or no approver's token to see it.
     """
 
     def __init__(self, platform: RestPlatform, workspace_id: str, *, approver: bool) -> None:

@@ -54,7 +54,6 @@ class Scene(NamedTuple):
     """What the first lines show: the request, the platform, the timeout.
 
     Attributes:
-        action, reason: the request's.
         whom: the platform, in words.
         timeout: seconds that this process waits.
         embedded: whether the platform is this user's embedded server, whose requests expire when they say.
@@ -146,13 +145,9 @@ class Silent:
 class Plain(Silent):
     """One line at the start, one every thirty seconds, one at the end; no control code at all.
 
-    Args:
-        scene: the content of the first lines.
-        on_asked: called with the request once the platform has it.
-        clock: for the times.
-        heads: show the audit log's head at the start and at the end, too. A CI job's log is kept where nobody who writes
-            the audit log can change it, so it proves later that the log's end was cut off.
-
+    ``on_asked`` is called with the request once the platform has it. With ``heads`` the audit log's head is shown at the
+    start and at the end, too: a CI job's log is kept where nobody who writes the audit log can change it, so it proves later
+    that the log's end was cut off.
     """
 
     def __init__(

@@ -44,15 +44,10 @@ class TableColumn(NamedTuple):
 def request_table(
     rows: Sequence[Waiting], now: datetime, width: int, statuses: Sequence[tuple[Outcome, str]] = ()
 ) -> list[str]:
-    """A heading and a line for each request, none wider than the window, whatever the terminal.
+    """A heading and a line for each request (there is one at least), none wider than the window, whatever the terminal.
 
-    Args:
-        rows: the requests, at least one.
-        now: from when their times count.
-        width: the window's columns.
-        statuses: how the requests stand, each also as visible text. Without them all are open, and their workspaces
-            are shown.
-
+    Times count from ``now``. ``statuses`` say how the requests stand, each also as visible text; without them all are open,
+    and their workspaces are shown.
     """
     requests = [one.approval for one in rows]
     outcomes = [outcome for outcome, _ in statuses] or [Outcome.PENDING] * len(rows)

@@ -26,13 +26,7 @@ class TakenError(UsageError):
 
 
 class ResultFiles(NamedTuple):
-    """The paths of the two files.
-
-    Attributes:
-        result: the result file, or None.
-        id: the id file, or None.
-
-    """
+    """The paths of the result file and of the id file; None for one that was not asked for."""
 
     result: Path | None
     id: Path | None

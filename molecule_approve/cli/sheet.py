@@ -26,11 +26,7 @@ _WARNINGS = frozenset({"not bound", "keeps", "drops", "remark"})
 def request_lines(row: Approval, *, workspace_name: str = "", decide_as: str = "") -> Iterator[SheetLine]:
     """The whole request as labels and visible lines; a line without a label belongs to the label above it.
 
-    Args:
-        row: the request.
-        workspace_name: the workspace's name, where it is known.
-        decide_as: the name under which the reader would decide, where that is asked next.
-
+    ``decide_as`` is the name under which the reader would decide, where that is asked next.
     """
     yield from asked(row.action, row.reason)
     context = dict(row.context or {})

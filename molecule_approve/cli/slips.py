@@ -19,13 +19,7 @@ _LONGEST = 200
 
 
 def explained(error: Any, argv: Sequence[str]) -> UsageError:  # noqa: ANN401 - see ArgumentsError
-    """The error as ours, with what to do next.
-
-    Args:
-        error: an ``ArgumentsError``.
-        argv: the arguments after the program's name.
-
-    """
+    """The ``ArgumentsError`` as ours, with what to do next; ``argv`` are the arguments after the program's name."""
     message, context = error.format_message(), error.ctx
     see = f"see `{context.command_path} --help`"
     words = argv[len(context.command_path.split()) - 1 :]

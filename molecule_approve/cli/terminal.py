@@ -161,14 +161,9 @@ def _most_cells(character: str) -> int:
 
 
 def cut(text: str, width: int, mark: str = "…", *, strict: bool = False) -> str:
-    """The text if it fits; otherwise as much of its beginning as does, and a mark (of narrow characters).
+    """The visible text if it fits; otherwise as much of its beginning as does, and a mark (of narrow characters).
 
-    Args:
-        text: visible text.
-        width: columns.
-        mark: says that something is missing.
-        strict: the text must fit whatever the terminal.
-
+    ``strict``: it fits whatever the terminal.
     """
     width = max(0, width)
     if cells(text, strict=strict) <= width:
@@ -189,16 +184,10 @@ def padded(text: str, width: int, mark: str = "…") -> str:
 
 
 def wrapped(text: str, width: int, first: int | None = None) -> Iterator[str]:
-    """The whole text in rows that fit, whatever the terminal: at least one row, perhaps empty.
+    """The whole visible text in rows that fit, whatever the terminal: at least one row, perhaps empty.
 
     A row ends behind a blank, or in a word that is longer than about half a row. A width of one may be exceeded by one.
-    A style takes no room.
-
-    Args:
-        text: visible text.
-        width: columns of a row.
-        first: columns of the first row, where they differ.
-
+    A style takes no room. ``first`` is the width of the first row, where it differs.
     """
     row, room = "", width if first is None else first
     for part in _STYLE.split(text):
@@ -245,13 +234,9 @@ def folded(line: str, stream: TextIO | None) -> str:
 
 
 def rows(lines: Iterable[SheetLine], columns: int | None, stream: TextIO | None) -> Iterator[str]:
-    """Labelled lines as rows of a window. The margin tells a line's own end from the window's edge.
+    """Labelled lines as rows of a window so many columns wide; None where there is no window: then each line is one row.
 
-    Args:
-        lines: what to show; without a label a line belongs to the label above it.
-        columns: the window's width; None where there is no window, and then each line is one row.
-        stream: where the rows are written.
-
+    A line without a label belongs to the label above it. The margin tells a line's own end from the window's edge.
     """
     coloured = colours_wanted(stream)
     more = painted([(continuation(stream), "dim")], coloured=coloured)

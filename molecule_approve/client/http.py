@@ -1,4 +1,4 @@
-"""One HTTP exchange with an endpoint under one deadline; rest.py interprets it. The only file with httpx and h11.
+"""One HTTP exchange with an endpoint under one deadline; peer.py says whose answer it is. The only file with httpx and h11.
 
 Each exchange has its own connection: one request, one answer. So no bytes of another exchange, and no unrequested ones, can
 be taken for the answer: if bytes come before the request or after the answer, the connection is closed and they are not
@@ -273,23 +273,14 @@ class Http:
         limit: int,
         repeatable: bool | None = None,
     ) -> Answer:
-        """Send one request and read its whole answer, of at most ``limit`` bytes.
+        """Send one request and read its whole answer, of at most ``limit`` bytes, before the deadline.
 
-        After unrequested bytes it is repeated once over another connection, if the request is repeatable.
-
-        Args:
-            method: the HTTP method.
-            path: below the endpoint's address, with its query.
-            deadline: of all of it.
-            body: JSON, or None.
-            headers: further ones.
-            limit: the most bytes of the answer's body.
-            repeatable: whether the request may be sent twice; by default a GET may.
+        After unrequested bytes it is repeated once over another connection, if the request is ``repeatable``: by
+        default, if it is a GET. ``path`` is below the endpoint's address, with its query; ``body`` is JSON, or None.
 
         Raises:
             UnavailableError: there was no whole answer in time; ``maybe_sent`` says whether the request may have arrived.
             ProtocolError: the answer is not HTTP, was not requested, is larger than the limit, or is compressed.
-
         """
         self._transport.deadline, self._transport.limit = deadline, limit
         wanted = dict(headers or {})

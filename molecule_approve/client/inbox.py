@@ -37,16 +37,12 @@ class PendingList(NamedTuple):
 
 
 def read_open(data: bytes, workspace_id: str, total: str | None) -> PendingList:
-    """Read the answer to ``GET …/approvals?status=pending``.
+    """Read the answer to ``GET …/approvals?status=pending`` of this workspace.
 
-    Args:
-        data: the answer.
-        workspace_id: the workspace whose list it is.
-        total: the header that counts them; None from the platform, which answers with its newest of any status.
+    ``total`` is the header that counts them; None from the platform, which answers with its newest of any status.
 
     Raises:
         ProtocolError: it is not valid.
-
     """
     listed = wire.read_list(data, workspace_id)
     rows = tuple(Waiting(row) for row in reversed(listed) if outcome_of(row) is Outcome.PENDING)

@@ -34,18 +34,11 @@ class StreamState(Enum):
 class ReconnectingStream:
     """The event stream. After each connect and each break the caller reads: what happened in between was not heard.
 
-    Args:
-        platform: whose stream.
-        tell: is told each new state, and why.
-        enabled: False to poll only.
-        policy: the pauses between connects, and how long one may take.
-        random: chance, for the pauses.
-        clock: tells the time.
-        guard: surrounds each call that blocks.
+    ``tell`` is told each new state, and why; unless ``enabled``, the state is POLLING for good. ``policy`` has the pauses
+    between connects, and how long one may take. ``guard`` surrounds each call that blocks.
 
     Attributes:
         state: how the decision will be noticed, at this moment.
-
     """
 
     def __init__(

@@ -29,13 +29,7 @@ def spread(wait: float, left: float, bound: float, policy: SubmitPolicy, random:
     more, but leaves time for the try. If more is asked than is left, up to a minute (rate limits count by the minute, and
     other clients may give up), one last try is made; beyond that none.
 
-    Args:
-        wait: Retry-After, or the pause without one.
-        left: seconds until the last moment for a try to begin.
-        bound: the most to add.
-        policy: the submission's policy.
-        random: chance.
-
+    ``wait`` is the Retry-After, or the pause without one; ``left`` are the seconds until the last moment for a try to begin.
     """
     room = left - policy.room
     if wait <= left:
@@ -115,11 +109,7 @@ def submit_window(failure: ApprovalError, policy: SubmitPolicy) -> float:
 def wait_window(failure: ApprovalError, policy: WaitPolicy, *, accepted: bool) -> float | None:
     """For how many seconds a failing read is worth a retry; None for as long as the deadline allows, 0 for not at all.
 
-    Args:
-        failure: what the read raised.
-        policy: the wait's policy.
-        accepted: whether the platform accepted this token before; then a 401 is temporary.
-
+    If the platform ``accepted`` this token before, a 401 is temporary.
     """
     match failure:
         case UnavailableError():

@@ -76,19 +76,14 @@ class Stream:
 
 
 def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Handle, *, ping: float = PING) -> Stream:
-    """Open the event stream.
+    """Open the event stream; ``ping`` are the seconds between pings, and for the answer to one.
 
-    Args:
-        endpoint: whose stream.
-        deadline: for all of it.
-        grip: lets another thread interrupt it.
-        ping: seconds between pings, and for the answer to one.
+    The deadline is for all of it; the grip lets another thread interrupt it.
 
     Raises:
         CredentialError: the stream rejects the token (it accepts only the workspace's own); REST may accept it.
         RejectedError: there is no stream at this address.
         UnavailableError: it cannot be reached, is overloaded or too slow.
-
     """
     try:
         return _open(endpoint, endpoint.origin, deadline, grip, ping)

@@ -38,9 +38,7 @@ class Stop(Protocol):
 class Submission:
     """The submission of one request.
 
-    Attributes:
-        maybe_there: whether the platform may have the request, or a duplicate of it, although no answer has said so.
-
+    ``maybe_there``: whether the platform may have it, or a duplicate of it, although no answer has said so.
     """
 
     def __init__(

@@ -71,13 +71,7 @@ class Attempt:
 
     Attributes:
         id: the UUID under which it redeems an approval.
-        request: what it asks.
-        terms: how.
         deadline: when it gives up; ``terms.timeout`` seconds after it began.
-        platform: who is asked.
-        stop: who may stop it.
-        observer: who follows it.
-        recorder: writes its records.
         requested_at: when it began, on the wall clock.
         found: the request at the platform, as it was submitted, taken up or found again; None until then.
         submission: submits the request; None before that.

@@ -52,15 +52,7 @@ class _Identity(NamedTuple):
 
 
 class HeldFile(NamedTuple):
-    """A bound file, open since before the request.
-
-    Attributes:
-        bound: what is bound of it.
-        path: its absolute path.
-        descriptor: it, open for reading.
-        identity: how it was when its bytes were read.
-
-    """
+    """A bound file, open for reading since before the request; ``identity`` is how it was when its bytes were read."""
 
     bound: BoundFile
     path: Path
@@ -170,20 +162,14 @@ def bind(
 ) -> Binding:
     """Find the command and read all that is bound of it.
 
-    Args:
-        arguments: the command and its arguments.
-        origin: the user, host and folder.
-        environ: the environment of this process.
-        keep: names of variables that would be dropped otherwise.
-        strict: whether a file beyond a limit is an error.
-        any_host: whether the command may run on another machine later.
+    ``keep`` names variables that would be dropped otherwise. With ``strict`` a file beyond a limit is an error; with
+    ``any_host`` the command may run on another machine later.
 
     Raises:
         UsageError: an argument is not UTF-8, the folder is gone, the text is too long to be requested, or a file cannot be
             bound and ``strict`` is set.
         NotFoundError: the command does not exist.
         NotExecutableError: it cannot be executed, or must not be: a setuid program.
-
     """
     _require_text(arguments)
     _require_names(keep)

@@ -43,7 +43,6 @@ class BoundFile(NamedTuple):
     """A file whose bytes are bound.
 
     Attributes:
-        role: what it is for the command.
         path: of a program and an interpreter absolute, of an argument as it was given.
         sha256: of its bytes, in lower-case hex.
 
@@ -174,13 +173,7 @@ _DROPS = re.compile(r"\ndrops: [^\n]+(?=(?:\nremark: [^\n]*)*\ndigest: [^\n]*\Z)
 
 
 class Shown(NamedTuple):
-    """An action of this form, for a view.
-
-    Attributes:
-        line: the command on one line.
-        facts: what is bound, each with its label, the digest last.
-
-    """
+    """An action of this form, for a view: the command on one line, and each fact with its label, the digest last."""
 
     line: str
     facts: tuple[tuple[str, str], ...]

@@ -57,11 +57,7 @@ class Gate:
     def request(self, request: ApprovalRequest, terms: Terms, permit: Callable[[], None]) -> Verdict:
         """Request an approval and wait for the decision. Never raises an ApprovalError: a failure is a verdict, and a no.
 
-        Args:
-            request: what to ask.
-            terms: how.
-            permit: raises NotPermittedError where the workspace's roles do not let it ask.
-
+        ``permit`` raises NotPermittedError where the workspace's roles do not let it ask.
         """
         return _to_the_end(self._attempt(request, terms), partial(_request, permit))
 

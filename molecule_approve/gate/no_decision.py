@@ -85,10 +85,7 @@ def _outcome_unknown(submitted: SubmittedRequest, failure: ApprovalError) -> App
 def timed_out(attempt: Attempt, *, expired: bool = False) -> Verdict:
     """Nobody has decided; a request that was left open is only pending.
 
-    Args:
-        attempt: the attempt.
-        expired: the platform expired the request when this attempt would have given up.
-
+    ``expired``: the platform expired the request when this attempt would have given up.
     """
     if attempt.withdrawn is None and not expired:
         return attempt.verdict(Outcome.PENDING)

@@ -24,13 +24,7 @@ _FIRST_LINE = 256
 
 
 class Shebang(NamedTuple):
-    """The first line of a script.
-
-    Attributes:
-        interpreter: the path behind ``#!``.
-        programs: for ``#!/usr/bin/env X``, what env starts.
-
-    """
+    """The first line of a script: the path behind ``#!``, and for ``#!/usr/bin/env X`` what env starts."""
 
     interpreter: str
     programs: tuple[str, ...]
@@ -112,15 +106,11 @@ def open_regular(path: Path) -> int:
 def executables(name: str, folder: str, search: str) -> list[tuple[FileRole, Path]]:
     """The program, and for a script its interpreters, in the order in which they are started.
 
-    Args:
-        name: the program as it was given.
-        folder: the folder in which it runs.
-        search: the PATH.
+    ``folder`` is the folder in which it runs, ``search`` the PATH.
 
     Raises:
         NotFoundError: there is no such program.
         NotExecutableError: it, or one of its interpreters, cannot be executed.
-
     """
     program = find(name, folder, search)
     return [(FileRole.PROGRAM, program), *((FileRole.INTERPRETER, path) for path in _interpreters(program, folder, search))]

@@ -238,11 +238,7 @@ class Recorder:
     def record_started(self, approval_id: str | None, command: BoundCommand, *, replaces: bool) -> None:
         """The approved command is about to be checked once more and started.
 
-        Args:
-            approval_id: the request.
-            command: what was approved.
-            replaces: whether the command replaces this process, so that no record of its end follows.
-
+        If it ``replaces`` this process, no record of its end follows.
         """
         extras: dict[str, JsonValue] = {"approval_id": approval_id, "command": command.line, "digest": command.digest}
         if replaces:
@@ -268,13 +264,8 @@ class Recorder:
 def observation(story: Story, row: Approval, outcome: str, *, by: str, now: str) -> Record:
     """How a request ended, as another command saw it: it grants nothing, and ends no attempt.
 
-    Args:
-        story: the request, as the log has it.
-        row: the same, as the platform shows it.
-        outcome: how it ended, in the words of the audit log.
-        by: the command that saw it.
-        now: the time of the record.
-
+    The story is as the log has it, the row as the platform shows it; ``outcome`` is in the words of the audit log. ``by`` is
+    the command that saw it.
     """
     is_decision = outcome in {RecordOutcome.GRANTED, RecordOutcome.DENIED}
     found = _decided(row) if is_decision else {"approval_id": row.id, "decided_at": row.decided_at}

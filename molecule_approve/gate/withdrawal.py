@@ -39,17 +39,10 @@ _T = TypeVar("_T")
 def persist(
     call: Callable[[], _T], effort: Deadline, pause: Callable[[float], None], again: tuple[type[ApprovalError], ...]
 ) -> _T:
-    """Return what the call returns; repeat it while its failure may pass and there is time.
-
-    Args:
-        call: what to do.
-        effort: when to give up.
-        pause: sleeps.
-        again: further failures after which it is repeated.
+    """Return what the call returns; repeat it while its failure may pass, or is one of ``again``, and there is time.
 
     Raises:
         ApprovalError: the last failure.
-
     """
     pauses = backoff(0.1, 0.4, fraction)
     while True:
@@ -92,8 +85,6 @@ class Withdrawer:
     """Withdraws the request of one attempt.
 
     Attributes:
-        platform: who holds it.
-        request: what was asked, to find it by.
         deadline: the attempt's own. A decision that is read more than five seconds after it does not count, because the
             machine slept; it is read without being redeemed, so that nobody claims an outcome that was not seen.
         warn: is told what goes wrong; nothing is raised.
@@ -110,12 +101,9 @@ class Withdrawer:
     effort: float = EFFORT
 
     def withdraw(self, submitted: SubmittedRequest | None, *, maybe_there: bool) -> Withdrawn:
-        """Withdraw the request, and every further row of it.
+        """Withdraw the request, if its id is known, and every further row of it.
 
-        Args:
-            submitted: the request, if its id is known.
-            maybe_there: whether the platform may still work on a POST that got no answer.
-
+        ``maybe_there``: the platform may still work on a POST that got no answer.
         """
         effort = Deadline.after(self.effort)
         withdrawn = Withdrawn(submitted)
@@ -172,11 +160,7 @@ class Withdrawer:
     def _search(self, withdrawn: Withdrawn, effort: Deadline, *, once: bool = False) -> Withdrawn:
         """Search for rows with our task id other than the known one, and withdraw them.
 
-        Args:
-            withdrawn: what is known.
-            effort: when to give up.
-            once: no POST is on its way, so one look at the list is enough; else a further row may appear after each.
-
+        ``once``: no POST is on its way, so one look at the list is enough; else a further row may appear after each.
         """
         for pause in self.looks:
             time.sleep(min(pause, effort.left()))

@@ -158,14 +158,9 @@ class Visitor:
 
 
 class AccessControl:
-    """Counts calls, and refuses those above the limits.
+    """Counts calls, and refuses those above the limits; the clock is monotonic, in seconds.
 
-    Args:
-        limits: the limits.
-        clock: a monotonic clock, in seconds.
-        anonymous: the workspace for which calls without a token may make requests, or None if they may not.
-        sessions: who is signed in.
-
+    ``anonymous`` is the workspace for which calls without a token may make requests, or None if they may not.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:

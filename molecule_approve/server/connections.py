@@ -44,13 +44,7 @@ _ONCE = (b"authorization", b"idempotency-key")
 
 
 class Connections:
-    """All connections, by group.
-
-    Args:
-        limits: the limits of time and size.
-        limit: connections of all groups together.
-
-    """
+    """All connections, by group: at most ``limit`` of all groups together."""
 
     def __init__(self, limits: Limits, limit: int) -> None:
         self.limits = limits

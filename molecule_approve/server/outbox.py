@@ -66,15 +66,10 @@ def recorded_ids(log: Path) -> set[str]:
 class Outbox:
     """Appends ended requests to the audit log, in a thread of its own.
 
-    Each transaction that ends a request also writes its outbox row. So an append that fails, or that a crash prevents,
-    is made later: after a while, or at the next start.
+    Each transaction that ends a request also writes its outbox row, which is marked once it is appended. So an append that
+    fails, or that a crash prevents, is made later: after a while, or at the next start.
 
-    Args:
-        log: the audit log's file.
-        database: the database, where appended rows are marked.
-        limits: the limits.
-        warn: gets one sentence about each problem.
-
+    ``warn`` gets one sentence about each problem.
     """
 
     def __init__(self, log: Path, database: DatabaseThreads, limits: Limits, warn: Callable[[str], None]) -> None:

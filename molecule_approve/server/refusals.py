@@ -10,14 +10,7 @@ if TYPE_CHECKING:
 
 
 class RefusedError(Exception):
-    """A call is refused; ``app`` answers it. It never leaves the server.
-
-    Attributes:
-        status: the HTTP status.
-        body: the JSON object of the answer.
-        headers: further headers of the answer.
-
-    """
+    """A call is refused; ``app`` answers it, with a JSON object and further headers. It never leaves the server."""
 
     def __init__(self, status: int, body: Mapping[str, JsonValue], headers: Mapping[str, str] | None = None) -> None:
         super().__init__(body.get("error"))

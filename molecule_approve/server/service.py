@@ -69,13 +69,7 @@ class InboxView:
 class Service:
     """The embedded platform, without its protocol.
 
-    Args:
-        database: the database.
-        hub: the listeners.
-        outbox: the way to the audit log.
-        limits: the limits.
-        now: the wall clock, in seconds since the epoch; expiry times outlive a restart. It must never go back.
-
+    ``now`` is the wall clock, in seconds since the epoch: expiry times outlive a restart. It must never go back.
     """
 
     def __init__(

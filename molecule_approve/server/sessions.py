@@ -22,15 +22,10 @@ class _Session:
 
 
 class Sessions:
-    """The open sessions, by the hash of their token.
+    """The open sessions, by the hash of their token; the clock is monotonic, in seconds.
 
     A session only points to the token of its approver. That token is looked up at each call, so a session ends at once
     when its approver is revoked, also if the same name is added again.
-
-    Args:
-        limits: how long a session lasts, and how long unused.
-        clock: a monotonic clock, in seconds.
-
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:

@@ -36,13 +36,10 @@ class ServePlan:
     """What to serve, and where.
 
     Attributes:
-        places: the user's folders.
         host: a loopback address.
         port: 0 for a free one.
         anonymous: whether callers without a token may make requests, list them and listen.
-        limits: the limits.
         warn: gets one sentence about each problem while it runs.
-        on_sign_in: called after each sign-in.
 
     """
 

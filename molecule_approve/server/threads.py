@@ -22,12 +22,7 @@ class DatabaseThreads:
     """Runs transactions in threads.
 
     There is one thread for writing, because SQLite has one writer: a second thread would only sleep in the database's
-    lock, which is unfair and slow.
-
-    Args:
-        store: the database.
-        warn: gets the first error of each kind of thread, and the next one after a success.
-
+    lock, which is unfair and slow. ``warn`` gets the first error of each kind of thread, and the next one after a success.
     """
 
     def __init__(self, store: Store, warn: Callable[[StoreError], None]) -> None:

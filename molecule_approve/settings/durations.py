@@ -15,15 +15,10 @@ _IN_WORDS = re.compile(r"([0-9]{1,9}) ?(d(?=ays?\Z)|h(?=(?:ou)?rs?\Z)|m(?=in(?:u
 
 
 def parse_duration(text: str, source: str = "") -> float:
-    """Seconds from ``90``, ``90s``, ``5m``, ``1h30m`` or ``1d``.
-
-    Args:
-        text: the text as it was written.
-        source: the option or setting it came from (``--expires-in``), for the error.
+    """Seconds from ``90``, ``90s``, ``5m``, ``1h30m`` or ``1d``; the error names the source, such as ``--expires-in``.
 
     Raises:
         UsageError: the text is not a duration.
-
     """
     if _SECONDS.match(text):
         return float(text)

@@ -53,12 +53,7 @@ class ConfigFile(NamedTuple):
 
 
 class Trusted(NamedTuple):
-    """A file that only its owner and root can write.
-
-    Attributes:
-        readable_by_all: others can read it, which matters for a token.
-
-    """
+    """A file that only its owner and root can write. That others can read it matters for a token."""
 
     data: bytes
     readable_by_all: bool
@@ -67,13 +62,10 @@ class Trusted(NamedTuple):
 def read_trusted(path: Path, *, wanted: bool) -> Trusted | None:
     """The file, through links (Kubernetes mounts so): the target's owner and mode count. None if there is none.
 
-    Args:
-        path: the file.
-        wanted: it was configured, so it must exist.
+    ``wanted``: it was configured, so it must exist.
 
     Raises:
         ConfigError: it must exist and does not, cannot be read, is not a regular file, is too large, or others can write it.
-
     """
     handle = _open(path, wanted=wanted)
     if handle is None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.client.http import Answer
+from molecule_approve.client.peer import LIST_LIMIT, error_for
 from molecule_approve.client.platform import Sighting, Withdrawal
-from molecule_approve.client.rest import LIST_LIMIT, RestPlatform, error_for
+from molecule_approve.client.rest import RestPlatform
 from molecule_approve.errors import (
     ApprovalError,
     CredentialError,

@@ -32,16 +32,12 @@ def build(
 ) -> dict[str, JsonValue]:
     """The document of one request's records, the oldest first, to be written as JSON.
 
-    Args:
-        entries: the records; unchained lines, and records of another log than the head's, are left out.
-        head: the log's head.
-        exported_at: the time, for people; it is not protected.
-        remembered: the head that is remembered beside the log.
-        chain: all chained lines from the first record to the head, where all of them are wanted.
+    Unchained lines, and records of another log than the head's, are left out. The time ``exported_at`` is for people, and
+    not protected; ``remembered`` is the head beside the log; ``chain`` has all chained lines from the first record to the
+    head, where all of them are wanted.
 
     Raises:
         AuditError: no record is left.
-
     """
     kept = [(entry, entry.link) for entry in entries if entry.link is not None and entry.link.log_id == head.log_id]
     if not kept:
@@ -64,17 +60,10 @@ def build(
 
 
 def stretch(newest: Iterable[bytes], first: Link, head: Head, limit: int = LARGEST) -> list[bytes]:
-    """All chained lines from a record to the head, the oldest first, each once.
-
-    Args:
-        newest: the log's lines, the newest first.
-        first: the record.
-        head: the log's head.
-        limit: bytes that they may have together.
+    """All chained lines from the record ``first`` to the head, the oldest first, each once; ``newest`` gives the log's.
 
     Raises:
-        AuditError: they are too many for one document.
-
+        AuditError: they have more than ``limit`` bytes together, too many for one document.
     """
     found: list[bytes] = []
     size, last = 0, None

@@ -74,13 +74,10 @@ class ExportReport(NamedTuple):
 
 
 def check(document: bytes, keys: Sequence[SealKey] = (), expected: Sequence[tuple[int, str]] = ()) -> ExportReport:
-    """Check an export.
+    """Check an export, whatever the file's bytes are.
 
-    Args:
-        document: the file's bytes, whatever they are.
-        keys: keys of the log's seals, if there are any.
-        expected: numbers and hashes of records that are known from elsewhere; each has to prove a record.
-
+    ``keys`` are keys of the log's seals, if there are any. ``expected`` are numbers and hashes of records that are known
+    from elsewhere; each has to prove a record.
     """
     try:
         claim = read(document)

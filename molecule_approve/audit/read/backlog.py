@@ -57,16 +57,10 @@ class Start(NamedTuple):
 
 
 def start(log: Path, live: int | None, choice: Selection) -> Start:
-    """Where the selected lines begin.
-
-    Args:
-        log: the log's path.
-        live: a descriptor of the live file; None where there is no such file.
-        choice: which lines are selected.
+    """Where the selected lines begin; ``live`` is a descriptor of the live file, None where there is no such file.
 
     Raises:
         AuditError, OSError: a file cannot be read.
-
     """
     search = _BackwardSearch(choice)
     live_offset = 0 if live is None else search.back(live, None)

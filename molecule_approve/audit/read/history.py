@@ -37,14 +37,11 @@ def backwards(
 ) -> Generator[bytes, None, None]:
     """All finished lines without their newlines, the newest first; none where there is no log.
 
-    Args:
-        log: the live file.
-        unread: gets the archives that cannot be read and were left out, each before the lines of an older one.
-        words: only lines that contain one of these are wanted, and their chained neighbours; see :func:`.lines.matching`.
+    ``unread`` gets the archives that cannot be read and were left out, each before the lines of an older one. With ``words``
+    only lines that contain one of them are wanted, and their chained neighbours; see :func:`.lines.matching`.
 
     Raises:
         AuditError: a file cannot be read.
-
     """
     with live_file(log) as live:
         if live is not None:

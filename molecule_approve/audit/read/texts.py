@@ -39,22 +39,17 @@ def _packings(path: Path) -> list[str]:
 
 
 class Unpacked:
-    """The text of a compressed file, to be read at any place.
+    """The text of a compressed file, to be read at any place. Messages have the path; ``handle`` has to stay open.
 
     It is unpacked to its end at once, so nothing is read from a damaged one. Its last :data:`WINDOW` bytes are kept; what
     comes before those is unpacked again, from the beginning. To read a larger text backwards costs as many unpackings as
     half its windows: slow, but no folder has to have room for it.
-
-    Args:
-        path: what it is called, for messages.
-        handle: the file; it has to stay open.
 
     Attributes:
         size: bytes of the text.
 
     Raises:
         AuditError: it cannot be unpacked. Reading can raise that, too: the file may be changed meanwhile.
-
     """
 
     def __init__(self, path: Path, handle: int) -> None:

@@ -36,11 +36,8 @@ _ROOM = 65_536  # bytes of events that are taken at once
 class Watch:
     """The folder of one log, watched. Where it cannot be (not there yet, no inotify, none left), waits are short instead.
 
-    Args:
-        log: the log's name; only what happens to that name ends a wait.
-        library: the C library, or None where there is no inotify that could be trusted.
-        clock: for the waits.
-
+    Only what happens to the log's name ends a wait. ``library`` is the C library, or None where there is no inotify that
+    could be trusted.
     """
 
     def __init__(self, log: Path, library: ctypes.CDLL | None, clock: Clock = boottime) -> None:

@@ -50,14 +50,7 @@ BOUNDS = (10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0)
 
 
 class ApproverStatistics(NamedTuple):
-    """What one name decided.
-
-    Attributes:
-        name: as the records have it.
-        verified: whether the name came from the approver's own credential.
-        granted, denied: how many requests.
-
-    """
+    """What one name, as the records have it, decided; ``verified`` if it came from the approver's own credential."""
 
     name: str
     verified: bool
@@ -93,14 +86,9 @@ class Waits(NamedTuple):
 
 
 class CommandStatistics(NamedTuple):
-    """What became of the approved commands.
+    """What became of the approved commands: those that exited with 0, and those that ended otherwise.
 
-    Attributes:
-        succeeded: those that exited with 0.
-        failed: those that ended otherwise.
-        open: those that were started and have no recorded end.
-        refused: those that were not started, or could not be.
-
+    ``open`` ones were started and have no recorded end; ``refused`` ones were not started, or could not be.
     """
 
     succeeded: int

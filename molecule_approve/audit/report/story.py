@@ -34,14 +34,7 @@ IDS = ("trace_id", "approval_id", "task_id")
 
 
 class IdMatch(NamedTuple):
-    """A request that an id, or the beginning of one, may mean.
-
-    Attributes:
-        trace_id: the request.
-        name: the field that fits, one of :data:`IDS`.
-        id: its value.
-
-    """
+    """A request that an id, or its beginning, may mean: the field that fits, one of :data:`IDS`, and that field's value."""
 
     trace_id: str
     name: str
@@ -55,7 +48,6 @@ class StoryRecord:
     Attributes:
         line: its bytes, without the newline.
         link: its place in the chain; None for an unchained line.
-        fields: its fields.
         before, after: the chained lines beside it; None where there is none, or it is not there any more.
 
     """
@@ -213,12 +205,7 @@ def is_beginning(entry: StoryRecord) -> bool:
 
 @dataclass(frozen=True)
 class Story:
-    """What a request's records say together.
-
-    Attributes:
-        entries: the records, the oldest first; at least one.
-
-    """
+    """What a request's records say together: at least one, the oldest first."""
 
     entries: Sequence[StoryRecord]
 

@@ -52,7 +52,6 @@ class FileReport(NamedTuple):
     """One file.
 
     Attributes:
-        name: its name.
         first, last: numbers of its first and last record; None where it has none.
         records: how many records it holds, those included that end the file before it as well.
         other_lines: how many unchained lines it holds.
@@ -78,9 +77,7 @@ class Report(NamedTuple):
         first: number of the first record, or None where there is none.
         head: the last record, or None where there is none.
         breaks: how many places do not hold.
-        first_break: the first of them.
         gaps: ranges of numbers whose records are not there; some hundred at most.
-        expected: the heads that were looked for.
         sealed: how many records carry a seal.
         sealed_from: the first of them, or None.
 
@@ -109,10 +106,8 @@ class Report(NamedTuple):
 class Verification:
     """Takes the stretches in their order: :meth:`begin` for each file, then :meth:`add` for each of its stretches.
 
-    Args:
-        expected: heads that are known from elsewhere.
-        begins: the first record that is asked for; None where the file is one by itself and may begin anywhere.
-
+    ``expected`` are heads that are known from elsewhere. ``begins`` is the first record that is asked for; None where the
+    file is one by itself and may begin anywhere.
     """
 
     def __init__(self, expected: Sequence[ExpectedHead] = (), *, begins: int | None = 1) -> None:

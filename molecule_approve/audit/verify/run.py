@@ -40,13 +40,9 @@ OnProgress = Callable[[int, int], None]
 
 
 class VerifyOptions(NamedTuple):
-    """What the log has to meet, besides its own chain.
+    """What the log has to meet, besides its own chain: heads that are known from elsewhere, and seal keys of this log.
 
-    Attributes:
-        expected: heads that are known from elsewhere.
-        keys: seal keys of this log.
-        begins: the first record that is asked for: those before it were removed on purpose.
-
+    ``begins`` is the first record that is asked for: those before it were removed on purpose.
     """
 
     expected: Sequence[ExpectedHead] = ()

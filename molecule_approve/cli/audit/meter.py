@@ -21,13 +21,7 @@ _ERASE = "\r\x1b[K"  # ECMA-48: to the line's beginning, and erase it to its end
 
 
 class Meter:
-    """Draws how many bytes are done, and how fast.
-
-    Args:
-        clock: seconds.
-        doing: what the work is.
-
-    """
+    """Draws how many bytes are done, and how fast; ``doing`` says what the work is."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, doing: str = "verifying") -> None:
         self._clock = clock

@@ -26,14 +26,9 @@ _CUT = "..."  # in every encoding three columns; where an ellipsis becomes an es
 
 
 def statistics_lines(found: Statistics, width: int, remark: str, *, blocks: bool) -> Iterator[str]:
-    """The statistics for a person.
+    """The statistics for a person, and the remark; no line is longer than ``width`` columns, if these are at least 30.
 
-    Args:
-        found: the statistics.
-        width: columns of the window; no line is longer, if it has at least 30.
-        remark: the last line.
-        blocks: whether bars may be drawn with block characters; otherwise with ``#``.
-
+    Bars are drawn with block characters if there are ``blocks``, otherwise with ``#``.
     """
     yield f"requests     {found.requests}" + _between(found.first, found.last, width)
     rows = [(_outcome(word), count) for word, count in found.outcomes.items() if count]

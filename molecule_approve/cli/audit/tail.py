@@ -153,12 +153,7 @@ class _ReaderGoneError(Exception):
 
 
 class _Printer:
-    """Writes what is shown, many lines at once while there are many, and each at once when it is alone.
-
-    Attributes:
-        has_shown: whether there was anything.
-
-    """
+    """Writes what is shown, many lines at once while there are many, and each at once when it is alone."""
 
     def __init__(self, rendered: Callable[[bytes], bytes]) -> None:
         self.has_shown = False

@@ -27,10 +27,7 @@ ArchiveName = Callable[[int, int], str]
 def result_lines(result: VerifyResult, archive_name: ArchiveName | None = None) -> list[str]:
     """What verifying found, one sentence per line, the result first.
 
-    Args:
-        result: what verifying found.
-        archive_name: how missing archives are named; None for one file by itself.
-
+    ``archive_name`` says how missing archives are named; None for one file by itself.
     """
     said = [_verdict(result)]
     if result.report.first_break is not None:

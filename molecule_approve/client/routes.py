@@ -1,0 +1,157 @@
+"""The same calls by two ways: the routes of the Molecule platform, and those of the embedded server.
+
+Each method says what its platform does; which of the two is asked, ``rest`` decides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from molecule_approve import wire
+from molecule_approve.errors import CredentialError, ProtocolError, RejectedError, UsedError
+from molecule_approve.lifecycle import answers, outcome_of
+from molecule_approve.model import WITHDRAWN_BY, ApprovalRequest, Outcome, Status, SubmittedRequest
+
+from . import sightings
+from .inbox import PendingList, read_queue
+from .peer import LIST_LIMIT, Peer, error_for
+from .platform import Sighting
+
+if TYPE_CHECKING:
+    from molecule_approve.clock import Deadline
+
+    from .http import Answer
+
+_NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+class NoSuchRouteError(Exception):
+    """What answers does not know a route of the embedded server."""
+
+
+class MoleculeRoutes:
+    """The Molecule platform: it lists requests, and cannot redeem, withdraw or verify."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    def read_submitted(self, answer: Answer, _request: ApprovalRequest) -> wire.Submitted:
+        """The id of the new request."""
+        if answer.status != 201:
+            raise error_for(answer)
+        return wire.read_submitted(answer.body)
+
+    def fetch(self, submitted: SubmittedRequest, deadline: Deadline) -> Sighting:
+        """What the list shows of the request."""
+        rows = wire.read_list(self._peer.get_list(deadline).body, self._peer.workspace_id)
+        return sightings.from_list(rows, submitted)
+
+    def verifies_approvers(self, deadline: Deadline) -> bool:
+        """False. It asks a second route for the embedded server's mark, because a False means that nothing is submitted."""
+        self._peer.get("/health", deadline)
+        return False
+
+    def withdraw(self, submitted: SubmittedRequest, deadline: Deadline) -> Answer:
+        """The answer to a denial by ``withdrawn``."""
+        path = f"{self._peer.path(submitted.approval_id)}/decide"
+        return self._peer.post(path, deadline, wire.decide_body(Status.DENIED, WITHDRAWN_BY))
+
+
+class EmbeddedRoutes:
+    """The embedded server: it redeems, withdraws and verifies by routes of its own.
+
+    Before its first mark each method also tries whether it is there.
+
+    Attributes:
+        missing: these routes are unknown there, so another try is of no use until a mark is seen.
+
+    Raises:
+        NoSuchRouteError: it is not there, as far as can be seen.
+
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self.missing = False
+
+    def _check(self, answer: Answer) -> None:
+        """Go on if the embedded server answers.
+
+        Raises:
+            NoSuchRouteError: the platform's routes are to be used.
+            PlatformError: the answer shows neither.
+
+        """
+        if self._peer.embedded:
+            return
+        if answer.status != 404 or not answer.body:
+            raise error_for(answer)
+        self.missing = self.missing or not answer.is_json  # text: as the platform answers on an unknown route
+        raise NoSuchRouteError
+
+    def read_submitted(self, answer: Answer, request: ApprovalRequest) -> wire.Submitted:
+        """The id of the new request, or of the pending one that its key already has (200)."""
+        if answer.status != 201 and not (answer.status == 200 and request.idempotency_key is not None):
+            failure = error_for(answer)
+            if isinstance(failure, CredentialError | RejectedError):
+                failure.maybe_sent = False  # its own answer; another may be a proxy's, which has passed the request on
+            raise failure
+        found = wire.read_submitted(answer.body)
+        if found.task_id != request.task_id:
+            raise ProtocolError("the answer is about a different request", hint="a proxy in between may mix up answers")
+        return found
+
+    def fetch(self, submitted: SubmittedRequest, deadline: Deadline) -> Sighting:
+        """Read the request, and redeem its approval for the attempt.
+
+        A request that this attempt did not submit is read first: an approval of something else must not be redeemed.
+        """
+        if submitted.own and submitted.attempt_id is not None:
+            return self._read(submitted, deadline, submitted.attempt_id)
+        seen = self._read(submitted, deadline, None)
+        if submitted.attempt_id is None or seen.approval is None or outcome_of(seen.approval) is not Outcome.APPROVED:
+            return seen
+        return self._read(submitted, deadline, submitted.attempt_id)
+
+    def _read(self, submitted: SubmittedRequest, deadline: Deadline, attempt_id: str | None) -> Sighting:
+        """The server's answer for one request; with an attempt id it redeems an approval."""
+        path = self._peer.path(submitted.approval_id)
+        if attempt_id is None:
+            answer = self._peer.get(path, deadline)
+        else:
+            answer = self._peer.post(f"{path}/redeem", deadline, wire.dump({"invocation": attempt_id}), repeatable=True)
+        self._check(answer)
+        said = wire.read_error(answer.body)
+        if answer.status == 404 and said.get("code") == "unknown_approval":
+            return Sighting(None)
+        if answer.status == 409 and said.get("code") == "already_used" and said.get("approval_id") == submitted.approval_id:
+            raise UsedError(
+                f"this approval was already redeemed ({said.get('used_at') or 'earlier'}); each approval counts once",
+                hint="make a new request for each run",
+            )
+        if answer.status != 200:
+            raise error_for(answer)
+        row = wire.read_one(answer.body, self._peer.workspace_id, attempt_id)
+        if not answers(row, submitted) or row.id != submitted.approval_id:
+            return Sighting(None, strange=True)
+        return Sighting(row)
+
+    def verifies_approvers(self, deadline: Deadline) -> bool:
+        """True."""
+        if not self._peer.embedded:
+            self._check(self._peer.get(self._peer.path(_NOBODY), deadline))
+        return True
+
+    def withdraw(self, submitted: SubmittedRequest, deadline: Deadline) -> Answer:
+        """The answer to a withdrawal."""
+        answer = self._peer.post(f"{self._peer.path(submitted.approval_id)}/withdraw", deadline, b"{}")
+        self._check(answer)
+        return answer
+
+    def queue(self, deadline: Deadline) -> PendingList:
+        """The pending requests of all workspaces, for an approver's token."""
+        answer = self._peer.get("/desk/requests", deadline, LIST_LIMIT)
+        self._check(answer)
+        if answer.status != 200:
+            raise error_for(answer)
+        return read_queue(answer.body)

@@ -1,0 +1,13 @@
+"""The hosts that ``molecule-approve hook`` knows, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .claude_code import ClaudeCode
+from .copilot import Copilot
+
+if TYPE_CHECKING:
+    from .interface import Host
+
+HOSTS: dict[str, Host] = {host.name: host for host in (ClaudeCode(), Copilot())}

@@ -49,6 +49,7 @@ def context_of(call: ToolCall) -> dict[str, JsonValue]:
         "session": call.session,
         "tool": call.tool,
         "tool_use_id": call.call_id,
+        "mcp_server": call.server,
         "folder": call.folder,
         "description": _description(call),
         "arguments": _others(call.arguments) if call.command is not None else "",
@@ -68,7 +69,7 @@ def _others(arguments: Mapping[str, JsonValue]) -> str:
 
 
 def fingerprint(call: ToolCall, workspace_id: str) -> str:
-    """The same for the identical call, and for no other: host, session, tool, folder and arguments without the advisory."""
+    """The same for the identical call, and for no other: host, session, tool with its server, folder and arguments without the advisory."""
     arguments = {name: value for name, value in call.arguments.items() if name not in ADVISORY}
-    parts: JsonValue = [workspace_id, call.host, call.session, call.tool, call.folder, arguments]
+    parts: JsonValue = [workspace_id, call.host, call.session, call.tool, call.server, call.folder, arguments]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

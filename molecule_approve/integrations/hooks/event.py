@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import HookEventError
@@ -71,6 +72,12 @@ def optional(event: Mapping[str, JsonValue], name: str) -> str:
     if not isinstance(found, str):
         raise HookEventError(f"the event's {name} is not text")
     return found
+
+
+def as_text(event: Mapping[str, JsonValue], name: str) -> str:
+    """A field of any type as JSON, for a person to read; empty if it is missing or null."""
+    found = event.get(name)
+    return "" if found is None else json.dumps(found, ensure_ascii=False)
 
 
 def fields(event: Mapping[str, JsonValue], name: str) -> Fields:

@@ -27,6 +27,7 @@ class ToolCall:
         folder: the folder in which the tool would run, or empty.
         call_id: the host's id of this call, or empty.
         agent: the subagent that makes it, or empty.
+        server: what the host says about the MCP server of the tool, or empty.
 
     """
 
@@ -39,6 +40,7 @@ class ToolCall:
     folder: str = ""
     call_id: str = ""
     agent: str = ""
+    server: str = ""
 
 
 class HookAnswer(NamedTuple):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .interface import ToolCall
 
 ADVISORY = frozenset({"description", "timeout"})
-"""Arguments that an agent words anew for the same call."""
+"""Arguments of a shell that an agent words anew for the same call."""
 
 
 def describe(call: ToolCall) -> str:
@@ -69,7 +69,11 @@ def _others(arguments: Mapping[str, JsonValue]) -> str:
 
 
 def fingerprint(call: ToolCall, workspace_id: str) -> str:
-    """The same for the identical call, and for no other: host, session, tool with its server, folder and arguments without the advisory."""
-    arguments = {name: value for name, value in call.arguments.items() if name not in ADVISORY}
+    """The same for the identical call in the same session and folder, and for no other.
+
+    A shell's advisory arguments do not count. Another tool's do: a ticket's description is what is approved.
+    """
+    ignored = ADVISORY if call.command is not None else frozenset[str]()
+    arguments = {name: value for name, value in call.arguments.items() if name not in ignored}
     parts: JsonValue = [workspace_id, call.host, call.session, call.tool, call.server, call.folder, arguments]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -98,7 +98,8 @@ class Asking:
         with self.stop.open():
             request, made = self._compose(call, open_call.key), self.gate()
             rows = self._find(made, request)
-        row = next((row for outcome in _USABLE for row in rows if outcome_of(row) is outcome), None)
+        ours = [row for row in rows if row.action == request.action]
+        row = next((row for outcome in _USABLE for row in ours if outcome_of(row) is outcome), None)
         with contextlib.closing(made.platform):
             if row is not None:
                 verdict = made.gate.resume(request, _submitted(row, request), self._terms())
@@ -110,10 +111,9 @@ class Asking:
 
     def _find(self, made: wiring.ReadyGate, request: ApprovalRequest) -> list[Approval]:
         try:
-            found = made.platform.find(request, self.end.capped(LOOK))
+            return made.platform.find(request, self.end.capped(LOOK))
         except ApprovalError:  # the request itself is repeated while that may help, and says what is wrong
             return []
-        return [row for row in found if row.action == request.action]
 
     def _compose(self, call: ToolCall, key: str) -> ApprovalRequest:
         secrets = wiring.secrets(self.settings)

@@ -13,8 +13,9 @@ FIXTURES = Path(__file__).parents[2] / "integrations" / "hooks" / "fixtures"
 
 
 def event(host: str, name: str = "shell") -> dict[str, Any]:
-    """A recorded event."""
-    found: dict[str, Any] = json.loads((FIXTURES / host / f"{name}.json").read_bytes())
+    """A recorded event; of the newest version that has one of this name."""
+    newest = max((FIXTURES / host).glob(f"*/{name}.json"))
+    found: dict[str, Any] = json.loads(newest.read_bytes())
     return found
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from molecule_approve.cli.deliver import check_reader
 from tests.callers import until
 from tests.cli.hook.hosts import COMMAND, NAMES, call, check_allowed, check_blocked, check_left, event
 
@@ -59,16 +59,13 @@ def test_somebody_else_withdraws_it(caller: Caller) -> None:
 
 def test_the_approver_sees_who_calls_what(caller: Caller) -> None:
     """The command is the action; agent, session, folder, the call's id and the agent's own words stand beside it."""
-    seen: list[dict[str, Any]] = []
     given = event("claude-code")
-    with caller.answering(COMMAND, lambda found: (seen.append(caller.desk.one(found)), caller.desk.decide(found))):
+    with caller.answering(COMMAND):
         call(caller, "claude-code", given)
-    found = seen[0]
+    found = caller.desk.one(caller.requested())
     assert (found["action"], found["reason"]) == (COMMAND, "claude-code wants to use Bash")
-    context = found["context"]
-    assert {
-        key: context[key] for key in ("agent", "session", "folder", "tool", "tool_use_id", "description", "arguments")
-    } == {
+    context = {key: value for key, value in found["context"].items() if key not in {"user", "host", "audit_head"}}
+    assert context == {
         "agent": "claude-code",
         "session": given["session_id"],
         "folder": "/home/dev/shop",
@@ -77,7 +74,6 @@ def test_the_approver_sees_who_calls_what(caller: Caller) -> None:
         "description": "Destroy the staging stack",
         "arguments": '{"timeout": 120000}',
     }
-    assert {"user", "host"} <= set(context)
 
 
 def test_our_own_token_is_not_shown(caller: Caller, platform: FakePlatform) -> None:
@@ -360,7 +356,7 @@ def test_a_library_that_prints_does_not_spoil_the_answer(caller: Caller) -> None
     """It goes to stderr."""
 
     def talk(*_: object, **__: object) -> None:
-        print("hello")
+        print("hello")  # noqa: T201 - the library does
         raise RuntimeError("broken")
 
     caller.patch.setattr("molecule_approve.wiring.gate", talk)
@@ -372,30 +368,12 @@ def test_a_library_that_prints_does_not_spoil_the_answer(caller: Caller) -> None
 # --- stopped -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_is_the_hosts_no(caller: Caller, number: signal.Signals) -> None:
-    """The request is withdrawn: whoever stops the hook does not wait for it."""
-
-    def stop() -> None:
-        caller.requested()
-        os.kill(os.getpid(), number)
-
-    thread = threading.Thread(target=stop)
-    thread.start()
-    told = call(caller, "gemini", event("gemini"))
-    thread.join()
-    assert f"stopped by {'Ctrl-C (SIGINT)' if number == signal.SIGINT else number.name}" in check_blocked("gemini", told)
-    assert caller.desk.one(caller.requested())["decided_by"] == "withdrawn"
-
-
 def test_a_signal_after_the_approval_takes_it_back(caller: Caller) -> None:
     """The host was told nothing yet; the log says that the approval reached nobody."""
 
     def approve(found: str) -> None:
         caller.patch.setattr("molecule_approve.cli.hook.answer.check_reader", stopping)
         caller.desk.decide(found)
-
-    from molecule_approve.cli.deliver import check_reader
 
     def stopping(stop: Any) -> None:  # noqa: ANN401 - the hook's own
         os.kill(os.getpid(), signal.SIGTERM)

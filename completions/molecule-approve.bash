@@ -6,7 +6,7 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request run wait status withdraw pending review approve deny approvers audit serve help'
+            subcommands='request run wait status withdraw pending review approve deny hook approvers audit serve help'
             flags='--version -h --help'
             ;;
         'request')
@@ -63,6 +63,36 @@ _molecule_approve_table() {
             valued='--comment --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
+            ;;
+        'hook')
+            subcommands='claude-code codex gemini cursor copilot'
+            flags='-h --help'
+            ;;
+        'hook claude-code')
+            flags='--config --platform-url --workspace-id --audit-log --limit --answer -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit --answer'
+            paths='--config --audit-log'
+            choices='--answer=allow --answer=none'
+            ;;
+        'hook codex')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
+            ;;
+        'hook gemini')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
+            ;;
+        'hook cursor')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
+            ;;
+        'hook copilot')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
             ;;
         'approvers')
             subcommands='add list link revoke'

@@ -41,7 +41,8 @@ RULES = (
     Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
-    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit"), ()),
+    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "cli.hook"), ()),
+    Rule(("integrations", "integrations.hooks"), ()),
     Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
     Rule(("policy.*",), GROUND),
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
@@ -68,8 +69,16 @@ RULES = (
         ("api",),
         (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
     ),
+    # What other programs call: it may use what the Python API uses.
+    Rule(
+        ("integrations.*",),
+        (
+            *(*GROUND, "lifecycle", "wiring", "arguments", "api", "gate.*", "settings.*", "audit.record"),
+            *("client.platform", "client.submit", "client.retry", "integrations.*"),
+        ),
+    ),
     Rule(("__init__",), ("api", "errors", "model")),
-    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
+    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model", "integrations.hooks.registry")),
     Rule(("cli.*",), ("*",)),
 )
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "review": ("review", "Go through the pending requests, and decide each."),
     "approve": ("decide", "Approve a request."),
     "deny": ("decide", "Deny a request."),
+    "hook": ("hook.app", "Answer an agent's hook: ask a person about a tool call."),
     "approvers": ("approvers", "Manage who may decide on the embedded server."),
     "audit": ("audit.app", "Read, verify and export the audit log."),
     "serve": ("serve", "Run the embedded server until SIGINT or SIGTERM."),

@@ -41,7 +41,7 @@ RULES = (
     Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
-    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit"), ()),
+    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "cli.hook"), ()),
     Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
     Rule(("policy.*",), GROUND),
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
@@ -68,6 +68,8 @@ RULES = (
         ("api",),
         (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
     ),
+    Rule(("integrations", "integrations.hook_files"), ()),
+    Rule(("integrations.hook_files.*",), (*GROUND, "integrations.hook_files.*")),
     Rule(("__init__",), ("api", "errors", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),

@@ -12,15 +12,13 @@ from .outputs import json_object
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
-BLOCKS_SINCE = (2, 1, 295)
-"""The first version that knows ``onFailure``; older ones ignore it without a word."""
-
 
 class ClaudeCodeFile(HostFile):
     """Exec form, and ``onFailure: block``."""
 
     name = "claude-code"
     programs = ("claude",)
+    since = (2, 1, 295)  # knows onFailure; older ones ignore it without a word
     # A matcher with other characters than letters and | is a regular expression that need not match the whole name.
     matchers: ClassVar[Mapping[str, str]] = {"PreToolUse": "^(Bash|Write|Edit|NotebookEdit|mcp__.*)$"}
 
@@ -48,12 +46,6 @@ class ClaudeCodeFile(HostFile):
     def blocks_if_lost(self, handler: JsonObject) -> bool:
         """``onFailure``."""
         return handler.get("onFailure") == "block"
-
-    def needs(self, entry: HookEntry, version: tuple[int, ...] | None) -> str:
-        """A version that knows ``onFailure``."""
-        if not entry.blocks_if_lost or version is None or version >= BLOCKS_SINCE:
-            return ""
-        return f"onFailure needs {'.'.join(map(str, BLOCKS_SINCE))}: this version runs the tool if the hook is lost"
 
     def faults(self, document: JsonObject, handler: JsonObject) -> Iterator[str]:
         """A handler that is not waited for cannot block."""

@@ -93,6 +93,7 @@ class HostFile(ABC):
         default_limit: seconds that a hook has if its entry does not say.
         gap: when the host runs the tool although the hook gave no answer, if nothing can be set against that; else empty.
         lost_is_open: whether that is so for a hook that cannot start or is killed, too.
+        since: the first version that blocks if the entry tells it to; empty if all do.
         afterwards: what the user must do after an installation; empty if nothing.
 
     """
@@ -105,6 +106,7 @@ class HostFile(ABC):
     default_limit: ClassVar[float] = 600
     gap: ClassVar[str] = ""
     lost_is_open: ClassVar[bool] = False
+    since: ClassVar[tuple[int, ...]] = ()
     afterwards: ClassVar[str] = ""
 
     @abstractmethod
@@ -129,8 +131,9 @@ class HostFile(ABC):
 
     def needs(self, entry: HookEntry, version: tuple[int, ...] | None) -> str:
         """What the host's version lacks for this entry, as a sentence; empty if nothing, or the version is unknown."""
-        del entry, version
-        return ""
+        if not entry.blocks_if_lost or version is None or version >= self.since:
+            return ""
+        return f"this version runs the tool if the hook is lost: update to {dotted(self.since)} or later"
 
     def blocks_if_lost(self, handler: JsonObject) -> bool:
         """See ``HookEntry``."""
@@ -258,6 +261,11 @@ class HostFile(ABC):
             word.rpartition("/")[2] == PROGRAM and words[place + 1 : place + 3] == ("hook", self.name)
             for place, word in enumerate(words)
         )
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    """A version as people write it."""
+    return ".".join(map(str, version))
 
 
 def words_of(handler: JsonObject) -> tuple[tuple[str, ...], str]:

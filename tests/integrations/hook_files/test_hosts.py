@@ -263,10 +263,10 @@ def test_an_old_claude_code_does_not_know_on_failure() -> None:
     """It ignores the key without a word; of an unknown version nothing is said, nor of an entry without the key."""
     file = HOST_FILES["claude-code"]
     (entry,) = file.entries(fixture("claude-code"), PATH)
-    assert "onFailure needs 2.1.295" in file.needs(entry, (2, 1, 294))
+    assert "update to 2.1.295 or later" in file.needs(entry, (2, 1, 294))
     assert file.needs(entry, (2, 1, 295)) == file.needs(entry, (3, 0, 0)) == file.needs(entry, None) == ""
     assert file.needs(entry._replace(blocks_if_lost=False), (2, 0, 0)) == ""
-    assert HOST_FILES["codex"].needs(entry, (0, 1, 0)) == ""
+    assert HOST_FILES["cursor"].needs(entry, (0, 1, 0)) == ""
 
 
 # --- what a host makes of an end ---------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request run wait status withdraw pending review approve deny approvers audit serve help'
+            subcommands='request run wait status withdraw pending review approve deny hook approvers audit serve help'
             flags='--version -h --help'
             ;;
         'request')
@@ -63,6 +63,21 @@ _molecule_approve_table() {
             valued='--comment --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
+            ;;
+        'hook')
+            subcommands='claude-code copilot'
+            flags='-h --help'
+            ;;
+        'hook claude-code')
+            flags='--config --platform-url --workspace-id --audit-log --limit --answer -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit --answer'
+            paths='--config --audit-log'
+            choices='--answer=allow --answer=none'
+            ;;
+        'hook copilot')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
             ;;
         'approvers')
             subcommands='add list link revoke'

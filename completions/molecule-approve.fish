@@ -21,6 +21,7 @@ function __molecule_approve_table --no-scope-shadowing
                 review\t'Go through the pending requests, and decide each.' \
                 approve\t'Approve a request.' \
                 deny\t'Deny a request.' \
+                hook\t'Answer an agent\'s hook: ask a person about a tool call.' \
                 approvers\t'Manage who may decide on the embedded server.' \
                 audit\t'Read, verify and export the audit log.' \
                 serve\t'Run the embedded server until SIGINT or SIGTERM.' \
@@ -183,6 +184,37 @@ function __molecule_approve_table --no-scope-shadowing
             set valued --comment --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
+        case 'hook'
+            set subcommands \
+                claude-code\t'Answer a hook of Claude Code: ask a person about the tool call on stdin.' \
+                copilot\t'Answer a hook of GitHub Copilot CLI: ask a person about the tool call on stdin.'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'hook claude-code'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                --answer\t'After an approval: allow the call, or leave it to the host\'s own rules.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit --answer
+            set paths --config --audit-log
+            set choices --answer=allow --answer=none
+        case 'hook copilot'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit
+            set paths --config --audit-log
         case 'approvers'
             set subcommands \
                 add\t'Add an approver, and print the token alone on stdout.' \

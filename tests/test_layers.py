@@ -42,6 +42,7 @@ RULES = (
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
     Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "cli.hook"), ()),
+    Rule(("integrations", "integrations.hooks", "integrations.hook_files"), ()),
     Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
     Rule(("policy.*",), GROUND),
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
@@ -68,10 +69,17 @@ RULES = (
         ("api",),
         (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
     ),
-    Rule(("integrations", "integrations.hook_files"), ()),
     Rule(("integrations.hook_files.*",), (*GROUND, "integrations.hook_files.*")),
+    # What other programs call: it may use what the Python API uses.
+    Rule(
+        ("integrations.*",),
+        (
+            *(*GROUND, "lifecycle", "wiring", "arguments", "api", "gate.*", "settings.*", "audit.record"),
+            *("client.platform", "client.submit", "client.retry", "integrations.*"),
+        ),
+    ),
     Rule(("__init__",), ("api", "errors", "model")),
-    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
+    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model", "integrations.hooks.registry")),
     Rule(("cli.*",), ("*",)),
 )
 

@@ -21,7 +21,7 @@ from molecule_approve.safe_text import visible
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from molecule_approve.integrations.hook_files.interface import HookCommand, HostFile, Scope
+    from molecule_approve.integrations.hook_files.interface import HostFile, InstalledCommand, Scope
     from molecule_approve.integrations.hook_files.settings_file import SettingsFile
     from molecule_approve.integrations.hook_files.survey import Whereabouts
 
@@ -146,16 +146,16 @@ def _scope(*, user: bool, project: bool) -> Scope:
     return Scope.PROJECT if project else Scope.USER
 
 
-def _command(file: HostFile, connection: options.ConnectionOptions) -> HookCommand:
+def _command(file: HostFile, connection: options.ConnectionOptions) -> InstalledCommand:
     """What the host is to start: with paths that are the same from every folder."""
-    from molecule_approve.integrations.hook_files.interface import LIMIT, HookCommand
+    from molecule_approve.integrations.hook_files.interface import LIMIT, InstalledCommand
 
     words = ["hook", file.name, "--limit", str(LIMIT)]
     for key, value in connection._asdict().items():
         if value is not None:
             given = os.path.abspath(Path(value).expanduser()) if key in {"config", "audit_log"} else value  # noqa: PTH100 - links stay
             words += [f"--{key.replace('_', '-')}", given]
-    return HookCommand(own_program(), tuple(words))
+    return InstalledCommand(own_program(), tuple(words))
 
 
 def _confirm(found: SettingsFile, text: str, *, unasked: bool) -> None:

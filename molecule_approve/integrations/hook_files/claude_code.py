@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from .interface import HookCommand, HookEntry, HookRun, HostFile, JsonObject, Scope
+from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
 from .outputs import json_object
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ClaudeCodeFile(HostFile):
             return project / ".claude" / "settings.json"
         return Path(environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "settings.json"
 
-    def handler(self, command: HookCommand) -> JsonObject:
+    def handler(self, command: InstalledCommand) -> JsonObject:
         """Without a shell."""
         return {
             "type": "command",

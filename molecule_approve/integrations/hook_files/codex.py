@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from .interface import HookCommand, HookEntry, HookRun, HostFile, JsonObject, Scope
+from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
 from .outputs import json_object
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class CodexFile(HostFile):
             return project / ".codex" / "hooks.json"
         return Path(environ.get("CODEX_HOME") or home / ".codex") / "hooks.json"
 
-    def handler(self, command: HookCommand) -> JsonObject:
+    def handler(self, command: InstalledCommand) -> JsonObject:
         """By the shell."""
         return {
             "type": "command",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from .interface import PROGRAM, HookCommand, HookEntry, HookRun, HostFile, JsonObject, Scope
+from .interface import PROGRAM, HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
 from .outputs import json_object
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class CopilotFile(HostFile):
             return project / ".github" / "hooks" / name
         return Path(environ.get("COPILOT_HOME") or home / ".copilot") / "hooks" / name
 
-    def handler(self, command: HookCommand) -> JsonObject:
+    def handler(self, command: InstalledCommand) -> JsonObject:
         """Without a shell."""
         return {
             "type": "command",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from .interface import HookCommand, HookEntry, HookRun, HostFile, JsonObject, Scope
+from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
 from .outputs import json_object
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class CursorFile(HostFile):
         del environ
         return (project if scope is Scope.PROJECT else home) / ".cursor" / "hooks.json"
 
-    def handler(self, command: HookCommand) -> JsonObject:
+    def handler(self, command: InstalledCommand) -> JsonObject:
         """By the shell."""
         return {"command": command.shell, "timeout": command.limit, "failClosed": True}
 

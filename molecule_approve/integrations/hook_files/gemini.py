@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from .interface import PROGRAM, HookCommand, HookEntry, HookRun, HostFile, JsonObject, Scope
+from .interface import PROGRAM, HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
 from .outputs import json_object
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class GeminiFile(HostFile):
         del environ
         return (project if scope is Scope.PROJECT else home) / ".gemini" / "settings.json"
 
-    def handler(self, command: HookCommand) -> JsonObject:
+    def handler(self, command: InstalledCommand) -> JsonObject:
         """By the shell."""
         return {"type": "command", "command": command.shell, "name": PROGRAM, "timeout": command.limit * 1000}
 

@@ -32,7 +32,7 @@ class Scope(StrEnum):
     PROJECT = "project"
 
 
-class HookCommand(NamedTuple):
+class InstalledCommand(NamedTuple):
     """What a host is to start, by absolute path, and how many seconds it may take."""
 
     program: str
@@ -114,7 +114,7 @@ class HostFile(ABC):
         """Where the file is."""
 
     @abstractmethod
-    def handler(self, command: HookCommand) -> JsonObject:
+    def handler(self, command: InstalledCommand) -> JsonObject:
         """Our handler."""
 
     @abstractmethod
@@ -163,7 +163,9 @@ class HostFile(ABC):
             if self._is_ours(handler)
         ]
 
-    def installed(self, document: JsonObject, path: Path, command: HookCommand, matcher: str | None = None) -> JsonObject:
+    def installed(
+        self, document: JsonObject, path: Path, command: InstalledCommand, matcher: str | None = None
+    ) -> JsonObject:
         """The value with our entry in it, and no other entry of ours.
 
         Args:
@@ -207,7 +209,7 @@ class HostFile(ABC):
             made.pop("hooks")
         return made
 
-    def _put(self, elements: list[JsonValue], command: HookCommand, event: str, matcher: str | None) -> list[JsonValue]:
+    def _put(self, elements: list[JsonValue], command: InstalledCommand, event: str, matcher: str | None) -> list[JsonValue]:
         """The elements with ours in the place of an earlier one, or at the end; without it for an event of another host."""
         wanted: list[JsonValue] = [self._element(command, event, matcher)] if event in self.matchers else []
         found: list[JsonValue] = []
@@ -220,7 +222,7 @@ class HostFile(ABC):
                 found.append(left)
         return found + wanted
 
-    def _element(self, command: HookCommand, event: str, matcher: str | None) -> JsonObject:
+    def _element(self, command: InstalledCommand, event: str, matcher: str | None) -> JsonObject:
         tools = self.matchers[event]
         # An event without a matcher is about one tool alone.
         chosen = matcher if matcher is not None and tools else tools

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from molecule_approve.errors import ConfigError
-from molecule_approve.integrations.hook_files.interface import HookCommand, HookRun, HostFile, Scope
+from molecule_approve.integrations.hook_files.interface import HookRun, HostFile, InstalledCommand, Scope
 from molecule_approve.integrations.hook_files.json_text import rewritten
 from molecule_approve.integrations.hook_files.registry import HOST_FILES
 
@@ -20,9 +20,9 @@ PATH = Path("/settings.json")
 ALL = sorted(HOST_FILES)
 
 
-def command(host: str, *more: str, limit: int = 3_600) -> HookCommand:
+def command(host: str, *more: str, limit: int = 3_600) -> InstalledCommand:
     """What a host is to start."""
-    return HookCommand("/opt/my tools/bin/molecule-approve", ("hook", host, "--limit", str(limit), *more), limit)
+    return InstalledCommand("/opt/my tools/bin/molecule-approve", ("hook", host, "--limit", str(limit), *more), limit)
 
 
 def fixture(host: str) -> Any:  # noqa: ANN401 - JSON
@@ -219,9 +219,9 @@ def test_a_host_that_ends_the_hook_too_early_is_a_fault() -> None:
     assert faults("gemini", gemini) == ("the hook counts on 3600 s, the host ends it after 3.6 s",)
     gemini["hooks"]["BeforeTool"][0]["hooks"][0].pop("timeout")
     assert HOST_FILES["gemini"].entries(gemini, PATH)[0].limit == 60
-    odd = HOST_FILES["codex"].installed({}, PATH, HookCommand("/x/molecule-approve", ("hook", "codex", "--limit", "x")))
+    odd = HOST_FILES["codex"].installed({}, PATH, InstalledCommand("/x/molecule-approve", ("hook", "codex", "--limit", "x")))
     assert faults("codex", odd) == ("the hook counts on x s, the host ends it after 3600 s",)
-    none = HOST_FILES["codex"].installed({}, PATH, HookCommand("/x/molecule-approve", ("hook", "codex")))
+    none = HOST_FILES["codex"].installed({}, PATH, InstalledCommand("/x/molecule-approve", ("hook", "codex")))
     assert faults("codex", none) == ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.integrations.hook_files import survey as survey_module
-from molecule_approve.integrations.hook_files.interface import HookCommand, HookEntry, Scope
+from molecule_approve.integrations.hook_files.interface import HookEntry, InstalledCommand, Scope
 from molecule_approve.integrations.hook_files.registry import HOST_FILES
 from molecule_approve.integrations.hook_files.survey import (
     Whereabouts,
@@ -31,7 +31,7 @@ def install(host: str, where: Whereabouts, scope: Scope) -> Path:
     """Our hook, installed."""
     path = where.path(HOST_FILES[host], scope)
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = HookCommand("/opt/molecule-approve", ("hook", host))
+    command = InstalledCommand("/opt/molecule-approve", ("hook", host))
     path.write_text(json.dumps(HOST_FILES[host].installed({}, path, command)))
     return path
 

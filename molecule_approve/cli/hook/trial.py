@@ -24,6 +24,7 @@ from .install import HostArgument, here, host_file
 
 if TYPE_CHECKING:
     from molecule_approve.integrations.hook_files.interface import HookEntry, HostFile
+    from molecule_approve.integrations.hook_files.survey import Installed
 
     from .denying_gate import DenyingGate, Surroundings
 
@@ -37,26 +38,34 @@ def test(host: HostArgument) -> int:
     Three made-up calls: a person denies, the configuration cannot be read, the hook is killed. Exits with 0 only if all are
     blocked that this host can block. Nothing reaches your own platform or audit log.
     """
-    from molecule_approve.integrations.hook_files.survey import entries_of
+    from molecule_approve.integrations.hook_files.survey import entries_of, host_version
 
-    file = host_file(host)
-    found = entries_of(file, here())
+    file, where = host_file(host), here()
+    found = entries_of(file, where)
     if not found:
         raise ConfigError(
             f"the hook is not installed for {file.name}", hint=f"install it: {output.PROGRAM} hook install {file.name}"
         )
-    held = True
+    version = host_version(file, where.environ)
+    all_blocked = True
     with _gate() as gate:
         for one in found:
-            output.answer(visible(f"{one.scope.value}, {one.path}"), foreign=True)
-            if one.entry is None:
-                output.answer(visible(f"  NOT TESTED: {one.trouble}"), foreign=True)
-                held = False
-                continue
-            for blocked, line in _trials(file, one.entry, gate):
-                output.answer(visible(f"  {one.entry.event}: {line}"), foreign=True)
-                held = held and blocked
-    return Exit.OK if held else Exit.FAILED
+            for blocked, line in _results(one, version, gate):
+                output.answer(visible(f"{one.scope.value}, {line}"), foreign=True)
+                all_blocked = all_blocked and blocked
+    return Exit.OK if all_blocked else Exit.FAILED
+
+
+def _results(found: Installed, version: tuple[int, ...] | None, gate: DenyingGate) -> Iterator[tuple[bool, str]]:
+    """Whether each made-up call is blocked, or cannot be on this host; and the sentence about it."""
+    host, entry = found.host, found.entry
+    if entry is None:
+        yield False, f"NOT TESTED: {found.trouble}"
+        return
+    if host.needs(entry, version):
+        entry = entry._replace(blocks_if_lost=False)
+    for blocked, line in _trials(host, entry, gate):
+        yield blocked, f"{entry.event}: {line}"
 
 
 @contextmanager
@@ -69,7 +78,6 @@ def _gate() -> Iterator[DenyingGate]:
 
 
 def _trials(host: HostFile, entry: HookEntry, gate: DenyingGate) -> Iterator[tuple[bool, str]]:
-    """Whether each made-up call is blocked, or cannot be on this host; and the sentence about it."""
     denied = gate.denied
     run = _run(host, entry, gate.surroundings)
     blocked = host.blocks(run, entry)

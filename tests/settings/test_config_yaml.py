@@ -41,6 +41,7 @@ approve:
     X-Molecule-Org-Id: acme
   allow_http: yes
   require_verified_approver: false
+  locked: [platform_url, config]
 """,
     )
     assert found.path == PATH
@@ -60,6 +61,7 @@ approve:
     }
     assert set(found.approve) == set(APPROVE_KEYS)
     assert found.headers == {"X-Molecule-Org-Id": Scalar("acme", 17)}
+    assert found.locked == (Scalar("platform_url", 20), Scalar("config", 20))
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff"])

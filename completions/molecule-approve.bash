@@ -65,7 +65,7 @@ _molecule_approve_table() {
             wants=ids
             ;;
         'hook')
-            subcommands='claude-code copilot'
+            subcommands='claude-code codex gemini cursor copilot'
             flags='-h --help'
             ;;
         'hook claude-code')
@@ -73,6 +73,21 @@ _molecule_approve_table() {
             valued='--config --platform-url --workspace-id --audit-log --limit --answer'
             paths='--config --audit-log'
             choices='--answer=allow --answer=none'
+            ;;
+        'hook codex')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
+            ;;
+        'hook gemini')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
+            ;;
+        'hook cursor')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
             ;;
         'hook copilot')
             flags='--config --platform-url --workspace-id --audit-log --limit -h --help'

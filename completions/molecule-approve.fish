@@ -187,6 +187,9 @@ function __molecule_approve_table --no-scope-shadowing
         case 'hook'
             set subcommands \
                 claude-code\t'Answer a hook of Claude Code: ask a person about the tool call on stdin.' \
+                codex\t'Answer a hook of OpenAI Codex: ask a person about the tool call on stdin.' \
+                gemini\t'Answer a hook of Gemini CLI: ask a person about the tool call on stdin.' \
+                cursor\t'Answer a hook of Cursor: ask a person about the tool call on stdin.' \
                 copilot\t'Answer a hook of GitHub Copilot CLI: ask a person about the tool call on stdin.'
             set flags \
                 -h\t'Show this message and exit.' \
@@ -204,6 +207,39 @@ function __molecule_approve_table --no-scope-shadowing
             set valued --config --platform-url --workspace-id --audit-log --limit --answer
             set paths --config --audit-log
             set choices --answer=allow --answer=none
+        case 'hook codex'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit
+            set paths --config --audit-log
+        case 'hook gemini'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit
+            set paths --config --audit-log
+        case 'hook cursor'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit
+            set paths --config --audit-log
         case 'hook copilot'
             set flags \
                 --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \

@@ -265,7 +265,8 @@ def test_the_example_of_config_yaml_is_understood(tmp_path: Path) -> None:
     assert found.headers.value == {"X-Molecule-Org-Id": "42", "Origin": "https://canvas.example.org"}
     assert found.audit_rotate_at.value == 64 * 1024**2
     assert found.allowed_actions.value == {"deployer": frozenset({"approve"})}
-    assert {key for key in (*APPROVE_KEYS, "headers") if f"\n  {key}:" not in SNIPPETS["config"]} == set()
+    assert [rule.then for rule in found.hooks.value] == ["pass", "ask"]
+    assert {key for key in (*APPROVE_KEYS, "headers", "hooks") if f"\n  {key}:" not in SNIPPETS["config"]} == set()
 
 
 # --- examples that are data ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
 import shutil
@@ -23,8 +24,9 @@ import typer
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
 from molecule_approve.cli.app import COMMANDS, app
+from molecule_approve.errors import UsageError
 from molecule_approve.model import Outcome, Verdict
-from molecule_approve.paths import Places
+from molecule_approve.paths import Places, SystemPlace
 from molecule_approve.settings import resolve
 from molecule_approve.settings.config_yaml import APPROVE_KEYS
 from tests.pages import NAMED, PAGES, ROOT, SNIPPETS, TEXT, blocks, prose
@@ -267,6 +269,23 @@ def test_the_example_of_config_yaml_is_understood(tmp_path: Path) -> None:
     assert found.allowed_actions.value == {"deployer": frozenset({"approve"})}
     assert [rule.then for rule in found.hooks.value] == ["pass", "ask"]
     assert {key for key in (*APPROVE_KEYS, "headers", "hooks") if f"\n  {key}:" not in SNIPPETS["config"]} == set()
+
+
+def test_the_example_of_the_system_s_file_is_understood(tmp_path: Path) -> None:
+    """Every key that it locks holds."""
+    path = tmp_path / "config.yaml"
+    path.write_text(SNIPPETS["system-config"], encoding="utf-8")
+    place = SystemPlace(path, os.geteuid())
+    nowhere = Places(tmp_path / "state", tmp_path / "run", place)
+    environ = {"CONFIGS_DIR": "/nowhere"}
+    found = resolve.resolve(resolve.Flags(), environ, nowhere, at_terminal=False)
+    assert found.hooks.source == f"{path}: approve.hooks"
+    for key in ("platform_url", "workspace_id", "audit_log", "allow_http", "require_verified_approver"):
+        assert getattr(found, key).source.startswith(f"{path}, line ")
+        flags: Any = {key: "/other"} if key != "allow_http" else {}
+        if flags:
+            with pytest.raises(UsageError, match="which is locked"):
+                resolve.resolve(resolve.Flags(**flags), environ, nowhere, at_terminal=False)
 
 
 # --- examples that are data ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request run wait status withdraw pending review approve deny hook approvers audit serve help'
+            subcommands='request run wait status withdraw pending review approve deny approvers hook audit serve help'
             flags='--version -h --help'
             ;;
         'request')
@@ -64,9 +64,45 @@ _molecule_approve_table() {
             paths='--config --audit-log'
             wants=ids
             ;;
-        'hook')
-            subcommands='claude-code codex gemini cursor copilot'
+        'approvers')
+            subcommands='add list link revoke'
             flags='-h --help'
+            ;;
+        'approvers add')
+            flags='-h --help'
+            wants=text
+            ;;
+        'approvers list')
+            flags='-h --help'
+            ;;
+        'approvers link')
+            flags='-h --help'
+            wants=text
+            ;;
+        'approvers revoke')
+            flags='-h --help'
+            wants=text
+            ;;
+        'hook')
+            subcommands='install uninstall status test claude-code codex gemini cursor copilot'
+            flags='-h --help'
+            ;;
+        'hook install')
+            flags='--config --platform-url --workspace-id --audit-log --user --project --matcher --print --yes -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --matcher'
+            paths='--config --audit-log'
+            wants=text
+            ;;
+        'hook uninstall')
+            flags='--user --project -h --help'
+            wants=text
+            ;;
+        'hook status')
+            flags='--json -h --help'
+            ;;
+        'hook test')
+            flags='-h --help'
+            wants=text
             ;;
         'hook claude-code')
             flags='--config --platform-url --workspace-id --audit-log --limit --answer -h --help'
@@ -93,25 +129,6 @@ _molecule_approve_table() {
             flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
             valued='--config --platform-url --workspace-id --audit-log --limit'
             paths='--config --audit-log'
-            ;;
-        'approvers')
-            subcommands='add list link revoke'
-            flags='-h --help'
-            ;;
-        'approvers add')
-            flags='-h --help'
-            wants=text
-            ;;
-        'approvers list')
-            flags='-h --help'
-            ;;
-        'approvers link')
-            flags='-h --help'
-            wants=text
-            ;;
-        'approvers revoke')
-            flags='-h --help'
-            wants=text
             ;;
         'audit')
             subcommands='tail verify show stats export rotate init'

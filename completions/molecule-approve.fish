@@ -21,8 +21,8 @@ function __molecule_approve_table --no-scope-shadowing
                 review\t'Go through the pending requests, and decide each.' \
                 approve\t'Approve a request.' \
                 deny\t'Deny a request.' \
-                hook\t'Answer an agent\'s hook: ask a person about a tool call.' \
                 approvers\t'Manage who may decide on the embedded server.' \
+                hook\t'Ask a person before an agent\'s tool call.' \
                 audit\t'Read, verify and export the audit log.' \
                 serve\t'Run the embedded server until SIGINT or SIGTERM.' \
                 help\t'Show the help of a command.'
@@ -184,8 +184,40 @@ function __molecule_approve_table --no-scope-shadowing
             set valued --comment --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
+        case 'approvers'
+            set subcommands \
+                add\t'Add an approver, and print the token alone on stdout.' \
+                list\t'List the approvers, and since when they may decide.' \
+                link\t'Print a sign-in link for the running server\'s inbox page, alone on stdout.' \
+                revoke\t'Remove an approver; the token and all sessions end at once, also on a running server.'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'approvers add'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'approvers list'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'approvers link'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'approvers revoke'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
         case 'hook'
             set subcommands \
+                install\t'Install the hook in a host\'s settings file.' \
+                uninstall\t'Remove the hook from a host\'s settings file.' \
+                status\t'Show where the hook is installed, for you and for this project.' \
+                test\t'Start the installed hook as its host does, and see it block.' \
                 claude-code\t'Answer a hook of Claude Code: ask a person about the tool call on stdin.' \
                 codex\t'Answer a hook of OpenAI Codex: ask a person about the tool call on stdin.' \
                 gemini\t'Answer a hook of Gemini CLI: ask a person about the tool call on stdin.' \
@@ -194,6 +226,39 @@ function __molecule_approve_table --no-scope-shadowing
             set flags \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
+        case 'hook install'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --user\t'In your own settings, for all projects. The default.' \
+                --project\t'In the settings of this project.' \
+                --matcher\t'Which tools, in the host\'s own form; \'\' is all. The default: what can change things.' \
+                --print\t'Only print a settings file with the hook in it.' \
+                --yes\t'Do not ask. Only for a hook that is new: a change needs a person at a terminal.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --matcher
+            set paths --config --audit-log
+            set wants text
+        case 'hook uninstall'
+            set flags \
+                --user\t'In your own settings, for all projects. The default.' \
+                --project\t'In the settings of this project.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'hook status'
+            set flags \
+                --json\t'Print JSON on stdout.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'hook test'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
         case 'hook claude-code'
             set flags \
                 --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
@@ -251,34 +316,6 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
             set valued --config --platform-url --workspace-id --audit-log --limit
             set paths --config --audit-log
-        case 'approvers'
-            set subcommands \
-                add\t'Add an approver, and print the token alone on stdout.' \
-                list\t'List the approvers, and since when they may decide.' \
-                link\t'Print a sign-in link for the running server\'s inbox page, alone on stdout.' \
-                revoke\t'Remove an approver; the token and all sessions end at once, also on a running server.'
-            set flags \
-                -h\t'Show this message and exit.' \
-                --help\t'Show this message and exit.'
-        case 'approvers add'
-            set flags \
-                -h\t'Show this message and exit.' \
-                --help\t'Show this message and exit.'
-            set wants text
-        case 'approvers list'
-            set flags \
-                -h\t'Show this message and exit.' \
-                --help\t'Show this message and exit.'
-        case 'approvers link'
-            set flags \
-                -h\t'Show this message and exit.' \
-                --help\t'Show this message and exit.'
-            set wants text
-        case 'approvers revoke'
-            set flags \
-                -h\t'Show this message and exit.' \
-                --help\t'Show this message and exit.'
-            set wants text
         case 'audit'
             set subcommands \
                 tail\t'Show the last records of the audit log and its archives; in a pipe, the log\'s own lines.' \

@@ -42,7 +42,7 @@ RULES = (
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
     Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "cli.hook"), ()),
-    Rule(("integrations", "integrations.hooks"), ()),
+    Rule(("integrations", "integrations.hooks", "integrations.hook_files"), ()),
     Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
     Rule(("policy.*",), GROUND),
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
@@ -69,6 +69,7 @@ RULES = (
         ("api",),
         (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
     ),
+    Rule(("integrations.hook_files.*",), (*GROUND, "integrations.hook_files.*")),
     # What other programs call: it may use what the Python API uses.
     Rule(
         ("integrations.*",),

@@ -45,6 +45,7 @@ approve:
   - {tool: Bash, command: "git status*", then: pass}
   - tool: "*"
     then: deny
+  locked: [platform_url, config]
 """,
     )
     assert found.path == PATH
@@ -68,6 +69,7 @@ approve:
         {"tool": Scalar("Bash", 21), "command": Scalar("git status*", 21), "then": Scalar("pass", 21)},
         {"tool": Scalar("*", 22), "then": Scalar("deny", 23)},
     )
+    assert found.locked == (Scalar("platform_url", 24), Scalar("config", 24))
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff"])

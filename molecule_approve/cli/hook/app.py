@@ -1,4 +1,4 @@
-"""The family of ``hook``: one command a host, put together here."""
+"""The family of ``hook``: one command a host, and those that put it into the host's settings."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from molecule_approve.cli import options
-from molecule_approve.cli.help import WAITING, CliGroup, commands, option
+from molecule_approve.cli.help import WAITING, CliCommand, CliGroup, commands, option
 from molecule_approve.integrations.hooks.registry import HOSTS
 
+from . import install, status, trial
 from .answer import HookCommand, respond
 
 if TYPE_CHECKING:
@@ -30,10 +31,17 @@ AnswerAfterYes = Annotated[
 
 app = commands(
     name="hook",
-    help="Answer an agent's hook: ask a person about a tool call.",
+    help="Ask a person before an agent's tool call.",
     cls=CliGroup,
-    epilog="molecule-approve hook claude-code --limit 3600 < event.json",
+    epilog="molecule-approve hook install claude-code\nmolecule-approve hook test claude-code",
 )
+for managing, examples in (
+    (install.install, "molecule-approve hook install claude-code\nmolecule-approve hook install codex --print"),
+    (install.uninstall, "molecule-approve hook uninstall claude-code"),
+    (status.status, "molecule-approve hook status"),
+    (trial.test, "molecule-approve hook test claude-code"),
+):
+    app.command(cls=CliCommand, epilog=examples)(managing)
 
 
 def _plain(host: Host) -> Callable[..., int]:

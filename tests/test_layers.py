@@ -41,7 +41,7 @@ RULES = (
     Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
-    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit"), ()),
+    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "doctor"), ()),
     Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
     Rule(("policy.*",), GROUND),
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
@@ -67,6 +67,11 @@ RULES = (
     Rule(
         ("api",),
         (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
+    ),
+    # Looks at everything that a request needs, and at the embedded server's approvers.
+    Rule(
+        ("doctor.*",),
+        (*PURE, "paths", "policy.*", "settings.*", "gate.compose", "client.*", "audit.*", "server.reading", "doctor.*"),
     ),
     Rule(("__init__",), ("api", "errors", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),

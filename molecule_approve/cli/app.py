@@ -31,6 +31,7 @@ COMMANDS = {
     "approvers": ("approvers", "Manage who may decide on the embedded server."),
     "audit": ("audit.app", "Read, verify and export the audit log."),
     "serve": ("serve", "Run the embedded server until SIGINT or SIGTERM."),
+    "doctor": ("doctor", "Check whether a request would work here, and whether an approval would prove anything."),
     "help": ("help", "Show the help of a command."),
 }
 

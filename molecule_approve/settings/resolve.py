@@ -157,7 +157,7 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
         ConfigError: a file is invalid.
 
     """
-    file = _read_config(flags, environ)
+    file = read_config(flags, environ)
     given = _Given(flags, environ, file)
     warnings = misspelt(environ, () if file is None else file.sections)
     url, local = _address(given, places, at_terminal=at_terminal)
@@ -198,7 +198,7 @@ def resolve_audit_log(flags: Flags, environ: Mapping[str, str], places: Places) 
         UsageError, ConfigError: as ``resolve``, for this setting and config.yaml.
 
     """
-    return _audit_log(_Given(flags, environ, _read_config(flags, environ)), places)
+    return _audit_log(_Given(flags, environ, read_config(flags, environ)), places)
 
 
 def approver_token(environ: Mapping[str, str]) -> Secret | None:
@@ -251,8 +251,13 @@ def _from_file(path: Path, line: int, key: str) -> Sourced[None]:
     return Sourced(None, f"{path}, line {line}: {key}", from_file=True)
 
 
-def _read_config(flags: Flags, environ: Mapping[str, str]) -> trusted_file.ConfigFile | None:
-    """config.yaml; None if none is configured and there is none in the default folder."""
+def read_config(flags: Flags, environ: Mapping[str, str]) -> trusted_file.ConfigFile | None:
+    """config.yaml; None if none is configured and there is none in the default folder.
+
+    Raises:
+        UsageError, ConfigError: as ``resolve``, for this file.
+
+    """
     named = _Given(flags, environ, None).find("config", "WORKSPACE_CONFIG_PATH")
     path = Path(_CONFIGS) if named is None else values.read(named, values.path).value
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises if a folder above is closed to us; opening the file reports that

@@ -6,7 +6,7 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request run wait status withdraw pending review approve deny approvers audit serve doctor help'
+            subcommands='request run wait status withdraw pending review approve deny approvers hook audit serve doctor help'
             flags='--version -h --help'
             ;;
         'request')
@@ -82,6 +82,53 @@ _molecule_approve_table() {
         'approvers revoke')
             flags='-h --help'
             wants=text
+            ;;
+        'hook')
+            subcommands='install uninstall status test claude-code codex gemini cursor copilot'
+            flags='-h --help'
+            ;;
+        'hook install')
+            flags='--config --platform-url --workspace-id --audit-log --user --project --matcher --print --yes -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --matcher'
+            paths='--config --audit-log'
+            wants=text
+            ;;
+        'hook uninstall')
+            flags='--user --project -h --help'
+            wants=text
+            ;;
+        'hook status')
+            flags='--json -h --help'
+            ;;
+        'hook test')
+            flags='-h --help'
+            wants=text
+            ;;
+        'hook claude-code')
+            flags='--config --platform-url --workspace-id --audit-log --limit --answer -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit --answer'
+            paths='--config --audit-log'
+            choices='--answer=allow --answer=none'
+            ;;
+        'hook codex')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
+            ;;
+        'hook gemini')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
+            ;;
+        'hook cursor')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
+            ;;
+        'hook copilot')
+            flags='--config --platform-url --workspace-id --audit-log --limit -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --limit'
+            paths='--config --audit-log'
             ;;
         'audit')
             subcommands='tail verify show stats export rotate init'

@@ -22,6 +22,7 @@ function __molecule_approve_table --no-scope-shadowing
                 approve\t'Approve a request.' \
                 deny\t'Deny a request.' \
                 approvers\t'Manage who may decide on the embedded server.' \
+                hook\t'Ask a person before an agent\'s tool call.' \
                 audit\t'Read, verify and export the audit log.' \
                 serve\t'Run the embedded server until SIGINT or SIGTERM.' \
                 doctor\t'Check whether a request would work here, and whether an approval would prove anything.' \
@@ -212,6 +213,110 @@ function __molecule_approve_table --no-scope-shadowing
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set wants text
+        case 'hook'
+            set subcommands \
+                install\t'Install the hook in a host\'s settings file.' \
+                uninstall\t'Remove the hook from a host\'s settings file.' \
+                status\t'Show where the hook is installed, for you and for this project.' \
+                test\t'Start the installed hook as its host does, and see it block.' \
+                claude-code\t'Answer a hook of Claude Code: ask a person about the tool call on stdin.' \
+                codex\t'Answer a hook of OpenAI Codex: ask a person about the tool call on stdin.' \
+                gemini\t'Answer a hook of Gemini CLI: ask a person about the tool call on stdin.' \
+                cursor\t'Answer a hook of Cursor: ask a person about the tool call on stdin.' \
+                copilot\t'Answer a hook of GitHub Copilot CLI: ask a person about the tool call on stdin.'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'hook install'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --user\t'In your own settings, for all projects. The default.' \
+                --project\t'In the settings of this project.' \
+                --matcher\t'Which tools, in the host\'s own form; \'\' is all. The default: what can change things.' \
+                --print\t'Only print a settings file with the hook in it.' \
+                --yes\t'Do not ask. Only for a hook that is new: a change needs a person at a terminal.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --matcher
+            set paths --config --audit-log
+            set wants text
+        case 'hook uninstall'
+            set flags \
+                --user\t'In your own settings, for all projects. The default.' \
+                --project\t'In the settings of this project.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'hook status'
+            set flags \
+                --json\t'Print JSON on stdout.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'hook test'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'hook claude-code'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                --answer\t'After an approval: allow the call, or leave it to the host\'s own rules.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit --answer
+            set paths --config --audit-log
+            set choices --answer=allow --answer=none
+        case 'hook codex'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit
+            set paths --config --audit-log
+        case 'hook gemini'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit
+            set paths --config --audit-log
+        case 'hook cursor'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit
+            set paths --config --audit-log
+        case 'hook copilot'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --limit\t'When the host gives a hook up, as its settings say; this one ends earlier. [default: the host\'s default]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --limit
+            set paths --config --audit-log
         case 'audit'
             set subcommands \
                 tail\t'Show the last records of the audit log and its archives; in a pipe, the log\'s own lines.' \

@@ -14,16 +14,44 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
 COMPLETE = "_MOLECULE_APPROVE_COMPLETE"
 """Set by the completion scripts to the command whose ids are wanted; means nothing where there are any arguments."""
 
 
+MANAGING = frozenset({"install", "uninstall", "status", "test"})
+"""The commands of ``hook`` that no agent's program starts."""
+
+BLOCKED = 2
+"""The exit code of a hook that blocks the tool call; after another one most hosts make it."""
+
+
+def _is_hook(argv: Sequence[str]) -> bool:
+    """Whether an agent's program waits for our answer. In doubt it does."""
+    return argv[:1] == ["hook"] and not MANAGING.intersection(argv[1:2])
+
+
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
-    """Nothing was sent yet, so there is nothing to withdraw: exit as the signal says."""
+    """Nothing was sent yet, so there is nothing to withdraw: exit as the signal says; a hook blocks."""
     del frame
+    if _is_hook(sys.argv[1:]):
+        _block(f"stopped by signal {signum}")
+        os._exit(BLOCKED)
     os._exit(128 + signum)
+
+
+def _block(why: str) -> None:
+    """Tell the host no in every way that is left: its own object on stdout, the reason on stderr."""
+    reason = f"molecule-approve: cannot run: {why}; nothing was approved"
+    with contextlib.suppress(BaseException):
+        from .integrations.hooks.registry import HOSTS  # noqa: PLC0415 - in an installation that may be broken
+
+        if sys.__stdout__ is not None:  # else this number may be another file's by now
+            os.write(1, f"{HOSTS[sys.argv[2]].deny(reason).stdout}\n".encode())
+    with contextlib.suppress(OSError):
+        os.write(2, f"{reason}\n".encode(errors="backslashreplace"))
 
 
 def _watch_signals() -> None:
@@ -58,6 +86,9 @@ def run() -> NoReturn:
             sys.stderr.write("molecule-approve: hint: install molecule-approve again; nothing was approved\n")
             sys.stderr.flush()
     finally:
+        if code not in {0, BLOCKED} and _is_hook(sys.argv[1:]):
+            _block("the hook failed, and stderr says why")
+            code = BLOCKED
         os._exit(code)
 
 

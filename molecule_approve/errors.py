@@ -21,6 +21,7 @@
     ├── ChangedError                  what would run is not what was approved; nothing ran
     ├── AuditError                    the audit log cannot be written or read
     ├── DeliveryError                 the verdict could not be delivered to the caller
+    ├── HookEventError                what an agent's program sent to a hook cannot be read
     └── ServerError                   the embedded server cannot run
     Interrupted (BaseException)       a signal, a cancelled task, or no reader left
 """
@@ -240,6 +241,12 @@ class DeliveryError(ApprovalError):
     """The verdict could not be delivered: stdout is closed, or the result file cannot be written."""
 
     kind = "delivery"
+
+
+class HookEventError(ApprovalError):
+    """What an agent's program sent to a hook is not an event that the hook knows; the tool call must not be made."""
+
+    kind = "hook_event"
 
 
 class ServerError(ApprovalError):

@@ -107,13 +107,16 @@ def _keep_log(settings: Settings) -> None:
         )
 
 
-def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True, tick: float = 2.0) -> Terms:
+def terms(
+    settings: Settings, *, wait: bool = True, withdraw: bool = True, stays_open: bool = False, tick: float = 2.0
+) -> Terms:
     """The terms of an attempt, from the settings.
 
     Args:
         settings: the settings.
         wait: False for ``--no-wait``.
         withdraw: whether to withdraw the request when giving up.
+        stays_open: whether it stays open all the same at the timeout.
         tick: the longest sleep, in seconds.
 
     """
@@ -125,6 +128,7 @@ def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True, tick:
         wait=wait,
         stream=settings.transport.value != "poll",
         withdraw=withdraw,
+        stays_open=stays_open,
         verified=settings.require_verified_approver.value,
         policy=WaitPolicy(poll_interval=settings.poll_interval.value, tick=tick),
     )

@@ -41,7 +41,8 @@ RULES = (
     Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
-    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "doctor"), ()),
+    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "cli.hook", "doctor"), ()),
+    Rule(("integrations", "integrations.hooks", "integrations.hook_files"), ()),
     Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
     Rule(("policy.*",), GROUND),
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
@@ -68,13 +69,25 @@ RULES = (
         ("api",),
         (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
     ),
-    # Looks at everything that a request needs, and at the embedded server's approvers.
+    # Looks at everything that a request needs, at the embedded server's approvers, and at installed hooks.
     Rule(
         ("doctor.*",),
-        (*PURE, "paths", "policy.*", "settings.*", "gate.compose", "client.*", "audit.*", "server.reading", "doctor.*"),
+        (
+            *(*PURE, "paths", "policy.*", "settings.*", "gate.compose", "client.*", "audit.*", "server.reading"),
+            *("integrations.hook_files.*", "doctor.*"),
+        ),
+    ),
+    Rule(("integrations.hook_files.*",), (*GROUND, "integrations.hook_files.*")),
+    # What other programs call: it may use what the Python API uses.
+    Rule(
+        ("integrations.*",),
+        (
+            *(*GROUND, "lifecycle", "wiring", "arguments", "api", "gate.*", "settings.*", "audit.record"),
+            *("client.platform", "client.submit", "client.retry", "integrations.*"),
+        ),
     ),
     Rule(("__init__",), ("api", "errors", "model")),
-    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
+    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model", "integrations.hooks.registry")),
     Rule(("cli.*",), ("*",)),
 )
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "approve": ("decide", "Approve a request."),
     "deny": ("decide", "Deny a request."),
     "approvers": ("approvers", "Manage who may decide on the embedded server."),
+    "hook": ("hook.app", "Ask a person before an agent's tool call."),
     "audit": ("audit.app", "Read, verify and export the audit log."),
     "serve": ("serve", "Run the embedded server until SIGINT or SIGTERM."),
     "doctor": ("doctor", "Check whether a request would work here, and whether an approval would prove anything."),

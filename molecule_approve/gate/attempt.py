@@ -51,7 +51,8 @@ class Terms:
         timeout: seconds until this attempt gives up, all of it.
         wait: False to return as soon as the platform has the request (``--no-wait``).
         stream: whether the event stream is tried before polling.
-        withdraw: whether the request is withdrawn when the attempt gives up or is stopped.
+        withdraw: whether the request is withdrawn when the attempt gives up, fails or is stopped.
+        stays_open: whether it stays open all the same when the timeout has passed, for a later attempt with its key.
         verified: whether only a name from the approver's own credential counts.
         policy: the pace of the wait.
 
@@ -61,6 +62,7 @@ class Terms:
     wait: bool = True
     stream: bool = True
     withdraw: bool = True
+    stays_open: bool = False
     verified: bool = False
     policy: WaitPolicy = WaitPolicy()  # noqa: RUF009 - a frozen value
 

@@ -40,7 +40,7 @@ def decision_at_deadline(attempt: Attempt, submitted: SubmittedRequest) -> Decis
         UsedError: another attempt redeemed the approval.
 
     """
-    if attempt.terms.withdraw:
+    if attempt.terms.withdraw and not attempt.terms.stays_open:
         attempt.observer.withdrawing("nobody decided in time")
         withdrawn = _withdraw(attempt)
         row = withdrawn.decision

@@ -34,7 +34,9 @@ APPROVE_KEYS: Mapping[str, frozenset[str]] = {
     "allow_http": _BOOLEAN,
     "require_verified_approver": _BOOLEAN,
 }
-"""The scalar settings under ``approve:``, and their types; ``headers`` is a mapping."""
+"""The scalar settings under ``approve:``, and their types; ``headers`` is a mapping, ``hooks`` a list."""
+
+_HOOK_KEYS = {"tool", "command", "then"}
 
 
 def parse(data: bytes, path: Path) -> ConfigFile:
@@ -52,7 +54,7 @@ def parse(data: bytes, path: Path) -> ConfigFile:
     reader.refuse_duplicates(root)
     sections = {key.value: value for key, value in reader.top(root)}
     rbac = reader.section(sections.get("rbac"), "rbac", {"roles", "allowed_actions"})
-    approve = reader.section(sections.get("approve"), "approve", {*APPROVE_KEYS, "headers"})
+    approve = reader.section(sections.get("approve"), "approve", {*APPROVE_KEYS, "headers", "hooks"})
     return ConfigFile(
         path,
         roles=reader.roles(rbac["roles"]) if "roles" in rbac else None,
@@ -63,6 +65,7 @@ def parse(data: bytes, path: Path) -> ConfigFile:
             if key in approve
         },
         headers=reader.headers(approve["headers"]) if "headers" in approve else None,
+        hooks=reader.hooks(approve["hooks"]) if "hooks" in approve else None,
         sections=tuple(sections),
     )
 
@@ -152,7 +155,7 @@ class _Reader:
         self._used.add(id(node))
 
     def section(self, node: yaml.Node | None, name: str, known: set[str]) -> dict[str, yaml.Node]:
-        """One of our two sections; empty if it is missing."""
+        """A mapping with these keys only, such as one of our two sections; empty if it is missing."""
         found = {} if node is None else self._mapping(node, name)
         for key, value in found.items():
             if key not in known:
@@ -168,11 +171,14 @@ class _Reader:
             raise self._refuse(node, name, f"is {_kind(node)}, not {wanted}", hint)
         return Scalar(node.value, node.start_mark.line + 1)
 
-    def _names(self, node: yaml.Node, name: str) -> list[Scalar]:
+    def _items(self, node: yaml.Node, name: str, example: str) -> list[yaml.Node]:
         self._use(node, name)
         if not isinstance(node, yaml.SequenceNode):
-            raise self._refuse(node, name, f"is {_kind(node)}, not a list", "write it like [operator]")
-        return [self._name(item, name) for item in node.value]
+            raise self._refuse(node, name, f"is {_kind(node)}, not a list", f"write it like {example}")
+        return list(node.value)
+
+    def _names(self, node: yaml.Node, name: str) -> list[Scalar]:
+        return [self._name(item, name) for item in self._items(node, name, "[operator]")]
 
     def _name(self, node: yaml.Node, name: str) -> Scalar:
         found = self.scalar(node, name, _TEXT)
@@ -201,3 +207,14 @@ class _Reader:
         """``approve.headers``."""
         found = self._mapping(node, "approve.headers")
         return {name: self.scalar(value, f"approve.headers.{name[:40]}", _TEXT) for name, value in found.items()}
+
+    def hooks(self, node: yaml.Node) -> tuple[dict[str, Scalar], ...]:
+        """``approve.hooks``."""
+        return tuple(self._hook(item) for item in self._items(node, "approve.hooks", "[{tool: Bash, then: ask}]"))
+
+    def _hook(self, node: yaml.Node) -> dict[str, Scalar]:
+        found = self.section(node, "approve.hooks", _HOOK_KEYS)
+        for key in ("tool", "then"):
+            if key not in found:
+                raise self._refuse(node, "approve.hooks", f"an entry without {key}:", f"add {key}:, or remove the entry")
+        return {key: self.scalar(value, f"approve.hooks.{key}", _TEXT) for key, value in found.items()}

@@ -18,6 +18,7 @@ from molecule_approve.paths import LocalSocket, Places, can_write, read_requeste
 from molecule_approve.policy import roles as roles_module
 
 from . import trusted_file, urls, values
+from .hooks import Rules, read_hooks
 from .near_misses import misspelt
 from .urls import find_proxy
 from .values import Sourced, Transport
@@ -67,6 +68,7 @@ class Settings:
         poll_interval: seconds, at least 1.
         audit_optional: go on where the audit log cannot be written.
         audit_rotate_at: bytes at which the audit log becomes an archive; None for never.
+        hooks: which tool calls of an agent need a person; the first that matches counts.
         local: the platform is this user's embedded server, on its Unix socket.
         unix_socket: that socket, or None.
         requester_file: the embedded server's workspace and token.
@@ -90,6 +92,7 @@ class Settings:
     require_verified_approver: Sourced[bool]
     roles: Sourced[tuple[str, ...]]
     allowed_actions: Sourced[Mapping[str, frozenset[str]]]
+    hooks: Sourced[Rules]
     local: bool
     unix_socket: LocalSocket | None
     requester_file: Path
@@ -183,6 +186,7 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
         require_verified_approver=given.setting("require_verified_approver", None, values.boolean, default=False),
         roles=_roles(file),
         allowed_actions=_allowed_actions(file),
+        hooks=read_hooks(file),
         local=local,
         unix_socket=_local_socket(places) if local else None,
         requester_file=places.requester,
@@ -252,12 +256,7 @@ def _from_file(path: Path, line: int, key: str) -> Sourced[None]:
 
 
 def read_config(flags: Flags, environ: Mapping[str, str]) -> trusted_file.ConfigFile | None:
-    """config.yaml; None if none is configured and there is none in the default folder.
-
-    Raises:
-        UsageError, ConfigError: as ``resolve``, for this file.
-
-    """
+    """config.yaml; None if none is configured and there is none in the default folder. Raises as ``resolve``."""
     named = _Given(flags, environ, None).find("config", "WORKSPACE_CONFIG_PATH")
     path = Path(_CONFIGS) if named is None else values.read(named, values.path).value
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises if a folder above is closed to us; opening the file reports that

@@ -40,6 +40,7 @@ class ConfigFile(NamedTuple):
         allowed_actions: ``rbac.allowed_actions``: the actions of a role.
         approve: the scalars under ``approve:``, by key.
         headers: ``approve.headers``, by name.
+        hooks: the entries of ``approve.hooks``, each with its keys, or None.
         sections: all top-level keys, also those of the platform.
 
     """
@@ -49,6 +50,7 @@ class ConfigFile(NamedTuple):
     allowed_actions: Mapping[str, frozenset[str]] | None = None
     approve: Mapping[str, Scalar] = MappingProxyType({})
     headers: Mapping[str, Scalar] | None = None
+    hooks: tuple[Mapping[str, Scalar], ...] | None = None
     sections: tuple[str, ...] = ()
 
 

@@ -1,0 +1,1 @@
+"""What other programs call, each in its own form: agents' hooks, so far."""

@@ -1,0 +1,71 @@
+"""Codex's hooks.json: https://developers.openai.com/codex/hooks.md, and codex-rs/hooks at 0.155.1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
+from .outputs import json_object
+
+if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue
+
+
+class CodexFile(HostFile):
+    """A shell's text; nothing can be set against a hook that is lost."""
+
+    name = "codex"
+    programs = ("codex",)
+    matchers: ClassVar[Mapping[str, str]] = {"PreToolUse": "^(Bash|apply_patch|mcp__.*)$"}
+    gap = "Codex runs the tool if the hook cannot start, is killed or is late; it has no setting against that"
+    lost_is_open = True
+    afterwards = "Codex skips the hook until you trust it: start codex and enter /hooks. Do so again after each change"
+
+    def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
+        """``CODEX_HOME`` moves the user's."""
+        if scope is Scope.PROJECT:
+            return project / ".codex" / "hooks.json"
+        return Path(environ.get("CODEX_HOME") or home / ".codex") / "hooks.json"
+
+    def handler(self, command: InstalledCommand) -> JsonObject:
+        """By the shell."""
+        return {
+            "type": "command",
+            "command": command.shell,
+            "timeout": command.limit,
+            "statusMessage": "waiting for a person's approval",
+        }
+
+    def read_limit(self, handler: JsonObject) -> JsonValue:
+        """In seconds."""
+        return handler.get("timeout")
+
+    def made_up(self, event: str, folder: str) -> JsonObject:
+        """A call of Bash."""
+        return {
+            "session_id": "molecule-approve-hook-test",
+            "turn_id": "molecule-approve-hook-test",
+            "transcript_path": None,
+            "cwd": folder,
+            "hook_event_name": event,
+            "model": "none",
+            "permission_mode": "default",
+            "tool_name": "Bash",
+            "tool_input": {"command": "molecule-approve-hook-test --not-a-command"},
+            "tool_use_id": "molecule-approve-hook-test",
+        }
+
+    def blocks(self, run: HookRun, entry: HookEntry) -> bool:
+        """Exit code 2 with text on stderr, or 0 with a deny that has a reason and no unknown field."""
+        del entry
+        if run.code == 2:
+            return bool(run.stderr.strip())
+        output = json_object(run.stdout)
+        decision = output.get("hookSpecificOutput")
+        if run.code != 0 or set(output) != {"hookSpecificOutput"} or not isinstance(decision, dict):
+            return False
+        reason = decision.get("permissionDecisionReason")
+        known = {"hookEventName", "permissionDecision", "permissionDecisionReason"}
+        return decision.get("permissionDecision") == "deny" and set(decision) <= known and bool(str(reason or "").strip())

@@ -1,0 +1,70 @@
+"""GitHub Copilot CLI's hooks folder: https://docs.github.com/en/copilot/reference/hooks-reference, as of November 2026."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from .interface import PROGRAM, HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
+from .outputs import json_object
+
+if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue
+
+_HARMLESS = "view|grep|rg|glob|ask_user|update_todo|report_intent"
+"""Tools that only read or talk. MCP tools have no common beginning: so all others are asked about."""
+
+
+class CopilotFile(HostFile):
+    """Exec form, in a file of our own. A crash blocks by itself; a hook that is late lets the tool run."""
+
+    name = "copilot"
+    programs = ("copilot",)
+    matchers: ClassVar[Mapping[str, str]] = {"preToolUse": f"^(?!({_HARMLESS})$).*"}
+    grouped = False
+    blank: ClassVar[JsonObject] = {"version": 1, "hooks": {}}
+    default_limit = 30
+    gap = "Copilot runs the tool if the hook is late; it has no setting against that"
+
+    def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
+        """``COPILOT_HOME`` moves the user's."""
+        name = f"{PROGRAM}.json"
+        if scope is Scope.PROJECT:
+            return project / ".github" / "hooks" / name
+        return Path(environ.get("COPILOT_HOME") or home / ".copilot") / "hooks" / name
+
+    def handler(self, command: InstalledCommand) -> JsonObject:
+        """Without a shell."""
+        return {
+            "type": "command",
+            "exec": command.program,
+            "args": list(command.arguments),
+            "timeoutSec": command.limit,
+        }
+
+    def read_limit(self, handler: JsonObject) -> JsonValue:
+        """In seconds, by one of two names."""
+        return handler.get("timeoutSec", handler.get("timeout"))
+
+    def blocks_if_lost(self, handler: JsonObject) -> bool:
+        """Whatever the entry says."""
+        del handler
+        return True
+
+    def made_up(self, event: str, folder: str) -> JsonObject:
+        """A call of bash."""
+        del event
+        return {
+            "sessionId": "molecule-approve-hook-test",
+            "timestamp": 1_767_225_600_000,
+            "cwd": folder,
+            "toolName": "bash",
+            "toolArgs": {"command": "molecule-approve-hook-test --not-a-command", "description": "A made-up call"},
+        }
+
+    def blocks(self, run: HookRun, entry: HookEntry) -> bool:
+        """Every exit code but 0, or 0 with a deny behind the progress lines."""
+        del entry
+        lines = [line for line in run.stdout.splitlines() if json_object(line).get("type") != "progress"]
+        return run.code != 0 or json_object("\n".join(lines)).get("permissionDecision") == "deny"

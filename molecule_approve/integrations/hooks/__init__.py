@@ -1,0 +1,1 @@
+"""The contracts between agents' programs (hosts) and their hooks: one file a host."""

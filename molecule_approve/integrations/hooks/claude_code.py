@@ -1,0 +1,70 @@
+"""Claude Code: ``PreToolUse``, as of 2.1.317.
+
+The contract is https://code.claude.com/docs/en/hooks and the changelog, read in November 2026.
+
+Exit code 2 blocks, and so does a denial on stdout with exit code 0; before 2.1.90 both together did not always, so each is
+right by itself. Any other exit code, a crash and a timeout let the call through, unless the hook's entry has
+``"onFailure": "block"`` (since 2.1.295; ignored before).
+"""
+
+from __future__ import annotations
+
+from molecule_approve.safe_text import json_line
+
+from . import copilot
+from . import event as read
+from .interface import BLOCKED, HookAnswer, ToolCall
+
+NAME = "claude-code"
+_EVENT = "PreToolUse"
+_SHELLS = frozenset({"Bash", "PowerShell"})
+_COPILOT = copilot.Copilot()
+
+
+class ClaudeCode:
+    """The host; Copilot, which reads its settings too, is answered in Copilot's form."""
+
+    name = NAME
+    title = "Claude Code"
+    default_limit = 600.0
+
+    def parse(self, data: bytes) -> ToolCall:
+        """The call; see the interface."""
+        event = read.read(data)
+        if copilot.is_ours(event):
+            return copilot.call_of(event)
+        name = read.expect(event, _EVENT)
+        tool, arguments = read.text(event, "tool_name"), read.fields(event, "tool_input")
+        return ToolCall(
+            NAME,
+            name,
+            tool,
+            arguments,
+            read.command_of(tool, arguments, _SHELLS),
+            session=read.text(event, "session_id"),
+            folder=read.optional(event, "cwd"),
+            call_id=read.optional(event, "tool_use_id"),
+            agent=read.optional(event, "agent_id"),
+        )
+
+    def allow(self, call: ToolCall) -> HookAnswer:
+        """Its own prompt is skipped; its own rules to deny or to ask hold nevertheless."""
+        if call.host == copilot.NAME:
+            return _COPILOT.allow(call)
+        return HookAnswer(_decision("allow", "approved by a person"), "", 0)
+
+    def leave(self, call: ToolCall) -> HookAnswer:
+        """An object without a decision; Copilot takes it for the same."""
+        del call
+        return HookAnswer("{}", "", 0)
+
+    def deny(self, reason: str, call: ToolCall | None = None) -> HookAnswer:
+        """The reason goes to the agent."""
+        if call is not None and call.host == copilot.NAME:
+            return _COPILOT.deny(reason, call)
+        return HookAnswer(_decision("deny", reason), reason, BLOCKED)
+
+
+def _decision(word: str, reason: str) -> str:
+    found = {"hookEventName": _EVENT, "permissionDecision": word, "permissionDecisionReason": reason}
+    return json_line({"hookSpecificOutput": found})

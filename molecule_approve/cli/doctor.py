@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated
 
-from molecule_approve.doctor.checks import Finding, Grade, Surroundings, failure, would_work
+from molecule_approve.doctor.checks import Finding, Grade, Setup, failure, would_work
 from molecule_approve.errors import ApprovalError, Interrupted
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.safe_text import visible
@@ -89,7 +89,7 @@ def _examine(connection: options.ConnectionOptions, timeout: str | None) -> Iter
         yield failure("settings.places", exc)
         return
     flags = Flags(**connection._asdict(), timeout=timeout)
-    yield from examine(Surroundings(flags, environ, places, output.at_terminal()))
+    yield from examine(Setup(flags, environ, places, output.at_terminal()))
 
 
 def _summary(findings: list[Finding]) -> str:

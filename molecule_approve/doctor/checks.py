@@ -56,7 +56,7 @@ Check = Callable[[], Iterable[Finding]]
 """Looks at one thing, and changes nothing."""
 
 
-class Surroundings(NamedTuple):
+class Setup(NamedTuple):
     """What is examined: the options, the environment, this user's folders, and whether a person is there."""
 
     flags: Flags

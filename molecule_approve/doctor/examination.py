@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from molecule_approve.settings.resolve import resolve_audit_log
 
 from . import log, machine, platform, server
-from .checks import Check, Finding, Grade, Surroundings, carry_out, masked
+from .checks import Check, Finding, Grade, Setup, carry_out, masked
 from .settings import SettingsReading, known_secrets
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from molecule_approve.settings.resolve import Settings
 
 
-def examine(around: Surroundings) -> Iterator[Finding]:
+def examine(around: Setup) -> Iterator[Finding]:
     """Every finding, as soon as it is there. Nothing is requested, and nothing is written to the audit log."""
     reading = SettingsReading(around)
     first = carry_out("settings.values", reading.findings)
@@ -28,7 +28,7 @@ def examine(around: Surroundings) -> Iterator[Finding]:
         yield from (masked(finding, secrets) for finding in carry_out(name, check))
 
 
-def _others(around: Surroundings, settings: Settings | None) -> Iterator[tuple[str, Check]]:
+def _others(around: Setup, settings: Settings | None) -> Iterator[tuple[str, Check]]:
     def path() -> Path:
         return resolve_audit_log(around.flags, around.environ, around.places).value
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from molecule_approve.gate.compose import Origin, context_of
 from molecule_approve.settings.resolve import in_ci
 
-from .checks import Check, Finding, Grade, Surroundings
-from .hooks import installed_hooks
+from . import hooks
+from .checks import Check, Finding, Grade, Setup
 
 _NAMES = {
     "bash": ("molecule-approve", "molecule-approve.bash", "_molecule-approve"),
@@ -22,10 +22,10 @@ _NAMES = {
 """The names under which each shell loads a completion."""
 
 
-def checks(around: Surroundings) -> Iterator[tuple[str, Check]]:
-    """The checks of this machine. None of them fails: a request works without all of it."""
+def checks(around: Setup) -> Iterator[tuple[str, Check]]:
+    """The checks of this machine. A request works without all of it."""
     yield "machine.completions", partial(_completions, around.environ)
-    yield "machine.hooks", partial(_hooks, around.environ)
+    yield from hooks.checks(around.environ)
     yield "machine.ci", partial(_ci, around.environ)
 
 
@@ -67,19 +67,7 @@ def _folders(shell: str, environ: Mapping[str, str]) -> Iterator[Path]:
         yield from (folder / "fish" / "vendor_completions.d" for folder in shared)
 
 
-# --- hooks and CI ------------------------------------------------------------------------------------------------------
-
-
-def _hooks(environ: Mapping[str, str]) -> Iterator[Finding]:
-    found = installed_hooks(environ)
-    if not found:
-        yield Finding("machine.hooks", Grade.SKIPPED, "no agent's hook is installed")
-    for hook in found:
-        detail = f"{hook.host} {hook.version or 'of an unknown version'}: installed in {hook.file}"
-        if hook.fails_open:
-            yield Finding("machine.hooks", Grade.WARNING, f"{detail}; {hook.fails_open}", hook.advice)
-        else:
-            yield Finding("machine.hooks", Grade.OK, f"{detail}; a hook that fails blocks the tool call")
+# --- CI --------------------------------------------------------------------------------------------------------------
 
 
 def _ci(environ: Mapping[str, str]) -> Iterator[Finding]:

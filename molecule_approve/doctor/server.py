@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import urllib.parse
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molecule_approve.client import dial
 from molecule_approve.paths import who_serves
 from molecule_approve.server.reading import approver_names
 from molecule_approve.settings.urls import is_this_machine
 
-from .checks import Check, Finding, Grade, Surroundings
+from .checks import Check, Finding, Grade, Setup
 from .settings import is_root, owner
 
 if TYPE_CHECKING:
@@ -20,10 +23,14 @@ if TYPE_CHECKING:
     from molecule_approve.settings.resolve import Settings
 
 _APART = "run `molecule-approve serve` as another user or on another machine; see docs/security.md"
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+"""Linux's tables of TCP sockets (proc(5))."""
+
+_LISTENING = "0A"
 _START = "start it: molecule-approve serve"
 
 
-def checks(around: Surroundings, settings: Settings | None) -> Iterator[tuple[str, Check]]:
+def checks(around: Setup, settings: Settings | None) -> Iterator[tuple[str, Check]]:
     """The checks of this user's embedded server; whether it is needed, the settings say."""
     needed = settings is not None and settings.local
     yield "server.running", partial(_running, around.places, needed=needed)
@@ -58,7 +65,7 @@ def _approvers(places: Places, *, needed: bool) -> Iterator[Finding]:
 # --- would an approval prove that somebody else approved? --------------------------------------------------------------
 
 
-def _approver_token(around: Surroundings) -> Iterator[Finding]:
+def _approver_token(around: Setup) -> Iterator[Finding]:
     if around.environ.get("MOLECULE_APPROVER_TOKEN"):
         yield Finding(
             "server.approver_token",
@@ -84,8 +91,29 @@ def _separation(places: Places, settings: Settings | None) -> Iterator[Finding]:
         detail = "an approval proves little: the server is on this machine, and this process is root"
         yield Finding("server.separation", Grade.WARNING, detail, _APART)
     else:
-        detail = f"the server on this machine is not one of {owner(os.geteuid())}, who makes the requests"
-        yield Finding("server.separation", Grade.OK, detail)
+        yield _of_listener(listener_uid(dial.address_of(settings.platform_url.value)[1]))
+
+
+def _of_listener(uid: int | None) -> Finding:
+    """The finding of a server on this machine, by the user whose process listens at its port."""
+    if uid is None:
+        unknown = "not checked: the system does not say whose process listens at the platform's address"
+        return Finding("server.separation", Grade.SKIPPED, unknown)
+    if uid == os.geteuid():
+        detail = "the process that listens at the platform's address runs as this user: an approval proves little"
+        return Finding("server.separation", Grade.WARNING, f"{detail}, unless it is a tunnel to another machine", _APART)
+    return Finding("server.separation", Grade.OK, f"the server on this machine runs as {owner(uid)}, not as this user")
+
+
+def listener_uid(port: int) -> int | None:
+    """The user whose process listens at that TCP port of this machine; None where the system does not say (only Linux)."""
+    for table in TABLES:
+        with suppress(OSError):
+            for line in table.read_text("ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    return int(fields[7])
+    return None
 
 
 def _is_address_of(serving: Serving | None, url: str) -> bool:

@@ -15,7 +15,7 @@ from molecule_approve.model import Secret
 from molecule_approve.policy import roles
 from molecule_approve.settings.resolve import LOCAL, Settings, read_config, resolve
 
-from .checks import Finding, Grade, Surroundings, failure
+from .checks import Finding, Grade, Setup, failure
 
 if TYPE_CHECKING:
     from molecule_approve.settings.values import Sourced
@@ -34,7 +34,7 @@ class SettingsReading:
 
     """
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Setup) -> None:
         self._around = around
         self.settings: Settings | None = None
 
@@ -125,6 +125,7 @@ _TEXTS: Mapping[str, Callable[[Any], str]] = {
     "require_verified_approver": lambda value: str(value).lower(),
     "roles": _names,
     "allowed_actions": _names,
+    "hooks": lambda value: f"{len(value)} rules" if value else "none",
 }
 
 

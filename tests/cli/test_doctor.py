@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.callers import Caller, Told
     from tests.integration.fake_platform import FakePlatform
 
-_LINE = re.compile(r"(ok      |warning |failed  |skipped ) [a-z_.]+: [^\n]+\Z")
+_LINE = re.compile(r"(ok      |warning |failed  |skipped ) [a-z_.-]+: [^\n]+\Z")
 
 
 def findings(told: Told) -> dict[str, dict[str, Any]]:

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve.doctor.checks import Check, Finding, Surroundings, carry_out
+from molecule_approve.doctor.checks import Check, Finding, Setup, carry_out
 from molecule_approve.settings.resolve import Flags
 from tests.integration.fake_platform import FakePlatform
 
 if TYPE_CHECKING:
     from molecule_approve.paths import Places
 
-Around = Callable[..., Surroundings]
+Around = Callable[..., Setup]
 """Makes surroundings of variables, and of ``flags`` and ``at_terminal``."""
 
 
 @pytest.fixture
 def around(server_places: Places, tmp_path: Path) -> Around:
-    """Surroundings of a user for whom only the named variables are set; the audit log is a file in a folder of its own."""
+    """Setup of a user for whom only the named variables are set; the audit log is a file in a folder of its own."""
 
-    def make(flags: Flags | None = None, *, at_terminal: bool = False, **environ: str) -> Surroundings:
+    def make(flags: Flags | None = None, *, at_terminal: bool = False, **environ: str) -> Setup:
         usual = {"CONFIGS_DIR": str(tmp_path), "AUDIT_LOG_PATH": str(tmp_path / "log" / "audit.jsonl")}
-        return Surroundings(flags or Flags(), usual | environ, server_places, at_terminal)
+        return Setup(flags or Flags(), usual | environ, server_places, at_terminal)
 
     return make
 

@@ -29,7 +29,7 @@ def test_the_page_has_a_row_for_every_check() -> None:
     rows = set(re.findall(r"(?m)^\| `([a-z]+\.[a-z_]+)", PAGES["docs/doctor.md"]))
     assert len(named) > 15
     assert named - rows == set()
-    assert {row for row in rows - named if not row.startswith("settings.")} <= {"machine.completions"}
+    assert {row for row in rows - named if not row.startswith("settings.")} <= {"machine.completions", "machine.hooks"}
 
 
 def test_where_all_is_well_a_request_would_work(around: Around, fake: FakePlatform, tmp_path: Path) -> None:

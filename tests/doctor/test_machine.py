@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from molecule_approve.doctor.checks import Finding, Grade, Surroundings
+from molecule_approve.doctor.checks import Finding, Grade, Setup
 from molecule_approve.doctor.machine import checks
 from tests.doctor.conftest import Around, found_by
 
 OK, WARNING, SKIPPED = Grade.OK, Grade.WARNING, Grade.SKIPPED
 
 
-def look(around: Surroundings) -> dict[str, Finding]:
+def look(around: Setup) -> dict[str, Finding]:
     """What is said of the machine."""
     return {name.removeprefix("machine."): finding for name, finding in found_by(checks(around)).items()}
 

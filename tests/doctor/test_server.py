@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molecule_approve.doctor.checks import Finding, Grade, Surroundings
+from molecule_approve.doctor import server as server_module
+from molecule_approve.doctor.checks import Finding, Grade, Setup
 from molecule_approve.doctor.server import checks
 from molecule_approve.settings.resolve import Settings, resolve
 from tests.doctor.conftest import Around, found_by
@@ -18,12 +21,12 @@ if TYPE_CHECKING:
 OK, WARNING, FAILED, SKIPPED = Grade.OK, Grade.WARNING, Grade.FAILED, Grade.SKIPPED
 
 
-def settings_of(around: Surroundings) -> Settings:
+def settings_of(around: Setup) -> Settings:
     """The settings in these surroundings."""
     return resolve(around.flags, around.environ, around.places, at_terminal=False)
 
 
-def look(around: Surroundings) -> dict[str, Finding]:
+def look(around: Setup) -> dict[str, Finding]:
     """What is said of the server."""
     return found_by(checks(around, settings_of(around)))
 
@@ -84,14 +87,37 @@ def test_a_database_that_cannot_be_opened_can_still_be_replaced(around: Around) 
     assert "who can replace its database" in look(around(PLATFORM_URL="local"))["server.separation"].detail
 
 
-def test_a_server_of_another_user_of_this_machine_is_apart(around: Around, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not from root."""
-    found = {}
-    for uid in (0, 4_242_424):
-        monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
-        found[uid] = look(around(PLATFORM_URL="http://127.0.0.1:9"))["server.separation"]
-    assert (found[0].result, found[4_242_424].result) == (WARNING, OK)
-    assert found[4_242_424].detail == "the server on this machine is not one of user 4242424, who makes the requests"
+def test_on_the_servers_machine_root_is_not_apart(around: Around, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can read everything."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    found = look(around(PLATFORM_URL="http://127.0.0.1:9"))["server.separation"]
+    assert (found.result, "this process is root" in found.detail) == (WARNING, True)
+
+
+def test_a_process_of_this_user_at_the_address_is_a_warning(
+    around: Around, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a server with another state folder. That of another user is apart; without a row nothing is claimed."""
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+    rows = ["0: 0100007F:1F90 0100007F:0016 01 0:0 00:0 0", "1: 0100007F:1F90 00000000:0000 0A 0:0 00:0 0"]
+    table = tmp_path / "tcp"
+    monkeypatch.setattr(server_module, "TABLES", (tmp_path / "missing", table))
+    monkeypatch.setattr(os, "geteuid", lambda: 4_242_424)
+
+    def separation(*uids: int) -> Finding:
+        table.write_text("\n".join([head, *(f"{row} {uid} 0 1" for row, uid in zip(rows, uids, strict=False))]))
+        return look(around(PLATFORM_URL="http://127.0.0.1:8080"))["server.separation"]
+
+    mine, other, unknown = separation(7, 4_242_424), separation(4_242_424, 4_242_425), separation(7)
+    assert (mine.result, "unless it is a tunnel" in mine.detail) == (WARNING, True)
+    assert (other.result, other.detail) == (OK, "the server on this machine runs as user 4242425, not as this user")
+    assert unknown.result is SKIPPED
+
+
+def test_the_system_says_who_listens() -> None:
+    """This user, at a port of this test."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert server_module.listener_uid(listening.getsockname()[1]) == os.geteuid()
 
 
 def test_without_settings_it_is_not_known_who_is_asked(around: Around) -> None:

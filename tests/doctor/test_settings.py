@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve.doctor.checks import Finding, Grade, Surroundings
+from molecule_approve.doctor.checks import Finding, Grade, Setup
 from molecule_approve.doctor.settings import SettingsReading, known_secrets, owner
 from molecule_approve.settings.config_yaml import APPROVE_KEYS
 from molecule_approve.settings.resolve import Flags
@@ -36,7 +36,7 @@ def written(tmp_path: Path) -> Written:
     return write
 
 
-def read(around: Surroundings) -> dict[str, Finding]:
+def read(around: Setup) -> dict[str, Finding]:
     """What is said of the settings."""
     return by_name(SettingsReading(around).findings())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,7 +91,8 @@ def test_the_file_system_is_named(written: Path, tmp_path: Path) -> None:
 def test_a_disk_with_little_space_is_a_warning(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it is full."""
     monkeypatch.setattr(log_module, "LOW", 1 << 62)
-    assert look(written)["log.place"].advice == "free some space"
+    place = look(written)["log.place"]
+    assert (place.result, place.advice) == (WARNING, "free some space")
 
 
 def test_a_log_that_may_not_be_used_fails(written: Path) -> None:
@@ -165,6 +167,14 @@ def test_a_lock_that_somebody_holds_for_ever_fails(written: Path, monkeypatch: p
         found = look(written)
     assert found["log.write"].detail == f"cannot lock the audit log within 0.05 s: {lock}"
     assert look(written)["log.write"].result is OK
+
+
+def test_a_lock_that_becomes_free_is_waited_for(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process is just writing."""
+    with files.lock_path(written).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        monkeypatch.setattr(time, "sleep", lambda _: fcntl.flock(held, fcntl.LOCK_UN))
+        assert look(written)["log.write"].result is OK
 
 
 def test_a_log_whose_end_was_cut_off_is_a_warning(written: Path) -> None:

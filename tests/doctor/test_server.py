@@ -56,6 +56,7 @@ def test_a_server_is_told_with_its_socket_and_its_approvers(around: Around, live
     live_server.add_approver("alice")
     live_server.add_approver("bob")
     found = look(local)
+    assert found["server.running"].result is OK
     assert found["server.running"].detail == (
         f"process {os.getpid()} serves at {live_server.url} and at the socket {live_server.places.socket}"
     )

@@ -198,7 +198,7 @@ def test_every_command_line_can_be_understood() -> None:
         "molecule-approve rerun -- rm",
         "molecule-approve request --reasons x -- y",
         "FOO=1 molecule-approve audit shows",
-        "x | sh -c 'molecule-approve doctor && y'",
+        "x | sh -c 'molecule-approve doctors && y'",
         'MOLECULE=$(molecule-approve approvers rename "x")',
     ],
 )

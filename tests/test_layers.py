@@ -41,7 +41,7 @@ RULES = (
     Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
-    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "cli.hook"), ()),
+    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "cli.hook", "doctor"), ()),
     Rule(("integrations", "integrations.hooks", "integrations.hook_files"), ()),
     Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
     Rule(("policy.*",), GROUND),
@@ -68,6 +68,14 @@ RULES = (
     Rule(
         ("api",),
         (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
+    ),
+    # Looks at everything that a request needs, at the embedded server's approvers, and at installed hooks.
+    Rule(
+        ("doctor.*",),
+        (
+            *(*PURE, "paths", "policy.*", "settings.*", "gate.compose", "client.*", "audit.*", "server.reading"),
+            *("integrations.hook_files.*", "doctor.*"),
+        ),
     ),
     Rule(("integrations.hook_files.*",), (*GROUND, "integrations.hook_files.*")),
     # What other programs call: it may use what the Python API uses.

@@ -288,11 +288,8 @@ def _memory_in(data: bytes) -> Memory | None:
         return None
 
 
-def on_network_filesystem(path: Path, *, mounts: Path = MOUNTS) -> str | None:
-    """The type of the network file system that the path is or would be on, where neither lock nor append can be trusted.
-
-    None on a local one, and where the system does not say (only Linux does).
-    """
+def file_system(path: Path, *, mounts: Path = MOUNTS) -> str | None:
+    """The type of the file system that the path is or would be on; None where the system does not say (only Linux does)."""
     while not os.path.exists(path):  # noqa: PTH110 - Path.exists() raises where a folder above may not be entered
         path = path.parent
     device = path.stat().st_dev
@@ -304,9 +301,17 @@ def on_network_filesystem(path: Path, *, mounts: Path = MOUNTS) -> str | None:
     for line in table.splitlines():
         mount, _, system = line.partition(" - ")
         if mount.split(" ")[2:3] == [wanted]:
-            kind = system.split(" ")[0]
-            return kind if kind in _NETWORK or kind.startswith("fuse.") else None
+            return system.split(" ")[0]
     return None
+
+
+def on_network_filesystem(path: Path, *, mounts: Path = MOUNTS) -> str | None:
+    """The type of the network file system that the path is or would be on, where neither lock nor append can be trusted.
+
+    None on a local one, and where the system does not say.
+    """
+    kind = file_system(path, mounts=mounts)
+    return kind if kind is not None and (kind in _NETWORK or kind.startswith("fuse.")) else None
 
 
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs", "gpfs", "fuse"})

@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING
 from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
-from . import chain_end, files, search
+from . import chain_end, files, sealing, search
 from .chain import Head
 from .files import on_network_filesystem
 from .read import history, lines
 from .record import Record, mask, writings
 from .search import FoundRequest
-from .writing import Writer
+from .writing import Writer, newest_memory
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
 
+    from .chain_end import ChainEnd
     from .read.archives import Unreadable
     from .seal import SealKey
 
@@ -140,6 +141,25 @@ class Journal:
         with history.live_file(self.path) as live, closing(history.older(self.path, live)) as older:
             newest = () if live is None else (line for _, line in lines.backwards(live))
             return chain_end.find(chain_end.LiveFile(there=True, inode=0, size=0), newest, older, remembered).head
+
+    def end(self) -> ChainEnd:
+        """The record that the next one follows, and the damage that it would have to report. Nothing is written.
+
+        Raises:
+            AuditError: the log is there and cannot be read, or it is sealed and its key cannot be used.
+
+        """
+        sealed = sealing.recall(self.path)
+        memory = newest_memory(files.recall(self.path), sealed)  # first: a log that grows meanwhile is ahead of it
+        unread: list[Unreadable] = []
+        with history.live_file(self.path) as live, closing(history.older(self.path, live, unread)) as older:
+            found = None if live is None else os.fstat(live)
+            about = chain_end.LiveFile(found is not None, found.st_ino if found else 0, found.st_size if found else 0)
+            newest = () if live is None else (line for _, line in lines.backwards(live))
+            end = chain_end.find(about, newest, older, memory)
+        if end.sealed and sealed is None:
+            raise sealing.lost(self.path)
+        return chain_end.with_unreadable(end, [one.path.name for one in unread])
 
     def find(self, approval_id: str) -> FoundRequest | None:
         """What was asked under this id, by the newest chained record that says so; None where the log does not know it.

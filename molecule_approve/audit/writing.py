@@ -107,7 +107,7 @@ class Writer:
 
     def _look(self, sealed: Sealing | None) -> _LogState:
         there = files.exists(self._path)
-        memory = _newest(files.recall(self._path), sealed)
+        memory = newest_memory(files.recall(self._path), sealed)
         handle = files.open_for_writing(self._path)
         try:
             status = os.fstat(handle)
@@ -222,7 +222,7 @@ def _completed(handle: int, line: bytes, start: int, written: int) -> bool:
     return os.pread(handle, len(line), start) == line
 
 
-def _newest(memory: Memory | None, sealed: Sealing | None) -> Memory | None:
+def newest_memory(memory: Memory | None, sealed: Sealing | None) -> Memory | None:
     """What is remembered, by the head's file or by the seals' state, which is durable and written first."""
     if sealed is None or sealed.head.seq == 0:
         return memory

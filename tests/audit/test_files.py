@@ -302,6 +302,13 @@ def test_a_network_file_system_is_told(tmp_path: Path, kind: str, told: str | No
     assert files.on_network_filesystem(tmp_path / "no" / "such" / "log", mounts=table) == told
 
 
+def test_a_local_file_system_is_named_too(tmp_path: Path) -> None:
+    """By its kind in the mount table."""
+    table = mount_table(tmp_path, "ext4", tmp_path.stat().st_dev)
+    assert files.file_system(tmp_path / "log", mounts=table) == "ext4"
+    assert files.file_system(tmp_path, mounts=tmp_path / "missing") is None
+
+
 def test_without_a_word_in_the_table_nothing_is_claimed(tmp_path: Path) -> None:
     """No table (not Linux) and no entry for the device mean that nothing is known."""
     assert files.on_network_filesystem(tmp_path, mounts=tmp_path / "missing") is None

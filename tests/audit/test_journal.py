@@ -204,6 +204,22 @@ def test_a_rotated_log_ahead_of_an_old_memory_goes_on_from_its_end(journal: Jour
     assert b"recover" not in log.read_bytes()
 
 
+def test_the_end_names_the_damage_that_the_next_record_will(journal: Journal, log: Path, make: MakeRecord) -> None:
+    """Without a write: whole, cut off, and gone."""
+    assert journal.end().head is None
+    heads = [journal.append(make(), patience=0) for _ in range(3)]
+    assert (journal.end().head, journal.end().damage) == (heads[-1], {})
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:2]))
+    before = log.read_bytes()
+    damage = journal.end().damage
+    assert (damage["reason"], log.read_bytes()) == ("truncated", before)
+    journal.append(make(), patience=0)
+    recovery = json.loads(log.read_bytes().splitlines()[2])
+    assert recovery.items() >= damage.items()
+    log.unlink()
+    assert journal.end().damage["reason"] == "deleted"
+
+
 def test_a_failed_fsync_is_an_error_and_is_never_tried_again(journal: Journal, log: Path, make: MakeRecord) -> None:
     """After a failed fsync nobody knows what is on the disk: this journal writes no more."""
     reader, writer = os.pipe()

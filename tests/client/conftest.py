@@ -24,16 +24,21 @@ class Certificate:
     server: ssl.SSLContext
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A certificate for localhost, good for a day."""
-    folder = tmp_path_factory.mktemp("tls")
+def new_certificate(folder: Path, days: int) -> Certificate:
+    """A certificate for localhost that is valid for so many days."""
     key, file = folder / "key.pem", folder / "cert.pem"
-    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    subprocess.run([*new, "-keyout", key, "-out", file, "-subj", _WHO, "-addext", _NAMES], check=True, capture_output=True)
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    of = ["-days", str(days), "-subj", _WHO, "-addext", _NAMES]
+    subprocess.run([*new, *of, "-keyout", key, "-out", file], check=True, capture_output=True)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(file, key)
     return Certificate(file, server)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate for localhost, good for a day."""
+    return new_certificate(tmp_path_factory.mktemp("tls"), 1)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.callers import PROGRAM, Caller, Told, ended
+from tests.callers import Caller, Told, ended
 from tests.cli.hook.hosts import COMMAND, NAMES, check_allowed, check_blocked, event
+from tests.forks import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -67,6 +67,11 @@ RULES = (
     # What a caller in another thread needs of a gate.
     Rule(("calls",), (*GROUND, "audit.chain", "client.platform", "client.reconnect")),
     Rule(("api",), (*GROUND, "arguments", "calls", "settings.*", "gate.*", "wiring")),
+    Rule(("integrations", "integrations.mcp"), ()),
+    Rule(
+        ("integrations.*",),
+        (*GROUND, "api", "arguments", "calls", "integrations.*", "settings.*", "gate.*", "wiring", "client.*"),
+    ),
     Rule(("__init__",), ("api", "errors", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),
@@ -84,6 +89,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("cli.*",),
     "yaml": ("settings.config_yaml",),
     "certifi": ("client.dial",),
+    "mcp": ("integrations.mcp.server", "integrations.mcp.stdio"),
+    "mcp_types": ("integrations.mcp.server",),
+    "anyio": ("integrations.mcp.server", "integrations.mcp.stdio"),
     "click": (),
 }
 

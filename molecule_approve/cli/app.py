@@ -31,6 +31,7 @@ COMMANDS = {
     "approvers": ("approvers", "Manage who may decide on the embedded server."),
     "audit": ("audit.app", "Read, verify and export the audit log."),
     "serve": ("serve", "Run the embedded server until SIGINT or SIGTERM."),
+    "mcp": ("mcp", "Let an agent request approvals over MCP, on stdin and stdout."),
     "help": ("help", "Show the help of a command."),
 }
 

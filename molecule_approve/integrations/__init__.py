@@ -1,0 +1,1 @@
+"""The gate inside of other programs: agents' hosts, protocols and frameworks."""

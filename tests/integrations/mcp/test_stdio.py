@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from tests.callers import PATIENCE, PROGRAM
+from tests.callers import PATIENCE, PROGRAM, let_pass, until
 
 from .agent import Agent
 
@@ -64,6 +66,17 @@ class RawClient:
         """Request an approval that nobody waits for; its id."""
         given = {"action": action, "reason": "", "wait_seconds": 0}
         return str(self.ask("tools/call", name="request_approval", arguments=given)["structuredContent"]["id"])
+
+    def is_full(self) -> bool:
+        """Whether the pipe from the server holds much, and takes no more for a while."""
+        before = self._unread()
+        let_pass(0.2)
+        return before > 50_000 and self._unread() == before
+
+    def _unread(self) -> int:
+        assert self.process.stdout is not None
+        count = fcntl.ioctl(self.process.stdout, termios.FIONREAD, bytes(4))
+        return int.from_bytes(count, sys.byteorder)
 
     def _send(self, message: dict[str, object]) -> None:
         assert self.process.stdin is not None
@@ -128,6 +141,18 @@ def test_a_client_that_does_not_read_any_more_has_gone_away(caller: Caller) -> N
         assert client.process.stdout is not None
         client.process.stdout.close()
         client._send({"id": 99, "method": "ping"})
+        assert client.process.wait(PATIENCE) == 0
+    assert caller.desk.one(approval_id)["decided_by"] == "withdrawn"
+
+
+def test_a_client_that_only_writes_delays_no_end(caller: Caller) -> None:
+    """The pipe to it is full, so the program is in the middle of a write when the signal comes."""
+    with raw(caller, "mcp") as client:
+        approval_id = client.request("drop it")
+        for number in range(100):
+            client._send({"id": 1000 + number, "method": "tools/list"})
+        until(client.is_full)
+        client.process.terminate()
         assert client.process.wait(PATIENCE) == 0
     assert caller.desk.one(approval_id)["decided_by"] == "withdrawn"
 

@@ -107,7 +107,7 @@ _OF_HOOKS = (
 _SIGNALS = (
     "| 129, 130, 143 | interrupted | `request`, `run`, `wait` | | SIGHUP (or nobody left to read the verdict), SIGINT, "
     "SIGTERM; the request was withdrawn if possible (by `wait` only with `--withdraw`, by `run --approval` never); other "
-    "commands exit with 130 on Ctrl-C, and `serve` with 0 |"
+    "commands exit with 130 on Ctrl-C, and `serve` and `mcp` with 0 |"
 )
 
 
@@ -149,7 +149,7 @@ def exits_of(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         yield "others", "the command's own exit code, or 128 + the number of the signal that ended it"
     if not words or command in {"`request`", "`run`", "`wait`"}:
         yield "129, 130, 143", _SIGNALS.rstrip(" |").rpartition("| ")[2]
-    elif command != "`serve`":
+    elif command not in {"`serve`", "`mcp`"}:
         yield "130", "interrupted by Ctrl-C"
 
 

@@ -6,7 +6,7 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request run wait status withdraw pending review approve deny approvers hook audit serve doctor help'
+            subcommands='request run wait status withdraw pending review approve deny approvers hook audit serve mcp doctor help'
             flags='--version -h --help'
             ;;
         'request')
@@ -176,6 +176,11 @@ _molecule_approve_table() {
         'serve')
             flags='--host --port --open --anonymous-requests -h --help'
             valued='--host --port'
+            ;;
+        'mcp')
+            flags='--config --platform-url --workspace-id --audit-log --timeout --require-verified-approver -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --timeout'
+            paths='--config --audit-log'
             ;;
         'doctor')
             flags='--config --platform-url --workspace-id --audit-log --ask --timeout --json -h --help'

@@ -25,6 +25,7 @@ function __molecule_approve_table --no-scope-shadowing
                 hook\t'Ask a person before an agent\'s tool call.' \
                 audit\t'Read, verify and export the audit log.' \
                 serve\t'Run the embedded server until SIGINT or SIGTERM.' \
+                mcp\t'Let an agent request approvals over MCP, on stdin and stdout.' \
                 doctor\t'Check whether a request would work here, and whether an approval would prove anything.' \
                 help\t'Show the help of a command.'
             set flags \
@@ -424,6 +425,18 @@ function __molecule_approve_table --no-scope-shadowing
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set valued --host --port
+        case 'mcp'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --timeout\t'How long to wait for a decision: 90s, 5m, 1h30m. [env:APPROVAL_TIMEOUT]' \
+                --require-verified-approver\t'Refuse a platform that does not verify the approver\'s name.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --timeout
+            set paths --config --audit-log
         case 'doctor'
             set flags \
                 --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \

@@ -4,89 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from . import arguments, wiring
-from .errors import ApprovalError, DeliveryError, Interrupted, UsageError, ours
-from .gate import compose
-from .model import Executed, Execution, Failure, Outcome, Verdict
+from .calls import NoProgress, ThreadStop, failed, thread
+from .errors import ApprovalError, DeliveryError, Interrupted, UsageError
+from .model import Executed, Execution, Outcome, Verdict
 from .paths import locate
 from .settings.durations import parse_duration
 from .settings.resolve import Flags, resolve
 
 if TYPE_CHECKING:
     from .arguments import Given
-    from .audit.chain import Head
-    from .client.platform import Platform
-    from .client.reconnect import StreamState
     from .gate.binding import Binding
-    from .model import ApprovalRequest, SubmittedRequest
+    from .model import ApprovalRequest
 
 T = TypeVar("T")
-
-
-class _ThreadStop:
-    """The gate's Stop for a caller in another thread."""
-
-    def __init__(self) -> None:
-        self._pulled = threading.Event()
-        self._raised = False
-        self._platform: Platform | None = None
-
-    def watch(self, platform: Platform) -> None:
-        """Set the platform whose call in progress is interrupted."""
-        self._platform = platform
-
-    def pull(self) -> None:
-        """Stop the gate, from another thread, at once."""
-        self._pulled.set()
-        if self._platform is not None:
-            self._platform.interrupt()
-
-    def check(self) -> None:
-        """Raise Interrupted, once, after a pull."""
-        if self._pulled.is_set() and not self._raised:
-            self._raised = True
-            raise Interrupted(signal.SIGTERM, "the call was cancelled")
-
-    @contextlib.contextmanager
-    def open(self) -> Iterator[None]:
-        """A call that fails because it was interrupted is a stop, not a failure of the platform."""
-        self.check()
-        try:
-            yield
-        except ApprovalError:
-            self.check()
-            raise
-        self.check()
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep; a pull ends it at once."""
-        self._pulled.wait(seconds)
-        self.check()
-
-
-class _NoProgress:
-    """Ignores all progress."""
-
-    def asked(self, submitted: SubmittedRequest) -> None: ...
-
-    def link(self, link: StreamState, why: str) -> None: ...
-
-    def trouble(self, failure: ApprovalError) -> None: ...
-
-    def withdrawing(self, why: str) -> None: ...
-
-    def recorded(self, head: Head) -> None: ...
-
-    def tick(self) -> None: ...
 
 
 def request_approval_sync(
@@ -155,8 +92,8 @@ async def request_approval(
     given = locals()
     import asyncio  # noqa: PLC0415 - no client of the synchronous half loads it
 
-    stop = _ThreadStop()
-    pool = _thread()
+    stop = ThreadStop()
+    pool = thread()
     task = asyncio.get_running_loop().run_in_executor(pool, _request, stop, given)
     pool.shutdown(wait=False)
     try:
@@ -221,9 +158,9 @@ def run_approved(
     return _in_thread(_run, locals())
 
 
-def _in_thread(call: Callable[[_ThreadStop, Given], T], given: Given) -> T:
-    stop = _ThreadStop()
-    with _thread() as pool:
+def _in_thread(call: Callable[[ThreadStop, Given], T], given: Given) -> T:
+    stop = ThreadStop()
+    with thread() as pool:
         running = pool.submit(call, stop, given)
         try:
             return running.result()
@@ -233,40 +170,19 @@ def _in_thread(call: Callable[[_ThreadStop, Given], T], given: Given) -> T:
             raise
 
 
-def _thread() -> ThreadPoolExecutor:
-    """A thread for one call: in a shared pool a few long waits would block all other calls."""
-    return ThreadPoolExecutor(1, "molecule-approve")
-
-
 # --- asking, and running -------------------------------------------------------------------------------------------------
 
-_OPTION = re.compile(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)(?=[:\s]|$)")
 
-
-def _in_python(text: str) -> str:
-    """The message with argument names in place of options."""
-    return _OPTION.sub(lambda found: f"{found[1].replace('-', '_')}=", text)
-
-
-def _failure(error: ApprovalError) -> Failure:
-    return Failure(error.kind, _in_python(error.message), _in_python(error.hint))
-
-
-def _failed(action: object, error: Exception) -> Verdict:
-    shown = action if isinstance(action, str) else None
-    return Verdict(Outcome.FAILED, action=shown, error=_failure(ours(error)))
-
-
-def _request(stop: _ThreadStop, given: Given) -> Verdict:
+def _request(stop: ThreadStop, given: Given) -> Verdict:
     try:
         made, asked = _prepared(stop, given, arguments.text(given["action"], "action"))
     except Exception as exc:  # noqa: BLE001 - whatever the arguments are, a failure is a verdict
-        return _failed(given["action"], exc)
+        return failed(given["action"], exc)
     with contextlib.closing(made.platform):
         return made.gate.request(asked, wiring.terms(made.settings), made.permit)
 
 
-def _prepared(stop: _ThreadStop, given: Given, action: str) -> tuple[wiring.ReadyGate, ApprovalRequest]:
+def _prepared(stop: ThreadStop, given: Given, action: str) -> tuple[wiring.ReadyGate, ApprovalRequest]:
     """The gate and the request, from the arguments that every call has; nothing is sent yet."""
     flags = Flags(
         config=arguments.path(given, "config"),
@@ -281,21 +197,20 @@ def _prepared(stop: _ThreadStop, given: Given, action: str) -> tuple[wiring.Read
     environ = wiring.environment()
     settings = resolve(flags, environ, locate(environ), at_terminal=False)
     expiry = arguments.time(given, "expires_in")
-    extra = compose.check_context(arguments.pairs(given["context"]))
-    asked = compose.compose(
-        settings.workspace_id.value,
+    asked = wiring.request(
+        settings,
         action,
         arguments.text(given["reason"], "reason"),
-        context=compose.context_of(wiring.origin(), environ, extra, wiring.secrets(settings)),
+        arguments.pairs(given["context"]),
         expires_in=settings.timeout.value if expiry is None else parse_duration(expiry, "expires_in="),
         idempotency_key=arguments.optional(given, "idempotency_key"),
     )
-    made = wiring.gate(settings, stop, _NoProgress())
+    made = wiring.gate(settings, stop, NoProgress())
     stop.watch(made.platform)
     return made, asked
 
 
-def _run(stop: _ThreadStop, given: Given) -> CommandRun:
+def _run(stop: ThreadStop, given: Given) -> CommandRun:
     with contextlib.ExitStack() as resources:
         execution = Execution(Executed.NO)
         try:
@@ -303,7 +218,7 @@ def _run(stop: _ThreadStop, given: Given) -> CommandRun:
             execution = execution._replace(digest=binding.command.digest)
             made, asked = _prepared(stop, given, binding.command.text)
         except Exception as exc:  # noqa: BLE001 - as for _request
-            return CommandRun(_failed(None, exc), execution)
+            return CommandRun(failed(None, exc), execution)
         resources.enter_context(contextlib.closing(made.platform))
         verdict = made.gate.request(asked, wiring.terms(made.settings), made.permit)
         if verdict.approved:
@@ -327,7 +242,7 @@ class _PlainLauncher:
 
     replaces = False
 
-    def __init__(self, stop: _ThreadStop) -> None:
+    def __init__(self, stop: ThreadStop) -> None:
         self._stop = stop
 
     def check(self) -> None:

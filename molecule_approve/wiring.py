@@ -1,4 +1,4 @@
-"""Makes a gate from settings: the platform, the audit log, the requester. For the command line and the Python API."""
+"""Makes a gate from settings: the platform, the audit log, the requester; and a request for it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import getpass
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import AuditError
+from .gate import compose
 from .gate.compose import Origin, sendable
 from .paths import can_write, recall_audit_log, remember_audit_log
 from .policy import roles
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .client.rest import RestPlatform
     from .client.submit import Stop
     from .gate.gate import Gate, Observer, Terms
-    from .model import Secret
+    from .model import ApprovalRequest, Secret
     from .settings.resolve import Settings
 
 
@@ -59,6 +60,32 @@ def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatf
     from .client.rest import RestPlatform  # noqa: PLC0415 - httpx is most of our start-up, and a refusal needs none
 
     return RestPlatform(endpoint, actor=sendable(origin().user))
+
+
+def request(
+    settings: Settings,
+    action: str,
+    reason: str,
+    context: Iterable[tuple[str, str]],
+    *,
+    expires_in: float,
+    idempotency_key: str | None = None,
+) -> ApprovalRequest:
+    """A request of this process at these settings, for callers other than the command line.
+
+    Raises:
+        UsageError: a part of it is not valid.
+
+    """
+    given = compose.check_context(context)
+    return compose.compose(
+        settings.workspace_id.value,
+        action,
+        reason,
+        context=compose.context_of(origin(), environment(), given, secrets(settings)),
+        expires_in=expires_in,
+        idempotency_key=idempotency_key,
+    )
 
 
 class ReadyGate(NamedTuple):

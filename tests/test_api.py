@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve import api, request_approval, request_approval_sync, run_approved, wiring
-from molecule_approve.errors import DeliveryError, Interrupted
+from molecule_approve.calls import ThreadStop
+from molecule_approve.errors import DeliveryError
 from molecule_approve.gate.binding import bind
 from molecule_approve.model import Executed, Execution, Outcome, Verdict
 from tests.callers import KEYS, PATIENCE, Caller
@@ -219,15 +220,6 @@ def test_a_cancellation_at_once(caller: Caller) -> None:
 
     asyncio.run(main())
     assert [record["outcome"] for record in caller.records()][-1:] in ([], ["withdrawn"])
-
-
-def test_a_stop_before_there_is_a_platform_is_seen_by_the_first_check() -> None:
-    """Once: what takes the question back is not stopped again."""
-    stop = api._ThreadStop()
-    stop.pull()
-    with pytest.raises(Interrupted):
-        stop.check()
-    stop.check()
 
 
 def test_no_signal_handler_is_touched(caller: Caller) -> None:
@@ -484,7 +476,7 @@ def test_control_c_while_the_command_runs_is_raised_after_its_end(caller: Caller
 
 def test_a_stop_between_the_approval_and_the_start_starts_nothing() -> None:
     """The launcher says so before the start is recorded, and once more before it happens."""
-    stop = api._ThreadStop()
+    stop = ThreadStop()
     stop.pull()
     with pytest.raises(DeliveryError, match="the approval came too late"):
         api._PlainLauncher(stop).announce(Execution(Executed.STARTED))

@@ -25,6 +25,7 @@ from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
 from molecule_approve.cli.app import COMMANDS, app
 from molecule_approve.errors import UsageError
+from molecule_approve.integrations.mcp.requests import refusal
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.paths import Places, SystemPlace
 from molecule_approve.settings import resolve
@@ -294,6 +295,35 @@ def test_the_example_of_the_system_s_file_is_understood(tmp_path: Path) -> None:
 def test_the_json_example_has_the_keys_of_the_program() -> None:
     """The same keys in the same order."""
     assert list(json.loads(SNIPPETS["json"])) == list(Verdict(Outcome.APPROVED).as_json())
+
+
+def mcp_hosts() -> dict[str, dict[str, Any]]:
+    """How each host of docs/mcp.md starts the server, by the name of its snippet."""
+    words = shlex.split(SNIPPETS["mcp-claude-code"])
+    start = words.index("--")
+    found = {"mcp-claude-code": {"command": words[start + 1], "args": words[start + 2 :]}}
+    found["mcp-codex"] = tomllib.loads(SNIPPETS["mcp-codex"])["mcp_servers"]["approvals"]
+    for name in ("mcp-gemini", "mcp-cursor", "mcp-claude-desktop"):
+        found[name] = json.loads(SNIPPETS[name])["mcpServers"]["approvals"]
+    return found
+
+
+@pytest.mark.parametrize("name", mcp_hosts())
+def test_every_host_starts_a_server_that_there_is(name: str) -> None:
+    """With options that it knows, and with more time for a call than a call takes."""
+    host = mcp_hosts()[name]
+    assert Path(host["command"]).name == "molecule-approve"
+    assert host["args"][0] == "mcp"
+    assert complaint(host["args"]) is None
+    assert host.get("tool_timeout_sec", 300) >= 60
+    assert host.get("timeout", 300_000) >= 60_000
+
+
+def test_the_report_of_a_tool_has_the_keys_of_the_program() -> None:
+    """The same keys, and an approval for the text that was requested."""
+    shown = json.loads(SNIPPETS["mcp-report"])
+    assert set(shown) == set(refusal(UsageError("x")))
+    assert (shown["allowed"], shown["approved_action"]) == (True, shown["action"])
 
 
 def a_log(folder: Path) -> Path:

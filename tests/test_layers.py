@@ -65,9 +65,13 @@ RULES = (
     ),
     # Puts a gate together from settings: the one place outside cli/ that knows which platform and which journal.
     Rule(("wiring",), (*PURE, "paths", "policy.*", "settings.*", "gate.*", "client.*", "audit.*")),
+    # What a caller in another thread needs of a gate.
+    Rule(("calls",), (*GROUND, "audit.chain", "client.platform", "client.reconnect")),
+    Rule(("api",), (*GROUND, "arguments", "calls", "settings.*", "gate.*", "wiring")),
+    Rule(("integrations", "integrations.mcp"), ()),
     Rule(
-        ("api",),
-        (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
+        ("integrations.*",),
+        (*GROUND, "api", "arguments", "calls", "integrations.*", "settings.*", "gate.*", "wiring", "client.*"),
     ),
     # Looks at everything that a request needs, at the embedded server's approvers, and at installed hooks.
     Rule(
@@ -103,6 +107,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("cli.*",),
     "yaml": ("settings.config_yaml",),
     "certifi": ("client.dial",),
+    "mcp": ("integrations.mcp.server", "integrations.mcp.stdio"),
+    "mcp_types": ("integrations.mcp.server",),
+    "anyio": ("integrations.mcp.server", "integrations.mcp.stdio"),
     "click": (),
 }
 

@@ -1,4 +1,4 @@
-"""The wheel, built and installed for real without the server's extra: what is in it, and that it works from there."""
+"""The wheel, built and installed for real without any extra: what is in it, and that it works from there."""
 
 from __future__ import annotations
 
@@ -77,12 +77,14 @@ def metadata(contents: zipfile.ZipFile) -> email.message.Message:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel in it and the server's extra out of reach; its folder."""
+    """A fresh environment with the wheel in it and the extras out of reach; its folder."""
     folder = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
     pip("--python", str(folder / "bin" / "python"), "install", "--no-deps", "--no-index", str(wheel))
     [site] = folder.glob("lib/python*/site-packages")
-    (site / "hiding.py").write_text(_BORROW.format(names={"starlette", "uvicorn", "sqlalchemy"}))
+    (site / "hiding.py").write_text(
+        _BORROW.format(names={"starlette", "uvicorn", "sqlalchemy", "mcp", "mcp_types", "anyio"})
+    )
     borrowed = sysconfig.get_paths()["purelib"]
     # Its own files come first, and the checkout, which the borrowed folder may point to, never.
     (site / "borrowed.pth").write_text(f"import hiding\n{borrowed}\n")
@@ -180,6 +182,7 @@ def test_the_dependencies_carry_their_bounds(metadata: email.message.Message) ->
     assert names == {"typer", "rich", "httpx", "h11", "websockets", "certifi", "pyyaml"}
     server = [need for need in needs if "extra == 'server'" in need or 'extra == "server"' in need]
     assert {need.split(">")[0].strip().lower() for need in server} == {"starlette", "uvicorn", "sqlalchemy"}
+    assert any(need.startswith("mcp<3,>=2.3; extra") for need in needs)
 
 
 def test_the_oldest_versions_are_those_that_the_project_allows() -> None:
@@ -218,12 +221,20 @@ def test_the_console_script_never_says_yes_to_help(installed: Path) -> None:
     assert found.stdout.startswith("Usage: molecule-approve request")
 
 
-@pytest.mark.parametrize("command", [("serve",), ("approvers", "add", "alice"), ("approvers", "list")])
-def test_without_the_extra_the_server_says_how_to_install_it(installed: Path, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        (("serve",), "server"),
+        (("approvers", "add", "alice"), "server"),
+        (("approvers", "list"), "server"),
+        (("mcp",), "mcp"),
+    ],
+)
+def test_without_its_extra_a_command_says_how_to_install_it(installed: Path, command: tuple[str, ...], extra: str) -> None:
     """125, and the line that mends it; no traceback."""
     found = run(installed, *command)
     assert found.returncode == 125
-    assert "pip install 'molecule-approve[server]'" in found.stderr
+    assert f"pip install 'molecule-approve[{extra}]'" in found.stderr
     assert "Traceback" not in found.stderr
 
 

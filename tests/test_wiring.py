@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve import wiring
-from molecule_approve.api import _NoProgress, _ThreadStop
+from molecule_approve.calls import NoProgress, ThreadStop
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import AuditError, NotPermittedError, UsageError
 from molecule_approve.model import Secret, Status, SubmittedRequest
@@ -97,15 +97,15 @@ def test_the_default_log_is_kept_once_it_was_used(caller: Caller) -> None:
     state = settings.requester_file.parent
     elsewhere.parent.mkdir()
     for _ in range(2):
-        wiring.gate(settings, _ThreadStop(), _NoProgress()).platform.close()
+        wiring.gate(settings, ThreadStop(), NoProgress()).platform.close()
         assert recall_audit_log(state) == elsewhere
     elsewhere.parent.rmdir()
     with pytest.raises(AuditError, match=r"of earlier attempts .* can no longer be written") as caught:
-        wiring.gate(settings, _ThreadStop(), _NoProgress())
+        wiring.gate(settings, ThreadStop(), NoProgress())
     assert str(elsewhere) in caught.value.message
     assert str(state) in caught.value.message
-    wiring.gate(replace(settings, audit_optional=Sourced(value=True)), _ThreadStop(), _NoProgress()).platform.close()
-    wiring.gate(before, _ThreadStop(), _NoProgress()).platform.close()
+    wiring.gate(replace(settings, audit_optional=Sourced(value=True)), ThreadStop(), NoProgress()).platform.close()
+    wiring.gate(before, ThreadStop(), NoProgress()).platform.close()
 
 
 @pytest.mark.parametrize(("transport", "stream"), [("poll", False), ("websocket", True), ("auto", True)])

@@ -32,6 +32,7 @@ COMMANDS = {
     "hook": ("hook.app", "Ask a person before an agent's tool call."),
     "audit": ("audit.app", "Read, verify and export the audit log."),
     "serve": ("serve", "Run the embedded server until SIGINT or SIGTERM."),
+    "mcp": ("mcp", "Let an agent request approvals over MCP, on stdin and stdout."),
     "doctor": ("doctor", "Check whether a request would work here, and whether an approval would prove anything."),
     "help": ("help", "Show the help of a command."),
 }

@@ -1,1 +1,1 @@
-"""What other programs call, each in its own form: agents' hooks, so far."""
+"""The gate inside of other programs: agents' hosts, protocols and frameworks."""

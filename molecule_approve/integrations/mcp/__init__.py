@@ -1,0 +1,1 @@
+"""An MCP server over stdin and stdout, with which an agent requests approvals (``molecule-approve mcp``)."""

@@ -41,7 +41,7 @@ RULES = (
     Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
-    Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit"), ()),
+    Rule(("policy", "settings", "audit", "client", "server", "gate", "integrations", "cli", "cli.audit"), ()),
     Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
     Rule(("policy.*",), GROUND),
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
@@ -68,7 +68,9 @@ RULES = (
         ("api",),
         (*GROUND, "arguments", "settings.*", "gate.*", "wiring", "audit.chain", "client.platform", "client.reconnect"),
     ),
-    Rule(("__init__",), ("api", "errors", "model")),
+    # Adapters: what one of them may know of us is what any caller of the Python API knows.
+    Rule(("integrations.*",), (*GROUND, "api", "integrations.*")),
+    Rule(("__init__",), ("api", "errors", "integrations.decorator", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model")),
     Rule(("cli.*",), ("*",)),
 )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         UsageError,
         UsedError,
     )
+    from .integrations.decorator import NotApproved, requires_approval
     from .model import Executed, Execution, Outcome, Verdict
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ __all__ = [
     "HookEventError",
     "Interrupted",
     "KeyUsedError",
+    "NotApproved",
     "NotExecutableError",
     "NotFoundError",
     "NotPermittedError",
@@ -68,11 +70,13 @@ __all__ = [
     "Verdict",
     "request_approval",
     "request_approval_sync",
+    "requires_approval",
     "run_approved",
 ]
 
 _HOMES = {
     **dict.fromkeys(("CommandRun", "request_approval", "request_approval_sync", "run_approved"), "api"),
+    **dict.fromkeys(("NotApproved", "requires_approval"), "integrations.decorator"),
     **dict.fromkeys(("Executed", "Execution", "Outcome", "Verdict"), "model"),
 }
 

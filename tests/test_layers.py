@@ -42,7 +42,7 @@ RULES = (
     Rule(("lifecycle", "wire"), GROUND),
     # A folder's own file says what lives there, and imports nothing.
     Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "cli.hook", "doctor"), ()),
-    Rule(("integrations", "integrations.hooks", "integrations.hook_files"), ()),
+    Rule(("integrations", "integrations.hooks", "integrations.hook_files", "integrations.mcp"), ()),
     Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
     Rule(("policy.*",), GROUND),
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
@@ -68,11 +68,6 @@ RULES = (
     # What a caller in another thread needs of a gate.
     Rule(("calls",), (*GROUND, "audit.chain", "client.platform", "client.reconnect")),
     Rule(("api",), (*GROUND, "arguments", "calls", "settings.*", "gate.*", "wiring")),
-    Rule(("integrations", "integrations.mcp"), ()),
-    Rule(
-        ("integrations.*",),
-        (*GROUND, "api", "arguments", "calls", "integrations.*", "settings.*", "gate.*", "wiring", "client.*"),
-    ),
     # Looks at everything that a request needs, at the embedded server's approvers, and at installed hooks.
     Rule(
         ("doctor.*",),
@@ -82,15 +77,20 @@ RULES = (
         ),
     ),
     Rule(("integrations.hook_files.*",), (*GROUND, "integrations.hook_files.*")),
-    # What other programs call: it may use what the Python API uses.
     Rule(
-        ("integrations.*",),
+        ("integrations.hooks.*",),
         (
-            *(*GROUND, "lifecycle", "wiring", "arguments", "api", "gate.*", "settings.*", "audit.record"),
-            *("client.platform", "client.submit", "client.retry", "integrations.*"),
+            *(*GROUND, "lifecycle", "wiring", "gate.*", "settings.*", "audit.record", "integrations.hooks.*"),
+            *("client.platform", "client.submit", "client.retry"),
         ),
     ),
-    Rule(("__init__",), ("api", "errors", "model")),
+    Rule(
+        ("integrations.mcp.*",),
+        (*GROUND, "arguments", "calls", "wiring", "gate.*", "settings.*", "client.*", "integrations.mcp.*"),
+    ),
+    # Adapters: what one of them may know of us is what any caller of the Python API knows.
+    Rule(("integrations.*",), (*GROUND, "api", "integrations.*")),
+    Rule(("__init__",), ("api", "errors", "integrations.decorator", "model")),
     Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model", "integrations.hooks.registry")),
     Rule(("cli.*",), ("*",)),
 )

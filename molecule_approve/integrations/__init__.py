@@ -1,1 +1,1 @@
-"""The gate inside of other programs: agents' hosts, protocols and frameworks."""
+"""The gate inside of other programs: hooks of agents, MCP, and adapters for agents' frameworks."""

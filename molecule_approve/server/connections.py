@@ -277,6 +277,9 @@ class SocketConnection(_LimitedConnection, WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Read, unless the client does not read our answers: each ping makes a pong."""
         super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # uvicorn waits for an event, and websockets has none for a head that it cannot read (16: any method but GET).
+            self.transport.abort()
         if self.transport.get_write_buffer_size() > self.pool.limits.unsent or len(self.frames) > _MOST_PARTS:
             self.transport.abort()
 

@@ -316,8 +316,8 @@ def test_where_all_are_busy_the_next_one_is_refused(open_desk: OpenDesk) -> None
 
 
 def test_handshakes_that_are_none_end_quietly(shared_desk: Desk) -> None:
-    """With another method, without a key: an answer or the end, and the server serves on."""
-    for head in (b"POST /ws", b"GET /ws"):
+    """With another method, without a key, with too long a target: an answer or the end, and the server serves on."""
+    for head in (b"POST /ws", b"GET /ws", b"GET /ws?" + b"x" * 9_000):
         with _dial(shared_desk) as connection:
             connection.sendall(head + b" HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
             assert b"101" not in _all(connection)[:12]

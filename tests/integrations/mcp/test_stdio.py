@@ -18,7 +18,8 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from tests.callers import PATIENCE, PROGRAM, let_pass, until
+from tests.callers import PATIENCE, let_pass, until
+from tests.forks import PROGRAM
 
 from .agent import Agent
 

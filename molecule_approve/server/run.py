@@ -55,10 +55,6 @@ _QUEUE = 2_048
 """Connections that wait in the system to be accepted: a client of the Unix socket would fail if there were no room."""
 
 
-def _wall_clock() -> float:
-    return time.time()
-
-
 def _database_fails(path: Path, error: StoreError) -> str:
     return (
         f"cannot use the database {path}: {error}; calls are refused until it can be used; check the disk, and which other "
@@ -143,7 +139,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
     hub = Hub(limits.socket_queue)
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
-    service = Service(database, hub, outbox, limits, Steady(_wall_clock))
+    service = Service(database, hub, outbox, limits, Steady(time.time))
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(limits, boottime)
     access = AccessControl(limits, boottime, anonymous, sessions)

@@ -105,7 +105,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         sockets = listen_tcp(host, plan.port, _LOOPBACKS.get(host))
         for listening in sockets:
             stack.enter_context(listening)
-        unix = stack.enter_context(state_folder.listen())
+        unix = stack.enter_context(state_folder.listen(plan.places.socket))
         port = sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         yield Prepared(plan, store, requester, (*sockets, unix), f"http://{shown}:{port}", (host, port), state_folder)

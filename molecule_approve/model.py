@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from os import PathLike
 
+    from .errors import ApprovalError
+
 # Recursive JSON, as json.loads gives it.
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -203,6 +205,11 @@ class Failure:
     kind: str
     message: str
     hint: str = ""
+
+    @classmethod
+    def of(cls, error: ApprovalError) -> Failure:
+        """What the output shows of this error."""
+        return cls(error.kind, error.message, error.hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import json
@@ -290,7 +289,7 @@ def recall_audit_log(state: Path) -> Path | None:
 
 def remember_audit_log(state: Path, log: Path) -> None:
     """Keep the choice, once; where nothing can be kept, nothing else could be chosen there either."""
-    with contextlib.suppress(ConfigError, OSError):
+    with suppress(ConfigError, OSError):
         make_private(state)
         write_private(state / _AUDIT_LOG, os.fsencode(log) + b"\n", over=False)
 

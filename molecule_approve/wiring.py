@@ -107,15 +107,10 @@ def _keep_log(settings: Settings) -> None:
         )
 
 
-def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True, tick: float = 2.0) -> Terms:
+def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True) -> Terms:
     """The terms of an attempt, from the settings.
 
-    Args:
-        settings: the settings.
-        wait: False for ``--no-wait``.
-        withdraw: whether to withdraw the request when giving up.
-        tick: the longest sleep, in seconds.
-
+    ``wait`` is False for ``--no-wait``; ``withdraw`` says whether to withdraw the request when giving up.
     """
     from .client.retry import WaitPolicy  # noqa: PLC0415
     from .gate.gate import Terms  # noqa: PLC0415
@@ -126,7 +121,7 @@ def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True, tick:
         stream=settings.transport.value != "poll",
         withdraw=withdraw,
         verified=settings.require_verified_approver.value,
-        policy=WaitPolicy(poll_interval=settings.poll_interval.value, tick=tick),
+        policy=WaitPolicy(poll_interval=settings.poll_interval.value),
     )
 
 

@@ -41,8 +41,7 @@ def write_file(path: Path, text: str) -> None:
 
 def failed(error: Exception) -> Verdict:
     """The verdict of an error outside the gate."""
-    known = ours(error)
-    return Verdict(Outcome.FAILED, error=Failure(known.kind, known.message, known.hint))
+    return Verdict(Outcome.FAILED, error=Failure.of(ours(error)))
 
 
 @contextlib.contextmanager
@@ -104,7 +103,7 @@ class Reporting(NamedTuple):
         """
         if verdict.error is not None and verdict.error.kind == Outcome.INTERRUPTED:
             message = f"{visible(verdict.error.message)}; nothing was approved"
-            output.talk(f"{output.PROGRAM}: {marked(message, verdict.outcome, sys.stderr)}")
+            output.say(f"{marked(message, verdict.outcome, sys.stderr)}")
         elif verdict.error is not None:
             label = f"{verdict.outcome.value.replace('_', ' ')}:"
             output.complain(verdict.error, f"{marked(label, verdict.outcome, sys.stderr)} ")

@@ -153,7 +153,7 @@ def settings(flags: Flags, *, quiet: bool = False) -> Settings:
     environ = dict(os.environ)
     found = resolve.resolve(flags, environ, paths.locate(environ), at_terminal=output.at_terminal())
     for warning in () if quiet else found.warnings:
-        output.talk(f"{output.PROGRAM}: warning: {visible(warning)}")
+        output.say(f"warning: {visible(warning)}")
     return found
 
 

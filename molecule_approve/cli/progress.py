@@ -165,7 +165,7 @@ class Plain(Silent):
         self._troubles = set[str]()
 
     def _say(self, line: str) -> None:
-        output.talk(f"{output.PROGRAM}: {line}")
+        output.say(f"{line}")
 
     def asked(self, submitted: SubmittedRequest) -> None:
         """Show the first lines."""

@@ -92,7 +92,7 @@ def _show_list(rows: Sequence[Waiting], workspace_id: str, *, json: bool, nothin
     if json:
         output.answer_json([verdict_of(row).as_json() for row in requests])
     elif not rows:
-        output.talk(f"{output.PROGRAM}: {nothing}")
+        output.say(f"{nothing}")
     elif (columns := columns_of(sys.stdout)) is not None:
         from .pending_list import now_utc
         from .request_table import request_table
@@ -270,9 +270,9 @@ def _show_queue(queue: PendingList, workspace_id: str, *, json: bool) -> None:
     nothing = f"nothing that is listed waits: {UNSEEN}" if queue.unseen else "nothing waits for a decision"
     _show_list(rows, workspace_id, json=json, nothing=nothing)
     if queue.total > len(rows):
-        output.talk(f"{output.PROGRAM}: {len(rows)} of {queue.total} that wait are shown, the oldest")
+        output.say(f"{len(rows)} of {queue.total} that wait are shown, the oldest")
     elif rows and queue.unseen:
-        output.talk(f"{output.PROGRAM}: {UNSEEN}")
+        output.say(f"{UNSEEN}")
 
 
 def _must_watch(*, json: bool) -> None:

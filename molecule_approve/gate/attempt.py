@@ -148,7 +148,7 @@ class Attempt:
             waited_seconds=self.waited(),
             trace_id=self.request.trace_id,
             recorded=self.recorder.recorded,
-            error=shown(error) if isinstance(error, ApprovalError) else error,
+            error=Failure.of(error) if isinstance(error, ApprovalError) else error,
             signum=signum,
         )
 
@@ -165,8 +165,3 @@ class Attempt:
             expires_at=row.expires_at,
             evidence=decision.evidence,
         )
-
-
-def shown(failure: ApprovalError) -> Failure:
-    """An error as the output shows it."""
-    return Failure(failure.kind, failure.message, failure.hint)

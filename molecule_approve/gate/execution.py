@@ -11,8 +11,6 @@ from molecule_approve.model import Executed, Execution, Failure, Verdict
 from .compose import sendable
 
 if TYPE_CHECKING:
-    from molecule_approve.errors import ApprovalError
-
     from .binding import Binding
     from .records import Recorder
 
@@ -66,11 +64,11 @@ def execute(binding: Binding, verdict: Verdict, recorder: Recorder, launcher: La
     except Exception as exc:  # noqa: BLE001 - a fault of ours, too, is recorded and reported
         failure = ours(exc)
         recorder.record_refused(verdict.approval_id, execution.digest, failure)
-        return execution._replace(error=_shown(failure))
+        return execution._replace(error=Failure.of(failure))
     try:
         status = wait()
     except Exception as exc:  # noqa: BLE001 - it has started, and that is all that is known
-        return execution._replace(error=_shown(ours(exc)))
+        return execution._replace(error=Failure.of(ours(exc)))
     finished = execution._replace(
         executed=Executed.FINISHED,
         child_exit_code=status if status >= 0 else 128 - status,
@@ -78,10 +76,6 @@ def execute(binding: Binding, verdict: Verdict, recorder: Recorder, launcher: La
     )
     recorder.record_finished(verdict.approval_id, finished)
     return finished
-
-
-def _shown(failure: ApprovalError) -> Failure:
-    return Failure(failure.kind, failure.message, failure.hint)
 
 
 def _check(binding: Binding) -> None:

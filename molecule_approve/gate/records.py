@@ -10,7 +10,7 @@ from molecule_approve.audit.record import Record, RecordAction, RecordOutcome, m
 from molecule_approve.errors import AuditError
 
 if TYPE_CHECKING:
-    from molecule_approve.audit.journal import Head
+    from molecule_approve.audit.chain import Head
     from molecule_approve.audit.report.story import Story
     from molecule_approve.clock import Deadline
     from molecule_approve.errors import ApprovalError, NotPermittedError

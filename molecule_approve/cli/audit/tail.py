@@ -166,7 +166,7 @@ class _Printer:
         for item in shown:
             if isinstance(item, Notice):
                 self.flush()
-                output.talk(f"{output.PROGRAM}: {visible(item.text)}")
+                output.say(f"{visible(item.text)}")
                 continue
             self.has_shown = True
             self._waiting += self._rendered(item.data)

@@ -19,20 +19,17 @@ from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
 from . import chain_end, files, search
-from .chain import Head
-from .files import on_network_filesystem
 from .read import history, lines
 from .record import Record, mask, writings
-from .search import FoundRequest
 from .writing import Writer
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
 
+    from .chain import Head
     from .read.archives import Unreadable
     from .seal import SealKey
-
-__all__ = ["FoundRequest", "Head", "Journal", "on_network_filesystem"]
+    from .search import FoundRequest
 
 Pause = Callable[[float], None]
 
@@ -48,7 +45,6 @@ class Journal:
         limit: bytes at which it becomes an archive; None for never.
         secrets: texts that no record may hold.
         now: the time for records of the journal's own, in their format.
-        clock: for the lock's patience.
         mounts: the system's table of mounted file systems.
 
     """
@@ -60,13 +56,11 @@ class Journal:
         limit: int | None = ROTATE_AT,
         secrets: Sequence[Secret] = (),
         now: Callable[[], str] = clocks.utc_now,
-        clock: clocks.Clock = clocks.boottime,
         mounts: Path = files.MOUNTS,
     ) -> None:
         self.path = path
         self._limit = limit
         self._secrets = tuple(secrets)
-        self._clock = clock
         self._writer = Writer(path, secrets=self._secrets, now=now, mounts=mounts)
 
     @property
@@ -165,7 +159,7 @@ class Journal:
     @contextmanager
     def _locked(self, patience: float, pause: Pause = time.sleep) -> Iterator[None]:
         try:
-            with files.locked(self.path, patience=patience, pause=pause, clock=self._clock):
+            with files.locked(self.path, patience=patience, pause=pause, clock=clocks.boottime):
                 yield
         except OSError as exc:
             raise files.explained(exc, "written", self.path) from exc

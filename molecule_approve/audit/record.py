@@ -215,6 +215,12 @@ def decode(line: bytes) -> dict[str, JsonValue] | None:
     return found if isinstance(found, dict) else None
 
 
+def text_in(fields: Mapping[str, JsonValue], name: str) -> str:
+    """The text of a field; empty where it has none."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 
 

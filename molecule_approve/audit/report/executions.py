@@ -6,18 +6,15 @@ Neither is damage of the log: whoever may write records can write such a start i
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from heapq import nsmallest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from molecule_approve.audit.chain import Link, link_of
-from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, decode
+from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, decode, text_in
 
 from .open_requests import NAMED, OpenCount, OpenRequest
-
-if TYPE_CHECKING:
-    from molecule_approve.model import JsonValue
 
 _GRANT = (EventType.APPROVAL, RecordAction.APPROVE, RecordOutcome.GRANTED)
 _EXECUTION = (EventType.APPROVAL, RecordAction.EXECUTE)
@@ -155,14 +152,9 @@ def _record(line: bytes) -> ExecutionRecord | None:
     if fields is None or link is None:
         return None
     kind = fields.get("event_type"), fields.get("action"), fields.get("outcome")
-    approval_id, trace, outcome = (_text(fields, name) for name in ("approval_id", "trace_id", "outcome"))
+    approval_id, trace, outcome = (text_in(fields, name) for name in ("approval_id", "trace_id", "outcome"))
     if kind == _GRANT:
-        return ExecutionRecord(link, outcome, approval_id, trace, approved_digest(_text(fields, "resource")))
+        return ExecutionRecord(link, outcome, approval_id, trace, approved_digest(text_in(fields, "resource")))
     if kind[:2] == _EXECUTION and outcome in {RecordOutcome.STARTED, *_ENDS}:
-        return ExecutionRecord(link, outcome, approval_id, trace, _text(fields, "digest"))
+        return ExecutionRecord(link, outcome, approval_id, trace, text_in(fields, "digest"))
     return None
-
-
-def _text(fields: Mapping[str, JsonValue], name: str) -> str:
-    value = fields.get(name)
-    return value if isinstance(value, str) else ""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from . import arguments, wiring
 from .errors import ApprovalError, DeliveryError, Interrupted, UsageError, ours
 from .gate import compose
+from .gate.execution import RESTORED
 from .model import Executed, Execution, Failure, Outcome, Verdict
 from .paths import locate
 from .settings.durations import parse_duration
@@ -344,12 +345,8 @@ class _PlainLauncher:
 
     def start(self, executable: str, arguments: tuple[str, ...], environ: dict[str, str]) -> Callable[[], int]:
         """Start it with the streams and the signal mask of this process."""
-        pid = os.posix_spawn(executable, arguments, environ, setsigdef=_RESTORED)
+        pid = os.posix_spawn(executable, arguments, environ, setsigdef=RESTORED)
         return partial(_exit_code, pid)
-
-
-_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Python ignores these, and a command must not inherit that."""
 
 
 def _exit_code(pid: int) -> int:

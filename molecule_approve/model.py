@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -274,9 +274,6 @@ class Verdict:
 
     def as_json(self) -> dict[str, JsonValue]:
         """The object that ``--json`` prints; the same keys for every outcome."""
-        error: JsonValue = None
-        if self.error is not None:
-            error = {"kind": self.error.kind, "message": self.error.message, "hint": self.error.hint}
         return {
             "outcome": self.outcome.value,
             "approved": self.approved,
@@ -292,7 +289,7 @@ class Verdict:
             "trace_id": self.trace_id,
             "evidence": None if self.evidence is None else self.evidence.value,
             "recorded": self.recorded,
-            "error": error,
+            "error": None if self.error is None else asdict(self.error),
         }
 
     def as_dict(self) -> dict[str, JsonValue]:

@@ -19,7 +19,6 @@ from .errors import ConfigError
 SOCKET_PATH_LIMIT = 107
 """Bytes that a Unix socket's path may have (unix(7): 108 with the final NUL)."""
 
-
 _AUDIT_LOG = "audit-log-path"
 """In the state folder: which audit log was chosen by default."""
 

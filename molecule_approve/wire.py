@@ -334,7 +334,12 @@ def decide_body(decision: Status, decided_by: str | None, comment: str | None = 
 
 def dump(value: JsonValue) -> bytes:
     """Compact JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    return compact(value).encode("utf-8")
+
+
+def compact(value: JsonValue) -> str:
+    """JSON without blanks, its text as it is."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 # --- writing: the embedded server's side -------------------------------------------------------------------------------
@@ -369,7 +374,7 @@ def one_body(approval: Approval) -> dict[str, JsonValue]:
 def event_frame(name: str, workspace_id: str, timestamp: str, payload: Mapping[str, JsonValue]) -> str:
     """An event in the platform's own dialect."""
     body: JsonValue = {"event": name, "workspace_id": workspace_id, "timestamp": timestamp, "payload": dict(payload)}
-    return dump(body).decode("utf-8")
+    return compact(body)
 
 
 def flat_frame(approval: Approval) -> str:
@@ -380,4 +385,4 @@ def flat_frame(approval: Approval) -> str:
         "status": approval.status.value,
         "decided_by": approval.decided_by,
     }
-    return dump(body).decode("utf-8")
+    return compact(body)

@@ -36,7 +36,6 @@ _HINTS = {
     errno.ENOENT: "the first request creates the audit log; for another one, pass --audit-log or set AUDIT_LOG_PATH",
 }
 
-
 SECTOR = 512
 """Bytes of a small file that is written in place, in one call: a disk writes them all, or none."""
 

@@ -79,7 +79,6 @@ ExpiresIn = Annotated[
     ),
 ]
 
-
 Strict = Annotated[
     bool,
     option("--strict", None, "Refuse a command if a file of it cannot be bound: too large, or one too many.", RUNNING),

@@ -49,7 +49,6 @@ QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.", rich_help_panel=OUTPUT)
 ]
 
-
 SHORTEST_ID = 6
 """The least number of characters of an id's beginning; the help says it in words."""
 

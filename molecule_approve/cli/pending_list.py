@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.clock import Deadline
 
-
 UNSEEN = f"the platform lists only its {LIST_LENGTH} newest requests; older ones may still wait"
 """Said where it is so: else people would read that nothing waits."""
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 READ = 10.0
 """Seconds that one read for a person may take."""
 
-
 PENDING_LISTS = "`molecule-approve pending` lists the requests that wait"
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 app = commands()
 
-
 NOBODY = f"there is no approver yet: {output.PROGRAM} approvers add NAME"
 
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 OVERSLEPT = 5.0
 """Seconds after the deadline from which a decision no longer counts: the machine slept, or the process was suspended."""
 
-
 _DECISIONS = frozenset({"APPROVAL_APPROVED", "APPROVAL_DENIED"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,9 @@ from .compose import sendable
 if TYPE_CHECKING:
     from .binding import Binding
     from .records import Recorder
+
+RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Python ignores these, and a command must not inherit that."""
 
 
 class Launcher(Protocol):

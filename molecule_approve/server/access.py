@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .store import Transaction
     from .values import Holder
 
-
 CONNECTION = "molecule.connection"
 """The key of a call's connection in ``scope["state"]``."""
 

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
 
-
 _ACCEPTED_AT_ONCE = 16
 """Connections that asyncio accepts before it looks at any: each takes a file descriptor, even if there is no room."""
 

@@ -10,7 +10,6 @@ from .texts import Text
 
 _KEPT = 256  # bytes before the place that was read up to; in a log of ours they hold hashes, which never repeat
 
-
 _T = TypeVar("_T", bound=Text)
 
 

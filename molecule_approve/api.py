@@ -126,7 +126,6 @@ def request_approval_sync(
         workspace_id: the requester's workspace.
         audit_log: path of the audit log.
         config: path of config.yaml, or of its folder.
-
     """
     return _in_thread(_request, locals())
 
@@ -151,7 +150,6 @@ async def request_approval(
 
     Raises:
         asyncio.CancelledError: the call was cancelled; withdrawing the request took up to two seconds.
-
     """
     given = locals()
     import asyncio  # noqa: PLC0415 - no client of the synchronous half loads it
@@ -175,7 +173,6 @@ class CommandRun(NamedTuple):
     Attributes:
         verdict: what was decided. It is not an approval either if the approved command could not be started as approved.
         execution: what became of the command; only a command that ended has a ``child_exit_code``.
-
     """
 
     verdict: Verdict

@@ -29,7 +29,6 @@ class Places(NamedTuple):
     Attributes:
         state: kept for good: database, logs, tokens; 0700.
         runtime: gone with the login: the socket; 0700.
-
     """
 
     state: Path
@@ -71,7 +70,6 @@ class Places(NamedTuple):
 
         Raises:
             ConfigError: the path is longer than a socket's path may be.
-
         """
         # The name follows the state folder, so that two states of one user do not meet in one runtime folder.
         mark = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
@@ -98,7 +96,6 @@ class Serving(NamedTuple):
         pid: the process.
         url: the loopback address, with its port.
         socket: its Unix socket, wherever the folder of whoever looks may be; None where it does not say.
-
     """
 
     pid: int
@@ -113,7 +110,6 @@ def locate(environ: Mapping[str, str]) -> Places:
 
     Raises:
         ConfigError: there is no home folder, or no absolute path of one, and ``XDG_STATE_HOME`` names no folder either.
-
     """
     state_home = environ.get("XDG_STATE_HOME", "")
     state = (Path(state_home) if state_home.startswith("/") else _home(environ) / ".local" / "state") / "molecule-approve"
@@ -140,7 +136,6 @@ def make_private(folder: Path) -> None:
 
     Raises:
         ConfigError: it cannot be made, or :func:`check_private` refuses it.
-
     """
     try:
         # Not `parents=True`: that leaves the folders above to the umask, and whoever may write those could swap this one.
@@ -166,7 +161,6 @@ def check_private(folder: Path) -> None:
     Raises:
         ConfigError: it is a link, no folder, another user's or open to others; or others may rename what lies above it.
         OSError: there is none, or it cannot be looked at.
-
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
@@ -215,7 +209,6 @@ def read_private(path: Path) -> bytes | None:
 
     Raises:
         ConfigError: it is a link, no regular file, another user's, or open to others.
-
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -280,7 +273,6 @@ def recall_audit_log(state: Path) -> Path | None:
 
     Raises:
         ConfigError: the file that says so is not the user's own.
-
     """
     data = read_private(state / _AUDIT_LOG)
     return Path(os.fsdecode(data.removesuffix(b"\n"))) if data else None
@@ -298,7 +290,6 @@ def read_requester(places: Places) -> RequesterCredential | None:
 
     Raises:
         ConfigError: the file is open to others, or is not valid.
-
     """
     data = read_private(places.requester)
     if data is None:
@@ -316,7 +307,6 @@ def who_serves(places: Places) -> Serving | None:
 
     Raises:
         ConfigError: the lock file is not the user's own.
-
     """
     said = read_serving(places)
     if said is None or not is_locked(places):
@@ -329,7 +319,6 @@ def read_serving(places: Places) -> Serving | None:
 
     Raises:
         ConfigError: the lock file is not the user's own.
-
     """
     try:
         found = json.loads(read_private(places.serving) or b"null")
@@ -344,7 +333,6 @@ def find_socket(places: Places) -> Path:
 
     Raises:
         ConfigError: the lock file is not the user's own; or none names a socket, and the usual path is too long for one.
-
     """
     said = read_serving(places)
     return places.socket if said is None or said.socket is None else said.socket

@@ -53,7 +53,6 @@ def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatf
 
     Raises:
         UsageError, ConfigError: no platform is configured, or the token must not be sent there.
-
     """
     endpoint = settings.endpoint(approver)
     from .client.rest import RestPlatform  # noqa: PLC0415 - httpx is most of our start-up, and a refusal needs none
@@ -80,7 +79,6 @@ def gate(settings: Settings, stop: Stop, observer: Observer) -> ReadyGate:
     Raises:
         UsageError, ConfigError: as for :func:`platform`.
         AuditError: the default audit log of earlier attempts can no longer be written.
-
     """
     asked = platform(settings)
     _keep_log(settings)

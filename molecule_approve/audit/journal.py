@@ -46,7 +46,6 @@ class Journal:
         secrets: texts that no record may hold.
         now: the time for records of the journal's own, in their format.
         mounts: the system's table of mounted file systems.
-
     """
 
     def __init__(
@@ -75,7 +74,6 @@ class Journal:
             AuditError: it could not be written, or it may not be durable; or the lock was not free
                 within ``patience`` seconds.
             Interrupted: whatever ``pause`` raises while the lock is waited for; nothing was written.
-
         """
         with self._locked(patience, pause):
             return self._write(record)
@@ -86,7 +84,6 @@ class Journal:
         Raises:
             UsedError: the approval was used already; nothing was written.
             AuditError: as for :meth:`append`.
-
         """
         with self._locked(patience):
             used = self._earlier_grant(approval_id)
@@ -103,7 +100,6 @@ class Journal:
 
         Raises:
             AuditError: it cannot be done now, or not at all.
-
         """
         from . import rotation  # noqa: PLC0415 - completion and most appends need it not
 
@@ -128,7 +124,6 @@ class Journal:
 
         Raises:
             AuditError: the log is there and cannot be read.
-
         """
         remembered = files.recall(self.path)
         with history.live_file(self.path) as live, closing(history.older(self.path, live)) as older:
@@ -140,7 +135,6 @@ class Journal:
 
         Raises:
             AuditError: the log is there and cannot be read.
-
         """
         with closing(history.backwards(self.path)) as newest:
             return search.request(newest, mask(approval_id, self._secrets))

@@ -122,7 +122,6 @@ class Record:
 
     Raises:
         ValueError: an extra has a name that is taken.
-
     """
 
     timestamp: str
@@ -158,7 +157,6 @@ def make_record(
 
     Raises:
         ValueError: the pair of action and outcome is not in :data:`PAIRS`, so no reader would know it.
-
     """
     if outcome not in PAIRS[action]:
         raise ValueError(f"{action} / {outcome} is not in PAIRS")
@@ -191,7 +189,6 @@ def encode(
 
     Raises:
         AuditError: the record has so many or so deeply nested fields that no cutting makes it fit.
-
     """
     fields: dict[str, JsonValue] = {name: getattr(record, name) for name in FIELDS}
     chain: dict[str, JsonValue] = {"log_id": log_id, "seq": seq, "prev": prev}

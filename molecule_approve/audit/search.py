@@ -24,7 +24,6 @@ class FoundRequest(NamedTuple):
             can be compared with it.
         workspace_id, trace_id: as in the record.
         task_id: our id in the request; None where the record does not say.
-
     """
 
     approval_id: str

@@ -70,7 +70,6 @@ class Child:
 
         Raises:
             OSError: it could not be started.
-
         """
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it never learns how a process ended
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
@@ -84,7 +83,6 @@ class Child:
 
         Raises:
             OSError: it could not be started.
-
         """
         for number in (*self._watched, *RESTORED):
             signal.signal(number, signal.SIG_DFL)

@@ -31,7 +31,6 @@ def write_file(path: Path, text: str) -> None:
 
     Raises:
         DeliveryError: it cannot be written.
-
     """
     try:
         write_private(path, text.encode())
@@ -76,7 +75,6 @@ class Reporting(NamedTuple):
         id_alone: for a pending request, print only its id.
         result_file: write the object there too, with the exit code.
         execution: of ``run``, what became of the command, to which stdout belongs; None for other commands.
-
     """
 
     json: bool
@@ -99,7 +97,6 @@ class Reporting(NamedTuple):
 
         Raises:
             DeliveryError: stdout cannot be written.
-
         """
         if verdict.error is not None and verdict.error.kind == Outcome.INTERRUPTED:
             message = f"{visible(verdict.error.message)}; nothing was approved"

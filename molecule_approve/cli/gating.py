@@ -150,7 +150,6 @@ class BindingOptions(NamedTuple):
 
         Raises:
             UsageError, NotFoundError, NotExecutableError: see ``binding.bind``.
-
         """
         from molecule_approve import wiring
         from molecule_approve.gate.binding import bind
@@ -175,7 +174,6 @@ class WaitingOptions(NamedTuple):
 
         Raises:
             UsageError, ConfigError: see ``resolve.resolve``.
-
         """
         return connection.settings(
             quiet=self.quiet,

@@ -88,7 +88,6 @@ class ConnectionOptions(NamedTuple):
 
         Raises:
             UsageError, ConfigError: see ``resolve.resolve``.
-
         """
         found = self.settings()
         with open_platform(found, approver) as platform:
@@ -144,7 +143,6 @@ def settings(flags: Flags, *, quiet: bool = False) -> Settings:
 
     Raises:
         UsageError, ConfigError: see ``resolve.resolve``.
-
     """
     from molecule_approve import paths
     from molecule_approve.settings import resolve
@@ -161,7 +159,6 @@ def audit_log_path(config: str | None, audit_log: str | None) -> Path:
 
     Raises:
         UsageError, ConfigError: see ``resolve.resolve_audit_log``.
-
     """
     from molecule_approve import paths
     from molecule_approve.settings import resolve

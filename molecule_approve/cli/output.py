@@ -62,7 +62,6 @@ def raw_bytes(data: bytes) -> None:
 
     Raises:
         DeliveryError: stdout cannot be written.
-
     """
     with _stdout() as stream:
         left = memoryview(data)
@@ -124,7 +123,6 @@ def confide(text: str) -> None:
 
     Raises:
         DeliveryError: stderr cannot be written.
-
     """
     try:
         sys.stderr.write(text)

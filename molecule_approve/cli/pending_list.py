@@ -38,7 +38,6 @@ class PendingRequests:
 
         Raises:
             PlatformError: they cannot be read.
-
         """
         queue = self._platform.queue(deadline) if self._approver else None
         if queue is not None:
@@ -53,7 +52,6 @@ class PendingRequests:
 
         Raises:
             PlatformError: one cannot be read.
-
         """
         if not requests or not self._platform.verifies_approvers(deadline):
             return requests

@@ -59,7 +59,6 @@ class Scene(NamedTuple):
         embedded: whether the platform is this user's embedded server, whose requests expire when they say.
         earlier: whether the request was made before, and is only waited for.
         on_stdout: whether the verdict goes to stdout too; with ``run`` that is the command's.
-
     """
 
     action: str

@@ -205,7 +205,6 @@ def _resume(command: GatingCommand, settings: Settings, bound: Binding, approval
 
     Raises:
         UsageError: no such request, or it is not of this command.
-
     """
     from molecule_approve import wiring
 

@@ -34,7 +34,6 @@ def server_extra() -> Iterator[None]:
 
     Raises:
         ServerError: the extra is not installed.
-
     """
     try:
         yield

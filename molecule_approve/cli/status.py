@@ -75,7 +75,6 @@ def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> App
 
     Raises:
         UnknownApprovalError: the platform does not list it.
-
     """
     row = platform.fetch(SubmittedRequest(approval_id, workspace_id), Deadline.after(READ)).approval
     if row is None:
@@ -198,7 +197,6 @@ def _observe(settings: Settings, row: Approval) -> None:
 
     Raises:
         AuditError: the log cannot be read or written.
-
     """
     outcome = OF_OUTCOME.get(outcome_of(row))
     if outcome is None:
@@ -317,7 +315,6 @@ def _withdraw(platform: RestPlatform, submitted: SubmittedRequest) -> bool:
 
     Raises:
         EndedError: it has ended otherwise.
-
     """
     if platform.withdraw(submitted, Deadline.after(READ)).withdrawn:
         return True
@@ -344,7 +341,6 @@ def _record(settings: Settings, approval_id: str) -> None:
 
     Raises:
         AuditError: the log cannot be written, and it is not optional. The request is withdrawn all the same.
-
     """
     from molecule_approve import wiring
     from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record

@@ -167,7 +167,6 @@ class _H11Transport(httpx.BaseTransport):
         deadline: of the exchange in progress.
         limit: the most bytes of its answer.
         grip: what it waits for.
-
     """
 
     def __init__(self, endpoint: Endpoint, dialer: Dialer) -> None:

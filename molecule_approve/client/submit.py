@@ -73,7 +73,6 @@ class Submission:
             KeyUsedError: the key belongs to a different request, or to one that has ended.
             ApprovalError: the last failure, once no retry is left.
             Interrupted: the attempt was stopped.
-
         """
         while True:
             self._stop.check()

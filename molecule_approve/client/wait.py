@@ -53,7 +53,6 @@ class Wait:
     Attributes:
         submitted: the request; with another row's id once the platform shows an older row of it.
         listed: whether the last read was a list, and every duplicate in it was withdrawn.
-
     """
 
     def __init__(
@@ -113,7 +112,6 @@ class Wait:
             UsedError: another attempt redeemed the approval.
             ApprovalError: a read failed, and a retry will not help.
             Interrupted: the attempt was stopped.
-
         """
         self._observer.link(self.link, "")
         try:

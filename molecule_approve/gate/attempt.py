@@ -54,7 +54,6 @@ class Terms:
         withdraw: whether the request is withdrawn when the attempt gives up or is stopped.
         verified: whether only a name from the approver's own credential counts.
         policy: the pace of the wait.
-
     """
 
     timeout: float
@@ -78,7 +77,6 @@ class Attempt:
         wait: waits for the decision; None before that.
         withdrawn: what came of withdrawing the request; None where that was not tried.
         failure: what ended the attempt; the verdict reports it, so nobody else does.
-
     """
 
     id: str

@@ -36,7 +36,6 @@ class Launcher(Protocol):
 
         Raises:
             DeliveryError: it cannot be told, so nothing may start.
-
         """
         ...
 
@@ -45,7 +44,6 @@ class Launcher(Protocol):
 
         Raises:
             OSError: it could not be started.
-
         """
         ...
 

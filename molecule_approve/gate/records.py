@@ -47,7 +47,6 @@ class Log(Protocol):
 
         Raises:
             UsedError: it does.
-
         """
         ...
 
@@ -59,7 +58,6 @@ class Recorder:
         recorded: whether the last record was written.
         begun: whether the attempt's first record was written.
         ended: whether the record that ends the attempt was written, or tried.
-
     """
 
     def __init__(
@@ -190,7 +188,6 @@ class Recorder:
 
         Raises:
             UsedError: this log already holds a grant of this approval.
-
         """
         row = decision.approval
         record = self._record(RecordOutcome.GRANTED, _verdict_fields(decision, waited, transport), actor=row.decided_by)

@@ -78,7 +78,6 @@ class Api:
 
     Attributes:
         anonymous: whether calls without a token may ask; ``health`` says it.
-
     """
 
     service: Service

@@ -180,7 +180,6 @@ async def _restore_files(prepared: Prepared, server: _Uvicorn) -> None:
 
     Raises:
         ServerError: the database was removed or replaced.
-
     """
     while True:
         await asyncio.sleep(prepared.plan.limits.check_interval)
@@ -212,7 +211,6 @@ def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:
 
     Raises:
         UsageError, ConfigError, ServerError: it cannot start; see :func:`prepared`.
-
     """
     raise_open_file_limit()
     with prepared(plan) as server:
@@ -248,7 +246,6 @@ class Running:
 
     Raises:
         UsageError, ConfigError, ServerError: on entry, it cannot start; see :func:`prepared`.
-
     """
 
     def __init__(self, plan: ServePlan) -> None:
@@ -275,7 +272,6 @@ class Running:
 
         Raises:
             ServerError: it had failed before.
-
         """
         with suppress(RuntimeError):  # its loop is already closed
             self._loop.call_soon_threadsafe(self._stop.set)

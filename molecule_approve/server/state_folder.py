@@ -37,7 +37,6 @@ class StateFolder:
 
     Raises:
         ServerError: on entry, a server runs already, or the lock file cannot be made.
-
     """
 
     def __init__(self, places: Places, warn: Callable[[str], None]) -> None:
@@ -99,7 +98,6 @@ class StateFolder:
 
         Raises:
             ServerError: the socket cannot be made.
-
         """
         # We have the lock, so an existing socket is left over from a server that was killed.
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -169,7 +167,6 @@ def write_requester(places: Places, requester: RequesterCredential) -> None:
 
     Raises:
         OSError: the file cannot be written.
-
     """
     text = json.dumps({"workspace_id": requester.workspace_id, "token": requester.token})
     write_private(places.requester, text.encode())

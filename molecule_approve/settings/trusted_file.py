@@ -41,7 +41,6 @@ class ConfigFile(NamedTuple):
         approve: the scalars under ``approve:``, by key.
         headers: ``approve.headers``, by name.
         sections: all top-level keys, also those of the platform.
-
     """
 
     path: Path

@@ -52,7 +52,6 @@ class ExportReport(NamedTuple):
         seal_checked: numbers of those whose seal holds under a key that was given.
         executions: what its records say of the request's command; a start that was not approved is a warning, not a fault.
         said: all of this in sentences, the verdict first.
-
     """
 
     whole: bool

@@ -19,7 +19,6 @@ class GrowingFile(Generic[_T]):
     Attributes:
         text: the file's; who made this closes it.
         at: the offset up to which it was read.
-
     """
 
     def __init__(self, text: _T, at: int) -> None:

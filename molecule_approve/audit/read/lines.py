@@ -54,7 +54,6 @@ def backwards(text: Text, before: int | None = None) -> Iterator[tuple[int, byte
     Raises:
         ShrunkError: the file shrank meanwhile.
         OSError: it cannot be read.
-
     """
     for first, block in _blocks(text, before, BLOCK):
         stop = len(block) - 1

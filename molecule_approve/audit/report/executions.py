@@ -58,7 +58,6 @@ class ExecutionCount(NamedTuple):
         open: starts without a recorded end: the command runs, it replaced the program, or that was killed.
         odd: how many starts do not fit what was approved.
         first_odd: the first of them, at most :data:`NAMED`.
-
     """
 
     open: OpenCount
@@ -78,7 +77,6 @@ class ExecutionRecord(NamedTuple):
         outcome: one of the words `granted`, `started`, `finished` and `refused`.
         approval_id, trace_id: as in the record; empty where it has none.
         digest: what was approved, or what was started; empty where it does not say.
-
     """
 
     link: Link

@@ -73,7 +73,6 @@ class Waits(NamedTuple):
         decisions: how many decisions' time is known.
         minimum, median, p90, p99, maximum: seconds.
         steps: how many lie below each of :data:`BOUNDS` and not below the one before; one more for the rest.
-
     """
 
     decisions: int
@@ -118,7 +117,6 @@ class Statistics(NamedTuple):
         unchained: unchained lines, which are not counted otherwise.
         undated: requests without a readable time, which are in no period.
         first, last: the time of the first and of the last request that was counted.
-
     """
 
     requests: int

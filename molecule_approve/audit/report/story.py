@@ -49,7 +49,6 @@ class StoryRecord:
         line: its bytes, without the newline.
         link: its place in the chain; None for an unchained line.
         before, after: the chained lines beside it; None where there is none, or it is not there any more.
-
     """
 
     line: bytes

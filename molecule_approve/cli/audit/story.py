@@ -155,7 +155,6 @@ def _gathered(path: Path, text: str) -> tuple[RequestRecords, list[Unreadable]]:
     Raises:
         UsageError: the id is too short, or means several.
         AuditError: there is none, or the log cannot be read.
-
     """
     from molecule_approve.audit import files
     from molecule_approve.audit.read import archives, history
@@ -277,7 +276,6 @@ def _keep(path: Path, data: bytes) -> None:
     Raises:
         UsageError: something of that name is there.
         DeliveryError: it cannot be written.
-
     """
     try:
         write_private(path, data, over=False)

@@ -174,7 +174,6 @@ class _PlatformHeads(NamedTuple):
         heads: heads of this log, and of logs that this user kept in its place on this machine: it was exchanged then.
         requests: how many requests it showed.
         others: how many of them carry the head of a log that was kept elsewhere.
-
     """
 
     heads: list[ExpectedHead]
@@ -196,7 +195,6 @@ def _platform_heads(flags: Flags, path: Path) -> _PlatformHeads:
 
     Raises:
         PlatformError, UsageError, ConfigError: it cannot be asked.
-
     """
     from molecule_approve import wiring
     from molecule_approve.audit.journal import Journal
@@ -257,7 +255,6 @@ def _keys(name: str | None) -> list[SealKey]:
 
     Raises:
         UsageError: it cannot be read, or holds something else. No message repeats what it holds.
-
     """
     if name is None:
         return []

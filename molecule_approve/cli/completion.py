@@ -31,7 +31,7 @@ _WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
 class Option:
     """One option of a command: its spellings, and its help in one line.
 
-    ``valued``: a value follows. It is the name of a file (``is_path``), one of the choices, or without any free text.
+    ``valued``: a value follows. It is the name of a file (``is_path``), or one of the choices; without these, free text.
     """
 
     names: tuple[str, ...]

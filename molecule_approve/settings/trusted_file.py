@@ -52,7 +52,7 @@ class ConfigFile(NamedTuple):
 
 
 class Trusted(NamedTuple):
-    """A file that only its owner and root can write. That others can read it matters for a token."""
+    """A file that only its owner and root can write; that others can read it (``readable_by_all``) matters for a token."""
 
     data: bytes
     readable_by_all: bool

@@ -55,7 +55,7 @@ def build(
 
 
 def stretch(newest: Iterable[bytes], first: Link, head: Head, limit: int = LARGEST) -> list[bytes]:
-    """All chained lines from the record ``first`` to the head, the oldest first, each once; ``newest`` gives the log's.
+    """All chained lines from a record to the head, the oldest first, each once, out of the log's lines, the newest first.
 
     Raises:
         AuditError: they have more than ``limit`` bytes together, too many for one document.

@@ -139,7 +139,7 @@ class Executions:
         return None if approved == start.digest else StartFault.OTHER_DIGEST
 
     def counted(self, *, complete: bool) -> ExecutionCount:
-        """What there is; unless ``complete``, a record since the log's first may be missing, and a grant among those."""
+        """What there is; unless the records since the log's first are ``complete``, a start's grant may be a missing one."""
         first = nsmallest(NAMED, self._open.values(), key=lambda one: one.seq)
         odd = [one for one in self._odd if complete or one.fault is not StartFault.NOT_GRANTED]
         return ExecutionCount(OpenCount(len(self._open), tuple(first)), len(odd), tuple(odd[:NAMED]))

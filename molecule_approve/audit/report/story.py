@@ -204,7 +204,7 @@ def is_beginning(entry: StoryRecord) -> bool:
 
 @dataclass(frozen=True)
 class Story:
-    """What a request's records say together: at least one, the oldest first."""
+    """What a request's records (at least one, the oldest first) say together."""
 
     entries: Sequence[StoryRecord]
 

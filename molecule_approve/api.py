@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from . import arguments, wiring
 from .calls import NoProgress, ThreadStop, failed, thread
 from .errors import ApprovalError, DeliveryError, Interrupted, UsageError
+from .gate.execution import RESTORED
 from .model import Executed, Execution, Outcome, Verdict
 from .paths import locate
 from .settings.durations import parse_duration
@@ -62,7 +62,6 @@ def request_approval_sync(
         workspace_id: the requester's workspace.
         audit_log: path of the audit log.
         config: path of config.yaml, or of its folder.
-
     """
     return _in_thread(_request, locals())
 
@@ -87,7 +86,6 @@ async def request_approval(
 
     Raises:
         asyncio.CancelledError: the call was cancelled; withdrawing the request took up to two seconds.
-
     """
     given = locals()
     import asyncio  # noqa: PLC0415 - no client of the synchronous half loads it
@@ -111,7 +109,6 @@ class CommandRun(NamedTuple):
     Attributes:
         verdict: what was decided. It is not an approval either if the approved command could not be started as approved.
         execution: what became of the command; only a command that ended has a ``child_exit_code``.
-
     """
 
     verdict: Verdict
@@ -259,12 +256,8 @@ class _PlainLauncher:
 
     def start(self, executable: str, arguments: tuple[str, ...], environ: dict[str, str]) -> Callable[[], int]:
         """Start it with the streams and the signal mask of this process."""
-        pid = os.posix_spawn(executable, arguments, environ, setsigdef=_RESTORED)
+        pid = os.posix_spawn(executable, arguments, environ, setsigdef=RESTORED)
         return partial(_exit_code, pid)
-
-
-_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Python ignores these, and a command must not inherit that."""
 
 
 def _exit_code(pid: int) -> int:

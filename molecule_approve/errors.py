@@ -38,7 +38,6 @@ class ApprovalError(Exception):
         message: what failed and why; one sentence without a full stop.
         hint: what to do next, or empty.
         kind: a stable word for programs; ``error.kind`` in the JSON output.
-
     """
 
     kind: ClassVar[str] = "failed"
@@ -67,7 +66,6 @@ class NotPermittedError(ApprovalError):
     Attributes:
         roles: the roles that the workspace has.
         attempted_action: the permission that is missing.
-
     """
 
     kind = "not_permitted"
@@ -83,7 +81,6 @@ class PlatformError(ApprovalError):
 
     Attributes:
         maybe_sent: whether the platform may have received the call, and acted on it.
-
     """
 
     kind = "platform"
@@ -96,7 +93,6 @@ class UnavailableError(PlatformError):
     Attributes:
         status: the HTTP status, or None where there was no answer.
         retry_after: seconds to wait before the next call, as the platform says, or None.
-
     """
 
     kind = "unavailable"
@@ -128,7 +124,6 @@ class CredentialError(PlatformError):
     Attributes:
         status: the HTTP status.
         token_sent: whether there was one.
-
     """
 
     kind = "credential"
@@ -144,7 +139,6 @@ class RejectedError(PlatformError):
 
     Attributes:
         status: the HTTP status.
-
     """
 
     kind = "rejected"
@@ -183,7 +177,6 @@ class KeyUsedError(PlatformError):
 
     Attributes:
         approval_id: the request of that key, or None where the platform does not tell it.
-
     """
 
     kind = "key_used"
@@ -262,7 +255,6 @@ class Interrupted(BaseException):
         signum: the signal for the exit code (128 + signum): SIGHUP where no reader is left, SIGTERM where an async call
             was cancelled.
         why: the reason, as one clause.
-
     """
 
     def __init__(self, signum: int, why: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    from .errors import ApprovalError
 
 # Recursive JSON, as json.loads gives it.
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
@@ -58,7 +60,6 @@ class Endpoint:
         headers: further request headers (X-Molecule-Org-Id); never the credential.
         origin: the Origin header of the event stream's handshake; None to send none at first.
         proxy: address of the proxy for https://, or None; for REST and the event stream alike.
-
     """
 
     url: str
@@ -83,7 +84,6 @@ class ApprovalRequest:
         context: where the request comes from (user, host, folder, CI job, audit head).
         expires_in: seconds until the request expires, or None for the platform's own expiry.
         idempotency_key: the caller's key, or None.
-
     """
 
     workspace_id: str
@@ -114,7 +114,6 @@ class Approval:
         decided_by_verified: True if the name comes from the approver's own credential (embedded server), False if it does
             not, None if the answer does not say (lists, the platform).
         comment, context, expires_at: only from the embedded server.
-
     """
 
     id: str
@@ -142,7 +141,6 @@ class SubmittedRequest:
         own: whether the id comes from the answer to our own POST.
         created_at: when the platform created it, if that was seen.
         attempt_id: the UUID under which an approval is redeemed when it is read; None to redeem nothing.
-
     """
 
     approval_id: str
@@ -204,6 +202,11 @@ class Failure:
     message: str
     hint: str = ""
 
+    @classmethod
+    def of(cls, error: ApprovalError) -> Failure:
+        """What the output shows of this error."""
+        return cls(error.kind, error.message, error.hint)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -216,7 +219,6 @@ class Verdict:
         recorded: whether the outcome was written to the audit log.
         signum: for INTERRUPTED, the signal.
         error: for FAILED and NOT_PERMITTED, why.
-
     """
 
     outcome: Outcome
@@ -267,9 +269,6 @@ class Verdict:
 
     def as_json(self) -> dict[str, JsonValue]:
         """The object that ``--json`` prints; the same keys for every outcome."""
-        error: JsonValue = None
-        if self.error is not None:
-            error = {"kind": self.error.kind, "message": self.error.message, "hint": self.error.hint}
         return {
             "outcome": self.outcome.value,
             "approved": self.approved,
@@ -285,7 +284,7 @@ class Verdict:
             "trace_id": self.trace_id,
             "evidence": None if self.evidence is None else self.evidence.value,
             "recorded": self.recorded,
-            "error": error,
+            "error": None if self.error is None else asdict(self.error),
         }
 
     def as_dict(self) -> dict[str, JsonValue]:
@@ -300,7 +299,6 @@ class Execution(NamedTuple):
         digest: the SHA-256 over all that was bound, in lower-case hex; None until it is bound.
         child_exit_code: its exit code, 128 + the signal that ended it; None unless it finished.
         child_signal: the signal that ended it, or None.
-
     """
 
     executed: Executed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import json
@@ -19,7 +18,6 @@ from .errors import ConfigError
 
 SOCKET_PATH_LIMIT = 107
 """Bytes that a Unix socket's path may have (unix(7): 108 with the final NUL)."""
-
 
 _AUDIT_LOG = "audit-log-path"
 """In the state folder: which audit log was chosen by default."""
@@ -42,7 +40,6 @@ class Places(NamedTuple):
         state: kept for good: database, logs, tokens; 0700.
         runtime: gone with the login: the socket; 0700.
         system: the system's own settings.
-
     """
 
     state: Path
@@ -85,7 +82,6 @@ class Places(NamedTuple):
 
         Raises:
             ConfigError: the path is longer than a socket's path may be.
-
         """
         # The name follows the state folder, so that two states of one user do not meet in one runtime folder.
         mark = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
@@ -112,7 +108,6 @@ class Serving(NamedTuple):
         pid: the process.
         url: the loopback address, with its port.
         socket: its Unix socket, wherever the folder of whoever looks may be; None where it does not say.
-
     """
 
     pid: int
@@ -127,7 +122,6 @@ def locate(environ: Mapping[str, str]) -> Places:
 
     Raises:
         ConfigError: there is no home folder, or no absolute path of one, and ``XDG_STATE_HOME`` names no folder either.
-
     """
     state_home = environ.get("XDG_STATE_HOME", "")
     state = (Path(state_home) if state_home.startswith("/") else _home(environ) / ".local" / "state") / "molecule-approve"
@@ -154,7 +148,6 @@ def make_private(folder: Path) -> None:
 
     Raises:
         ConfigError: it cannot be made, or :func:`check_private` refuses it.
-
     """
     try:
         # Not `parents=True`: that leaves the folders above to the umask, and whoever may write those could swap this one.
@@ -180,7 +173,6 @@ def check_private(folder: Path) -> None:
     Raises:
         ConfigError: it is a link, no folder, another user's or open to others; or others may rename what lies above it.
         OSError: there is none, or it cannot be looked at.
-
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
@@ -229,7 +221,6 @@ def read_private(path: Path) -> bytes | None:
 
     Raises:
         ConfigError: it is a link, no regular file, another user's, or open to others.
-
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -294,7 +285,6 @@ def recall_audit_log(state: Path) -> Path | None:
 
     Raises:
         ConfigError: the file that says so is not the user's own.
-
     """
     data = read_private(state / _AUDIT_LOG)
     return Path(os.fsdecode(data.removesuffix(b"\n"))) if data else None
@@ -302,7 +292,7 @@ def recall_audit_log(state: Path) -> Path | None:
 
 def remember_audit_log(state: Path, log: Path) -> None:
     """Keep the choice, once; where nothing can be kept, nothing else could be chosen there either."""
-    with contextlib.suppress(ConfigError, OSError):
+    with suppress(ConfigError, OSError):
         make_private(state)
         write_private(state / _AUDIT_LOG, os.fsencode(log) + b"\n", over=False)
 
@@ -312,7 +302,6 @@ def read_requester(places: Places) -> RequesterCredential | None:
 
     Raises:
         ConfigError: the file is open to others, or is not valid.
-
     """
     data = read_private(places.requester)
     if data is None:
@@ -330,7 +319,6 @@ def who_serves(places: Places) -> Serving | None:
 
     Raises:
         ConfigError: the lock file is not the user's own.
-
     """
     said = read_serving(places)
     if said is None or not is_locked(places):
@@ -343,7 +331,6 @@ def read_serving(places: Places) -> Serving | None:
 
     Raises:
         ConfigError: the lock file is not the user's own.
-
     """
     try:
         found = json.loads(read_private(places.serving) or b"null")
@@ -358,7 +345,6 @@ def find_socket(places: Places) -> Path:
 
     Raises:
         ConfigError: the lock file is not the user's own; or none names a socket, and the usual path is too long for one.
-
     """
     said = read_serving(places)
     return places.socket if said is None or said.socket is None else said.socket

@@ -18,7 +18,6 @@ def loads(data: bytes | str) -> JsonValue:
 
     Raises:
         StrictJsonError: it is something else.
-
     """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data

@@ -75,7 +75,6 @@ def loads(data: bytes | str) -> JsonValue:
 
     Raises:
         ProtocolError: anything else; the message says what came instead.
-
     """
     try:
         value = strict_json.loads(data)
@@ -151,7 +150,6 @@ def read_submitted(data: bytes) -> Submitted:
 
     Raises:
         ProtocolError: it contains no valid id.
-
     """
     row = _object(loads(data), "the answer")
     approval_id = _text(row, "approval_id")
@@ -165,7 +163,6 @@ def check_done(data: bytes, approval_id: str, status: Status) -> None:
 
     Raises:
         ProtocolError: it says something else.
-
     """
     row = _object(loads(data), "the answer")
     if (row.get("approval_id"), row.get("status")) != (approval_id, status.value):
@@ -180,7 +177,6 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
 
     Raises:
         ProtocolError: a field is missing or has another type.
-
     """
     row = _object(value, "a request in the answer")
     approval_id = _text(row, "id")
@@ -210,7 +206,6 @@ def read_list(data: bytes, workspace_id: str) -> list[Approval]:
 
     Raises:
         ProtocolError: it is not a list, or a row is not valid.
-
     """
     value = loads(data)
     if value is None:
@@ -225,7 +220,6 @@ def read_one(data: bytes, workspace_id: str, attempt_id: str | None = None) -> A
 
     Raises:
         ProtocolError: it is not valid, or answers the redemption of another attempt.
-
     """
     value = loads(data)
     row = read_row(value, workspace_id)
@@ -250,7 +244,6 @@ class Event(NamedTuple):
         name: ``APPROVAL_APPROVED`` and the like.
         status: what the event claims; UNKNOWN if it claims none.
         native: in the platform's own dialect (nested payload), not in the earlier flat one.
-
     """
 
     name: str
@@ -334,7 +327,12 @@ def decide_body(decision: Status, decided_by: str | None, comment: str | None = 
 
 def dump(value: JsonValue) -> bytes:
     """Compact JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    return compact(value).encode("utf-8")
+
+
+def compact(value: JsonValue) -> str:
+    """JSON without blanks, its text as it is."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 # --- writing: the embedded server's side -------------------------------------------------------------------------------
@@ -369,7 +367,7 @@ def one_body(approval: Approval) -> dict[str, JsonValue]:
 def event_frame(name: str, workspace_id: str, timestamp: str, payload: Mapping[str, JsonValue]) -> str:
     """An event in the platform's own dialect."""
     body: JsonValue = {"event": name, "workspace_id": workspace_id, "timestamp": timestamp, "payload": dict(payload)}
-    return dump(body).decode("utf-8")
+    return compact(body)
 
 
 def flat_frame(approval: Approval) -> str:
@@ -380,4 +378,4 @@ def flat_frame(approval: Approval) -> str:
         "status": approval.status.value,
         "decided_by": approval.decided_by,
     }
-    return dump(body).decode("utf-8")
+    return compact(body)

@@ -54,7 +54,6 @@ def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatf
 
     Raises:
         UsageError, ConfigError: no platform is configured, or the token must not be sent there.
-
     """
     endpoint = settings.endpoint(approver)
     from .client.rest import RestPlatform  # noqa: PLC0415 - httpx is most of our start-up, and a refusal needs none
@@ -107,7 +106,6 @@ def gate(settings: Settings, stop: Stop, observer: Observer) -> ReadyGate:
     Raises:
         UsageError, ConfigError: as for :func:`platform`.
         AuditError: the default audit log of earlier attempts can no longer be written.
-
     """
     asked = platform(settings)
     _keep_log(settings)
@@ -134,18 +132,11 @@ def _keep_log(settings: Settings) -> None:
         )
 
 
-def terms(
-    settings: Settings, *, wait: bool = True, withdraw: bool = True, stays_open: bool = False, tick: float = 2.0
-) -> Terms:
+def terms(settings: Settings, *, wait: bool = True, withdraw: bool = True, stays_open: bool = False) -> Terms:
     """The terms of an attempt, from the settings.
 
-    Args:
-        settings: the settings.
-        wait: False for ``--no-wait``.
-        withdraw: whether to withdraw the request when giving up.
-        stays_open: whether it stays open all the same at the timeout.
-        tick: the longest sleep, in seconds.
-
+    ``wait`` is False for ``--no-wait``; ``withdraw`` says whether to withdraw the request when giving up, ``stays_open``
+    whether it stays open all the same at the timeout.
     """
     from .client.retry import WaitPolicy  # noqa: PLC0415
     from .gate.gate import Terms  # noqa: PLC0415
@@ -157,7 +148,7 @@ def terms(
         withdraw=withdraw,
         stays_open=stays_open,
         verified=settings.require_verified_approver.value,
-        policy=WaitPolicy(poll_interval=settings.poll_interval.value, tick=tick),
+        policy=WaitPolicy(poll_interval=settings.poll_interval.value),
     )
 
 

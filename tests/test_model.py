@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from molecule_approve.errors import ProtocolError
 from molecule_approve.model import Endpoint, Evidence, Failure, Outcome, Secret, Verdict
 
 KEYS = [
@@ -22,6 +23,11 @@ def test_a_secret_does_not_show_itself() -> None:
     assert "hunter2" not in shown
     assert not hasattr(secret, "__dict__")
     assert secret.reveal() == "hunter2"
+
+
+def test_an_error_as_it_is_shown() -> None:
+    """Its stable word, its sentence and its hint."""
+    assert Failure.of(ProtocolError("what?", hint="look there")) == Failure("protocol", "what?", "look there")
 
 
 def test_secrets_are_equal_by_value() -> None:

@@ -114,7 +114,6 @@ class Break(NamedTuple):
         fault: what kind of damage it is.
         expected: what should be there.
         found: what is there.
-
     """
 
     file: str
@@ -169,7 +168,6 @@ class Stretch(NamedTuple):
         first_sealed: the first of them, or None.
         plain: how many records before it, or in all, carry none and are no break for that.
         first_plain: the first of those, or None.
-
     """
 
     lines: int

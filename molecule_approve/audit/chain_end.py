@@ -42,7 +42,6 @@ class ChainEnd(NamedTuple):
         head: the record that the next one follows; None where it is the first.
         sealed: whether that record carries a seal.
         damage: what a `recover` record says about it; empty where all is well.
-
     """
 
     head: Head | None

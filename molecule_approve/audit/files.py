@@ -36,7 +36,6 @@ _HINTS = {
     errno.ENOENT: "the first request creates the audit log; for another one, pass --audit-log or set AUDIT_LOG_PATH",
 }
 
-
 SECTOR = 512
 """Bytes of a small file that is written in place, in one call: a disk writes them all, or none."""
 
@@ -49,7 +48,6 @@ class Memory(NamedTuple):
         inode: the inode of the file that contains it; 0 if it is not known.
         size: the file's, in bytes, just after it.
         sealed: whether that record carries a seal.
-
     """
 
     head: Head
@@ -96,7 +94,6 @@ def open_for_writing(path: Path, *, appending: bool = True) -> int:
 
     Raises:
         AuditError: it is a link, no regular file, of another owner (root aside), writable by others, or not to be had.
-
     """
     flags = os.O_RDWR | os.O_CREAT | _SAFE | (os.O_APPEND if appending else 0)
     try:
@@ -115,7 +112,6 @@ def open_for_reading(path: Path) -> int:
 
     Raises:
         AuditError: it is missing, a link, no regular file, or not to be read.
-
     """
     try:
         handle = os.open(path, os.O_RDONLY | _SAFE)
@@ -138,7 +134,6 @@ def exists(path: Path) -> bool:
 
     Raises:
         AuditError: it cannot be known: a folder above may not be entered, or is none.
-
     """
     try:
         path.lstat()
@@ -154,7 +149,6 @@ def status(path: Path) -> os.stat_result | None:
 
     Raises:
         OSError: the system refuses.
-
     """
     try:
         return path.lstat()
@@ -167,7 +161,6 @@ def sync_folder(folder: Path) -> None:
 
     Raises:
         OSError: the disk refused.
-
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -183,7 +176,6 @@ def locked(log: Path, *, patience: float, pause: Callable[[float], None], clock:
     Raises:
         AuditError: the lock was not free within ``patience`` seconds, or cannot be had.
         Interrupted: whatever ``pause`` raises; nothing is open then.
-
     """
     deadline = Deadline.after(patience, clock)
     pauses = _growing_pauses()
@@ -235,7 +227,6 @@ def recall(log: Path) -> Memory | None:
 
     Raises:
         AuditError: the file is not what it should be, or cannot be read.
-
     """
     for path in (head_path(log), former_path(log, "head")):  # only a writer moves what an earlier version left
         try:
@@ -258,7 +249,6 @@ def remember(log: Path, memory: Memory) -> None:
 
     Raises:
         AuditError: it cannot be written.
-
     """
     path = head_path(log)
     text = json.dumps({**memory.head._asdict(), **memory._asdict(), "head": None, "check": checksum(*memory)})
@@ -363,7 +353,6 @@ def _make_folder(folder: Path) -> None:
 
     Raises:
         AuditError: it cannot be made.
-
     """
     if folder.exists():
         return

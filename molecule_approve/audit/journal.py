@@ -19,21 +19,18 @@ from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
 from . import chain_end, files, sealing, search
-from .chain import Head
-from .files import on_network_filesystem
 from .read import history, lines
 from .record import Record, mask, writings
-from .search import FoundRequest
 from .writing import Writer, newest_memory
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue, Secret
 
+    from .chain import Head
     from .chain_end import ChainEnd
     from .read.archives import Unreadable
     from .seal import SealKey
-
-__all__ = ["FoundRequest", "Head", "Journal", "on_network_filesystem"]
+    from .search import FoundRequest
 
 Pause = Callable[[float], None]
 
@@ -49,9 +46,7 @@ class Journal:
         limit: bytes at which it becomes an archive; None for never.
         secrets: texts that no record may hold.
         now: the time for records of the journal's own, in their format.
-        clock: for the lock's patience.
         mounts: the system's table of mounted file systems.
-
     """
 
     def __init__(
@@ -61,13 +56,11 @@ class Journal:
         limit: int | None = ROTATE_AT,
         secrets: Sequence[Secret] = (),
         now: Callable[[], str] = clocks.utc_now,
-        clock: clocks.Clock = clocks.boottime,
         mounts: Path = files.MOUNTS,
     ) -> None:
         self.path = path
         self._limit = limit
         self._secrets = tuple(secrets)
-        self._clock = clock
         self._writer = Writer(path, secrets=self._secrets, now=now, mounts=mounts)
 
     @property
@@ -82,7 +75,6 @@ class Journal:
             AuditError: it could not be written, or it may not be durable; or the lock was not free
                 within ``patience`` seconds.
             Interrupted: whatever ``pause`` raises while the lock is waited for; nothing was written.
-
         """
         with self._locked(patience, pause):
             return self._write(record)
@@ -93,7 +85,6 @@ class Journal:
         Raises:
             UsedError: the approval was used already; nothing was written.
             AuditError: as for :meth:`append`.
-
         """
         with self._locked(patience):
             used = self._earlier_grant(approval_id)
@@ -110,7 +101,6 @@ class Journal:
 
         Raises:
             AuditError: it cannot be done now, or not at all.
-
         """
         from . import rotation  # noqa: PLC0415 - completion and most appends need it not
 
@@ -135,7 +125,6 @@ class Journal:
 
         Raises:
             AuditError: the log is there and cannot be read.
-
         """
         remembered = files.recall(self.path)
         with history.live_file(self.path) as live, closing(history.older(self.path, live)) as older:
@@ -166,7 +155,6 @@ class Journal:
 
         Raises:
             AuditError: the log is there and cannot be read.
-
         """
         with closing(history.backwards(self.path)) as newest:
             return search.request(newest, mask(approval_id, self._secrets))
@@ -185,7 +173,7 @@ class Journal:
     @contextmanager
     def _locked(self, patience: float, pause: Pause = time.sleep) -> Iterator[None]:
         try:
-            with files.locked(self.path, patience=patience, pause=pause, clock=self._clock):
+            with files.locked(self.path, patience=patience, pause=pause, clock=clocks.boottime):
                 yield
         except OSError as exc:
             raise files.explained(exc, "written", self.path) from exc

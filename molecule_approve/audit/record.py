@@ -122,7 +122,6 @@ class Record:
 
     Raises:
         ValueError: an extra has a name that is taken.
-
     """
 
     timestamp: str
@@ -158,7 +157,6 @@ def make_record(
 
     Raises:
         ValueError: the pair of action and outcome is not in :data:`PAIRS`, so no reader would know it.
-
     """
     if outcome not in PAIRS[action]:
         raise ValueError(f"{action} / {outcome} is not in PAIRS")
@@ -191,7 +189,6 @@ def encode(
 
     Raises:
         AuditError: the record has so many or so deeply nested fields that no cutting makes it fit.
-
     """
     fields: dict[str, JsonValue] = {name: getattr(record, name) for name in FIELDS}
     chain: dict[str, JsonValue] = {"log_id": log_id, "seq": seq, "prev": prev}
@@ -213,6 +210,12 @@ def decode(line: bytes) -> dict[str, JsonValue] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def text_in(fields: Mapping[str, JsonValue], name: str) -> str:
+    """The text of a field; empty where it has none."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
 
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)

@@ -38,7 +38,6 @@ def rotate(log: Path) -> Path | None:
     Raises:
         AuditError: the file ends with half a line, or is not what it should be.
         OSError: the system refuses.
-
     """
     finish(log)
     if not files.exists(log):
@@ -68,7 +67,6 @@ def finish(log: Path) -> None:
 
     Raises:
         OSError: the system refuses.
-
     """
     live, prepared = files.status(log), files.status(next_path(log))
     if live is not None and live.st_nlink > 1:

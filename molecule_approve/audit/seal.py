@@ -53,7 +53,6 @@ class SealKey(NamedTuple):
 
         Raises:
             ValueError: it is an earlier one, which nobody can compute.
-
         """
         if seq < self.seq:
             raise ValueError(f"the key of record {self.seq} cannot give the key of the earlier record {seq}")
@@ -112,7 +111,6 @@ def from_text(text: str) -> SealKey:
 
     Raises:
         ValueError: it is something else. The message does not repeat it.
-
     """
     found = re.fullmatch(_TEXT, text.strip())
     if found is None:

@@ -36,7 +36,6 @@ def recall(log: Path) -> Sealing | None:
 
     Raises:
         AuditError: it cannot be read or is damaged: a sealed log must not continue without seals.
-
     """
     path = state_path(log)
     if not files.exists(path):
@@ -67,7 +66,6 @@ def store(log: Path, state: Sealing) -> None:
 
     Raises:
         AuditError: it cannot be written.
-
     """
     path = state_path(log)
     check = files.checksum(*state.head, state.key.key)

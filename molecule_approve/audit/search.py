@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from .chain import link_of
-from .record import CHAIN_FIELDS, ENDINGS, FIELDS, EventType, RecordAction, RecordOutcome, decode, is_as_asked, needle
+from .record import ENDINGS, EventType, RecordAction, RecordOutcome, decode, is_as_asked, needle
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -24,9 +24,6 @@ class FoundRequest(NamedTuple):
             can be compared with it.
         workspace_id, trace_id: as in the record.
         task_id: our id in the request; None where the record does not say.
-        timestamp: when the record was made.
-        extras: all further fields of the record.
-
     """
 
     approval_id: str
@@ -34,8 +31,6 @@ class FoundRequest(NamedTuple):
     workspace_id: str
     trace_id: str
     task_id: str | None
-    timestamp: str
-    extras: Mapping[str, JsonValue]
 
 
 def earlier_grant(newest: Iterable[bytes], ids: Collection[str]) -> dict[str, JsonValue] | None:
@@ -132,6 +127,4 @@ def _found(approval_id: str, fields: Mapping[str, JsonValue]) -> FoundRequest:
         workspace_id=str(fields.get("workspace_id")),
         trace_id=str(fields.get("trace_id")),
         task_id=task_id if isinstance(task_id, str) else None,
-        timestamp=str(fields.get("timestamp")),
-        extras={name: value for name, value in fields.items() if name not in {*FIELDS, *CHAIN_FIELDS}},
     )

@@ -63,7 +63,6 @@ class Writer:
         Raises:
             AuditError: it could not be written, or it may not be durable.
             OSError: the system refuses.
-
         """
         if self._lost:
             raise AuditError(f"the audit log {self._path} lost data: fsync failed", hint="check the disk, then try again")

@@ -1,1 +1,1 @@
-"""The terminal: arguments in, words and an exit code out. The only place that knows Typer and Rich."""
+"""The terminal: arguments in, words and an exit code out. The only place that knows Typer."""

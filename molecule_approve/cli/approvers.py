@@ -42,7 +42,7 @@ def add(name: NameArgument) -> int:
 
 
 def _say(sentence: str) -> None:
-    output.talk(f"{output.PROGRAM}: {visible(sentence)}")
+    output.say(f"{visible(sentence)}")
 
 
 @app.command("list", cls=CliCommand, epilog="molecule-approve approvers list")

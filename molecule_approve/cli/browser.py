@@ -9,12 +9,8 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Self
 
 from molecule_approve.paths import write_private
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 LIFETIME = 60.0
 """Seconds after which the page is removed: its code is valid for as long."""
@@ -26,22 +22,16 @@ _BROWSE = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
 class SignInPage:
     """A file that redirects a browser to a link, readable only by its owner.
 
-    It exists for ``lifetime`` seconds, and at most until the ``with`` ends. ``complain`` is called with one sentence if no
+    It exists for ``lifetime`` seconds, and at most until it is closed. ``complain`` is called with one sentence if no
     browser can be opened.
     """
 
     def __init__(self, path: Path, complain: Callable[[str], None], lifetime: float = LIFETIME) -> None:
         self._path = path
         self._complain = complain
-        self._timer = threading.Timer(lifetime, self._remove)
+        self._timer = threading.Timer(lifetime, self.close)
         self._timer.daemon = True
         self._there = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
-        self._remove()
 
     def open(self, link: str) -> None:
         """Write the page, and open it in a browser, in the background."""
@@ -55,11 +45,8 @@ class SignInPage:
         self._timer.start()
         threading.Thread(target=self._browse, daemon=True).start()
 
-    def used(self) -> None:
-        """Remove the page after a sign-in."""
-        self._remove()
-
-    def _remove(self) -> None:
+    def close(self) -> None:
+        """Remove the page, as soon as somebody has signed in; a second call does nothing."""
         # Only our own page: another server may have one at the same path.
         if self._there:
             self._timer.cancel()

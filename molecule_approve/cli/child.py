@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from molecule_approve.gate.execution import RESTORED
+
 if TYPE_CHECKING:
     from signal import Signals
 
@@ -29,9 +31,6 @@ _PASSED_ON = (
 )
 
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
-
-_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Python ignores these, and a command must not inherit that."""
 
 _FROM_KERNEL = 0x80
 """``si_code`` of a signal from the kernel, which the terminal sends to the whole process group (SI_KERNEL)."""
@@ -71,11 +70,10 @@ class Child:
 
         Raises:
             OSError: it could not be started.
-
         """
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it never learns how a process ended
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        self._pid = os.posix_spawn(executable, arguments, environ, setsigmask=self._before, setsigdef=_RESTORED)
+        self._pid = os.posix_spawn(executable, arguments, environ, setsigmask=self._before, setsigdef=RESTORED)
         for number in self._taken(self._watched):  # it may have come before there was a command
             self._send(number)
         return self._wait
@@ -85,9 +83,8 @@ class Child:
 
         Raises:
             OSError: it could not be started.
-
         """
-        for number in (*self._watched, *_RESTORED):
+        for number in (*self._watched, *RESTORED):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)  # what came meanwhile ends us as it would the command
         os.execve(executable, arguments, environ)  # noqa: S606 - without a shell is what was approved

@@ -97,7 +97,6 @@ def _exchange(path: str, requester: RequesterCredential, deadline: Deadline) -> 
         OSError: no answer, or too late.
         PlatformError: the socket may be another user's.
         ValueError: the status is not 200.
-
     """
     import socket
 

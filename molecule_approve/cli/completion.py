@@ -31,7 +31,7 @@ _WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
 class Option:
     """One option of a command: its spellings, and its help in one line.
 
-    ``valued``: a value follows. It is the name of a file (``is_path``), one of the choices, or without any free text.
+    ``valued``: a value follows. It is the name of a file (``is_path``), or one of the choices; without these, free text.
     """
 
     names: tuple[str, ...]
@@ -50,7 +50,6 @@ class Command:
         help: one line.
         wants: ``ids``, ``file``, ``command``, ``text``, or empty without an argument.
         subcommands: name and help of each command below it.
-
     """
 
     place: str
@@ -68,7 +67,6 @@ def read(program: typer.Typer) -> list[Command]:
 
     Raises:
         ValueError: a name or a value has a character that is special to a shell.
-
     """
     root = typer.main.get_command(program)
     with root.make_context("program", [], resilient_parsing=True) as context:

@@ -50,7 +50,6 @@ def token() -> Secret:
 
     Raises:
         UsageError: the variable is not set, and there is no terminal.
-
     """
     from molecule_approve.settings import resolve, values
 
@@ -133,7 +132,6 @@ def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | 
     Raises:
         EndedError: the request is not open.
         ApprovalError: the person did not confirm.
-
     """
     approval_id = find_id(platform, approval, Deadline.after(READ))
     row = read_one(platform, workspace_id, approval_id)

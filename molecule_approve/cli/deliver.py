@@ -31,7 +31,6 @@ def write_file(path: Path, text: str) -> None:
 
     Raises:
         DeliveryError: it cannot be written.
-
     """
     try:
         write_private(path, text.encode())
@@ -41,8 +40,7 @@ def write_file(path: Path, text: str) -> None:
 
 def failed(error: Exception) -> Verdict:
     """The verdict of an error outside the gate."""
-    known = ours(error)
-    return Verdict(Outcome.FAILED, error=Failure(known.kind, known.message, known.hint))
+    return Verdict(Outcome.FAILED, error=Failure.of(ours(error)))
 
 
 @contextlib.contextmanager
@@ -77,7 +75,6 @@ class Reporting(NamedTuple):
         id_alone: for a pending request, print only its id.
         result_file: write the object there too, with the exit code.
         execution: of ``run``, what became of the command, to which stdout belongs; None for other commands.
-
     """
 
     json: bool
@@ -100,11 +97,10 @@ class Reporting(NamedTuple):
 
         Raises:
             DeliveryError: stdout cannot be written.
-
         """
         if verdict.error is not None and verdict.error.kind == Outcome.INTERRUPTED:
             message = f"{visible(verdict.error.message)}; nothing was approved"
-            output.talk(f"{output.PROGRAM}: {marked(message, verdict.outcome, sys.stderr)}")
+            output.say(f"{marked(message, verdict.outcome, sys.stderr)}")
         elif verdict.error is not None:
             label = f"{verdict.outcome.value.replace('_', ' ')}:"
             output.complain(verdict.error, f"{marked(label, verdict.outcome, sys.stderr)} ")

@@ -79,7 +79,6 @@ ExpiresIn = Annotated[
     ),
 ]
 
-
 Strict = Annotated[
     bool,
     option("--strict", None, "Refuse a command if a file of it cannot be bound: too large, or one too many.", RUNNING),
@@ -151,7 +150,6 @@ class BindingOptions(NamedTuple):
 
         Raises:
             UsageError, NotFoundError, NotExecutableError: see ``binding.bind``.
-
         """
         from molecule_approve import wiring
         from molecule_approve.gate.binding import bind
@@ -176,7 +174,6 @@ class WaitingOptions(NamedTuple):
 
         Raises:
             UsageError, ConfigError: see ``resolve.resolve``.
-
         """
         return connection.settings(
             quiet=self.quiet,
@@ -186,18 +183,27 @@ class WaitingOptions(NamedTuple):
             require_verified_approver=self.verified or None,
         )
 
-    def run(self, id_file: str | None, body: Callable[[GatingCommand], int], **report: Any) -> int:  # noqa: ANN401 - fields of Reporting
-        """Run to the exit code; a failure before there is a gate is reported like every other verdict.
+    def run(self, id_file: str | None, body: Callable[[GatingCommand], int], **fields: Any) -> int:  # noqa: ANN401 - of Reporting
+        """Run a command to its exit code; a failure before there is a gate is reported like every other verdict."""
+        from .deliver import Reporting, failed
+        from .result_files import ResultFiles, TakenError
+        from .stop import Audience, SignalStop
 
-        Args:
-            id_file: ``--id-file``.
-            body: the command itself.
-            report: further fields of its Reporting.
-
-        """
-        from .deliver import Reporting
-
-        return _report_and_run(Reporting(json=self.json, quiet=self.quiet, **report), self.result_file, id_file, body)
+        report = Reporting(json=self.json, quiet=self.quiet, **fields)
+        # A result file may be read later, whoever is gone now.
+        stop = SignalStop(None if self.result_file is not None else Audience.expected())
+        stop.install()
+        try:
+            files = ResultFiles.checked(self.result_file, id_file)
+            report = report._replace(result_file=files.result)
+            return body(GatingCommand(report, stop, files))
+        except Interrupted as exc:
+            verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
+        except TakenError as exc:
+            report, verdict = report._replace(result_file=None), failed(exc)
+        except Exception as exc:  # noqa: BLE001 - with --json even a bug is one object on stdout
+            verdict = failed(exc)
+        return report.say(verdict, exits.of_verdict(verdict))
 
 
 class GatingCommand(NamedTuple):
@@ -241,30 +247,6 @@ def scene(settings: Settings, action: str, reason: str = "", *, earlier: bool = 
 
     whom = "the embedded server" if settings.local else settings.platform_url.value
     return Scene(action, reason, whom, settings.timeout.value, settings.local, earlier, on_stdout)
-
-
-def _report_and_run(
-    report: Reporting, result_file: str | None, id_file: str | None, run: Callable[[GatingCommand], int]
-) -> int:
-    """Run to the exit code; a failure before there is a gate is reported like every other verdict."""
-    from .deliver import failed
-    from .result_files import ResultFiles, TakenError
-    from .stop import Audience, SignalStop
-
-    # A result file may be read later, whoever is gone now.
-    stop = SignalStop(None if result_file is not None else Audience.expected())
-    stop.install()
-    try:
-        files = ResultFiles.checked(result_file, id_file)
-        report = report._replace(result_file=files.result)
-        return run(GatingCommand(report, stop, files))
-    except Interrupted as exc:
-        verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
-    except TakenError as exc:
-        report, verdict = report._replace(result_file=None), failed(exc)
-    except Exception as exc:  # noqa: BLE001 - with --json even a bug is one object on stdout
-        verdict = failed(exc)
-    return report.say(verdict, exits.of_verdict(verdict))
 
 
 def judge(

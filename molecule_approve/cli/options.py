@@ -49,7 +49,6 @@ QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.", rich_help_panel=OUTPUT)
 ]
 
-
 SHORTEST_ID = 6
 """The least number of characters of an id's beginning; the help says it in words."""
 
@@ -89,7 +88,6 @@ class ConnectionOptions(NamedTuple):
 
         Raises:
             UsageError, ConfigError: see ``resolve.resolve``.
-
         """
         found = self.settings()
         with open_platform(found, approver) as platform:
@@ -145,7 +143,6 @@ def settings(flags: Flags, *, quiet: bool = False) -> Settings:
 
     Raises:
         UsageError, ConfigError: see ``resolve.resolve``.
-
     """
     from molecule_approve import paths
     from molecule_approve.settings import resolve
@@ -153,7 +150,7 @@ def settings(flags: Flags, *, quiet: bool = False) -> Settings:
     environ = dict(os.environ)
     found = resolve.resolve(flags, environ, paths.locate(environ), at_terminal=output.at_terminal())
     for warning in () if quiet else found.warnings:
-        output.talk(f"{output.PROGRAM}: warning: {visible(warning)}")
+        output.say(f"warning: {visible(warning)}")
     return found
 
 
@@ -162,7 +159,6 @@ def audit_log_path(config: str | None, audit_log: str | None) -> Path:
 
     Raises:
         UsageError, ConfigError: see ``resolve.resolve_audit_log``.
-
     """
     from molecule_approve import paths
     from molecule_approve.settings import resolve

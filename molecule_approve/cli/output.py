@@ -62,7 +62,6 @@ def raw_bytes(data: bytes) -> None:
 
     Raises:
         DeliveryError: stdout cannot be written.
-
     """
     with _stdout() as stream:
         left = memoryview(data)
@@ -99,12 +98,13 @@ def answer_json(value: JsonValue) -> None:
 
 
 def talk(line: str) -> None:
-    """One line on stderr; that it cannot be written changes nothing.
+    """One line on stderr, left whole, for people copy it; that it cannot be written changes nothing."""
+    write_talk(f"{line}\n")
 
-    What begins with our name may tell of text from elsewhere: a window's rows are ours to make. Other lines are left
-    whole, for people copy them.
-    """
-    write_talk(f"{fitted(line) if line.startswith(f'{PROGRAM}: ') else line}\n")
+
+def say(sentence: str) -> None:
+    """One of our own sentences on stderr, after our name. It may tell of text from elsewhere: a window's rows are ours."""
+    talk(fitted(f"{PROGRAM}: {sentence}"))
 
 
 def fitted(line: str) -> str:
@@ -123,7 +123,6 @@ def confide(text: str) -> None:
 
     Raises:
         DeliveryError: stderr cannot be written.
-
     """
     try:
         sys.stderr.write(text)
@@ -134,6 +133,6 @@ def confide(text: str) -> None:
 
 def complain(error: ApprovalError | Failure, label: str = "") -> None:
     """An error on stderr: one sentence, and the hint on a line of its own."""
-    talk(f"{PROGRAM}: {label}{visible(error.message)}")
+    say(f"{label}{visible(error.message)}")
     if error.hint:
-        talk(f"{PROGRAM}: hint: {visible(error.hint)}")
+        say(f"hint: {visible(error.hint)}")

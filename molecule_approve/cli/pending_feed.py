@@ -38,7 +38,6 @@ class State(NamedTuple):
         queue: the requests as last read, or None before the first read.
         live: whether the stream is open.
         trouble: why the last read failed; empty if it did not.
-
     """
 
     queue: PendingList | None = None
@@ -73,7 +72,6 @@ class Feed:
 
         Raises:
             ApprovalError: the first read failed.
-
         """
         self._news.wait(seconds)
         self._news.clear()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.clock import Deadline
 
-
 UNSEEN = f"the platform lists only its {LIST_LENGTH} newest requests; older ones may still wait"
 """Said where it is so: else people would read that nothing waits."""
 
@@ -39,7 +38,6 @@ class PendingRequests:
 
         Raises:
             PlatformError: they cannot be read.
-
         """
         queue = self._platform.queue(deadline) if self._approver else None
         if queue is not None:
@@ -54,7 +52,6 @@ class PendingRequests:
 
         Raises:
             PlatformError: one cannot be read.
-
         """
         if not requests or not self._platform.verifies_approvers(deadline):
             return requests

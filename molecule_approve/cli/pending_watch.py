@@ -40,7 +40,6 @@ def must_draw() -> None:
 
     Raises:
         UsageError: stdout is not a terminal, or one without control codes.
-
     """
     from molecule_approve.settings.resolve import in_ci
 
@@ -55,7 +54,6 @@ def watch(settings: Settings, platform: RestPlatform, *, approver: bool) -> NoRe
     Raises:
         Interrupted: the signal came.
         ApprovalError: the first read failed.
-
     """
     stop = SignalStop(None)
     stop.install()

@@ -59,7 +59,6 @@ class Scene(NamedTuple):
         embedded: whether the platform is this user's embedded server, whose requests expire when they say.
         earlier: whether the request was made before, and is only waited for.
         on_stdout: whether the verdict goes to stdout too; with ``run`` that is the command's.
-
     """
 
     action: str
@@ -165,7 +164,7 @@ class Plain(Silent):
         self._troubles = set[str]()
 
     def _say(self, line: str) -> None:
-        output.talk(f"{output.PROGRAM}: {line}")
+        output.say(f"{line}")
 
     def asked(self, submitted: SubmittedRequest) -> None:
         """Show the first lines."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
-
 PERSON = ("user", "host")
 """The keys that name the person."""
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 READ = 10.0
 """Seconds that one read for a person may take."""
 
-
 PENDING_LISTS = "`molecule-approve pending` lists the requests that wait"
 
 
@@ -30,7 +29,6 @@ def find_id(platform: RestPlatform, text: str, deadline: Deadline) -> str:
     Raises:
         UsageError: the text is not an id, or no or several requests begin with it.
         PlatformError: the platform's list cannot be read.
-
     """
     if is_uuid(text):
         return text.lower()
@@ -57,7 +55,6 @@ def earlier(
     Raises:
         UsageError: neither the log nor ``--action`` gives the action, or the two differ; or the request is of another
             workspace.
-
     """
     found = log.find(approval_id)
     if found is not None and found.workspace_id != workspace_id:

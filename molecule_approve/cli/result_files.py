@@ -37,7 +37,6 @@ class ResultFiles(NamedTuple):
 
         Raises:
             UsageError: one cannot be written, or another file is there.
-
         """
         found = cls(
             None if result is None else vacant(result, "--result-file"),
@@ -53,7 +52,6 @@ class ResultFiles(NamedTuple):
         Raises:
             TakenError: the program uses a path for another file; nothing was removed.
             UsageError: a file cannot be removed.
-
         """
         named = [(self.result, "--result-file"), (self.id, "--id-file")]
         chosen = [(path, option) for path, option in named if path is not None]
@@ -73,7 +71,6 @@ def vacant(path: str, option: str) -> Path:
 
     Raises:
         UsageError: it cannot be written, or another file is there.
-
     """
     try:
         found = Path(path).absolute()

@@ -116,9 +116,7 @@ class _ReviewSession:
         still = {one.approval.id for one in queue.rows}
         for approval_id, one in self._seen.items():
             if approval_id not in still | self._ended:
-                output.talk(
-                    f"{output.PROGRAM}: meanwhile {visible(approval_id)} ended: {visible(self._how_ended(one.approval))}"
-                )
+                output.say(f"meanwhile {visible(approval_id)} ended: {visible(self._how_ended(one.approval))}")
 
     def _how_ended(self, row: Approval) -> str:
         try:
@@ -203,11 +201,11 @@ class _ReviewSession:
         try:
             platform.decide(SubmittedRequest(row.id, row.workspace_id), decision, comment, Deadline.after(READ))
         except EndedError as exc:
-            output.talk(f"{output.PROGRAM}: {visible(exc.message)}")
+            output.say(f"{visible(exc.message)}")
         except UnavailableError as exc:
             # The next read shows whether it is still open.
             output.complain(exc)
-            output.talk(f"{output.PROGRAM}: {_UNKNOWN}")
+            output.say(f"{_UNKNOWN}")
             return
         except Interrupted:
             output.talk(f"\n{output.PROGRAM}: {_UNKNOWN}")

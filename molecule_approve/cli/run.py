@@ -85,7 +85,7 @@ class _ChildLauncher:
         self.check()
         self._command.report._replace(execution=execution).in_file(self._verdict, None)
         if self.replaces:
-            output.talk(f"{output.PROGRAM}: --exec: the audit log will not say how the command ended")
+            output.say("--exec: the audit log will not say how the command ended")
 
     def start(self, executable: str, arguments: tuple[str, ...], environ: dict[str, str]) -> Callable[[], int]:
         """Start it; or, with ``--exec``, become it."""
@@ -120,9 +120,7 @@ class _Run(NamedTuple):
         if execution.child_exit_code is None:
             return _say_not_run(report, verdict, execution, launcher.signum)
         if execution.child_exit_code != 0:
-            output.talk(
-                f"{output.PROGRAM}: the command {exits.command_end(execution.child_exit_code, execution.child_signal)}"
-            )
+            output.say(f"the command {exits.command_end(execution.child_exit_code, execution.child_signal)}")
         return report.say(verdict, execution.child_exit_code)
 
 
@@ -207,7 +205,6 @@ def _resume(command: GatingCommand, settings: Settings, bound: Binding, approval
 
     Raises:
         UsageError: no such request, or it is not of this command.
-
     """
     from molecule_approve import wiring
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shlex
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 app = commands()
 
-
 NOBODY = f"there is no approver yet: {output.PROGRAM} approvers add NAME"
 
 
@@ -35,7 +34,6 @@ def server_extra() -> Iterator[None]:
 
     Raises:
         ServerError: the extra is not installed.
-
     """
     try:
         yield
@@ -76,8 +74,8 @@ def serve(
     from .browser import SignInPage
 
     places = locate(os.environ)
-    with SignInPage(places.sign_in_page, _complain) as page:
-        plan = run.ServePlan(places, host, port, anonymous, warn=_complain, on_sign_in=page.used)
+    with closing(SignInPage(places.sign_in_page, _complain)) as page:
+        plan = run.ServePlan(places, host, port, anonymous, warn=_complain, on_sign_in=page.close)
         run.serve(plan, lambda server: _welcome(server, page if browser else None))
     return Exit.OK
 
@@ -90,7 +88,7 @@ def _fill_descriptors() -> None:
 
 
 def _complain(sentence: str) -> None:
-    output.talk(f"{output.PROGRAM}: {visible(sentence)}")
+    output.say(f"{visible(sentence)}")
 
 
 def _welcome(server: Prepared, page: SignInPage | None) -> None:

@@ -75,7 +75,6 @@ def read_one(platform: RestPlatform, workspace_id: str, approval_id: str) -> App
 
     Raises:
         UnknownApprovalError: the platform does not list it.
-
     """
     row = platform.fetch(SubmittedRequest(approval_id, workspace_id), Deadline.after(READ)).approval
     if row is None:
@@ -92,7 +91,7 @@ def _show_list(rows: Sequence[Waiting], workspace_id: str, *, json: bool, nothin
     if json:
         output.answer_json([verdict_of(row).as_json() for row in requests])
     elif not rows:
-        output.talk(f"{output.PROGRAM}: {nothing}")
+        output.say(f"{nothing}")
     elif (columns := columns_of(sys.stdout)) is not None:
         from .pending_list import now_utc
         from .request_table import request_table
@@ -198,7 +197,6 @@ def _observe(settings: Settings, row: Approval) -> None:
 
     Raises:
         AuditError: the log cannot be read or written.
-
     """
     outcome = OF_OUTCOME.get(outcome_of(row))
     if outcome is None:
@@ -270,9 +268,9 @@ def _show_queue(queue: PendingList, workspace_id: str, *, json: bool) -> None:
     nothing = f"nothing that is listed waits: {UNSEEN}" if queue.unseen else "nothing waits for a decision"
     _show_list(rows, workspace_id, json=json, nothing=nothing)
     if queue.total > len(rows):
-        output.talk(f"{output.PROGRAM}: {len(rows)} of {queue.total} that wait are shown, the oldest")
+        output.say(f"{len(rows)} of {queue.total} that wait are shown, the oldest")
     elif rows and queue.unseen:
-        output.talk(f"{output.PROGRAM}: {UNSEEN}")
+        output.say(f"{UNSEEN}")
 
 
 def _must_watch(*, json: bool) -> None:
@@ -317,7 +315,6 @@ def _withdraw(platform: RestPlatform, submitted: SubmittedRequest) -> bool:
 
     Raises:
         EndedError: it has ended otherwise.
-
     """
     if platform.withdraw(submitted, Deadline.after(READ)).withdrawn:
         return True
@@ -344,7 +341,6 @@ def _record(settings: Settings, approval_id: str) -> None:
 
     Raises:
         AuditError: the log cannot be written, and it is not optional. The request is withdrawn all the same.
-
     """
     from molecule_approve import wiring
     from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record

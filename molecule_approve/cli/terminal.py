@@ -138,12 +138,10 @@ def written(text: str, stream: TextIO | None) -> str:
 
 def cells(text: str, *, strict: bool = False) -> int:
     """Columns that the text takes; strict: that it takes at most, whatever the terminal."""
-    return sum(map(_most_cells if strict else _cells, text))
+    return len(text) if text.isascii() else sum(map(_most_cells if strict else _cells, text))
 
 
 def _cells(character: str) -> int:
-    if character.isascii():
-        return 1
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

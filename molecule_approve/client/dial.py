@@ -77,7 +77,6 @@ def tls_context() -> ssl.SSLContext:
 
     Raises:
         ConfigError: SSL_CERT_FILE or SSL_CERT_DIR is set and cannot be used, which OpenSSL would ignore.
-
     """
     import certifi  # noqa: PLC0415 - only https:// needs it
 
@@ -133,7 +132,6 @@ def resolve(
 
     Raises:
         UnavailableError: there is none, or the look-up took too long.
-
     """
     found: list[_AddressInfo | Exception] = []
     done = threading.Event()
@@ -201,7 +199,6 @@ def connect_any(addresses: _AddressInfo, host: str, port: int, deadline: Deadlin
 
     Raises:
         UnavailableError: none does.
-
     """
     failure = OSError("the host has no address")
     for tried, address in enumerate(addresses):
@@ -320,7 +317,6 @@ def dial(endpoint: Endpoint, deadline: Deadline, grip: Handle) -> socket.socket:
     Raises:
         UnavailableError: it cannot be reached within the deadline. No request was sent.
         CredentialError: the proxy rejects the credentials.
-
     """
     if endpoint.unix_socket is not None:
         return _connect_unix(os.fspath(endpoint.unix_socket), deadline, grip)
@@ -336,7 +332,6 @@ def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline:
     Raises:
         PlatformError: the certificate is not trusted.
         UnavailableError: the handshake failed or took too long. No request was sent.
-
     """
     sock.settimeout(max(deadline.left(), _SHORTEST))
     # In two steps: the grip must know the new socket before the handshake blocks.

@@ -97,12 +97,12 @@ def retry_after(value: str | None, now: float) -> float | None:
 
 
 class _CheckedSocket:
-    """A connection for one exchange; every operation ends at the exchange's deadline."""
+    """A connection for one exchange; every operation ends at the exchange's deadline. ``ended`` by the other side."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
         self._deadline = deadline
-        self._ended = False
+        self.ended = False
 
     def _begin(self) -> None:
         left = self._deadline.left()
@@ -117,14 +117,14 @@ class _CheckedSocket:
             found = self._sock.recv(1)
         except OSError:  # nothing came (over TLS: nothing but its own records), or nothing can come any more
             return False
-        self._ended = not found
+        self.ended = not found
         return bool(found)
 
     def ask(self, data: bytes) -> None:
         """Send the request, over a connection on which nothing has come yet."""
         if self._hears(0.0):
             raise _UnaskedError(asked=False)
-        if self._ended:
+        if self.ended:
             raise UnavailableError(
                 "the platform closed the connection before the request",
                 maybe_sent=False,
@@ -147,18 +147,13 @@ class _CheckedSocket:
             raise UnavailableError("the platform did not answer in time", hint="check its load") from exc
         except OSError as exc:
             raise _broken_off() from exc
-        self._ended = not data
+        self.ended = not data
         return data
 
     def finish(self, rest: bytes) -> None:
         """Check that the connection ends with the answer; ``rest`` is what was read beyond it."""
-        if rest or (not self._ended and self._hears(min(_FAREWELL, self._deadline.left()))):
+        if rest or (not self.ended and self._hears(min(_FAREWELL, self._deadline.left()))):
             raise _UnaskedError(asked=True)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the other side has closed the connection."""
-        return self._ended
 
 
 def _broken_off() -> UnavailableError:
@@ -172,7 +167,6 @@ class _H11Transport(httpx.BaseTransport):
         deadline: of the exchange in progress.
         limit: the most bytes of its answer.
         grip: what it waits for.
-
     """
 
     def __init__(self, endpoint: Endpoint, dialer: Dialer) -> None:

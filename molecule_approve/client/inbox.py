@@ -27,7 +27,6 @@ class PendingList(NamedTuple):
         total: how many there are; ``rows`` may show fewer.
         unseen: whether the platform may have older ones that it does not list.
         approver: the name of the approver whose token was sent; empty if the platform does not tell it.
-
     """
 
     rows: tuple[Waiting, ...]
@@ -56,7 +55,6 @@ def read_queue(data: bytes) -> PendingList:
 
     Raises:
         ProtocolError: it is not valid.
-
     """
     body = wire.loads(data)
     pending = body.get("pending") if isinstance(body, dict) else None

@@ -102,7 +102,6 @@ class Peer(Http):
             UnavailableError: no answer; or the embedded server is known, and this answer is not its: an approval could be
                 read from it without being redeemed.
             ProtocolError: as :meth:`exchange` says.
-
         """
         return self._checked(
             self.exchange("POST", path, deadline, body=body, headers=headers, limit=ANSWER_LIMIT, repeatable=repeatable)

@@ -23,7 +23,6 @@ class Sighting(NamedTuple):
         crowded: the list was full, so our row may have dropped out of it.
         oldest: creation time of the oldest row in the list, or None.
         strange: a row with our id was there, but with a different action: it is not our request.
-
     """
 
     approval: Approval | None
@@ -39,7 +38,6 @@ class Withdrawal(NamedTuple):
     Attributes:
         withdrawn: this call ended the request.
         ended_before: the request had ended before, or the platform does not know it (its JSON 404).
-
     """
 
     withdrawn: bool
@@ -54,7 +52,6 @@ class Subscription(Protocol):
 
         Raises:
             DisconnectedError: the stream has ended.
-
         """
         ...
 
@@ -82,7 +79,6 @@ class Platform(Protocol):
 
         Raises:
             UsedError: another attempt has redeemed the approval.
-
         """
         ...
 
@@ -96,7 +92,6 @@ class Platform(Protocol):
         Raises:
             CredentialError: the stream rejects the token; REST may accept it.
             UnavailableError: it cannot be reached, or not now.
-
         """
         ...
 
@@ -113,7 +108,6 @@ class Platform(Protocol):
 
         Raises:
             EndedError: it had ended before; the message gives the outcome if the platform tells it.
-
         """
         ...
 

@@ -51,7 +51,6 @@ class SubmitPolicy(NamedTuple):
         crowd: the most that is first added to a pause to spread many clients; it doubles each time.
         room: the time that such a pause leaves for the try.
         patience: the longest Retry-After that is worth a try although less time is left.
-
     """
 
     total: float = 30.0
@@ -78,7 +77,6 @@ class WaitPolicy(NamedTuple):
         first, most: the shortest and longest pause between reconnects; at least one second.
         credential: how long a 401 is retried before the token was ever accepted.
         tick: the longest sleep, so that a suspended machine, a closed reader and a signal are noticed.
-
     """
 
     poll_interval: float = 5.0

@@ -67,7 +67,6 @@ class EmbeddedRoutes:
 
     Raises:
         NoSuchRouteError: it is not there, as far as can be seen.
-
     """
 
     def __init__(self, peer: Peer) -> None:
@@ -80,7 +79,6 @@ class EmbeddedRoutes:
         Raises:
             NoSuchRouteError: the platform's routes are to be used.
             PlatformError: the answer shows neither.
-
         """
         if self._peer.embedded:
             return

@@ -50,8 +50,8 @@ class Submission:
         *,
         random: Random,
         on_trouble: Callable[[ApprovalError], None],
-        policy: SubmitPolicy = SubmitPolicy(),  # noqa: B008 - a frozen value
     ) -> None:
+        self._policy = policy = SubmitPolicy()
         self.maybe_there = False
         self._platform = platform
         self._request = request
@@ -62,7 +62,6 @@ class Submission:
         self._random = random
         self._crowd = policy.crowd
         self._on_trouble = on_trouble
-        self._policy = policy
 
     def run(self) -> SubmittedRequest:
         """Submit the request, with as many tries as it takes.
@@ -74,7 +73,6 @@ class Submission:
             KeyUsedError: the key belongs to a different request, or to one that has ended.
             ApprovalError: the last failure, once no retry is left.
             Interrupted: the attempt was stopped.
-
         """
         while True:
             self._stop.check()

@@ -26,7 +26,6 @@ def connect_own(sock: socket.socket, path: str, owner: Callable[[socket.socket],
     Raises:
         PlatformError: the folder is open to others, or another user listens.
         OSError: nobody listens there, or the socket's timeout has passed.
-
     """
     folder = Path(path).parent
     try:
@@ -49,7 +48,6 @@ def peer_uid(sock: socket.socket) -> int:
 
     Raises:
         OSError: the system does not tell it.
-
     """
     _, uid = struct.unpack_from("=II", sock.getsockopt(*_CREDENTIALS, 64))
     return int(uid)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 OVERSLEPT = 5.0
 """Seconds after the deadline from which a decision no longer counts: the machine slept, or the process was suspended."""
 
-
 _DECISIONS = frozenset({"APPROVAL_APPROVED", "APPROVAL_DENIED"})
 
 
@@ -54,7 +53,6 @@ class Wait:
     Attributes:
         submitted: the request; with another row's id once the platform shows an older row of it.
         listed: whether the last read was a list, and every duplicate in it was withdrawn.
-
     """
 
     def __init__(
@@ -114,7 +112,6 @@ class Wait:
             UsedError: another attempt redeemed the approval.
             ApprovalError: a read failed, and a retry will not help.
             Interrupted: the attempt was stopped.
-
         """
         self._observer.link(self.link, "")
         try:

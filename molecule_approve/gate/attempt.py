@@ -55,7 +55,6 @@ class Terms:
         stays_open: whether it stays open all the same when the timeout has passed, for a later attempt with its key.
         verified: whether only a name from the approver's own credential counts.
         policy: the pace of the wait.
-
     """
 
     timeout: float
@@ -80,7 +79,6 @@ class Attempt:
         wait: waits for the decision; None before that.
         withdrawn: what came of withdrawing the request; None where that was not tried.
         failure: what ended the attempt; the verdict reports it, so nobody else does.
-
     """
 
     id: str
@@ -150,7 +148,7 @@ class Attempt:
             waited_seconds=self.waited(),
             trace_id=self.request.trace_id,
             recorded=self.recorder.recorded,
-            error=shown(error) if isinstance(error, ApprovalError) else error,
+            error=Failure.of(error) if isinstance(error, ApprovalError) else error,
             signum=signum,
         )
 
@@ -167,8 +165,3 @@ class Attempt:
             expires_at=row.expires_at,
             evidence=decision.evidence,
         )
-
-
-def shown(failure: ApprovalError) -> Failure:
-    """An error as the output shows it."""
-    return Failure(failure.kind, failure.message, failure.hint)

@@ -95,7 +95,6 @@ class Binding:
         environ: the environment in which it runs.
         held: its files.
         folder: the folder in which it runs, as a descriptor.
-
     """
 
     command: BoundCommand

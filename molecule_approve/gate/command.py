@@ -45,7 +45,6 @@ class BoundFile(NamedTuple):
     Attributes:
         path: of a program and an interpreter absolute, of an argument as it was given.
         sha256: of its bytes, in lower-case hex.
-
     """
 
     role: FileRole
@@ -75,7 +74,6 @@ class BoundCommand:
         dropped: the names of those that are removed.
         remarks: what the approver should know about the program.
         secrets: values that are shown as ``[NAME]``, by the names of their variables.
-
     """
 
     arguments: tuple[str, ...]

@@ -31,7 +31,6 @@ def check_text(text: str, what: str, limit: int) -> str:
 
     Raises:
         UsageError: it is too long, or contains a NUL or a lone surrogate, which the platform would change or refuse.
-
     """
     if len(text) > limit:
         raise UsageError(
@@ -50,7 +49,6 @@ def check_action(action: str) -> str:
 
     Raises:
         UsageError: it is not.
-
     """
     if not action.strip():
         raise UsageError("the action is empty", hint="name what is about to be done: molecule-approve request -- ACTION")
@@ -62,7 +60,6 @@ def check_key(key: str) -> str:
 
     Raises:
         UsageError: it is not.
-
     """
     if not re.fullmatch(r"[!-~](?:[ -~]{0,253}[!-~])?", key):
         raise UsageError(
@@ -76,7 +73,6 @@ def check_expiry(seconds: float) -> float:
 
     Raises:
         UsageError: it is not.
-
     """
     if not 1.0 <= seconds <= EXPIRY_LIMIT:  # also NaN
         raise UsageError(f"expiry {seconds:g} s is out of range (1 s to 30 d)", hint="set another expiry or timeout")
@@ -88,7 +84,6 @@ def parse_context(pairs: Sequence[str]) -> dict[str, JsonValue]:
 
     Raises:
         UsageError: one has no ``=``, or its key is blank, reserved or a duplicate.
-
     """
     found: list[tuple[str, str]] = []
     for pair in pairs:
@@ -104,7 +99,6 @@ def check_context(pairs: Iterable[tuple[str, str]]) -> dict[str, JsonValue]:
 
     Raises:
         UsageError: a key is blank, reserved or a duplicate, or a text cannot be sent.
-
     """
     found: dict[str, JsonValue] = {}
     for key, value in pairs:
@@ -148,7 +142,6 @@ def context_of(
 
     Raises:
         UsageError: it is larger than 63 KiB.
-
     """
     context: dict[str, JsonValue] = {"user": origin.user, "host": origin.host, "folder": origin.folder}
     job = {key: _without_credentials(value) for key, value in _ci_job(environ).items()}
@@ -192,7 +185,6 @@ def compose(
 
     Raises:
         UsageError: a part of it is not valid.
-
     """
     trace_id = str(uuid.uuid4())
     key = None if idempotency_key is None else check_key(idempotency_key)

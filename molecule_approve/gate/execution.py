@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,10 +12,11 @@ from molecule_approve.model import Executed, Execution, Failure, Verdict
 from .compose import sendable
 
 if TYPE_CHECKING:
-    from molecule_approve.errors import ApprovalError
-
     from .binding import Binding
     from .records import Recorder
+
+RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Python ignores these, and a command must not inherit that."""
 
 
 class Launcher(Protocol):
@@ -34,7 +36,6 @@ class Launcher(Protocol):
 
         Raises:
             DeliveryError: it cannot be told, so nothing may start.
-
         """
         ...
 
@@ -43,7 +44,6 @@ class Launcher(Protocol):
 
         Raises:
             OSError: it could not be started.
-
         """
         ...
 
@@ -66,11 +66,11 @@ def execute(binding: Binding, verdict: Verdict, recorder: Recorder, launcher: La
     except Exception as exc:  # noqa: BLE001 - a fault of ours, too, is recorded and reported
         failure = ours(exc)
         recorder.record_refused(verdict.approval_id, execution.digest, failure)
-        return execution._replace(error=_shown(failure))
+        return execution._replace(error=Failure.of(failure))
     try:
         status = wait()
     except Exception as exc:  # noqa: BLE001 - it has started, and that is all that is known
-        return execution._replace(error=_shown(ours(exc)))
+        return execution._replace(error=Failure.of(ours(exc)))
     finished = execution._replace(
         executed=Executed.FINISHED,
         child_exit_code=status if status >= 0 else 128 - status,
@@ -78,10 +78,6 @@ def execute(binding: Binding, verdict: Verdict, recorder: Recorder, launcher: La
     )
     recorder.record_finished(verdict.approval_id, finished)
     return finished
-
-
-def _shown(failure: ApprovalError) -> Failure:
-    return Failure(failure.kind, failure.message, failure.hint)
 
 
 def _check(binding: Binding) -> None:

@@ -16,10 +16,19 @@ from molecule_approve.client.wait import Wait
 from molecule_approve.clock import Clock, Deadline, boottime, fraction, utc_now
 from molecule_approve.errors import ApprovalError, Interrupted, NotPermittedError, PlatformError, ours
 from molecule_approve.lifecycle import outcome_of
-from molecule_approve.model import Approval, ApprovalRequest, Decision, JsonValue, Outcome, SubmittedRequest, Verdict
+from molecule_approve.model import (
+    Approval,
+    ApprovalRequest,
+    Decision,
+    Failure,
+    JsonValue,
+    Outcome,
+    SubmittedRequest,
+    Verdict,
+)
 
 from . import execution, no_decision
-from .attempt import Attempt, Observer, Terms, shown
+from .attempt import Attempt, Observer, Terms
 from .records import Log, Recorder
 
 if TYPE_CHECKING:
@@ -69,7 +78,7 @@ class Gate:
         """The approval could not be delivered to the caller, so it is none; the log says so."""
         recorder = self._recorder(request)
         recorder.record_undelivered(verdict.approval_id, failure.message)
-        return replace(verdict, outcome=Outcome.FAILED, error=shown(failure), recorded=recorder.recorded)
+        return replace(verdict, outcome=Outcome.FAILED, error=Failure.of(failure), recorded=recorder.recorded)
 
     def execute(self, request: ApprovalRequest, verdict: Verdict, binding: Binding, launcher: Launcher) -> Execution:
         """Run the command that this verdict approves; what it returns says whether it ran."""

@@ -38,7 +38,6 @@ def decision_at_deadline(attempt: Attempt, submitted: SubmittedRequest) -> Decis
     Raises:
         UnavailableError: the outcome could not be read, so nobody may say that nobody decided.
         UsedError: another attempt redeemed the approval.
-
     """
     if attempt.terms.withdraw and not attempt.terms.stays_open:
         attempt.observer.withdrawing("nobody decided in time")

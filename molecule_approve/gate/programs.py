@@ -35,7 +35,6 @@ def shebang(path: Path) -> Shebang | None:
 
     Raises:
         NotExecutableError: the file cannot be read, or the line names no interpreter.
-
     """
     head = _head(path)
     if not head.startswith(b"#!"):
@@ -53,7 +52,6 @@ def _started_by_env(path: Path, argument: str) -> tuple[str, ...]:
 
     Raises:
         NotExecutableError: further options, or a PATH of its own, decide what it starts.
-
     """
     words = argument[2:].split() if argument.startswith("-S") else [argument]
     for word in words:
@@ -89,7 +87,6 @@ def open_regular(path: Path) -> int:
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
-
     """
     handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
@@ -140,7 +137,6 @@ def find(name: str, folder: str, search: str) -> Path:
     Raises:
         NotFoundError: there is none.
         NotExecutableError: it is a folder, or has not the mode of a program.
-
     """
     paths = [Path(folder, name)] if "/" in name else [Path(folder, entry, name) for entry in search.split(os.pathsep)]
     for path in paths:
@@ -174,7 +170,6 @@ def check(descriptor: int, path: Path) -> None:
 
     Raises:
         NotExecutableError: it is a setuid program, for another machine, or neither a binary nor a script with ``#!``.
-
     """
     name = quoted(str(path))
     if os.fstat(descriptor).st_mode & (stat.S_ISUID | stat.S_ISGID) or _has_capabilities(descriptor):

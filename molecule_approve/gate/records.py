@@ -10,7 +10,7 @@ from molecule_approve.audit.record import Record, RecordAction, RecordOutcome, m
 from molecule_approve.errors import AuditError
 
 if TYPE_CHECKING:
-    from molecule_approve.audit.journal import Head
+    from molecule_approve.audit.chain import Head
     from molecule_approve.audit.report.story import Story
     from molecule_approve.clock import Deadline
     from molecule_approve.errors import ApprovalError, NotPermittedError
@@ -47,7 +47,6 @@ class Log(Protocol):
 
         Raises:
             UsedError: it does.
-
         """
         ...
 
@@ -59,7 +58,6 @@ class Recorder:
         recorded: whether the last record was written.
         begun: whether the attempt's first record was written.
         ended: whether the record that ends the attempt was written, or tried.
-
     """
 
     def __init__(
@@ -190,7 +188,6 @@ class Recorder:
 
         Raises:
             UsedError: this log already holds a grant of this approval.
-
         """
         row = decision.approval
         record = self._record(RecordOutcome.GRANTED, _verdict_fields(decision, waited, transport), actor=row.decided_by)

@@ -71,7 +71,6 @@ class Withdrawn(NamedTuple):
         ended: whether it ended by being withdrawn.
         decision: the decision that had ended it before, if there was one.
         unknown: why its outcome could not be read, if it could not.
-
     """
 
     submitted: SubmittedRequest | None
@@ -90,7 +89,6 @@ class Withdrawer:
         warn: is told what goes wrong; nothing is raised.
         looks: seconds before each search for a request that may be there.
         effort: seconds that all of it may take.
-
     """
 
     platform: Platform

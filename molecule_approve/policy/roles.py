@@ -45,7 +45,6 @@ def permit(roles: Sequence[str], allowed_actions: Mapping[str, Collection[str]],
 
     Raises:
         NotPermittedError: none does; an unknown role grants nothing.
-
     """
     if any(grants(role, allowed_actions, action) for role in roles):
         return

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .store import Transaction
     from .values import Holder
 
-
 CONNECTION = "molecule.connection"
 """The key of a call's connection in ``scope["state"]``."""
 
@@ -67,7 +66,6 @@ class Visitor:
         token_hash: the hash of the call's token, or of the token behind its session; None without a credential.
         anonymous: the workspace for which calls without a token may make requests, or None if they may not.
         session: the hash of the session, if the call has one.
-
     """
 
     token_hash: str | None
@@ -79,7 +77,6 @@ class Visitor:
 
         Raises:
             RefusedError: 401, 404 (no such workspace).
-
         """
         if self.token_hash is None:
             if allow_anonymous and self.anonymous is not None and self.anonymous == workspace_id:
@@ -101,7 +98,6 @@ class Visitor:
 
         Raises:
             RefusedError: as for :meth:`member`; 403 for an approver.
-
         """
         caller = self.member(transaction, workspace_id)
         if isinstance(caller, Approver):
@@ -113,7 +109,6 @@ class Visitor:
 
         Raises:
             RefusedError: as for :meth:`member`; 403 for the workspace itself.
-
         """
         caller = self.member(transaction, workspace_id)
         if isinstance(caller, Requester):
@@ -125,7 +120,6 @@ class Visitor:
 
         Raises:
             RefusedError: 401; 403 for a workspace's token.
-
         """
         if self.token_hash is None:
             raise missing_admin_token()
@@ -141,7 +135,6 @@ class Visitor:
 
         Raises:
             RefusedError: 400 (a workspace must name itself), 401, 404.
-
         """
         if workspace_id:
             return self.member(transaction, workspace_id, allow_anonymous=True)
@@ -182,7 +175,6 @@ class AccessControl:
 
         Raises:
             RefusedError: 503, the connection ``stays`` open and there is no room for it.
-
         """
         found = connection.scope.get("state", {}).get(CONNECTION)
         if found is not None and not found.assign(credential or "anonymous") and stays:
@@ -200,7 +192,6 @@ class AccessControl:
 
         Raises:
             RefusedError: 429.
-
         """
         token = bearer(connection.headers) if token is None else token
         if token is None:
@@ -239,7 +230,6 @@ class AccessControl:
 
         Raises:
             RefusedError: 429.
-
         """
         try:
             yield
@@ -253,7 +243,6 @@ class AccessControl:
 
         Raises:
             RefusedError: 429.
-
         """
         self._charge(connection, _listener_of(connection), self._limits.unauthenticated_rate)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, one_body, row_body
+from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, compact, one_body, row_body
 
 from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
 from .refusals import missing_workspace
@@ -33,7 +32,7 @@ _MEDIA_TYPE = "application/json; charset=utf-8"
 
 def answer(value: JsonValue, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer with the platform's content type. Its objects name this server, because a proxy may drop headers."""
-    return Response(_json(_signed(value)).encode("utf-8"), status, headers, _MEDIA_TYPE)
+    return Response(compact(_signed(value)).encode("utf-8"), status, headers, _MEDIA_TYPE)
 
 
 async def list_answer(value: JsonValue, headers: dict[str, str] | None = None) -> Response:
@@ -47,20 +46,16 @@ def _pieces(value: JsonValue) -> Iterator[str]:
     if isinstance(value, list):
         yield "["
         for number, row in enumerate(value):
-            yield ("," if number else "") + _json(row)
+            yield ("," if number else "") + compact(row)
         yield "]"
     elif isinstance(value, dict):
         yield "{"
         for number, (key, item) in enumerate(value.items()):
-            yield f"{',' if number else ''}{_json(key)}:"
+            yield f"{',' if number else ''}{compact(key)}:"
             yield from _pieces(item)
         yield "}"
     else:
-        yield _json(value)
-
-
-def _json(value: JsonValue) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        yield compact(value)
 
 
 def _signed(value: JsonValue) -> JsonValue:
@@ -83,7 +78,6 @@ class Api:
 
     Attributes:
         anonymous: whether calls without a token may ask; ``health`` says it.
-
     """
 
     service: Service

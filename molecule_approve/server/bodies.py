@@ -57,7 +57,6 @@ async def read_body(request: Request, limit: int) -> bytes:
 
     Raises:
         RefusedError: 413, as soon as it is too long.
-
     """
     announced = request.headers.get("content-length", "0")
     if not announced.isdigit() or int(announced) > limit:
@@ -75,7 +74,6 @@ def parse_object(data: bytes) -> dict[str, JsonValue]:
 
     Raises:
         RefusedError: 400 for such keys and for anything but an object, 422 if it is not UTF-8.
-
     """
     try:
         text = data.decode("utf-8")
@@ -96,7 +94,6 @@ def parse_submission(data: bytes, key: str | None, limits: Limits) -> SubmitBody
 
     Raises:
         RefusedError: 400 if a type is wrong or the action is missing, 422 for values out of range.
-
     """
     body = parse_object(data)
     action = _text(body, "action", limits.action)
@@ -119,7 +116,6 @@ def parse_decision(data: bytes, limits: Limits) -> DecisionBody:
 
     Raises:
         RefusedError: 400 if it is neither approved nor denied, 422 for texts that are not allowed.
-
     """
     body = parse_object(data)
     decision = _text(body, "decision", limits.name)
@@ -136,7 +132,6 @@ def parse_task_id(values: list[str], limits: Limits) -> str | None:
 
     Raises:
         RefusedError: 422 if it is given twice, empty or too long.
-
     """
     if not values:
         return None
@@ -150,7 +145,6 @@ def parse_invocation(data: bytes) -> str:
 
     Raises:
         RefusedError: 400 if the body is not a JSON object, 422 if there is no UUID.
-
     """
     value = parse_object(data).get("invocation")
     if not isinstance(value, str) or not is_uuid(value):
@@ -163,7 +157,6 @@ def parse_code(data: bytes) -> str:
 
     Raises:
         RefusedError: 400 if it is missing, 422 for text that no code has.
-
     """
     value = parse_object(data).get("code")
     if not isinstance(value, str) or not value:
@@ -178,7 +171,6 @@ def parse_wait(raw: str | None, longest: float) -> float:
 
     Raises:
         RefusedError: 422 if it is not a number of seconds.
-
     """
     try:
         seconds = float(raw or 0)

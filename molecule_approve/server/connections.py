@@ -102,7 +102,6 @@ class _StrictH11(h11.Connection):
 
         Raises:
             h11.RemoteProtocolError: the head, body or framing is not accepted.
-
         """
         if self.their_state is h11.IDLE:
             data = self.trailing_data[0]

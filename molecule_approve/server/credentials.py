@@ -36,7 +36,6 @@ def opened(places: Places, limits: Limits = DEFAULTS) -> Iterator[Store]:
     Raises:
         ConfigError: the state folder is open to others, or cannot be made.
         ServerError: the database cannot be used.
-
     """
     make_private(places.state)
     try:
@@ -58,7 +57,6 @@ def own_workspace(places: Places, store: Store) -> RequesterCredential:
         ConfigError: the file is open to others, or is not valid.
         ServerError: the file cannot be written.
         StoreError: the database cannot answer.
-
     """
     found = read_requester(places)
     if found is None:
@@ -80,7 +78,6 @@ def check_name(name: str) -> None:
 
     Raises:
         UsageError: it is empty, too long or reserved, or has hidden characters.
-
     """
     hint = f"a name has 1 to {NAME_LENGTH} visible characters, for example alice"
     if not 1 <= len(name) <= NAME_LENGTH:
@@ -97,7 +94,6 @@ def add_approver(store: Store, name: str, tell: Callable[[str], None] = lambda _
     Raises:
         UsageError: the name cannot be used, or is taken.
         StoreError: the database cannot answer.
-
     """
     check_name(name)
     token = new_token()
@@ -116,7 +112,6 @@ def approvers(store: Store) -> list[tuple[str, str]]:
 
     Raises:
         StoreError: the database cannot answer.
-
     """
     with store.read() as transaction:
         return transaction.approvers()
@@ -128,7 +123,6 @@ def revoke(store: Store, name: str) -> None:
     Raises:
         UsageError: there is no approver of that name.
         StoreError: the database cannot answer.
-
     """
     with store.write() as transaction:
         gone = transaction.revoke(name)
@@ -142,7 +136,6 @@ def new_code(store: Store, name: str, tell: Callable[[str], None] = lambda _: No
     Raises:
         UsageError: there is no approver of that name.
         StoreError: the database cannot answer.
-
     """
     code = new_token()
     with store.write() as transaction:

@@ -17,7 +17,6 @@ class Subscriber:
     Attributes:
         workspace_id: the workspace whose events it gets; None for all.
         credentials: the hashes of the token and session that it was opened with, if these can be revoked.
-
     """
 
     def __init__(self, workspace_id: str | None, credentials: frozenset[str], limit: int) -> None:

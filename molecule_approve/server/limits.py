@@ -47,7 +47,6 @@ class Limits:
         check_interval: how often the server checks that its lock file, socket, database and requester's file exist.
         recheck: how often the tokens of open sockets are checked again.
         stop: how long a clean stop waits for open calls.
-
     """
 
     rate: int = 60_000

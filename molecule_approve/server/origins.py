@@ -34,7 +34,6 @@ class Addresses:
 
         Raises:
             RefusedError: 421 for the name, 403 for the rest.
-
         """
         hosts = connection.headers.getlist("host")
         found = _AUTHORITY.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None

@@ -56,7 +56,6 @@ def recorded_ids(log: Path) -> set[str]:
 
     Raises:
         AuditError: the log cannot be read.
-
     """
     with closing(history.backwards(log)) as newest:
         found = (decode(line) for line in newest if b'"approval_id"' in line)
@@ -90,7 +89,6 @@ class Outbox:
 
         Raises:
             RefusedError: the database cannot answer.
-
         """
         entries = await self._database.read(lambda transaction: transaction.unrecorded())
         if not entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,45 +27,29 @@ def refused(status: int, sentence: str, code: str | None = None, /, **more: Json
 
 # The platform's sentences, as recorded: clients may compare them.
 
+missing_token = partial(refused, 401, "missing workspace auth token")
+"""There is no bearer token."""
 
-def missing_token() -> RefusedError:
-    """There is no bearer token."""
-    return refused(401, "missing workspace auth token")
+wrong_token = partial(refused, 401, "invalid workspace auth token")
+"""The bearer token is unknown, or belongs to another workspace."""
 
+missing_admin_token = partial(refused, 401, "admin auth required")
+"""There is no bearer token, on an administrator's route."""
 
-def wrong_token() -> RefusedError:
-    """The bearer token is unknown, or belongs to another workspace."""
-    return refused(401, "invalid workspace auth token")
+wrong_admin_token = partial(refused, 401, "invalid admin auth token")
+"""The bearer token is unknown, on an administrator's route."""
 
+missing_workspace = partial(refused, 401, "missing workspace ID")
+"""The workspace id in the path is empty."""
 
-def missing_admin_token() -> RefusedError:
-    """There is no bearer token, on an administrator's route."""
-    return refused(401, "admin auth required")
+bad_body = partial(refused, 400, "invalid request body")
+"""The body is not a JSON object with the expected keys and types."""
 
+bad_decision = partial(refused, 400, "decision must be 'approved' or 'denied'")
+"""The decision is neither approved nor denied."""
 
-def wrong_admin_token() -> RefusedError:
-    """The bearer token is unknown, on an administrator's route."""
-    return refused(401, "invalid admin auth token")
-
-
-def missing_workspace() -> RefusedError:
-    """The workspace id in the path is empty."""
-    return refused(401, "missing workspace ID")
-
-
-def bad_body() -> RefusedError:
-    """The body is not a JSON object with the expected keys and types."""
-    return refused(400, "invalid request body")
-
-
-def bad_decision() -> RefusedError:
-    """The decision is neither approved nor denied."""
-    return refused(400, "decision must be 'approved' or 'denied'")
-
-
-def unknown_to_decide() -> RefusedError:
-    """The approval does not exist in this workspace, on the route that the platform has too."""
-    return refused(404, "approval not found or already decided")
+unknown_to_decide = partial(refused, 404, "approval not found or already decided")
+"""The approval does not exist in this workspace, on the route that the platform has too."""
 
 
 def rate_exceeded(seconds: int) -> RefusedError:
@@ -72,22 +57,16 @@ def rate_exceeded(seconds: int) -> RefusedError:
     return RefusedError(429, {"error": "rate limit exceeded", "retry_after": seconds}, {"Retry-After": str(seconds)})
 
 
-def unavailable() -> RefusedError:
-    """The database cannot answer now. Never a 401: that would say that the token is wrong."""
-    return refused(503, "platform datastore unavailable — retry shortly", "platform_unavailable")
-
+unavailable = partial(refused, 503, "platform datastore unavailable — retry shortly", "platform_unavailable")
+"""The database cannot answer now. Never a 401: that would say that the token is wrong."""
 
 # Our own sentences.
 
+unknown_workspace = partial(refused, 404, "no such workspace on this server", "unknown_workspace")
+"""The workspace does not exist."""
 
-def unknown_workspace() -> RefusedError:
-    """The workspace does not exist."""
-    return refused(404, "no such workspace on this server", "unknown_workspace")
-
-
-def unknown_approval() -> RefusedError:
-    """The approval does not exist in this workspace."""
-    return refused(404, "no such approval in this workspace", "unknown_approval")
+unknown_approval = partial(refused, 404, "no such approval in this workspace", "unknown_approval")
+"""The approval does not exist in this workspace."""
 
 
 def forbidden(sentence: str) -> RefusedError:
@@ -95,9 +74,8 @@ def forbidden(sentence: str) -> RefusedError:
     return refused(403, sentence, "forbidden")
 
 
-def wrong_code() -> RefusedError:
-    """The sign-in code is unknown, used or expired; the answer does not say which."""
-    return refused(401, "this sign-in link was already used, has expired, or is wrong", "wrong_code")
+wrong_code = partial(refused, 401, "this sign-in link was already used, has expired, or is wrong", "wrong_code")
+"""The sign-in code is unknown, used or expired; the answer does not say which."""
 
 
 def unacceptable(sentence: str) -> RefusedError:

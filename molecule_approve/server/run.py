@@ -47,16 +47,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
 
-
 _ACCEPTED_AT_ONCE = 16
 """Connections that asyncio accepts before it looks at any: each takes a file descriptor, even if there is no room."""
 
 _QUEUE = 2_048
 """Connections that wait in the system to be accepted: a client of the Unix socket would fail if there were no room."""
-
-
-def _wall_clock() -> float:
-    return time.time()
 
 
 def _database_fails(path: Path, error: StoreError) -> str:
@@ -143,7 +138,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
     hub = Hub(limits.socket_queue)
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
-    service = Service(database, hub, outbox, limits, Steady(_wall_clock))
+    service = Service(database, hub, outbox, limits, Steady(time.time))
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(limits, boottime)
     access = AccessControl(limits, boottime, anonymous, sessions)
@@ -185,7 +180,6 @@ async def _restore_files(prepared: Prepared, server: _Uvicorn) -> None:
 
     Raises:
         ServerError: the database was removed or replaced.
-
     """
     while True:
         await asyncio.sleep(prepared.plan.limits.check_interval)
@@ -217,7 +211,6 @@ def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:
 
     Raises:
         UsageError, ConfigError, ServerError: it cannot start; see :func:`prepared`.
-
     """
     raise_open_file_limit()
     with prepared(plan) as server:
@@ -253,7 +246,6 @@ class Running:
 
     Raises:
         UsageError, ConfigError, ServerError: on entry, it cannot start; see :func:`prepared`.
-
     """
 
     def __init__(self, plan: ServePlan) -> None:
@@ -280,7 +272,6 @@ class Running:
 
         Raises:
             ServerError: it had failed before.
-
         """
         with suppress(RuntimeError):  # its loop is already closed
             self._loop.call_soon_threadsafe(self._stop.set)

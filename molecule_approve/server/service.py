@@ -90,7 +90,6 @@ class Service:
 
         Raises:
             RefusedError: the caller's; 409 and 422 (the idempotency key), 429 (too many open requests), 503.
-
         """
         draft = self._draft(workspace_id, body)
 
@@ -142,7 +141,6 @@ class Service:
 
         Raises:
             RefusedError: the caller's; 503.
-
         """
 
         def job(transaction: Transaction) -> list[Approval]:
@@ -158,7 +156,6 @@ class Service:
 
         Raises:
             RefusedError: the caller's; 503.
-
         """
 
         def job(transaction: Transaction) -> tuple[list[Approval], int]:
@@ -173,7 +170,6 @@ class Service:
 
         Raises:
             RefusedError: the caller's; 503.
-
         """
 
         def job(transaction: Transaction) -> tuple[list[tuple[Approval, str]], int]:
@@ -190,7 +186,6 @@ class Service:
 
         Raises:
             RefusedError: the caller's; 503.
-
         """
 
         def job(transaction: Transaction) -> InboxView:
@@ -208,7 +203,6 @@ class Service:
 
         Raises:
             RefusedError: the caller's, and what ``before_waiting`` raises; 404, 503.
-
         """
         if seconds == 0:
             return await self._one(visitor, path)
@@ -247,7 +241,6 @@ class Service:
 
         Raises:
             RefusedError: the caller's; 404, 409 (it has ended: how), 503.
-
         """
 
         def job(transaction: Transaction) -> Approval | RefusedError:
@@ -262,7 +255,6 @@ class Service:
 
         Raises:
             RefusedError: the caller's; 404, 409 (it has ended: how), 503.
-
         """
 
         def job(transaction: Transaction) -> Approval | RefusedError:
@@ -276,7 +268,6 @@ class Service:
 
         Raises:
             RefusedError: the caller's; 404, 409 (another invocation redeemed it), 503.
-
         """
 
         def job(transaction: Transaction) -> Approval | RefusedError:
@@ -296,7 +287,6 @@ class Service:
 
         Raises:
             RefusedError: 503.
-
         """
         await self._write(lambda _: None)
 

@@ -40,7 +40,6 @@ class ServePlan:
         port: 0 for a free one.
         anonymous: whether callers without a token may make requests, list them and listen.
         warn: gets one sentence about each problem while it runs.
-
     """
 
     places: Places
@@ -70,7 +69,6 @@ def loopback(host: str) -> str:
 
     Raises:
         UsageError: it is not a loopback address.
-
     """
     address = "127.0.0.1" if host == "localhost" else host
     try:
@@ -93,7 +91,6 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         UsageError: the host is not a loopback address.
         ConfigError: the user's folders are open to others, or cannot be made.
         ServerError: a server runs already, the port is in use, the database cannot be used.
-
     """
     host = loopback(plan.host)
     with ExitStack() as stack:
@@ -105,7 +102,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         sockets = listen_tcp(host, plan.port, _LOOPBACKS.get(host))
         for listening in sockets:
             stack.enter_context(listening)
-        unix = stack.enter_context(state_folder.listen())
+        unix = stack.enter_context(state_folder.listen(plan.places.socket))
         port = sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         yield Prepared(plan, store, requester, (*sockets, unix), f"http://{shown}:{port}", (host, port), state_folder)
@@ -118,7 +115,6 @@ def listen_tcp(host: str, port: int, other: str | None) -> list[socket.socket]:
 
     Raises:
         ServerError: the port cannot be used on one of them.
-
     """
     for _ in range(_PORT_TRIES):
         first = _listen_at(host, port)

@@ -37,7 +37,6 @@ class StateFolder:
 
     Raises:
         ServerError: on entry, a server runs already, or the lock file cannot be made.
-
     """
 
     def __init__(self, places: Places, warn: Callable[[str], None]) -> None:
@@ -94,16 +93,12 @@ class StateFolder:
         who = f"process {found.pid} at {found.url}" if found is not None else "a process that is just starting or stopping"
         raise ServerError(f"a server is already running: {who}", hint="stop it, or use it: PLATFORM_URL=local")
 
-    def listen(self) -> socket.socket:
-        """The Unix socket at its usual path; calls to it wait until they are served.
+    def listen(self, path: Path) -> socket.socket:
+        """The Unix socket at this path; calls to it wait until they are served.
 
         Raises:
             ServerError: the socket cannot be made.
-
         """
-        return self._listen(self._places.socket)
-
-    def _listen(self, path: Path) -> socket.socket:
         # We have the lock, so an existing socket is left over from a server that was killed.
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # A bound socket refuses calls until it listens, so it gets its name, which is longer than this one, only then.
@@ -163,7 +158,7 @@ class StateFolder:
         for places in (self._places, self._places._replace(runtime=self._places.state / "run")):
             with suppress(ConfigError, ServerError):
                 make_private(places.runtime)
-                return self._listen(places.socket)
+                return self.listen(places.socket)
         raise ServerError(f"cannot make the socket {self._places.socket}")
 
 
@@ -172,7 +167,6 @@ def write_requester(places: Places, requester: RequesterCredential) -> None:
 
     Raises:
         OSError: the file cannot be written.
-
     """
     text = json.dumps({"workspace_id": requester.workspace_id, "token": requester.token})
     write_private(places.requester, text.encode())

@@ -123,7 +123,6 @@ class Transaction:
 
         Raises:
             NameTakenError: an approver of that name exists.
-
         """
         if self.connection.execute(sa.select(approvers.c.name).where(approvers.c.name == name)).first() is not None:
             raise NameTakenError(name)
@@ -283,7 +282,6 @@ class Store:
 
     Raises:
         StoreError: the file cannot be opened, or has another version.
-
     """
 
     def __init__(self, path: Path, patience: float) -> None:
@@ -311,7 +309,6 @@ class Store:
 
         Raises:
             StoreError: the database cannot answer.
-
         """
         with self._begin("BEGIN") as transaction:
             yield transaction
@@ -322,7 +319,6 @@ class Store:
 
         Raises:
             StoreError: the database cannot answer.
-
         """
         with self._begin("BEGIN IMMEDIATE") as transaction:
             yield transaction
@@ -341,7 +337,6 @@ class Store:
 
         Raises:
             StoreError: a file was removed or replaced.
-
         """
         for path, known in self._files.items():
             try:

@@ -37,7 +37,6 @@ class DatabaseThreads:
 
         Raises:
             RefusedError: 503, the database cannot answer.
-
         """
         return await self._in(self._readers, self._reading, job)
 
@@ -46,7 +45,6 @@ class DatabaseThreads:
 
         Raises:
             RefusedError: 503, the database cannot answer.
-
         """
         return await self._in(self._writer, self._writing, job)
 

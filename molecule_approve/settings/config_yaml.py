@@ -45,7 +45,6 @@ def parse(data: bytes, path: Path) -> ConfigFile:
     Raises:
         ConfigError: invalid YAML, not a mapping, a duplicate key, an unknown key in our sections, a wrong type; with line
             and key.
-
     """
     root = _compose(data, path)
     if root is None:

@@ -45,7 +45,6 @@ class ConfigFile(NamedTuple):
         hooks: the entries of ``approve.hooks``, each with its keys, or None.
         locked: the entries of ``approve.locked``, or None.
         sections: all top-level keys, also those of the platform.
-
     """
 
     path: Path
@@ -71,7 +70,7 @@ def sourced(file: ConfigFile, key: str) -> Sourced[str] | None:
 
 
 class Trusted(NamedTuple):
-    """A file that only its owner and root can write. That others can read it matters for a token."""
+    """A file that only its owner and root can write; that others can read it (``readable_by_all``) matters for a token."""
 
     data: bytes
     readable_by_all: bool

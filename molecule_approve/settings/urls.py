@@ -28,7 +28,6 @@ def base_url(text: str) -> str:
 
     Raises:
         UsageError: another scheme than http and https, a user or password, a query, a fragment, an invalid host or port.
-
     """
     parts = _split(text, _HINT)
     if "@" in parts.netloc:
@@ -63,7 +62,6 @@ def find_proxy(url: str, environ: Mapping[str, str]) -> Secret | None:
 
     Raises:
         UsageError: the proxy's address is invalid, or it is a SOCKS or TLS proxy.
-
     """
     if not url.startswith("https://") or is_this_machine(url) or _is_exempt(url, environ):
         return None

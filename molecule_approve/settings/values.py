@@ -30,7 +30,6 @@ class Sourced(NamedTuple, Generic[T]):
 
     Attributes:
         from_file: the source is a file, so an invalid value is a ConfigError, not a UsageError.
-
     """
 
     value: T
@@ -170,7 +169,6 @@ def check_header(source: Sourced[None], name: str, value: str) -> None:
 
     Raises:
         ConfigError: it is not, or may not. The error does not repeat the value.
-
     """
     if not re.match(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z", name):
         raise source.refuse("not the name of a header", "use letters, digits and dashes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def test_a_machine_without_a_browser_says_how_to_get_a_link(tmp_path: Path, monk
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("DISPLAY", raising=False)
     heard, path = Heard(), tmp_path / "sign-in.html"
-    with SignInPage(path, heard) as page:
+    with closing(SignInPage(path, heard)) as page:
         page.open(LINK)
         assert heard.came.wait(20)
         assert LINK in path.read_text()
@@ -50,7 +51,7 @@ def test_the_page_goes_after_its_minute(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("BROWSER", "/bin/true %s")
     path = tmp_path / "sign-in.html"
     heard = Heard()
-    with SignInPage(path, heard, 0.05) as page:
+    with closing(SignInPage(path, heard, 0.05)) as page:
         page.open(LINK)
         until(lambda: not path.exists())
         assert heard.said == []  # it was there, for else that would have been told
@@ -59,7 +60,7 @@ def test_the_page_goes_after_its_minute(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_folder_that_takes_no_file_is_told(tmp_path: Path) -> None:
     """As a sentence: the server goes on."""
     heard = Heard()
-    with SignInPage(tmp_path / "nowhere" / "sign-in.html", heard) as page:
+    with closing(SignInPage(tmp_path / "nowhere" / "sign-in.html", heard)) as page:
         page.open(LINK)
     assert "cannot write" in heard.said[0]
 
@@ -68,6 +69,6 @@ def test_a_page_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     """A second server that cannot start, because one runs, takes nothing from the first."""
     path = tmp_path / "sign-in.html"
     path.write_text("the first server's")
-    with SignInPage(path, Heard()) as page:
-        page.used()
+    with closing(SignInPage(path, Heard())) as page:
+        page.close()
     assert path.read_text() == "the first server's"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.audit import files
+from molecule_approve.clock import boottime
 from tests.callers import Caller, ended, until
 from tests.forks import PROGRAM
 from tests.integration import behaviours as does
@@ -554,7 +559,7 @@ def test_a_folder_that_was_removed_under_us_is_a_usage_error(caller: Caller) -> 
 
 
 def _without_a_reader(caller: Caller, *options: str, program: tuple[str, ...] = PROGRAM) -> int:
-    """Start it with a pipe as stderr whose reader goes away while it waits, and approve; stdout is a file."""
+    """Start it with a pipe as stderr whose reader goes away between the approval and its delivery; stdout is a file."""
     reader, writer = os.pipe()
     out = caller.folder / "out"
     with (
@@ -563,9 +568,18 @@ def _without_a_reader(caller: Caller, *options: str, program: tuple[str, ...] = 
     ):
         os.close(writer)
         approval_id = caller.requested()
-        os.close(reader)
-        caller.desk.decide(approval_id)
+        # As long as the log is locked, an approval that was redeemed is not delivered.
+        with files.locked(caller.log, patience=5.0, pause=time.sleep, clock=boottime):
+            caller.desk.decide(approval_id)
+            until(lambda: _is_redeemed(caller, approval_id))
+            os.close(reader)
         return ended(process).code
+
+
+def _is_redeemed(caller: Caller, approval_id: str) -> bool:
+    with contextlib.closing(sqlite3.connect(caller.desk.server.places.database)) as database:
+        found = database.execute("SELECT used_by FROM approvals WHERE id = ?", (approval_id,)).fetchone()
+    return found[0] is not None
 
 
 def test_an_approval_that_nobody_is_left_to_hear_is_none(caller: Caller) -> None:

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.cli import child
-from molecule_approve.cli.child import _PASSED_ON, _RESTORED
+from molecule_approve.cli.child import _PASSED_ON
 from molecule_approve.cli.deliver import Reporting
 from molecule_approve.cli.gating import GatingCommand
 from molecule_approve.cli.result_files import ResultFiles
 from molecule_approve.cli.run import _ChildLauncher, _say_not_run
 from molecule_approve.cli.stop import SignalStop
 from molecule_approve.errors import DeliveryError
+from molecule_approve.gate.execution import RESTORED
 from molecule_approve.model import Executed, Execution, Failure, Outcome, Verdict
 from tests.callers import until
 
@@ -419,7 +420,7 @@ def _command(report: Reporting) -> GatingCommand:
 @contextlib.contextmanager
 def kept_signals() -> Iterator[None]:
     """Put back how signals are handled that a process which is about to be replaced gives up."""
-    before = {number: signal.getsignal(number) for number in (*_PASSED_ON, *_RESTORED)}
+    before = {number: signal.getsignal(number) for number in (*_PASSED_ON, *RESTORED)}
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ import pytest
 from molecule_approve.audit.journal import Journal
 from molecule_approve.clock import Deadline, utc_now
 from molecule_approve.errors import ProtocolError
-from molecule_approve.gate.attempt import Attempt, Terms, shown
+from molecule_approve.gate.attempt import Attempt, Terms
 from molecule_approve.gate.records import Recorder
 from molecule_approve.model import Decision, Evidence, Failure, Outcome
 from tests.client.fakes import OTHER, OURS, T0, TASK, Clock, Contract, Watcher, request, row, submitted
@@ -71,11 +71,6 @@ def test_a_decision(begin: Begin) -> None:
     found = me.decided(Outcome.APPROVED, Decision(decided, Evidence.EVENT))
     assert (found.approved, found.approval_id, found.decided_by, found.decided_by_verified) == (True, OTHER, "alice", True)
     assert (found.comment, found.decided_at, found.expires_at, found.evidence) == ("fine", "a", "b", Evidence.EVENT)
-
-
-def test_an_error_as_it_is_shown() -> None:
-    """Its stable word, its sentence and its hint."""
-    assert shown(FAILURE) == Failure("protocol", "what?", "look there")
 
 
 def at(second: float) -> str:

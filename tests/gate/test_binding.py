@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -131,11 +132,13 @@ def test_a_name_that_means_another_file_in_each_process_is_not_bound(folder: Pat
 def test_a_descriptor_that_is_ours_is_no_new_file(bound: Bind, folder: Path) -> None:
     """A name below /proc/self/fd may lead to what we open meanwhile; the command finds nothing of it."""
     descriptor = os.open(folder, os.O_RDONLY)
+    free = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 900)  # far from those that binding opens
     os.close(descriptor)
-    binding = bound("tool", f"/proc/self/fd/{descriptor + 20}")
-    os.dup2(binding.held[0].descriptor, descriptor + 20)
+    os.close(free)
+    binding = bound("tool", f"/proc/self/fd/{free}")
+    os.dup2(binding.held[0].descriptor, free)
     assert binding.changes() == []
-    os.close(descriptor + 20)
+    os.close(free)
 
 
 def test_a_name_that_cannot_be_followed_is_not_bound(folder: Path) -> None:

@@ -117,11 +117,11 @@ def test_the_socket_of_a_new_server_is_left_to_it(server_places: Places) -> None
     server_places.state.mkdir(mode=0o700)
     server_places.runtime.mkdir(mode=0o700)
     old, new = StateFolder(server_places, print), StateFolder(server_places, print)
-    with old, old.listen():
+    with old, old.listen(server_places.socket):
         shutil.rmtree(server_places.state)
         server_places.state.mkdir(mode=0o700)
         new.__enter__()
-        with new.listen():
+        with new.listen(server_places.socket):
             old.__exit__(None, None, None)
             assert server_places.socket.exists()
             new.__exit__(None, None, None)
@@ -133,7 +133,7 @@ def test_the_socket_gets_its_name_once_it_listens(server_places: Places) -> None
     """A bound socket refuses calls until it listens, so it is bound under another name; nothing of that one remains."""
     server_places.state.mkdir(mode=0o700)
     server_places.runtime.mkdir(mode=0o700)
-    with StateFolder(server_places, print) as folder, folder.listen() as listening:
+    with StateFolder(server_places, print) as folder, folder.listen(server_places.socket) as listening:
         assert listening.getsockname() != str(server_places.socket)
         assert list(server_places.runtime.iterdir()) == [server_places.socket]
         with socket.socket(socket.AF_UNIX) as client:

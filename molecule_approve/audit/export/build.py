@@ -1,7 +1,4 @@
-"""Pure: building an export: one request's records as evidence, in one JSON document.
-
-How it is checked, on whatever machine, is `check.py`'s business; `check` is here as well, so that both have one name.
-"""
+"""Pure: building an export: one request's records as evidence, in one JSON document; `check.py` checks it."""
 
 from __future__ import annotations
 
@@ -13,13 +10,11 @@ from molecule_approve.audit.record import RecordOutcome
 from molecule_approve.audit.seal import is_sealed
 from molecule_approve.errors import AuditError
 
-from .check import FORMAT, LARGEST, VERSION, ExportReport, check
+from .parse import FORMAT, LARGEST, VERSION
 
 if TYPE_CHECKING:
     from molecule_approve.audit.report.story import StoryRecord
     from molecule_approve.model import JsonValue
-
-__all__ = ["FORMAT", "VERSION", "ExportReport", "build", "check", "stretch"]
 
 
 def build(
@@ -60,7 +55,7 @@ def build(
 
 
 def stretch(newest: Iterable[bytes], first: Link, head: Head, limit: int = LARGEST) -> list[bytes]:
-    """All chained lines from the record ``first`` to the head, the oldest first, each once; ``newest`` gives the log's.
+    """All chained lines from a record to the head, the oldest first, each once, out of the log's lines, the newest first.
 
     Raises:
         AuditError: they have more than ``limit`` bytes together, too many for one document.

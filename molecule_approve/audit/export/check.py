@@ -16,9 +16,7 @@ from molecule_approve.audit.record import RecordAction, RecordOutcome, decode
 from molecule_approve.audit.report.executions import NO_EXECUTIONS, ExecutionCount, Executions, executions_in
 from molecule_approve.audit.seal import Keys, SealKey, is_sealed
 
-from .parse import FORMAT, LARGEST, VERSION, ExportDocument, ExportedRecord, NotAnExportError, RecordHash, read
-
-__all__ = ["FORMAT", "LARGEST", "VERSION", "ExportReport", "ForeignHead", "check"]
+from .parse import ExportDocument, ExportedRecord, NotAnExportError, RecordHash, read
 
 FAULTS_KEPT = 20
 """Faults that are reported one by one; all are counted."""
@@ -54,7 +52,6 @@ class ExportReport(NamedTuple):
         seal_checked: numbers of those whose seal holds under a key that was given.
         executions: what its records say of the request's command; a start that was not approved is a warning, not a fault.
         said: all of this in sentences, the verdict first.
-
     """
 
     whole: bool

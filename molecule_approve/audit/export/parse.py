@@ -71,7 +71,6 @@ def read(document: bytes) -> ExportDocument:
 
     Raises:
         NotAnExportError: it is something else, or its form is not the one of this version.
-
     """
     if len(document) > LARGEST:
         raise NotAnExportError(f"the document is larger than {LARGEST} bytes")

@@ -41,7 +41,6 @@ class LogFile(NamedTuple):
         first: its first chained line; None where it has none, or not in its first :data:`BEGINNING` bytes.
         identity: device and inode.
         live: whether it is the one that is written to.
-
     """
 
     path: Path
@@ -66,7 +65,6 @@ class Snapshot:
 
     Raises:
         AuditError: the live file, or the folder, cannot be read.
-
     """
 
     def __init__(self, log: Path) -> None:
@@ -98,7 +96,6 @@ class Snapshot:
 
         Raises:
             AuditError: it was removed meanwhile, or cannot be read, or not be unpacked.
-
         """
         if file.live and self._live is not None:
             yield self._live
@@ -113,7 +110,6 @@ class Snapshot:
 
         Raises:
             AuditError: as above.
-
         """
         if file.live and self._live is not None:
             yield texts.file(self._live)
@@ -127,7 +123,6 @@ class Snapshot:
 
         Raises:
             AuditError, OSError: a file cannot be read.
-
         """
         for file in self.files:
             with self.streaming(file) as stream:
@@ -215,7 +210,6 @@ def opened_or_none(path: Path) -> int | None:
 
     Raises:
         AuditError: it cannot be read.
-
     """
     try:
         return files.open_for_reading(path)
@@ -248,7 +242,6 @@ def text_of(path: Path) -> Iterator[Text]:
 
     Raises:
         AuditError: it cannot be read, or not be unpacked.
-
     """
     handle = files.open_for_reading(path)
     with _closing(handle):
@@ -261,7 +254,6 @@ def stream_of(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         AuditError: as above.
-
     """
     handle = files.open_for_reading(path)
     with _closing(handle), texts.unpacking(path, handle) as stream:

@@ -31,7 +31,6 @@ class Selection:
         count: how many of the newest; None for all.
         wanted: whether a line, its newline left out, is among them.
         too_old: whether a chained line is older than all that can be wanted; None where age does not matter.
-
     """
 
     count: int | None
@@ -47,7 +46,6 @@ class Start(NamedTuple):
         first_offset: where it begins in the first of them.
         live_offset: where it begins in the live file.
         unreadable: why an archive could not be read.
-
     """
 
     older: list[LogFile]
@@ -86,7 +84,6 @@ def reading(log: Path, file: LogFile) -> Iterator[Text]:
 
     Raises:
         AuditError: it was removed meanwhile, or cannot be read.
-
     """
     status = files.status(file.path)
     if status is not None and identity_of(status) == file.identity:

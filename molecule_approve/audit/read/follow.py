@@ -63,7 +63,6 @@ def last_lines(path: Path, choice: Selection) -> Generator[FollowItem, None, Non
 
     Raises:
         AuditError: the log is missing, or cannot be read.
-
     """
     follower = _Follower(path, choice)
     try:
@@ -84,7 +83,6 @@ def follow(path: Path, choice: Selection, pause: Pause, watch: Watch | None = No
 
     Raises:
         AuditError: the log cannot be read.
-
     """
     follower = _Follower(path, choice)
     try:

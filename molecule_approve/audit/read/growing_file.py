@@ -10,7 +10,6 @@ from .texts import Text
 
 _KEPT = 256  # bytes before the place that was read up to; in a log of ours they hold hashes, which never repeat
 
-
 _T = TypeVar("_T", bound=Text)
 
 
@@ -20,7 +19,6 @@ class GrowingFile(Generic[_T]):
     Attributes:
         text: the file's; who made this closes it.
         at: the offset up to which it was read.
-
     """
 
     def __init__(self, text: _T, at: int) -> None:

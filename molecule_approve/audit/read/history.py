@@ -55,7 +55,6 @@ def live_file(log: Path) -> Iterator[int | None]:
 
     Raises:
         AuditError: it cannot be read.
-
     """
     handle = archives.opened_or_none(log)
     try:
@@ -91,7 +90,6 @@ def newest_head(log: Path, live: int | None, before: int) -> Head | None:
 
     Raises:
         AuditError: a file cannot be read.
-
     """
     newest = () if live is None else (line for _, line in lines.backwards(live, before))
     with closing(older(log, live)) as archived:
@@ -105,7 +103,6 @@ class Archive(NamedTuple):
         file: which one.
         text: its text, closed when the next archive is requested.
         newer: the first record of the file after it, as far as that is known.
-
     """
 
     file: LogFile
@@ -118,7 +115,6 @@ def newest_archives(log: Path, live: int | None) -> Generator[Archive | Unreadab
 
     Raises:
         AuditError, OSError: the folder cannot be read, or an archive was removed meanwhile.
-
     """
     used = set() if live is None else {identity_of(os.fstat(live))}
     newer = None if live is None else archives.first_link(live)

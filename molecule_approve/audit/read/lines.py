@@ -28,13 +28,6 @@ class ShrunkError(AuditError):
     """The file became shorter while it was read."""
 
 
-def shrunk() -> ShrunkError:
-    """The error for that."""
-    return ShrunkError(
-        "the audit log shrank while it was being read", hint="run `molecule-approve audit verify` to see what is missing"
-    )
-
-
 def twice(look: Callable[[], _T]) -> _T:
     """What the look finds. Where the file shrinks in that very moment (copytruncate), a second one sees it as it is then."""
     with suppress(ShrunkError):
@@ -61,7 +54,6 @@ def backwards(text: Text, before: int | None = None) -> Iterator[tuple[int, byte
     Raises:
         ShrunkError: the file shrank meanwhile.
         OSError: it cannot be read.
-
     """
     for first, block in _blocks(text, before, BLOCK):
         stop = len(block) - 1
@@ -127,5 +119,7 @@ def _blocks(text: Text, before: int | None, length: int) -> Iterator[tuple[int, 
 def _read(text: Text, start: int, end: int) -> bytes:
     data = texts.pread(text, end - start, start)
     if len(data) != end - start:
-        raise shrunk()
+        raise ShrunkError(
+            "the audit log shrank while it was being read", hint="run `molecule-approve audit verify` to see what is missing"
+        )
     return data

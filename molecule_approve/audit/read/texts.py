@@ -95,7 +95,6 @@ def text_in(path: Path, handle: int) -> Text:
 
     Raises:
         AuditError: it cannot be unpacked.
-
     """
     return Unpacked(path, handle) if is_compressed(path) else handle
 
@@ -121,7 +120,6 @@ def unpacking(path: Path, handle: int) -> Iterator[BinaryIO]:
 
     Raises:
         AuditError: it cannot be read, or not be unpacked.
-
     """
     text, broken = file(handle), [OSError, EOFError]
     try:

@@ -6,18 +6,15 @@ Neither is damage of the log: whoever may write records can write such a start i
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from heapq import nsmallest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from molecule_approve.audit.chain import Link, link_of
-from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, decode
+from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, decode, text_in
 
 from .open_requests import NAMED, OpenCount, OpenRequest
-
-if TYPE_CHECKING:
-    from molecule_approve.model import JsonValue
 
 _GRANT = (EventType.APPROVAL, RecordAction.APPROVE, RecordOutcome.GRANTED)
 _EXECUTION = (EventType.APPROVAL, RecordAction.EXECUTE)
@@ -61,7 +58,6 @@ class ExecutionCount(NamedTuple):
         open: starts without a recorded end: the command runs, it replaced the program, or that was killed.
         odd: how many starts do not fit what was approved.
         first_odd: the first of them, at most :data:`NAMED`.
-
     """
 
     open: OpenCount
@@ -81,7 +77,6 @@ class ExecutionRecord(NamedTuple):
         outcome: one of the words `granted`, `started`, `finished` and `refused`.
         approval_id, trace_id: as in the record; empty where it has none.
         digest: what was approved, or what was started; empty where it does not say.
-
     """
 
     link: Link
@@ -144,7 +139,7 @@ class Executions:
         return None if approved == start.digest else StartFault.OTHER_DIGEST
 
     def counted(self, *, complete: bool) -> ExecutionCount:
-        """What there is; unless ``complete``, a record since the log's first may be missing, and a grant among those."""
+        """What there is; unless the records since the log's first are ``complete``, a start's grant may be a missing one."""
         first = nsmallest(NAMED, self._open.values(), key=lambda one: one.seq)
         odd = [one for one in self._odd if complete or one.fault is not StartFault.NOT_GRANTED]
         return ExecutionCount(OpenCount(len(self._open), tuple(first)), len(odd), tuple(odd[:NAMED]))
@@ -155,14 +150,9 @@ def _record(line: bytes) -> ExecutionRecord | None:
     if fields is None or link is None:
         return None
     kind = fields.get("event_type"), fields.get("action"), fields.get("outcome")
-    approval_id, trace, outcome = (_text(fields, name) for name in ("approval_id", "trace_id", "outcome"))
+    approval_id, trace, outcome = (text_in(fields, name) for name in ("approval_id", "trace_id", "outcome"))
     if kind == _GRANT:
-        return ExecutionRecord(link, outcome, approval_id, trace, approved_digest(_text(fields, "resource")))
+        return ExecutionRecord(link, outcome, approval_id, trace, approved_digest(text_in(fields, "resource")))
     if kind[:2] == _EXECUTION and outcome in {RecordOutcome.STARTED, *_ENDS}:
-        return ExecutionRecord(link, outcome, approval_id, trace, _text(fields, "digest"))
+        return ExecutionRecord(link, outcome, approval_id, trace, text_in(fields, "digest"))
     return None
-
-
-def _text(fields: Mapping[str, JsonValue], name: str) -> str:
-    value = fields.get(name)
-    return value if isinstance(value, str) else ""

@@ -41,7 +41,6 @@ class OpenChanges(NamedTuple):
     Attributes:
         opened: requests that were begun and not ended after that, by the bytes of their trace ids.
         ended: trace ids of requests that ended, or were observed to have ended.
-
     """
 
     opened: dict[bytes, Begun]

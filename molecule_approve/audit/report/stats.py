@@ -17,7 +17,7 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.audit.chain import LONGEST, place_in
-from molecule_approve.audit.record import ENDINGS, EventType, RecordAction, RecordOutcome, decode, moment
+from molecule_approve.audit.record import ENDINGS, EventType, RecordAction, RecordOutcome, decode, moment, text_in
 
 from .story import BEGINNINGS, DECISIONS
 
@@ -73,7 +73,6 @@ class Waits(NamedTuple):
         decisions: how many decisions' time is known.
         minimum, median, p90, p99, maximum: seconds.
         steps: how many lie below each of :data:`BOUNDS` and not below the one before; one more for the rest.
-
     """
 
     decisions: int
@@ -118,7 +117,6 @@ class Statistics(NamedTuple):
         unchained: unchained lines, which are not counted otherwise.
         undated: requests without a readable time, which are in no period.
         first, last: the time of the first and of the last request that was counted.
-
     """
 
     requests: int
@@ -207,11 +205,11 @@ class _RequestCount:
         if action in (RecordAction.APPROVE, RecordAction.RBAC_DENY):
             found = self.requests.get(trace)
             if found is None:
-                found = self.requests[trace] = _Request(_text(fields, "workspace_id"), moment(fields.get("timestamp")))
+                found = self.requests[trace] = _Request(text_in(fields, "workspace_id"), moment(fields.get("timestamp")))
             if action == RecordAction.RBAC_DENY:
                 found.outcome = NOT_PERMITTED
             else:
-                _happened(found, fields, _text(fields, "outcome"))
+                _happened(found, fields, text_in(fields, "outcome"))
         elif trace in self.requests:
             _add(self.requests[trace], action, fields)
 
@@ -240,7 +238,7 @@ def _happened(request: _Request, fields: Mapping[str, JsonValue], outcome: str) 
         request.outcome = NOT_AWAITED
     if outcome in DECISIONS:
         request.approver = _approver(fields)
-        request.transport = _text(fields, "transport")
+        request.transport = text_in(fields, "transport")
         request.waited = _waited(request, fields)
 
 
@@ -255,20 +253,20 @@ def _add(request: _Request, action: JsonValue, fields: Mapping[str, JsonValue]) 
 
 
 def _execution(fields: Mapping[str, JsonValue]) -> str:
-    outcome = _text(fields, "outcome")
+    outcome = text_in(fields, "outcome")
     return _SUCCEEDED if outcome == RecordOutcome.FINISHED and fields.get("exit_code") == 0 else outcome
 
 
 def _seen(request: _Request, fields: Mapping[str, JsonValue]) -> _Seen:
     """The record's own time says nothing of the decision's: it was seen later."""
-    outcome = _text(fields, "observed_outcome")
+    outcome = text_in(fields, "observed_outcome")
     if outcome not in DECISIONS:
         return _Seen(outcome, None, None)
     return _Seen(outcome, _approver(fields), _since_begun(request, moment(fields.get("decided_at"))))
 
 
 def _approver(fields: Mapping[str, JsonValue]) -> tuple[str, bool]:
-    return _text(fields, "decided_by") or _text(fields, "actor"), fields.get("decided_by_verified") is True
+    return text_in(fields, "decided_by") or text_in(fields, "actor"), fields.get("decided_by_verified") is True
 
 
 def _waited(request: _Request, fields: Mapping[str, JsonValue]) -> float | None:
@@ -288,11 +286,6 @@ def _since_begun(request: _Request, decided: datetime | None) -> float | None:
         return None
     seconds = (decided - request.began).total_seconds()
     return seconds if seconds >= 0 else None
-
-
-def _text(fields: Mapping[str, JsonValue], name: str) -> str:
-    value = fields.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _counted(walk: _RequestCount, since: datetime | None, until: datetime | None) -> Statistics:

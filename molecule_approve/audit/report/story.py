@@ -49,7 +49,6 @@ class StoryRecord:
         line: its bytes, without the newline.
         link: its place in the chain; None for an unchained line.
         before, after: the chained lines beside it; None where there is none, or it is not there any more.
-
     """
 
     line: bytes
@@ -205,7 +204,7 @@ def is_beginning(entry: StoryRecord) -> bool:
 
 @dataclass(frozen=True)
 class Story:
-    """What a request's records say together: at least one, the oldest first."""
+    """What a request's records (at least one, the oldest first) say together."""
 
     entries: Sequence[StoryRecord]
 

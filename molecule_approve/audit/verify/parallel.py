@@ -37,7 +37,6 @@ def in_order(count: int, work: Callable[[int], _T], processes: int) -> Iterator[
 
     Raises:
         AuditError: a process ended before its work was done: it was killed, or ``work`` failed.
-
     """
     crew = list[_Worker[_T]]()
     try:
@@ -78,7 +77,6 @@ class _Worker(Generic[_T]):
 
     Raises:
         OSError: there are as many processes, or open files, as there may be; or no memory.
-
     """
 
     def __init__(self, work: Callable[[int], _T], others: list[int]) -> None:

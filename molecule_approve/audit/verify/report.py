@@ -55,7 +55,6 @@ class FileReport(NamedTuple):
         first, last: numbers of its first and last record; None where it has none.
         records: how many records it holds, those included that end the file before it as well.
         other_lines: how many unchained lines it holds.
-
     """
 
     name: str
@@ -80,7 +79,6 @@ class Report(NamedTuple):
         gaps: ranges of numbers whose records are not there; some hundred at most.
         sealed: how many records carry a seal.
         sealed_from: the first of them, or None.
-
     """
 
     files: tuple[FileReport, ...]

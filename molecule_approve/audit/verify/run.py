@@ -68,7 +68,6 @@ class VerifyResult(NamedTuple):
         open: open requests.
         not_awaited: those of them that were asked without waiting, which are not counted among the others.
         executions: commands without a recorded end, and starts that do not fit what was approved. Neither is damage.
-
     """
 
     report: Report
@@ -91,7 +90,6 @@ def verify_log(path: Path, options: VerifyOptions = _DEFAULTS, watch: OnProgress
     Raises:
         AuditError: there is no log and never was one, or the live file or the folder cannot be read, or a key is another
             log's.
-
     """
     heads = [*_remembered(path), *options.expected]  # first: the log may grow meanwhile, and must not seem to be behind
     with archives.Snapshot(path) as snapshot:
@@ -105,7 +103,6 @@ def verify_file(path: Path, options: VerifyOptions = _DEFAULTS, watch: OnProgres
 
     Raises:
         AuditError: it cannot be read, or a key is another log's.
-
     """
     return _verify(_OneFile(path), Verification(options.expected, begins=None), options, watch, ())
 

@@ -70,8 +70,8 @@ def init(
     except DeliveryError as exc:
         hint = "the key is stored nowhere else: create another one with `molecule-approve audit init --seal --new-key`"
         raise DeliveryError(exc.message, hint=hint) from exc
-    output.talk(
-        f"{output.PROGRAM}: {visible(str(path))} is sealed from record {key.seq} on. Keep the key where nobody who can"
+    output.say(
+        f"{visible(str(path))} is sealed from record {key.seq} on. Keep the key where nobody who can"
         " write the log can read it: it is not stored here, and `audit verify --seal-key-file` needs it."
     )
     return Exit.OK

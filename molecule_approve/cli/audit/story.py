@@ -24,7 +24,6 @@ from molecule_approve.safe_text import json_line, visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from molecule_approve.audit.chain import Head
     from molecule_approve.audit.export.check import ExportReport
     from molecule_approve.audit.read.archives import Snapshot, Unreadable
     from molecule_approve.audit.report.story import IdMatch, RequestRecords
@@ -119,12 +118,13 @@ def export(
         _keep(Path(target), f"{text}\n".encode())
     if report.whole:
         return Exit.OK
-    output.talk(f"{output.PROGRAM}: warning: the export is not whole, because the log is damaged: {report.faults[0]}")
+    output.say(f"warning: the export is not whole, because the log is damaged: {report.faults[0]}")
     return Exit.NOT_WHOLE
 
 
 def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportReport]:
-    from molecule_approve.audit.export.build import build, check, stretch
+    from molecule_approve.audit.export.build import build, stretch
+    from molecule_approve.audit.export.check import check
     from molecule_approve.audit.files import recall
     from molecule_approve.audit.read import history
     from molecule_approve.clock import utc_now
@@ -132,7 +132,8 @@ def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportRep
     memory = recall(path)  # first: the log may grow meanwhile, and must not seem to be behind
     (entries, head), unread = _gathered(path, trace)
     first = next((entry.link for entry in entries if entry.link is not None), None)
-    head = _head(head)
+    if head is None:
+        raise AuditError("cannot export: the audit log has no chained records", hint="`audit show` prints its lines")
     chain = None
     if complete and first is not None:
         with contextlib.closing(history.backwards(path)) as newest:
@@ -145,12 +146,6 @@ def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportRep
     return text, check(text.encode())
 
 
-def _head(head: Head | None) -> Head:
-    if head is None:
-        raise AuditError("cannot export: the audit log has no chained records", hint="`audit show` prints its lines")
-    return head
-
-
 # --- the log -------------------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +155,6 @@ def _gathered(path: Path, text: str) -> tuple[RequestRecords, list[Unreadable]]:
     Raises:
         UsageError: the id is too short, or means several.
         AuditError: there is none, or the log cannot be read.
-
     """
     from molecule_approve.audit import files
     from molecule_approve.audit.read import archives, history
@@ -207,7 +201,7 @@ def _forwards(snapshot: Snapshot, watch: Callable[[int, int], None]) -> Iterator
 
 def _warn_unread(unread: Sequence[Unreadable]) -> None:
     for archive in unread:
-        output.talk(f"{output.PROGRAM}: warning: skipped: {visible(archive.reason)}")
+        output.say(f"warning: skipped: {visible(archive.reason)}")
 
 
 def _lacks(unreadable: Sequence[Unreadable]) -> AuditError:
@@ -256,20 +250,12 @@ def _print(text: str) -> None:
             raise
 
 
-def _rendering() -> Callable[[Iterable[StyledText]], str]:
-    """How pieces of a line become text: with colours where somebody sees them."""
-    from molecule_approve.cli.terminal import colours_wanted, painted
+def _folding() -> Callable[[Iterable[StyledText]], str]:
+    """How pieces of a line become text: in colours where somebody sees them, and in rows of the window, if there is one."""
+    from molecule_approve.cli.terminal import colours_wanted, folded, painted
 
     coloured = colours_wanted(sys.stdout)
-    return lambda pieces: painted(pieces, coloured=coloured).rstrip()
-
-
-def _folding() -> Callable[[Iterable[StyledText]], str]:
-    """The same for lines that hold text from elsewhere, whole: in rows of the window, if there is one."""
-    from molecule_approve.cli.terminal import folded
-
-    render = _rendering()
-    return lambda pieces: folded(render(pieces), sys.stdout)
+    return lambda pieces: folded(painted(pieces, coloured=coloured).rstrip(), sys.stdout)
 
 
 def _width() -> int:
@@ -290,7 +276,6 @@ def _keep(path: Path, data: bytes) -> None:
     Raises:
         UsageError: something of that name is there.
         DeliveryError: it cannot be written.
-
     """
     try:
         write_private(path, data, over=False)

@@ -304,13 +304,7 @@ def _rest(story: Story, entry: StoryRecord) -> Iterator[tuple[str, JsonValue]]:
 def _ended(story: Story) -> list[StyledText]:
     ending = story.ending or story.observation
     if ending is None:
-        left = _is_left(story)
-        return [
-            (
-                _NOT_AWAITED if left else "open: no outcome yet",
-                "bold",
-            )
-        ]
+        return [(_NOT_AWAITED if _is_left(story) else "open: no outcome yet", "bold")]
     elapsed = story.elapsed(ending)
     after = "" if elapsed is None or len(story.entries) == 1 else f", {_elapsed(elapsed)}"
     return [("ended: ", "dim"), (happened(ending), style_of_record(ending.fields)), (after, "dim")]

@@ -5,13 +5,14 @@ Every word from the log is made visible. Times are in UTC, as in the log, so tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.audit.chain import link_of
 from molecule_approve.audit.record import RecordAction, RecordOutcome, decode, moment
 from molecule_approve.cli.requester import person, short_job
 from molecule_approve.cli.sheet import one_line
+from molecule_approve.cli.terminal import cells, padded
 from molecule_approve.safe_text import visible
 
 from .commands import ending, style_of_record
@@ -50,15 +51,13 @@ def layout(width: int) -> Layout:
 
 
 class Table:
-    """Rows, and a header wherever the window's width has changed.
-
-    Args:
-        encoding: the terminal's; what it cannot show is spelled before it is measured.
-
-    """
+    """Rows, and a header wherever the window's width has changed; what the encoding cannot show is spelled first."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
+        self._ellipsis = "\N{HORIZONTAL ELLIPSIS}"
+        if self._spelled(self._ellipsis) != self._ellipsis:
+            self._ellipsis = "~"
         self._width: int | None = None
 
     def rows(self, line: bytes, width: int) -> Iterator[list[StyledText]]:
@@ -82,7 +81,7 @@ class Table:
     def _row(self, fields: Mapping[str, JsonValue], room: Layout, *, chained: bool) -> list[StyledText]:
         outcome = _word(fields, "outcome")
         text = f"{'' if chained else UNCHAINED}{_subject(fields)}{_action(fields)}"
-        cells = [
+        texts = [
             [(self._fit(_time(fields, room.time), room.time), "dim")],
             [(self._fit(outcome, _OUTCOME), style_of_record(fields) if chained else "dim")],
             self._action(text, _details(fields), room.action, "" if chained else "dim"),
@@ -91,7 +90,7 @@ class Table:
         ]
         wanted = (room.time, _OUTCOME, room.action, room.who, room.trace)
         pieces: list[StyledText] = [("  " if chained else "? ", "dim")]
-        for cell, columns in zip(cells, wanted, strict=True):
+        for cell, columns in zip(texts, wanted, strict=True):
             pieces += [*cell, (_GAP, "")] if columns else []
         *others, (last, style), _ = pieces
         return [*others, (last.rstrip(), style)]
@@ -114,30 +113,14 @@ class Table:
         return self._fit(self._fit(name, min(room, self._size(name))) + mark, columns)
 
     def _size(self, text: str) -> int:
-        return _measure()[0](self._spelled(text)) if not text.isascii() else len(text)
+        return cells(self._spelled(text))
 
     def _spelled(self, text: str) -> str:
         return text if text.isascii() else text.encode(self._encoding, "backslashreplace").decode(self._encoding)
 
     def _fit(self, text: str, columns: int, *, ellipsis: bool = True) -> str:
         """The text in exactly so many columns: filled with blanks, or cut."""
-        text = self._spelled(text)
-        if text.isascii() and len(text) <= columns:
-            return text.ljust(columns)
-        size = self._size(text)
-        mark = self._ellipsis() if ellipsis and size > columns > 0 else ""
-        kept = columns - len(mark)
-        return (text[:kept] if text.isascii() else _measure()[1](text, kept)) + mark
-
-    def _ellipsis(self) -> str:
-        return "\N{HORIZONTAL ELLIPSIS}" if self._spelled("\N{HORIZONTAL ELLIPSIS}") == "\N{HORIZONTAL ELLIPSIS}" else "~"
-
-
-def _measure() -> tuple[Callable[[str], int], Callable[[str, int], str]]:
-    """How wide a text is, and how it is made so wide; some characters take two columns, some none."""
-    from rich.cells import cell_len, set_cell_size
-
-    return cell_len, set_cell_size
+        return padded(self._spelled(text), columns, self._ellipsis if ellipsis else "")
 
 
 def _word(fields: Mapping[str, JsonValue], name: str) -> str:

@@ -46,7 +46,6 @@ def _outcome(word: str | None) -> str | None:
 
     Raises:
         UsageError: no record has such an outcome.
-
     """
     found = word if word is None else _ALSO.get(word, word)
     if found is not None and found not in set(RecordOutcome):
@@ -64,7 +63,6 @@ def _unknown(path: Path, event_type: str | None) -> UsageError | None:
 
     Raises:
         AuditError: the log cannot be read.
-
     """
     if event_type is None or event_type in set(EventType):
         return None
@@ -166,7 +164,7 @@ class _Printer:
         for item in shown:
             if isinstance(item, Notice):
                 self.flush()
-                output.talk(f"{output.PROGRAM}: {visible(item.text)}")
+                output.say(f"{visible(item.text)}")
                 continue
             self.has_shown = True
             self._waiting += self._rendered(item.data)

@@ -128,7 +128,7 @@ def _verify_log(flags: Flags, wanted: _Expectations, *, against_platform: bool, 
 
 
 def _verify_file(path: Path, wanted: _Expectations, *, json: bool) -> int:
-    from molecule_approve.audit.export import build as export_build
+    from molecule_approve.audit.export.check import check
     from molecule_approve.audit.verify import run as verify_run
 
     from .meter import meter
@@ -137,7 +137,7 @@ def _verify_file(path: Path, wanted: _Expectations, *, json: bool) -> int:
     path = Path(os.path.realpath(path))
     document = _export_in(path)
     if document is not None:
-        report = export_build.check(document, wanted.keys, [(head.seq, head.hash) for head in wanted.heads])
+        report = check(document, wanted.keys, [(head.seq, head.hash) for head in wanted.heads])
         return _print(map(visible, report.said), export_json(report), json=json)
     with meter() as watch:
         result = verify_run.verify_file(path, verify_run.VerifyOptions(wanted.heads, wanted.keys), watch)
@@ -149,15 +149,15 @@ def _verify_file(path: Path, wanted: _Expectations, *, json: bool) -> int:
 def _export_in(path: Path) -> bytes | None:
     """The file's bytes where it is an export; None where it is a log."""
     from molecule_approve.audit import chain, files
-    from molecule_approve.audit.export import check as export_check_module
+    from molecule_approve.audit.export import parse
 
     handle = files.open_for_reading(path)
     try:
         begin = os.pread(handle, _BEGIN, 0)
         # A record may well speak of exports; then its line is chained.
-        if export_check_module.FORMAT.encode() not in begin or chain.link_of(begin.partition(b"\n")[0]) is not None:
+        if parse.FORMAT.encode() not in begin or chain.link_of(begin.partition(b"\n")[0]) is not None:
             return None
-        return os.pread(handle, export_check_module.LARGEST + 1, 0)
+        return os.pread(handle, parse.LARGEST + 1, 0)
     except OSError as exc:
         raise files.explained(exc, "read", path) from exc
     finally:
@@ -174,7 +174,6 @@ class _PlatformHeads(NamedTuple):
         heads: heads of this log, and of logs that this user kept in its place on this machine: it was exchanged then.
         requests: how many requests it showed.
         others: how many of them carry the head of a log that was kept elsewhere.
-
     """
 
     heads: list[ExpectedHead]
@@ -196,7 +195,6 @@ def _platform_heads(flags: Flags, path: Path) -> _PlatformHeads:
 
     Raises:
         PlatformError, UsageError, ConfigError: it cannot be asked.
-
     """
     from molecule_approve import wiring
     from molecule_approve.audit.journal import Journal
@@ -257,7 +255,6 @@ def _keys(name: str | None) -> list[SealKey]:
 
     Raises:
         UsageError: it cannot be read, or holds something else. No message repeats what it holds.
-
     """
     if name is None:
         return []
@@ -280,7 +277,7 @@ def _text_of(name: str) -> str:
     try:
         with open(name, encoding="ascii") as file:  # noqa: PTH123 - as the user wrote it
             if os.fstat(file.fileno()).st_mode & 0o077:
-                output.talk(f"{output.PROGRAM}: warning: {visible(name)} is readable by others; run chmod 600")
+                output.say(f"warning: {visible(name)} is readable by others; run chmod 600")
             return file.read(_KEYS)
     except (OSError, ValueError) as exc:
         raise UsageError(f"cannot read --seal-key-file {name!r}", hint=_KEY_HINT) from exc

@@ -10,7 +10,7 @@ from molecule_approve.safe_text import visible
 
 if TYPE_CHECKING:
     from molecule_approve.audit.chain import Break, Gap
-    from molecule_approve.audit.export.build import ExportReport
+    from molecule_approve.audit.export.check import ExportReport
     from molecule_approve.audit.report.executions import ExecutionCount
     from molecule_approve.audit.report.open_requests import OpenCount
     from molecule_approve.audit.verify.report import FileReport

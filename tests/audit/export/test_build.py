@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from molecule_approve.audit.chain import Head, Link, link_of
-from molecule_approve.audit.export.build import build, check, stretch
+from molecule_approve.audit.export.build import build, stretch
+from molecule_approve.audit.export.check import check
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.seal import SealKey
 from molecule_approve.errors import AuditError

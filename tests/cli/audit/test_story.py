@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from molecule_approve.audit.export.build import check
+from molecule_approve.audit.export.check import check
 from molecule_approve.audit.journal import Journal
 from molecule_approve.cli.audit import story
 from molecule_approve.cli.audit.story_view import NOT_VERIFIED

@@ -117,7 +117,9 @@ def test_a_signal_that_came_before_the_command_reaches_it_once() -> None:
     """What came after the last look and before the start is not lost, and not told twice."""
     with launched(parent("/bin/sleep", "60", early="SIGTERM")) as process:
         assert rest(process)[0] == 128 + signal.SIGTERM
-    pending = PARENT.replace("    status = wait()", "    print(signal.sigpending() - {signal.SIGCHLD}, flush=True)\n    status = wait()")
+    pending = PARENT.replace(
+        "    status = wait()", "    print(signal.sigpending() - {signal.SIGCHLD}, flush=True)\n    status = wait()"
+    )
     with launched((sys.executable, "-c", pending, "start", "SIGUSR1 SIGUSR2", "/bin/sleep", "60")) as process:
         assert (line(process), rest(process)[0]) == ("set()", 128 + signal.SIGUSR1)
 

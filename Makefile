@@ -56,8 +56,9 @@ test: $(VENV)/dev ## Every test, with branch coverage.
 lowest: $(LOWEST)/lowest ## Some tests of each library, with the oldest versions that pyproject.toml allows.
 	$(LOWEST)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' $(LOWEST_TESTS)
 
-soak: $(VENV)/dev ## Storms that take minutes.
+soak: $(VENV)/dev ## Storms that take minutes, and every test with programs that are started, not forked.
 	$(BIN)/python -m pytest -q -m soak --timeout 1800 || test $$? -eq 5
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' --real-starts
 
 lint: $(VENV)/dev ## ruff: rules and format.
 	$(BIN)/ruff check .

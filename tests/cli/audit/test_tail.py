@@ -319,6 +319,7 @@ def test_output_that_cannot_be_written_is_not_done(journal: Journal, start: Call
     assert b"No space left" in process.stderr.read()
 
 
+@pytest.mark.started
 def test_a_quiet_follower_costs_almost_nothing(journal: Journal, start: Callable[..., subprocess.Popen[bytes]]) -> None:
     """It is told when something happens, and sleeps until then: who looks ten times a second wakes up ten times."""
     process = start("-f", "-n", "1")

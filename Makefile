@@ -45,7 +45,9 @@ demo: $(VENV)/server ## The main job, for real: a server, a request, a verdict, 
 test: $(VENV)/dev ## Every test, with branch coverage.
 	rm -f .coverage .coverage.*
 	@# pytest compiles the tests in a way of its own: once, side by side, rather than once more in each of the processes below.
-	@find tests -name 'test_*.py' -print0 | sort -z | xargs -0 -n 80 -P 2 $(BIN)/python -m pytest -q --collect-only >/dev/null || true
+	@find tests -name 'test_*.py' $$(test ! -e $(VENV)/compiled || echo "-newer $(VENV)/compiled") -print0 | sort -z | \
+	  xargs -r -0 -n 80 -P 2 $(BIN)/python -m pytest -q --collect-only >/dev/null || true
+	@touch $(VENV)/compiled
 	$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' $(ARGS)
 	$(BIN)/coverage combine --quiet 2>/dev/null # a process that was killed leaves half a file; what it ran, others run too
 	rm -f .coverage.*
@@ -54,8 +56,9 @@ test: $(VENV)/dev ## Every test, with branch coverage.
 lowest: $(LOWEST)/lowest ## Some tests of each library, with the oldest versions that pyproject.toml allows.
 	$(LOWEST)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' $(LOWEST_TESTS)
 
-soak: $(VENV)/dev ## Storms that take minutes.
+soak: $(VENV)/dev ## Storms that take minutes, and every test with programs that are started, not forked.
 	$(BIN)/python -m pytest -q -m soak --timeout 1800 || test $$? -eq 5
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' --real-starts
 
 lint: $(VENV)/dev ## ruff: rules and format.
 	$(BIN)/ruff check .

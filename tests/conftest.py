@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +23,7 @@ from molecule_approve.paths import Places
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running, ServePlan
 from tests.callers import Caller, signals_kept
-from tests.forks import Allowed
+from tests.forks import Allowed, load
 from tests.integration.fake_platform import FakePlatform
 from tests.server.desk import Desk, desk_of
 
@@ -50,11 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real-starts", action="store_true", help="start every program as a shell does, fork none")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Hear Ctrl-C and a hangup, also where the tests run in the background: callers inherit it; and make commands once."""
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
+    if getattr(config.option, "numprocesses", None):  # it runs no test itself
+        sys.settrace(None)
     # Habits of some machines, which a user's has not: a program that gets them differs, and is not forked.
     for name in ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"):
         os.environ.pop(name, None)
@@ -73,15 +77,36 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
-@pytest.fixture
-def untraced() -> Iterator[None]:
-    """Coverage looks away, in threads too: for the same few lines a million times, or where other tests run all of them."""
+@contextmanager
+def _unseen() -> Iterator[None]:
     tracer, of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
     threading.settrace(None)
-    yield
-    threading.settrace(of_threads)
-    sys.settrace(tracer)
+    try:
+        yield
+    finally:
+        threading.settrace(of_threads)
+        sys.settrace(tracer)
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """Coverage looks away, in threads too: for the same few lines a million times, or where other tests run all of them."""
+    with _unseen():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Measure what the package does when it is imported, and nothing of pytest at its work, in each of the processes."""
+    if sys.gettrace() is not None:
+        load()
+    gc.disable()
+    with _unseen():
+        found = yield
+    gc.enable()
+    gc.freeze()  # thousands of tests, which stay to the end: no look for garbage goes through them
+    return found
 
 
 @pytest.fixture

@@ -150,10 +150,15 @@ def serve() -> None:
             os.close(descriptor)
 
 
-def _load() -> None:
+def load() -> None:
+    """Load every module of the program."""
     package = importlib.import_module("molecule_approve")
     for module in pkgutil.walk_packages(package.__path__, "molecule_approve."):
         importlib.import_module(module.name)
+
+
+def _load() -> None:
+    load()
     with contextlib.suppress(ImportError):  # where coverage is not measured, it need not be there
         importlib.import_module("coverage")
     gc.collect()

@@ -106,6 +106,7 @@ def test_roles_hold_here_too(caller: Caller) -> None:
     assert request_approval_sync("x").outcome is Outcome.NOT_PERMITTED
 
 
+@pytest.mark.usefixtures("untraced")
 def test_in_a_running_loop_many_questions_wait_at_once(caller: Caller) -> None:
     """More than the loop's own pool has threads; each is asked, and each gets its own answer."""
 

@@ -136,6 +136,7 @@ def test_quoted_words_without_orders_are_shown_as_they_are() -> None:
     assert visible_quoted("$'a\\nb\u202e'") == r"$'a\\nb\u202e'"
 
 
+@pytest.mark.usefixtures("untraced")
 def test_no_character_at_all_gets_through_unseen() -> None:
     """All of Unicode: what is left is no control, format, surrogate, private, unassigned or odd space character."""
     shown = visible("".join(map(chr, range(sys.maxunicode + 1))))

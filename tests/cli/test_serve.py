@@ -249,6 +249,7 @@ def test_where_the_link_would_be_nobodys_or_everybodys_only_the_way_to_one_is_sa
         assert "sign-in" not in said
 
 
+@pytest.mark.started
 @pytest.mark.parametrize("changed", [{"CI": "true"}, {"LOGNAME": "auto-expired", "USER": "auto-expired"}])
 def test_in_ci_or_without_a_usable_name_no_approver_is_made(home: Path, changed: dict[str, str]) -> None:
     """A token in a job's log would be everybody's; a reserved name would be nobody's."""

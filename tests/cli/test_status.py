@@ -251,6 +251,7 @@ def _crowd_out(desk: Desk, action: str) -> str:
     return found
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("approver", [False, True])
 def test_what_waits_is_found_behind_fifty_that_ended(own: Caller, approver: bool) -> None:
     """In words, as an array, and by the beginning of its id, for whoever asks and for whoever decides."""
@@ -265,6 +266,7 @@ def test_what_waits_is_found_behind_fifty_that_ended(own: Caller, approver: bool
         assert own.main("approve", "--yes", found[:8]).out == f"approved {found}\n"
 
 
+@pytest.mark.usefixtures("untraced")
 def test_where_not_all_are_shown_it_is_said(seated: Caller) -> None:
     """How many wait, and how many of them stand there."""
     for _ in range(101):

@@ -367,6 +367,7 @@ def test_a_wait_looks_once_more_at_its_end(scene: Scene, last: object, outcome: 
     assert scene.resume(timeout=0.5).outcome is outcome
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("overslept", "last", "outcome"),
     [

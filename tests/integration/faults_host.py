@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molecule_approve.audit.files import lock_path
@@ -196,17 +197,16 @@ DISK = (
 # --- the output ----------------------------------------------------------------------------------------------------------
 
 
-def _shell(script: str, **more: Any) -> Callable[[World, str, Fault], Program]:  # noqa: ANN401 - handed on
-    """Start the program from a shell's line, in which it is "$@"."""
-
-    def start(world: World, path: str, fault: Fault) -> Program:
-        command = ("/bin/sh", "-c", script, "sh", *PROGRAM)
-        return world.request(path, *fault.options, timeout=fault.timeout, command=command, **more)
-
-    return start
+def _closed(world: World, path: str, fault: Fault) -> Program:
+    """Start the program as a shell does where stdout is closed."""
+    command = ("/bin/sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM)
+    return world.request(path, timeout=fault.timeout, command=command)
 
 
-_CLOSED, _FULL = _shell('exec "$@" >&-'), _shell('exec "$@" >/dev/full')
+def _onto_full(world: World, path: str, fault: Fault) -> Program:
+    """Start the program where stdout is a full device."""
+    with Path("/dev/full").open("wb") as full:
+        return world.request(path, *fault.options, timeout=fault.timeout, stdout=full)
 
 
 def _undelivered(world: World, facts: Facts) -> None:
@@ -230,8 +230,8 @@ def _reader_gone(which: str) -> Callable[[World, str, Fault], Program]:
 
 
 def _result_path(world: World, path: str, fault: Fault) -> Program:
-    command = ("/bin/sh", "-c", 'exec "$@" >/dev/full', "sh", *PROGRAM)
-    return world.request(path, "--result-file", str(world.result), timeout=fault.timeout, command=command)
+    with Path("/dev/full").open("wb") as full:
+        return world.request(path, "--result-file", str(world.result), timeout=fault.timeout, stdout=full)
 
 
 def _result_told(world: World, facts: Facts) -> None:
@@ -276,11 +276,11 @@ def _orphan(world: World, path: str, fault: Fault) -> Program:
 
 
 OUTPUT = (
-    Fault("stdout closed, approved", "output closed", 125, "granted", start=_CLOSED, act=approve, check=_undelivered),
-    Fault("stdout closed, denied", "output closed", 77, "denied", start=_CLOSED, act=deny),
-    Fault("stdout full, approved", "output full", 125, "granted", start=_FULL, act=approve, check=_undelivered),
-    Fault("stdout full, denied", "output full", 77, "denied", start=_FULL, act=deny),
-    Fault("stdout full, timed out", "output full", 124, "timeout", start=_FULL, timeout=3),
+    Fault("stdout closed, approved", "output closed", 125, "granted", start=_closed, act=approve, check=_undelivered),
+    Fault("stdout closed, denied", "output closed", 77, "denied", start=_closed, act=deny),
+    Fault("stdout full, approved", "output full", 125, "granted", start=_onto_full, act=approve, check=_undelivered),
+    Fault("stdout full, denied", "output full", 77, "denied", start=_onto_full, act=deny),
+    Fault("stdout full, timed out", "output full", 124, "timeout", start=_onto_full, timeout=3),
     Fault("stdout full, result file", "output full", 0, "granted", start=_result_path, act=approve, check=_result_told),
     Fault(
         "the result file cannot be written, ever",

@@ -135,11 +135,12 @@ _SCRIPTS = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("script", _SCRIPTS)
 @pytest.mark.parametrize(("status", "code"), [("approved", 0), ("denied", 77)])
-def test_a_script_goes_on_only_after_a_yes(world: World, script: str, status: str, code: int, path: str) -> None:
+def test_a_script_goes_on_only_after_a_yes(world: World, script: str, status: str, code: int) -> None:
     """In bash the guarded command runs after an approval and not otherwise, and the script's code is ours."""
+    # On the socket for one of the two, by polling for the other: the shell knows no difference.
+    path = PATHS[code == 0]
     pace = ("--transport", path, "--poll-interval", "1", "--timeout", "10")
     command = ("/bin/bash", "-c", _SCRIPTS[script], "bash", *PROGRAM, "request", *pace)
     program = world.start(command=command)

@@ -221,6 +221,7 @@ def test_a_job_in_the_background_is_not_interrupted(house: House) -> None:
         assert ended(process).code == 6
 
 
+@pytest.mark.started
 def test_ctrl_c_at_the_terminal_ends_the_command(house: House) -> None:
     """It reaches the command from the terminal; our code is the command's."""
     script = "import signal, sys\nsignal.signal(2, lambda *_: sys.exit(9))\nprint('rea' + 'dy', flush=True)\nsignal.pause()"

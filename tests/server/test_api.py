@@ -180,6 +180,7 @@ def test_pending_requests_of_every_workspace_are_listed_for_an_approver(desk: De
     assert found == desk.decider.get("/approvals/pending").json()
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_list_of_what_waits_holds_what_the_newest_do_not(desk: Desk) -> None:
     """Newest first, counted by a header, without what has ended; another status is no filter."""
     first, ended, last = desk.ask("first"), desk.ask("ended"), desk.ask("last")
@@ -194,6 +195,7 @@ def test_the_list_of_what_waits_holds_what_the_newest_do_not(desk: Desk) -> None
     assert (len(newest.json()), "X-Molecule-Waiting" in newest.headers) == (50, False)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_task_is_found_behind_any_number_of_newer_requests(open_desk: OpenDesk) -> None:
     """All its requests, ended ones too, newest first; of this workspace alone, and for its members alone."""
     desk = open_desk()

@@ -295,6 +295,7 @@ def test_a_code_works_once(attacked: Attacked) -> None:
     assert [_exchange(attacked.desk, code).status_code for _ in range(3)] == [201, 401, 401]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_of_many_that_use_a_code_at_once_one_gets_in(attacked: Attacked) -> None:
     """Taken by compare-and-delete."""
     code = attacked.desk.code()
@@ -337,6 +338,7 @@ def test_a_code_of_somebody_who_was_revoked_is_worth_nothing(desk: Desk) -> None
 # --- guessing ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("untraced")
 def test_codes_cannot_be_guessed(open_desk: OpenDesk) -> None:
     """After so many wrong ones 429 says when to come back; a good one from the same address is still taken."""
     desk = open_desk(failed_login_rate=3)
@@ -394,6 +396,7 @@ def test_who_signed_out_is_out(desk: Desk) -> None:
     _is_out(desk, session, approval_id)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_session_is_over_when_its_time_is_over(open_desk: OpenDesk) -> None:
     """However busy it is, its open socket included."""
     desk = open_desk(session=1.0, recheck=0.05, rate=1_000_000)

@@ -13,13 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from molecule_approve.server.run import Running, ServePlan
 from tests.server.desk import PATIENCE, Desk, desk_of, unsigned, wait_for
 
 if TYPE_CHECKING:
-    import pytest
-
     from molecule_approve.paths import Places
     from tests.server.conftest import OpenDesk
 
@@ -42,6 +41,7 @@ def _journaled(desk: Desk, approval_id: str) -> list[tuple[str, str | None]]:
     return [(row["outcome"], row["decided_by"]) for row in desk.journal() if row["approval_id"] == approval_id]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_of_sixty_four_deciders_one_wins(desk: Desk) -> None:
     """The others get 409 that says who won; database and log agree; the stream tells one decision."""
     approval_id = desk.ask()
@@ -68,6 +68,7 @@ def test_of_sixty_four_deciders_one_wins(desk: Desk) -> None:
         assert stream.event()["event"] == "APPROVAL_REQUESTED"
 
 
+@pytest.mark.usefixtures("untraced")
 def test_approval_withdrawal_expiry_and_redemption_agree_on_one_ending(desk: Desk) -> None:
     """Whoever comes first: answers, database and log tell the same, and nobody uses up what is no approval."""
     endings = set()

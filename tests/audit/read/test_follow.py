@@ -25,6 +25,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "audit.jsonl"
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("count", "first"), [(0, 40_000), (1, 39_999), (10, 39_990), (40_000, 0), (99_999, 0), (None, 0), (20_001, 19_999)]
 )

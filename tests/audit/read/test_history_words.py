@@ -60,6 +60,7 @@ def test_of_a_block_without_the_word_the_chained_edges_are_given(log: Path) -> N
         assert matching(log, WORD) == given
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_long_log_is_skimmed_and_nothing_is_missed(log: Path) -> None:
     """Records in several blocks are found with the same neighbours as in the whole log; most of it is not looked at."""
     many = lines(

@@ -57,6 +57,7 @@ def test_a_window_has_the_columns_that_fit(width: int, expected: list[str]) -> N
     assert ["".join(text for text, _ in row) for row in Table("utf-8").rows(data, width)] == expected
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
 def test_no_row_is_wider_than_the_window(encoding: str) -> None:
     """Whatever stands in it: long words, characters of two columns or of none, escapes, odd times, no record at all."""

@@ -162,6 +162,7 @@ def test_who_follows_waits_also_for_what_nobody_wrote_yet(
     assert known.stderr.read() == b""
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_long_log_is_shown_whole(log: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """More than one write's worth comes out complete."""
     log.parent.mkdir(mode=0o700)
@@ -318,6 +319,7 @@ def test_output_that_cannot_be_written_is_not_done(journal: Journal, start: Call
     assert b"No space left" in process.stderr.read()
 
 
+@pytest.mark.started
 def test_a_quiet_follower_costs_almost_nothing(journal: Journal, start: Callable[..., subprocess.Popen[bytes]]) -> None:
     """It is told when something happens, and sleeps until then: who looks ten times a second wakes up ten times."""
     process = start("-f", "-n", "1")

@@ -71,7 +71,7 @@ def install(
         _confirm(found, text, unasked=yes and not file.entries(found.document, path))
         found.write(text)
         output.done(visible(f"installed in {path}"))
-    _advise(_advice(file, where, scope))
+    _advise(_advice(file, where))
     return Exit.OK
 
 
@@ -184,16 +184,13 @@ def _confirm(found: SettingsFile, text: str, *, unasked: bool) -> None:
             raise ApprovalError("not confirmed: nothing was written")
 
 
-def _advice(file: HostFile, where: Whereabouts, scope: Scope) -> Iterable[str]:
+def _advice(file: HostFile, where: Whereabouts) -> Iterable[str]:
     """What the user must know or do, a sentence each."""
     from molecule_approve.integrations.hook_files.survey import entries_of, host_version
 
     version = host_version(file, where.environ)
-    for found in entries_of(file, where):
-        if found.entry is not None and found.scope is scope and (lack := file.needs(found.entry, version)):
-            yield lack
-            break
-    yield from filter(None, (file.gap, file.afterwards))
+    lacks = {file.needs(found.entry, version) for found in entries_of(file, where) if found.entry is not None}
+    yield from filter(None, (*lacks, file.gap, file.afterwards))
     yield f"try it: {output.PROGRAM} hook test {file.name}"
 
 

@@ -32,6 +32,7 @@ from molecule_approve.cli import exits
 from molecule_approve.cli.app import app
 from molecule_approve.cli.exits import Exit
 from molecule_approve.cli.main import main as program
+from molecule_approve.integrations.hooks.registry import HOSTS
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.paths import Places
 from molecule_approve.settings import resolve
@@ -47,14 +48,18 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
     Exit.OK: (
         "approved",
         _ASKING,
-        "a person approved this request; `run`: and the command exited with 0; on other commands: done",
+        (
+            "a person approved this request; `run`: and the command exited with 0; `hook`: or a rule leaves the call to the "
+            "host; on other commands: done"
+        ),
     ),
     Exit.USAGE: (
         "usage",
         "all",
         (
             "wrong options or arguments, no request was sent; also `run --show`, and `--help` of `request`, `run`, `wait` "
-            'and `status`, so that `request "$X"` never exits with 0 because `$X` is `--help`'
+            'and `status`, so that `request "$X"` never exits with 0 because `$X` is `--help`; `hook`: the call is blocked, '
+            "whatever the reason"
         ),
     ),
     Exit.ENDED: ("ended", "`approve`, `deny`, `withdraw`", "the request had already ended in another way"),
@@ -95,6 +100,10 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
 }
 _DONE = {Exit.OK: "done", Exit.USAGE: "wrong options or arguments", Exit.FAILED: "not done; the message says why"}
 """What these codes mean on commands that gate nothing."""
+_OF_HOOKS = (
+    ("0", "a person approved the call, or a rule in approve.hooks leaves it to the host"),
+    ("2", "the call is blocked: everything else, also wrong options, a signal and a fault of this program"),
+)
 _SIGNALS = (
     "| 129, 130, 143 | interrupted | `request`, `run`, `wait` | | SIGHUP (or nobody left to read the verdict), SIGINT, "
     "SIGTERM; the request was withdrawn if possible (by `wait` only with `--withdraw`, by `run --approval` never); other "
@@ -126,6 +135,9 @@ def exit_codes_in_short() -> Iterator[str]:
 
 def exits_of(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """The codes that a command can leave with, and when; all of them for the program itself. For a manual page."""
+    if words[:1] == ("hook",) and words[-1] in HOSTS:
+        yield from _OF_HOOKS
+        return
     command = f"`{' '.join(words)}`"
     gates = command in _ASKING or command == "`status`"
     for code, (_, commands, when) in _EXITS.items():
@@ -259,7 +271,7 @@ def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str,
 
 def _help_of(words: tuple[str, ...]) -> str:
     text = io.StringIO()
-    with contextlib.redirect_stdout(text):
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(io.StringIO()):
         program([*words, "--help"])
     return text.getvalue().strip()
 

@@ -115,7 +115,7 @@ def test_how_it_is_waited(caller: Caller, transport: str, stream: bool) -> None:
     flags = Flags(transport=transport, timeout="7", poll_interval="3")
     terms = wiring.terms(resolve.resolve(flags, environ, locate(environ), at_terminal=False), wait=False, withdraw=False)
     assert (terms.stream, terms.timeout, terms.policy.poll_interval) == (stream, 7.0, 3.0)
-    assert (terms.wait, terms.withdraw, terms.verified) == (False, False, False)
+    assert (terms.wait, terms.withdraw, terms.stays_open, terms.verified) == (False, False, False, False)
 
 
 def test_without_a_workspace_there_is_no_platform(tmp_path: Path) -> None:

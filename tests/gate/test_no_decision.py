@@ -401,3 +401,22 @@ def test_a_wait_that_withdraws(scene: Scene) -> None:
     """``wait --withdraw`` takes the question back at its deadline."""
     verdict = scene.gate().resume(scene.asked, submitted(own=False), replace(scene.terms, timeout=0.1))
     assert (verdict.outcome, scene.contract.taken_back) == (Outcome.TIMEOUT, [OURS])
+
+
+def test_a_request_may_stay_open_at_the_timeout(scene: Scene) -> None:
+    """For a later attempt with its key: it is pending, and nothing ends it, in the log neither."""
+    verdict = scene.request(timeout=0.1, stays_open=True)
+    assert (verdict.outcome, scene.contract.taken_back) == (Outcome.PENDING, [])
+    assert scene.outcomes == ["initiated", "requested"]
+
+
+def test_a_request_that_would_stay_open_is_withdrawn_on_a_signal(scene: Scene) -> None:
+    """Whoever stops the attempt does not want it any more."""
+
+    def stopped() -> Sighting:
+        scene.stop.pull()
+        return Sighting(row())
+
+    scene.contract.shows = [stopped]
+    assert scene.request(stays_open=True).outcome is Outcome.INTERRUPTED
+    assert scene.contract.taken_back == [OURS]

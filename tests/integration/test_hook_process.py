@@ -17,8 +17,6 @@ from tests.cli.hook.hosts import COMMAND, NAMES, check_allowed, check_blocked, e
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-pytestmark = pytest.mark.measured
-
 FULL = Path("/dev/full")
 
 
@@ -80,6 +78,7 @@ def held(caller: Caller) -> Path:
     return pipe
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("host", NAMES)
 def test_a_signal_during_imports(caller: Caller, host: str) -> None:
     """The host's no, where any other command would leave with the signal's code."""
@@ -90,6 +89,7 @@ def test_a_signal_during_imports(caller: Caller, host: str) -> None:
     assert "stopped by signal 15" in check_blocked(host, told)
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("host", NAMES)
 def test_a_broken_installation(caller: Caller, host: str) -> None:
     """Any exit code but 2 would let the call through."""
@@ -98,6 +98,7 @@ def test_a_broken_installation(caller: Caller, host: str) -> None:
     check_blocked(host, run(caller, host))
 
 
+@pytest.mark.measured
 def test_an_installation_without_the_hosts(caller: Caller) -> None:
     """Nothing can be said in the host's form; the exit code and stderr block."""
     (caller.folder / "typer.py").write_text("import sys; sys.modules['json'] = None; raise ImportError('broken')")
@@ -107,6 +108,7 @@ def test_an_installation_without_the_hosts(caller: Caller) -> None:
     assert "nothing was approved" in told.err
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("words", [("nobody",), ("--unknown", "claude-code")])
 def test_a_signal_to_a_hook_of_no_known_host(caller: Caller, words: tuple[str, ...]) -> None:
     """In doubt it is a hook."""

@@ -51,21 +51,16 @@ def context_of(call: ToolCall) -> dict[str, JsonValue]:
         "tool_use_id": call.call_id,
         "mcp_server": call.server,
         "folder": call.folder,
-        "description": _description(call),
-        "arguments": _others(call.arguments) if call.command is not None else "",
+        **(_beside_the_command(call.arguments) if call.command is not None else {}),
     }
     return {name: value for name, value in found.items() if value}
 
 
-def _description(call: ToolCall) -> JsonValue:
-    """The agent's own words about a command; of another tool they stand in the action."""
-    said = call.arguments.get("description")
-    return said if call.command is not None and isinstance(said, str) else ""
-
-
-def _others(arguments: Mapping[str, JsonValue]) -> str:
-    others = {name: value for name, value in arguments.items() if name not in {"command", "description"}}
-    return _json(others) if others else ""
+def _beside_the_command(arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """A shell's other arguments: the agent's own words, and the rest."""
+    others = {name: value for name, value in arguments.items() if name != "command"}
+    said = others.pop("description") if isinstance(others.get("description"), str) else None
+    return {"description": said, "arguments": _json(others) if others else None}
 
 
 def fingerprint(call: ToolCall, workspace_id: str) -> str:

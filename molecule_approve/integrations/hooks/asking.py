@@ -41,7 +41,7 @@ class Asked(NamedTuple):
 
     Attributes:
         verdict: the verdict about the call.
-        undelivered: records that its approval could not be told to the host, for this reason.
+        undelivered: records that its approval did not reach the host, for this reason.
 
     """
 

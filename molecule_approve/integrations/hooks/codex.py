@@ -27,7 +27,7 @@ class Codex:
     default_limit = 600.0
 
     def parse(self, data: bytes) -> ToolCall:
-        """The call; see the interface. A patch is no command line, although Codex calls it ``command``."""
+        """The call; see the interface. ``apply_patch`` has its patch in ``command``, which is not a command line."""
         event = read.read(data)
         name = read.expect(event, _EVENT)
         tool, arguments = read.text(event, "tool_name"), read.fields(event, "tool_input")

@@ -56,7 +56,7 @@ def _in_a_folder(mode: int, owner: int) -> Callable[[World], None]:
 
     def arrange(world: World) -> None:
         places = Places(world.folder / "state" / "molecule-approve", world.folder / "run" / "molecule-approve")
-        for folder in places:
+        for folder in (places.state, places.runtime):
             folder.mkdir(mode=0o700)
         write_requester(places, RequesterCredential(world.env["WORKSPACE_ID"], world.env["MOLECULE_TOKEN"]))
         listener = socket.socket(socket.AF_UNIX)

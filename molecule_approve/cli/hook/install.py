@@ -71,7 +71,7 @@ def install(
         _confirm(found, text, unasked=yes and not file.entries(found.document, path))
         found.write(text)
         output.done(visible(f"installed in {path}"))
-    _advise(_advice(file, where))
+    _advise(_advice(file, where, scope))
     return Exit.OK
 
 
@@ -184,9 +184,13 @@ def _confirm(found: SettingsFile, text: str, *, unasked: bool) -> None:
             raise ApprovalError("not confirmed: nothing was written")
 
 
-def _advice(file: HostFile, where: Whereabouts) -> Iterable[str]:
+def _advice(file: HostFile, where: Whereabouts, scope: Scope) -> Iterable[str]:
     """What the user must know or do, a sentence each."""
+    from molecule_approve.integrations.hook_files.interface import Scope
     from molecule_approve.integrations.hook_files.survey import entries_of, host_version
+
+    if scope is Scope.PROJECT:
+        yield "the command is a path of this machine: commit the file only if it is the same for everybody"
 
     version = host_version(file, where.environ)
     lacks = {file.needs(found.entry, version) for found in entries_of(file, where) if found.entry is not None}

@@ -122,6 +122,8 @@ def test_the_project_s_settings_are_those_of_the_repository(hook: Hook, user: Pa
     monkeypatch.chdir(inner)
     told = hook("install", "gemini", "--project", "--yes")
     assert told.out == f"installed in {user / 'project' / '.gemini' / 'settings.json'}\n"
+    assert "commit the file only if it is the same for everybody" in told.err
+    assert "commit the file" not in hook("install", "gemini", "--yes").err
     assert hook("install", "gemini", "--project", "--user").code == 2
 
 

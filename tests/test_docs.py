@@ -25,6 +25,7 @@ from molecule_approve.audit.record import Record
 from molecule_approve.cli.app import COMMANDS, app
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.paths import Places
+from molecule_approve.policy.hook_rules import Then, decide
 from molecule_approve.settings import resolve
 from molecule_approve.settings.config_yaml import APPROVE_KEYS
 from tests.pages import NAMED, PAGES, ROOT, SNIPPETS, TEXT, blocks, prose
@@ -266,6 +267,16 @@ def test_the_example_of_config_yaml_is_understood(tmp_path: Path) -> None:
     assert found.allowed_actions.value == {"deployer": frozenset({"approve"})}
     assert [rule.then for rule in found.hooks.value] == ["pass", "ask"]
     assert {key for key in (*APPROVE_KEYS, "headers", "hooks") if f"\n  {key}:" not in SNIPPETS["config"]} == set()
+
+
+def test_the_example_of_rules_is_understood(tmp_path: Path) -> None:
+    """Each rule of the page about agents does what stands beside it."""
+    path = tmp_path / "config.yaml"
+    path.write_text(SNIPPETS["hooks"], encoding="utf-8")
+    nowhere = Places(tmp_path / "state", tmp_path / "run")
+    found = resolve.resolve(resolve.Flags(config=str(path)), {"CONFIGS_DIR": str(tmp_path)}, nowhere, at_terminal=False)
+    calls = (("Bash", "git status"), ("Bash", "terraform destroy"), ("mcp__memory__read", None), ("Write", None))
+    assert [decide(found.hooks.value, *call) for call in calls] == [Then.PASS, Then.DENY, Then.PASS, Then.ASK]
 
 
 # --- examples that are data ------------------------------------------------------------------------------------------------

@@ -166,6 +166,29 @@ def test_a_late_approval_that_was_used_elsewhere_is_none(caller: Caller) -> None
         check_allowed("claude-code", call(caller, "claude-code", given))
 
 
+def test_a_call_that_never_reached_the_platform_is_asked_about(caller: Caller) -> None:
+    """Whether the platform could be searched for it or not."""
+    given = event("claude-code")
+    with caller.patch.context() as patch:
+        patch.setenv("PLATFORM_URL", "http://127.0.0.1:9")
+        patch.setenv("WORKSPACE_ID", caller.desk.workspace_id)
+        for _ in range(2):
+            check_blocked("claude-code", call(caller, "claude-code", given, "--limit", "2"))
+    with caller.answering(COMMAND):
+        check_allowed("claude-code", call(caller, "claude-code", given))
+
+
+def test_without_a_timeout_the_limit_counts(caller: Caller) -> None:
+    """The hook waits to its own end; a shorter timeout ends it earlier."""
+    caller.patch.delenv("APPROVAL_TIMEOUT")
+    call(caller, "copilot", event("copilot"), "--limit", "4")
+    caller.set(APPROVAL_TIMEOUT="1")
+    call(caller, "copilot", event("copilot"), "--limit", "4")
+    waits = [record["timeout_seconds"] for record in caller.records() if record["outcome"] == "initiated"]
+    assert 1 < waits[0] <= 2
+    assert waits[1] <= 1
+
+
 # --- rules ---------------------------------------------------------------------------------------------------------------
 
 RULES = """\

@@ -79,7 +79,7 @@ RULES = (
         ),
     ),
     Rule(("__init__",), ("api", "errors", "model")),
-    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model", "integrations.hooks.registry")),
+    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model", "integrations.hooks.registry", "cli.hook.start")),
     Rule(("cli.*",), ("*",)),
 )
 

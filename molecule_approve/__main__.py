@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +21,17 @@ COMPLETE = "_MOLECULE_APPROVE_COMPLETE"
 """Set by the completion scripts to the command whose ids are wanted; means nothing where there are any arguments."""
 
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 MANAGING = frozenset({"install", "uninstall", "status", "test"})
 """The commands of ``hook`` that no agent's program starts."""
 
 BLOCKED = 2
 """The exit code of a hook that blocks the tool call; after another one most hosts make it."""
+
+
+_hosts: dict[str, Any] = {}
+"""The hosts of hooks, once they are imported: in a signal's handler, or beside an import that hangs, that might not end."""
 
 
 def _is_hook(argv: Sequence[str]) -> bool:
@@ -36,26 +42,24 @@ def _is_hook(argv: Sequence[str]) -> bool:
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
     """Nothing was sent yet, so there is nothing to withdraw: exit as the signal says; a hook blocks."""
     del frame
-    if _is_hook(sys.argv[1:]):
-        _block(f"stopped by signal {signum}")
-        os._exit(BLOCKED)
-    os._exit(128 + signum)
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the answer to the first
+    os._exit(_block(f"stopped by signal {signum}") if _is_hook(sys.argv[1:]) else 128 + signum)
 
 
-def _block(why: str) -> None:
+def _block(why: str) -> int:
     """Tell the host no in every way that is left: its own object on stdout, the reason on stderr."""
     reason = f"molecule-approve: cannot run: {why}; nothing was approved"
-    with contextlib.suppress(BaseException):
-        from .integrations.hooks.registry import HOSTS  # noqa: PLC0415 - in an installation that may be broken
-
-        if sys.__stdout__ is not None:  # else this number may be another file's by now
-            os.write(1, f"{HOSTS[sys.argv[2]].deny(reason).stdout}\n".encode())
+    if sys.__stdout__ is not None:  # else its number may be another file's by now
+        with contextlib.suppress(LookupError, OSError):
+            os.write(1, f"{_hosts[sys.argv[2]].deny(reason).stdout}\n".encode())
     with contextlib.suppress(OSError):
         os.write(2, f"{reason}\n".encode(errors="backslashreplace"))
+    return BLOCKED
 
 
 def _watch_signals() -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for signum in _STOPS:
         # A background job has SIGINT ignored, nohup SIGHUP: that stays.
         if signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, _leave)
@@ -77,6 +81,13 @@ def run() -> NoReturn:
 
             code = completing.answer(os.environ[COMPLETE], os.environ)
         else:
+            if _is_hook(sys.argv[1:]):
+                from .cli.hook.start import WATCH  # noqa: PLC0415 - it needs nothing that may be broken
+
+                WATCH.begin(_block)
+                from .integrations.hooks.registry import HOSTS  # noqa: PLC0415 - a hook's no, whatever breaks later
+
+                _hosts.update(HOSTS)
             from .cli.main import main  # noqa: PLC0415 - the signals come first
 
             code = main(sys.argv[1:])
@@ -87,8 +98,7 @@ def run() -> NoReturn:
             sys.stderr.flush()
     finally:
         if code not in {0, BLOCKED} and _is_hook(sys.argv[1:]):
-            _block("the hook failed, and stderr says why")
-            code = BLOCKED
+            code = _block("the hook failed, and stderr says why")
         os._exit(code)
 
 

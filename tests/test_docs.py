@@ -28,6 +28,7 @@ from molecule_approve.errors import UsageError
 from molecule_approve.integrations.mcp.requests import refusal
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.paths import Places, SystemPlace
+from molecule_approve.policy.hook_rules import Then, decide
 from molecule_approve.settings import resolve
 from molecule_approve.settings.config_yaml import APPROVE_KEYS
 from tests.pages import NAMED, PAGES, ROOT, SNIPPETS, TEXT, blocks, prose
@@ -281,12 +282,22 @@ def test_the_example_of_the_system_s_file_is_understood(tmp_path: Path) -> None:
     environ = {"CONFIGS_DIR": "/nowhere"}
     found = resolve.resolve(resolve.Flags(), environ, nowhere, at_terminal=False)
     assert found.hooks.source == f"{path}: approve.hooks"
-    for key in ("platform_url", "workspace_id", "audit_log", "allow_http", "require_verified_approver"):
+    assert found.allow_http.source.startswith(f"{path}, line ")
+    for key in ("platform_url", "workspace_id", "audit_log", "require_verified_approver"):
         assert getattr(found, key).source.startswith(f"{path}, line ")
-        flags: Any = {key: "/other"} if key != "allow_http" else {}
-        if flags:
-            with pytest.raises(UsageError, match="which is locked"):
-                resolve.resolve(resolve.Flags(**flags), environ, nowhere, at_terminal=False)
+        flags: Any = {key: "/other"}
+        with pytest.raises(UsageError, match="which is locked"):
+            resolve.resolve(resolve.Flags(**flags), environ, nowhere, at_terminal=False)
+
+
+def test_the_example_of_rules_is_understood(tmp_path: Path) -> None:
+    """Each rule of the page about agents does what stands beside it."""
+    path = tmp_path / "config.yaml"
+    path.write_text(SNIPPETS["hooks"], encoding="utf-8")
+    nowhere = Places(tmp_path / "state", tmp_path / "run")
+    found = resolve.resolve(resolve.Flags(config=str(path)), {"CONFIGS_DIR": str(tmp_path)}, nowhere, at_terminal=False)
+    calls = (("Bash", "git status"), ("Bash", "terraform destroy"), ("mcp__memory__read", None), ("Write", None))
+    assert [decide(found.hooks.value, *call) for call in calls] == [Then.PASS, Then.DENY, Then.PASS, Then.ASK]
 
 
 # --- examples that are data ------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ RULES = (
     # Adapters: what one of them may know of us is what any caller of the Python API knows.
     Rule(("integrations.*",), (*GROUND, "api", "integrations.*")),
     Rule(("__init__",), ("api", "errors", "integrations.decorator", "model")),
-    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model", "integrations.hooks.registry")),
+    Rule(("__main__",), ("cli.main", "cli.completing", "errors", "model", "integrations.hooks.registry", "cli.hook.start")),
     Rule(("cli.*",), ("*",)),
 )
 

@@ -24,6 +24,7 @@ from molecule_approve.policy.hook_rules import Then, decide
 from molecule_approve.settings.durations import parse_duration
 
 from .reply import Reply, Watchdog
+from .start import WATCH
 from .stdin import read_event
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class HookCommand(options.GateCommand):
 
 
 def respond(host: Host, limit: str | None, connection: options.ConnectionOptions, after_yes: str = "allow") -> int:
-    """HookAnswer the event on stdin; return 0 if the call may be made, and 2 in every other case. Never raises.
+    """Answer the event on stdin; return 0 if the call may be made, and 2 in every other case. Never raises.
 
     Args:
         host: who calls.
@@ -89,7 +90,7 @@ class _Hook:
         self._stop = SignalStop(Audience.expected())
 
     def run(self, limit: str | None) -> int:
-        """HookAnswer the event; see ``respond``."""
+        """Answer the event; see ``respond``."""
         self._stop.install()
         with self._stop.open():
             if self._after_yes not in {"allow", "none"}:
@@ -98,6 +99,7 @@ class _Hook:
                 )
             seconds = self._host.default_limit if limit is None else _limit(limit)
         with Watchdog(self._reply, self._before(seconds, _margin(seconds) / 2)) as watchdog:
+            WATCH.end()
             return self._answer(seconds, watchdog)
 
     def _before(self, limit: float, margin: float) -> Deadline:
@@ -111,18 +113,16 @@ class _Hook:
                 watchdog.end = self._before(limit, _margin(limit) / 2)
             settings = self._connection.settings()
             then = decide(settings.hooks.value, call.tool, call.command)
-        match then:
-            case Then.PASS:
-                return self._let(self._host.leave(call))
-            case Then.DENY:
-                return self._reply.deny("approve.hooks in config.yaml refuses this call; nobody was asked")
-            case Then.ASK:
-                return self._ask(call, settings, self._before(limit, _margin(limit)))
+        if then is Then.PASS:
+            return self._let(self._host.leave(call))
+        if then is Then.DENY:
+            return self._reply.deny("approve.hooks in config.yaml refuses this call; nobody was asked")
+        return self._ask(call, settings, self._before(limit, _margin(limit)))
 
     def _ask(self, call: ToolCall, settings: Settings, end: Deadline) -> int:
         if settings.timeout.source != "default":
             end = end.capped(settings.timeout.value)
-        made = partial(wiring.gate, settings, self._stop, _Following(self._stop, self._reply))
+        made = partial(wiring.gate, settings, self._stop, _Following(self._reply))
         verdict, undelivered = Asking(settings, os.environ, end, self._stop, made).ask(call)
         if not verdict.approved:
             return self._reply.deny(_reason(settings, verdict))
@@ -173,14 +173,12 @@ def _sentence(error: ApprovalError | Failure, label: str = "failed") -> str:
 class _Following:
     """Follows the gate: a host that stops us is answered before the request is withdrawn, for it may not wait."""
 
-    def __init__(self, stop: SignalStop, reply: Reply) -> None:
-        self._stop = stop
+    def __init__(self, reply: Reply) -> None:
         self._reply = reply
 
     def withdrawing(self, why: str) -> None:
-        """Say no, if we were stopped."""
-        if self._stop.stopped is not None:
-            self._reply.deny(f"{why}; nothing was approved")
+        """Say no: we were stopped, for at the timeout a hook's request stays open."""
+        self._reply.deny(f"{why}; nothing was approved")
 
     def asked(self, submitted: SubmittedRequest) -> None: ...
 

@@ -33,14 +33,14 @@ class DenyingGate:
 
     Attributes:
         folder: a private folder of the test's.
-        denied: how many requests were denied so far.
+        asked: how many requests came so far.
         surroundings: what leads a hook there.
 
     """
 
     def __init__(self, folder: Path, server: Running, token: str) -> None:
         self.folder = folder
-        self.denied = 0
+        self.asked = 0
         self._workspace = server.requester.workspace_id
         self.surroundings = Surroundings(
             variables={
@@ -68,9 +68,9 @@ class DenyingGate:
 
     def _deny_pending(self) -> None:
         for row in self._platform.open_requests(Deadline.after(_READ)).rows:
+            self.asked += 1  # first: whoever asked may have ended before the decision's own answer is here
             request = SubmittedRequest(row.approval.id, row.approval.workspace_id)
             self._platform.decide(request, Status.DENIED, "denied by hook test", Deadline.after(_READ))
-            self.denied += 1
 
     def stop(self) -> None:
         """End ``deny_all``."""

@@ -186,14 +186,15 @@ def _confirm(found: SettingsFile, text: str, *, unasked: bool) -> None:
 
 def _advice(file: HostFile, where: Whereabouts, scope: Scope) -> Iterable[str]:
     """What the user must know or do, a sentence each."""
+    from molecule_approve.integrations.hook_files.interface import Scope
     from molecule_approve.integrations.hook_files.survey import entries_of, host_version
 
+    if scope is Scope.PROJECT:
+        yield "the command is a path of this machine: commit the file only if it is the same for everybody"
+
     version = host_version(file, where.environ)
-    for found in entries_of(file, where):
-        if found.entry is not None and found.scope is scope and (lack := file.needs(found.entry, version)):
-            yield lack
-            break
-    yield from filter(None, (file.gap, file.afterwards))
+    lacks = {file.needs(found.entry, version) for found in entries_of(file, where) if found.entry is not None}
+    yield from filter(None, (*lacks, file.gap, file.afterwards))
     yield f"try it: {output.PROGRAM} hook test {file.name}"
 
 

@@ -78,10 +78,10 @@ def _gate() -> Iterator[DenyingGate]:
 
 
 def _trials(host: HostFile, entry: HookEntry, gate: DenyingGate) -> Iterator[tuple[bool, str]]:
-    denied = gate.denied
+    asked = gate.asked
     run = _run(host, entry, gate.surroundings)
     blocked = host.blocks(run, entry)
-    why = "" if gate.denied > denied else f", but nobody was asked: {_first_line(run)}"
+    why = "" if gate.asked > asked else f", but nobody was asked: {_first_line(run)}"
     yield blocked, f"a person denies: {_word(blocked)}{why}"
 
     unreadable = str(gate.folder / "nowhere" / "config.yaml")

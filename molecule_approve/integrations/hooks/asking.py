@@ -102,6 +102,7 @@ class Asking:
         row = next((row for outcome in _USABLE for row in ours if outcome_of(row) is outcome), None)
         with contextlib.closing(made.platform):
             if row is not None:
+                request = _in_its_story(made, request, row)
                 verdict = made.gate.resume(request, _submitted(row, request), self._terms())
                 if not _is_used(verdict):
                     return _asked(made, request, verdict)
@@ -132,6 +133,12 @@ class Asking:
 
 def _asked(made: wiring.ReadyGate, request: ApprovalRequest, verdict: Verdict) -> Asked:
     return Asked(verdict, partial(made.gate.undelivered, request, verdict))
+
+
+def _in_its_story(made: wiring.ReadyGate, request: ApprovalRequest, row: Approval) -> ApprovalRequest:
+    """The request with the trace id that its first records have in the log, so that ``audit show`` tells all of it."""
+    found = made.journal.find(row.id)
+    return request if found is None else replace(request, trace_id=found.trace_id)
 
 
 def _submitted(row: Approval, request: ApprovalRequest) -> SubmittedRequest:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from tests.callers import Caller, Told
 
 FIXTURES = Path(__file__).parents[2] / "integrations" / "hooks" / "fixtures"
+RECORDED = sorted(FIXTURES.glob("*/*/*.json"))
 NAMES = ("claude-code", "codex", "gemini", "cursor", "copilot")
 COMMAND = "terraform destroy -auto-approve"
 """What every host's ``shell.json`` asks for."""
@@ -107,3 +111,61 @@ def _said(told: Told) -> dict[str, Any] | None:
     assert told.out.count("\n") == 1
     found: dict[str, Any] = json.loads(told.out)
     return found
+
+
+# --- broken events ---------------------------------------------------------------------------------------------------------
+
+SCRAPS: list[Any] = [
+    None,
+    True,
+    0,
+    -1.5,
+    10**400,
+    "",
+    " ",
+    "x",
+    "\ud800",
+    "\0",
+    [],
+    {},
+    [[]],
+    {"command": "rm -rf /"},
+    "allow",
+]
+
+
+def mutations(seed: int | str, recorded: Iterable[Path], each: int = 40) -> Iterator[bytes]:
+    """Broken events: with bytes changed, cut or doubled, and with fields of other types."""
+    chance = random.Random(seed)
+    for path in recorded:
+        data = path.read_bytes()
+        for _ in range(each):
+            yield _scratched(bytearray(data), chance)
+            yield json.dumps(_swapped(json.loads(data), chance)).encode()
+    for size in (0, 1, 2, 10, 1_000):
+        yield chance.randbytes(size)
+    yield b'{"a":' * 100_000
+    yield b"[" + b"9" * 100_000 + b"]"
+
+
+def _scratched(data: bytearray, chance: random.Random) -> bytes:
+    at = chance.randrange(len(data))
+    match chance.randrange(4):
+        case 0:
+            data[at] = chance.randrange(256)
+        case 1:
+            del data[at:]
+        case 2:
+            data[at:at] = chance.randbytes(3)
+        case _:
+            data *= 2
+    return bytes(data)
+
+
+def _swapped(event: Any, chance: random.Random) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(event, dict) and event and chance.random() < 0.8:
+        key = chance.choice(sorted(event))
+        if chance.random() < 0.3:
+            return {name: value for name, value in event.items() if name != key}
+        return {**event, key: _swapped(event[key], chance)}
+    return chance.choice(SCRAPS)

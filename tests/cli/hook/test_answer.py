@@ -12,7 +12,7 @@ import pytest
 
 from molecule_approve.cli.deliver import check_reader
 from tests.callers import until
-from tests.cli.hook.hosts import COMMAND, NAMES, call, check_allowed, check_blocked, check_left, event
+from tests.cli.hook.hosts import COMMAND, NAMES, RECORDED, call, check_allowed, check_blocked, check_left, event, mutations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,9 @@ def test_a_late_approval_lets_the_identical_call_through_once(caller: Caller) ->
     caller.desk.decide(earlier)
     again = {**given, "tool_input": {"command": COMMAND, "description": "other words", "timeout": 5}, "tool_use_id": "2"}
     check_allowed("claude-code", call(caller, "claude-code", again, "--limit", "2"))
-    assert caller.records()[-1]["outcome"] == "granted"
+    records = caller.records()
+    assert [record["outcome"] for record in records] == ["initiated", "requested", "resumed", "granted"]
+    assert len({record["trace_id"] for record in records}) == 1
     check_blocked("claude-code", call(caller, "claude-code", again, "--limit", "2"))
     assert caller.requested() != earlier
 
@@ -120,6 +122,15 @@ def test_a_late_denial_counts_once(caller: Caller) -> None:
     assert "denied by alice" in check_blocked("gemini", call(caller, "gemini", given, "--limit", "2"))
     call(caller, "gemini", given, "--limit", "2")
     assert caller.requested() != earlier
+
+
+def test_a_late_approval_counts_although_the_log_has_gone(caller: Caller) -> None:
+    """The embedded server itself lets it be used once."""
+    given = event("claude-code")
+    call(caller, "claude-code", given, "--limit", "2")
+    caller.desk.decide(caller.requested())
+    caller.log.unlink()
+    check_allowed("claude-code", call(caller, "claude-code", given, "--limit", "2"))
 
 
 def test_the_identical_call_waits_for_the_same_request(caller: Caller) -> None:
@@ -164,6 +175,29 @@ def test_a_late_approval_that_was_used_elsewhere_is_none(caller: Caller) -> None
     caller.desk.redeem(caller.requested())
     with caller.answering(COMMAND):
         check_allowed("claude-code", call(caller, "claude-code", given))
+
+
+def test_a_call_that_never_reached_the_platform_is_asked_about(caller: Caller) -> None:
+    """Whether the platform could be searched for it or not."""
+    given = event("claude-code")
+    with caller.patch.context() as patch:
+        patch.setenv("PLATFORM_URL", "http://127.0.0.1:9")
+        patch.setenv("WORKSPACE_ID", caller.desk.workspace_id)
+        for _ in range(2):
+            check_blocked("claude-code", call(caller, "claude-code", given, "--limit", "2"))
+    with caller.answering(COMMAND):
+        check_allowed("claude-code", call(caller, "claude-code", given))
+
+
+def test_without_a_timeout_the_limit_counts(caller: Caller) -> None:
+    """The hook waits to its own end; a shorter timeout ends it earlier."""
+    caller.patch.delenv("APPROVAL_TIMEOUT")
+    call(caller, "copilot", event("copilot"), "--limit", "4")
+    caller.set(APPROVAL_TIMEOUT="1")
+    call(caller, "copilot", event("copilot"), "--limit", "4")
+    waits = [record["timeout_seconds"] for record in caller.records() if record["outcome"] == "initiated"]
+    assert 1 < waits[0] <= 2
+    assert waits[1] <= 1
 
 
 # --- rules ---------------------------------------------------------------------------------------------------------------
@@ -280,6 +314,15 @@ def test_what_is_no_event_is_the_hosts_no(caller: Caller, host: str, what: str) 
     reason = check_blocked(host, call(caller, host, BROKEN[what]))
     assert "event" in reason
     assert caller.records() == []
+
+
+@pytest.mark.parametrize("host", NAMES)
+def test_whatever_stands_on_stdin_is_no_yes(caller: Caller, host: str) -> None:
+    """Broken events and events that can still be read: where nobody can approve, every one of them blocks."""
+    caller.configure("rbac:\n  roles: [read-only]\n")
+    for data in mutations(host, [next(path for path in RECORDED if path.match(f"{host}/*/shell.json"))], each=5):
+        check_blocked(host, call(caller, host, data))
+    assert {record["action"] for record in caller.records()} == {"rbac.deny"}
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,8 @@ def test_the_project_s_settings_are_those_of_the_repository(hook: Hook, user: Pa
     monkeypatch.chdir(inner)
     told = hook("install", "gemini", "--project", "--yes")
     assert told.out == f"installed in {user / 'project' / '.gemini' / 'settings.json'}\n"
+    assert "commit the file only if it is the same for everybody" in told.err
+    assert "commit the file" not in hook("install", "gemini", "--yes").err
     assert hook("install", "gemini", "--project", "--user").code == 2
 
 
@@ -173,10 +175,10 @@ def test_what_the_host_does_not_offer_is_said(hook: Hook, host: str, sentence: s
 def test_a_host_that_is_too_old_is_named(
     hook: Hook, settings: Path, user: Path, host_program: Callable[[str, str], None]
 ) -> None:
-    """It would ignore onFailure without a word; another scope's entry is not this one's."""
+    """It would ignore onFailure without a word; it is said once, however many entries there are."""
     host_program("claude", "2.1.200")
     hook("install", "claude-code", "--project", "--yes")
-    assert "update to 2.1.295 or later" in hook("install", "claude-code", "--yes").err
+    assert hook("install", "claude-code", "--yes").err.count("update to 2.1.295 or later") == 1
     host_program("claude", "2.1.302")
     assert "2.1.295" not in hook("install", "claude-code").err
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from molecule_approve.errors import HookEventError
 from molecule_approve.integrations.hooks.interface import ToolCall
 from molecule_approve.integrations.hooks.registry import HOSTS
-from tests.cli.hook.hosts import ALLOWED, COMMAND, FIXTURES, NAMES, denial
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-RECORDED = sorted(FIXTURES.glob("*/*/*.json"))
+from tests.cli.hook.hosts import ALLOWED, COMMAND, FIXTURES, NAMES, RECORDED, denial, mutations
 
 
 def parsed(path: str) -> ToolCall:
@@ -222,67 +216,12 @@ def test_cursor_without_a_folder(roots: object) -> None:
 
 # --- whatever stands on stdin ----------------------------------------------------------------------------------------------
 
-SCRAPS: list[Any] = [
-    None,
-    True,
-    0,
-    -1.5,
-    10**400,
-    "",
-    " ",
-    "x",
-    "\ud800",
-    "\0",
-    [],
-    {},
-    [[]],
-    {"command": "rm -rf /"},
-    "allow",
-]
-
-
-def mutations(seed: int) -> Iterator[bytes]:
-    """Broken events: with bytes changed, cut or doubled, and with fields of other types."""
-    chance = random.Random(seed)
-    for path in RECORDED:
-        data = path.read_bytes()
-        for _ in range(40):
-            yield _scratched(bytearray(data), chance)
-            yield json.dumps(_swapped(json.loads(data), chance)).encode()
-    for size in (0, 1, 2, 10, 1_000):
-        yield chance.randbytes(size)
-    yield b'{"a":' * 100_000
-    yield b"[" + b"9" * 100_000 + b"]"
-
-
-def _scratched(data: bytearray, chance: random.Random) -> bytes:
-    at = chance.randrange(len(data))
-    match chance.randrange(4):
-        case 0:
-            data[at] = chance.randrange(256)
-        case 1:
-            del data[at:]
-        case 2:
-            data[at:at] = chance.randbytes(3)
-        case _:
-            data *= 2
-    return bytes(data)
-
-
-def _swapped(event: Any, chance: random.Random) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(event, dict) and event and chance.random() < 0.8:
-        key = chance.choice(sorted(event))
-        if chance.random() < 0.3:
-            return {name: value for name, value in event.items() if name != key}
-        return {**event, key: _swapped(event[key], chance)}
-    return chance.choice(SCRAPS)
-
 
 @pytest.mark.parametrize("host", NAMES)
 def test_whatever_stands_on_stdin_is_a_call_or_is_refused(host: str) -> None:
     """A call has a tool, a session and arguments to show; all else is refused, and no other error leaves the parser."""
     calls = 0
-    for data in mutations(seed=13):
+    for data in mutations(13, RECORDED):
         try:
             call = HOSTS[host].parse(data)
         except HookEventError:

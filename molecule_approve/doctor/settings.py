@@ -125,7 +125,7 @@ _TEXTS: Mapping[str, Callable[[Any], str]] = {
     "require_verified_approver": lambda value: str(value).lower(),
     "roles": _names,
     "allowed_actions": _names,
-    "hooks": lambda value: f"{len(value)} rules" if value else "none",
+    "hooks": lambda value: f"rules: {len(value)}" if value else "none",
 }
 
 

@@ -43,12 +43,15 @@ def read(around: Setup) -> dict[str, Finding]:
 
 def test_every_setting_is_told_with_its_source(around: Around, written: Written) -> None:
     """Option, variable, file with line, and default; every key of config.yaml is among them."""
-    flags = written("approve:\n  poll_interval: 7\n  headers:\n    X-Molecule-Org-Id: '42'\n")
+    flags = written(
+        "approve:\n  poll_interval: 7\n  headers:\n    X-Molecule-Org-Id: '42'\n  hooks:\n    - {tool: Bash, then: ask}\n"
+    )
     found = read(around(flags._replace(timeout="10s"), WORKSPACE_ID="w", PLATFORM_URL="https://platform.example"))
     assert found["settings.timeout"].detail == "10 s (--timeout)"
     assert found["settings.workspace_id"].detail == "w (WORKSPACE_ID)"
     assert found["settings.poll_interval"].detail == f"7 s ({flags.config}, line 2: approve.poll_interval)"
     assert found["settings.headers"].detail == f"X-Molecule-Org-Id ({flags.config}: approve.headers)"
+    assert found["settings.hooks"].detail == f"rules: 1 ({flags.config}: approve.hooks)"
     assert found["settings.transport"].detail == "auto (default)"
     assert found["settings.token"].detail == "none (default)"
     assert {f"settings.{key}" for key in (*APPROVE_KEYS, "headers")} - set(found) == set()

@@ -25,17 +25,29 @@ _AUDIT_LOG = "audit-log-path"
 """In the state folder: which audit log was chosen by default."""
 
 
+class SystemPlace(NamedTuple):
+    """Where the system's own settings are, and the user who must own them: the same whatever the environment says."""
+
+    path: Path = Path("/etc/molecule-approve/config.yaml")
+    owner: int = 0
+
+
+SYSTEM = SystemPlace()
+
+
 class Places(NamedTuple):
     """The folders of one user.
 
     Attributes:
         state: kept for good: database, logs, tokens; 0700.
         runtime: gone with the login: the socket; 0700.
+        system: the system's own settings.
 
     """
 
     state: Path
     runtime: Path
+    system: SystemPlace = SYSTEM
 
     @property
     def database(self) -> Path:
@@ -121,7 +133,7 @@ def locate(environ: Mapping[str, str]) -> Places:
     state = (Path(state_home) if state_home.startswith("/") else _home(environ) / ".local" / "state") / "molecule-approve"
     runtime_home = environ.get("XDG_RUNTIME_DIR", "")
     runtime = Path(runtime_home) / "molecule-approve" if runtime_home.startswith("/") else state / "run"
-    return Places(state, runtime)
+    return Places(state, runtime, SYSTEM)
 
 
 def _home(environ: Mapping[str, str]) -> Path:

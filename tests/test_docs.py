@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
 import shutil
@@ -23,8 +24,9 @@ import typer
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
 from molecule_approve.cli.app import COMMANDS, app
+from molecule_approve.errors import UsageError
 from molecule_approve.model import Outcome, Verdict
-from molecule_approve.paths import Places
+from molecule_approve.paths import Places, SystemPlace
 from molecule_approve.settings import resolve
 from molecule_approve.settings.config_yaml import APPROVE_KEYS
 from tests.pages import NAMED, PAGES, ROOT, SNIPPETS, TEXT, blocks, prose
@@ -246,7 +248,8 @@ def test_every_variable_stands_in_the_pages() -> None:
     """Those of the contract have a row, and those that the settings' code reads are the same."""
     rows = set(re.findall(r"^\| `([A-Z_]+)` \|", TEXT, re.MULTILINE))
     assert rows == PROMISED
-    assert variables_in(ROOT / "molecule_approve" / "settings" / "resolve.py") - {"DEFAULT_URL"} == PROMISED
+    settings = ROOT / "molecule_approve" / "settings"
+    assert variables_in(settings / "resolve.py") | variables_in(settings / "given.py") == PROMISED
     for module in ("paths", "settings/urls", "cli/audit/tail", "cli/request", "cli/output"):
         # README writes the proxies' variables in small letters, as is usual.
         names = variables_in(ROOT / "molecule_approve" / f"{module}.py") - {"HTTPS_PROXY", "ALL_PROXY"}
@@ -264,7 +267,25 @@ def test_the_example_of_config_yaml_is_understood(tmp_path: Path) -> None:
     assert found.headers.value == {"X-Molecule-Org-Id": "42", "Origin": "https://canvas.example.org"}
     assert found.audit_rotate_at.value == 64 * 1024**2
     assert found.allowed_actions.value == {"deployer": frozenset({"approve"})}
-    assert {key for key in (*APPROVE_KEYS, "headers") if f"\n  {key}:" not in SNIPPETS["config"]} == set()
+    assert [rule.then for rule in found.hooks.value] == ["pass", "ask"]
+    assert {key for key in (*APPROVE_KEYS, "headers", "hooks") if f"\n  {key}:" not in SNIPPETS["config"]} == set()
+
+
+def test_the_example_of_the_system_s_file_is_understood(tmp_path: Path) -> None:
+    """Every key that it locks holds."""
+    path = tmp_path / "config.yaml"
+    path.write_text(SNIPPETS["system-config"], encoding="utf-8")
+    place = SystemPlace(path, os.geteuid())
+    nowhere = Places(tmp_path / "state", tmp_path / "run", place)
+    environ = {"CONFIGS_DIR": "/nowhere"}
+    found = resolve.resolve(resolve.Flags(), environ, nowhere, at_terminal=False)
+    assert found.hooks.source == f"{path}: approve.hooks"
+    for key in ("platform_url", "workspace_id", "audit_log", "allow_http", "require_verified_approver"):
+        assert getattr(found, key).source.startswith(f"{path}, line ")
+        flags: Any = {key: "/other"} if key != "allow_http" else {}
+        if flags:
+            with pytest.raises(UsageError, match="which is locked"):
+                resolve.resolve(resolve.Flags(**flags), environ, nowhere, at_terminal=False)
 
 
 # --- examples that are data ------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import typer
 
 from molecule_approve.errors import UsageError
 
+from .output import PROGRAM
+
 ArgumentsError: Any = typer.BadParameter.__base__
 """What typer raises for any arguments it cannot read; it names this class only in a private module."""
 
@@ -27,6 +29,8 @@ def explained(error: Any, argv: Sequence[str]) -> UsageError:  # noqa: ANN401 - 
 
     """
     message, context = error.format_message(), error.ctx
+    if context is None:  # an option at the end, without its value
+        return UsageError(message, hint=f"see `{PROGRAM} --help`")
     see = f"see `{context.command_path} --help`"
     words = argv[len(context.command_path.split()) - 1 :]
     known = [found for found in context.command.params if found.param_type_name == "option"]

@@ -13,7 +13,9 @@ from molecule_approve.audit.record import SHORT
 from molecule_approve.errors import ApprovalError, NotPermittedError
 from molecule_approve.model import Secret
 from molecule_approve.policy import roles
-from molecule_approve.settings.resolve import LOCAL, Settings, read_config, resolve
+from molecule_approve.settings.given import read_config
+from molecule_approve.settings.resolve import LOCAL, Settings, resolve
+from molecule_approve.settings.system_config import SystemConfig, read_system
 
 from .checks import Finding, Grade, Setup, failure
 
@@ -41,7 +43,13 @@ class SettingsReading:
     def findings(self) -> Iterator[Finding]:
         """All about the settings."""
         try:
-            config = read_config(self._around.flags, self._around.environ)
+            system = read_system(self._around.places.system)
+        except ApprovalError as exc:
+            yield failure("settings.system", exc)
+            return
+        yield _system(system)
+        try:
+            config = read_config(self._around.flags, self._around.environ, system)
         except ApprovalError as exc:
             yield failure("settings.config", exc)
             return
@@ -64,6 +72,14 @@ class SettingsReading:
                 source = exc.message.partition(":")[0]
                 if source not in _HARMLESS or environ.pop(source, None) is None:
                     return
+
+
+def _system(system: SystemConfig) -> Finding:
+    if system.file is None:
+        free = f"there is no {system.path}: whoever sets the options, the environment or config.yaml chooses the platform"
+        return Finding("settings.system", Grade.OK, free)
+    locked = ", ".join(sorted(system.locked)) or "nothing"
+    return Finding("settings.system", Grade.OK, f"{system.path} is valid, and locks {locked}")
 
 
 def _config(path: Path | None) -> Finding:

@@ -34,7 +34,7 @@ APPROVE_KEYS: Mapping[str, frozenset[str]] = {
     "allow_http": _BOOLEAN,
     "require_verified_approver": _BOOLEAN,
 }
-"""The scalar settings under ``approve:``, and their types; ``headers`` is a mapping, ``hooks`` a list."""
+"""The scalar settings under ``approve:``, and their types; ``headers`` is a mapping, ``hooks`` and ``locked`` are lists."""
 
 _HOOK_KEYS = {"tool", "command", "then"}
 
@@ -54,7 +54,7 @@ def parse(data: bytes, path: Path) -> ConfigFile:
     reader.refuse_duplicates(root)
     sections = {key.value: value for key, value in reader.top(root)}
     rbac = reader.section(sections.get("rbac"), "rbac", {"roles", "allowed_actions"})
-    approve = reader.section(sections.get("approve"), "approve", {*APPROVE_KEYS, "headers", "hooks"})
+    approve = reader.section(sections.get("approve"), "approve", {*APPROVE_KEYS, "headers", "hooks", "locked"})
     return ConfigFile(
         path,
         roles=reader.roles(rbac["roles"]) if "roles" in rbac else None,
@@ -66,6 +66,7 @@ def parse(data: bytes, path: Path) -> ConfigFile:
         },
         headers=reader.headers(approve["headers"]) if "headers" in approve else None,
         hooks=reader.hooks(approve["hooks"]) if "hooks" in approve else None,
+        locked=reader.locked(approve["locked"]) if "locked" in approve else None,
         sections=tuple(sections),
     )
 
@@ -207,6 +208,10 @@ class _Reader:
         """``approve.headers``."""
         found = self._mapping(node, "approve.headers")
         return {name: self.scalar(value, f"approve.headers.{name[:40]}", _TEXT) for name, value in found.items()}
+
+    def locked(self, node: yaml.Node) -> tuple[Scalar, ...]:
+        """``approve.locked``."""
+        return tuple(self._name(item, "approve.locked") for item in self._items(node, "approve.locked", "[platform_url]"))
 
     def hooks(self, node: yaml.Node) -> tuple[dict[str, Scalar], ...]:
         """``approve.hooks``."""

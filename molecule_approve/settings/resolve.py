@@ -1,16 +1,16 @@
-"""Every setting, from option > environment > config.yaml > default, resolved once into one frozen Settings.
+"""Every setting, from option > environment > config.yaml > the system's file > default, resolved once into frozen Settings.
 
-The environment is a parameter, every value knows its source, secrets have a masked repr. ``values`` reads texts, ``urls``
-addresses, ``trusted_file`` files.
+The environment is a parameter, every value knows its source, secrets have a masked repr. ``given`` finds texts, ``values``
+reads them, ``urls`` addresses, ``trusted_file`` files; ``system_config`` is root's own file, and what it locks.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from molecule_approve.errors import ConfigError, UsageError
 from molecule_approve.model import Endpoint, Secret
@@ -18,8 +18,10 @@ from molecule_approve.paths import LocalSocket, Places, can_write, read_requeste
 from molecule_approve.policy import roles as roles_module
 
 from . import trusted_file, urls, values
+from .given import CONFIGS, Given, read_config
 from .hooks import Rules, read_hooks
 from .near_misses import misspelt
+from .system_config import read_system
 from .urls import find_proxy
 from .values import Sourced, Transport
 
@@ -36,9 +38,6 @@ LOCAL_URL = "http://localhost"
 """The embedded server's Host header; the connection is its Unix socket."""
 
 SYSTEM_AUDIT_LOG = Path("/var/log/molecule/audit.jsonl")
-_CONFIGS = "/configs"
-
-T = TypeVar("T")
 
 
 class Flags(NamedTuple):
@@ -160,8 +159,10 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
         ConfigError: a file is invalid.
 
     """
-    file = read_config(flags, environ)
-    given = _Given(flags, environ, file)
+    system = read_system(places.system)
+    file = read_config(flags, environ, system)
+    given = Given(flags, environ, file, system)
+    system.check_authorities(environ)
     warnings = misspelt(environ, () if file is None else file.sections)
     url, local = _address(given, places, at_terminal=at_terminal)
     if local:
@@ -186,7 +187,7 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
         require_verified_approver=given.setting("require_verified_approver", None, values.boolean, default=False),
         roles=_roles(file),
         allowed_actions=_allowed_actions(file),
-        hooks=read_hooks(file),
+        hooks=read_hooks(system.choose_hooks(file)),
         local=local,
         unix_socket=_local_socket(places) if local else None,
         requester_file=places.requester,
@@ -202,7 +203,8 @@ def resolve_audit_log(flags: Flags, environ: Mapping[str, str], places: Places) 
         UsageError, ConfigError: as ``resolve``, for this setting and config.yaml.
 
     """
-    return _audit_log(_Given(flags, environ, read_config(flags, environ)), places)
+    system = read_system(places.system)
+    return _audit_log(Given(flags, environ, read_config(flags, environ, system), system), places)
 
 
 def approver_token(environ: Mapping[str, str]) -> Secret | None:
@@ -221,58 +223,10 @@ def in_ci(environ: Mapping[str, str]) -> bool:
     return environ.get("CI", "").lower() not in {"", "0", "false"}
 
 
-# --- what was given ----------------------------------------------------------------------------------------------------
-
-
-class _Given:
-    """Options, environment and config.yaml, as texts; the first that has a setting wins."""
-
-    def __init__(self, flags: Flags, environ: Mapping[str, str], file: trusted_file.ConfigFile | None) -> None:
-        self._flags = flags
-        self.environ = environ
-        self._file = file
-
-    def find(self, key: str, variable: str | None) -> Sourced[str] | None:
-        """The text of one setting. The key names both the option (with dashes) and the key under ``approve:``."""
-        flag = getattr(self._flags, key, None)
-        if flag is not None:
-            return Sourced(str(flag), f"--{key.replace('_', '-')}")
-        if variable is not None and variable in self.environ:
-            return Sourced(self.environ[variable], variable)
-        if self._file is not None and key in self._file.approve:
-            return _from_file(self._file.path, self._file.approve[key].line, f"approve.{key}").swap(
-                self._file.approve[key].text
-            )
-        return None
-
-    def setting(self, key: str, variable: str | None, reader: Callable[[str], T], *, default: T) -> Sourced[T]:
-        """The setting as the reader parses it, or its default."""
-        found = self.find(key, variable)
-        return Sourced(default) if found is None else values.read(found, reader)
-
-
-def _from_file(path: Path, line: int, key: str) -> Sourced[None]:
-    return Sourced(None, f"{path}, line {line}: {key}", from_file=True)
-
-
-def read_config(flags: Flags, environ: Mapping[str, str]) -> trusted_file.ConfigFile | None:
-    """config.yaml; None if none is configured and there is none in the default folder. Raises as ``resolve``."""
-    named = _Given(flags, environ, None).find("config", "WORKSPACE_CONFIG_PATH")
-    path = Path(_CONFIGS) if named is None else values.read(named, values.path).value
-    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises if a folder above is closed to us; opening the file reports that
-        path /= "config.yaml"
-    found = trusted_file.read_trusted(path, wanted=named is not None)
-    if found is None:
-        return None
-    from . import config_yaml  # noqa: PLC0415 - PyYAML costs start-up time, and most runs read no file
-
-    return config_yaml.parse(found.data, path)
-
-
 # --- one setting each --------------------------------------------------------------------------------------------------
 
 
-def _address(given: _Given, places: Places, *, at_terminal: bool) -> tuple[Sourced[str], bool]:
+def _address(given: Given, places: Places, *, at_terminal: bool) -> tuple[Sourced[str], bool]:
     """The base address, and whether it is this user's embedded server."""
     found = given.find("platform_url", "PLATFORM_URL")
     if found is not None:
@@ -283,7 +237,7 @@ def _address(given: _Given, places: Places, *, at_terminal: bool) -> tuple[Sourc
     return Sourced(DEFAULT_URL), False
 
 
-def _configured_workspace(given: _Given) -> Sourced[str]:
+def _configured_workspace(given: Given) -> Sourced[str]:
     found = given.find("workspace_id", "WORKSPACE_ID" if given.environ.get("WORKSPACE_ID") else None)
     return Sourced("") if found is None else values.read(found, values.workspace)
 
@@ -294,7 +248,7 @@ def _configured_token(environ: Mapping[str, str], warnings: list[str]) -> Source
     if text is not None:
         found = values.read(Sourced(text, "MOLECULE_TOKEN"), values.token)
         return found.swap(found.value)
-    folder = values.read(Sourced(environ.get("CONFIGS_DIR", _CONFIGS), "CONFIGS_DIR"), values.path).value
+    folder = values.read(Sourced(environ.get("CONFIGS_DIR", CONFIGS), "CONFIGS_DIR"), values.path).value
     return _token_file(folder / ".auth_token", warnings)
 
 
@@ -309,7 +263,7 @@ def _token_file(path: Path, warnings: list[str]) -> Sourced[Secret | None]:
     return read.swap(read.value)
 
 
-def _local_identity(given: _Given, places: Places, warnings: list[str]) -> tuple[Sourced[str], Sourced[Secret | None]]:
+def _local_identity(given: Given, places: Places, warnings: list[str]) -> tuple[Sourced[str], Sourced[Secret | None]]:
     """The embedded server's own workspace and token; the platform's are never sent there."""
     requester = read_requester(places)
     if requester is None:
@@ -340,14 +294,14 @@ def _refuse_plain_http(url: Sourced[str], token: Secret | None, *, allowed: bool
     return [f"the token crosses the network unencrypted, to {url.value}"]
 
 
-def _transport(given: _Given) -> Sourced[Transport]:
+def _transport(given: Given) -> Sourced[Transport]:
     found = given.find("transport", "APPROVAL_USE_WEBSOCKET")
     if found is None:
         return Sourced(Transport.AUTO)
     return values.read(found, values.switch if found.source == "APPROVAL_USE_WEBSOCKET" else values.choice)
 
 
-def _audit_log(given: _Given, places: Places) -> Sourced[Path]:
+def _audit_log(given: Given, places: Places) -> Sourced[Path]:
     found = given.find("audit_log", "AUDIT_LOG_PATH")
     if found is None:
         return Sourced(_default_audit_log(SYSTEM_AUDIT_LOG, places))
@@ -367,7 +321,7 @@ def _roles(file: trusted_file.ConfigFile | None) -> Sourced[tuple[str, ...]]:
         return Sourced(roles_module.DEFAULT_ROLES)
     for role in file.roles:
         if not roles_module.is_known(role.name, file.allowed_actions or {}):
-            raise _from_file(file.path, role.line, "rbac.roles").refuse(
+            raise trusted_file.source_of(file.path, role.line, "rbac.roles").refuse(
                 f"unknown role {role.name!r}",
                 f"known roles: {', '.join(sorted({*roles_module.BUILT_IN, *(file.allowed_actions or {})}))}",
             )
@@ -386,7 +340,7 @@ def _headers(file: trusted_file.ConfigFile | None) -> Sourced[Mapping[str, str]]
     found: dict[str, str] = {}
     seen = set[str]()
     for name, value in file.headers.items():
-        source = _from_file(file.path, value.line, f"approve.headers.{name[:40]}")
+        source = trusted_file.source_of(file.path, value.line, f"approve.headers.{name[:40]}")
         values.check_header(source, name, value.text)
         if name.lower() in seen:
             raise source.refuse("duplicate header", "remove one of the two")

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from molecule_approve.errors import ConfigError
 
+from .values import Sourced
+
 LIMIT = 1 << 20
 """The largest size of such a file, in bytes."""
 
@@ -41,6 +43,7 @@ class ConfigFile(NamedTuple):
         approve: the scalars under ``approve:``, by key.
         headers: ``approve.headers``, by name.
         hooks: the entries of ``approve.hooks``, each with its keys, or None.
+        locked: the entries of ``approve.locked``, or None.
         sections: all top-level keys, also those of the platform.
 
     """
@@ -51,7 +54,20 @@ class ConfigFile(NamedTuple):
     approve: Mapping[str, Scalar] = MappingProxyType({})
     headers: Mapping[str, Scalar] | None = None
     hooks: tuple[Mapping[str, Scalar], ...] | None = None
+    locked: tuple[Scalar, ...] | None = None
     sections: tuple[str, ...] = ()
+
+
+def source_of(path: Path, line: int, key: str) -> Sourced[None]:
+    """The source of a value in a file; nothing is its value."""
+    return Sourced(None, f"{path}, line {line}: {key}", from_file=True)
+
+
+def sourced(file: ConfigFile, key: str) -> Sourced[str] | None:
+    """The text under ``approve:`` with its source; None if the file has no such key."""
+    if key not in file.approve:
+        return None
+    return source_of(file.path, file.approve[key].line, f"approve.{key}").swap(file.approve[key].text)
 
 
 class Trusted(NamedTuple):

@@ -72,3 +72,11 @@ def test_a_duration_in_two_words_is_shown_as_one(caller: Caller, argv: tuple[str
     told = caller.main(*argv)
     assert (told.code, caller.records()) == (2, [])
     assert "5m" in told.err.splitlines()[-1]
+
+
+def test_an_option_without_its_value_is_a_usage_error(caller: Caller) -> None:
+    """2, with a hint, although the parser does not say of which command it is."""
+    told = caller.main("request", "--timeout")
+    assert told.code == 2
+    assert "'--timeout' requires an argument" in told.err
+    assert "hint: see `molecule-approve --help`" in told.err

@@ -41,6 +41,11 @@ approve:
     X-Molecule-Org-Id: acme
   allow_http: yes
   require_verified_approver: false
+  hooks:
+  - {tool: Bash, command: "git status*", then: pass}
+  - tool: "*"
+    then: deny
+  locked: [platform_url, config]
 """,
     )
     assert found.path == PATH
@@ -60,6 +65,11 @@ approve:
     }
     assert set(found.approve) == set(APPROVE_KEYS)
     assert found.headers == {"X-Molecule-Org-Id": Scalar("acme", 17)}
+    assert found.hooks == (
+        {"tool": Scalar("Bash", 21), "command": Scalar("git status*", 21), "then": Scalar("pass", 21)},
+        {"tool": Scalar("*", 22), "then": Scalar("deny", 23)},
+    )
+    assert found.locked == (Scalar("platform_url", 24), Scalar("config", 24))
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff"])
@@ -153,7 +163,15 @@ approve: {timeout: 5}
         ("approve: {headers: [a]}\n", r"approve.headers: is a list, not keys"),
         ("approve: {headers: {X-Org: 12}}\n", r"approve.headers.X-Org: is a number, not text"),
         ("approve: {headers: {X-Org: {a: b}}}\n", r"approve.headers.X-Org: is a mapping, not text"),
+        ("approve: {hooks: {tool: Bash, then: ask}}\n", r"approve.hooks: is a mapping, not a list"),
+        ("approve: {hooks: [Bash]}\n", r"approve.hooks: is text, not keys with values"),
+        ("approve: {hooks: [{tool: Bash}]}\n", r"approve.hooks: an entry without then:"),
+        ("approve: {hooks: [{then: pass}]}\n", r"approve.hooks: an entry without tool:"),
+        ("approve: {hooks: [{tool: Bash, then: ask, when: now}]}\n", r"approve.hooks.when: unknown key"),
+        ("approve: {hooks: [{tool: Bash, then: no}]}\n", r"approve.hooks.then: is a boolean, not text"),
+        ("approve: {hooks: [{tool: [Bash], then: ask}]}\n", r"approve.hooks.tool: is a list, not text"),
         # aliases
+        ("approve: {hooks: [&a {tool: Bash, then: ask}, *a]}\n", r"approve.hooks: aliases are not supported"),
         ("approve: {timeout: &t 5, poll_interval: *t}\n", r"approve.poll_interval: aliases are not supported"),
         ("rbac: {allowed_actions: {a: &a [approve], b: *a}}\n", r"rbac.allowed_actions.b: aliases"),
         ("rbac: &r {allowed_actions: *r}\n", r"rbac.allowed_actions: aliases"),

@@ -14,6 +14,7 @@ import pytest
 
 from molecule_approve.errors import ApprovalError, ConfigError, UsageError
 from molecule_approve.paths import recall_audit_log, remember_audit_log
+from molecule_approve.policy.hook_rules import HookRule, Then
 from molecule_approve.settings import resolve as resolve_module
 from molecule_approve.settings.resolve import Flags, Settings
 from molecule_approve.settings.values import Sourced, Transport
@@ -44,6 +45,7 @@ def test_nothing_given_means_the_defaults(resolve: Resolve, places: Places) -> N
     assert found.require_verified_approver == Sourced(value=False)
     assert found.roles == Sourced(("operator",), "default")
     assert found.allowed_actions == Sourced({}, "default")
+    assert found.hooks == Sourced((), "default")
     assert found.proxy.value is None
     assert (found.local, found.unix_socket, found.config_path, found.warnings) == (False, None, None, ())
     assert found.requester_file == places.requester
@@ -207,6 +209,12 @@ def test_a_bad_flag_is_a_usage_error_that_names_it(resolve: Resolve, flag: str, 
         ("approve:\n  headers:\n    Cookie: hunter2\n", r"line 3: approve.headers.Cookie: this header cannot"),
         ("approve:\n  headers:\n    A: b\n    a: c\n", r"line 4: approve.headers.a: duplicate header"),
         ("approve:\n  headers:\n    A: ''\n", r"line 3: approve.headers.A: the header's value"),
+        ("approve:\n  hooks:\n  - {tool: a, then: allow}\n", r"line 3: approve.hooks.then: 'allow' is not a decision"),
+        ("approve:\n  hooks:\n  - {tool: ' ', then: ask}\n", r"line 3: approve.hooks.tool: the value is empty"),
+        (
+            "approve:\n  hooks:\n  - {tool: a, command: '', then: ask}\n",
+            r"line 3: approve.hooks.command: the value is empty",
+        ),
         ("rbac:\n  roles:\n  - operator\n  - root\n", r"line 4: rbac.roles: unknown role 'root'"),
         ("rbac:\n  roles: [Operator]\n", r"line 2: rbac.roles: unknown role 'Operator'"),
     ],
@@ -273,6 +281,14 @@ def test_roles_headers_and_audit_come_from_the_file(resolve: Resolve, written: W
     assert found.headers == Sourced({"X-Molecule-Org-Id": "acme-secret"}, f"{flags.config}: approve.headers", from_file=True)
     assert found.endpoint().headers == {"X-Molecule-Org-Id": "acme-secret"}
     assert "acme-secret" not in repr(found)
+
+
+def test_hooks_come_from_the_file_in_their_order(resolve: Resolve, written: Written) -> None:
+    """And from nowhere else: the agent chooses its environment."""
+    flags = written('approve: {hooks: [{tool: Bash, command: "git *", then: pass}, {tool: "*", then: deny}]}\n')
+    rules = (HookRule("Bash", "git *", Then.PASS), HookRule("*", None, Then.DENY))
+    assert resolve(flags).hooks == Sourced(rules, f"{flags.config}: approve.hooks", from_file=True)
+    assert resolve(written("approve: {audit: optional}\n")).hooks == Sourced(())
 
 
 def test_roles_may_be_named_without_defining_any(resolve: Resolve, written: Written) -> None:

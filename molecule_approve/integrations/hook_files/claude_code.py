@@ -47,9 +47,13 @@ class ClaudeCodeFile(HostFile):
         """``onFailure``."""
         return handler.get("onFailure") == "block"
 
-    def faults(self, document: JsonObject, handler: JsonObject) -> Iterator[str]:
+    def switches(self, environ: Mapping[str, str], home: Path, project: Path) -> tuple[Path, ...]:
+        """What a user sets for one project alone."""
+        del environ, home
+        return (project / ".claude" / "settings.local.json",)
+
+    def faults(self, handler: JsonObject) -> Iterator[str]:
         """A handler that is not waited for cannot block."""
-        yield from super().faults(document, handler)
         if handler.get("async") is True:
             yield "async is true: it cannot block"
         if "if" in handler:

@@ -34,6 +34,14 @@ class CopilotFile(HostFile):
             return project / ".github" / "hooks" / name
         return Path(environ.get("COPILOT_HOME") or home / ".copilot") / "hooks" / name
 
+    def switches(self, environ: Mapping[str, str], home: Path, project: Path) -> tuple[Path, ...]:
+        """Its settings, which are no hook files."""
+        names = (".github/copilot/settings.json", ".github/copilot/settings.local.json")
+        return (
+            Path(environ.get("COPILOT_HOME") or home / ".copilot") / "settings.json",
+            *(project / name for name in names),
+        )
+
     def handler(self, command: InstalledCommand) -> JsonObject:
         """Without a shell."""
         return {

@@ -37,15 +37,15 @@ class GeminiFile(HostFile):
         found = handler.get("timeout")
         return found / 1000 if isinstance(found, int | float) else None
 
-    def faults(self, document: JsonObject, handler: JsonObject) -> Iterator[str]:
+    def turned_off(self, document: JsonObject, handler: JsonObject) -> Iterator[str]:
         """``hooksConfig`` turns hooks off, all or by name."""
         config = document.get("hooksConfig")
         found = config if isinstance(config, dict) else {}
         if found.get("enabled") is False:
-            yield "hooksConfig.enabled is false in this file: no hook runs"
+            yield "hooksConfig.enabled is false"
         disabled = found.get("disabled")
         if isinstance(disabled, list) and {handler.get("name"), handler.get("command")} & set(map(str, disabled)):
-            yield "hooksConfig.disabled names it: it does not run"
+            yield "hooksConfig.disabled names it"
 
     def made_up(self, event: str, folder: str) -> JsonObject:
         """A call of the shell."""

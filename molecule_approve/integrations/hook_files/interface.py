@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from molecule_approve.errors import ConfigError
@@ -140,23 +141,40 @@ class HostFile(ABC):
         del handler
         return False
 
-    def faults(self, document: JsonObject, handler: JsonObject) -> Iterator[str]:
-        """What makes the host ignore this handler, or ignore its answer."""
+    def faults(self, handler: JsonObject) -> Iterator[str]:
+        """What makes the host ignore this handler's answer, a sentence each."""
+        del handler
+        yield from ()
+
+    def switches(self, environ: Mapping[str, str], home: Path, project: Path) -> tuple[Path, ...]:
+        """Further files in which hooks can be turned off."""
+        del environ, home, project
+        return ()
+
+    def turned_off(self, document: JsonObject, handler: JsonObject) -> Iterator[str]:
+        """What in one of the host's files turns the handler off."""
         del handler
         if document.get("disableAllHooks") is True:
-            yield "disableAllHooks is true in this file: no hook runs"
+            yield "disableAllHooks is true"
 
     # --- the same for all ----------------------------------------------------------------------------------------------
 
-    def entries(self, document: JsonObject, path: Path) -> list[HookEntry]:
+    def entries(
+        self, document: JsonObject, path: Path, others: Mapping[Path, JsonObject] = MappingProxyType({})
+    ) -> list[HookEntry]:
         """Our entries in the file, whatever event they are for.
+
+        Args:
+            document: the file's value.
+            path: the file.
+            others: the values of further files in which hooks can be turned off.
 
         Raises:
             ConfigError: the hooks have another form.
 
         """
         return [
-            self._entry(document, event, element, handler)
+            self._entry({**others, path: document}, event, element, handler)
             for event, elements in _events(document, path).items()
             for element in elements
             for handler in self._handlers(element)
@@ -244,13 +262,17 @@ class HostFile(ABC):
             return element
         return {**element, "hooks": left} if left and isinstance(element, dict) else None
 
-    def _entry(self, document: JsonObject, event: str, element: JsonValue, handler: JsonValue) -> HookEntry:
+    def _entry(self, documents: Mapping[Path, JsonObject], event: str, element: JsonValue, handler: JsonValue) -> HookEntry:
         found = handler if isinstance(handler, dict) else {}
         outer = element if isinstance(element, dict) else {}
         words, shell = words_of(found)
         limit = self.read_limit(found)
         seconds = float(limit) if isinstance(limit, int | float) else self.default_limit
-        faults = [*self.faults(document, found), *_late(words, seconds)]
+        faults = [
+            *(f"{why} in {path}: it does not run" for path in documents for why in self.turned_off(documents[path], found)),
+            *self.faults(found),
+            *_late(words, seconds),
+        ]
         if event not in self.matchers:
             faults.append(f"{event} is not the event that `hook install {self.name}` sets")
         matcher = outer.get("matcher")

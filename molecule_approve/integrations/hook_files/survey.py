@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +18,7 @@ from .registry import HOST_FILES
 from .settings_file import read
 
 if TYPE_CHECKING:
-    from .interface import HookEntry, HostFile
+    from .interface import HookEntry, HostFile, JsonObject
 
 VERSION_LIMIT = 10.0
 """Seconds that a host's program may take to say its version."""
@@ -68,11 +69,21 @@ def entries_of(host: HostFile, where: Whereabouts) -> list[Installed]:
     found: list[Installed] = []
     # In the home folder the project's file may be the user's own.
     places = {where.path(host, scope): scope for scope in reversed(Scope)}
+    others = _readable(*places, *host.switches(where.environ, where.home, where.project))
     for path, scope in reversed(places.items()):
         try:
-            found += [Installed(host, scope, path, entry) for entry in host.entries(read(path).document, path)]
+            found += [Installed(host, scope, path, entry) for entry in host.entries(read(path).document, path, others)]
         except ConfigError as exc:
             found.append(Installed(host, scope, path, None, exc.message))
+    return found
+
+
+def _readable(*paths: Path) -> dict[Path, JsonObject]:
+    """The values of those files that can be read; hosts that allow comments may have others."""
+    found = {}
+    for path in paths:
+        with suppress(ConfigError):
+            found[path] = read(path).document
     return found
 
 

@@ -102,7 +102,9 @@ def expect(event: Mapping[str, JsonValue], *names: str) -> str:
     """
     found = text(event, "hook_event_name")
     if found not in names:
-        raise HookEventError(f"this hook does not answer {found[:80]!r}", hint=f"install it for {' or '.join(names)}")
+        raise HookEventError(
+            f"this hook does not answer the event {found[:80]!r}", hint=f"install it for {' or '.join(names)}"
+        )
     return found
 
 

@@ -1,8 +1,9 @@
-"""The hosts as the tests call them: an event of each, and the forms of their answers."""
+"""The hosts as the tests call them: an event of each, and what the forms of their answers mean to them."""
 
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,26 @@ if TYPE_CHECKING:
     from tests.callers import Caller, Told
 
 FIXTURES = Path(__file__).parents[2] / "integrations" / "hooks" / "fixtures"
+NAMES = ("claude-code", "codex", "gemini", "cursor", "copilot")
+COMMAND = "terraform destroy -auto-approve"
+"""What every host's ``shell.json`` asks for."""
+
+_SESSIONS = ("session_id", "sessionId", "conversation_id")
 
 
-def event(host: str, name: str = "shell") -> dict[str, Any]:
-    """A recorded event; of the newest version that has one of this name."""
+def event(host: str, name: str = "shell", **fields: object) -> dict[str, Any]:
+    """A recorded event of the host's newest version that has one of this name, in a session of its own.
+
+    Args:
+        host: its name.
+        name: of the file.
+        fields: what to change in it.
+
+    """
     newest = max((FIXTURES / host).glob(f"*/{name}.json"))
     found: dict[str, Any] = json.loads(newest.read_bytes())
-    return found
+    session = next(key for key in _SESSIONS if key in found)
+    return {**found, session: str(uuid.uuid4()), **fields}
 
 
 def call(caller: Caller, host: str, data: bytes | dict[str, Any], *options: str) -> Told:
@@ -26,3 +40,70 @@ def call(caller: Caller, host: str, data: bytes | dict[str, Any], *options: str)
     with path.open() as stdin, caller.patch.context() as patch:
         patch.setattr("sys.stdin", stdin)
         return caller.main("hook", host, *options)
+
+
+ALLOWED = {
+    "claude-code": {
+        "hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "allow",
+            "permissionDecisionReason": "approved by a person",
+        }
+    },
+    "codex": None,
+    "gemini": {"decision": "allow"},
+    "cursor": {"permission": "allow"},
+    "copilot": {"permissionDecision": "allow"},
+}
+"""What stdout says after an approval; None for silence."""
+
+
+def check_allowed(host: str, told: Told) -> None:
+    """The host makes the call, and takes the answer for a yes."""
+    assert (told.code, _said(told)) == (0, ALLOWED[host])
+
+
+def check_left(host: str, told: Told) -> None:
+    """The host decides by its own rules."""
+    assert (told.code, _said(told)) == (0, None if host == "codex" else {})
+
+
+def check_blocked(host: str, told: Told) -> str:
+    """The host makes no call, whether it looks at stdout, at stderr or at the exit code; the reason that it is told."""
+    assert told.code == 2
+    assert told.err.strip()
+    said = _said(told)
+    assert said is not None
+    return denial(host, said)
+
+
+def denial(host: str, said: dict[str, Any]) -> str:
+    """The reason of a denial in this host's form, which has no other field."""
+    match host:
+        case "claude-code" | "codex":
+            (inner,) = said.values()
+            assert list(said) == ["hookSpecificOutput"]
+            reason = inner.pop("permissionDecisionReason")
+            assert inner == {"hookEventName": "PreToolUse", "permissionDecision": "deny"}
+        case "gemini":
+            reason = said.pop("reason")
+            assert said == {"decision": "deny"}
+        case "cursor":
+            reason = said.pop("agent_message")
+            assert said.pop("permission") == "deny"
+            assert said == dict.fromkeys(("user_message", "userMessage", "agentMessage"), reason)
+        case _:
+            reason = said.pop("permissionDecisionReason")
+            assert said == {"permissionDecision": "deny"}
+    assert reason.strip()
+    return str(reason)
+
+
+def _said(told: Told) -> dict[str, Any] | None:
+    """The one object on stdout, in one line of ASCII; None where nothing stands there."""
+    if not told.out:
+        return None
+    assert told.out.isascii()
+    assert told.out.count("\n") == 1
+    found: dict[str, Any] = json.loads(told.out)
+    return found

@@ -3,23 +3,384 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+import signal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from tests.cli.hook.hosts import call, event
+import pytest
+
+from molecule_approve.cli.deliver import check_reader
+from tests.callers import until
+from tests.cli.hook.hosts import COMMAND, NAMES, call, check_allowed, check_blocked, check_left, event
 
 if TYPE_CHECKING:
-    from tests.callers import Caller, Told
+    from collections.abc import Callable
 
-COMMAND = "terraform destroy -auto-approve"
+    from tests.callers import Caller
+    from tests.integration.fake_platform import FakePlatform
 
-
-def decision(told: Told) -> str:
-    """The word of the answer."""
-    return str(json.loads(told.out)["hookSpecificOutput"]["permissionDecision"])
+# --- outcomes ------------------------------------------------------------------------------------------------------------
 
 
-def test_an_approval_is_the_hosts_yes(caller: Caller) -> None:
-    """One object on stdout, nothing on stderr, 0."""
+@pytest.mark.parametrize("host", NAMES)
+def test_an_approval_is_the_hosts_yes(caller: Caller, host: str) -> None:
+    """The host's own form and 0, with nothing on stderr; the log holds it."""
     with caller.answering(COMMAND):
-        told = call(caller, "claude-code", event("claude-code"))
-    assert (told.code, decision(told), told.err) == (0, "allow", "")
+        told = call(caller, host, event(host))
+    check_allowed(host, told)
+    assert told.err == ""
+    assert [record["outcome"] for record in caller.records()] == ["initiated", "requested", "granted"]
+
+
+def test_an_approval_may_leave_the_call_to_the_hosts_own_rules(caller: Caller) -> None:
+    """``--answer none``: approved and recorded, and no yes is said for the host."""
+    with caller.answering(COMMAND):
+        told = call(caller, "claude-code", event("claude-code"), "--answer", "none")
+    check_left("claude-code", told)
+    assert caller.records()[-1]["outcome"] == "granted"
+
+
+@pytest.mark.parametrize("host", NAMES)
+def test_a_denial_is_the_hosts_no(caller: Caller, host: str) -> None:
+    """What the approver wrote is the reason."""
+    decide = partial(caller.desk.decide, decision="denied", comment="not on a Friday")
+    with caller.answering(COMMAND, decide):
+        told = call(caller, host, event(host))
+    assert "denied by alice: not on a Friday" in check_blocked(host, told)
+
+
+def test_somebody_else_withdraws_it(caller: Caller) -> None:
+    """Nobody said no, and nobody said yes."""
+    with caller.answering(COMMAND, caller.desk.withdraw):
+        told = call(caller, "gemini", event("gemini"))
+    assert "was withdrawn" in check_blocked("gemini", told)
+
+
+def test_the_approver_sees_who_calls_what(caller: Caller) -> None:
+    """The command is the action; agent, session, folder, the call's id and the agent's own words stand beside it."""
+    given = event("claude-code")
+    with caller.answering(COMMAND):
+        call(caller, "claude-code", given)
+    found = caller.desk.one(caller.requested())
+    assert (found["action"], found["reason"]) == (COMMAND, "claude-code wants to use Bash")
+    context = {key: value for key, value in found["context"].items() if key not in {"user", "host", "audit_head"}}
+    assert context == {
+        "agent": "claude-code",
+        "session": given["session_id"],
+        "folder": "/home/dev/shop",
+        "tool": "Bash",
+        "tool_use_id": given["tool_use_id"],
+        "description": "Destroy the staging stack",
+        "arguments": '{"timeout": 120000}',
+    }
+
+
+def test_our_own_token_is_not_shown(caller: Caller, platform: FakePlatform) -> None:
+    """Neither in the action nor in its context, and so in no log."""
+    given = event("claude-code", tool_input={"command": f"echo {platform.token}", "note": platform.token})
+    assert call(caller, "claude-code", given, "--limit", "2").code == 2
+    assert platform.token not in caller.log.read_text()
+    assert platform.token not in str(platform.rows)
+
+
+# --- late answers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_late_approval_lets_the_identical_call_through_once(caller: Caller) -> None:
+    """Described in other words it is the identical call; the one after that asks anew."""
+    given = event("claude-code")
+    reason = check_blocked("claude-code", call(caller, "claude-code", given, "--limit", "2"))
+    earlier = caller.requested()
+    assert f"request {earlier} stays open" in reason
+    caller.desk.decide(earlier)
+    again = {**given, "tool_input": {"command": COMMAND, "description": "other words", "timeout": 5}, "tool_use_id": "2"}
+    check_allowed("claude-code", call(caller, "claude-code", again, "--limit", "2"))
+    assert caller.records()[-1]["outcome"] == "granted"
+    check_blocked("claude-code", call(caller, "claude-code", again, "--limit", "2"))
+    assert caller.requested() != earlier
+
+
+def test_a_late_approval_on_the_platform(caller: Caller, platform: FakePlatform) -> None:
+    """The same where only our own log knows that an approval was used."""
+    given = event("codex")
+    check_blocked("codex", call(caller, "codex", given, "--limit", "2"))
+    platform.decide(platform.rows[0])
+    check_allowed("codex", call(caller, "codex", given, "--limit", "2"))
+    check_blocked("codex", call(caller, "codex", given, "--limit", "2"))
+    assert len(platform.rows) == 2
+
+
+def test_a_late_denial_counts_once(caller: Caller) -> None:
+    """For the identical call; the one after that asks anew."""
+    given = event("gemini")
+    call(caller, "gemini", given, "--limit", "2")
+    earlier = caller.requested()
+    caller.desk.decide(earlier, "denied")
+    assert "denied by alice" in check_blocked("gemini", call(caller, "gemini", given, "--limit", "2"))
+    call(caller, "gemini", given, "--limit", "2")
+    assert caller.requested() != earlier
+
+
+def test_the_identical_call_waits_for_the_same_request(caller: Caller) -> None:
+    """As long as it is open, nobody is asked twice."""
+    given = event("claude-code")
+    call(caller, "claude-code", given, "--limit", "2")
+    reason = check_blocked("claude-code", call(caller, "claude-code", given, "--limit", "2"))
+    assert f"request {caller.requested()} stays open" in reason
+    assert [record["outcome"] for record in caller.records()] == ["initiated", "requested", "resumed"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"session_id": "another"},
+        {"cwd": "/elsewhere"},
+        {"tool_input": {"command": COMMAND, "dangerouslyDisableSandbox": True}},
+    ],
+)
+def test_another_call_is_another_request(caller: Caller, change: dict[str, Any]) -> None:
+    """A late approval is for the same session, folder and arguments only."""
+    given = event("claude-code")
+    call(caller, "claude-code", given, "--limit", "2")
+    caller.desk.decide(caller.requested())
+    check_blocked("claude-code", call(caller, "claude-code", {**given, **change}, "--limit", "2"))
+
+
+def test_a_request_that_was_withdrawn_is_made_anew(caller: Caller) -> None:
+    """Nobody can decide it any more."""
+    given = event("claude-code")
+    call(caller, "claude-code", given, "--limit", "2")
+    caller.desk.withdraw(caller.requested())
+    with caller.answering(COMMAND):
+        check_allowed("claude-code", call(caller, "claude-code", given))
+
+
+def test_a_late_approval_that_was_used_elsewhere_is_none(caller: Caller) -> None:
+    """Whoever used it: the call asks anew."""
+    given = event("claude-code")
+    call(caller, "claude-code", given, "--limit", "2")
+    caller.desk.decide(caller.requested())
+    caller.desk.redeem(caller.requested())
+    with caller.answering(COMMAND):
+        check_allowed("claude-code", call(caller, "claude-code", given))
+
+
+# --- rules ---------------------------------------------------------------------------------------------------------------
+
+RULES = """\
+approve:
+  hooks:
+  - {tool: Bash, command: "git status*", then: pass}
+  - {tool: run_shell_command, command: "git status*", then: pass}
+  - {tool: Shell, command: "git status*", then: pass}
+  - {tool: bash, command: "git status*", then: pass}
+  - {tool: "*", command: "sudo *", then: deny}
+  - {tool: "*", then: ask}
+"""
+
+
+def with_command(host: str, command: str) -> dict[str, Any]:
+    """The host's event with another command."""
+    return json.loads(json.dumps(event(host)).replace(COMMAND, command))  # type: ignore[no-any-return]  # as written
+
+
+@pytest.mark.parametrize("host", NAMES)
+def test_a_rule_may_leave_a_call_to_the_host(caller: Caller, host: str) -> None:
+    """Nobody is asked, and no yes is said for the host."""
+    caller.configure(RULES)
+    check_left(host, call(caller, host, with_command(host, "git status --short")))
+    assert caller.records() == []
+
+
+@pytest.mark.parametrize("host", NAMES)
+def test_a_rule_may_refuse_a_call(caller: Caller, host: str) -> None:
+    """Nobody is asked."""
+    caller.configure(RULES)
+    assert "approve.hooks" in check_blocked(host, call(caller, host, with_command(host, "sudo true")))
+    assert caller.records() == []
+
+
+def test_a_rule_lets_nothing_through_behind_what_it_names(caller: Caller) -> None:
+    """A person is asked about it."""
+    caller.configure(RULES)
+    command = "git status; rm -rf /"
+    with caller.answering(command, "denied"):
+        check_blocked("claude-code", call(caller, "claude-code", with_command("claude-code", command)))
+
+
+@pytest.mark.parametrize("text", ["approve: {hooks: [{tool: Bash, then: yes}]}\n", "approve: {hook: []}\n", "approve: ["])
+def test_rules_that_make_no_sense_block(caller: Caller, text: str) -> None:
+    """Whatever they were meant to say."""
+    caller.configure(text)
+    assert "config.yaml" in check_blocked("cursor", call(caller, "cursor", event("cursor")))
+
+
+# --- faults --------------------------------------------------------------------------------------------------------------
+
+
+def unreachable(caller: Caller) -> None:
+    caller.set(PLATFORM_URL="http://127.0.0.1:9", WORKSPACE_ID="w")
+
+
+def unnamed(caller: Caller) -> None:
+    caller.patch.delenv("PLATFORM_URL")
+
+
+def not_permitted(caller: Caller) -> None:
+    caller.configure("rbac:\n  roles: [read-only]\n")
+
+
+def without_a_log(caller: Caller) -> None:
+    caller.set(AUDIT_LOG_PATH="/proc/no/audit.jsonl")
+
+
+def without_rotation(caller: Caller) -> None:
+    caller.set(AUDIT_LOG_ROTATE_AT="never ever")
+
+
+FAULTS: dict[str, tuple[Callable[[Caller], None], str]] = {
+    "unreachable": (unreachable, "failed: "),
+    "unnamed": (unnamed, "no workspace is set"),
+    "not permitted": (not_permitted, "not permitted: "),
+    "no log": (without_a_log, "failed: "),
+    "bad setting": (without_rotation, "AUDIT_LOG_ROTATE_AT"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("host", NAMES)
+def test_a_fault_is_the_hosts_no(caller: Caller, host: str, fault: str) -> None:
+    """With what is wrong."""
+    breaks, reason = FAULTS[fault]
+    breaks(caller)
+    assert reason in check_blocked(host, call(caller, host, event(host), "--limit", "2"))
+
+
+BROKEN: dict[str, bytes] = {
+    "nothing": b"",
+    "blanks": b" \n",
+    "half an object": b'{"session_id": "s", "hook_event_na',
+    "not JSON": b"hello",
+    "a list": b"[]",
+    "a text": b'"yes"',
+    "no fields": b"{}",
+    "a duplicate key": b'{"tool_name": "Bash", "tool_name": "Bash"}',
+    "not UTF-8": b'{"a": "\xff"}',
+    "deep": b"[" * 200_000,
+    "NaN": b'{"a": NaN}',
+    "another event": b'{"hook_event_name": "SessionStart", "session_id": "s", "transcript_path": ""}',
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize("host", NAMES)
+def test_what_is_no_event_is_the_hosts_no(caller: Caller, host: str, what: str) -> None:
+    """Nobody is asked."""
+    reason = check_blocked(host, call(caller, host, BROKEN[what]))
+    assert "event" in reason
+    assert caller.records() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--limit", "soon"), "'soon' is not a duration"),
+        (("--limit", "1"), "out of range"),
+        (("--limit", "2d"), "out of range"),
+        (("--unknown",), "No such option"),
+        (("--platform-url",), "requires an argument"),
+        (("a word",), "unexpected extra argument"),
+    ],
+)
+@pytest.mark.parametrize("host", NAMES)
+def test_wrong_arguments_are_the_hosts_no(caller: Caller, host: str, options: tuple[str, ...], reason: str) -> None:
+    """A host that was set up wrong makes no call either."""
+    assert reason in check_blocked(host, call(caller, host, event(host), *options))
+
+
+def test_an_unknown_answer_after_a_yes_blocks(caller: Caller) -> None:
+    """Before anybody is asked."""
+    told = call(caller, "claude-code", event("claude-code"), "--answer", "ask")
+    assert "neither allow nor none" in check_blocked("claude-code", told)
+
+
+@pytest.mark.parametrize("words", [("nobody",), (), ("--help",), ("claude-code", "--help")])
+def test_a_host_that_there_is_not_is_blocked_too(caller: Caller, words: tuple[str, ...]) -> None:
+    """By the exit code, and with something on stderr."""
+    told = caller.main("hook", *words)
+    assert told.code == (0 if words == ("--help",) else 2)
+    assert told.err.strip() or told.code == 0
+
+
+def test_a_command_that_is_too_long_is_the_hosts_no(caller: Caller) -> None:
+    """It is never cut, and the reason says how long it may be."""
+    told = call(caller, "claude-code", with_command("claude-code", "x" * 4_097))
+    assert "4097 characters; the limit is 4096" in check_blocked("claude-code", told)
+
+
+def test_a_long_reason_is_cut(caller: Caller) -> None:
+    """The answer fits into a pipe as a whole."""
+    decide = partial(caller.desk.decide, decision="denied", comment="x" * 4_000)
+    with caller.answering(COMMAND, decide):
+        told = call(caller, "codex", event("codex"))
+    check_blocked("codex", told)
+    assert len(told.out) < 4_096
+
+
+def test_copilot_that_reads_claude_codes_settings_is_answered_in_its_own_form(caller: Caller) -> None:
+    """And in the time that it leaves, for it may not know of the limit."""
+    given = event("claude-code", "from-copilot")
+    with caller.answering(COMMAND):
+        check_allowed("copilot", call(caller, "claude-code", given, "--limit", "3600"))
+    with caller.answering(COMMAND, "denied"):
+        check_blocked("copilot", call(caller, "claude-code", given, "--limit", "3600"))
+    waits = [record["timeout_seconds"] for record in caller.records() if record["outcome"] == "initiated"]
+    assert all(wait <= 15 for wait in waits)
+
+
+def test_a_fault_of_ours_is_the_hosts_no(caller: Caller) -> None:
+    """Also one that goes by every ``except Exception``."""
+    for error in (RuntimeError("broken"), SystemExit(0), KeyboardInterrupt(), MemoryError()):
+
+        def fail(*_: object, error: BaseException = error) -> None:
+            raise error
+
+        with caller.patch.context() as patch:
+            patch.setattr("molecule_approve.wiring.gate", fail)
+            told = call(caller, "claude-code", event("claude-code"))
+        assert type(error).__name__ in check_blocked("claude-code", told)
+
+
+def test_a_library_that_prints_does_not_spoil_the_answer(caller: Caller) -> None:
+    """It goes to stderr."""
+
+    def talk(*_: object, **__: object) -> None:
+        print("hello")  # noqa: T201 - the library does
+        raise RuntimeError("broken")
+
+    caller.patch.setattr("molecule_approve.wiring.gate", talk)
+    told = call(caller, "gemini", event("gemini"))
+    check_blocked("gemini", told)
+    assert "hello" in told.err
+
+
+# --- stopped -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_after_the_approval_takes_it_back(caller: Caller) -> None:
+    """The host was told nothing yet; the log says that the approval reached nobody."""
+
+    def approve(found: str) -> None:
+        caller.patch.setattr("molecule_approve.cli.hook.answer.check_reader", stopping)
+        caller.desk.decide(found)
+
+    def stopping(stop: Any) -> None:  # noqa: ANN401 - the hook's own
+        os.kill(os.getpid(), signal.SIGTERM)
+        until(lambda: stop.stopped is not None)
+        check_reader(stop)
+
+    with caller.answering(COMMAND, approve):
+        told = call(caller, "copilot", event("copilot"))
+    assert "the approval came too late" in check_blocked("copilot", told)
+    assert [record["action"] for record in caller.records()][-1] == "deliver"

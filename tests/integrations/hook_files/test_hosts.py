@@ -230,7 +230,7 @@ def test_hooks_that_are_turned_off_are_a_fault(host: str) -> None:
     """By a key of the file itself."""
     assert faults(host, {**fixture(host), "disableAllHooks": False}) == ()
     assert faults(host, {**fixture(host), "disableAllHooks": True}) == (
-        "disableAllHooks is true in this file: no hook runs",
+        "disableAllHooks is true in /settings.json: it does not run",
     )
 
 
@@ -247,8 +247,8 @@ def test_a_claude_code_hook_that_nobody_waits_for_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("config", "found"),
     [
-        ({"enabled": False}, ("hooksConfig.enabled is false in this file: no hook runs",)),
-        ({"disabled": ["molecule-approve"]}, ("hooksConfig.disabled names it: it does not run",)),
+        ({"enabled": False}, ("hooksConfig.enabled is false in /settings.json: it does not run",)),
+        ({"disabled": ["molecule-approve"]}, ("hooksConfig.disabled names it in /settings.json: it does not run",)),
         ({"disabled": ["other"]}, ()),
         ({"enabled": True}, ()),
         ([], ()),

@@ -80,6 +80,32 @@ def test_a_file_that_is_both_is_told_once(tmp_path: Path) -> None:
     assert [one.scope for one in entries_of(HOST_FILES["claude-code"], where)] == [Scope.USER]
 
 
+@pytest.mark.parametrize(
+    ("host", "file"),
+    [
+        ("claude-code", ".claude/settings.json"),
+        ("claude-code", "project/.claude/settings.json"),
+        ("claude-code", "project/.claude/settings.local.json"),
+        ("copilot", ".copilot/settings.json"),
+        ("copilot", "project/.github/copilot/settings.json"),
+        ("copilot", "project/.github/copilot/settings.local.json"),
+    ],
+)
+def test_hooks_that_another_file_turns_off_are_a_fault(where: Whereabouts, host: str, file: str) -> None:
+    """Whichever of the host's files says so; one that cannot be read says nothing."""
+    install(host, where, Scope.USER)
+    path = where.home / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.read_text() if path.exists() else "{}"
+    path.write_text(json.dumps({**json.loads(before), "disableAllHooks": True}))
+    (found,) = entries_of(HOST_FILES[host], where)
+    assert found.entry is not None
+    assert found.entry.faults == (f"disableAllHooks is true in {path}: it does not run",)
+    if before == "{}":
+        path.write_text("{ // no\n}")
+        assert all(one.entry is None or one.entry.faults == () for one in entries_of(HOST_FILES[host], where))
+
+
 def entry(program: str) -> HookEntry:
     """An entry that starts this program."""
     return HookEntry("PreToolUse", "", (program, "hook", "codex"), "", 600, blocks_if_lost=True)

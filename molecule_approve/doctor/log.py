@@ -143,4 +143,4 @@ def _archives(path: Path, grade: Grade) -> Iterator[Finding]:
         advice = "make them readable: an approval that may be recorded there counts as redeemed"
         yield Finding("log.archives", Grade.WARNING, detail, advice)
     else:
-        yield Finding("log.archives", Grade.OK, f"{readable} archives, and all can be read" if readable else "none yet")
+        yield Finding("log.archives", Grade.OK, f"all archives can be read: {readable}" if readable else "none yet")

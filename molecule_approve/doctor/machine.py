@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,13 @@ _NAMES = {
     "fish": ("molecule-approve.fish",),
 }
 """The names under which each shell loads a completion."""
+
+_SHIPPED = {
+    "bash": "share/bash-completion/completions/molecule-approve",
+    "zsh": "share/zsh/site-functions/_molecule-approve",
+    "fish": "share/fish/vendor_completions.d/molecule-approve.fish",
+}
+"""Where the wheel puts them, below the environment's folder."""
 
 
 def checks(around: Setup) -> Iterator[tuple[str, Check]]:
@@ -44,7 +52,15 @@ def _completions(environ: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(check, Grade.SKIPPED, f"{shell} is not installed")
         else:
             grade = Grade.WARNING if shell == own else Grade.SKIPPED
-            yield Finding(check, grade, f"no completion for {shell} in its usual places", f"link it to {places[0]}")
+            yield Finding(
+                check, grade, f"no completion for {shell} in its usual places", f"link {_script(shell)} to {places[0]}"
+            )
+
+
+def _script(shell: str) -> str:
+    """The completion that was installed with the program; a checkout has it in its own folder."""
+    path = Path(sys.prefix) / _SHIPPED[shell]
+    return str(path) if path.is_file() else "the script in completions/"
 
 
 def _folders(shell: str, environ: Mapping[str, str]) -> Iterator[Path]:

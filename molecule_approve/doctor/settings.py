@@ -15,7 +15,7 @@ from molecule_approve.model import Secret
 from molecule_approve.policy import roles
 from molecule_approve.settings.given import read_config
 from molecule_approve.settings.resolve import LOCAL, Settings, resolve
-from molecule_approve.settings.system_config import read_system
+from molecule_approve.settings.system_config import SystemConfig, read_system
 
 from .checks import Finding, Grade, Setup, failure
 
@@ -44,6 +44,11 @@ class SettingsReading:
         """All about the settings."""
         try:
             system = read_system(self._around.places.system)
+        except ApprovalError as exc:
+            yield failure("settings.system", exc)
+            return
+        yield _system(system)
+        try:
             config = read_config(self._around.flags, self._around.environ, system)
         except ApprovalError as exc:
             yield failure("settings.config", exc)
@@ -67,6 +72,14 @@ class SettingsReading:
                 source = exc.message.partition(":")[0]
                 if source not in _HARMLESS or environ.pop(source, None) is None:
                     return
+
+
+def _system(system: SystemConfig) -> Finding:
+    if system.file is None:
+        free = f"there is no {system.path}: whoever sets the options, the environment or config.yaml chooses the platform"
+        return Finding("settings.system", Grade.OK, free)
+    locked = ", ".join(sorted(system.locked)) or "nothing"
+    return Finding("settings.system", Grade.OK, f"{system.path} is valid, and locks {locked}")
 
 
 def _config(path: Path | None) -> Finding:
@@ -128,7 +141,7 @@ _TEXTS: Mapping[str, Callable[[Any], str]] = {
     "require_verified_approver": lambda value: str(value).lower(),
     "roles": _names,
     "allowed_actions": _names,
-    "hooks": lambda value: f"{len(value)} rules" if value else "none",
+    "hooks": lambda value: f"rules: {len(value)}" if value else "none",
 }
 
 

@@ -205,7 +205,7 @@ def test_a_sealed_log_without_its_key_fails(path: Path) -> None:
 def test_archives_are_counted_and_those_that_cannot_be_read_named(written: Path) -> None:
     """A damaged one could hold a grant."""
     Journal(written).rotate(patience=1)
-    assert look(written)["log.archives"].detail == "1 archives, and all can be read"
+    assert look(written)["log.archives"].detail == "all archives can be read: 1"
     written.with_name("audit.jsonl.1.gz").write_bytes(b"no gzip")
     archives = look(written)["log.archives"]
     assert archives.result is WARNING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,13 @@ def test_a_completion_is_found_where_its_shell_looks(
 
 
 def test_a_completion_that_is_missing_matters_for_ones_own_shell(
-    around: Around, tmp_path: Path, shells: dict[str, str]
+    around: Around, tmp_path: Path, shells: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The advice names the first place; for a shell that is not there, there is none."""
+    """The advice names the script and the first place; for a shell that is not there, there is none."""
+    script = tmp_path / "venv" / "share" / "zsh" / "site-functions" / "_molecule-approve"
+    script.parent.mkdir(parents=True)
+    script.touch()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     (tmp_path / "bin" / "fish").unlink()
     found = look(around(**shells))
     assert {name: found[f"completions.{name}"].result for name in ("bash", "zsh", "fish")} == {
@@ -68,9 +73,10 @@ def test_a_completion_that_is_missing_matters_for_ones_own_shell(
         "zsh": WARNING,
         "fish": SKIPPED,
     }
-    assert found["completions.zsh"].advice == (
-        f"link it to {tmp_path / '.local/share/zsh/site-functions/_molecule-approve'}"
-    )
+    place = tmp_path / ".local/share/zsh/site-functions/_molecule-approve"
+    assert found["completions.zsh"].advice == f"link {script} to {place}"
+    assert found["completions.bash"].advice.startswith("link the script in completions/ to ")
+    assert found["completions.fish"].advice == ""
     assert found["completions.fish"].detail == "fish is not installed"
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.doctor import platform as platform_module
 from molecule_approve.doctor.checks import Finding, Grade
 from molecule_approve.doctor.platform import checks
 from molecule_approve.settings.resolve import Flags, resolve
@@ -107,6 +108,18 @@ def test_an_address_where_nobody_listens_fails(look: Look, dead: str) -> None:
     }  # fmt: skip
     assert "Connection refused" in found["platform.connection"].detail
     assert found["platform.connection"].advice == "check that the platform is running, and PLATFORM_URL"
+
+
+def test_a_platform_that_never_answers_is_given_up(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call ends for itself."""
+    monkeypatch.setattr(platform_module, "NETWORK", 0.2)
+    began = time.monotonic()
+    with Peer(lambda channel, _: channel.wait_for_end()) as silent:
+        found = look(PLATFORM_URL=silent.url, WORKSPACE_ID="w", MOLECULE_TOKEN="t")
+    assert time.monotonic() - began < 4
+    assert (found["platform.connection"].result, found["platform.answer"].result) == (OK, FAILED)
+    assert "did not answer in time" in found["platform.answer"].detail
+    assert found["platform.events"].result is WARNING
 
 
 def test_the_built_in_address_that_cannot_be_reached_is_explained(look: Look) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from molecule_approve.doctor.checks import Finding, Grade, Setup
 from molecule_approve.doctor.settings import SettingsReading, known_secrets, owner
+from molecule_approve.paths import SystemPlace
 from molecule_approve.settings.config_yaml import APPROVE_KEYS
 from molecule_approve.settings.resolve import Flags
 from tests.doctor.conftest import Around, by_name
@@ -43,16 +44,39 @@ def read(around: Setup) -> dict[str, Finding]:
 
 def test_every_setting_is_told_with_its_source(around: Around, written: Written) -> None:
     """Option, variable, file with line, and default; every key of config.yaml is among them."""
-    flags = written("approve:\n  poll_interval: 7\n  headers:\n    X-Molecule-Org-Id: '42'\n")
+    flags = written(
+        "approve:\n  poll_interval: 7\n  headers:\n    X-Molecule-Org-Id: '42'\n  hooks:\n    - {tool: Bash, then: ask}\n"
+    )
     found = read(around(flags._replace(timeout="10s"), WORKSPACE_ID="w", PLATFORM_URL="https://platform.example"))
     assert found["settings.timeout"].detail == "10 s (--timeout)"
     assert found["settings.workspace_id"].detail == "w (WORKSPACE_ID)"
     assert found["settings.poll_interval"].detail == f"7 s ({flags.config}, line 2: approve.poll_interval)"
     assert found["settings.headers"].detail == f"X-Molecule-Org-Id ({flags.config}: approve.headers)"
+    assert found["settings.hooks"].detail == f"rules: 1 ({flags.config}: approve.hooks)"
     assert found["settings.transport"].detail == "auto (default)"
     assert found["settings.token"].detail == "none (default)"
     assert {f"settings.{key}" for key in (*APPROVE_KEYS, "headers")} - set(found) == set()
     assert {finding.result for finding in found.values()} == {Grade.OK}
+
+
+def test_roots_own_file_is_told_with_what_it_locks(around: Around, home: Path) -> None:
+    """A value that is locked and given otherwise is a failure; so is a file that is not understood."""
+    path = home / "system.yaml"
+
+    def look(text: str, **environ: str) -> dict[str, Finding]:
+        path.write_text(text)
+        path.chmod(0o644)
+        made = around(**environ)
+        return read(made._replace(places=made.places._replace(system=SystemPlace(path, os.geteuid()))))
+
+    assert look("approve:\n  timeout: 60\n")["settings.system"].detail == f"{path} is valid, and locks nothing"
+    locked = "approve:\n  timeout: 60\n  locked: [timeout]\n"
+    found = look(locked)
+    assert found["settings.system"] == Finding("settings.system", Grade.OK, f"{path} is valid, and locks timeout")
+    assert found["settings.timeout"].detail.startswith(f"60 s ({path}, line 2")
+    assert look(locked, APPROVAL_TIMEOUT="5m")["settings.values"].result is Grade.FAILED
+    broken = look("approve: [\n")
+    assert (list(broken), broken["settings.system"].result) == (["settings.system"], Grade.FAILED)
 
 
 def test_without_config_yaml_the_defaults_hold(around: Around) -> None:
@@ -72,7 +96,8 @@ def test_config_yaml_is_told_with_its_owner(around: Around, written: Written) ->
 def test_a_config_yaml_that_is_not_understood_fails(around: Around, written: Written, text: str) -> None:
     """Nothing is said of values that are not known."""
     found = read(around(written(text)))
-    assert [(finding.check, finding.result) for finding in found.values()] == [("settings.config", Grade.FAILED)]
+    assert list(found) == ["settings.system", "settings.config"]
+    assert found["settings.config"].result is Grade.FAILED
     assert found["settings.config"].advice
 
 
@@ -95,7 +120,7 @@ def test_each_invalid_value_is_told_and_the_others_are_read(around: Around) -> N
     found = list(reading.findings())
     wrong = [finding.detail.partition(":")[0] for finding in found if finding.result is Grade.FAILED]
     assert wrong == ["APPROVAL_TIMEOUT", "APPROVAL_POLL_INTERVAL"]
-    assert by_name(found[3:])["settings.workspace_id"].detail == "w (WORKSPACE_ID)"
+    assert by_name(found[4:])["settings.workspace_id"].detail == "w (WORKSPACE_ID)"
     assert reading.settings is not None
 
 
@@ -105,14 +130,14 @@ def test_each_invalid_value_is_told_and_the_others_are_read(around: Around) -> N
 def test_without_a_value_that_the_other_checks_need_there_are_no_settings(around: Around, wrong: dict[str, str]) -> None:
     """Another platform or another log would be examined in its place."""
     reading = SettingsReading(around(**wrong))
-    assert [finding.result for finding in reading.findings()] == [Grade.OK, Grade.FAILED]
+    assert [finding.result for finding in reading.findings()] == [Grade.OK, Grade.OK, Grade.FAILED]
     assert reading.settings is None
 
 
 def test_an_invalid_option_is_not_dropped(around: Around) -> None:
     """A variable of that setting is not the cause."""
     reading = SettingsReading(around(Flags(timeout="soon"), APPROVAL_TIMEOUT="5m"))
-    assert [finding.detail.partition(":")[0] for finding in reading.findings()][1:] == ["--timeout"]
+    assert [finding.detail.partition(":")[0] for finding in reading.findings()][2:] == ["--timeout"]
 
 
 def test_a_token_that_others_can_read_is_a_warning(around: Around, tmp_path: Path) -> None:

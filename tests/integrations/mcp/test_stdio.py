@@ -20,7 +20,7 @@ from mcp.client.stdio import stdio_client
 
 from tests.callers import PATIENCE, PROGRAM, let_pass, until
 
-from .agent import Agent
+from .agent import Agent, cancelled
 
 if TYPE_CHECKING:
     from tests.callers import Caller
@@ -99,7 +99,7 @@ def raw(caller: Caller, *argv: str, program: tuple[str, ...] = PROGRAM) -> Itera
 
 @pytest.mark.measured
 def test_a_host_starts_it_and_leaves(caller: Caller) -> None:
-    """An approval, then an open request that is withdrawn once the host closes stdin; nothing on stderr."""
+    """An approval, a cancelled wait, and an open request that is withdrawn once the host closes stdin; a silent stderr."""
     parameters = StdioServerParameters(command=sys.executable, args=[*PROGRAM[1:], "mcp"], env=dict(os.environ))
     errors = caller.folder / "stderr"
 
@@ -110,6 +110,9 @@ def test_a_host_starts_it_and_leaves(caller: Caller) -> None:
                 with caller.answering("drop it"):
                     report = await agent.request("drop it", wait=15)
                 assert (report["allowed"], report["approved_action"]) == (True, "drop it")
+                asked = await agent.request("drop nothing")
+                await cancelled(caller, lambda: agent.wait(asked["id"]))
+                assert (await agent.wait(asked["id"]))["message"] == "withdrawn: the call was cancelled"
                 return str((await agent.request("drop more"))["id"])
 
     left = asyncio.run(main())

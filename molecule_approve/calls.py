@@ -33,6 +33,7 @@ class ThreadStop:
         self._raised = False
         self._why = ""
         self._platform: Platform | None = None
+        self._interrupting = threading.Lock()
 
     def watch(self, platform: Platform) -> None:
         """Set the platform whose call in progress is interrupted."""
@@ -40,15 +41,17 @@ class ThreadStop:
 
     def pull(self, why: str = "the call was cancelled") -> None:
         """Stop the gate, from another thread, at once; the audit log and the verdict say why."""
-        self._why = self._why or why
-        self._pulled.set()
-        if self._platform is not None:
-            self._platform.interrupt()
+        with self._interrupting:
+            self._why = self._why or why
+            self._pulled.set()
+            if self._platform is not None:
+                self._platform.interrupt()
 
     def check(self) -> None:
         """Raise Interrupted, once, after a pull."""
         if self._pulled.is_set() and not self._raised:
-            self._raised = True
+            with self._interrupting:  # what withdraws the request afterwards must not be interrupted
+                self._raised = True
             raise Interrupted(signal.SIGTERM, self._why)
 
     @contextlib.contextmanager

@@ -98,6 +98,9 @@ _NOTHING: dict[str, JsonValue] = {
 }
 
 
+_GIVEN = "you were given this approval before, and it counts once"
+
+
 class OwnRequest(NoProgress):
     """One request, in a thread of its own until it has ended.
 
@@ -116,7 +119,7 @@ class OwnRequest(NoProgress):
         self._tell = tell
         self._given = False
         self._why = ""  # it was dropped
-        self._trouble = ""  # while it was withdrawn
+        self._trouble = ""  # the last failure on the side; in the end, of the withdrawal
         self._stop = ThreadStop()
         self._asked: tuple[wiring.ReadyGate, ApprovalRequest] | None = None
         self._unused: asyncio.Task[None] | None = None
@@ -136,6 +139,8 @@ class OwnRequest(NoProgress):
 
         """
         verdict = self.verdict.result() if self.verdict.done() else None
+        if redeem and self._given:
+            return self._reported(Outcome.FAILED, f"gate failed: {_GIVEN}; to act again, request it again", verdict)
         if redeem and verdict is not None and self._is_unused(verdict):
             self._given = True
             return self._reported(verdict.outcome, verdict.message, verdict, allowed=True)
@@ -161,7 +166,7 @@ class OwnRequest(NoProgress):
             case Verdict(outcome=Outcome.APPROVED) if self._why:
                 return Outcome.WITHDRAWN, f"withdrawn: {self._why}; the approval was not used"
             case Verdict(outcome=Outcome.APPROVED) if self._given:
-                return verdict.outcome, f"{verdict.message}; you were given this approval before, and it counts once"
+                return verdict.outcome, f"{verdict.message}; {_GIVEN}"
             case Verdict(outcome=Outcome.APPROVED):
                 return verdict.outcome, f"{verdict.message}; call wait_for_approval to use it"
             case Verdict(outcome=Outcome.INTERRUPTED) if self._trouble:
@@ -223,11 +228,15 @@ class OwnRequest(NoProgress):
         """The platform has the request."""
         self._loop.call_soon_threadsafe(self._take, submitted.approval_id)
 
+    def withdrawing(self, why: str) -> None:
+        """The request is being withdrawn; what failed before was interrupted."""
+        del why
+        self._trouble = ""
+
     def trouble(self, failure: ApprovalError) -> None:
         """Something failed, and the attempt goes on."""
+        self._trouble = failure.message
         self._tell(f"warning: {failure.message}")
-        if self._why:
-            self._trouble = failure.message
 
     # --- for both ------------------------------------------------------------------------------------------------------
 

@@ -114,9 +114,9 @@ class _Call:
             if not happens.done():
                 await self._report_progress(self._now() - self._begun, seconds, "waiting for a decision")
 
-    async def report_after(self, request: OwnRequest, wait_seconds: object) -> dict[str, JsonValue]:
-        """What became of the request within the wait; its approval is redeemed by this."""
-        await self.until(request.verdict, _seconds(wait_seconds, self.bounds.wait))
+    async def report_after(self, request: OwnRequest, wait: float) -> dict[str, JsonValue]:
+        """What became of the request within the wait; its approval is given to the client by this."""
+        await self.until(request.verdict, wait)
         return request.report(redeem=True)
 
 
@@ -158,9 +158,10 @@ async def _request_approval(call: _Call, given: Given) -> dict[str, JsonValue]:
 
 
 async def _wait_for_approval(call: _Call, given: Given) -> dict[str, JsonValue]:
+    wait = _seconds(given["wait_seconds"], call.bounds.wait)
     request = call.requests.find(arguments.text(given["id"], "id"))
     with _dropping(request):
-        return await call.report_after(request, given["wait_seconds"])
+        return await call.report_after(request, wait)
 
 
 async def _get_approval(call: _Call, given: Given) -> dict[str, JsonValue]:

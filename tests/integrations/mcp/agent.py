@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from mcp import Client
 
 from molecule_approve import wiring
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mcp.server import Server
 
     from molecule_approve.integrations.mcp.requests import OwnRequests
+    from tests.callers import Caller
 
 Report = dict[str, Any]
 
@@ -74,3 +77,11 @@ async def agent_of(server: Any, mode: ConnectMode = "legacy") -> AsyncIterator[A
     """An agent at this server."""
     async with Client(server, mode=mode) as client:
         yield Agent(client)
+
+
+async def cancelled(caller: Caller, call: Callable[[], Coroutine[Any, Any, Report]]) -> None:
+    """Cancel a call once the request is there; the client tells the server."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+        await asyncio.to_thread(caller.requested)
+        tasks.cancel_scope.cancel()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import pytest
 from mcp.shared.exceptions import MCPError
 
@@ -14,7 +13,7 @@ from molecule_approve.integrations.mcp.requests import Bounds
 from tests.callers import until
 from tests.integration import behaviours as does
 
-from .agent import Agent, Report, agent_of, server_of
+from .agent import Agent, Report, agent_of, cancelled, server_of
 
 if TYPE_CHECKING:
     from mcp.client.client import ConnectMode
@@ -93,7 +92,7 @@ def test_a_call_waits_50_seconds_at_most_and_reports_progress_every_10() -> None
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 def test_a_yes_is_given_once(caller: Caller, mode: ConnectMode) -> None:
-    """With the text that was approved; a second wait says that it was given before, and that is a no."""
+    """With the text that was approved; a second wait fails, and says that it was given before."""
 
     async def body(agent: Agent) -> None:
         with caller.answering("drop it", lambda found: caller.desk.decide(found, comment="go")):
@@ -102,9 +101,11 @@ def test_a_yes_is_given_once(caller: Caller, mode: ConnectMode) -> None:
         assert (report["decided_by"], report["message"]) == ("alice", "approved by alice: go")
         row = caller.desk.one(report["id"])
         assert (row["reason"], row["context"]["ticket"], row["context"]["tables"]) == ("spring", "OPS-12", "3")
-        for again in (await agent.wait(report["id"]), await agent.call("get_approval", id=report["id"])):
-            assert (again["allowed"], again["approved_action"], again["status"]) == (False, None, "approved")
-            assert "you were given this approval before" in again["message"]
+        looked = await agent.call("get_approval", id=report["id"])
+        assert (looked["allowed"], looked["approved_action"], looked["status"]) == (False, None, "approved")
+        again = await agent.wait(report["id"])
+        assert (again["allowed"], again["approved_action"], again["status"]) == (False, None, "failed")
+        assert all("you were given this approval before" in one["message"] for one in (looked, again))
         dropped = await agent.call("withdraw_approval", id=report["id"])
         assert (dropped["allowed"], dropped["status"]) == (False, "approved")
 
@@ -209,14 +210,6 @@ def test_a_platform_that_does_not_take_the_request_has_until_the_limit(caller: C
 
 
 # --- withdrawing -----------------------------------------------------------------------------------------------------------
-
-
-async def cancelled(caller: Caller, call: Callable[[], Coroutine[Any, Any, Report]]) -> None:
-    """Cancel a call once the request is there; the client tells the server."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(call)
-        await asyncio.to_thread(caller.requested)
-        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
@@ -422,6 +415,18 @@ def test_a_missing_argument_is_a_no(caller: Caller) -> None:
     async def body(agent: Agent) -> None:
         report = await agent.call("wait_for_approval")
         assert report["message"] == "gate failed: wait_for_approval: id= is missing; it takes id, wait_seconds"
+
+    with_agent(body)
+
+
+def test_a_wrong_argument_of_a_wait_withdraws_nothing(caller: Caller) -> None:
+    """The agent can call again."""
+
+    async def body(agent: Agent) -> None:
+        asked = await agent.request("drop it")
+        report = await agent.call("wait_for_approval", id=asked["id"], wait_seconds="long")
+        assert "wait_seconds= must be a number" in report["message"]
+        assert (await agent.call("get_approval", id=asked["id"]))["status"] == "pending"
 
     with_agent(body)
 

@@ -193,6 +193,15 @@ def test_an_approval_without_a_stdout(caller: Caller, streams: str) -> None:
     assert "permissionDecision" not in caller.log.read_text()
 
 
+@pytest.mark.measured
+def test_a_broken_installation_without_a_stdout(caller: Caller) -> None:
+    """The exit code and stderr block."""
+    (caller.folder / "typer.py").write_text("raise ImportError('no typer here')")
+    caller.set(PYTHONPATH=str(caller.folder))
+    told = run(caller, "codex", program=closing(">&-"))
+    assert (told.code, told.out, "nothing was approved" in told.err) == (2, "", True)
+
+
 def test_an_approval_without_a_stderr(caller: Caller) -> None:
     """Nothing is missing for a yes."""
     with caller.answering(COMMAND):

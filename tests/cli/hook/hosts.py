@@ -46,6 +46,16 @@ def call(caller: Caller, host: str, data: bytes | dict[str, Any], *options: str)
         return caller.main("hook", host, *options)
 
 
+def call_briefly(caller: Caller, host: str, data: dict[str, Any]) -> Told:
+    """The same, and wait for a second only.
+
+    Not by ``--limit``: on a busy machine the watchdog would end this process before the gate has ended the wait.
+    """
+    with caller.patch.context() as patch:
+        patch.setenv("APPROVAL_TIMEOUT", "1")
+        return call(caller, host, data)
+
+
 ALLOWED = {
     "claude-code": {
         "hookSpecificOutput": {

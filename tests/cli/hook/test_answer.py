@@ -12,7 +12,18 @@ import pytest
 
 from molecule_approve.cli.deliver import check_reader
 from tests.callers import until
-from tests.cli.hook.hosts import COMMAND, NAMES, RECORDED, call, check_allowed, check_blocked, check_left, event, mutations
+from tests.cli.hook.hosts import (
+    COMMAND,
+    NAMES,
+    RECORDED,
+    call,
+    call_briefly,
+    check_allowed,
+    check_blocked,
+    check_left,
+    event,
+    mutations,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +90,7 @@ def test_the_approver_sees_who_calls_what(caller: Caller) -> None:
 def test_our_own_token_is_not_shown(caller: Caller, platform: FakePlatform) -> None:
     """Neither in the action nor in its context, and so in no log."""
     given = event("claude-code", tool_input={"command": f"echo {platform.token}", "note": platform.token})
-    assert call(caller, "claude-code", given, "--limit", "2").code == 2
+    assert call_briefly(caller, "claude-code", given).code == 2
     assert platform.token not in caller.log.read_text()
     assert platform.token not in str(platform.rows)
 
@@ -90,54 +101,54 @@ def test_our_own_token_is_not_shown(caller: Caller, platform: FakePlatform) -> N
 def test_a_late_approval_lets_the_identical_call_through_once(caller: Caller) -> None:
     """Described in other words it is the identical call; the one after that asks anew."""
     given = event("claude-code")
-    reason = check_blocked("claude-code", call(caller, "claude-code", given, "--limit", "2"))
+    reason = check_blocked("claude-code", call_briefly(caller, "claude-code", given))
     earlier = caller.requested()
     assert f"request {earlier} stays open" in reason
     caller.desk.decide(earlier)
     again = {**given, "tool_input": {"command": COMMAND, "description": "other words", "timeout": 5}, "tool_use_id": "2"}
-    check_allowed("claude-code", call(caller, "claude-code", again, "--limit", "2"))
+    check_allowed("claude-code", call_briefly(caller, "claude-code", again))
     records = caller.records()
     assert [record["outcome"] for record in records] == ["initiated", "requested", "resumed", "granted"]
     assert len({record["trace_id"] for record in records}) == 1
-    check_blocked("claude-code", call(caller, "claude-code", again, "--limit", "2"))
+    check_blocked("claude-code", call_briefly(caller, "claude-code", again))
     assert caller.requested() != earlier
 
 
 def test_a_late_approval_on_the_platform(caller: Caller, platform: FakePlatform) -> None:
     """The same where only our own log knows that an approval was used."""
     given = event("codex")
-    check_blocked("codex", call(caller, "codex", given, "--limit", "2"))
+    check_blocked("codex", call_briefly(caller, "codex", given))
     platform.decide(platform.rows[0])
-    check_allowed("codex", call(caller, "codex", given, "--limit", "2"))
-    check_blocked("codex", call(caller, "codex", given, "--limit", "2"))
+    check_allowed("codex", call_briefly(caller, "codex", given))
+    check_blocked("codex", call_briefly(caller, "codex", given))
     assert len(platform.rows) == 2
 
 
 def test_a_late_denial_counts_once(caller: Caller) -> None:
     """For the identical call; the one after that asks anew."""
     given = event("gemini")
-    call(caller, "gemini", given, "--limit", "2")
+    call_briefly(caller, "gemini", given)
     earlier = caller.requested()
     caller.desk.decide(earlier, "denied")
-    assert "denied by alice" in check_blocked("gemini", call(caller, "gemini", given, "--limit", "2"))
-    call(caller, "gemini", given, "--limit", "2")
+    assert "denied by alice" in check_blocked("gemini", call_briefly(caller, "gemini", given))
+    call_briefly(caller, "gemini", given)
     assert caller.requested() != earlier
 
 
 def test_a_late_approval_counts_although_the_log_has_gone(caller: Caller) -> None:
     """The embedded server itself lets it be used once."""
     given = event("claude-code")
-    call(caller, "claude-code", given, "--limit", "2")
+    call_briefly(caller, "claude-code", given)
     caller.desk.decide(caller.requested())
     caller.log.unlink()
-    check_allowed("claude-code", call(caller, "claude-code", given, "--limit", "2"))
+    check_allowed("claude-code", call_briefly(caller, "claude-code", given))
 
 
 def test_the_identical_call_waits_for_the_same_request(caller: Caller) -> None:
     """As long as it is open, nobody is asked twice."""
     given = event("claude-code")
-    call(caller, "claude-code", given, "--limit", "2")
-    reason = check_blocked("claude-code", call(caller, "claude-code", given, "--limit", "2"))
+    call_briefly(caller, "claude-code", given)
+    reason = check_blocked("claude-code", call_briefly(caller, "claude-code", given))
     assert f"request {caller.requested()} stays open" in reason
     assert [record["outcome"] for record in caller.records()] == ["initiated", "requested", "resumed"]
 
@@ -153,15 +164,15 @@ def test_the_identical_call_waits_for_the_same_request(caller: Caller) -> None:
 def test_another_call_is_another_request(caller: Caller, change: dict[str, Any]) -> None:
     """A late approval is for the same session, folder and arguments only."""
     given = event("claude-code")
-    call(caller, "claude-code", given, "--limit", "2")
+    call_briefly(caller, "claude-code", given)
     caller.desk.decide(caller.requested())
-    check_blocked("claude-code", call(caller, "claude-code", {**given, **change}, "--limit", "2"))
+    check_blocked("claude-code", call_briefly(caller, "claude-code", {**given, **change}))
 
 
 def test_a_request_that_was_withdrawn_is_made_anew(caller: Caller) -> None:
     """Nobody can decide it any more."""
     given = event("claude-code")
-    call(caller, "claude-code", given, "--limit", "2")
+    call_briefly(caller, "claude-code", given)
     caller.desk.withdraw(caller.requested())
     with caller.answering(COMMAND):
         check_allowed("claude-code", call(caller, "claude-code", given))
@@ -170,7 +181,7 @@ def test_a_request_that_was_withdrawn_is_made_anew(caller: Caller) -> None:
 def test_a_late_approval_that_was_used_elsewhere_is_none(caller: Caller) -> None:
     """Whoever used it: the call asks anew."""
     given = event("claude-code")
-    call(caller, "claude-code", given, "--limit", "2")
+    call_briefly(caller, "claude-code", given)
     caller.desk.decide(caller.requested())
     caller.desk.redeem(caller.requested())
     with caller.answering(COMMAND):
@@ -184,7 +195,7 @@ def test_a_call_that_never_reached_the_platform_is_asked_about(caller: Caller) -
         patch.setenv("PLATFORM_URL", "http://127.0.0.1:9")
         patch.setenv("WORKSPACE_ID", caller.desk.workspace_id)
         for _ in range(2):
-            check_blocked("claude-code", call(caller, "claude-code", given, "--limit", "2"))
+            check_blocked("claude-code", call_briefly(caller, "claude-code", given))
     with caller.answering(COMMAND):
         check_allowed("claude-code", call(caller, "claude-code", given))
 
@@ -192,12 +203,14 @@ def test_a_call_that_never_reached_the_platform_is_asked_about(caller: Caller) -
 def test_without_a_timeout_the_limit_counts(caller: Caller) -> None:
     """The hook waits to its own end; a shorter timeout ends it earlier."""
     caller.patch.delenv("APPROVAL_TIMEOUT")
-    call(caller, "copilot", event("copilot"), "--limit", "4")
-    caller.set(APPROVAL_TIMEOUT="1")
-    call(caller, "copilot", event("copilot"), "--limit", "4")
+    with caller.answering(COMMAND):
+        call(caller, "copilot", event("copilot"))
+    caller.set(APPROVAL_TIMEOUT="7")
+    with caller.answering(COMMAND):
+        call(caller, "copilot", event("copilot"))
     waits = [record["timeout_seconds"] for record in caller.records() if record["outcome"] == "initiated"]
-    assert 1 < waits[0] <= 2
-    assert waits[1] <= 1
+    assert 7 < waits[0] <= 15
+    assert waits[1] <= 7
 
 
 # --- rules ---------------------------------------------------------------------------------------------------------------
@@ -288,7 +301,7 @@ def test_a_fault_is_the_hosts_no(caller: Caller, host: str, fault: str) -> None:
     """With what is wrong."""
     breaks, reason = FAULTS[fault]
     breaks(caller)
-    assert reason in check_blocked(host, call(caller, host, event(host), "--limit", "2"))
+    assert reason in check_blocked(host, call_briefly(caller, host, event(host)))
 
 
 BROKEN: dict[str, bytes] = {

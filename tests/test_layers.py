@@ -87,6 +87,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("cli.*",),
     "yaml": ("settings.config_yaml",),
     "certifi": ("client.dial",),
+    "langchain": ("integrations.langchain",),
+    "langchain_core": ("integrations.langchain",),
+    "langgraph": ("integrations.langchain",),
+    "agents": ("integrations.openai_agents",),
+    "pydantic_ai": ("integrations.pydantic_ai",),
+    "claude_agent_sdk": ("integrations.claude_agent_sdk",),
     "click": (),
 }
 

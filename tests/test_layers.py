@@ -109,6 +109,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "mcp": ("integrations.mcp.server", "integrations.mcp.stdio"),
     "mcp_types": ("integrations.mcp.server",),
     "anyio": ("integrations.mcp.server", "integrations.mcp.stdio"),
+    "langchain": ("integrations.langchain",),
+    "langchain_core": ("integrations.langchain",),
+    "langgraph": ("integrations.langchain",),
+    "agents": ("integrations.openai_agents",),
+    "pydantic_ai": ("integrations.pydantic_ai",),
+    "claude_agent_sdk": ("integrations.claude_agent_sdk",),
     "click": (),
     "rich": (),
 }

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar, Unpack, cast
 
 from molecule_approve.api import request_approval, request_approval_sync
 from molecule_approve.errors import ApprovalError, UsageError
-from molecule_approve.model import Verdict  # noqa: TC001 - the hints of what is public resolve while the program runs
+from molecule_approve.model import Verdict
 from molecule_approve.safe_text import visible
 
 from .tool_requests import RequestOptions, checked, failed

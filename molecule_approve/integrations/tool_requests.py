@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import os  # noqa: TC003 - frameworks resolve hints while the program runs
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn, TypedDict
 
 from molecule_approve.api import request_approval, request_approval_sync
 from molecule_approve.errors import UsageError, ours
 from molecule_approve.model import Failure, Outcome, Verdict
 from molecule_approve.safe_text import visible
+from molecule_approve.strict_json import StrictJsonError, loads
 
 
 class RequestOptions(TypedDict, total=False):
@@ -55,7 +57,7 @@ def request(tool: str, arguments: object, facts: Mapping[str, str], reason: str,
 
     Args:
         tool: the tool's name.
-        arguments: the call's arguments, as JSON holds them.
+        arguments: all arguments of the call: a value of JSON, or its text.
         facts: what else the approver should know of the call; beside the context of the options.
         reason: why.
         options: of the adapter.
@@ -94,7 +96,10 @@ def _request(tool: str, arguments: object, facts: Mapping[str, str], reason: str
 
 
 def _action(tool: str, arguments: object) -> str:
-    """The whole call on one line: what is not JSON cannot be shown, and is refused."""
+    """The whole call on one line: what cannot be written as JSON cannot be shown, and is refused."""
+    if isinstance(arguments, str):
+        with suppress(StrictJsonError):  # then the text is shown as it is, in quotes
+            arguments = loads(arguments)
     try:
         return f"{tool} {json.dumps(arguments, ensure_ascii=False, allow_nan=False)}"
     except (TypeError, ValueError, RecursionError) as exc:

@@ -1,0 +1,165 @@
+"""The real OpenAI Agents SDK, with a model of our own: a call that waits for an approval runs after a person's, only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from agents import Agent, Model, ModelResponse, RunConfig, Runner, ShellTool, Tool, Usage, function_tool
+from agents.items import ToolCallOutputItem
+from openai.types.responses import (
+    ResponseFunctionShellToolCall,
+    ResponseFunctionToolCall,
+    ResponseOutputMessage,
+    ResponseOutputText,
+)
+
+from molecule_approve.errors import UsageError
+from molecule_approve.integrations.openai_agents import resolve_interruptions
+
+if TYPE_CHECKING:
+    from tests.callers import Caller
+
+OFFLINE = RunConfig(tracing_disabled=True)
+
+
+def call(number: int, arguments: str, name: str = "drop") -> ResponseFunctionToolCall:
+    """The model calls a tool."""
+    return ResponseFunctionToolCall(name=name, arguments=arguments, call_id=f"call-{number}", type="function_call")
+
+
+def shell(command: str) -> ResponseFunctionShellToolCall:
+    """The model calls the shell."""
+    made = {"id": "s", "call_id": "call-0", "type": "shell_call", "status": "completed", "action": {"commands": [command]}}
+    return ResponseFunctionShellToolCall.model_validate(made)
+
+
+def done() -> ResponseOutputMessage:
+    """The model says its last word."""
+    text = ResponseOutputText(annotations=[], text="done", type="output_text")
+    return ResponseOutputMessage(id="m", content=[text], role="assistant", status="completed", type="message")
+
+
+class Scripted(Model):
+    """Makes these calls in its first answer, and is done in the second."""
+
+    def __init__(self, *calls: Any) -> None:  # noqa: ANN401 - of several types
+        self._answers = [list(calls), [done()]]
+
+    async def get_response(self, *arguments: Any, **more: Any) -> ModelResponse:  # noqa: ANN401 - the SDK's
+        """The next answer."""
+        return ModelResponse(output=self._answers.pop(0), usage=Usage(), response_id=None)
+
+    def stream_response(self, *arguments: Any, **more: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - the SDK's
+        """Nobody streams here."""
+        raise NotImplementedError
+
+
+class Cleaner:
+    """An agent that may drop tables, and what it ran."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    def run(self, *calls: Any, **options: Any) -> list[str]:  # noqa: ANN401 - as above
+        """Let the model make these calls, resolve what the run waits for, and give what the model was told of them."""
+
+        @function_tool(needs_approval=True)
+        def drop(table: str) -> str:
+            self.ran.append(table)
+            return f"dropped {table}"
+
+        def execute(request: Any) -> str:  # noqa: ANN401 - the SDK's
+            self.ran.extend(request.data.action.commands)
+            return "executed"
+
+        tools: list[Tool] = [drop, ShellTool(executor=execute, needs_approval=True)]
+        agent = Agent(name="Cleaner", model=Scripted(*calls), tools=tools)
+
+        async def main() -> list[str]:
+            result = await Runner.run(agent, "clean up", run_config=OFFLINE)
+            assert self.ran == []
+            while result.interruptions:
+                state = await resolve_interruptions(result, **options)
+                result = await Runner.run(agent, state, run_config=OFFLINE)
+            assert result.final_output == "done"
+            return [str(item.output) for item in result.new_items if isinstance(item, ToolCallOutputItem)]
+
+        return asyncio.run(main())
+
+
+def test_an_approved_call_runs(caller: Caller) -> None:
+    """The approver sees the whole call, and who makes it."""
+    cleaner = Cleaner()
+    with caller.answering('drop {"table": "users"}'):
+        assert cleaner.run(call(0, '{"table": "users"}'), reason="spring") == ["dropped users"]
+    assert cleaner.ran == ["users"]
+    row = caller.desk.one(caller.requested())
+    assert (row["reason"], row["context"]["agent"], row["context"]["tool_call_id"]) == ("spring", "Cleaner", "call-0")
+
+
+def test_a_denied_call_tells_the_model_why(caller: Caller) -> None:
+    """And does not run; the run goes on."""
+    cleaner = Cleaner()
+    with caller.answering('drop {"table": "users"}', lambda found: caller.desk.decide(found, "denied", comment="no")):
+        assert cleaner.run(call(0, '{"table": "users"}')) == ["drop was not run: denied by alice: no"]
+    assert cleaner.ran == []
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "says"),
+    [
+        ({"timeout": 1}, '{"table": "users"}', "timed out"),
+        ({"platform_url": "http://127.0.0.1:9", "workspace_id": "w", "timeout": 1}, '{"table": "users"}', "gate failed"),
+        ({"transport": "pigeon"}, '{"table": "users"}', "gate failed"),
+        ({"context": 5}, '{"table": "users"}', "internal error"),
+        ({}, json.dumps({"table": "x" * 5_000}), "4096"),
+    ],
+    ids=["late", "away", "misspelt value", "context that is none", "too long"],
+)
+def test_whatever_breaks_runs_nothing(caller: Caller, options: dict[str, Any], arguments: str, says: str) -> None:
+    """The call is rejected, and the run does not fail."""
+    cleaner = Cleaner()
+    [told] = cleaner.run(call(0, arguments), **options)
+    assert says in told
+    assert cleaner.ran == []
+
+
+def test_the_calls_of_one_step_wait_together(caller: Caller) -> None:
+    """Each is decided for itself."""
+    cleaner = Cleaner()
+    with caller.answering('drop {"table": "a"}'), caller.answering('drop {"table": "b"}', "denied"):
+        told = cleaner.run(call(0, '{"table": "a"}'), call(1, '{"table": "b"}'))
+    assert sorted(told) == ["drop was not run: denied by alice", "dropped a"]
+    assert cleaner.ran == ["a"]
+
+
+def test_an_approval_is_for_one_call(caller: Caller) -> None:
+    """The same call again is requested again."""
+    cleaner = Cleaner()
+    with caller.answering('drop {"table": "a"}'):
+        cleaner.run(call(0, '{"table": "a"}'))
+    cleaner.ran.clear()
+    with caller.answering('drop {"table": "a"}', "denied"):
+        cleaner.run(call(0, '{"table": "a"}'))
+    assert cleaner.ran == []
+
+
+def test_of_a_shell_the_whole_call_is_shown(caller: Caller) -> None:
+    """It has no arguments of its own."""
+    cleaner = Cleaner()
+    action = f"shell {json.dumps(shell('rm -rf /srv').model_dump(mode='json'))}"
+    with caller.answering(action):
+        assert cleaner.run(shell("rm -rf /srv")) == ["executed"]
+    assert cleaner.ran == ["rm -rf /srv"]
+
+
+def test_an_unknown_option_is_refused() -> None:
+    """Before anything is requested."""
+    result: Any = None
+    options: Any = {"time_out": 5}
+    with pytest.raises(UsageError, match="unknown option time_out="):
+        asyncio.run(resolve_interruptions(result, **options))

@@ -386,13 +386,14 @@ def test_a_long_reason_is_cut(caller: Caller) -> None:
 
 def test_copilot_that_reads_claude_codes_settings_is_answered_in_its_own_form(caller: Caller) -> None:
     """And in the time that it leaves, for it may not know of the limit."""
+    caller.patch.delenv("APPROVAL_TIMEOUT")
     given = event("claude-code", "from-copilot")
     with caller.answering(COMMAND):
         check_allowed("copilot", call(caller, "claude-code", given, "--limit", "3600"))
     with caller.answering(COMMAND, "denied"):
         check_blocked("copilot", call(caller, "claude-code", given, "--limit", "3600"))
     waits = [record["timeout_seconds"] for record in caller.records() if record["outcome"] == "initiated"]
-    assert all(wait <= 15 for wait in waits)
+    assert [wait for wait in waits if not 10 < wait <= 15] == []
 
 
 def test_a_fault_of_ours_is_the_hosts_no(caller: Caller) -> None:

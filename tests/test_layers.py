@@ -73,7 +73,7 @@ RULES = (
     Rule(
         ("integrations.*",),
         (
-            *(*GROUND, "lifecycle", "wiring", "arguments", "api", "gate.*", "settings.*", "audit.record"),
+            *(*GROUND, "lifecycle", "wire", "wiring", "arguments", "api", "gate.*", "settings.*", "audit.record"),
             *("client.platform", "client.submit", "client.retry", "integrations.*"),
         ),
     ),

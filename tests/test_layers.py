@@ -80,7 +80,7 @@ RULES = (
     Rule(
         ("integrations.hooks.*",),
         (
-            *(*GROUND, "lifecycle", "wiring", "gate.*", "settings.*", "audit.record", "integrations.hooks.*"),
+            *(*GROUND, "lifecycle", "wire", "wiring", "gate.*", "settings.*", "audit.record", "integrations.hooks.*"),
             *("client.platform", "client.submit", "client.retry"),
         ),
     ),

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve import wiring
 from molecule_approve.audit.record import mask
+from molecule_approve.clock import utc_now
 from molecule_approve.errors import ApprovalError, UsedError
 from molecule_approve.gate import compose
 from molecule_approve.lifecycle import outcome_of
 from molecule_approve.model import Outcome, SubmittedRequest
+from molecule_approve.wire import instant
 
 from . import action
 from .open_calls import OpenCall
@@ -98,7 +100,7 @@ class Asking:
         with self.stop.open():
             request, made = self._compose(call, open_call.key), self.gate()
             rows = self._find(made, request)
-        ours = [row for row in rows if row.action == request.action]
+        ours = [row for row in rows if row.action == request.action and _is_in_time(row, request)]
         row = next((row for outcome in _USABLE for row in ours if outcome_of(row) is outcome), None)
         with contextlib.closing(made.platform):
             if row is not None:
@@ -139,6 +141,12 @@ def _in_its_story(made: wiring.ReadyGate, request: ApprovalRequest, row: Approva
     """The request with the trace id that its first records have in the log, so that ``audit show`` tells all of it."""
     found = made.journal.find(row.id)
     return request if found is None else replace(request, trace_id=found.trace_id)
+
+
+def _is_in_time(row: Approval, request: ApprovalRequest) -> bool:
+    """Whether the request would not have expired by now: an approval of yesterday is none of today's call."""
+    begun, now = instant(row.created_at), instant(utc_now())
+    return begun is not None and now is not None and (now - begun).total_seconds() < (request.expires_in or 0.0)
 
 
 def _submitted(row: Approval, request: ApprovalRequest) -> SubmittedRequest:

@@ -123,7 +123,6 @@ def test_a_key_is_never_shown() -> None:
         assert KEY.key.hex() not in shown
 
 
-@pytest.mark.usefixtures("untraced")
 def test_of_several_keys_the_newest_counts(make: Callable[..., Record]) -> None:
     """Forwards, backwards and over long ways: each record under the last key that was given for it."""
     second = SealKey(KEY.log_id, 200_000, b"s" * 32)

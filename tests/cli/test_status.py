@@ -266,7 +266,6 @@ def test_what_waits_is_found_behind_fifty_that_ended(own: Caller, approver: bool
         assert own.main("approve", "--yes", found[:8]).out == f"approved {found}\n"
 
 
-@pytest.mark.usefixtures("untraced")
 def test_where_not_all_are_shown_it_is_said(seated: Caller) -> None:
     """How many wait, and how many of them stand there."""
     for _ in range(101):

@@ -381,7 +381,7 @@ def test_an_expiry_of_the_embedded_server(served: Served) -> None:
 
 def test_a_timeout_at_the_embedded_server(served: Served) -> None:
     """At our deadline the request is withdrawn there, too."""
-    verdict = served.request(timeout=0.3)
+    verdict = served.request(timeout=1)
     found = served.asker.list_requests(soon())[0]
     assert (verdict.outcome, found.status, found.decided_by) == (Outcome.TIMEOUT, Status.DENIED, "withdrawn")
 

@@ -190,7 +190,6 @@ def _pings(connection: socket.socket, most: int) -> int:
     return sent
 
 
-@pytest.mark.usefixtures("untraced")
 def test_pings_that_nobody_reads_the_answers_of_fill_no_memory(open_desk: OpenDesk) -> None:
     """The server reads no further than its answers are taken, and lets the peer go; other sockets live on."""
     desk = open_desk(slow_reader=0.1)
@@ -201,7 +200,6 @@ def test_pings_that_nobody_reads_the_answers_of_fill_no_memory(open_desk: OpenDe
         assert stream.event()["event"] == "APPROVAL_REQUESTED"
 
 
-@pytest.mark.usefixtures("untraced")
 def test_pings_between_words_fill_no_memory_either(open_desk: OpenDesk) -> None:
     """A message makes the server read on; what waits for the peer is bounded all the same."""
     desk = open_desk(slow_reader=600.0)
@@ -393,7 +391,6 @@ def test_the_right_to_call_is_refused_before_the_body(open_desk: OpenDesk) -> No
     assert desk.decider.post(f"{path}/decide", content=long).status_code == 413
 
 
-@pytest.mark.usefixtures("untraced")
 def test_answers_that_nobody_takes_fill_a_credentials_share_alone(open_desk: OpenDesk) -> None:
     """Beyond it those that have waited longest are given up; who reads is served, whatever waits."""
     desk = open_desk(slow_reader=600.0, head_time=600.0, unread=5_000_000)

@@ -129,7 +129,6 @@ def test_a_handshake_is_counted_like_any_call(open_desk: OpenDesk) -> None:
     assert (status, json.loads(body)["error"]) == (429, "rate limit exceeded")
 
 
-@pytest.mark.usefixtures("untraced")
 def test_a_socket_that_does_not_read_is_dropped_and_blocks_nobody(open_desk: OpenDesk) -> None:
     """Its queue is bounded; others hear everything meanwhile."""
     desk = open_desk(socket_queue=4)

@@ -103,7 +103,6 @@ def _get(url: str, path: str, token: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("farewell", [b"", b"\x88\x80\0\0\0\0"])
 def test_a_stop_does_not_wait_for_a_socket_that_does_not_read(open_desk: OpenDesk, farewell: bytes) -> None:
     """Its connection is dropped after the time that a clean stop takes at most, also where it has said goodbye."""

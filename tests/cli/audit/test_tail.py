@@ -162,7 +162,6 @@ def test_who_follows_waits_also_for_what_nobody_wrote_yet(
     assert known.stderr.read() == b""
 
 
-@pytest.mark.usefixtures("untraced")
 def test_a_long_log_is_shown_whole(log: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """More than one write's worth comes out complete."""
     log.parent.mkdir(mode=0o700)

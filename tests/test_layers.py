@@ -116,7 +116,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pydantic_ai": ("integrations.pydantic_ai",),
     "claude_agent_sdk": ("integrations.claude_agent_sdk",),
     "click": (),
-    "rich": (),
+    "rich": ("cli.terminal",),
 }
 
 # These compute the name of what they load from a table of their own; everywhere else a name must be readable here.
@@ -294,7 +294,7 @@ def test_every_rule_is_about_somebody() -> None:
     patterns = [pattern for rule in RULES for pattern in rule.modules]
     assert [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in modules)] == []
     used = {entry.target.split(".")[0] for module in modules.values() for entry in imports(module)}
-    assert set(LIBRARIES) - used == {"click", "rich"}
+    assert set(LIBRARIES) - used == {"click"}
 
 
 def class_homes(root: Path) -> dict[str, list[str]]:

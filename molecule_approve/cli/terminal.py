@@ -142,9 +142,9 @@ def cells(text: str, *, strict: bool = False) -> int:
 
 
 def _cells(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+    from rich.cells import get_character_cell_size
+
+    return get_character_cell_size(character)
 
 
 def _most_cells(character: str) -> int:

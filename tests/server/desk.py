@@ -24,7 +24,7 @@ from tests.integration.raw_http import PLAIN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from websockets.sync.client import ClientConnection
+    from websockets.sync.connection import Connection
 
     from molecule_approve.paths import Places
     from molecule_approve.server.run import Running
@@ -60,7 +60,7 @@ def unsigned(value: Any) -> Any:  # noqa: ANN401 - JSON
 class Socket:
     """An open event stream."""
 
-    connection: ClientConnection
+    connection: Connection
 
     def event(self) -> dict[str, Any]:
         """The next event."""

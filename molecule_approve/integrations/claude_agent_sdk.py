@@ -86,7 +86,7 @@ def can_use_tool(*, reason: str = "", **options: Unpack[RequestOptions]) -> CanU
 
 
 def _facts(call: Mapping[str, Any]) -> dict[str, str]:
-    names = {"session": "session_id", "folder": "cwd", "subagent": "agent_id", "tool_call_id": "tool_use_id"}
+    names = {"session": "session_id", "agent_folder": "cwd", "subagent": "agent_id", "tool_call_id": "tool_use_id"}
     return {"agent": "Claude Agent SDK", **{name: call.get(key) or "" for name, key in names.items()}}
 
 

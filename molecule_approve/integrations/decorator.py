@@ -54,7 +54,7 @@ def requires_approval(
 
     Raises:
         UsageError: at once, if the action names no parameter of the function, or the function cannot be gated: a generator
-            runs after its call, in steps, and a class is no function.
+            runs after its call, in steps, and classes are refused too.
         NotApproved: by each call that was not approved, whatever the cause.
 
     """
@@ -161,6 +161,6 @@ def _check_fields(action: str, signature: inspect.Signature) -> None:
         # Only names: an attribute or an index could reach anything that the argument is connected with.
         if field is not None and field not in signature.parameters:
             raise UsageError(
-                f"the action names {{{field}}}, which is no parameter of the function",
+                f"the action names {{{field}}}, but the function has no such parameter",
                 hint=f"use one of {', '.join(signature.parameters) or 'none'}",
             )

@@ -294,11 +294,11 @@ async def later_steps() -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     ("action", "says"),
     [
-        ("drop {tabel}", "{tabel}, which is no parameter"),
-        ("drop {}", "{}, which is no parameter"),
-        ("drop {0}", "{0}, which is no parameter"),
-        ("drop {table.__class__}", "{table.__class__}, which is no parameter"),
-        ("drop {table[0]}", "{table[0]}, which is no parameter"),
+        ("drop {tabel}", "{tabel}, but the function has no such parameter"),
+        ("drop {}", "{}, but the function has no such parameter"),
+        ("drop {0}", "{0}, but the function has no such parameter"),
+        ("drop {table.__class__}", "{table.__class__}, but the function has no such parameter"),
+        ("drop {table[0]}", "{table[0]}, but the function has no such parameter"),
         ("drop {table:{table}}", "a field within a field"),
         ("drop {table", "not a template"),
         ("drop {table!x!}", "not a template"),

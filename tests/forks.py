@@ -159,6 +159,7 @@ def load() -> None:
 
 def _load() -> None:
     load()
+    importlib.import_module("encodings.idna")  # loaded at the first look at an address, in every program
     with contextlib.suppress(ImportError):  # where coverage is not measured, it need not be there
         importlib.import_module("coverage")
     gc.collect()

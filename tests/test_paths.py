@@ -16,6 +16,7 @@ import pytest
 from molecule_approve import paths
 from molecule_approve.errors import ConfigError
 from molecule_approve.paths import Places, RequesterCredential, Serving
+from tests.users import become
 
 HOLD = """
 import fcntl, sys
@@ -68,13 +69,13 @@ def test_a_home_that_is_none_is_told() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that is not in passwd")
 def test_no_home_at_all_is_a_sentence(tmp_path: Path) -> None:
     """A container's user may have neither HOME nor an entry in passwd: 125, and nothing is a fault of the program."""
-    os.seteuid(2_000_000_001)
+    become(2_000_000_001)
     try:
         with pytest.raises(ConfigError, match="HOME is not set, and user 2000000001 is not in passwd"):
             paths.locate({})
         assert paths.locate({"HOME": str(tmp_path)}).state.is_relative_to(tmp_path)
     finally:
-        os.seteuid(0)
+        become(0)
 
 
 def test_without_a_home_the_system_is_asked() -> None:
@@ -207,11 +208,11 @@ def somebody(folder: Path) -> Iterator[Path]:
     home = folder / "home"
     home.mkdir(mode=0o700)
     os.chown(home, NOBODY, NOBODY)
-    os.seteuid(NOBODY)
+    become(NOBODY)
     try:
         yield home
     finally:
-        os.seteuid(0)
+        become(0)
 
 
 @only_root
@@ -220,11 +221,11 @@ def test_what_sudo_left_is_told_with_the_way_back(tmp_path: Path) -> None:
     with somebody(tmp_path) as home:
         mine = Places(home / "state", home / "run")
         paths.make_private(mine.state)
-        os.seteuid(0)
+        become(0)
         (home / "local").mkdir(mode=0o700)
         write(mine.requester)
         paths.make_private(home / "roots")
-        os.seteuid(NOBODY)
+        become(NOBODY)
         for folder, named in ((home / "local" / "state", home / "local"), (home / "roots", home / "roots")):
             with pytest.raises(ConfigError) as caught:
                 paths.make_private(folder)

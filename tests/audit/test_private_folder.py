@@ -18,6 +18,7 @@ from molecule_approve.audit.record import EventType, Record, RecordAction, Recor
 from molecule_approve.audit.verify import run as verify_run
 from molecule_approve.errors import AuditError
 from tests.test_paths import NOBODY, somebody
+from tests.users import become
 
 if TYPE_CHECKING:
     from molecule_approve.audit.seal import SealKey
@@ -161,9 +162,9 @@ def test_what_root_made_is_to_be_given_back(tmp_path: Path) -> None:
     """After sudo: the sentence says that it belongs to root, and names the command that mends it."""
     with somebody(tmp_path) as home:
         log = home / "audit.jsonl"
-        os.seteuid(0)
+        become(0)
         Journal(log).append(RECORD, patience=0)
-        os.seteuid(NOBODY)
+        become(NOBODY)
         with pytest.raises(AuditError, match="Permission denied") as caught:
             Journal(log).append(RECORD, patience=0)
     private = files.lock_path(log).parent

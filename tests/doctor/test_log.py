@@ -18,6 +18,7 @@ from molecule_approve.doctor.checks import Finding, Grade
 from molecule_approve.errors import ConfigError
 from tests.audit.records import record
 from tests.doctor.conftest import found_by
+from tests.users import become
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,10 +133,10 @@ def unprivileged() -> Iterator[None]:
     before = os.geteuid()
     try:
         if before == 0:
-            os.seteuid(NOBODY)
+            become(NOBODY)
         yield
     finally:
-        os.seteuid(before)
+        become(before)
 
 
 def test_a_folder_that_cannot_be_written_fails(home: Path) -> None:

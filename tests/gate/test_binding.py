@@ -21,6 +21,7 @@ from molecule_approve.gate import programs
 from molecule_approve.gate.binding import Binding, bind
 from molecule_approve.gate.command import ANY_HOST, FileRole
 from molecule_approve.gate.compose import Origin
+from tests.users import become
 
 TRUE = Path(shutil.which("true") or "")
 Bind = Callable[..., Binding]
@@ -168,11 +169,11 @@ def _as_nobody(folder: Path) -> Iterator[None]:
     """Without root's right to read everything."""
     uid = os.geteuid()
     os.chown(folder, 65_534 if uid == 0 else uid, -1)
-    os.seteuid(65_534 if uid == 0 else uid)
+    become(65_534 if uid == 0 else uid)
     try:
         yield
     finally:
-        os.seteuid(uid)
+        become(uid)
 
 
 def test_a_program_whose_bytes_cannot_be_read(bound: Bind, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

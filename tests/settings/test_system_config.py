@@ -16,6 +16,7 @@ from molecule_approve.policy.hook_rules import Then
 from molecule_approve.settings import resolve as resolve_module
 from molecule_approve.settings.resolve import Flags, Settings
 from molecule_approve.settings.system_config import _way, changeable
+from tests.users import become
 
 if TYPE_CHECKING:
     from molecule_approve.paths import Places
@@ -59,12 +60,12 @@ def as_nobody() -> Iterator[None]:
     """We are a user who owns nothing here; without root that is what we are, outside our own folders."""
     me = os.geteuid()
     if me == 0:
-        os.seteuid(NOBODY)
+        become(NOBODY)
     try:
         yield
     finally:
         if me == 0:
-            os.seteuid(0)
+            become(0)
 
 
 LOCKED = """\

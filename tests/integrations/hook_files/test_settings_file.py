@@ -13,6 +13,7 @@ import pytest
 from molecule_approve.errors import ConfigError
 from molecule_approve.integrations.hook_files import settings_file
 from molecule_approve.integrations.hook_files.settings_file import read
+from tests.users import become
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -130,11 +131,11 @@ def test_who_cannot_give_a_file_away_owns_it(home: Path) -> None:
     path = home / "settings.json"
     path.write_text("{}")
     path.chmod(0o644)
-    os.seteuid(NOBODY)
+    become(NOBODY)
     try:
         read(path).write("{} ")
     finally:
-        os.seteuid(0)
+        become(0)
     assert (path.stat().st_uid, mode(path)) == (NOBODY, 0o644)
 
 
@@ -227,9 +228,9 @@ def test_a_file_that_cannot_be_removed_is_an_error(home: Path) -> None:
     path.write_text("{}")
     home.chmod(0o755)
     found = read(path)
-    os.seteuid(NOBODY)
+    become(NOBODY)
     try:
         with pytest.raises(ConfigError, match=r"cannot remove .*: Permission denied"):
             found.remove()
     finally:
-        os.seteuid(0)
+        become(0)

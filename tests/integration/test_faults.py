@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _WANTED = [example for examples in EXAMPLES.values() for example in examples]
 _SIDE_BY_SIDE = 4
+_MEMORY = ("endless", "compressed bombs")
+"""Examples whose programs are started: a fork begins with the memory of the process that it comes from."""
 
 
 def _meet(world: World, fault: Fault, path: str) -> str:
@@ -47,7 +49,9 @@ def _all_wrong(worlds: Callable[[FakePlatform | None], World], example: str) -> 
         return [found for found in pool.map(lambda row: _meet(worlds(None), *row), rows) if found]
 
 
-@pytest.mark.parametrize("example", _WANTED)
+@pytest.mark.parametrize(
+    "example", [pytest.param(example, marks=[pytest.mark.started] if example in _MEMORY else []) for example in _WANTED]
+)
 def test_what_breaks_comes_to_the_end_that_the_table_says(
     worlds: Callable[[FakePlatform | None], World], example: str
 ) -> None:

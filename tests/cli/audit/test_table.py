@@ -57,6 +57,14 @@ def test_a_window_has_the_columns_that_fit(width: int, expected: list[str]) -> N
     assert ["".join(text for text, _ in row) for row in Table("utf-8").rows(data, width)] == expected
 
 
+@pytest.mark.parametrize(("encoding", "mark"), [("utf-8", "\N{HORIZONTAL ELLIPSIS}"), ("ascii", "~")])
+def test_the_mark_of_a_cut_is_one_that_the_terminal_can_show(encoding: str, mark: str) -> None:
+    """It is one column wide either way."""
+    row = shown(line(resource="x" * 200), 80, encoding)
+    assert f"x{mark} " in row
+    assert row.isascii() == (encoding == "ascii")
+
+
 @pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
 def test_no_row_is_wider_than_the_window(encoding: str) -> None:

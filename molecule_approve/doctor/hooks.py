@@ -56,9 +56,7 @@ def _faults(found: Installed, version: tuple[int, ...] | None) -> Iterator[str]:
     host, entry = found.host, found.entry
     yield from filter(None, (program_fault(entry), host.needs(entry, version)))
     yield from entry.faults
-    if host.gap:
-        return  # it says when the host fails open, whatever the entry says
     if not entry.blocks_if_lost:
-        yield "it fails open: the host runs the tool if the hook cannot start, is killed or is late"
+        yield "it fails open: the host runs the tool if the hook cannot start or is killed"
     elif host.since and version is None:
         yield f"versions before {dotted(host.since)} fail open"

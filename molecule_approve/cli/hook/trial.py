@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from molecule_approve.cli import output
 from molecule_approve.cli.exits import Exit
 from molecule_approve.cli.serve import server_extra
 from molecule_approve.errors import ConfigError
-from molecule_approve.integrations.hook_files.interface import HookRun
+from molecule_approve.integrations.hook_files.interface import HookRun, line_of
 from molecule_approve.safe_text import visible
 
 from .install import HostArgument, here, host_file
@@ -94,8 +96,7 @@ def _trials(host: HostFile, entry: HookEntry, gate: DenyingGate) -> Iterator[tup
     yield blocked, f"the configuration cannot be read: {_word(blocked)}"
 
     blocked = host.blocks(_run(host, entry, gate.surroundings, kill=True), entry)
-    gap = f" ({host.gap})" if host.lost_is_open else ""
-    yield blocked or host.lost_is_open, f"the hook is killed: {_word(blocked)}{gap}"
+    yield blocked, f"the hook is killed: {_word(blocked)}"
 
 
 def _word(blocked: bool) -> str:
@@ -127,7 +128,7 @@ def _run(host: HostFile, entry: HookEntry, around: Surroundings, *, kill: bool =
         return HookRun(-1, "", f"{command[0]}: {exc.strerror}")
     with process:
         if kill:
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill(process, entry.program)
         try:
             out, err = process.communicate(event, PATIENCE)
         except subprocess.TimeoutExpired:
@@ -137,9 +138,29 @@ def _run(host: HostFile, entry: HookEntry, around: Surroundings, *, kill: bool =
     return HookRun(process.returncode, out, err)
 
 
+def _kill(process: subprocess.Popen[str], program: str) -> None:
+    """Kill the hook itself, as the system does that has no memory left; a shell around it lives on."""
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        for pid in _family(process.pid):
+            with contextlib.suppress(OSError):
+                if os.fsencode(program) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                    os.kill(pid, signal.SIGKILL)
+                    return
+        time.sleep(0.001)
+
+
+def _family(pid: int) -> Iterator[int]:
+    """A process and all that descend from it."""
+    yield pid
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield from _family(int(child))
+
+
 def redirected(entry: HookEntry, values: Mapping[str, str]) -> list[str]:
     """What the host starts, with these values for the options that the command has already."""
-    words, shell = list(entry.words), entry.shell
+    words, shell = list(entry.words), line_of(entry.shell)
     for place, word in enumerate(words[:-1]):
         if word in values:
             shell = shell.replace(f"{word} {shlex.quote(words[place + 1])}", f"{word} {shlex.quote(values[word])}")

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 
 class CodexFile(HostFile):
-    """A shell's text; nothing can be set against a hook that is lost."""
+    """A shell's text; only its guard blocks where the hook is lost."""
 
     name = "codex"
     programs = ("codex",)
     matchers: ClassVar[Mapping[str, str]] = {"PreToolUse": "^(Bash|apply_patch|mcp__.*)$"}
-    gap = "Codex runs the tool if the hook cannot start, is killed or is late; it has no setting against that"
-    lost_is_open = True
+    gap = "Codex runs the tool if the hook is late; it has no setting against that"
     afterwards = "Codex skips the hook until you trust it: start codex and enter /hooks. Do so again after each change"
 
     def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:

@@ -42,8 +42,8 @@ class CursorFile(HostFile):
         return handler.get("timeout")
 
     def blocks_if_lost(self, handler: JsonObject) -> bool:
-        """``failClosed``."""
-        return handler.get("failClosed") is True
+        """``failClosed``, or the guard."""
+        return handler.get("failClosed") is True or super().blocks_if_lost(handler)
 
     def made_up(self, event: str, folder: str) -> JsonObject:
         """A shell command, a call of an MCP server, or a file to write."""

@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
 
 class GeminiFile(HostFile):
-    """A shell's text, and milliseconds; nothing can be set against a hook that is lost."""
+    """A shell's text, and milliseconds; only its guard blocks where the hook is lost."""
 
     name = "gemini"
     programs = ("gemini",)
     matchers: ClassVar[Mapping[str, str]] = {"BeforeTool": "^(run_shell_command|write_file|replace|mcp_.*)$"}
     default_limit = 60
-    gap = "Gemini CLI runs the tool if the hook cannot start, is killed or is late; it has no setting against that"
-    lost_is_open = True
+    gap = "Gemini CLI runs the tool if the hook is late; it has no setting against that"
 
     def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
         """In ``.gemini``."""

@@ -23,6 +23,10 @@ PROGRAM = "molecule-approve"
 LIMIT = 3_600
 """Seconds that an installed hook has, from its host."""
 
+_SH = "/bin/sh"
+_GUARD = f' || {{ test $? -eq 2 || echo "{PROGRAM}: the hook failed; nothing was approved" >&2; exit 2; }}'
+"""Behind the hook's command: whatever becomes of it, a host that reads the shell's exit code blocks the tool."""
+
 JsonObject = dict[str, "JsonValue"]
 
 
@@ -42,8 +46,11 @@ class InstalledCommand(NamedTuple):
 
     @property
     def shell(self) -> str:
-        """The same for hosts that start a shell."""
-        return shlex.join([self.program, *self.arguments])
+        """The same for hosts that start a shell, with the guard.
+
+        The shell that a host starts may be the user's own, which need not be one of POSIX: it only starts the one that is.
+        """
+        return shlex.join([_SH, "-c", shlex.join([self.program, *self.arguments]) + _GUARD])
 
 
 class HookEntry(NamedTuple):
@@ -93,7 +100,6 @@ class HostFile(ABC):
         blank: what a new file has beside our entry.
         default_limit: seconds that a hook has if its entry does not say.
         gap: when the host runs the tool although the hook gave no answer, if nothing can be set against that; else empty.
-        lost_is_open: whether that is so for a hook that cannot start or is killed, too.
         since: the first version that blocks if the entry tells it to; empty if all do.
         afterwards: what the user must do after an installation; empty if nothing.
 
@@ -106,7 +112,6 @@ class HostFile(ABC):
     blank: ClassVar[JsonObject] = {}
     default_limit: ClassVar[float] = 600
     gap: ClassVar[str] = ""
-    lost_is_open: ClassVar[bool] = False
     since: ClassVar[tuple[int, ...]] = ()
     afterwards: ClassVar[str] = ""
 
@@ -137,9 +142,8 @@ class HostFile(ABC):
         return f"this version runs the tool if the hook is lost: update to {dotted(self.since)} or later"
 
     def blocks_if_lost(self, handler: JsonObject) -> bool:
-        """See ``HookEntry``."""
-        del handler
-        return False
+        """See ``HookEntry``; by default, whether the guard is there."""
+        return line_of(words_of(handler)[1]).endswith(_GUARD)
 
     def faults(self, handler: JsonObject) -> Iterator[str]:
         """What makes the host ignore this handler's answer, a sentence each."""
@@ -302,9 +306,18 @@ def words_of(handler: JsonObject) -> tuple[tuple[str, ...], str]:
     if "exec" in handler:
         return (program,), ""
     try:
-        return tuple(shlex.split(program)), program
+        return tuple(shlex.split(line_of(program).removesuffix(_GUARD))), program
     except ValueError:  # quotes without an end
         return (), program
+
+
+def line_of(shell: str) -> str:
+    """The line that is about the hook: the text itself, or that of a shell which it starts."""
+    try:
+        words = shlex.split(shell)
+    except ValueError:
+        return shell
+    return words[2] if words[:2] == [_SH, "-c"] and len(words) == 3 else shell
 
 
 def _late(words: Sequence[str], limit: float) -> Iterator[str]:

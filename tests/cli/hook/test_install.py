@@ -161,8 +161,8 @@ def test_text_from_the_file_moves_no_cursor(hook: Hook, settings: Path) -> None:
     ("host", "sentence"),
     [
         ("codex", "start codex and enter /hooks"),
-        ("codex", "Codex runs the tool if the hook cannot start, is killed or is late"),
-        ("gemini", "Gemini CLI runs the tool if the hook cannot start, is killed or is late"),
+        ("codex", "Codex runs the tool if the hook is late"),
+        ("gemini", "Gemini CLI runs the tool if the hook is late"),
         ("copilot", "Copilot runs the tool if the hook is late"),
         ("cursor", "try it: molecule-approve hook test cursor"),
     ],

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from molecule_approve.integrations.hook_files.interface import InstalledCommand
 from tests.callers import Told
 
 Hook = Callable[..., Told]
@@ -44,9 +45,9 @@ def test_an_entry_is_told_with_all_that_matters(hook: Hook, user: Path, host_pro
         f"codex: user, {user}/.codex/hooks.json",
         "  PreToolUse, tools: all, limit: 3600 s",
         f"  command: {PROGRAM} hook codex --limit 3600",
-        "  if the hook is lost: THE TOOL RUNS",
+        "  if the hook is lost: the tool is blocked",
     ]
-    assert lines[8].startswith("  Codex runs the tool if the hook cannot start")
+    assert lines[8].startswith("  Codex runs the tool if the hook is late")
 
 
 def test_without_the_host_s_version_it_is_named_from_which_it_blocks(hook: Hook) -> None:
@@ -100,9 +101,9 @@ def test_json_has_every_host(hook: Hook, user: Path, host_program: Put) -> None:
             "event": "PreToolUse",
             "matcher": "^(Bash|apply_patch|mcp__.*)$",
             "command": [PROGRAM, "hook", "codex", "--limit", "3600"],
-            "shell": f"{PROGRAM} hook codex --limit 3600",
+            "shell": InstalledCommand(str(PROGRAM), ("hook", "codex", "--limit", "3600")).shell,
             "limit_seconds": 3600.0,
-            "blocks_if_lost": False,
+            "blocks_if_lost": True,
             "faults": [],
         }
     ]

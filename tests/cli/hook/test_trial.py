@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.cli.hook import trial
-from molecule_approve.integrations.hook_files.interface import HookEntry, InstalledCommand
+from molecule_approve.integrations.hook_files.interface import HookEntry, InstalledCommand, line_of
 from molecule_approve.integrations.hook_files.registry import HOST_FILES
 from tests.callers import Told
 
@@ -51,14 +52,28 @@ def test_the_installed_hook_blocks_without_a_shell(hook: Hook, user: Path) -> No
 
 
 def test_the_installed_hook_blocks_behind_a_shell(hook: Hook) -> None:
-    """What Codex cannot block is said, and is not counted."""
+    """Codex itself would let the tool run after a hook that was killed: the guard in the line blocks it."""
     hook("install", "codex", "--yes", "--platform-url", "http://127.0.0.1:1")
     told = hook("test", "codex")
-    denied, broken, killed = told.out.splitlines()
-    assert denied == "user, PreToolUse: a person denies: blocked"
-    assert broken == "user, PreToolUse: the configuration cannot be read: blocked"
-    assert killed.startswith("user, PreToolUse: the hook is killed: THE TOOL RUNS (Codex runs the tool if the hook")
+    assert told.out.splitlines() == [
+        "user, PreToolUse: a person denies: blocked",
+        "user, PreToolUse: the configuration cannot be read: blocked",
+        "user, PreToolUse: the hook is killed: blocked",
+    ]
     assert told.code == 0
+
+
+def test_a_hook_without_the_guard_is_found_out(hook: Hook, user: Path) -> None:
+    """Earlier installations wrote the command alone."""
+    hook("install", "codex", "--yes", "--platform-url", "http://127.0.0.1:1")
+    path = user / ".codex" / "hooks.json"
+    document = json.loads(path.read_text())
+    (handler,) = document["hooks"]["PreToolUse"][0]["hooks"]
+    handler["command"] = line_of(handler["command"]).partition(" || ")[0]
+    path.write_text(json.dumps(document))
+    told = hook("test", "codex")
+    assert told.out.splitlines()[2] == "user, PreToolUse: the hook is killed: THE TOOL RUNS"
+    assert told.code == 125
 
 
 def test_a_hook_that_lets_everything_run_is_found_out(hook: Hook, put: Callable[[str, str], Path]) -> None:
@@ -137,8 +152,10 @@ def test_only_options_that_are_there_get_other_values() -> None:
     words = ("/m y/molecule-approve", "hook", "codex", "--platform-url", "it's", "--config", "it's")
     exact = HookEntry("PreToolUse", "", words, "", 600, blocks_if_lost=False)
     assert trial.redirected(exact, values) == [*words[:4], "http://127.0.0.1:5", "--config", "it's"]
-    shell = InstalledCommand(words[0], words[1:]).shell
-    assert trial.redirected(exact._replace(shell=f"{shell} || true"), values) == [
+    guarded = InstalledCommand(words[0], words[1:]).shell
+    changed = InstalledCommand(words[0], (*words[1:4], values["--platform-url"], *words[5:])).shell
+    assert trial.redirected(exact._replace(shell=guarded), values) == shlex.split(changed)
+    assert trial.redirected(exact._replace(shell=f"{shlex.join(words)} || true"), values) == [
         "/bin/sh",
         "-c",
         "'/m y/molecule-approve' hook codex --platform-url http://127.0.0.1:5 --config 'it'\"'\"'s' || true",

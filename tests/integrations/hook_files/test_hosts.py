@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ FILES = Path(__file__).parent / "files"
 HOME, PROJECT = Path("/home/me"), Path("/src/project")
 PATH = Path("/settings.json")
 ALL = sorted(HOST_FILES)
+LOST = "molecule-approve: the hook failed; nothing was approved\n"
 
 
 def command(host: str, *more: str, limit: int = 3_600) -> InstalledCommand:
@@ -86,7 +89,7 @@ def test_an_entry_is_read_as_it_was_written(host: str) -> None:
     assert {entry.program for entry in found} == {"/opt/my tools/bin/molecule-approve"}
     assert {entry.words[1:] for entry in found} == {("hook", host, "--limit", "3600")}
     assert {(entry.limit, entry.faults) for entry in found} == {(3600.0, ())}
-    assert {entry.blocks_if_lost for entry in found} == {not file.lost_is_open}
+    assert {entry.blocks_if_lost for entry in found} == {True}
     assert {bool(entry.shell) for entry in found} == {host in {"codex", "gemini", "cursor"}}
 
 
@@ -95,7 +98,6 @@ def test_who_lets_a_tool_run_after_all_says_so(host: str) -> None:
     """A host that cannot be told to block has a sentence about it."""
     file = HOST_FILES[host]
     assert bool(file.gap) is (host in {"codex", "gemini", "copilot"})
-    assert file.lost_is_open <= bool(file.gap)
     assert bool(file.afterwards) is (host == "codex")
 
 
@@ -336,15 +338,66 @@ def test_what_each_host_makes_of_an_end(host: str, code: int, stdout: str, stder
     assert file.blocks(HookRun(code, stdout, stderr), entry) is blocks
 
 
-@pytest.mark.parametrize(("host", "key"), [("claude-code", "onFailure"), ("cursor", "failClosed")])
-def test_without_its_key_a_lost_hook_lets_the_tool_run(host: str, key: str) -> None:
-    """What `hook install` sets against that is what counts."""
+@pytest.mark.parametrize(
+    ("host", "keys"),
+    [("claude-code", ("onFailure",)), ("cursor", ("failClosed", " || {")), ("codex", (" || {",)), ("gemini", (" || {",))],
+)
+def test_without_what_is_set_against_it_a_lost_hook_lets_the_tool_run(host: str, keys: tuple[str, ...]) -> None:
+    """The host's own key, or the guard behind the command."""
     file: HostFile = HOST_FILES[host]
-    text = (FILES / f"{host}.json").read_text().replace(key, "other")
+    text = (FILES / f"{host}.json").read_text()
+    for key in keys:
+        text = text.replace(key, " # {" if key == " || {" else "other")
     for entry in file.entries(json.loads(text), PATH):
         assert not entry.blocks_if_lost
         assert not file.blocks(HookRun(-9, "", ""), entry)
         assert file.blocks(HookRun(2, "", "no"), entry)
+
+
+_ENDS = {
+    "exit 0": (0, ""),
+    "echo why >&2; exit 2": (2, "why\n"),
+    "exit 1": (2, LOST),
+    "exit 125": (2, LOST),
+    "kill -KILL $$": (2, LOST),
+    "kill -TERM $$": (2, LOST),
+}
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "fish"])
+def test_the_guard_blocks_whatever_becomes_of_the_hook(tmp_path: Path, shell: str) -> None:
+    """In each shell that a host may start: an end that the host would not take for a no becomes 2, and is told."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed on this machine")
+    program = tmp_path / "it's here" / "molecule-approve"
+    program.parent.mkdir()
+    line = InstalledCommand(str(program), ("hook", "codex")).shell
+
+    def run() -> tuple[int, str]:
+        done = subprocess.run([shell, "-c", line], capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr[-len(LOST) :] if LOST in done.stderr else done.stderr
+
+    assert run() == (2, LOST)  # it does not exist
+    for text, end in _ENDS.items():
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+        assert run() == end
+    program.chmod(0o644)
+    assert run() == (2, LOST)
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
+    assert run() == (2, LOST)
+
+
+@pytest.mark.parametrize("host", ["codex", "gemini", "cursor"])
+def test_an_entry_without_the_guard_is_ours_and_is_replaced(host: str) -> None:
+    """Earlier installations wrote the command alone; so does a person."""
+    file = HOST_FILES[host]
+    plain = f"'/opt/my tools/bin/molecule-approve' hook {host} --limit 3600"
+    guarded = file.entries(fixture(host), PATH)[0].shell
+    older = json.loads((FILES / f"{host}.json").read_text().replace(json.dumps(guarded), json.dumps(plain)))
+    assert {entry.words[1:] for entry in file.entries(older, PATH)} == {("hook", host, "--limit", "3600")}
+    assert file.installed(older, PATH, command(host)) == fixture(host)
 
 
 @pytest.mark.parametrize("host", ALL)

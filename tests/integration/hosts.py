@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from molecule_approve.integrations.hook_files.interface import InstalledCommand, Scope
+from molecule_approve.integrations.hook_files.registry import HOST_FILES
 from tests.integration.fake_model import FakeModel
 
 FOLDERS = "HOSTS_PATH"
@@ -27,7 +29,7 @@ LOST = {
     "missing": "",
     "crashed": "#!/bin/sh\nexit 1\n",
     "killed": "#!/bin/sh\nkill -KILL $$\n",
-    "late": f"#!/bin/sh\nexec sleep {PATIENCE:g}\n",
+    "late": "#!/bin/sh\nexec sleep 15\n",
 }
 """The ways to lose a hook, each as the program that stands in the place of ours; there is none where it is missing."""
 
@@ -44,7 +46,6 @@ class Host(NamedTuple):
         arguments: so that it runs once without a person, and asks nobody for leave of its own accord.
         environ: the variables that lead it to the model at this address.
         files: the settings files that do so.
-        hook: the settings file with the hook in it: the program's path, and the seconds that it has.
         fails_open: in which ways of losing the hook the command runs nevertheless,
         measured: with this version.
         blocks_since: older versions run the command in all of them.
@@ -56,7 +57,6 @@ class Host(NamedTuple):
     arguments: tuple[str, ...]
     environ: Callable[[str], dict[str, str]]
     files: Callable[[str], Files]
-    hook: Callable[[str, int], Files]
     fails_open: frozenset[str]
     measured: str
     blocks_since: tuple[int, ...] = ()
@@ -91,33 +91,6 @@ def _codex_config(url: str) -> str:
     return f"{top}\n[analytics]\nenabled = false\n[model_providers.fake]\n{provider}\n"
 
 
-def _claude_hook(program: str, limit: int) -> Files:
-    handler = {"type": "command", "command": program, "args": ["hook", "claude-code", "--limit", str(limit)]}
-    entry = {"matcher": "^(Bash|Write|Edit)$", "hooks": [{**handler, "timeout": limit, "onFailure": "block"}]}
-    return {".claude/settings.json": {"hooks": {"PreToolUse": [entry]}}}
-
-
-def _codex_hook(program: str, limit: int) -> Files:
-    handler = {"type": "command", "command": f"'{program}' hook codex --limit {limit}", "timeout": limit}
-    return {".codex/hooks.json": {"hooks": {"PreToolUse": [{"matcher": "^Bash$", "hooks": [handler]}]}}}
-
-
-def _gemini_hook(program: str, limit: int) -> Files:
-    handler = {
-        "type": "command",
-        "command": f"'{program}' hook gemini --limit {limit}",
-        "name": "ours",
-        "timeout": limit * 1000,
-    }
-    entry = {"matcher": "run_shell_command", "hooks": [handler]}
-    return {".gemini/settings.json": {**_GEMINI_SETTINGS, "hooks": {"BeforeTool": [entry]}}}
-
-
-def _copilot_hook(program: str, limit: int) -> Files:
-    handler = {"type": "command", "exec": program, "args": ["hook", "copilot", "--limit", str(limit)], "timeoutSec": limit}
-    return {".copilot/hooks/ours.json": {"version": 1, "hooks": {"preToolUse": [handler]}}}
-
-
 _GEMINI_SETTINGS = {
     "security": {"auth": {"selectedType": "gemini-api-key"}},
     "privacy": {"usageStatisticsEnabled": False},
@@ -136,7 +109,6 @@ HOSTS = (
             "DISABLE_AUTOUPDATER": "1",
         },
         files=lambda _: {},
-        hook=_claude_hook,
         fails_open=frozenset(),
         measured="2.1.332",
         blocks_since=(2, 1, 295),
@@ -151,8 +123,7 @@ HOSTS = (
         ),
         environ=lambda _: {"OPENAI_API_KEY": "fake"},
         files=lambda url: {".codex/config.toml": _codex_config(url)},
-        hook=_codex_hook,
-        fails_open=frozenset(LOST),
+        fails_open=frozenset({"late"}),
         measured="0.171.0",
     ),
     Host(
@@ -165,9 +136,7 @@ HOSTS = (
             "GEMINI_CLI_TRUST_WORKSPACE": "true",
         },
         files=lambda _: {".gemini/settings.json": _GEMINI_SETTINGS},
-        hook=_gemini_hook,
-        # The shell that it starts says that there is no program, with a code that blocks.
-        fails_open=frozenset(LOST) - {"missing"},
+        fails_open=frozenset({"late"}),
         measured="0.61.0",
     ),
     Host(
@@ -183,7 +152,6 @@ HOSTS = (
             "COPILOT_AUTO_UPDATE": "false",
         },
         files=lambda _: {},
-        hook=_copilot_hook,
         fails_open=frozenset({"late"}),
         measured="1.0.102",
     ),
@@ -217,8 +185,12 @@ class Agent:
         self.output = ""
 
     def hook(self, program: Path, limit: int = 60) -> None:
-        """Have the host start this program, in the place of ours, as its hook."""
-        self._write(self._host.hook(str(program), limit))
+        """Have the host start this program as its hook, by the entry that `hook install` writes for it."""
+        file = HOST_FILES[self._host.name]
+        path = file.path(Scope.USER, self._environ, self._home, self._project)
+        before = json.loads(path.read_text()) if path.exists() else {}
+        command = InstalledCommand(str(program), ("hook", file.name, "--limit", str(limit)), limit)
+        self._write({str(path): file.installed(before, path, command)})
 
     def _write(self, files: Files) -> None:
         for name, content in files.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ def event(host: str, name: str = "shell", **fields: object) -> dict[str, Any]:
         fields: what to change in it.
 
     """
-    newest = max((FIXTURES / host).glob(f"*/{name}.json"))
+    newest = max((FIXTURES / host).glob(f"*/{name}.json"), key=_version)
     found: dict[str, Any] = json.loads(newest.read_bytes())
     session = next(key for key in _SESSIONS if key in found)
     return {**found, session: str(uuid.uuid4()), **fields}
@@ -54,6 +55,10 @@ def call_briefly(caller: Caller, host: str, data: dict[str, Any]) -> Told:
     with caller.patch.context() as patch:
         patch.setenv("APPROVAL_TIMEOUT", "1")
         return call(caller, host, data)
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", path.parent.name))
 
 
 ALLOWED = {

@@ -70,7 +70,8 @@ def test_somebody_else_withdraws_it(caller: Caller) -> None:
 
 def test_the_approver_sees_who_calls_what(caller: Caller) -> None:
     """The command is the action; agent, session, folder, the call's id and the agent's own words stand beside it."""
-    given = event("claude-code")
+    words = {"command": COMMAND, "description": "Destroy the staging stack", "timeout": 120000}
+    given = event("claude-code", tool_input=words)
     with caller.answering(COMMAND):
         call(caller, "claude-code", given)
     found = caller.desk.one(caller.requested())

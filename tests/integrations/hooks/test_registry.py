@@ -27,11 +27,10 @@ def test_the_hosts_are_these() -> None:
     assert [name for name, host in HOSTS.items() if host.name != name or not host.title] == []
 
 
-@pytest.mark.parametrize("host", NAMES)
-def test_a_command_is_read_as_it_is(host: str) -> None:
-    """And whose it is."""
-    (path,) = (FIXTURES / host).glob("*/shell.json")
-    call = HOSTS[host].parse(path.read_bytes())
+@pytest.mark.parametrize("path", [str(path.relative_to(FIXTURES)) for path in RECORDED if path.name == "shell.json"])
+def test_a_command_is_read_as_it_is(path: str) -> None:
+    """And whose it is, in each version."""
+    host, call = path.partition("/")[0], parsed(path)
     assert (call.host, call.command, call.arguments["command"]) == (host, COMMAND, COMMAND)
     assert call.session
     assert call.folder == "/home/dev/shop"

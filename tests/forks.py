@@ -151,10 +151,11 @@ def serve() -> None:
 
 
 def load() -> None:
-    """Load every module of the program."""
+    """Load every module of the program, but for those of agents' frameworks: these load for seconds, and few tests run them."""
     package = importlib.import_module("molecule_approve")
     for module in pkgutil.walk_packages(package.__path__, "molecule_approve."):
-        importlib.import_module(module.name)
+        if not module.name.startswith("molecule_approve.integrations.") or ".hook" in module.name:
+            importlib.import_module(module.name)
 
 
 def _load() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -27,6 +28,22 @@ class CodexFile(HostFile):
         if scope is Scope.PROJECT:
             return project / ".codex" / "hooks.json"
         return Path(environ.get("CODEX_HOME") or home / ".codex") / "hooks.json"
+
+    def trust_file(self, environ: Mapping[str, str], home: Path) -> Path | None:
+        """The user's, also for a project's hooks."""
+        return self.path(Scope.USER, environ, home, home).with_name("config.toml")
+
+    def untrusted(self, trust: Mapping[str, JsonValue], path: Path, event: str) -> str:
+        """By what Codex writes after ``/hooks``, measured with 0.171.0; whether its hash still fits only Codex can tell."""
+        hooks = trust.get("hooks")
+        states = hooks.get("state") if isinstance(hooks, dict) else None
+        place = f"{path}:{re.sub('(?<=[a-z])(?=[A-Z])', '_', event).lower()}:"
+        found = [state for key, state in (states if isinstance(states, dict) else {}).items() if key.startswith(place)]
+        if not found:
+            return "you have not trusted it, and Codex skips it without a word: start codex and enter /hooks"
+        if all(isinstance(state, dict) and state.get("enabled") is False for state in found):
+            return "it is turned off: start codex and enter /hooks"
+        return ""
 
     def handler(self, command: InstalledCommand) -> JsonObject:
         """By the shell."""

@@ -155,6 +155,16 @@ class HostFile(ABC):
         del environ, home, project
         return ()
 
+    def trust_file(self, environ: Mapping[str, str], home: Path) -> Path | None:
+        """The TOML file in which the host notes what hooks the user trusts; None if it does not ask for trust."""
+        del environ, home
+        return None
+
+    def untrusted(self, trust: Mapping[str, JsonValue], path: Path, event: str) -> str:
+        """Why the host skips the hook of this file and event, as a sentence; empty if it does not."""
+        del trust, path, event
+        return ""
+
     def turned_off(self, document: JsonObject, handler: JsonObject) -> Iterator[str]:
         """What in one of the host's files turns the handler off."""
         del handler

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -72,10 +73,26 @@ def entries_of(host: HostFile, where: Whereabouts) -> list[Installed]:
     others = _readable(*places, *host.switches(where.environ, where.home, where.project))
     for path, scope in reversed(places.items()):
         try:
-            found += [Installed(host, scope, path, entry) for entry in host.entries(read(path).document, path, others)]
+            found += [
+                Installed(host, scope, path, _with_trust(host, entry, path, where))
+                for entry in host.entries(read(path).document, path, others)
+            ]
         except ConfigError as exc:
             found.append(Installed(host, scope, path, None, exc.message))
     return found
+
+
+def _with_trust(host: HostFile, entry: HookEntry, path: Path, where: Whereabouts) -> HookEntry:
+    """The entry; that the host skips it because the user does not trust it is a fault of it."""
+    file = host.trust_file(where.environ, where.home)
+    if file is None:
+        return entry
+    try:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        why = host.untrusted(tomllib.loads(text), path, entry.event)
+    except (OSError, ValueError) as exc:
+        why = f"{file} cannot be read, so nobody knows whether you trust the hook: {exc}"
+    return entry._replace(faults=(*entry.faults, *filter(None, (why,))))
 
 
 def _readable(*paths: Path) -> dict[Path, JsonObject]:

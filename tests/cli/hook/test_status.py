@@ -47,7 +47,8 @@ def test_an_entry_is_told_with_all_that_matters(hook: Hook, user: Path, host_pro
         f"  command: {PROGRAM} hook codex --limit 3600",
         "  if the hook is lost: the tool is blocked",
     ]
-    assert lines[8].startswith("  Codex runs the tool if the hook is late")
+    assert lines[8].startswith("  fault: you have not trusted it, and Codex skips it")
+    assert lines[9].startswith("  Codex runs the tool if the hook is late")
 
 
 def test_without_the_host_s_version_it_is_named_from_which_it_blocks(hook: Hook) -> None:
@@ -104,7 +105,7 @@ def test_json_has_every_host(hook: Hook, user: Path, host_program: Put) -> None:
             "shell": InstalledCommand(str(PROGRAM), ("hook", "codex", "--limit", "3600")).shell,
             "limit_seconds": 3600.0,
             "blocks_if_lost": True,
-            "faults": [],
+            "faults": ["you have not trusted it, and Codex skips it without a word: start codex and enter /hooks"],
         }
     ]
 

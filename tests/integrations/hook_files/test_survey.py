@@ -153,3 +153,25 @@ def test_a_host_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypat
     monkeypatch.setattr(survey_module, "VERSION_LIMIT", 0.1)
     script(tmp_path / "claude", "exec sleep 60")
     assert host_version(HOST_FILES["claude-code"], {"PATH": f"{tmp_path}:/bin:/usr/bin"}) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "fault"),
+    [
+        (None, "you have not trusted it"),
+        ("", "you have not trusted it"),
+        ("[hooks]\nstate = 1", "you have not trusted it"),
+        ('[hooks.state."/elsewhere/hooks.json:pre_tool_use:0:0"]\nenabled = true', "you have not trusted it"),
+        ('[hooks.state."PATH:pre_tool_use:0:0"]\nenabled = true\ntrusted_hash = "sha256:1"', None),
+        ('[hooks.state."PATH:pre_tool_use:0:0"]\nenabled = false\ntrusted_hash = "sha256:1"', "it is turned off"),
+        ("[hooks", "config.toml cannot be read"),
+    ],
+)
+def test_a_hook_that_codex_skips_is_a_fault(where: Whereabouts, state: str | None, fault: str | None) -> None:
+    """Until its user has trusted it in Codex's own window, which notes that in config.toml."""
+    path = install("codex", where, Scope.USER)
+    if state is not None:
+        path.with_name("config.toml").write_text(state.replace("PATH", str(path)))
+    (found,) = entries_of(HOST_FILES["codex"], where)
+    assert found.entry is not None
+    assert [one.startswith(fault or "?") or (fault or "?") in one for one in found.entry.faults] == [True] * bool(fault)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import typing
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -146,7 +147,7 @@ class Model(GenericFakeChatModel):
 class Agent:
     """An agent with two tools that say what ran, and what it got back of the calls that its model makes."""
 
-    def __init__(self, middleware: ApprovalMiddleware, *, asynchronous: bool) -> None:
+    def __init__(self, *middleware: AgentMiddleware[Any, Any, Any], asynchronous: bool) -> None:
         self.ran: list[str] = []
         self._asynchronous = asynchronous
         self._middleware = middleware
@@ -168,7 +169,7 @@ class Agent:
 
         made = [{"name": name, "args": args, "id": f"call-{number}"} for number, (name, args) in enumerate(calls)]
         said = [AIMessage("", tool_calls=made), AIMessage("done")]
-        agent = create_agent(Model(messages=iter(said)), [drop, look], middleware=[self._middleware])
+        agent = create_agent(Model(messages=iter(said)), [drop, look], middleware=self._middleware)
         given: Any = {"messages": [HumanMessage("clean up")]}
         found = asyncio.run(agent.ainvoke(given)) if self._asynchronous else agent.invoke(given)
         return [message for message in found["messages"] if isinstance(message, ToolMessage)]
@@ -230,6 +231,74 @@ def test_each_call_is_a_request_of_its_own(caller: Caller) -> None:
         messages = agent.run(("drop", {"table": "a"}), ("drop", {"table": "b"}))
     assert [message.status for message in messages] == ["success", "error"]
     assert agent.ran == ["a"]
+
+
+class InFront(AgentMiddleware[Any, Any, Any]):
+    """Changes the call before the approval is requested, and keeps what it handed on."""
+
+    def __init__(self, change: Callable[[ToolCallRequest], ToolCallRequest]) -> None:
+        super().__init__()
+        self._change = change
+        self.handed: list[ToolCallRequest] = []
+
+    def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:  # noqa: ANN401 - LangChain's
+        self.handed.append(self._change(request))
+        return handler(self.handed[0])
+
+    async def awrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:  # noqa: ANN401 - LangChain's
+        self.handed.append(self._change(request))
+        return await handler(self.handed[0])
+
+
+@BOTH
+def test_the_tool_gets_the_arguments_that_the_approver_saw(caller: Caller, asynchronous: Asynchronous) -> None:
+    """Not what somebody else who holds them made of them meanwhile."""
+    front = InFront(lambda request: request)
+    agent = Agent(front, ApprovalMiddleware(), asynchronous=asynchronous)
+
+    def answer(approval_id: str) -> None:
+        front.handed[0].tool_call["args"]["table"] = "users"
+        caller.desk.decide(approval_id)
+
+    with caller.answering('drop {"table": "scratch"}', answer):
+        agent.run(("drop", {"table": "scratch"}))
+    assert agent.ran == ["scratch"]
+
+
+def renamed(request: ToolCallRequest) -> ToolCallRequest:
+    """The same tool under another name."""
+    return request.override(tool_call={**request.tool_call, "name": "look"})
+
+
+@BOTH
+@pytest.mark.parametrize("gated", ["drop", "look"])
+def test_a_renamed_call_is_gated_by_either_name(caller: Caller, gated: str, asynchronous: Asynchronous) -> None:
+    """The approver sees the tool that would run."""
+    agent = Agent(InFront(renamed), ApprovalMiddleware([gated]), asynchronous=asynchronous)
+    with caller.answering('drop {"table": "users"}', "denied"):
+        agent.run(("drop", {"table": "users"}))
+    assert agent.ran == []
+
+
+def test_a_call_of_a_tool_that_there_is_not_is_requested_by_its_name(caller: Caller) -> None:
+    """LangChain refuses it afterwards."""
+    agent = Agent(ApprovalMiddleware(), asynchronous=False)
+    with caller.answering("destroy {}"):
+        [message] = agent.run(("destroy", {}))
+    assert (message.status, agent.ran) == ("error", [])
+
+
+def test_tools_are_no_names() -> None:
+    """A function among the names would gate no tool, in silence; so would anything else that is no text."""
+
+    def drop(table: str) -> str:
+        return table
+
+    for gated in ([drop], [tool(drop, description="Drop a table.")], ["drop", None], [b"drop"]):
+        wrong: Any = gated
+        with pytest.raises(UsageError, match="must be a list of names, not of") as found:
+            ApprovalMiddleware(wrong)
+        assert found.value.hint == "pass the tools' names"
 
 
 def test_one_text_is_no_list_of_names() -> None:

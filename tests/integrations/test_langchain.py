@@ -19,6 +19,7 @@ from langchain_core.tools import tool
 from molecule_approve.errors import UsageError
 from molecule_approve.integrations.langchain import ApprovalMiddleware, request_approval
 from tests.integration import behaviours as does
+from tests.pages import SNIPPETS
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -313,3 +314,29 @@ def test_an_unknown_option_is_refused() -> None:
     options: Any = {"time_out": 5}
     with pytest.raises(UsageError, match="unknown option time_out="):
         ApprovalMiddleware(**options)
+
+
+# --- docs/python-api.md ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decision", ["approved", "denied"])
+def test_the_example_of_the_page_gates_the_tool_and_offers_the_other(caller: Caller, decision: str) -> None:
+    """The gated tool runs after an approval only; what the model requests of its own accord is another request."""
+    ran: list[str] = []
+
+    @tool
+    def drop(table: str) -> str:
+        """Drop a table."""
+        ran.append(table)
+        return f"dropped {table}"
+
+    calls = [{"name": "request_approval", "args": ASKED, "id": "0"}, {"name": "drop", "args": {"table": "users"}, "id": "1"}]
+    said = [AIMessage("", tool_calls=[call]) for call in calls]
+    names: dict[str, Any] = {"model": Model(messages=iter([*said, AIMessage("done")])), "drop": drop}
+    exec(SNIPPETS["python-langchain"], names)
+    with caller.answering("drop it", "denied"), caller.answering('drop {"table": "users"}', decision):
+        found = names["agent"].invoke({"messages": [HumanMessage("clean up")]})
+    told = [message.content for message in found["messages"] if isinstance(message, ToolMessage)]
+    assert '"approved": false' in told[0]
+    assert told[1] == ("dropped users" if decision == "approved" else "drop was not run: denied by alice")
+    assert ran == (["users"] if decision == "approved" else [])

@@ -135,7 +135,7 @@ def _copied(request: ToolCallRequest) -> ToolCallRequest:
     """The call with arguments of its own: shared ones could change after the approver saw them."""
     arguments: Any
     try:
-        arguments = json.loads(json.dumps(request.tool_call["args"], allow_nan=False))
+        arguments = json.loads(json.dumps(request.tool_call["args"]))
     except (TypeError, ValueError, RecursionError) as exc:
         arguments = exc  # what cannot be written cannot be shown: the request fails
     return request.override(tool_call={**request.tool_call, "args": arguments})

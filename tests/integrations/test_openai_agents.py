@@ -203,12 +203,14 @@ def test_a_call_of_a_hosted_server_is_shown_with_the_server(caller: Caller) -> N
     assert caller.desk.one(caller.requested())["context"]["server"] == "warehouse"
 
 
-def test_of_a_shell_the_whole_call_is_shown(caller: Caller) -> None:
-    """It has no arguments of its own."""
+@pytest.mark.parametrize("parsed", [True, False], ids=["model", "dict"])
+def test_of_a_shell_the_whole_call_is_shown(caller: Caller, parsed: bool) -> None:
+    """It has no arguments of its own, and comes in two forms."""
     cleaner = Cleaner()
-    action = f"shell {json.dumps(shell('rm -rf /srv').model_dump(mode='json'))}"
-    with caller.answering(action):
-        assert cleaner.run(shell("rm -rf /srv")) == ["executed"]
+    made = shell("rm -rf /srv")
+    written = made.model_dump(mode="json")
+    with caller.answering(f"shell {json.dumps(written)}"):
+        assert cleaner.run(made if parsed else written) == ["executed"]
     assert cleaner.ran == ["rm -rf /srv"]
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molecule_approve.client import dial
+from molecule_approve.clock import Deadline
+from molecule_approve.errors import ApprovalError
+from molecule_approve.model import Endpoint
 from molecule_approve.paths import who_serves
 from molecule_approve.server.reading import approver_names
 from molecule_approve.settings.urls import is_this_machine
 
-from .checks import Check, Finding, Grade, Setup
+from .checks import NETWORK, Check, Finding, Grade, Setup
 from .settings import is_root, owner
 
 if TYPE_CHECKING:
@@ -85,13 +89,26 @@ def _separation(places: Places, settings: Settings | None) -> Iterator[Finding]:
         access = "read and write" if os.access(places.database, os.R_OK | os.W_OK) else "replace"
         detail = f"an approval proves little: the server runs as this user, who can {access} its database {places.database}"
         yield Finding("server.separation", Grade.WARNING, detail, _APART)
-    elif not is_this_machine(settings.platform_url.value):
+    elif not _is_here(settings):
         yield Finding("server.separation", Grade.OK, "the platform's address is not one of this machine")
     elif is_root():
         detail = "an approval proves little: the server is on this machine, and this process is root"
         yield Finding("server.separation", Grade.WARNING, detail, _APART)
     else:
         yield _of_listener(listener_uid(dial.address_of(settings.platform_url.value)[1]))
+
+
+def _is_here(settings: Settings) -> bool:
+    """Whether the server is on this machine; where its name does not show it, a connection does."""
+    url = settings.platform_url.value
+    if is_this_machine(url) or settings.proxy.value is not None:
+        return is_this_machine(url)
+    try:
+        with closing(dial.dial(Endpoint(url, ""), Deadline.after(NETWORK), dial.Handle())) as sock:
+            there, here = sock.getpeername()[0], sock.getsockname()[0]
+    except (ApprovalError, OSError):  # other checks say so
+        return False
+    return there == here or ipaddress.ip_address(there).is_loopback
 
 
 def _of_listener(uid: int | None) -> Finding:

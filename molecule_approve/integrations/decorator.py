@@ -55,7 +55,8 @@ def requires_approval(
     Raises:
         UsageError: at once, if the action names no parameter of the function, or the function cannot be gated: a generator
             runs after its call, in steps, and classes are refused too.
-        NotApproved: by each call that was not approved, whatever the cause.
+        NotApproved: by each call that was not approved, whatever the cause; also if the action's text is another one after
+            the approval, because a list or an object in it was changed meanwhile.
 
     """
     checked(options)
@@ -70,8 +71,9 @@ def requires_approval(
 def _synchronous(function: Callable[P, R], gate: _CallGate) -> Callable[P, R]:
     @wraps(function)
     def gated(*args: P.args, **kwargs: P.kwargs) -> R:
-        verdict = request_approval_sync(**gate.request(args, kwargs))
-        _check(verdict)
+        asked = gate.request(args, kwargs)
+        _check(request_approval_sync(**asked))
+        gate.check_unchanged(asked, args, kwargs)
         return function(*args, **kwargs)
 
     return gated
@@ -80,8 +82,9 @@ def _synchronous(function: Callable[P, R], gate: _CallGate) -> Callable[P, R]:
 def _asynchronous(function: Callable[P, R], gate: _CallGate) -> Callable[P, R]:
     @wraps(function)
     async def gated(*args: P.args, **kwargs: P.kwargs) -> object:
-        verdict = await request_approval(**gate.request(args, kwargs))
-        _check(verdict)
+        asked = gate.request(args, kwargs)
+        _check(await request_approval(**asked))
+        gate.check_unchanged(asked, args, kwargs)
         return await cast("Any", function(*args, **kwargs))
 
     return cast("Callable[P, R]", gated)
@@ -122,6 +125,15 @@ class _CallGate:
         except Exception as exc:
             raise NotApproved(failed(exc)) from exc
         return {**self._options, "action": action, "reason": self._reason, "context": context}
+
+    def check_unchanged(self, asked: Mapping[str, Any], args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+        """Raise NotApproved if the arguments no longer give the text that was approved: somebody else may hold them too."""
+        now = self.request(args, kwargs)["action"]
+        if now != asked["action"]:
+            changed = UsageError(
+                "the arguments changed after they were shown to the approver", hint="pass values that nothing changes"
+            )
+            raise NotApproved(failed(changed))
 
 
 def _is_coroutine(function: Callable[..., object]) -> bool:

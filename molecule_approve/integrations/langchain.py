@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Unpack
 
@@ -76,6 +77,7 @@ _Answer = ToolMessage | Command[Any]
 class ApprovalMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     """Tools run only after a person approved the very call; else the model gets an error that says why.
 
+    A tool is gated if its own name or the name in the call is. It gets the arguments that the approver saw, as a copy.
     Put it last in the list of middleware: what comes behind it could still change the call.
 
     Args:
@@ -84,7 +86,8 @@ class ApprovalMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         options: as for :func:`molecule_approve.request_approval`.
 
     Raises:
-        UsageError: an option is unknown, or ``gated`` is one text instead of several names.
+        UsageError: an option is unknown, or ``gated`` is one text instead of several names, or holds something else, such as
+            the tools themselves.
 
     """
 
@@ -92,15 +95,22 @@ class ApprovalMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         super().__init__()
         if isinstance(gated, str):
             raise UsageError("gated= must be a list of names, not a str", hint=f"pass [{gated!r}]")
-        self._gated = None if gated is None else frozenset(gated)
+        names = None if gated is None else list(gated)
+        for name in names or ():
+            if not isinstance(name, str):  # it would gate no tool
+                raise UsageError(
+                    f"gated= must be a list of names, not of {type(name).__name__}", hint="pass the tools' names"
+                )
+        self._gated = None if names is None else frozenset(names)
         self._reason, self._options = reason, checked(options)
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], _Answer]) -> _Answer:
         """Run the tool after an approval; see AgentMiddleware."""
         if self._is_free(request):
             return handler(request)
-        verdict = tool_requests.request(*_described(request), self._reason, self._options)
-        return handler(request) if verdict.approved else _refused(request, verdict)
+        own = _copied(request)
+        verdict = tool_requests.request(*_described(own), self._reason, self._options)
+        return handler(own) if verdict.approved else _refused(own, verdict)
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[_Answer]]
@@ -108,16 +118,32 @@ class ApprovalMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         """The same for asyncio; cancelling it withdraws the request."""
         if self._is_free(request):
             return await handler(request)
-        verdict = await tool_requests.request_async(*_described(request), self._reason, self._options)
-        return await handler(request) if verdict.approved else _refused(request, verdict)
+        own = _copied(request)
+        verdict = await tool_requests.request_async(*_described(own), self._reason, self._options)
+        return await handler(own) if verdict.approved else _refused(own, verdict)
 
     def _is_free(self, request: ToolCallRequest) -> bool:
-        return self._gated is not None and request.tool_call["name"] not in self._gated
+        return self._gated is not None and self._gated.isdisjoint({_tool(request), request.tool_call["name"]})
+
+
+def _tool(request: ToolCallRequest) -> str:
+    """The name of the tool that runs: middleware in front can rename the call, or put another tool behind it."""
+    return request.tool_call["name"] if request.tool is None else request.tool.name
+
+
+def _copied(request: ToolCallRequest) -> ToolCallRequest:
+    """The call with arguments of its own: shared ones could change after the approver saw them."""
+    arguments: Any
+    try:
+        arguments = json.loads(json.dumps(request.tool_call["args"]))
+    except (TypeError, ValueError, RecursionError) as exc:
+        arguments = exc  # what cannot be written cannot be shown: the request fails
+    return request.override(tool_call={**request.tool_call, "args": arguments})
 
 
 def _described(request: ToolCallRequest) -> tuple[str, object, dict[str, str]]:
     call = request.tool_call
-    return call["name"], call["args"], {"agent": "LangChain", "tool_call_id": call["id"] or ""}
+    return _tool(request), call["args"], {"agent": "LangChain", "tool_call_id": call["id"] or ""}
 
 
 def _refused(request: ToolCallRequest, verdict: Verdict) -> ToolMessage:

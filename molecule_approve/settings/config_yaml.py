@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from molecule_approve.errors import ConfigError
+from molecule_approve.errors import ApprovalError, ConfigError
 
-from .trusted_file import ConfigFile, RoleName, Scalar
+from .trusted_file import ConfigFile, RoleName, Scalar, source_of
 
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {"str": "text", "bool": "a boolean", "int": "a number", "float": "a number", "null": "empty", "merge": "a merge"}
@@ -75,7 +75,9 @@ def _compose(data: bytes, path: Path) -> yaml.Node | None:
         root = yaml.compose(data, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as exc:
         line = f", line {exc.problem_mark.line + 1}" if exc.problem_mark else ""
-        raise ConfigError(f"{path}{line}: invalid YAML: {exc.problem}", hint="correct that line") from exc
+        # A word in quotes may be a secret that begins with * or !, and that YAML took for an alias or a tag.
+        problem = re.sub(r" '[^'<]{2,}'", "", str(exc.problem))
+        raise ConfigError(f"{path}{line}: invalid YAML: {problem}", hint="correct that line") from exc
     except yaml.YAMLError as exc:
         raise ConfigError(f"{path}: invalid YAML: the file is not text", hint="save it as UTF-8") from exc
     except (ValueError, OverflowError, RecursionError) as exc:
@@ -107,8 +109,8 @@ class _Reader:
         self._path = path
         self._used: set[int] = set()
 
-    def _refuse(self, node: yaml.Node, key: str, message: str, hint: str) -> ConfigError:
-        return ConfigError(f"{self._path}, line {node.start_mark.line + 1}: {key}: {message}", hint=hint)
+    def _refuse(self, node: yaml.Node, key: str, message: str, hint: str) -> ApprovalError:
+        return source_of(self._path, node.start_mark.line + 1, key).refuse(message, hint)
 
     def refuse_duplicates(self, root: yaml.Node) -> None:
         """Check every node once, wherever aliases point."""

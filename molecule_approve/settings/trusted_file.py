@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,8 +59,11 @@ class ConfigFile(NamedTuple):
 
 
 def source_of(path: Path, line: int, key: str) -> Sourced[None]:
-    """The source of a value in a file; nothing is its value."""
-    return Sourced(None, f"{path}, line {line}: {key}", from_file=True)
+    """The source of a value in a file; nothing is its value.
+
+    The key is shown up to a colon or an equals sign: without a blank YAML takes ``name:secret`` for a key.
+    """
+    return Sourced(None, f"{path}, line {line}: {re.split('[:=]', key)[0]}", from_file=True)
 
 
 def sourced(file: ConfigFile, key: str) -> Sourced[str] | None:

@@ -117,7 +117,12 @@ def test_no_secret_is_printed(caller: Caller, argv: tuple[str, ...]) -> None:
         {"PLATFORM_URL": f"https://user:{CANARY}@platform.invalid"},
         {"PLATFORM_URL": f"https://platform.invalid/?token={CANARY}"},
         {"MOLECULE_TOKEN": f"{CANARY}-variable", "PLATFORM_URL": "http://127.0.0.1:9"},
+        {"headers": f"X-Key: *{CANARY}"},
+        {"headers": f"{{X-Key:{CANARY}}}"},
+        {"headers": f"X-Key:{CANARY}: x"},
     ):
+        if "headers" in more:
+            caller.configure(f"approve:\n  headers:\n    {more.pop('headers')}\n")
         caller.set(**(usual | more))
         told = caller.main(*argv)
         assert CANARY not in told.out + told.err, more

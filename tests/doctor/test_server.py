@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,6 +115,36 @@ def test_a_process_of_this_user_at_the_address_is_a_warning(
     assert (mine.result, "unless it is a tunnel" in mine.detail) == (WARNING, True)
     assert (other.result, other.detail) == (OK, "the server on this machine runs as user 4242425, not as this user")
     assert unknown.result is SKIPPED
+
+
+def names_of_this_machine() -> Iterator[str]:
+    """Its host name, and the address that it has in its network; whichever it has."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("192.0.2.1", 9))  # sends nothing
+        yield sock.getsockname()[0]
+    with contextlib.suppress(OSError):
+        socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+        yield socket.gethostname()
+
+
+def test_another_name_of_this_machine_is_found_out(around: Around) -> None:
+    """The server there runs as this user, whatever it is called."""
+    names = list(names_of_this_machine())
+    assert names
+    with socket.create_server(("", 0)) as listening:
+        port = listening.getsockname()[1]
+        for name in names:
+            found = look(around(PLATFORM_URL=f"http://{name}:{port}", APPROVAL_ALLOW_HTTP="true"))
+            assert (name, found["server.separation"].result) == (name, WARNING)
+
+
+def test_an_address_that_is_not_reached_and_a_proxy_are_not_this_machine(around: Around) -> None:
+    """Of both no connection shows anything."""
+    for variables in (
+        {"PLATFORM_URL": "http://platform.invalid", "APPROVAL_ALLOW_HTTP": "true"},
+        {"PLATFORM_URL": "https://platform.invalid", "https_proxy": "http://127.0.0.1:9"},
+    ):
+        assert look(around(**variables))["server.separation"].result is OK
 
 
 def test_the_system_says_who_listens() -> None:

@@ -304,6 +304,8 @@ def test_the_quick_start_works(terminals: Shell, desk: Path, word: str, code: in
         ("python", "deny", "stop: denied"),
         ("python-run", "approve", "dropped\ndropped, approved by alice\n"),
         ("python-run", "deny", "not done: denied by alice no None\n"),
+        ("python-gate", "approve", "dropped users\n"),
+        ("python-gate", "deny", "not done: denied by alice denied\n"),
     ],
 )
 def test_the_python_examples_work(terminals: Shell, desk: Path, name: str, word: str, said: str) -> None:

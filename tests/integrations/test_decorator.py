@@ -108,6 +108,29 @@ def test_whatever_is_no_approval_raises_and_runs_nothing(
     assert isinstance(found.value, ApprovalError)
 
 
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_arguments_that_changed_after_the_approver_saw_them_run_nothing(caller: Caller, ran: Ran, kind: str) -> None:
+    """Whoever holds the same list could make another call of an approved one."""
+    gate = requires_approval("drop {tables}")
+    tables = ["scratch"]
+
+    @gate
+    def drop(tables: list[str]) -> None:
+        ran.append(tables)
+
+    @gate
+    async def drop_later(tables: list[str]) -> None:
+        ran.append(tables)
+
+    def answer(approval_id: str) -> None:
+        tables.append("users")
+        caller.desk.decide(approval_id)
+
+    with caller.answering("drop ['scratch']", answer), pytest.raises(NotApproved, match="the arguments changed") as found:
+        drop(tables) if kind == "function" else asyncio.run(drop_later(tables))
+    assert (ran, found.value.verdict.outcome) == ([], Outcome.FAILED)
+
+
 def test_workspaces_without_the_role_run_nothing(caller: Caller, ran: Ran) -> None:
     """The hint is the verdict's."""
     caller.configure("rbac:\n  roles: [read-only]\n")

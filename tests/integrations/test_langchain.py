@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import typing
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -18,6 +19,7 @@ from langchain_core.tools import tool
 from molecule_approve.errors import UsageError
 from molecule_approve.integrations.langchain import ApprovalMiddleware, request_approval
 from tests.integration import behaviours as does
+from tests.pages import SNIPPETS
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -146,7 +148,7 @@ class Model(GenericFakeChatModel):
 class Agent:
     """An agent with two tools that say what ran, and what it got back of the calls that its model makes."""
 
-    def __init__(self, middleware: ApprovalMiddleware, *, asynchronous: bool) -> None:
+    def __init__(self, *middleware: AgentMiddleware[Any, Any, Any], asynchronous: bool) -> None:
         self.ran: list[str] = []
         self._asynchronous = asynchronous
         self._middleware = middleware
@@ -168,7 +170,7 @@ class Agent:
 
         made = [{"name": name, "args": args, "id": f"call-{number}"} for number, (name, args) in enumerate(calls)]
         said = [AIMessage("", tool_calls=made), AIMessage("done")]
-        agent = create_agent(Model(messages=iter(said)), [drop, look], middleware=[self._middleware])
+        agent = create_agent(Model(messages=iter(said)), [drop, look], middleware=self._middleware)
         given: Any = {"messages": [HumanMessage("clean up")]}
         found = asyncio.run(agent.ainvoke(given)) if self._asynchronous else agent.invoke(given)
         return [message for message in found["messages"] if isinstance(message, ToolMessage)]
@@ -232,6 +234,74 @@ def test_each_call_is_a_request_of_its_own(caller: Caller) -> None:
     assert agent.ran == ["a"]
 
 
+class InFront(AgentMiddleware[Any, Any, Any]):
+    """Changes the call before the approval is requested, and keeps what it handed on."""
+
+    def __init__(self, change: Callable[[ToolCallRequest], ToolCallRequest]) -> None:
+        super().__init__()
+        self._change = change
+        self.handed: list[ToolCallRequest] = []
+
+    def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:  # noqa: ANN401 - LangChain's
+        self.handed.append(self._change(request))
+        return handler(self.handed[0])
+
+    async def awrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:  # noqa: ANN401 - LangChain's
+        self.handed.append(self._change(request))
+        return await handler(self.handed[0])
+
+
+@BOTH
+def test_the_tool_gets_the_arguments_that_the_approver_saw(caller: Caller, asynchronous: Asynchronous) -> None:
+    """Not what somebody else who holds them made of them meanwhile."""
+    front = InFront(lambda request: request)
+    agent = Agent(front, ApprovalMiddleware(), asynchronous=asynchronous)
+
+    def answer(approval_id: str) -> None:
+        front.handed[0].tool_call["args"]["table"] = "users"
+        caller.desk.decide(approval_id)
+
+    with caller.answering('drop {"table": "scratch"}', answer):
+        agent.run(("drop", {"table": "scratch"}))
+    assert agent.ran == ["scratch"]
+
+
+def renamed(request: ToolCallRequest) -> ToolCallRequest:
+    """The same tool under another name."""
+    return request.override(tool_call={**request.tool_call, "name": "look"})
+
+
+@BOTH
+@pytest.mark.parametrize("gated", ["drop", "look"])
+def test_a_renamed_call_is_gated_by_either_name(caller: Caller, gated: str, asynchronous: Asynchronous) -> None:
+    """The approver sees the tool that would run."""
+    agent = Agent(InFront(renamed), ApprovalMiddleware([gated]), asynchronous=asynchronous)
+    with caller.answering('drop {"table": "users"}', "denied"):
+        agent.run(("drop", {"table": "users"}))
+    assert agent.ran == []
+
+
+def test_a_call_of_a_tool_that_there_is_not_is_requested_by_its_name(caller: Caller) -> None:
+    """LangChain refuses it afterwards."""
+    agent = Agent(ApprovalMiddleware(), asynchronous=False)
+    with caller.answering("destroy {}"):
+        [message] = agent.run(("destroy", {}))
+    assert (message.status, agent.ran) == ("error", [])
+
+
+def test_tools_are_no_names() -> None:
+    """A function among the names would gate no tool, in silence; so would anything else that is no text."""
+
+    def drop(table: str) -> str:
+        return table
+
+    for gated in ([drop], [tool(drop, description="Drop a table.")], ["drop", None], [b"drop"]):
+        wrong: Any = gated
+        with pytest.raises(UsageError, match="must be a list of names, not of") as found:
+            ApprovalMiddleware(wrong)
+        assert found.value.hint == "pass the tools' names"
+
+
 def test_one_text_is_no_list_of_names() -> None:
     """Its letters would gate no tool."""
     with pytest.raises(UsageError, match="list of names") as found:
@@ -244,3 +314,29 @@ def test_an_unknown_option_is_refused() -> None:
     options: Any = {"time_out": 5}
     with pytest.raises(UsageError, match="unknown option time_out="):
         ApprovalMiddleware(**options)
+
+
+# --- docs/python-api.md ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decision", ["approved", "denied"])
+def test_the_example_of_the_page_gates_the_tool_and_offers_the_other(caller: Caller, decision: str) -> None:
+    """The gated tool runs after an approval only; what the model requests of its own accord is another request."""
+    ran: list[str] = []
+
+    @tool
+    def drop(table: str) -> str:
+        """Drop a table."""
+        ran.append(table)
+        return f"dropped {table}"
+
+    calls = [{"name": "request_approval", "args": ASKED, "id": "0"}, {"name": "drop", "args": {"table": "users"}, "id": "1"}]
+    said = [AIMessage("", tool_calls=[call]) for call in calls]
+    names: dict[str, Any] = {"model": Model(messages=iter([*said, AIMessage("done")])), "drop": drop}
+    exec(SNIPPETS["python-langchain"], names)
+    with caller.answering("drop it", "denied"), caller.answering('drop {"table": "users"}', decision):
+        found = names["agent"].invoke({"messages": [HumanMessage("clean up")]})
+    told = [message.content for message in found["messages"] if isinstance(message, ToolMessage)]
+    assert '"approved": false' in told[0]
+    assert told[1] == ("dropped users" if decision == "approved" else "drop was not run: denied by alice")
+    assert ran == (["users"] if decision == "approved" else [])

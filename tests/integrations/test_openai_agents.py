@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agents import Agent, Model, ModelResponse, RunConfig, Runner, ShellTool, Tool, Usage, function_tool
+from agents import (
+    Agent,
+    HostedMCPTool,
+    Model,
+    ModelResponse,
+    RunConfig,
+    Runner,
+    ShellTool,
+    Tool,
+    Usage,
+    function_tool,
+    tool_namespace,
+)
 from agents.items import ToolCallOutputItem
 from openai.types.responses import (
     ResponseFunctionShellToolCall,
@@ -16,6 +29,7 @@ from openai.types.responses import (
     ResponseOutputMessage,
     ResponseOutputText,
 )
+from openai.types.responses.response_output_item import McpApprovalRequest
 
 from molecule_approve.errors import UsageError
 from molecule_approve.integrations.openai_agents import resolve_interruptions
@@ -44,10 +58,10 @@ def done() -> ResponseOutputMessage:
 
 
 class Scripted(Model):
-    """Makes these calls in its first answer, and is done in the second."""
+    """Makes these calls in its first answer, the later ones each in one of its own, and then is done."""
 
-    def __init__(self, *calls: Any) -> None:  # noqa: ANN401 - of several types
-        self._answers = [list(calls), [done()]]
+    def __init__(self, calls: Sequence[Any], later: Sequence[Any]) -> None:
+        self._answers = [list(calls), *([one] for one in later), [done()]]
 
     async def get_response(self, *arguments: Any, **more: Any) -> ModelResponse:  # noqa: ANN401 - the SDK's
         """The next answer."""
@@ -64,7 +78,7 @@ class Cleaner:
     def __init__(self) -> None:
         self.ran: list[str] = []
 
-    def run(self, *calls: Any, **options: Any) -> list[str]:  # noqa: ANN401 - as above
+    def run(self, *calls: Any, later: Sequence[Any] = (), **options: Any) -> list[str]:  # noqa: ANN401 - of several types
         """Let the model make these calls, resolve what the run waits for, and give what the model was told of them."""
 
         @function_tool(needs_approval=True)
@@ -72,12 +86,20 @@ class Cleaner:
             self.ran.append(table)
             return f"dropped {table}"
 
+        def drop_old(table: str) -> str:
+            self.ran.append(f"old {table}")
+            return "dropped"
+
         def execute(request: Any) -> str:  # noqa: ANN401 - the SDK's
             self.ran.extend(request.data.action.commands)
             return "executed"
 
-        tools: list[Tool] = [drop, ShellTool(executor=execute, needs_approval=True)]
-        agent = Agent(name="Cleaner", model=Scripted(*calls), tools=tools)
+        hosted = HostedMCPTool({"type": "mcp", "server_label": "warehouse", "server_url": "https://db.example"})
+        tools: list[Tool] = [drop, ShellTool(executor=execute, needs_approval=True), hosted]
+        tools += tool_namespace(
+            name="archive", description="Old tables.", tools=[function_tool(drop_old, needs_approval=True)]
+        )
+        agent = Agent(name="Cleaner", model=Scripted(calls, later), tools=tools)
 
         async def main() -> list[str]:
             result = await Runner.run(agent, "clean up", run_config=OFFLINE)
@@ -148,12 +170,47 @@ def test_an_approval_is_for_one_call(caller: Caller) -> None:
     assert cleaner.ran == []
 
 
-def test_of_a_shell_the_whole_call_is_shown(caller: Caller) -> None:
-    """It has no arguments of its own."""
+def test_a_yes_does_not_hold_for_the_tool(caller: Caller) -> None:
+    """A later call of the same run is requested for itself, with the same arguments and with others."""
     cleaner = Cleaner()
-    action = f"shell {json.dumps(shell('rm -rf /srv').model_dump(mode='json'))}"
-    with caller.answering(action):
-        assert cleaner.run(shell("rm -rf /srv")) == ["executed"]
+    same, other = call(1, '{"table": "a"}'), call(2, '{"table": "b"}')
+
+    def once(found: str) -> None:
+        caller.desk.decide(found)
+        again.enter_context(caller.answering('drop {"table": "a"}', "denied"))
+
+    first, last = caller.answering('drop {"table": "a"}', once), caller.answering('drop {"table": "b"}', "denied")
+    with contextlib.ExitStack() as again, last, first:
+        cleaner.run(call(0, '{"table": "a"}'), later=[same, other])
+    assert cleaner.ran == ["a"]
+
+
+def test_a_tool_of_a_namespace_is_named_with_it(caller: Caller) -> None:
+    """Another one can have the same name."""
+    cleaner = Cleaner()
+    made = call(0, '{"table": "a"}', "drop_old").model_copy(update={"namespace": "archive"})
+    with caller.answering('archive.drop_old {"table": "a"}'):
+        cleaner.run(made)
+    assert cleaner.ran == ["old a"]
+
+
+def test_a_call_of_a_hosted_server_is_shown_with_the_server(caller: Caller) -> None:
+    """It runs elsewhere: the run goes on with the answer."""
+    cleaner = Cleaner()
+    made = McpApprovalRequest(id="m", name="purge", server_label="warehouse", arguments="{}", type="mcp_approval_request")
+    with caller.answering("purge {}", "denied"):
+        cleaner.run(made)
+    assert caller.desk.one(caller.requested())["context"]["server"] == "warehouse"
+
+
+@pytest.mark.parametrize("parsed", [True, False], ids=["model", "dict"])
+def test_of_a_shell_the_whole_call_is_shown(caller: Caller, parsed: bool) -> None:
+    """It has no arguments of its own, and comes in two forms."""
+    cleaner = Cleaner()
+    made = shell("rm -rf /srv")
+    written = made.model_dump(mode="json")
+    with caller.answering(f"shell {json.dumps(written)}"):
+        assert cleaner.run(made if parsed else written) == ["executed"]
     assert cleaner.ran == ["rm -rf /srv"]
 
 

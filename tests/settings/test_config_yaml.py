@@ -185,6 +185,26 @@ def test_a_broken_file_is_refused_with_its_place(text: str, complaint: str) -> N
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "approve:\n  headers:\n    X-Key: *c4n4ry\n",
+        "approve:\n  headers:\n    X-Key: !c4n4ry!x a\n",
+        "approve:\n  headers:\n    X-Key: &c4n4ry a\n    X-Other: &c4n4ry b\n",
+        "approve:\n  headers: {X-Key:c4n4ry}\n",
+        "approve:\n  headers: {X-Key=c4n4ry}\n",
+        "approve:\n  headers: {X-Key:c4n4ry, X-Key:c4n4ry}\n",
+        "approve: {platform_url:https://user:c4n4ry@platform.example}\n",
+    ],
+)
+def test_a_secret_that_is_written_wrong_is_not_told(text: str) -> None:
+    """Where YAML takes it for an alias, an anchor, a tag, or a part of the key."""
+    with pytest.raises(ConfigError) as found:
+        read(text)
+    assert "c4n4ry" not in found.value.message + found.value.hint
+    assert ", line " in found.value.message
+
+
 def test_bytes_that_are_no_text_are_refused() -> None:
     """Latin-1 is no UTF-8."""
     with pytest.raises(ConfigError, match="is not text"):

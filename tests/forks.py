@@ -151,7 +151,7 @@ def serve() -> None:
 
 
 def load() -> None:
-    """Load every module of the program, but for those of agents' frameworks: these load for seconds, and few tests run them."""
+    """Load every module of the program, but those of agents' frameworks: that takes seconds, and few tests run them."""
     package = importlib.import_module("molecule_approve")
     for module in pkgutil.walk_packages(package.__path__, "molecule_approve."):
         if not module.name.startswith("molecule_approve.integrations.") or ".hook" in module.name:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import signal
 import sys
@@ -58,6 +59,13 @@ def _block(why: str) -> int:
     return BLOCKED
 
 
+def _write_utf8() -> None:
+    """What a hook says is UTF-8, for PYTHONIOENCODING may name an encoding that its host does not read, or that fails."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def _watch_signals() -> None:
     for signum in _STOPS:
         # A background job has SIGINT ignored, nohup SIGHUP: that stays.
@@ -85,6 +93,7 @@ def run() -> NoReturn:
                 from .cli.hook.start import WATCH  # noqa: PLC0415 - it needs nothing that may be broken
 
                 WATCH.begin(_block)
+                _write_utf8()
                 from .integrations.hooks.registry import HOSTS  # noqa: PLC0415 - a hook's no, whatever breaks later
 
                 _hosts.update(HOSTS)

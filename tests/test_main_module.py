@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -58,6 +59,26 @@ def test_a_broken_installation_is_125_and_says_so(caller: Caller) -> None:
     )
     told = caller.run("request", "--", "x", program=("/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *PROGRAM))
     assert told.code == 125
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize("encoding", ["undefined", "utf-16"])
+def test_a_hook_writes_what_its_host_reads_whatever_the_environment_says(caller: Caller, encoding: str) -> None:
+    """Its no is UTF-8 on both streams: after a silent exit code 2 some hosts make the call."""
+    caller.set(PYTHONIOENCODING=encoding)
+    shell = ("/bin/sh", "-c", 'exec "$@" </dev/null', "sh", *PROGRAM)
+    told = caller.run("hook", "codex", program=shell)
+    assert told.code == 2
+    assert json.loads(told.out)["hookSpecificOutput"]["permissionDecision"] == "deny"
+    assert "there is no event on stdin" in told.err
+
+
+@pytest.mark.measured
+def test_a_hook_without_stdout_blocks(caller: Caller) -> None:
+    """By its exit code and stderr."""
+    told = caller.run("hook", "codex", program=("/bin/sh", "-c", 'exec "$@" </dev/null >&-', "sh", *PROGRAM))
+    assert (told.code, told.out) == (2, "")
+    assert "there is no event on stdin" in told.err
 
 
 def test_a_completion_says_nothing_about_anything(caller: Caller) -> None:

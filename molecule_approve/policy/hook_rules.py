@@ -83,4 +83,4 @@ def is_plain(command: str) -> bool:
     line break, control or non-ASCII character, which some shell may take for one of those. A variable in front (``PAGER=…``)
     may run something else too. What the program does with its options, no pattern can know.
     """
-    return _PLAIN.match(command) is not None and "=" not in command.split(" ", 1)[0]
+    return _PLAIN.match(command) is not None and "=" not in command.lstrip(" ").split(" ", 1)[0]

@@ -79,7 +79,7 @@ def test_no_pattern_lets_more_than_one_plain_command_pass(command: str) -> None:
     assert decide((STATUS, HookRule("*", "*", Then.PASS)), "Bash", command) is Then.ASK
 
 
-@pytest.mark.parametrize("command", ["PAGER=x git status", "a=b", "=x git status", "'A=1' git status"])
+@pytest.mark.parametrize("command", ["PAGER=x git status", "a=b", "=x git status", "'A=1' git status", "  A=b git status"])
 def test_a_variable_in_front_is_not_plain(command: str) -> None:
     """It may run another program."""
     assert decide((HookRule("*", "*", Then.PASS),), "Bash", command) is Then.ASK

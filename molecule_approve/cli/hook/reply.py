@@ -64,16 +64,15 @@ class Reply:
         """
         shown = visible(reason)
         answer = self._host.deny(f"{output.PROGRAM}: {shown[:LONGEST]}", self.call)
-        if not self._turn.acquire(timeout=patience):
-            return BLOCKED
-        try:
-            if not self._said:
-                self._write(answer)
-        except DeliveryError:
-            pass  # the exit code and stderr block as well
-        finally:
-            self._turn.release()
-        if not quiet:
+        if self._turn.acquire(timeout=patience):
+            try:
+                if not self._said:
+                    self._write(answer)
+            except DeliveryError:
+                pass  # the exit code and stderr block as well
+            finally:
+                self._turn.release()
+        if not quiet:  # also where stdout is stuck: some hosts make the call after an exit code that says nothing
             output.talk(answer.stderr)
         return BLOCKED
 

@@ -102,8 +102,8 @@ def test_the_watchdog_does_nothing_where_the_hook_ends() -> None:
     assert stream.getvalue() == ""
 
 
-def test_the_watchdog_leaves_although_the_answer_cannot_be_written() -> None:
-    """Nobody reads stdout, and the command waits in its write: the exit code blocks."""
+def test_the_watchdog_leaves_although_the_answer_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody reads stdout, and the command waits in its write: the exit code blocks, with the reason on stderr."""
     stream, left = HeldStream(), threading.Event()
     reply = Reply(GEMINI, stream)
     writer = threading.Thread(target=reply.say, args=(YES,))
@@ -111,6 +111,7 @@ def test_the_watchdog_leaves_although_the_answer_cannot_be_written() -> None:
     assert stream.writing.wait(20)
     with Watchdog(reply, Deadline.after(0), lambda _: left.set()):
         assert left.wait(20)
+    assert "the hook was stuck" in capsys.readouterr().err
     stream.go_on.set()
     writer.join(20)
     assert stream.getvalue() == '{"decision": "allow"}\n'

@@ -49,6 +49,16 @@ def test_another_call_has_another_key(memory: Path) -> None:
     assert OpenCall(memory, "f").key != OpenCall(memory, "g").key
 
 
+def test_the_file_of_another_call_does_not_lead_to_its_request(memory: Path) -> None:
+    """Whoever copies it gets a key that no request has."""
+    first = OpenCall(memory, "f")
+    OpenCall(memory, "g")
+    (memory / "g").write_bytes((memory / "f").read_bytes())
+    second = OpenCall(memory, "g")
+    assert second.is_known
+    assert second.key != first.key
+
+
 @pytest.mark.parametrize("data", [b"", b"x", b"a" * 31, b"A" * 32, b"a" * 32 + b"\n", b"\xff" * 32])
 def test_a_file_of_another_form_is_not_used(memory: Path, data: bytes) -> None:
     """The call is a new one, and its file right again."""

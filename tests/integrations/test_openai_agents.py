@@ -18,6 +18,7 @@ from agents import (
     Runner,
     ShellTool,
     Tool,
+    ToolApprovalItem,
     Usage,
     function_tool,
     tool_namespace,
@@ -203,15 +204,32 @@ def test_a_call_of_a_hosted_server_is_shown_with_the_server(caller: Caller) -> N
     assert caller.desk.one(caller.requested())["context"]["server"] == "warehouse"
 
 
-@pytest.mark.parametrize("parsed", [True, False], ids=["model", "dict"])
-def test_of_a_shell_the_whole_call_is_shown(caller: Caller, parsed: bool) -> None:
-    """It has no arguments of its own, and comes in two forms."""
+def test_of_a_shell_the_whole_call_is_shown(caller: Caller) -> None:
+    """It has no arguments of its own."""
     cleaner = Cleaner()
-    made = shell("rm -rf /srv")
-    written = made.model_dump(mode="json")
-    with caller.answering(f"shell {json.dumps(written)}"):
-        assert cleaner.run(made if parsed else written) == ["executed"]
+    action = f"shell {json.dumps(shell('rm -rf /srv').model_dump(mode='json'))}"
+    with caller.answering(action):
+        assert cleaner.run(shell("rm -rf /srv")) == ["executed"]
     assert cleaner.ran == ["rm -rf /srv"]
+
+
+def test_a_call_that_is_a_dict_is_shown_whole(caller: Caller) -> None:
+    """The SDK has both forms."""
+    made: dict[str, Any] = {"type": "shell_call", "call_id": "call-0", "action": {"commands": ["rm -rf /srv"]}}
+    item = ToolApprovalItem(Agent(name="Cleaner"), made, tool_name="shell")
+    approved: list[ToolApprovalItem] = []
+
+    class State:
+        approve = staticmethod(approved.append)
+
+    class Result:
+        interruptions = (item,)
+        to_state = State
+
+    result: Any = Result()
+    with caller.answering(f"shell {json.dumps(made)}"):
+        asyncio.run(resolve_interruptions(result))
+    assert approved == [item]
 
 
 def test_an_unknown_option_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
 import tomllib
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve.integrations import tool_requests
-from molecule_approve.model import Outcome
+from molecule_approve.model import Outcome, Verdict
 from tests.pages import ROOT
 
 if TYPE_CHECKING:
@@ -68,3 +69,28 @@ def test_facts_come_after_the_context_of_the_options_and_empty_ones_are_left_out
         tool_requests.request("rm", 1, {"agent": "A", "session": ""}, "", {"context": {"agent": "B", "ticket": "7"}})
     context = caller.desk.one(caller.requested())["context"]
     assert (context["agent"], context["ticket"], "session" in context) == ("A", "7", False)
+
+
+def nested(depth: int) -> list[object]:
+    """Lists in lists."""
+    found: list[object] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("arguments", [float("nan"), {"a", "b"}, nested(100_000)], ids=["no number", "a set", "too deep"])
+def test_what_cannot_be_shown_is_a_failure_and_requests_nothing(
+    caller: Caller, arguments: object, asynchronous: bool
+) -> None:
+    """It is a verdict, and no exception that a framework could take for something else."""
+    given = ("rm", arguments, dict[str, str](), "", tool_requests.RequestOptions())
+    verdict = asyncio.run(tool_requests.request_async(*given)) if asynchronous else tool_requests.request(*given)
+    assert (verdict.outcome, caller.records()) == (Outcome.FAILED, [])
+    assert "cannot be shown to an approver" in verdict.message
+
+
+def test_a_refusal_is_one_line_that_hides_nothing() -> None:
+    """Whatever the tool is called."""
+    assert tool_requests.refusal("r\nm\x1b[2J", Verdict(Outcome.DENIED)).startswith(r"r\nm\x1b[2J was not run: denied")

@@ -37,6 +37,8 @@ class Cursor:
         event = read.read(data)
         name = read.expect(event, _SHELL_EVENT, _MCP_EVENT, _TOOL_EVENT)
         tool = SHELL if name == _SHELL_EVENT else read.text(event, "tool_name")
+        if name == _MCP_EVENT:  # a server may call its tool as Cursor calls one of its own, and a rule means one of them
+            tool = f"MCP:{tool}"
         arguments = _arguments(name, event)
         return ToolCall(
             NAME,

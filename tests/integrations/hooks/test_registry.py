@@ -102,7 +102,7 @@ def test_a_command_is_read_as_it_is(path: str) -> None:
             ToolCall(
                 "cursor",
                 "beforeMCPExecution",
-                "delete_entities",
+                "MCP:delete_entities",
                 {"entityNames": ["orders"]},
                 None,
                 "6c8d0a52-1d7e-4a0a-9a57-6f6f2d3c9b11",

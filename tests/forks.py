@@ -150,16 +150,16 @@ def serve() -> None:
             os.close(descriptor)
 
 
-def load() -> None:
-    """Load every module of the program, but those of agents' frameworks: that takes seconds, and few tests run them."""
+def load(*, frameworks: bool = True) -> None:
+    """Load every module of the program; those for agents' frameworks, which load for seconds, only if they are wanted."""
     package = importlib.import_module("molecule_approve")
     for module in pkgutil.walk_packages(package.__path__, "molecule_approve."):
-        if not module.name.startswith("molecule_approve.integrations.") or ".hook" in module.name:
+        if frameworks or not module.name.startswith("molecule_approve.integrations.") or ".hook" in module.name:
             importlib.import_module(module.name)
 
 
 def _load() -> None:
-    load()
+    load(frameworks=False)
     importlib.import_module("encodings.idna")  # loaded at the first look at an address, in every program
     with contextlib.suppress(ImportError):  # where coverage is not measured, it need not be there
         importlib.import_module("coverage")

@@ -101,6 +101,13 @@ def test_who_lets_a_tool_run_after_all_says_so(host: str) -> None:
     assert bool(file.afterwards) is (host == "codex")
 
 
+@pytest.mark.parametrize("host", ALL)
+def test_only_codex_asks_for_trust_in_a_hook(host: str) -> None:
+    """The others run what their files say."""
+    file = HOST_FILES[host]
+    assert (file.trust_file({}, HOME) is None) is (file.untrusted({}, PATH, "PreToolUse") == "") is (host != "codex")
+
+
 # --- install and remove ------------------------------------------------------------------------------------------------
 
 

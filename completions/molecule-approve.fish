@@ -220,11 +220,11 @@ function __molecule_approve_table --no-scope-shadowing
                 uninstall\t'Remove the hook from a host\'s settings file.' \
                 status\t'Show where the hook is installed, for you and for this project.' \
                 test\t'Start the installed hook as its host does, and see it block.' \
-                claude-code\t'Answer a hook of Claude Code: ask a person about the tool call on stdin.' \
-                codex\t'Answer a hook of OpenAI Codex: ask a person about the tool call on stdin.' \
-                gemini\t'Answer a hook of Gemini CLI: ask a person about the tool call on stdin.' \
-                cursor\t'Answer a hook of Cursor: ask a person about the tool call on stdin.' \
-                copilot\t'Answer a hook of GitHub Copilot CLI: ask a person about the tool call on stdin.'
+                claude-code\t'Answer a hook of Claude Code.' \
+                codex\t'Answer a hook of OpenAI Codex.' \
+                gemini\t'Answer a hook of Gemini CLI.' \
+                cursor\t'Answer a hook of Cursor.' \
+                copilot\t'Answer a hook of GitHub Copilot CLI.'
             set flags \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'

@@ -89,7 +89,9 @@ def _separation(places: Places, settings: Settings | None) -> Iterator[Finding]:
         access = "read and write" if os.access(places.database, os.R_OK | os.W_OK) else "replace"
         detail = f"an approval proves little: the server runs as this user, who can {access} its database {places.database}"
         yield Finding("server.separation", Grade.WARNING, detail, _APART)
-    elif not _is_here(settings):
+    elif (here := _is_here(settings)) is None:
+        yield Finding("server.separation", Grade.SKIPPED, "not checked: the platform cannot be reached")
+    elif not here:
         yield Finding("server.separation", Grade.OK, "the platform's address is not one of this machine")
     elif is_root():
         detail = "an approval proves little: the server is on this machine, and this process is root"
@@ -98,16 +100,16 @@ def _separation(places: Places, settings: Settings | None) -> Iterator[Finding]:
         yield _of_listener(listener_uid(dial.address_of(settings.platform_url.value)[1]))
 
 
-def _is_here(settings: Settings) -> bool:
-    """Whether the server is on this machine; where its name does not show it, a connection does."""
+def _is_here(settings: Settings) -> bool | None:
+    """Whether the server is on this machine; where its name does not show it, a connection does. None: there is none."""
     url = settings.platform_url.value
     if is_this_machine(url) or settings.proxy.value is not None:
         return is_this_machine(url)
     try:
         with closing(dial.dial(Endpoint(url, ""), Deadline.after(NETWORK), dial.Handle())) as sock:
             there, here = sock.getpeername()[0], sock.getsockname()[0]
-    except (ApprovalError, OSError):  # other checks say so
-        return False
+    except (ApprovalError, OSError):  # other checks say why
+        return None
     return there == here or ipaddress.ip_address(there).is_loopback
 
 

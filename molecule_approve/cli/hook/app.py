@@ -60,8 +60,9 @@ def _with_answer(host: Host) -> Callable[..., int]:
 
 for name, host in HOSTS.items():
     command = (_with_answer if name == "claude-code" else _plain)(host)
-    command.__doc__ = f"""Answer a hook of {host.title}: ask a person about the tool call on stdin.
+    command.__doc__ = f"""Answer a hook of {host.title}.
 
+    It reads the tool call from stdin, and asks a person about it.
     Exits 0 if the call may be made, and 2, which blocks it, in every other case.
     """
     app.command(name, cls=HookCommand, epilog=f"molecule-approve hook {name} --limit 3600 < event.json")(

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_IMODE
 
 import pytest
 
@@ -204,7 +205,7 @@ def test_a_folder_of_all_far_above_is_the_machine_s_matter(tmp_path: Path) -> No
 def somebody(folder: Path) -> Iterator[Path]:
     """The test goes on as another user, who has a home here."""
     for above in (folder, *folder.parents[:3]):
-        above.chmod(0o711)
+        above.chmod(S_IMODE(above.stat().st_mode) | 0o111)  # the last may be the machine's own
     home = folder / "home"
     home.mkdir(mode=0o700)
     os.chown(home, NOBODY, NOBODY)

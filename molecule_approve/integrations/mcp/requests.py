@@ -119,7 +119,8 @@ class OwnRequest(NoProgress):
         self._tell = tell
         self._given = False
         self._why = ""  # it was dropped
-        self._trouble = ""  # the last failure on the side; in the end, of the withdrawal
+        self._withdrawing = False
+        self._trouble = ""  # while it was withdrawn
         self._stop = ThreadStop()
         self._asked: tuple[wiring.ReadyGate, ApprovalRequest] | None = None
         self._unused: asyncio.Task[None] | None = None
@@ -229,13 +230,15 @@ class OwnRequest(NoProgress):
         self._loop.call_soon_threadsafe(self._take, submitted.approval_id)
 
     def withdrawing(self, why: str) -> None:
-        """The request is being withdrawn; what failed before was interrupted."""
+        """The request is being withdrawn."""
         del why
-        self._trouble = ""
+        self._withdrawing = True
 
     def trouble(self, failure: ApprovalError) -> None:
-        """Something failed, and the attempt goes on."""
-        self._trouble = failure.message
+        """Something failed, and the attempt goes on; not told of a call that ``drop`` interrupted."""
+        if self._why and not self._withdrawing:
+            return
+        self._trouble = failure.message if self._withdrawing else ""
         self._tell(f"warning: {failure.message}")
 
     # --- for both ------------------------------------------------------------------------------------------------------

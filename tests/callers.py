@@ -109,8 +109,9 @@ class Caller:
         return self.folder / "audit.jsonl"
 
     def records(self) -> list[dict[str, Any]]:
-        """What stands in it."""
-        return [json.loads(line) for line in self.log.read_bytes().splitlines()] if self.log.exists() else []
+        """What stands in it; a line that is just being written does not yet."""
+        whole = self.log.read_bytes().rpartition(b"\n")[0] if self.log.exists() else b""
+        return [json.loads(line) for line in whole.splitlines()]
 
     def set(self, **variables: str) -> None:
         """Change the environment, of this process and of those that it starts."""

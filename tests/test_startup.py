@@ -70,7 +70,7 @@ def test_the_post_goes_out_before_anything_that_only_the_wait_needs(
     """By then httpx is there, and no websockets, asyncio, rich, pydantic, click, YAML; nor TLS over http."""
     if platform_url == "local":
         observed.set(PLATFORM_URL="local")
-    told = observed.run("request", "--transport", "websocket", "--timeout", "1", "--", "x")
+    told = observed.run("request", "--transport", "websocket", "--timeout", "3", "--", "x")
     assert told.code == 124
     found = _loaded(observed, "connect")
     assert {"httpx", "typer"} <= found

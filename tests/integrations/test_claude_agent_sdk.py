@@ -22,7 +22,7 @@ ACTION = 'Bash {"command": "rm -rf /srv", "description": "Clean up"}'
 EVENT: dict[str, Any] = {
     "hook_event_name": "PreToolUse",
     "session_id": "s-1",
-    "cwd": "/work",
+    "cwd": "/shop",
     "permission_mode": "bypassPermissions",
     "tool_name": "Bash",
     "tool_input": BASH,
@@ -137,7 +137,7 @@ def test_an_approved_call_is_allowed_by_the_hook(caller: Caller) -> None:
     assert (found["permissionDecision"], found["permissionDecisionReason"]) == ("allow", "approved by alice")
     row = caller.desk.one(caller.requested())
     context = {key: row["context"][key] for key in ("agent", "session", "agent_folder", "tool_call_id")}
-    assert context == {"agent": "Claude Agent SDK", "session": "s-1", "agent_folder": "/work", "tool_call_id": "toolu_1"}
+    assert context == {"agent": "Claude Agent SDK", "session": "s-1", "agent_folder": "/shop", "tool_call_id": "toolu_1"}
     assert row["reason"] == "spring"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from molecule_approve.clock import Steady
 from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.paths import make_private
 
@@ -23,7 +25,7 @@ from .tls import Certificate
 if TYPE_CHECKING:
     from molecule_approve.paths import RequesterCredential
 
-    from .store import Store
+    from .database.interface import Store
 
 __all__ = ["Prepared", "ServePlan", "prepared"]
 
@@ -125,7 +127,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         make_private(plan.places.state)
         make_private(plan.places.runtime)
         state_folder = stack.enter_context(StateFolder(plan.places, plan.warn))
-        store = stack.enter_context(credentials.opened(plan.places, plan.limits))
+        store = stack.enter_context(credentials.opened(plan.places, plan.limits, Steady(time.time)))
         requester = credentials.own_workspace(plan.places, store)
         sockets = listen_tcp(host, plan.port, _LOOPBACKS.get(host))
         for listening in sockets:

@@ -28,6 +28,7 @@ from .tokens import bearer, hash_token
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
+    from .activity import Activity
     from .database.transaction import Transaction
     from .database.values import Holder, SessionLimits
     from .limits import Limits
@@ -171,7 +172,10 @@ class AccessControl:
     ``anonymous`` is the workspace for which calls without a token may make requests, or None if they may not.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions, activity: Activity
+    ) -> None:
+        self.activity = activity
         self._limits = limits
         self._rates = RateLimiter(clock)
         self._anonymous = anonymous
@@ -259,6 +263,7 @@ class AccessControl:
 
     def _failed(self, connection: HTTPConnection) -> None:
         self._charge(connection, f"failed {_counted_as(connection)}", self._limits.failed_login_rate)
+        self.activity.login_failed(connection.scope[SENDER])
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
         allowance, within = self._rates.charge(key, limit)

@@ -81,6 +81,16 @@ class Hub:
             if not self._subscriptions:
                 self._has_sockets.clear()
 
+    @property
+    def sockets(self) -> int:
+        """How many sockets listen."""
+        return len(self._subscriptions)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the end of a request."""
+        return sum(map(len, self._waiting.values()))
+
     async def wait_for_socket(self) -> None:
         """Wait until a socket is open."""
         await self._has_sockets.wait()

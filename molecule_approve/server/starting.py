@@ -121,7 +121,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         ServerError: a server runs already, the port is in use, the database or the certificate cannot be used.
     """
     host = address_to_bind(plan)
-    addresses = Addresses.of(host, plan.public_url)
+    addresses = Addresses.of(host, plan.public_url, plan.metrics_from)
     certificate = _certificate(plan)
     with ExitStack() as stack:
         make_private(plan.places.state)

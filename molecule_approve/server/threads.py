@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .database.values import StoreError
 from .refusals import unavailable
-from .values import StoreError
 
 if TYPE_CHECKING:
-    from .store import Store, Transaction
+    from .database.interface import Store
+    from .database.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -310,7 +310,7 @@ class Service:
         if name != "APPROVAL_REQUESTED":
             frames.append(flat_frame(approval))
             self._hub.ended(approval.id)
-        self._hub.publish(approval.workspace_id, frames)
+        self._hub.publish(approval.workspace_id, approval.id, frames)
 
     # --- the timer
 

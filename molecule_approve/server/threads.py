@@ -25,7 +25,7 @@ TOGETHER = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class _JobOutcome:
     """What a job returned, or the error that it or its transaction ended with."""
 
     value: Any = None
@@ -83,7 +83,7 @@ class DatabaseThreads:
         value: T = self._value(self._writer, await queued.answer)
         return value
 
-    def _value(self, threads: ThreadPoolExecutor, outcome: _Outcome) -> Any:  # noqa: ANN401 - whatever the job returns
+    def _value(self, threads: ThreadPoolExecutor, outcome: _JobOutcome) -> Any:  # noqa: ANN401 - whatever the job returns
         if isinstance(outcome.error, StoreError):
             if threads not in self._failing:
                 self._failing.add(threads)
@@ -111,14 +111,14 @@ class DatabaseThreads:
         finally:
             self._writing = None
 
-    def _read(self, job: Callable[[Transaction], Any]) -> _Outcome:
+    def _read(self, job: Callable[[Transaction], Any]) -> _JobOutcome:
         try:
             with self._store.read() as transaction:
-                return _Outcome(job(transaction))
+                return _JobOutcome(job(transaction))
         except Exception as exc:  # noqa: BLE001 - raised again where the caller waits
-            return _Outcome(error=exc)
+            return _JobOutcome(error=exc)
 
-    def _write(self, jobs: Sequence[Callable[[Transaction], Any]]) -> list[_Outcome]:
+    def _write(self, jobs: Sequence[Callable[[Transaction], Any]]) -> list[_JobOutcome]:
         """The outcome of each job: all in one transaction, or each in its own if one of them fails."""
         is_in_job = False
         try:
@@ -126,13 +126,13 @@ class DatabaseThreads:
                 outcomes = []
                 is_in_job = True
                 for job in jobs:
-                    transaction.ended = []  # each job sees what it ended itself
-                    outcomes.append(_Outcome(job(transaction)))
+                    transaction.requests.ended = []  # each job sees what it ended itself
+                    outcomes.append(_JobOutcome(job(transaction)))
                 is_in_job = False
         except Exception as exc:  # noqa: BLE001 - raised again where the callers wait
             if is_in_job and len(jobs) > 1:
                 return [self._write([job])[0] for job in jobs]
-            return [_Outcome(error=exc)] * len(jobs)
+            return [_JobOutcome(error=exc)] * len(jobs)
         return outcomes
 
     def close(self) -> None:

@@ -20,8 +20,8 @@ from tests.server.desk import PATIENCE
 
 if TYPE_CHECKING:
     from molecule_approve.paths import Places
-    from molecule_approve.server.store import Transaction
-    from molecule_approve.server.values import StoreError
+    from molecule_approve.server.database.transaction import Transaction
+    from molecule_approve.server.database.values import StoreError
 
 LOCK_PATIENCE = 0.3
 """Seconds that a transaction waits for the database's lock."""
@@ -74,7 +74,7 @@ def _run(places: Places, scene: Scene) -> list[StoreError]:
 def _adding(name: str, seen: list[int], refusal: RefusedError | None = None) -> Callable[[Transaction], str]:
     def job(transaction: Transaction) -> str:
         seen.append(id(transaction))
-        transaction.add_approver(name, f"hash of {name}", utc_now())
+        transaction.credentials.add_approver(name, f"hash of {name}", utc_now())
         if refusal is not None:
             raise refusal
         return name
@@ -83,7 +83,7 @@ def _adding(name: str, seen: list[int], refusal: RefusedError | None = None) -> 
 
 
 async def _names(threads: DatabaseThreads) -> list[str]:
-    return [name for name, *_ in await threads.read(lambda transaction: transaction.approvers())]
+    return [name for name, *_ in await threads.read(lambda transaction: transaction.credentials.approvers())]
 
 
 def test_jobs_that_wait_share_a_transaction(server_places: Places) -> None:
@@ -154,6 +154,21 @@ def test_a_job_whose_caller_is_gone_does_not_begin(server_places: Places) -> Non
                 waiting[0].cancel()
                 await asyncio.sleep(0)
             await asyncio.gather(*waiting, return_exceptions=True)
+        assert await _names(threads) == ["a"]
+
+    assert _run(server_places, scene) == []
+
+
+def test_a_job_whose_caller_goes_away_while_it_runs_is_finished(server_places: Places) -> None:
+    """It is committed, and others get their answers."""
+
+    async def scene(threads: DatabaseThreads) -> None:
+        held = Held()
+        running = asyncio.ensure_future(threads.write(held))
+        await held.has_begun()
+        running.cancel()
+        held.let_go.set()
+        assert await threads.write(_adding("a", [])) == "a"
         assert await _names(threads) == ["a"]
 
     assert _run(server_places, scene) == []

@@ -95,6 +95,8 @@ class Connections:
 class _StrictH11(h11.Connection):
     """h11, without the ambiguities that two HTTP parsers may read in two ways."""
 
+    _head = b""
+
     def next_event(self) -> Any:  # noqa: ANN401 - as h11's
         """The next event.
 
@@ -115,6 +117,16 @@ class _StrictH11(h11.Connection):
             _check_framing(event)
             _check_meaning(event)
         return event
+
+    def send(self, event: Any) -> Any:  # noqa: ANN401 - as h11's
+        """The event's bytes; those of an answer's head come with what follows it, so that both are sent in one call."""
+        output: bytes | None = super().send(event)
+        if isinstance(event, h11.Response):
+            self._head = output or b""
+            return b""
+        if self._head and output is not None:
+            output, self._head = self._head + output, b""
+        return output
 
 
 def protocols(connections: Connections) -> tuple[type[HttpConnection], type[SocketConnection]]:

@@ -93,7 +93,7 @@ def _link_by_token(connection: ConnectionOptions) -> int:
     from .decide import named, stoppable, token
 
     settings = connection.settings()  # its errors come before the prompt for the token
-    with stoppable(), open_platform(settings, token()) as platform, named():
+    with stoppable(), open_platform(settings, token(), any_workspace=True) as platform, named():
         found = platform.sign_in_code(Deadline.after(READ))
     if found is None:
         raise ServerError(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .origins import Addresses
     from .pages import Pages
     from .rates import Allowance
+    from .sign_in import SignInApi
 
 logger = logging.getLogger("molecule_approve.server")
 
@@ -40,7 +41,7 @@ class RouteSpec:
     shown: bool = True
 
 
-def route_specs(api: Api, inbox: InboxApi, pages: Pages) -> list[RouteSpec]:
+def route_specs(api: Api, inbox: InboxApi, sign_in: SignInApi, pages: Pages) -> list[RouteSpec]:
     """Every route except ``/openapi.json`` and the WebSocket."""
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
@@ -53,8 +54,12 @@ def route_specs(api: Api, inbox: InboxApi, pages: Pages) -> list[RouteSpec]:
         RouteSpec("POST", request + "/withdraw", api.withdraw, (200, 401, 403, 404, 409, 429, 503)),
         RouteSpec("GET", "/approvals/pending", api.pending, (200, 401, 403, 429, 503)),
         RouteSpec("GET", "/health", api.health, (200, 429)),
-        RouteSpec("POST", "/desk/session", inbox.sign_in, (201, 400, 401, 413, 422, 429, 503)),
-        RouteSpec("POST", "/desk/session/end", inbox.sign_out, (200, 401, 403, 422, 429, 503)),
+        RouteSpec("GET", "/desk/sign-in", sign_in.ways, (200, 429)),
+        RouteSpec("POST", "/desk/session", sign_in.sign_in, (201, 400, 401, 403, 413, 422, 429, 503)),
+        RouteSpec("POST", "/desk/session/end", sign_in.sign_out, (200, 401, 403, 422, 429, 503)),
+        RouteSpec("POST", "/desk/code", sign_in.make_code, (201, 401, 403, 429, 503)),
+        RouteSpec("GET", "/desk/sessions", sign_in.list_sessions, (200, 401, 403, 429, 503)),
+        RouteSpec("POST", "/desk/sessions/{session_id}/end", sign_in.end_session, (200, 401, 403, 404, 429, 503)),
         RouteSpec("GET", "/desk/requests", inbox.requests, (200, 401, 403, 429, 503)),
         RouteSpec("GET", "/", pages.document, (200, 404), shown=False),
         RouteSpec("GET", "/static/{name}", pages.part, (200, 404), shown=False),
@@ -97,6 +102,7 @@ class Handlers:
 
     api: Api
     inbox: InboxApi
+    sign_in: SignInApi
     pages: Pages
     live: LiveSocket
     access: AccessControl
@@ -105,7 +111,7 @@ class Handlers:
 
 def create_app(handlers: Handlers) -> ASGIApp:
     """The server as one ASGI application."""
-    access, routes = handlers.access, route_specs(handlers.api, handlers.inbox, handlers.pages)
+    access, routes = handlers.access, route_specs(handlers.api, handlers.inbox, handlers.sign_in, handlers.pages)
     description = describe(routes)
 
     async def openapi(request: Request) -> Response:

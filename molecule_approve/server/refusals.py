@@ -78,6 +78,13 @@ wrong_code = partial(refused, 401, "this sign-in link was already used, has expi
 """The sign-in code is unknown, used or expired; the answer does not say which."""
 
 
+wrong_approver_token = partial(refused, 401, "this is not the token of an approver here", "wrong_token")
+"""The token in the body is unknown, revoked, or that of a session."""
+
+unknown_session = partial(refused, 404, "you have no such session", "unknown_session")
+"""The session does not exist, has ended, or is somebody else's."""
+
+
 def unacceptable(sentence: str) -> RefusedError:
     """The body, a header or a parameter has a value that is not allowed."""
     return refused(422, sentence, "unacceptable")

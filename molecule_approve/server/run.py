@@ -31,6 +31,7 @@ from .pages import Pages
 from .refusals import RefusedError
 from .service import Service
 from .sessions import Sessions
+from .sign_in import SignInApi
 from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
 
@@ -144,7 +145,8 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     access = AccessControl(limits, boottime, anonymous, sessions)
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
-        InboxApi(service, database, hub, access, sessions, limits, plan.on_sign_in),
+        InboxApi(service, access),
+        SignInApi(database, hub, access, sessions, limits, prepared.url, None, plan.on_sign_in),
         Pages.packaged(),
         LiveSocket(hub, access, database),
         access,

@@ -19,6 +19,7 @@ from molecule_approve.server.inbox import InboxApi as DeskRoutes
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.pages import Pages
 from molecule_approve.server.run import Running, ServePlan
+from molecule_approve.server.sign_in import SignInApi
 from tests.server.desk import PATIENCE, Desk, desk_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,12 @@ ALLOWED = {
     ("POST", REQUEST + "/withdraw"): (401, 409, 401, 403, 403),
     ("GET", "/approvals/pending"): (401, 403, 403, 200, 200),
     ("GET", "/health"): (200, 200, 200, 200, 200),
+    ("GET", "/desk/sign-in"): (200, 200, 200, 200, 200),
     ("POST", "/desk/session"): (401, 401, 401, 401, 401),
+    ("POST", "/desk/code"): (401, 403, 403, 403, 201),
+    ("GET", "/desk/sessions"): (401, 403, 403, 200, 200),
+    # Its id is nobody's.
+    ("POST", "/desk/sessions/{session_id}/end"): (401, 403, 403, 404, 404),
     ("GET", "/desk/requests"): (401, 403, 403, 200, 200),
     ("GET", "/"): (200, 200, 200, 200, 200),
     ("GET", "/static/{name}"): (200, 200, 200, 200, 200),
@@ -75,7 +81,8 @@ class Sweep:
 
     def status(self, method: str, path: str, credential: str | None) -> int:
         """What one call is answered with."""
-        filled = {"{workspace_id}": self.desk.workspace_id, "{approval_id}": self.approval_id, "{name}": "inbox.js"}
+        filled = {"{workspace_id}": self.desk.workspace_id, "{approval_id}": self.approval_id}
+        filled |= {"{name}": "inbox.js", "{session_id}": "none"}
         body = json.dumps(_bodies().get(path, {}))
         for name, value in filled.items():
             path = path.replace(name, value)
@@ -87,7 +94,7 @@ class Sweep:
 
     def state(self) -> list[object]:
         """All that the database holds."""
-        tables = ("workspaces", "approvers", "sign_in_codes", "approvals", "journal")
+        tables = ("workspaces", "approvers", "sign_in_codes", "sessions", "approvals", "journal")
         with closing(sqlite3.connect(self.desk.server.places.database)) as database:
             return [database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables]
 
@@ -132,9 +139,9 @@ def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places:
             _what_is_allowed(sweep)
 
 
-def _unborn() -> tuple[Api, DeskRoutes, Pages]:
+def _unborn() -> tuple[Api, DeskRoutes, SignInApi, Pages]:
     """Enough to list the routes: none of their handlers is called."""
-    return object.__new__(Api), object.__new__(DeskRoutes), object.__new__(Pages)
+    return object.__new__(Api), object.__new__(DeskRoutes), object.__new__(SignInApi), object.__new__(Pages)
 
 
 def _nothing_by_another_method(sweep: Sweep) -> None:

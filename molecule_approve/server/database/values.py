@@ -63,6 +63,16 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session that is valid; ``began`` and ``used`` are in seconds since the epoch."""
+
+    id: str
+    client: str
+    began: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
 class Most:
     """The most that a list may have: requests, and bytes of their texts as JSON."""
 

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from molecule_approve.wire import SERVER_HEADER
 
 from .api import Api, Handler, answer
+from .openid.steps import RETURN
 from .refusals import RefusedError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .access import AccessControl
     from .inbox import InboxApi
     from .live import LiveSocket
+    from .openid_sign_in import OpenIdApi
     from .origins import Addresses
     from .pages import Pages
     from .rates import Allowance
@@ -41,7 +43,7 @@ class RouteSpec:
     shown: bool = True
 
 
-def route_specs(api: Api, inbox: InboxApi, sign_in: SignInApi, pages: Pages) -> list[RouteSpec]:
+def route_specs(api: Api, inbox: InboxApi, sign_in: SignInApi, openid: OpenIdApi, pages: Pages) -> list[RouteSpec]:
     """Every route except ``/openapi.json`` and the WebSocket."""
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
@@ -60,6 +62,9 @@ def route_specs(api: Api, inbox: InboxApi, sign_in: SignInApi, pages: Pages) -> 
         RouteSpec("POST", "/desk/code", sign_in.make_code, (201, 401, 403, 429, 503)),
         RouteSpec("GET", "/desk/sessions", sign_in.list_sessions, (200, 401, 403, 429, 503)),
         RouteSpec("POST", "/desk/sessions/{session_id}/end", sign_in.end_session, (200, 401, 403, 404, 429, 503)),
+        RouteSpec("POST", "/desk/openid/start", openid.start, (201, 400, 404, 413, 422, 429, 503)),
+        RouteSpec("POST", RETURN, openid.finish, (201, 400, 401, 403, 404, 413, 422, 429, 503)),
+        RouteSpec("GET", RETURN, pages.document, (200, 404), shown=False),
         RouteSpec("GET", "/desk/requests", inbox.requests, (200, 401, 403, 429, 503)),
         RouteSpec("GET", "/", pages.document, (200, 404), shown=False),
         RouteSpec("GET", "/static/{name}", pages.part, (200, 404), shown=False),
@@ -103,6 +108,7 @@ class Handlers:
     api: Api
     inbox: InboxApi
     sign_in: SignInApi
+    openid: OpenIdApi
     pages: Pages
     live: LiveSocket
     access: AccessControl
@@ -111,7 +117,8 @@ class Handlers:
 
 def create_app(handlers: Handlers) -> ASGIApp:
     """The server as one ASGI application."""
-    access, routes = handlers.access, route_specs(handlers.api, handlers.inbox, handlers.sign_in, handlers.pages)
+    access = handlers.access
+    routes = route_specs(handlers.api, handlers.inbox, handlers.sign_in, handlers.openid, handlers.pages)
     description = describe(routes)
 
     async def openapi(request: Request) -> Response:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .openid.steps import RETURN
 from .refusals import refused
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[^:\[\]]+)(?::[1-9][0-9]{0,4})
 
 _OWN = frozenset({"same-origin", "none"})
 """The allowed values of Sec-Fetch-Site: the call comes from our page, or from the person (address bar, bookmark)."""
+
+
+_PAGES = frozenset({"/", RETURN})
+"""The paths of the page: a link, or the provider of a sign-in, may lead there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ def _follows_a_link(connection: HTTPConnection) -> bool:
     return (
         scope["type"] == "http"
         and scope["method"] == "GET"
-        and scope["path"] == "/"
+        and scope["path"] in _PAGES
         and headers.getlist("sec-fetch-mode") == ["navigate"]
         and headers.getlist("sec-fetch-dest") == ["document"]
     )

@@ -25,6 +25,7 @@ from .hub import Hub
 from .inbox import InboxApi
 from .live import LiveSocket
 from .log_throttle import throttled_logs
+from .openid_sign_in import OpenIdApi
 from .origins import Addresses
 from .outbox import Outbox
 from .pages import Pages
@@ -143,10 +144,17 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(limits)
     access = AccessControl(limits, boottime, anonymous, sessions)
+    provider = prepared.provider
+    entrance = SignInApi(
+        *(database, hub, access, sessions, limits, prepared.url),
+        None if provider is None else provider.host,
+        plan.on_sign_in,
+    )
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
         InboxApi(service, access),
-        SignInApi(database, hub, access, sessions, limits, prepared.url, None, plan.on_sign_in),
+        entrance,
+        OpenIdApi(provider, entrance, plan.warn),
         Pages.packaged(),
         LiveSocket(hub, access, database),
         access,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from molecule_approve.clock import Steady
+from molecule_approve.clock import Steady, boottime
 from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.paths import Places, RequesterCredential, make_private
 
@@ -21,6 +21,8 @@ from .state_folder import StateFolder
 
 if TYPE_CHECKING:
     from .database.interface import Store
+    from .openid.provider import OpenIdProvider
+    from .sign_in_settings import OpenIdSettings
 
 _BACKLOG = 2_048
 _PORT_TRIES = 50
@@ -42,6 +44,7 @@ class ServePlan:
         port: 0 for a free one.
         anonymous: whether callers without a token may make requests, list them and listen.
         warn: gets one sentence about each problem while it runs.
+        openid: the provider through which approvers sign in, or None.
     """
 
     places: Places
@@ -51,6 +54,7 @@ class ServePlan:
     limits: Limits = field(default_factory=Limits)
     warn: Callable[[str], None] = _nothing
     on_sign_in: Callable[[], None] = _nothing
+    openid: OpenIdSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Prepared:
     url: str
     address: tuple[str, int]
     state_folder: StateFolder
+    provider: OpenIdProvider | None
 
 
 def loopback(host: str) -> str:
@@ -95,6 +100,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         ServerError: a server runs already, the port is in use, the database cannot be used.
     """
     host = loopback(plan.host)
+    provider = None if plan.openid is None else openid_provider(plan.openid)
     with ExitStack() as stack:
         make_private(plan.places.state)
         make_private(plan.places.runtime)
@@ -107,7 +113,25 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         unix = stack.enter_context(state_folder.listen(plan.places.socket))
         port = sockets[0].getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        yield Prepared(plan, store, requester, (*sockets, unix), f"http://{shown}:{port}", (host, port), state_folder)
+        url = f"http://{shown}:{port}"
+        yield Prepared(plan, store, requester, (*sockets, unix), url, (host, port), state_folder, provider)
+
+
+def openid_provider(settings: OpenIdSettings) -> OpenIdProvider:
+    """The provider of server.yaml, which is not contacted yet: a sign-in can wait for it, but requests cannot.
+
+    Raises:
+        ServerError: the extra ``openid`` is not installed.
+        ConfigError: the file with the client's secret is missing, empty, or open to others.
+    """
+    try:
+        # Not at the top: they take 0.3 s to load, which only this needs.
+        from .openid.provider import OpenIdProvider  # noqa: PLC0415
+        from .openid.secret_file import read_secret  # noqa: PLC0415
+    except ImportError as exc:
+        hint = "pip install 'molecule-approve[server,openid]', or remove openid from server.yaml"
+        raise ServerError("the library for OpenID Connect is not installed", hint=hint) from exc
+    return OpenIdProvider(settings, read_secret(settings.client_secret_file), boottime, time.time)
 
 
 def listen_tcp(host: str, port: int, other: str | None) -> list[socket.socket]:

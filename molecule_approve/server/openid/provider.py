@@ -6,12 +6,9 @@ What it says of itself and its keys are kept for an hour. Which sign-ins are ope
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from . import exchanges
 from .exchanges import Exchange
@@ -24,38 +21,13 @@ if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
     from molecule_approve.server.sign_in_settings import OpenIdSettings
 
+    from .steps import Outset, Return
+
 KEPT = 3_600.0
 """Seconds for which the discovery document and the keys are kept."""
 
 KEYS_PAUSE = 60.0
 """Seconds between two reads of the keys because of an unknown one: anybody may send a token that names one."""
-
-
-def challenge_of(verifier: str) -> str:
-    """The PKCE challenge (RFC 7636, S256) of a verifier."""
-    digest = hashlib.sha256(verifier.encode("utf-8", "surrogateescape")).digest()
-    return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
-
-
-@dataclass(frozen=True, slots=True)
-class Outset:
-    """What the browser takes to the provider. ``state`` and ``nonce`` are secrets of this sign-in."""
-
-    redirect_uri: str
-    state: str
-    nonce: str
-    challenge: str
-
-
-@dataclass(frozen=True, slots=True)
-class Return:
-    """What the browser brings back, with what was kept of this sign-in. ``issuer`` is None if the answer names none."""
-
-    code: str
-    verifier: str
-    redirect_uri: str
-    nonce_hash: str
-    issuer: str | None
 
 
 class OpenIdProvider:
@@ -90,6 +62,15 @@ class OpenIdProvider:
             "code_challenge_method": "S256",
         }
         return f"{authorization}{'&' if '?' in authorization else '?'}{urlencode(query)}"
+
+    @property
+    def host(self) -> str:
+        """The provider's name for people."""
+        return urlsplit(self._settings.issuer).hostname or ""
+
+    def subject_of(self, person: Person) -> str:
+        """The person's id, the same in all of the world."""
+        return f"{self._settings.issuer} {person.subject}"
 
     async def person(self, answer: Return) -> Person:
         """The person who signed in.

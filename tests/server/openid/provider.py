@@ -58,7 +58,7 @@ class Provider:
         keys: what its JWK set shows.
         claims: goes over the claims of its ID tokens; None leaves one away.
         sign: makes the ID token of the claims.
-        userinfo: the answer of its userinfo address; None for a 404.
+        userinfo: what its userinfo address tells beside the ``sub``.
         answers: goes over whole answers, by path: a status, headers and a body.
         calls: the paths that were called, in their order.
         codes: what was asked for under each code.
@@ -69,7 +69,7 @@ class Provider:
     keys: list[Any] = field(default_factory=lambda: [public(RSA)])
     claims: dict[str, Any] = field(default_factory=dict)
     sign: Callable[[dict[str, Any]], str] = signed
-    userinfo: dict[str, Any] | None = None
+    userinfo: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -131,8 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, {"keys": provider.keys})
         elif path == "/token":
             self._json(*provider.exchange(form, provider.authorization))
-        elif path == "/me" and provider.userinfo is not None:
-            self._json(200, provider.userinfo)
+        elif path == "/me":
+            self._json(200, {"sub": provider.claims.get("sub", "s-1"), **provider.userinfo})
         else:
             self._json(404, {})
 

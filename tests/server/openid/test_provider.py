@@ -14,7 +14,8 @@ import pytest
 from molecule_approve.server.openid import exchanges
 from molecule_approve.server.openid.exchanges import LARGEST, Exchange
 from molecule_approve.server.openid.faults import AnswerError, OpenIdError, ProviderError, UnknownKeyError
-from molecule_approve.server.openid.provider import KEPT, KEYS_PAUSE, OpenIdProvider, Outset, Return, challenge_of
+from molecule_approve.server.openid.provider import KEPT, KEYS_PAUSE, OpenIdProvider
+from molecule_approve.server.openid.steps import Outset, Return, challenge_of
 from molecule_approve.server.sign_in_settings import OpenIdSettings
 from molecule_approve.server.tokens import hash_token
 from tests.client.conftest import new_certificate
@@ -171,14 +172,14 @@ def test_new_keys_are_read_at_most_once_a_minute(provider: Provider) -> None:
 def test_what_the_id_token_lacks_is_asked_for(provider: Provider) -> None:
     """With the access token, at the userinfo address; only there, only then, and only about the same person."""
     provider.claims = {"email": None, "email_verified": None}
-    provider.userinfo = {"sub": "s-1", "email": "carol@example.org", "email_verified": True}
+    provider.userinfo = {"email": "carol@example.org", "email_verified": True}
     assert asyncio.run(Visit(provider).sign_in()).name == "carol@example.org"
     assert provider.authorization == "Bearer access"
     provider.userinfo["email_verified"] = False
     refused(provider, AnswerError, "not verified")
     provider.userinfo["sub"] = "s-2"
     refused(provider, AnswerError, "another person")
-    provider.userinfo = None
+    provider.answers["/me"] = (404, {}, b"{}")
     refused(provider, ProviderError, "404")
     provider.metadata = {"userinfo_endpoint": None}
     refused(provider, AnswerError, "no email claim")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from .api import answer
 from .bodies import parse_sign_in, read_body
 from .database.values import epoch_text
-from .origins import over_tcp
+from .origins import BASE, ORIGIN
 from .refusals import forbidden, unacceptable, unknown_session, wrong_approver_token, wrong_code
+from .senders import SENDER
 from .tokens import hash_token, new_token
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class SignInApi:
     """The handlers.
 
     Attributes:
-        own_url: the server's own address, for callers on the Unix socket.
+        public_url: the page's address for everybody; None if the server has none.
+        local_url: the page's address on this machine, for callers on the Unix socket.
         provider_name: the host of the provider by which approvers can sign in; None if there is none.
         on_sign_in: is called after each sign-in.
     """
@@ -60,7 +62,8 @@ class SignInApi:
     access: AccessControl
     sessions: Sessions
     limits: Limits
-    own_url: str
+    public_url: str | None
+    local_url: str
     provider_name: str | None
     on_sign_in: Callable[[], None]
 
@@ -123,7 +126,8 @@ class SignInApi:
             self.access.ration(request, f"codes of {approver.id}", self.limits.codes)
             code = new_token()
             await self.database.write(partial(self._put_code, visitor, code_hash=hash_token(code)))
-        url = None if over_tcp(request) else self.own_url
+        # Over TCP a caller without a public address knows best how to reach the page.
+        url = self.public_url or (self.local_url if request.scope[SENDER].over_unix else None)
         return answer({"code": code, "name": approver.name, "url": url, "expires_in": int(self.limits.code)}, 201)
 
     def _put_code(self, visitor: Visitor, transaction: Transaction, *, code_hash: str) -> None:
@@ -179,5 +183,5 @@ def _end_listed(visitor: Visitor, transaction: Transaction, *, session_id: str) 
 
 
 def page_address(connection: HTTPConnection) -> str:
-    """The address under which the caller sees the page; ``origins`` has checked the Host header."""
-    return f"{connection.url.scheme}://{connection.headers['host'].lower()}"
+    """The address under which the caller sees the page, without a slash at its end."""
+    return f"{connection.scope[ORIGIN]}{connection.scope[BASE]}"

@@ -16,8 +16,8 @@ from molecule_approve.errors import ConfigError, ServerError
 from molecule_approve.server import credentials
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.openid.steps import challenge_of
+from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.server.run import Running, ServePlan
-from molecule_approve.server.sign_in_settings import OpenIdSettings
 from molecule_approve.server.tokens import hash_token, new_token
 from tests.server.desk import Desk, desk_of
 from tests.server.openid.provider import CLIENT, EC, OTHER_RSA, Provider, serving, signed, unsigned
@@ -97,8 +97,8 @@ def open_house(server_places: Places, tmp_path: Path) -> Iterator[OpenHouse]:
 
         def opened(limits: Limits | None = None, **settings: Any) -> House:  # noqa: ANN401 - the fields of the settings
             provider = stack.enter_context(serving())
-            given = {"approvers": frozenset({ALICE}), **settings}
-            openid = OpenIdSettings(provider.issuer, CLIENT[0], tmp_path / "secret", **given)
+            given = {"approvers": (ALICE,), **settings}
+            openid = OpenIdPlan(provider.issuer, CLIENT[0], tmp_path / "secret", **given)
             said: list[str] = []
             plan = ServePlan(server_places, limits=limits or Limits(), warn=said.append, openid=openid)
             return House(stack.enter_context(desk_of(stack.enter_context(Running(plan)), "root")), provider, said)
@@ -145,7 +145,7 @@ def test_the_address_names_the_page_that_the_browser_sees(house: House) -> None:
 
 def test_a_group_is_enough(open_house: OpenHouse) -> None:
     """And whoever leaves it is refused at the next sign-in, where all sessions end; nobody else's do."""
-    house = open_house(approvers=frozenset(), groups_claim="groups", groups={"operators": frozenset({"ops"})})
+    house = open_house(approvers=(), groups_claim="groups", groups={"operators": ("ops",)})
     house.refused(house.visit(), 403, "not_approver", f"you are {ALICE} at the provider, who is not an approver here")
     bob = {"email": "bob@example.org", "sub": "s-2"}
     entered, other = house.visit(groups=["ops"]), house.visit(groups=["ops"], **bob)
@@ -160,7 +160,7 @@ def test_a_group_is_enough(open_house: OpenHouse) -> None:
 
 def test_a_revoked_name_is_refused(open_house: OpenHouse) -> None:
     """The session ends at once; also under another name it is the same person. Added again by hand, it is somebody."""
-    house = open_house(groups_claim="groups", groups={"operators": frozenset({"ops"})})
+    house = open_house(groups_claim="groups", groups={"operators": ("ops",)})
     session = house.visit().json()["token"]
     with credentials.opened(house.desk.server.places) as store:
         credentials.revoke(store, ALICE)
@@ -176,7 +176,7 @@ def test_a_revoked_name_is_refused(open_house: OpenHouse) -> None:
 
 def test_a_name_belongs_to_the_first_person_who_signs_in_under_it(open_house: OpenHouse) -> None:
     """Names change hands at a provider; ids do not."""
-    house = open_house(name_claim="login", groups_claim="groups", groups={"all": frozenset({"ops"})}, approvers=frozenset())
+    house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)}, approvers=())
     ops: dict[str, Any] = {"groups": ["ops"], "login": "Alice"}
     assert house.visit(**ops).status_code == 201
     for name in ("Alice", "ALICE"):
@@ -187,10 +187,8 @@ def test_a_name_belongs_to_the_first_person_who_signs_in_under_it(open_house: Op
 
 def test_a_group_does_not_take_the_name_of_who_has_a_token(open_house: OpenHouse) -> None:
     """Somebody who may choose a name at the provider would decide in theirs; server.yaml may say that they are one."""
-    for approvers, status in ((frozenset[str](), 403), (frozenset({"root"}), 201)):
-        house = open_house(
-            name_claim="login", groups_claim="groups", groups={"all": frozenset({"ops"})}, approvers=approvers
-        )
+    for approvers, status in (((), 403), (("root",), 201)):
+        house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)}, approvers=approvers)
         answer = house.visit(login="root", groups=["ops"])
         assert answer.status_code == status, answer.text
         house.desk.server.stop()
@@ -208,7 +206,7 @@ def test_a_group_does_not_take_the_name_of_who_has_a_token(open_house: OpenHouse
 )
 def test_a_name_that_nobody_may_have_is_refused(open_house: OpenHouse, name: str, word: str) -> None:
     """Reserved, hidden, too long: as where an administrator adds one."""
-    house = open_house(name_claim="login", groups_claim="groups", groups={"all": frozenset({"ops"})})
+    house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)})
     house.refused(house.visit(login=name, groups=["ops"]), 401, "wrong_answer", word)
 
 
@@ -367,7 +365,7 @@ def test_a_restart_in_the_middle_of_a_sign_in_loses_nothing(
     back = house.provider.authorize(visitor.start())
     port = urlsplit(house.desk.server.url).port or 0
     house.desk.server.stop()
-    openid = OpenIdSettings(house.provider.issuer, CLIENT[0], tmp_path / "secret", approvers=frozenset({ALICE}))
+    openid = OpenIdPlan(house.provider.issuer, CLIENT[0], tmp_path / "secret", approvers=(ALICE,))
     with Running(ServePlan(server_places, port=port, openid=openid)) as server, desk_of(server, "bob") as desk:
         visitor.desk = desk
         assert visitor.finish(back).json()["name"] == ALICE
@@ -375,7 +373,7 @@ def test_a_restart_in_the_middle_of_a_sign_in_loses_nothing(
 
 def test_a_server_without_the_clients_secret_does_not_start(server_places: Places, tmp_path: Path) -> None:
     """Missing, or open to others."""
-    plan = ServePlan(server_places, openid=OpenIdSettings("https://id.example.org", "approvals", tmp_path / "secret"))
+    plan = ServePlan(server_places, openid=OpenIdPlan("https://id.example.org", "approvals", tmp_path / "secret"))
     with pytest.raises(ConfigError, match="cannot be read"), Running(plan):
         pass
     (tmp_path / "secret").write_text("s")
@@ -389,7 +387,7 @@ def test_without_the_library_it_says_what_to_install(
 ) -> None:
     """Only where server.yaml names a provider."""
     monkeypatch.setitem(__import__("sys").modules, "molecule_approve.server.openid.provider", None)
-    plan = ServePlan(server_places, openid=OpenIdSettings("https://id.example.org", "approvals", tmp_path / "secret"))
+    plan = ServePlan(server_places, openid=OpenIdPlan("https://id.example.org", "approvals", tmp_path / "secret"))
     with pytest.raises(ServerError, match="OpenID Connect is not installed") as failed, Running(plan):
         pass
     assert "molecule-approve[server,openid]" in str(failed.value.hint)
@@ -410,8 +408,8 @@ def test_a_real_provider_lets_its_people_in(server_places: Places, tmp_path: Pat
         {"sub": "3", "email": "carol@example.org", "email_verified": False, "groups": ["ops"]},
     ]
     with real_provider(*people) as issuer:
-        groups = {"operators": frozenset({"ops"})}
-        openid = OpenIdSettings(issuer, "approvals", tmp_path / "secret", groups_claim="groups", groups=groups)
+        groups = {"operators": ("ops",)}
+        openid = OpenIdPlan(issuer, "approvals", tmp_path / "secret", groups_claim="groups", groups=groups)
         with Running(ServePlan(server_places, openid=openid)) as server, desk_of(server, "root") as desk:
 
             def enter(sub: str) -> httpx.Response:

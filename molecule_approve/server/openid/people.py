@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from molecule_approve.model import JsonValue
-    from molecule_approve.server.sign_in_settings import OpenIdSettings
+    from molecule_approve.server.plan import OpenIdPlan
 
 _EMAIL = "email"
 
@@ -39,13 +39,13 @@ class Person:
         return self.named or bool(self.groups)
 
 
-def wanted_claims(settings: OpenIdSettings) -> frozenset[str]:
+def wanted_claims(settings: OpenIdPlan) -> frozenset[str]:
     """The claims without which a person cannot be found in server.yaml."""
     # Providers leave an empty list of groups away: a person who is listed by name needs none.
     return frozenset({settings.name_claim, *([settings.groups_claim] if settings.groups_claim else [])})
 
 
-def find_person(claims: Mapping[str, JsonValue], settings: OpenIdSettings) -> Person:
+def find_person(claims: Mapping[str, JsonValue], settings: OpenIdPlan) -> Person:
     """The person whom checked claims name.
 
     Raises:
@@ -63,10 +63,10 @@ def find_person(claims: Mapping[str, JsonValue], settings: OpenIdSettings) -> Pe
     return Person(name, subject, _folded(name) in listed, _our_groups(claims, settings))
 
 
-def _our_groups(claims: Mapping[str, JsonValue], settings: OpenIdSettings) -> frozenset[str]:
+def _our_groups(claims: Mapping[str, JsonValue], settings: OpenIdPlan) -> frozenset[str]:
     said = claims.get(settings.groups_claim) if settings.groups_claim else None
     theirs = {one for one in (said if isinstance(said, list) else [said]) if isinstance(one, str)}
-    return frozenset(ours for ours, values in settings.groups.items() if theirs & values)
+    return frozenset(ours for ours, values in settings.groups.items() if theirs.intersection(values))
 
 
 def _folded(name: str) -> str:

@@ -19,7 +19,7 @@ from .people import Person, find_person, wanted_claims
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
-    from molecule_approve.server.sign_in_settings import OpenIdSettings
+    from molecule_approve.server.plan import OpenIdPlan
 
     from .steps import Outset, Return
 
@@ -33,9 +33,7 @@ KEYS_PAUSE = 60.0
 class OpenIdProvider:
     """One provider. ``monotonic`` and ``now`` are clocks, in seconds; ``now`` is the wall clock."""
 
-    def __init__(
-        self, settings: OpenIdSettings, secret: str, monotonic: Callable[[], float], now: Callable[[], float]
-    ) -> None:
+    def __init__(self, settings: OpenIdPlan, secret: str, monotonic: Callable[[], float], now: Callable[[], float]) -> None:
         self._settings = settings
         self._secret = secret
         self._monotonic = monotonic

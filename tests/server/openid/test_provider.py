@@ -16,7 +16,7 @@ from molecule_approve.server.openid.exchanges import LARGEST, Exchange
 from molecule_approve.server.openid.faults import AnswerError, OpenIdError, ProviderError, UnknownKeyError
 from molecule_approve.server.openid.provider import KEPT, KEYS_PAUSE, OpenIdProvider
 from molecule_approve.server.openid.steps import Outset, Return, challenge_of
-from molecule_approve.server.sign_in_settings import OpenIdSettings
+from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.server.tokens import hash_token
 from tests.client.conftest import new_certificate
 from tests.server.openid.provider import CLIENT, EC, OTHER_RSA, Provider, public, serving, signed
@@ -48,7 +48,7 @@ class Visit:
     def __init__(self, provider: Provider, **settings: Any) -> None:  # noqa: ANN401 - the fields of the settings
         self.clock = Clock()
         self.provider = provider
-        given = OpenIdSettings(provider.issuer, CLIENT[0], Path("/none"), **settings)
+        given = OpenIdPlan(provider.issuer, CLIENT[0], Path("/none"), **settings)
         self.ours = OpenIdProvider(given, CLIENT[1], self.clock.monotonic, self.clock.now)
 
     async def sign_in(self, **changed: Any) -> Person:  # noqa: ANN401 - the fields of the answer

@@ -101,7 +101,7 @@ def wrong_answer(sentence: str) -> RefusedError:
 
 
 def not_approver(name: str, why: str) -> RefusedError:
-    """The provider says who signs in, and that is no approver here."""
+    """The provider says who signs in, but nobody of that name may decide here."""
     return refused(403, f"you are {name} at the provider, {why}", "not_approver", name=name)
 
 

@@ -14,7 +14,7 @@ from .api import answer
 from .bodies import parse_sign_in, read_body
 from .database.values import epoch_text
 from .origins import BASE, ORIGIN
-from .refusals import forbidden, unacceptable, unknown_session, wrong_approver_token, wrong_code
+from .refusals import RefusedError, forbidden, unacceptable, unknown_session, wrong_approver_token, wrong_code
 from .senders import SENDER
 from .tokens import hash_token, new_token
 
@@ -81,6 +81,8 @@ class SignInApi:
             begin = self._by_code if kind == "code" else self._by_token
             client = request.headers.get("user-agent", "")
             begun = await self.database.write(partial(begin, shown=hash_token(secret), client=client))
+            if isinstance(begun, RefusedError):
+                raise begun
         return self.welcome(begun)
 
     def welcome(self, begun: SignedIn) -> Response:
@@ -88,20 +90,20 @@ class SignInApi:
         self.on_sign_in()
         return answer({"token": begun.token, "name": begun.name, "expires_in": int(self.limits.session)}, 201)
 
-    def _by_code(self, transaction: Transaction, *, shown: str, client: str) -> SignedIn:
+    def _by_code(self, transaction: Transaction, *, shown: str, client: str) -> SignedIn | RefusedError:
         found = transaction.sign_ins.take_code(shown, transaction.now, self.limits.code)
         if found is None:
-            raise wrong_code()
+            return wrong_code()  # raised here, it would undo that the code was taken
         approver_id, name = found
         return SignedIn(name, self.sessions.begin(transaction, approver_id, client))
 
-    def _by_token(self, transaction: Transaction, *, shown: str, client: str) -> SignedIn:
+    def _by_token(self, transaction: Transaction, *, shown: str, client: str) -> SignedIn | RefusedError:
         holder = transaction.credentials.holder(shown, self.sessions.limits)
         # A session would otherwise outlive itself: whoever has it could begin the next one.
         if holder is None or holder.session_id is not None:
-            raise wrong_approver_token()
+            return wrong_approver_token()
         if holder.workspace_id is not None:
-            raise forbidden("a requester's token does not sign in; use an approver's token")
+            return forbidden("a requester's token does not sign in; use an approver's token")
         return SignedIn(holder.name, self.sessions.begin(transaction, holder.id, client))
 
     async def sign_out(self, request: Request) -> Response:

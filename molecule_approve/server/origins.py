@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from molecule_approve.errors import UsageError
 
+from .openid.steps import RETURN
 from .refusals import refused
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[^:\[\]]+)(?::[1-9][0-9]{0,4})
 _OWN = frozenset({"same-origin", "none"})
 """The allowed values of Sec-Fetch-Site: the call comes from our page, or from the person (address bar, bookmark)."""
 
-_DOCUMENTS = re.compile(r"/|/history|/sessions|/requests/[^/]+")
-"""The addresses of the page, to which links from elsewhere may lead: it holds no data."""
+_DOCUMENTS = re.compile(rf"/|/history|/sessions|/requests/[^/]+|{RETURN}")
+"""The addresses of the page, to which links from elsewhere, and providers, may lead: it holds no data."""
 
 CALLED = "molecule.called"
 """The key in a call's scope of the address that was called."""

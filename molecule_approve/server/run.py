@@ -27,11 +27,13 @@ from .inbox import InboxApi
 from .live import LiveSocket
 from .log_throttle import throttled_logs
 from .metrics import Numbers
+from .openid_sign_in import OpenIdApi
 from .outbox import Outbox
 from .pages import Pages
 from .refusals import RefusedError
 from .service import Service
 from .sessions import Sessions
+from .sign_in import SignInApi
 from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
 
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .database.transaction import Transaction
-    from .database.values import Holder, SessionLimits
+    from .database.values import SessionLimits
     from .limits import Limits
     from .tls import Certificate
 
@@ -57,7 +59,7 @@ def _database_fails(path: Path, error: StoreError) -> str:
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     plan, limits = prepared.plan, prepared.plan.limits
     database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
-    hub = Hub(limits.socket_queue)
+    hub = Hub()
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
     activity = _activity(hub, outbox)
     service = Service(database, hub, outbox, limits, activity)
@@ -65,9 +67,15 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     sessions = Sessions(limits)
     access = AccessControl(limits, boottime, anonymous, sessions, activity)
     health = Health(database, activity.numbers, plan.metrics_from, boottime)
+    provider = prepared.provider
+    where = (plan.public_url, prepared.local_url)
+    provider_name = None if provider is None else provider.host
+    entrance = SignInApi(database, hub, access, sessions, limits, *where, provider_name, plan.on_sign_in)
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
-        InboxApi(service, database, hub, access, sessions, limits, plan.on_sign_in),
+        InboxApi(service, access),
+        entrance,
+        OpenIdApi(provider, entrance, plan.warn),
         Pages.packaged(),
         LiveSocket(hub, access, database),
         access,
@@ -160,14 +168,13 @@ async def _recheck(database: DatabaseThreads, hub: Hub, sessions: Sessions, limi
     while True:
         await hub.wait_for_socket()
         await asyncio.sleep(limits.recheck)
-        for credential in hub.credentials():
-            with suppress(RefusedError):
-                if await database.read(partial(_holder, credential, sessions.limits)) is None:
-                    hub.drop(credential)
+        with suppress(RefusedError):
+            for credential in await database.read(partial(_invalid, hub.credentials(), sessions.limits)):
+                hub.drop(credential)
 
 
-def _holder(credential: str, limits: SessionLimits, transaction: Transaction) -> Holder | None:
-    return transaction.credentials.holder(credential, limits)
+def _invalid(credentials: set[str], limits: SessionLimits, transaction: Transaction) -> list[str]:
+    return [one for one in credentials if transaction.credentials.holder(one, limits) is None]
 
 
 def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:

@@ -299,11 +299,15 @@ class Service:
     async def _write(self, job: Callable[[Transaction], T | RefusedError]) -> T:
         """Run the job in one transaction; then record and announce all that ended in it.
 
-        A refusal that the job returns is raised last: raised inside, it would undo an expiry.
+        A refusal is raised last: raised inside, it would undo an expiry, and the jobs of others. So a job that raises one
+        must not have changed anything.
         """
 
         def run(transaction: Transaction) -> tuple[T | RefusedError, list[OutboxEntry]]:
-            return job(transaction), transaction.requests.ended
+            try:
+                return job(transaction), transaction.requests.ended
+            except RefusedError as exc:
+                return exc, transaction.requests.ended
 
         answer, ended = await self._database.write(run)
         if ended:
@@ -320,7 +324,7 @@ class Service:
         if name != "APPROVAL_REQUESTED":
             frames.append(flat_frame(approval))
             self._hub.ended(approval.id)
-        self._hub.publish(approval.workspace_id, frames)
+        self._hub.publish(approval.workspace_id, approval.id, frames)
 
     # --- the timer
 

@@ -106,6 +106,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "websockets": ("client.stream",),
     "sqlalchemy": ("server.database.*",),
     "alembic": ("server.database.upgrade", "server.database.migrations.*"),
+    "prometheus_client": ("server.metrics",),
     "uvicorn": ("server.http_server", "server.connections"),
     "starlette": ("server.*",),
     "typer": ("cli.*",),

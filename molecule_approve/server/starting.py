@@ -125,7 +125,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         ServerError: a server runs already, the port is in use, the database or the certificate cannot be used.
     """
     host = address_to_bind(plan)
-    addresses = Addresses.of(host, plan.public_url)
+    addresses = Addresses.of(host, plan.public_url, plan.metrics_from)
     certificate = _certificate(plan)
     provider = None if plan.openid is None else _provider(plan.openid)
     with ExitStack() as stack:

@@ -101,6 +101,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "h11": ("client.http", "server.connections"),
     "websockets": ("client.stream",),
     "sqlalchemy": ("server.schema", "server.store"),
+    "psycopg": ("server.database.*",),
     "uvicorn": ("server.run", "server.connections"),
     "starlette": ("server.*",),
     "typer": ("cli.*",),

@@ -26,6 +26,7 @@ from tests.callers import Caller, signals_kept
 from tests.forks import Allowed, load
 from tests.integration.fake_platform import FakePlatform
 from tests.server.desk import Desk, desk_of
+from tests.server.postgres import Cluster, cluster, missing
 
 _WAITING = "tests/integration/test_faults.py"
 """Its tests wait most of their time: at the end of the run, alone, they would leave the processors idle."""
@@ -127,6 +128,22 @@ def live_server(server_places: Places) -> Iterator[Running]:
     """An embedded server in a thread: ``url``, ``places``, ``requester`` (workspace and token), ``add_approver(name)``."""
     with Running(ServePlan(server_places)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Cluster]:
+    """A real PostgreSQL, one for all tests of this process; where there is none, they are skipped and say so."""
+    if missing():
+        pytest.skip(missing())
+    with cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def postgres_url(postgres_cluster: Cluster) -> Iterator[str]:
+    """The address of an empty PostgreSQL database."""
+    with postgres_cluster.database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

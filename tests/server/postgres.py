@@ -13,10 +13,10 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from tests.callers import until
@@ -51,6 +51,8 @@ def programs() -> Path | None:
 
 def missing() -> str:
     """Why no cluster can be started here; an empty text if one can be."""
+    if find_spec("psycopg") is None:
+        return "psycopg is not installed"
     if programs() is None:
         return "PostgreSQL is not installed"
     if os.geteuid() == 0 and not _has_user():
@@ -107,6 +109,8 @@ class Cluster:
         until(self._answers, _PATIENCE)
 
     def _answers(self) -> bool:
+        import psycopg  # noqa: PLC0415 - an extra, which not every environment has
+
         assert self._process.poll() is None, (self.folder / "postgres.log").read_text()
         try:
             psycopg.connect(self.url(), connect_timeout=5).close()
@@ -134,6 +138,8 @@ class Cluster:
 
     def run(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run one statement as its administrator, outside a transaction; its rows."""
+        import psycopg  # noqa: PLC0415 - an extra, which not every environment has
+
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []

@@ -113,7 +113,8 @@ class Approval:
     Attributes:
         decided_by_verified: True if the name comes from the approver's own credential (embedded server), False if it does
             not, None if the answer does not say (lists, the platform).
-        comment, context, expires_at: only from the embedded server.
+        requested_by: the name of the requester's credential; None if it is not known.
+        requested_by, comment, context, expires_at: only from the embedded server.
     """
 
     id: str
@@ -129,6 +130,7 @@ class Approval:
     context: Mapping[str, JsonValue] | None = None
     expires_at: str | None = None
     decided_by_verified: bool | None = None
+    requested_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,6 +357,7 @@ def one_body(approval: Approval) -> dict[str, JsonValue]:
     return {
         **row_body(approval),
         "workspace_id": approval.workspace_id,
+        "requested_by": approval.requested_by,
         "comment": approval.comment,
         "context": None if approval.context is None else dict(approval.context),
         "expires_at": approval.expires_at,

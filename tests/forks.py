@@ -151,9 +151,14 @@ def serve() -> None:
 
 
 def load(*, frameworks: bool = True) -> None:
-    """Load every module of the program; those for agents' frameworks, which load for seconds, only if they are wanted."""
+    """Load every module of the program; those for agents' frameworks, which load for seconds, only if they are wanted.
+
+    Migrations run inside Alembic alone.
+    """
     package = importlib.import_module("molecule_approve")
     for module in pkgutil.walk_packages(package.__path__, "molecule_approve."):
+        if module.name.startswith("molecule_approve.server.database.migrations."):
+            continue
         if frameworks or not module.name.startswith("molecule_approve.integrations.") or ".hook" in module.name:
             importlib.import_module(module.name)
 

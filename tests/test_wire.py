@@ -357,7 +357,7 @@ def test_one_approval_is_a_row_with_additions() -> None:
     """The list's fields and no others stand in a list."""
     found = Approval(ID, "w", "a", Status.PENDING)
     assert set(wire.one_body(found)) - set(wire.row_body(found)) == {
-        "workspace_id", "comment", "context", "expires_at", "decided_by_verified",
+        "workspace_id", "requested_by", "comment", "context", "expires_at", "decided_by_verified",
     }  # fmt: skip
     assert wire.one_body(found)["context"] is None
 

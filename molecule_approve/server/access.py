@@ -28,10 +28,10 @@ from .tokens import bearer, hash_token
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
+    from .database.transaction import Transaction
+    from .database.values import Holder, SessionLimits
     from .limits import Limits
     from .sessions import Sessions
-    from .store import Transaction
-    from .values import Holder
 
 CONNECTION = "molecule.connection"
 """The key of a call's connection in ``scope["state"]``."""
@@ -39,38 +39,47 @@ CONNECTION = "molecule.connection"
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """A person who may decide; the name comes from the credential."""
+    """A person who may decide; the name comes from the credential. ``workspaces``: where; None for everywhere."""
 
+    id: str
     name: str
-    token_hash: str
+    workspaces: frozenset[str] | None = None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """A workspace that may make requests. ``token_hash`` is None for a caller without a token (``--anonymous-requests``)."""
+    """Who may make requests in a workspace. ``name`` is None for a caller without a token (``--anonymous-requests``)."""
 
     workspace_id: str
-    token_hash: str | None
+    name: str | None
 
 
 Caller = Approver | Requester
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Visitor:
-    """The credential of a call, not yet looked up.
+    """The credential of a call.
 
     It is looked up in the transaction that does the work, so a token that is revoked at this moment did all or nothing.
 
     Attributes:
-        token_hash: the hash of the call's token, or of the token behind its session; None without a credential.
+        token_hash: the hash of the call's token; None without a credential.
         anonymous: the workspace for which calls without a token may make requests, or None if they may not.
-        session: the hash of the session, if the call has one.
+        sessions: how long a session is valid.
+        holder: whose the credential is, once it was looked up.
     """
 
     token_hash: str | None
     anonymous: str | None
-    session: str | None = None
+    sessions: SessionLimits
+    holder: Holder | None = None
+
+    @property
+    def group(self) -> str | None:
+        """What its connections are counted under: its owner; None without a credential."""
+        return self.token_hash if self.holder is None else self.holder.id
 
     def member(self, transaction: Transaction, workspace_id: str, *, allow_anonymous: bool = False) -> Caller:
         """An approver, or the workspace itself; with ``allow_anonymous`` also a call without a token, if allowed.
@@ -82,16 +91,18 @@ class Visitor:
             if allow_anonymous and self.anonymous is not None and self.anonymous == workspace_id:
                 return Requester(workspace_id, None)
             raise missing_token()
-        holder = self._holder(transaction, self.token_hash)
+        holder = self._look_up(transaction, self.token_hash)
         if holder is None:
             raise wrong_token()
         if holder.workspace_id == workspace_id:
-            return Requester(workspace_id, self.token_hash)
-        if not transaction.has_workspace(workspace_id):
+            return Requester(workspace_id, holder.name)
+        if not transaction.credentials.has_workspace(workspace_id):
             raise unknown_workspace()
-        if holder.name is None:
+        if holder.workspace_id is not None:
             raise wrong_token()
-        return Approver(holder.name, self.token_hash)
+        if holder.workspaces is not None and workspace_id not in holder.workspaces:
+            raise forbidden("this approver may not see this workspace's requests")
+        return _approver(holder)
 
     def requester(self, transaction: Transaction, workspace_id: str) -> Requester:
         """The workspace itself.
@@ -123,12 +134,12 @@ class Visitor:
         """
         if self.token_hash is None:
             raise missing_admin_token()
-        holder = self._holder(transaction, self.token_hash)
+        holder = self._look_up(transaction, self.token_hash)
         if holder is None:
             raise wrong_admin_token()
-        if holder.name is None:
+        if holder.workspace_id is not None:
             raise forbidden("a requester's token cannot be used here; use an approver's token")
-        return Approver(holder.name, self.token_hash)
+        return _approver(holder)
 
     def listener(self, transaction: Transaction, workspace_id: str) -> Caller:
         """Who may listen to this workspace's events; an empty id means all workspaces, and needs an approver.
@@ -144,10 +155,14 @@ class Visitor:
             sentence = "X-Workspace-ID is missing; only an approver may listen to all workspaces"
             raise refused(400, sentence, "missing_workspace") from exc
 
-    @staticmethod
-    def _holder(transaction: Transaction, token_hash: str) -> Holder | None:
-        holder = transaction.holder(token_hash)
-        return holder if holder is not None and hmac.compare_digest(holder.token_hash, token_hash) else None
+    def _look_up(self, transaction: Transaction, token_hash: str) -> Holder | None:
+        holder = transaction.credentials.holder(token_hash, self.sessions)
+        self.holder = holder if holder is not None and hmac.compare_digest(holder.token_hash, token_hash) else None
+        return self.holder
+
+
+def _approver(holder: Holder) -> Approver:
+    return Approver(holder.id, holder.name, holder.workspaces, holder.session_id)
 
 
 class AccessControl:
@@ -166,7 +181,7 @@ class AccessControl:
     @asynccontextmanager
     async def listing(self, visitor: Visitor) -> AsyncIterator[None]:
         """Wait for the turn of this call among those of its credential that make long lists: one at a time fills memory."""
-        async with self._listing.setdefault(visitor.token_hash, asyncio.Lock()):
+        async with self._listing.setdefault(visitor.group, asyncio.Lock()):
             yield
 
     @staticmethod
@@ -196,7 +211,7 @@ class AccessControl:
         token = bearer(connection.headers) if token is None else token
         if token is None:
             self.admit_anyone(connection)
-            yield Visitor(None, self._anonymous)
+            yield Visitor(None, self._anonymous, self._sessions.limits)
             if connection.scope["type"] == "websocket":
                 # Streams stay open: they must not use up the connections on which every first call arrives.
                 self.assign(connection, None, stays=True)
@@ -204,7 +219,7 @@ class AccessControl:
         shown = hash_token(token)
         # Counted apart before it is known to be valid: so calls with wrong tokens do not use up the rate of a valid one.
         self._charge(connection, shown, self._limits.rate)
-        visitor = self._visitor(connection, shown)
+        visitor = Visitor(shown, self._anonymous, self._sessions.limits)
         try:
             yield visitor
         except RefusedError as exc:
@@ -213,16 +228,12 @@ class AccessControl:
                 self._rates.forget(shown)
                 self._failed(connection)
             raise
+        finally:
+            # A page that is left open keeps its socket and makes no calls: that does not extend the session.
+            if visitor.holder is not None and connection.scope["type"] == "http":
+                self._sessions.note_use(visitor.holder)
         # The work of an HTTP call is done by now.
-        self.assign(connection, visitor.token_hash, stays=connection.scope["type"] == "websocket")
-
-    def _visitor(self, connection: HTTPConnection, shown: str) -> Visitor:
-        # A page that is left open keeps its socket and makes no calls: that does not extend the session.
-        used = connection.scope["type"] == "http"
-        owner = self._sessions.owner(shown, used=used)
-        if owner is None:
-            return Visitor(shown, self._anonymous)
-        return Visitor(owner, self._anonymous, shown)
+        self.assign(connection, visitor.group, stays=connection.scope["type"] == "websocket")
 
     @contextmanager
     def admit_sign_in(self, connection: HTTPConnection) -> Iterator[None]:

@@ -20,7 +20,7 @@ from .service import RequestPath
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
 
-    from .access import AccessControl
+    from .access import AccessControl, Visitor
     from .limits import Limits
     from .service import Service
     from .threads import DatabaseThreads
@@ -120,10 +120,12 @@ class Api:
         with self.access.admit(request) as visitor:
             seconds = parse_wait(request.query_params.get("wait"), self.limits.longest_wait)
             # A waiting call must not use up the connections on which every first call arrives.
-            before_waiting = partial(self.access.assign, request, visitor.token_hash, stays=True)
-            reading = self.service.one(visitor, path, seconds, before_waiting)
+            reading = self.service.one(visitor, path, seconds, partial(self._stay, request, visitor))
             approval = await (_while_connected(request, reading) if seconds else reading)
         return answer(one_body(approval))
+
+    def _stay(self, request: Request, visitor: Visitor) -> None:
+        self.access.assign(request, visitor.group, stays=True)
 
     async def decide(self, request: Request) -> Response:
         """``POST …/decide``, by an approver, under the name of the credential."""

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
 from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.lifecycle import RESERVED_NAMES
-from molecule_approve.paths import Places, RequesterCredential, make_private, owner_hint, read_requester
+from molecule_approve.paths import Places, RequesterCredential, make_private, owner_hint, read_requester, who_serves
 from molecule_approve.safe_text import is_hidden
 
+from .database.sqlite import SqliteStore
+from .database.values import NameTakenError, StoreError
 from .limits import Limits
 from .state_folder import write_requester
-from .store import Store
 from .tokens import hash_token, new_token
-from .values import NameTakenError, StoreError
+
+if TYPE_CHECKING:
+    from .database.interface import Store
 
 DEFAULTS = Limits()
 
@@ -30,8 +36,8 @@ HINT = "check the mode and owner of the file, and the disk"
 
 
 @contextmanager
-def opened(places: Places, limits: Limits = DEFAULTS) -> Iterator[Store]:
-    """The database of this user's embedded server; made if it is missing.
+def opened(places: Places, limits: Limits = DEFAULTS, clock: Callable[[], float] = time.time) -> Iterator[Store]:
+    """The database of this user's embedded server; made if it is missing, and brought up to date if it is older.
 
     Raises:
         ConfigError: the state folder is open to others, or cannot be made.
@@ -39,7 +45,7 @@ def opened(places: Places, limits: Limits = DEFAULTS) -> Iterator[Store]:
     """
     make_private(places.state)
     try:
-        store = Store(places.database, limits.database_patience)
+        store = SqliteStore(places.database, limits.database_patience, clock, lambda: _check_nobody_serves(places))
         try:
             yield store
         finally:
@@ -48,6 +54,17 @@ def opened(places: Places, limits: Limits = DEFAULTS) -> Iterator[Store]:
         raise ServerError(
             f"cannot use the server's database {places.database}: {exc}", hint=owner_hint(places.database, HINT)
         ) from exc
+
+
+def _check_nobody_serves(places: Places) -> None:
+    """Check that the database can be brought up to date.
+
+    Raises:
+        StoreError: a server is using it, which would not understand it any more.
+    """
+    serving = who_serves(places)
+    if serving is not None and serving.pid != os.getpid():
+        raise StoreError(f"it is of an older program, which serves it as process {serving.pid}; stop that server first")
 
 
 def own_workspace(places: Places, store: Store) -> RequesterCredential:
@@ -61,7 +78,7 @@ def own_workspace(places: Places, store: Store) -> RequesterCredential:
     found = read_requester(places)
     if found is None:
         with store.read() as transaction:
-            known = transaction.workspace_named(WORKSPACE_NAME)
+            known = transaction.credentials.workspace_named(WORKSPACE_NAME)
         found = RequesterCredential(known or str(uuid.uuid4()), new_token())
         try:
             write_requester(places, found)
@@ -69,8 +86,17 @@ def own_workspace(places: Places, store: Store) -> RequesterCredential:
             raise ServerError(f"cannot write {places.requester}: {exc.strerror}", hint="check the disk") from exc
     # The file first, then its hash: after a crash in between, the next start finds the file and continues.
     with store.write() as transaction:
-        transaction.put_workspace(found.workspace_id, WORKSPACE_NAME, hash_token(found.token), utc_now())
+        transaction.credentials.put_workspace(found.workspace_id, WORKSPACE_NAME, utc_now())
+        transaction.credentials.put_built_in(user_name(), found.workspace_id, hash_token(found.token), utc_now())
     return found
+
+
+def user_name() -> str:
+    """The name of the user who runs this process; the id of a user without a name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def check_name(name: str) -> None:
@@ -99,7 +125,7 @@ def add_approver(store: Store, name: str, tell: Callable[[str], None] = lambda _
     token = new_token()
     try:
         with store.write() as transaction:
-            transaction.add_approver(name, hash_token(token), utc_now())
+            transaction.credentials.add_approver(name, hash_token(token), utc_now())
             tell(token)  # before the commit: no approver whose token nobody saw
     except NameTakenError:
         hint = f"for a new token, revoke this one first: molecule-approve approvers revoke {name}"
@@ -114,7 +140,7 @@ def approvers(store: Store) -> list[tuple[str, str]]:
         StoreError: the database cannot answer.
     """
     with store.read() as transaction:
-        return transaction.approvers()
+        return transaction.credentials.approvers()
 
 
 def revoke(store: Store, name: str) -> None:
@@ -125,7 +151,7 @@ def revoke(store: Store, name: str) -> None:
         StoreError: the database cannot answer.
     """
     with store.write() as transaction:
-        gone = transaction.revoke(name)
+        gone = transaction.credentials.revoke_approver(name, utc_now())
     if not gone:
         raise UsageError(f"there is no approver named {name}", hint="list them: molecule-approve approvers list")
 
@@ -139,10 +165,11 @@ def new_code(store: Store, name: str, tell: Callable[[str], None] = lambda _: No
     """
     code = new_token()
     with store.write() as transaction:
-        known = transaction.put_code(hash_token(code), name, time.time(), DEFAULTS.code)
-        if known:
+        approver_id = transaction.credentials.approver_named(name)
+        if approver_id is not None:
+            transaction.sign_ins.put_code(hash_token(code), approver_id, transaction.now, DEFAULTS.code)
             tell(code)
-    if not known:
+    if approver_id is None:
         hint = f"list them: molecule-approve approvers list, or add one: molecule-approve approvers add {name}"
         raise UsageError(f"there is no approver named {name}", hint=hint)
     return code

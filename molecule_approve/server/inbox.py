@@ -5,7 +5,7 @@ No GET changes anything.
 
 from __future__ import annotations
 
-import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +17,9 @@ from molecule_approve.wire import one_body, row_body
 
 from .api import answer, list_answer
 from .bodies import parse_code, read_body
+from .database.values import SessionRow
 from .refusals import unacceptable, wrong_code
-from .store import Transaction
-from .tokens import hash_token
+from .tokens import hash_token, new_token
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from molecule_approve.model import Approval, JsonValue
 
-    from .access import AccessControl
+    from .access import AccessControl, Visitor
+    from .database.transaction import Transaction
     from .hub import Hub
     from .limits import Limits
     from .service import Service
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 _CODE_BODY = 4_096
 """Bytes of a body with a sign-in code; its sender is not authenticated yet."""
+
+
+_CLIENT_LENGTH = 256
+"""Characters of a browser's name for itself that a session keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +59,28 @@ class InboxApi:
         """``POST /desk/session``: a session in exchange for a sign-in code, which is then used up."""
         with self.access.admit_sign_in(request):
             code = hash_token(parse_code(await read_body(request, _CODE_BODY)))
-            take_code = partial(Transaction.take_code, code_hash=code, now=time.time(), lifetime=self.limits.code)
-            holder = await self.database.write(take_code)
-            if holder is None:
+            token, client = new_token(), request.headers.get("user-agent", "")[:_CLIENT_LENGTH]
+            name = await self.database.write(partial(self._begin, code=code, token=token, client=client))
+            if name is None:
                 raise wrong_code()
-        token = self.sessions.begin(holder.token_hash)
         self.on_sign_in()
-        return answer({"token": token, "name": holder.name, "expires_in": int(self.limits.session)}, 201)
+        return answer({"token": token, "name": name, "expires_in": int(self.limits.session)}, 201)
+
+    def _begin(self, transaction: Transaction, *, code: str, token: str, client: str) -> str | None:
+        found = transaction.sign_ins.take_code(code, transaction.now, self.limits.code)
+        if found is None:
+            return None
+        approver_id, name = found
+        begun = SessionRow(str(uuid.uuid4()), hash_token(token), approver_id, client)
+        transaction.sign_ins.begin(begun, transaction.now, self.sessions.limits)
+        return name
 
     async def sign_out(self, request: Request) -> Response:
         """``POST /desk/session/end``: the session ends at once, and its sockets are closed."""
         with self.access.admit(request) as visitor:
-            await self.database.read(visitor.administrator)
-            if visitor.session is None:
-                raise unacceptable("this is an approver's token, not a session; revoke it with: approvers revoke NAME")
-        self.sessions.end(visitor.session)
-        self.hub.drop(visitor.session)
+            await self.database.write(partial(_end_session, visitor))
+        if visitor.token_hash is not None:
+            self.hub.drop(visitor.token_hash)
         return answer({"status": "ended"})
 
     async def requests(self, request: Request) -> Response:
@@ -86,6 +97,13 @@ class InboxApi:
                         "decided": [_ended_row(approval, name) for approval, name in found.decided],
                     }
                 )
+
+
+def _end_session(visitor: Visitor, transaction: Transaction) -> None:
+    session_id = visitor.administrator(transaction).session_id
+    if session_id is None:
+        raise unacceptable("this is an approver's token, not a session; revoke it with: approvers revoke NAME")
+    transaction.sign_ins.end(session_id)
 
 
 def _ended_row(approval: Approval, workspace_name: str) -> JsonValue:

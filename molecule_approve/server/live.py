@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .access import Approver
-
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
-    from .access import AccessControl, Caller, Visitor
+    from .access import AccessControl, Visitor
     from .hub import Hub, Subscriber
     from .threads import DatabaseThreads
 
@@ -44,9 +42,9 @@ class LiveSocket:
         workspace_id = "" if is_inbox else socket.headers.get("x-workspace-id", "")
         with self.access.admit(socket, _session(socket) if is_inbox else None) as visitor:
             check = visitor.administrator if is_inbox else partial(visitor.listener, workspace_id=workspace_id)
-            caller = await self.database.read(check)
+            await self.database.read(check)
         # Subscribed before the handshake is answered, so that a client that reads after it misses no event.
-        with self.hub.subscribe(workspace_id or None, _credentials(caller, visitor)) as subscription:
+        with self.hub.subscribe(workspace_id or None, _credentials(visitor)) as subscription:
             await socket.accept(INBOX_PROTOCOL if is_inbox else None)
             await _first_of(_send(socket, subscription), _drain(socket), subscription.ended())
             if subscription.over:
@@ -61,11 +59,9 @@ def _session(socket: WebSocket) -> str | None:
     return next((name.removeprefix(_SESSION) for name in offered if name.startswith(_SESSION)), None)
 
 
-def _credentials(caller: Caller, visitor: Visitor) -> frozenset[str]:
-    """The hashes of the token and session that the socket depends on."""
-    # A requester's token is valid as long as the server runs; only an approver's can be revoked meanwhile.
-    found = {caller.token_hash, visitor.session} if isinstance(caller, Approver) else set()
-    return frozenset(one for one in found if one is not None)
+def _credentials(visitor: Visitor) -> frozenset[str]:
+    """The hash of the token or session that the socket depends on."""
+    return frozenset() if visitor.token_hash is None else frozenset({visitor.token_hash})
 
 
 async def _first_of(*jobs: Coroutine[None, None, None]) -> None:

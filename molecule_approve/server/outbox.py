@@ -19,9 +19,9 @@ from molecule_approve.lifecycle import outcome_of
 from .refusals import RefusedError
 
 if TYPE_CHECKING:
+    from .database.values import OutboxEntry
     from .limits import Limits
     from .threads import DatabaseThreads
-    from .values import OutboxEntry
 
 
 def record_of(entry: OutboxEntry) -> Record:
@@ -90,7 +90,7 @@ class Outbox:
         Raises:
             RefusedError: the database cannot answer.
         """
-        entries = await self._database.read(lambda transaction: transaction.unrecorded())
+        entries = await self._database.read(lambda transaction: transaction.outbox.unrecorded())
         if not entries:
             return
         try:
@@ -164,7 +164,7 @@ class Outbox:
         numbers = list(self._unmarked)
         # If the database fails, the next round tries again; after a crash the log itself shows what it holds.
         with suppress(RefusedError):
-            await self._database.write(lambda transaction: transaction.mark_recorded(numbers))
+            await self._database.write(lambda transaction: transaction.outbox.mark_recorded(numbers))
             del self._unmarked[: len(numbers)]
 
     def close(self) -> None:

@@ -24,7 +24,10 @@ def approver_names(database: Path) -> list[str]:
     try:
         # `store` opens it for writing: at its end it would tidy up what the running server still needs, if it could.
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", timeout=_PATIENCE, uri=True)) as connection:
-            return [str(name) for (name,) in connection.execute("SELECT name FROM approvers ORDER BY name")]
+            return [
+                str(name)
+                for (name,) in connection.execute("SELECT name FROM approvers WHERE revoked_at IS NULL ORDER BY name")
+            ]
     except sqlite3.Error as exc:
         raise ServerError(
             f"cannot read the server's database {database}: {exc}", hint="check the mode and owner of the file, and the disk"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
-from molecule_approve.clock import Steady, boottime
+from molecule_approve.clock import boottime
 from molecule_approve.errors import ServerError
 
 from . import credentials
@@ -21,6 +20,7 @@ from .access import AccessControl
 from .api import Api
 from .app import Handlers, create_app
 from .connections import Connections, connection_limit, protocols, raise_open_file_limit
+from .database.values import StoreError
 from .hub import Hub
 from .inbox import InboxApi
 from .live import LiveSocket
@@ -32,9 +32,7 @@ from .refusals import RefusedError
 from .service import Service
 from .sessions import Sessions
 from .starting import Prepared, ServePlan, prepared
-from .store import Transaction
 from .threads import DatabaseThreads
-from .values import StoreError
 
 if TYPE_CHECKING:
     import socket
@@ -43,6 +41,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from .database.transaction import Transaction
+    from .database.values import Holder, SessionLimits
     from .limits import Limits
 
 __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
@@ -138,9 +138,9 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
     hub = Hub(limits.socket_queue)
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
-    service = Service(database, hub, outbox, limits, Steady(time.time))
+    service = Service(database, hub, outbox, limits)
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
-    sessions = Sessions(limits, boottime)
+    sessions = Sessions(limits)
     access = AccessControl(limits, boottime, anonymous, sessions)
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
@@ -153,7 +153,13 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     connections = Connections(limits, connection_limit(limits))
     config = _config(create_app(handlers), limits, connections)
     server = _Uvicorn(config, connections, stop, ready, hub.stop)
-    jobs = (outbox.run(), service.run_timer(), _recheck(database, hub, sessions, limits), _restore_files(prepared, server))
+    jobs = (
+        outbox.run(),
+        service.run_timer(),
+        sessions.run(database),
+        _recheck(database, hub, sessions, limits),
+        _restore_files(prepared, server),
+    )
     background = [asyncio.create_task(job) for job in jobs]
     for task in background:
         # None of them ends by itself: without one of them the server must not go on.
@@ -199,11 +205,13 @@ async def _recheck(database: DatabaseThreads, hub: Hub, sessions: Sessions, limi
         await hub.wait_for_socket()
         await asyncio.sleep(limits.recheck)
         for credential in hub.credentials():
-            if sessions.owner(credential, used=False) is not None:
-                continue
             with suppress(RefusedError):
-                if await database.read(partial(Transaction.holder, token_hash=credential)) is None:
+                if await database.read(partial(_holder, credential, sessions.limits)) is None:
                     hub.drop(credential)
+
+
+def _holder(credential: str, limits: SessionLimits, transaction: Transaction) -> Holder | None:
+    return transaction.credentials.holder(credential, limits)
 
 
 def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.clock import utc_now
 from molecule_approve.lifecycle import outcome_of
-from molecule_approve.model import WITHDRAWN_BY, Approval, JsonValue, Status
+from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, JsonValue, Status
 from molecule_approve.wire import LIST_LENGTH, event_frame, flat_frame, key_task_id
 
+from .database.values import Draft, Most, Resolution, epoch_text
 from .refusals import (
     RefusedError,
     already_redeemed,
@@ -24,17 +25,16 @@ from .refusals import (
     unknown_approval,
     unknown_to_decide,
 )
-from .values import Draft, Most, Resolution, epoch_text
 
 if TYPE_CHECKING:
     from .access import Approver, Visitor
     from .bodies import DecisionBody, SubmitBody
+    from .database.transaction import Transaction
+    from .database.values import OutboxEntry
     from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
-    from .store import Transaction
     from .threads import DatabaseThreads
-    from .values import OutboxEntry
 
 T = TypeVar("T")
 
@@ -69,19 +69,16 @@ class InboxView:
 class Service:
     """The embedded platform, without its protocol.
 
-    ``now`` is the wall clock, in seconds since the epoch: expiry times outlive a restart. It must never go back.
+    Expiry times outlive a restart, so they are compared with the wall clock, as the transactions know it.
     """
 
-    def __init__(
-        self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits) -> None:
         self._database = database
         self._hub = hub
         self._outbox = outbox
         self._limits = limits
-        self._now = now
         self._earlier = asyncio.Event()
-        self._next_expiry: float | None = None
+        self._next_expiry: str | None = None
 
     # --- submitting
 
@@ -91,19 +88,18 @@ class Service:
         Raises:
             RefusedError: the caller's; 409 and 422 (the idempotency key), 429 (too many open requests), 503.
         """
-        draft = self._draft(workspace_id, body)
 
-        def job(transaction: Transaction) -> tuple[Approval, bool]:
-            visitor.member(transaction, workspace_id, allow_anonymous=True)
-            return self._store(transaction, draft)
+        def job(transaction: Transaction) -> tuple[Approval, bool] | RefusedError:
+            requester = visitor.member(transaction, workspace_id, allow_anonymous=True).name
+            return self._store(transaction, self._draft(workspace_id, body, requester, transaction.now))
 
         approval, created = await self._write(job)
         if created:
-            self._watch(draft.expires)
-            self._announce(approval, "APPROVAL_REQUESTED", draft.created_at)
+            self._watch(approval)
+            self._announce(approval, "APPROVAL_REQUESTED", approval.created_at or "")
         return approval, created
 
-    def _draft(self, workspace_id: str, body: SubmitBody) -> Draft:
+    def _draft(self, workspace_id: str, body: SubmitBody, requester: str | None, now: float) -> Draft:
         seconds = self._limits.expiry if body.expires_in is None else body.expires_in
         return Draft(
             id=str(uuid.uuid4()),
@@ -114,25 +110,20 @@ class Service:
             reason=body.reason,
             context=body.context,
             created_at=utc_now(),
-            expires=self._now() + seconds,
+            expires=now + seconds,
+            requested_by=requester,
         )
 
-    def _store(self, transaction: Transaction, draft: Draft) -> tuple[Approval, bool]:
+    def _store(self, transaction: Transaction, draft: Draft) -> tuple[Approval, bool] | RefusedError:
         if draft.keyed:
-            found = transaction.keyed(draft.workspace_id, draft.task_id)
+            found = transaction.requests.keyed(draft.workspace_id, draft.task_id)
             if found is not None:
-                return self._reuse(found, draft), False
-        if transaction.count_open(draft.workspace_id) >= self._limits.pending:
-            raise too_many_pending(self._limits.pending)
-        return transaction.insert(draft), True
-
-    @staticmethod
-    def _reuse(found: Approval, draft: Draft) -> Approval:
-        if (found.action, found.reason) != (draft.action, draft.reason):
-            raise key_conflict(found)
-        if found.status not in OPEN_STATUSES:
-            raise key_used(found)
-        return found
+                return _reuse(_as_it_is(transaction, found), draft)
+        if transaction.requests.count_open(draft.workspace_id) >= self._limits.pending:
+            _expire_due(transaction)
+            if transaction.requests.count_open(draft.workspace_id) >= self._limits.pending:
+                return too_many_pending(self._limits.pending)
+        return transaction.requests.insert(draft), True
 
     # --- reading
 
@@ -146,8 +137,8 @@ class Service:
         def job(transaction: Transaction) -> list[Approval]:
             visitor.member(transaction, workspace_id, allow_anonymous=True)
             if task_id is None:
-                return transaction.newest(workspace_id, LIST_LENGTH)
-            return transaction.of_task(workspace_id, task_id, self._most(self._limits.pending_list))
+                return transaction.requests.newest(workspace_id, LIST_LENGTH)
+            return transaction.requests.of_task(workspace_id, task_id, self._most(self._limits.pending_list))
 
         return await self._read(job, list)
 
@@ -160,8 +151,8 @@ class Service:
 
         def job(transaction: Transaction) -> tuple[list[Approval], int]:
             visitor.member(transaction, workspace_id, allow_anonymous=True)
-            rows = transaction.oldest_open(workspace_id, self._most(self._limits.pending_list))
-            return rows, transaction.count_open(workspace_id)
+            rows = transaction.requests.oldest_open(workspace_id, self._most(self._limits.pending_list))
+            return rows, transaction.requests.count_open(workspace_id)
 
         return await self._read(job, lambda found: found[0])
 
@@ -173,8 +164,9 @@ class Service:
         """
 
         def job(transaction: Transaction) -> tuple[list[tuple[Approval, str]], int]:
-            visitor.administrator(transaction)
-            return transaction.pending(self._most(self._limits.pending_list)), transaction.count_pending()
+            only = visitor.administrator(transaction).workspaces
+            found = transaction.requests.pending(self._most(self._limits.pending_list), only)
+            return found, transaction.requests.count_pending(only)
 
         return await self._read(job, lambda found: _approvals(found[0]))
 
@@ -189,11 +181,13 @@ class Service:
         """
 
         def job(transaction: Transaction) -> InboxView:
+            approver = visitor.administrator(transaction)
+            only, requests = approver.workspaces, transaction.requests
             return InboxView(
-                visitor.administrator(transaction),
-                transaction.count_pending(),
-                transaction.oldest_pending(self._most(self._limits.inbox_pending)),
-                transaction.latest_ended(self._most(self._limits.inbox_ended)),
+                approver,
+                requests.count_pending(only),
+                requests.oldest_pending(self._most(self._limits.inbox_pending), only),
+                requests.latest_ended(self._most(self._limits.inbox_ended), only),
             )
 
         return await self._read(job, lambda view: _approvals(view.pending))
@@ -218,7 +212,7 @@ class Service:
     async def _one(self, visitor: Visitor, path: RequestPath) -> Approval:
         def job(transaction: Transaction) -> Approval:
             visitor.member(transaction, path.workspace_id)
-            found = transaction.one(path.workspace_id, path.approval_id)
+            found = transaction.requests.one(path.workspace_id, path.approval_id)
             if found is None:
                 raise unknown_approval()
             return found.approval
@@ -226,9 +220,12 @@ class Service:
         return await self._read(job, lambda approval: [approval])
 
     async def _read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
-        found = await self._database.read(job)
-        now = epoch_text(self._now())
-        if not any(row.status in OPEN_STATUSES and (row.expires_at or now) <= now for row in approvals(found)):
+        def run(transaction: Transaction) -> tuple[T, bool]:
+            rows = job(transaction)
+            return rows, any(_is_due(transaction, row) for row in approvals(rows))
+
+        found, late = await self._database.read(run)
+        if not late:
             return found
         # The timer is late (the machine slept, or is busy): an expired request must not be shown as pending.
         await self.expire()
@@ -272,8 +269,8 @@ class Service:
 
         def job(transaction: Transaction) -> Approval | RefusedError:
             visitor.requester(transaction, path.workspace_id)
-            transaction.redeem(path.workspace_id, path.approval_id, invocation, utc_now())
-            found = transaction.one(path.workspace_id, path.approval_id)
+            transaction.requests.redeem(path.workspace_id, path.approval_id, invocation, utc_now())
+            found = transaction.requests.one(path.workspace_id, path.approval_id)
             if found is None:
                 return unknown_approval()
             if found.redeemed_by not in {None, invocation}:
@@ -288,19 +285,16 @@ class Service:
         Raises:
             RefusedError: 503.
         """
-        await self._write(lambda _: None)
+        await self._write(_expire_due)
 
     async def _write(self, job: Callable[[Transaction], T | RefusedError]) -> T:
-        """Expire what is due and run the job, in one transaction; then record and announce all that ended in it.
+        """Run the job in one transaction; then record and announce all that ended in it.
 
-        A refusal that the job returns is raised last: raised inside, it would undo the expiries.
+        A refusal that the job returns is raised last: raised inside, it would undo an expiry.
         """
-        now = self._now()
 
         def run(transaction: Transaction) -> tuple[T | RefusedError, list[OutboxEntry]]:
-            # In the same transaction: a decision after the time is up can never win.
-            transaction.expire_due(now, utc_now())
-            return job(transaction), transaction.ended
+            return job(transaction), transaction.requests.ended
 
         answer, ended = await self._database.write(run)
         if ended:
@@ -325,23 +319,17 @@ class Service:
         while True:
             self._earlier.clear()
             try:
-                self._next_expiry = await self._database.read(lambda transaction: transaction.next_expiry())
-                if self._next_expiry is not None and self._next_expiry <= self._now():
+                self._next_expiry, left = await self._database.read(_next_expiry)
+                if left is not None and left <= 0:
                     await self.expire()
                     continue
             except RefusedError:
-                self._next_expiry = self._now() + 1  # the database cannot answer now
-            await self._sleep()
+                left = 1.0  # the database cannot answer now
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._earlier.wait(), None if left is None else min(left, _LONGEST_SLEEP))
 
-    async def _sleep(self) -> None:
-        left = None if self._next_expiry is None else max(0.0, min(self._next_expiry - self._now(), _LONGEST_SLEEP))
-        try:
-            await asyncio.wait_for(self._earlier.wait(), left)
-        except TimeoutError:
-            return
-
-    def _watch(self, expires: float) -> None:
-        if self._next_expiry is None or expires < self._next_expiry:
+    def _watch(self, approval: Approval) -> None:
+        if self._next_expiry is None or (approval.expires_at or "") < self._next_expiry:
             self._earlier.set()
 
 
@@ -349,14 +337,46 @@ def _approvals(rows: list[tuple[Approval, str]]) -> list[Approval]:
     return [approval for approval, _ in rows]
 
 
+def _reuse(found: Approval, draft: Draft) -> tuple[Approval, bool] | RefusedError:
+    if (found.action, found.reason) != (draft.action, draft.reason):
+        return key_conflict(found)
+    return (found, False) if found.status in OPEN_STATUSES else key_used(found)
+
+
 def _end(
     transaction: Transaction, path: RequestPath, resolution: Resolution, missing: RefusedError
 ) -> Approval | RefusedError:
-    approval = transaction.end(path.workspace_id, path.approval_id, resolution)
+    approval = transaction.requests.end(path.workspace_id, path.approval_id, resolution, transaction.now)
     if approval is not None:
         return approval
-    found = transaction.one(path.workspace_id, path.approval_id)
-    return missing if found is None else ended(found.approval)
+    found = transaction.requests.one(path.workspace_id, path.approval_id)
+    return missing if found is None else ended(_as_it_is(transaction, found.approval))
+
+
+def _is_due(transaction: Transaction, approval: Approval) -> bool:
+    """Whether the request is still open although its time is over."""
+    return approval.status in OPEN_STATUSES and (approval.expires_at or "") <= epoch_text(transaction.now)
+
+
+def _as_it_is(transaction: Transaction, approval: Approval) -> Approval:
+    """The request, expired if that is due."""
+    return (_expire(transaction, approval.workspace_id, approval.id) if _is_due(transaction, approval) else None) or approval
+
+
+def _expire(transaction: Transaction, workspace_id: str, approval_id: str) -> Approval | None:
+    resolution = Resolution(Status.DENIED, EXPIRED_BY, utc_now())
+    return transaction.requests.expire(workspace_id, approval_id, resolution, transaction.now)
+
+
+def _expire_due(transaction: Transaction) -> None:
+    for workspace_id, approval_id in transaction.requests.due(transaction.now):
+        _expire(transaction, workspace_id, approval_id)
+
+
+def _next_expiry(transaction: Transaction) -> tuple[str | None, float | None]:
+    """When the next open request expires: as text, and in how many seconds."""
+    found = transaction.requests.next_expiry()
+    return (None, None) if found is None else (epoch_text(found), found - transaction.now)
 
 
 def _payload(approval: Approval, name: str) -> dict[str, JsonValue]:

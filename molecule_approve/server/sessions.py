@@ -1,64 +1,54 @@
-"""The sessions of signed-in approvers, in memory only: they end with the server. Signing in is in ``inbox``."""
+"""The sessions of signed-in approvers: how long they last, and noting their use. They are kept in the database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from .tokens import hash_token, new_token
+from .database.values import Holder, SessionLimits
+from .refusals import RefusedError
 
 if TYPE_CHECKING:
+    from .database.transaction import Transaction
     from .limits import Limits
+    from .threads import DatabaseThreads
 
-
-@dataclass(slots=True)
-class _Session:
-    """One session: the hash of its approver's token, when it began, when it was last used."""
-
-    owner: str
-    began: float
-    used: float
+_MOST_EXACT = 60.0
+"""Seconds after which the use of a session is noted again: not each call writes."""
 
 
 class Sessions:
-    """The open sessions, by the hash of their token; the clock is monotonic, in seconds.
+    """Notes that sessions are used, all of them in one transaction, at most once in a while each.
 
-    A session only points to the token of its approver. That token is looked up at each call, so a session ends at once
-    when its approver is revoked, also if the same name is added again.
+    A session belongs to its approver's credential. That is looked up at each call, so a session ends at once when its
+    approver is revoked, also if the same name is added again.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._open: dict[str, _Session] = {}
+    def __init__(self, limits: Limits) -> None:
+        self.limits = SessionLimits(limits.session, limits.session_idle)
+        self._interval = min(_MOST_EXACT, limits.session_idle / 10)
+        self._waiting: set[str] = set()
+        self._awake = asyncio.Event()
 
-    def __len__(self) -> int:
-        """How many sessions are kept."""
-        return len(self._open)
+    def note_use(self, holder: Holder) -> None:
+        """Have the use of this session, if it is one, noted soon."""
+        if holder.session_id is not None and time.time() - holder.used >= self._interval:
+            self._waiting.add(holder.session_id)
+            self._awake.set()
 
-    def begin(self, owner: str) -> str:
-        """Begin a session for the approver whose token has this hash; the session's own token, which is not kept."""
-        now = self._clock()
-        self._open = {key: session for key, session in self._open.items() if self._is_open(session, now)}
-        token = new_token()
-        self._open[hash_token(token)] = _Session(owner, now, now)
-        return token
+    async def run(self, database: DatabaseThreads) -> None:
+        """Write what was noted. Runs until it is cancelled."""
+        while True:
+            await self._awake.wait()
+            self._awake.clear()
+            used, self._waiting = self._waiting, set()
+            # If the database fails, the next call notes it again.
+            with suppress(RefusedError):
+                await database.write(partial(_note, used))
 
-    def owner(self, session: str, *, used: bool) -> str | None:
-        """The hash of the token behind the session, or None if it has ended; ``used`` extends it."""
-        found, now = self._open.get(session), self._clock()
-        if found is None or not self._is_open(found, now):
-            self.end(session)
-            return None
-        if used:
-            found.used = now
-        return found.owner
 
-    def end(self, session: str) -> None:
-        """End the session."""
-        self._open.pop(session, None)
-
-    def _is_open(self, session: _Session, now: float) -> bool:
-        limits = self._limits
-        return now - session.began < limits.session and now - session.used < limits.session_idle
+def _note(used: set[str], transaction: Transaction) -> None:
+    transaction.sign_ins.use(used, transaction.now)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from molecule_approve.clock import Steady
 from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.paths import Places, RequesterCredential, make_private
 
@@ -18,7 +20,7 @@ from .limits import Limits
 from .state_folder import StateFolder
 
 if TYPE_CHECKING:
-    from .store import Store
+    from .database.interface import Store
 
 _BACKLOG = 2_048
 _PORT_TRIES = 50
@@ -97,7 +99,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         make_private(plan.places.state)
         make_private(plan.places.runtime)
         state_folder = stack.enter_context(StateFolder(plan.places, plan.warn))
-        store = stack.enter_context(credentials.opened(plan.places, plan.limits))
+        store = stack.enter_context(credentials.opened(plan.places, plan.limits, Steady(time.time)))
         requester = credentials.own_workspace(plan.places, store)
         sockets = listen_tcp(host, plan.port, _LOOPBACKS.get(host))
         for listening in sockets:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from .database.values import StoreError
 from .refusals import unavailable
-from .values import StoreError
 
 if TYPE_CHECKING:
-    from .store import Store, Transaction
+    from .database.interface import Store
+    from .database.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -150,14 +150,14 @@ def test_an_expired_session_shows_the_way_in(seat: Seat) -> None:
     assert seat.status(first) == "pending"
 
 
-def test_a_server_that_starts_again_knows_no_session(seat: Seat, house: Places) -> None:
-    """The page notices that it is gone, comes back by itself, and shows the way in."""
+def test_a_server_that_starts_again_knows_the_session(seat: Seat, house: Places) -> None:
+    """The page notices that it is gone, and comes back, still signed in."""
     port = int(seat.desk.server.url.rpartition(":")[2])
     seat.desk.server.stop()
     expect(seat.page.locator("#lost")).to_contain_text("No connection to the server")
     with Running(ServePlan(house, port=port)):
         seat.page.get_by_role("button", name="Try now").click()
-        signed_out(seat, ENDED)
+        seat.live()
 
 
 def test_a_portal_that_answers_is_no_server(seat: Seat) -> None:

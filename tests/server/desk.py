@@ -191,7 +191,8 @@ class Desk:
     def add_workspace(self, workspace_id: str, name: str, token: str) -> None:
         """Another workspace, as a later `serve` may have."""
         with credentials.opened(self.server.places) as store, store.write() as transaction:
-            transaction.put_workspace(workspace_id, name, hash_token(token), utc_now())
+            transaction.credentials.put_workspace(workspace_id, name, utc_now())
+            transaction.credentials.add_requester(name, workspace_id, hash_token(token), utc_now())
 
 
 def read_log(places: Places) -> list[dict[str, Any]]:
@@ -209,9 +210,9 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 @contextmanager
-def desk_of(server: Running) -> Iterator[Desk]:
+def desk_of(server: Running, approver: str = "alice") -> Iterator[Desk]:
     """The desk of a running server."""
-    token = server.add_approver("alice")
+    token = server.add_approver(approver)
     timeout = httpx.Timeout(PATIENCE)
     asker_headers = {"Authorization": f"Bearer {server.requester.token}"}
     with (

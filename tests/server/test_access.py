@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from starlette.requests import HTTPConnection
 
-from molecule_approve.server.access import AccessControl
 from molecule_approve.server.limits import Limits
-from molecule_approve.server.sessions import Sessions
 from tests.integration.raw_http import PLAIN
 
 if TYPE_CHECKING:
@@ -188,21 +185,3 @@ def test_with_leave_a_call_without_a_token_may_ask_and_list_but_nothing_else(ope
     with desk.client("wrong") as client:
         assert client.get(desk.path).status_code == 401
     assert desk.one(approval_id)["status"] == "pending"
-
-
-def test_a_handshake_is_no_use_of_a_session() -> None:
-    """A page that was left open dials again and again: its session ends all the same."""
-    now, limits = [0.0], Limits()
-    sessions = Sessions(limits, lambda: now[0])
-    access = AccessControl(limits, lambda: now[0], None, sessions)
-    headers = [(b"authorization", f"Bearer {sessions.begin('a hash')}".encode())]
-
-    def seen(kind: str) -> str | None:
-        with access.admit(HTTPConnection({"type": kind, "headers": headers})) as visitor:
-            return visitor.session
-
-    for kind in ("http", "websocket"):
-        now[0] += limits.session_idle - 1
-        assert seen(kind) is not None
-    now[0] += 1
-    assert seen("http") is None

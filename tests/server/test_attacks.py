@@ -439,17 +439,22 @@ def _is_closed(receive: Any) -> None:  # noqa: ANN401 - a socket's own method
     assert caught.value.rcvd.code == 1013
 
 
-def test_a_session_ends_with_its_server(server_places: Places) -> None:
-    """The next server on the same port and the same state knows it not: what the page kept is worth nothing to anybody."""
+def test_a_server_on_the_same_port_with_another_state_knows_no_session(server_places: Places, tmp_path: Path) -> None:
+    """What the page kept is worth nothing to it; the next server with the same state knows session, token and code."""
     with Running(ServePlan(server_places)) as server, desk_of(server) as desk:
         session, code = desk.session(), desk.code()
         port = urlsplit(server.url).port or 0
         credentials_of_alice = dict(desk.decider.headers)
     with (
-        Running(ServePlan(server_places, port=port)) as server,
+        Running(ServePlan(Places(tmp_path / "other", tmp_path / "run"), port=port)) as server,
         httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
     ):
         assert client.get("/desk/requests", headers={"Authorization": f"Bearer {session}"}).status_code == 401
+    with (
+        Running(ServePlan(server_places, port=port)) as server,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
+    ):
+        assert client.get("/desk/requests", headers={"Authorization": f"Bearer {session}"}).status_code == 200
         assert client.get("/desk/requests", headers=credentials_of_alice).status_code == 200
         # A code is made for whoever serves; within its minute it is still good.
         assert client.post("/desk/session", json={"code": code}).status_code == 201

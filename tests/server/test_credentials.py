@@ -65,7 +65,7 @@ def test_the_workspace_outlives_the_database(server_places: Places) -> None:
     with credentials.opened(server_places) as store:
         assert credentials.own_workspace(server_places, store) == first
         with store.read() as transaction:
-            assert transaction.has_workspace(first.workspace_id)
+            assert transaction.credentials.has_workspace(first.workspace_id)
 
 
 def test_a_file_open_to_others_is_refused(server_places: Places) -> None:

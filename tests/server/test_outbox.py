@@ -21,9 +21,9 @@ from molecule_approve.errors import AuditError
 from molecule_approve.model import Approval, Status
 from molecule_approve.paths import Places, locate, read_requester
 from molecule_approve.server import credentials
+from molecule_approve.server.database.values import OutboxEntry
 from molecule_approve.server.outbox import record_of, recorded_ids
 from molecule_approve.server.run import Running, ServePlan
-from molecule_approve.server.values import OutboxEntry
 from tests.server.desk import PATIENCE, Desk, desk_of, read_log, wait_for
 from tests.server.serving import environment, serving
 

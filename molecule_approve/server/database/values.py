@@ -1,4 +1,4 @@
-"""The values and errors of the store, so that no other module needs the database library."""
+"""The values and errors of the database, so that no other room needs the database library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StoreError(Exception):
 
 
 class NameTakenError(Exception):
-    """An approver of that name exists."""
+    """Another approver, or requester of the workspace, has this name."""
 
 
 def epoch_text(seconds: float) -> str:
@@ -25,11 +25,41 @@ def epoch_text(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The owner of a token: an approver (``name``) or a workspace (``workspace_id``); the other one is None."""
+    """The owner of a token or session: an approver, or a requester of one workspace.
 
-    name: str | None
-    workspace_id: str | None
+    Attributes:
+        id: of the credential; a name that is added again has another one.
+        workspace_id: the requester's workspace; None for an approver.
+        workspaces: where the approver may decide; None for everywhere.
+        session_id: the session, if the token is that of a session.
+        used: when the session was last used, in seconds since the epoch.
+    """
+
+    id: str
+    name: str
     token_hash: str
+    workspace_id: str | None = None
+    workspaces: frozenset[str] | None = None
+    session_id: str | None = None
+    used: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How long a session lasts, and how long without a call; in seconds."""
+
+    lifetime: float
+    idle: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session that begins. ``client`` is the browser, as it names itself."""
+
+    id: str
+    token_hash: str
+    approver_id: str
+    client: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +83,7 @@ class Draft:
     context: dict[str, JsonValue] | None
     created_at: str
     expires: float
+    requested_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The queries of a transaction, one file a subject."""

@@ -1,0 +1,175 @@
+"""Queries: workspaces, requesters, approvers, and whose a token is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from molecule_approve.server.database.schema import (
+    ADDED,
+    NOT_REVOKED,
+    approver_workspaces,
+    approvers,
+    requesters,
+    sessions,
+    workspaces,
+)
+from molecule_approve.server.database.values import Holder, NameTakenError, SessionLimits
+
+if TYPE_CHECKING:
+    from sqlalchemy import BindParameter
+    from sqlalchemy.engine import Connection
+
+_APPROVER, _REQUESTER, _SESSION, _WORKSPACE = approvers.c, requesters.c, sessions.c, workspaces.c
+_HASH: BindParameter[str] = bindparam("p_hash")
+_NO_TEXT = sa.null().cast(sa.String)
+_NOT_REVOKED_APPROVER = _APPROVER.revoked_at.is_(None)
+
+_HOLDER = sa.union_all(
+    sa.select(
+        _APPROVER.id,
+        _APPROVER.name,
+        _APPROVER.token_hash,
+        _NO_TEXT.label("workspace_id"),
+        _APPROVER.limited,
+        _NO_TEXT.label("session_id"),
+        sa.literal(0.0).label("began"),
+        sa.literal(0.0).label("used"),
+    ).where(_APPROVER.token_hash == _HASH, _NOT_REVOKED_APPROVER),
+    sa.select(
+        _REQUESTER.id,
+        _REQUESTER.name,
+        _REQUESTER.token_hash,
+        _REQUESTER.workspace_id,
+        sa.false(),
+        _NO_TEXT,
+        sa.literal(0.0),
+        sa.literal(0.0),
+    ).where(_REQUESTER.token_hash == _HASH, _REQUESTER.revoked_at.is_(None)),
+    sa.select(
+        _APPROVER.id,
+        _APPROVER.name,
+        _SESSION.token_hash,
+        _NO_TEXT,
+        _APPROVER.limited,
+        _SESSION.id,
+        _SESSION.began,
+        _SESSION.used,
+    )
+    .join(approvers, _APPROVER.id == _SESSION.approver_id)
+    .where(_SESSION.token_hash == _HASH, _NOT_REVOKED_APPROVER),
+)
+_ALLOWED = sa.select(approver_workspaces.c.workspace_id).where(approver_workspaces.c.approver_id == bindparam("p_approver"))
+_HAS_WORKSPACE = sa.select(_WORKSPACE.id).where(_WORKSPACE.id == bindparam("p_workspace"))
+_APPROVER_NAMED = sa.select(_APPROVER.id).where(_APPROVER.name == bindparam("p_name"), sa.text(NOT_REVOKED))
+
+
+class CredentialQueries:
+    """Workspaces, requesters and approvers."""
+
+    def __init__(self, connection: Connection, now: Callable[[], float]) -> None:
+        self._connection = connection
+        self._now = now
+
+    # --- whose a token is
+
+    def holder(self, token_hash: str, limits: SessionLimits) -> Holder | None:
+        """The approver or requester whose token, or session, has this hash."""
+        found = self._connection.execute(_HOLDER, {"p_hash": token_hash}).one_or_none()
+        if found is None:
+            return None
+        if found.session_id is not None and not _lasts(found.began, found.used, self._now(), limits):
+            return None
+        return Holder(
+            id=found.id,
+            name=found.name,
+            token_hash=found.token_hash,
+            workspace_id=found.workspace_id,
+            workspaces=self._allowed(found.id) if found.limited else None,
+            session_id=found.session_id,
+            used=found.used,
+        )
+
+    def _allowed(self, approver_id: str) -> frozenset[str]:
+        return frozenset(self._connection.execute(_ALLOWED, {"p_approver": approver_id}).scalars())
+
+    # --- workspaces
+
+    def has_workspace(self, workspace_id: str) -> bool:
+        """Whether the workspace exists."""
+        return self._connection.execute(_HAS_WORKSPACE, {"p_workspace": workspace_id}).first() is not None
+
+    def workspace_named(self, name: str) -> str | None:
+        """The id of the oldest workspace of that name."""
+        query = sa.select(_WORKSPACE.id).where(_WORKSPACE.name == name).order_by(_WORKSPACE.created_at).limit(1)
+        found: str | None = self._connection.execute(query).scalar()
+        return found
+
+    def put_workspace(self, workspace_id: str, name: str, created_at: str) -> None:
+        """Add the workspace, if it is missing."""
+        if not self.has_workspace(workspace_id):
+            values = {"id": workspace_id, "name": name, "created_at": created_at}
+            self._connection.execute(sa.insert(workspaces), values)
+
+    # --- requesters
+
+    def add_requester(self, name: str, workspace_id: str, token_hash: str, created_at: str) -> None:
+        """Add a requester to the workspace.
+
+        Raises:
+            NameTakenError: the workspace has a requester of that name.
+        """
+        query = sa.select(_REQUESTER.id).where(
+            _REQUESTER.workspace_id == workspace_id, _REQUESTER.name == name, sa.text(ADDED)
+        )
+        if self._connection.execute(query).first() is not None:
+            raise NameTakenError(name)
+        self._insert_requester(name, workspace_id, token_hash, created_at, built_in=False)
+
+    def put_built_in(self, name: str, workspace_id: str, token_hash: str, created_at: str) -> None:
+        """Give this name and token to the requester of the workspace that is the server's own; add it if it is missing."""
+        own = sa.update(requesters).where(_REQUESTER.workspace_id == workspace_id, _REQUESTER.built_in)
+        if self._connection.execute(own.values(name=name, token_hash=token_hash)).rowcount == 0:
+            self._insert_requester(name, workspace_id, token_hash, created_at, built_in=True)
+
+    def _insert_requester(self, name: str, workspace_id: str, token_hash: str, created_at: str, *, built_in: bool) -> None:
+        values = {"id": str(uuid.uuid4()), "name": name, "workspace_id": workspace_id, "token_hash": token_hash}
+        self._connection.execute(sa.insert(requesters), {**values, "created_at": created_at, "built_in": built_in})
+
+    # --- approvers
+
+    def add_approver(self, name: str, token_hash: str | None, created_at: str, source: str = "token") -> str:
+        """Add an approver; the new credential's id.
+
+        Raises:
+            NameTakenError: an approver of that name exists.
+        """
+        if self.approver_named(name) is not None:
+            raise NameTakenError(name)
+        values: dict[str, Any] = {"id": str(uuid.uuid4()), "name": name, "token_hash": token_hash, "created_at": created_at}
+        self._connection.execute(sa.insert(approvers), {**values, "source": source, "limited": False})
+        return str(values["id"])
+
+    def approver_named(self, name: str) -> str | None:
+        """The id of the approver of that name."""
+        found: str | None = self._connection.execute(_APPROVER_NAMED, {"p_name": name}).scalar()
+        return found
+
+    def approvers(self) -> list[tuple[str, str]]:
+        """The names of all approvers, sorted, and when each was added."""
+        query = sa.select(_APPROVER.name, _APPROVER.created_at).where(sa.text(NOT_REVOKED)).order_by(_APPROVER.name)
+        return [(row.name, row.created_at) for row in self._connection.execute(query)]
+
+    def revoke_approver(self, name: str, revoked_at: str) -> bool:
+        """Revoke the approver; whether there was one."""
+        query = sa.update(approvers).where(_APPROVER.name == name, sa.text(NOT_REVOKED)).values(revoked_at=revoked_at)
+        return self._connection.execute(query).rowcount > 0
+
+
+def _lasts(began: float, used: float, now: float, limits: SessionLimits) -> bool:
+    """Whether a session is still valid. A clock that was set back does not prolong it."""
+    return 0 <= now - began < limits.lifetime and now - used < limits.idle

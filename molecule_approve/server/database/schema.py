@@ -1,0 +1,184 @@
+"""The tables of the embedded server's database, as they are now; ``migrations`` says how they came to be so."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+REVISION = "0004"
+"""The newest migration. A database with a revision that this program does not know is refused."""
+
+metadata = MetaData()
+
+# Alembic's own table. It is listed here because a new database is made from this file, without Alembic.
+revisions = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
+
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+NOT_REVOKED = "revoked_at IS NULL"
+"""Credentials that are valid. As text, because SQLite uses a partial index only for a query with the same text."""
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    # Its requests are kept, but nobody can ask there any more.
+    Column("removed_at", String),
+)
+
+# Each name is added under a new id, so that nothing of a revoked one (sessions, sign-in codes) is worth anything for its
+# successor. Revoked rows are kept: they say who it was.
+requesters = Table(
+    "requesters",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("workspace_id", String, ForeignKey("workspaces.id"), nullable=False),
+    # SHA-256 of the token, in hex; the token itself is nowhere in the database.
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("created_at", String, nullable=False),
+    Column("revoked_at", String),
+    # The server's own, whose token is in the requester's file of the user who runs it.
+    Column("built_in", Boolean, nullable=False),
+)
+ADDED = f"{NOT_REVOKED} AND NOT built_in"
+"""Valid credentials that an administrator added."""
+
+Index(
+    "requesters_by_name",
+    requesters.c.workspace_id,
+    requesters.c.name,
+    unique=True,
+    sqlite_where=text(ADDED),
+    postgresql_where=text(ADDED),
+)
+
+approvers = Table(
+    "approvers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    # NULL for an approver who signs in through a provider only.
+    Column("token_hash", String, unique=True),
+    Column("created_at", String, nullable=False),
+    Column("revoked_at", String),
+    # How the approver came in: 'token' (added by an administrator) or 'openid' (at the first sign-in).
+    Column("source", String, nullable=False),
+    # Whether the approver may decide in the workspaces of `approver_workspaces` only.
+    Column("limited", Boolean, nullable=False),
+)
+Index(
+    "approvers_by_name",
+    approvers.c.name,
+    unique=True,
+    sqlite_where=text(NOT_REVOKED),
+    postgresql_where=text(NOT_REVOKED),
+)
+
+approver_workspaces = Table(
+    "approver_workspaces",
+    metadata,
+    Column("approver_id", String, ForeignKey("approvers.id"), primary_key=True),
+    Column("workspace_id", String, ForeignKey("workspaces.id"), primary_key=True),
+)
+
+# Times that are compared are in seconds since the epoch.
+codes = Table(
+    "sign_in_codes",
+    metadata,
+    # SHA-256 of the code, in hex.
+    Column("code_hash", String, primary_key=True),
+    Column("approver_id", String, ForeignKey("approvers.id"), nullable=False),
+    Column("made", Float, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    # A name for the session, which its owner may see; the token is known by its hash only.
+    Column("id", String, primary_key=True),
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("approver_id", String, ForeignKey("approvers.id"), nullable=False),
+    Column("began", Float, nullable=False),
+    Column("used", Float, nullable=False),
+    # The browser, as it names itself.
+    Column("client", String, nullable=False),
+)
+Index("sessions_of_approver", sessions.c.approver_id)
+Index("sessions_by_use", sessions.c.used)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    # The order of arrival, also of two requests within one microsecond.
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("workspace_id", String, nullable=False),
+    Column("task_id", String, nullable=False),
+    # The task id of an idempotency key, else NULL: the constraint below makes keys unique.
+    Column("key_id", String),
+    Column("action", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("context", String),
+    Column("status", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("expires", Float, nullable=False),
+    # The name of the requester's credential; NULL for a call without a token, and for what is older than this column.
+    Column("requested_by", String),
+    Column("decided_by", String),
+    Column("decided_at", String),
+    # Whether decided_by comes from an approver's credential; false for expiry and withdrawal.
+    Column("verified", Boolean, nullable=False),
+    # The name in the decision's body; recorded in the audit log, never trusted.
+    Column("claimed_by", String),
+    Column("comment", String),
+    Column("used_by", String),
+    Column("used_at", String),
+    UniqueConstraint("workspace_id", "key_id"),
+    sqlite_autoincrement=True,
+)
+
+# Rows are kept for ever, so every query of a call uses one of these indexes.
+Index("approvals_of_workspace", approvals.c.workspace_id, approvals.c.number)
+Index("approvals_of_task", approvals.c.workspace_id, approvals.c.task_id, approvals.c.number)
+OPEN = "status IN ('pending', 'escalated')"
+"""Open requests."""
+
+Index("approvals_open", approvals.c.workspace_id, sqlite_where=text(OPEN), postgresql_where=text(OPEN))
+Index("approvals_due", approvals.c.expires, sqlite_where=text(OPEN), postgresql_where=text(OPEN))
+PENDING = "status = 'pending'"
+"""Requests that wait for an approver."""
+
+Index("approvals_pending", approvals.c.number, sqlite_where=text(PENDING), postgresql_where=text(PENDING))
+
+outbox = Table(
+    "journal",
+    metadata,
+    # One row for each ended request, written by the same transaction, and appended to the audit log afterwards.
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("approval_id", String, nullable=False, unique=True),
+    Column("recorded_at", String, nullable=False),
+    Column("journaled", Boolean, nullable=False),
+    # The replica that has to append it; NULL where only one server can.
+    Column("owner", String),
+    sqlite_autoincrement=True,
+)
+
+UNRECORDED = "NOT journaled"
+"""The rows that are not marked as recorded in the audit log."""
+
+Index("journal_waiting", outbox.c.number, sqlite_where=text(UNRECORDED), postgresql_where=text(UNRECORDED))

@@ -1,0 +1,52 @@
+"""A transaction: the queries of each subject, on one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .queries.credentials import CredentialQueries
+from .queries.outbox import OutboxQueries
+from .queries.requests import RequestQueries
+from .queries.sign_ins import SignInQueries
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+class Transaction:
+    """The queries of one transaction.
+
+    Attributes:
+        connection: the database library's.
+    """
+
+    def __init__(self, connection: Connection, clock: Callable[[], float]) -> None:
+        self.connection = connection
+        self._clock = clock
+
+    @cached_property
+    def now(self) -> float:
+        """The time of this transaction, in seconds since the epoch; the same for all servers of one database."""
+        return self._clock()
+
+    @cached_property
+    def credentials(self) -> CredentialQueries:
+        """Workspaces, requesters and approvers."""
+        return CredentialQueries(self.connection, lambda: self.now)
+
+    @cached_property
+    def sign_ins(self) -> SignInQueries:
+        """Sign-in codes and sessions."""
+        return SignInQueries(self.connection)
+
+    @cached_property
+    def requests(self) -> RequestQueries:
+        """Requests, from the first word to the last."""
+        return RequestQueries(self.connection)
+
+    @cached_property
+    def outbox(self) -> OutboxQueries:
+        """Ended requests on their way to the audit log."""
+        return OutboxQueries(self.connection)

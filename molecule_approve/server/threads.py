@@ -1,4 +1,4 @@
-"""The threads for the database: one writes, a few read. The event loop itself never waits for a disk."""
+"""The threads for the database: some write, a few read. The event loop itself never waits for a disk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from .database import attempts
 from .database.values import StoreError
 from .refusals import unavailable
 
@@ -22,7 +23,7 @@ READERS = 2
 class DatabaseThreads:
     """Runs transactions in threads.
 
-    There is one thread for writing, because SQLite has one writer: a second thread would only sleep in the database's
+    For SQLite there is one thread for writing, because it has one writer: a second thread would only sleep in the database's
     lock, which is unfair and slow. ``warn`` gets the first error of each kind of thread, and the next one after a success.
     """
 
@@ -30,8 +31,13 @@ class DatabaseThreads:
         self._store = store
         self._warn = warn
         self._failing: set[ThreadPoolExecutor] = set()
-        self._writer = ThreadPoolExecutor(1, "server-write")
+        self._writer = ThreadPoolExecutor(store.writers, "server-write")
         self._readers = ThreadPoolExecutor(READERS, "server-read")
+
+    @property
+    def shared(self) -> bool:
+        """Whether other servers may use the database at the same time."""
+        return self._store.shared
 
     async def read(self, job: Callable[[Transaction], T]) -> T:
         """Run the job in a transaction that only reads.
@@ -63,12 +69,14 @@ class DatabaseThreads:
         return found
 
     def _reading(self, job: Callable[[Transaction], T]) -> T:
-        with self._store.read() as transaction:
-            return job(transaction)
+        return attempts.read(self._store, job, self._patience(self._readers))
 
     def _writing(self, job: Callable[[Transaction], T]) -> T:
-        with self._store.write() as transaction:
-            return job(transaction)
+        return attempts.write(self._store, job, self._patience(self._writer))
+
+    def _patience(self, threads: ThreadPoolExecutor) -> float:
+        # While the database is away, calls must not queue up behind those that still hope.
+        return 0.0 if threads in self._failing else self._store.patience
 
     def close(self) -> None:
         """Wait for running transactions, and end the threads."""

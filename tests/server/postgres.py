@@ -123,6 +123,15 @@ class Cluster:
         self._process.send_signal(number)
         self._process.wait(_PATIENCE)
 
+    @contextmanager
+    def away(self, number: signal.Signals = signal.SIGINT) -> Iterator[None]:
+        """Stopped inside this block."""
+        self.stop(number)
+        try:
+            yield
+        finally:
+            self.start()
+
     def freeze(self) -> None:
         """Let it stand still, as a machine does that nobody can reach any more: postmaster and all its processes."""
         self._all(signal.SIGSTOP)

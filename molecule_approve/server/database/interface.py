@@ -13,9 +13,18 @@ if TYPE_CHECKING:
 class Store(Protocol):
     """A database that is open. All of it blocks, so the server uses it in threads.
 
+    Attributes:
+        shared: whether other servers may use it at the same time, so that events go through it.
+        writers: how many transactions may write at the same time.
+        patience: for how long an operation that fails may be tried again, in seconds.
+
     Raises:
         StoreError: from each of them, the database cannot answer.
     """
+
+    shared: bool
+    writers: int
+    patience: float
 
     def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that only reads."""

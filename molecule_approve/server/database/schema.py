@@ -20,6 +20,9 @@ from sqlalchemy import (
 REVISION = "0004"
 """The newest migration. A database with a revision that this program does not know is refused."""
 
+POSTGRESQL_CLOCK = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+"""PostgreSQL's clock, in seconds since the epoch: those of its servers may differ."""
+
 metadata = MetaData()
 
 # Alembic's own table. It is listed here because a new database is made from this file, without Alembic.

@@ -35,6 +35,9 @@ class SqliteStore:
         StoreError: the file cannot be opened, or is of a newer program.
     """
 
+    shared = False
+    writers = 1
+
     def __init__(
         self,
         path: Path,
@@ -44,6 +47,7 @@ class SqliteStore:
     ) -> None:
         self._files = {path: _make_file(path)}
         self._clock = clock
+        self.patience = patience
         # As a URI, so that a connection never creates the file. Values of statements hold people's texts, so they are
         # kept out of error messages.
         self._engine = sa.create_engine(

@@ -14,6 +14,14 @@ class StoreError(Exception):
     """The database cannot answer: locked for too long, full, unreadable, or another version. It never leaves the server."""
 
 
+class PassingError(StoreError):
+    """Nothing was stored, and another try may succeed: a lost race, or a connection that broke."""
+
+
+class UnknownCommitError(StoreError):
+    """The connection broke during the commit, so that only the database knows whether it took place."""
+
+
 class NameTakenError(Exception):
     """Another approver, or requester of the workspace, has this name."""
 
@@ -115,3 +123,23 @@ class OutboxEntry:
     recorded_at: str
     approval: Approval
     claimed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the servers of one database tell each other: a request was made, or has ended."""
+
+    approval_id: str
+    workspace_id: str
+    ended: bool
+
+    def encode(self) -> str:
+        """As one line."""
+        return f"{'ended' if self.ended else 'made'} {self.approval_id} {self.workspace_id}"
+
+    @classmethod
+    def decode(cls, line: str) -> Change | None:
+        """Read such a line; None if it is none."""
+        word, _, ids = line.partition(" ")
+        approval_id, _, workspace_id = ids.partition(" ")
+        return cls(approval_id, workspace_id, word == "ended") if word in {"made", "ended"} and workspace_id else None

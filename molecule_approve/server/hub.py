@@ -85,6 +85,11 @@ class Hub:
         """Wait until a socket is open."""
         await self._has_sockets.wait()
 
+    def is_awaited(self, workspace_id: str, approval_id: str) -> bool:
+        """Whether a socket listens to the workspace, or a call waits for the request."""
+        listens = any(one.workspace_id in {None, workspace_id} for one in self._subscriptions)
+        return listens or approval_id in self._waiting
+
     def publish(self, workspace_id: str, frames: Sequence[str]) -> None:
         """Queue the frames for every socket that listens to this workspace."""
         for subscription in self._subscriptions:

@@ -1,4 +1,4 @@
-"""Runs a job in a transaction, and again where that may help: after a lost race, a lost connection, a commit without an answer.
+"""Runs a job in a transaction, and again where that may help: after a lost race, or a connection that broke.
 
 Only shared databases have such errors; with SQLite there is one attempt.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from . import postgres
+from .queries.replicas import lock_key
 from .values import StoreError
 
 if TYPE_CHECKING:
@@ -33,11 +33,6 @@ SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database =
     (SELECT oid FROM pg_database WHERE datname = current_database())
     AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s
 """
-
-
-def lock_key(replica_id: str) -> int:
-    """The key of a server's advisory lock: 64 bits, signed."""
-    return int.from_bytes(hashlib.sha256(f"molecule-approve server {replica_id}".encode()).digest()[:8], "big", signed=True)
 
 
 class Listener:

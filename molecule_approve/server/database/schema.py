@@ -185,3 +185,26 @@ UNRECORDED = "NOT journaled"
 """The rows that are not marked as recorded in the audit log."""
 
 Index("journal_waiting", outbox.c.number, sqlite_where=text(UNRECORDED), postgresql_where=text(UNRECORDED))
+
+# Servers that share the database; with SQLite there are none here.
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", String, primary_key=True),
+    # The machine, and the audit log there: when this server has ended for good, one that can read it looks what it holds.
+    Column("host", String, nullable=False),
+    Column("log", String, nullable=False),
+    # NULL for one that has no address but that of its machine.
+    Column("public_url", String),
+    Column("started_at", String, nullable=False),
+)
+
+# Calls that are counted over all servers, such as failed logins.
+rates = Table(
+    "rates",
+    metadata,
+    Column("key", String, primary_key=True),
+    # The minute, in minutes since the epoch.
+    Column("minute", _NUMBER, primary_key=True),
+    Column("count", Integer, nullable=False),
+)

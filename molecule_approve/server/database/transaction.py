@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .queries.credentials import CredentialQueries
 from .queries.outbox import OutboxQueries
+from .queries.replicas import ReplicaQueries
 from .queries.requests import RequestQueries
 from .queries.sign_ins import SignInQueries
 
@@ -48,6 +49,11 @@ class Transaction:
     def requests(self) -> RequestQueries:
         """Requests, from the first word to the last."""
         return RequestQueries(self.connection, self._owner)
+
+    @cached_property
+    def replicas(self) -> ReplicaQueries:
+        """The servers that share the database."""
+        return ReplicaQueries(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxQueries:

@@ -126,20 +126,36 @@ class OutboxEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaRow:
+    """A server that shares its database with others: its id, its machine, its audit log there, its public address."""
+
+    id: str
+    host: str
+    log: str
+    public_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """What the servers of one database tell each other: a request was made, or has ended."""
+    """What the servers of one database tell each other: a request was made, or has ended.
+
+    Attributes:
+        expires: for a new request, in seconds since the epoch; None for one that has ended.
+    """
 
     approval_id: str
     workspace_id: str
-    ended: bool
+    expires: float | None = None
 
     def encode(self) -> str:
         """As one line."""
-        return f"{'ended' if self.ended else 'made'} {self.approval_id} {self.workspace_id}"
+        return f"{'ended' if self.expires is None else self.expires} {self.approval_id} {self.workspace_id}"
 
     @classmethod
     def decode(cls, line: str) -> Change | None:
         """Read such a line; None if it is none."""
-        word, _, ids = line.partition(" ")
-        approval_id, _, workspace_id = ids.partition(" ")
-        return cls(approval_id, workspace_id, word == "ended") if word in {"made", "ended"} and workspace_id else None
+        try:
+            word, approval_id, workspace_id = line.split(" ", 2)
+            return cls(approval_id, workspace_id, None if word == "ended" else float(word))
+        except ValueError:
+            return None

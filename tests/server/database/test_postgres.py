@@ -86,7 +86,8 @@ def _value(transaction: Transaction, statement: str) -> object:
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"), [("off", "on"), ("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")]
+    ("theirs", "ours"),
+    [("off", "on"), ("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")],
 )
 def test_a_commit_is_durable_whatever_the_database_is_set_to(
     postgres_cluster: Cluster, postgres_url: str, open_store: OpenStore, theirs: str, ours: str

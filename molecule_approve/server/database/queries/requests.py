@@ -12,7 +12,16 @@ from sqlalchemy import bindparam
 
 from molecule_approve.model import Approval, Status
 from molecule_approve.server.database.schema import OPEN, PENDING, POSTGRESQL_CLOCK, approvals, outbox, workspaces
-from molecule_approve.server.database.values import Change, Draft, Most, OutboxEntry, PassingError, Resolution, StoredApproval, epoch_text
+from molecule_approve.server.database.values import (
+    Change,
+    Draft,
+    Most,
+    OutboxEntry,
+    PassingError,
+    Resolution,
+    StoredApproval,
+    epoch_text,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -42,7 +51,13 @@ _COUNT_PENDING = sa.select(sa.func.count()).select_from(approvals).where(_IS_PEN
 _LATEST_ENDED = _OF_ANY.join(outbox, outbox.c.approval_id == _ROW.id).order_by(outbox.c.number.desc())
 _ONLY = _ROW.workspace_id.in_(bindparam("p_only", expanding=True))
 _NEXT_EXPIRY = sa.select(sa.func.min(_ROW.expires)).where(_IS_OPEN)
-_DUE = sa.select(_ROW.workspace_id, _ROW.id).where(_IS_OPEN, _ROW.expires <= bindparam("p_now"))
+# In one order, and locked where several servers may expire them: otherwise they could wait for each other.
+_DUE = (
+    sa.select(_ROW.workspace_id, _ROW.id)
+    .where(_IS_OPEN, _ROW.expires <= bindparam("p_now"))
+    .order_by(_ROW.number)
+    .with_for_update()
+)
 _END = sa.update(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN).returning(approvals)
 _DECIDE = _END.where(_ROW.expires > bindparam("p_now"))
 # It may have waited for the row until now, and looked at its time before.
@@ -102,7 +117,7 @@ class RequestQueries:
             "requested_by": draft.requested_by,
             "verified": False,
         }
-        self.changes.append(Change(draft.id, draft.workspace_id, ended=False))
+        self.changes.append(Change(draft.id, draft.workspace_id, draft.expires))
         return approval_of(self._connection.execute(_INSERT, values).one())
 
     # --- reading
@@ -218,7 +233,7 @@ class RequestQueries:
             "owner": self._owner,
         }
         number, approval = self._connection.execute(_INSERT_OUTBOX, entered).scalar_one(), approval_of(row)
-        self.changes.append(Change(approval_id, workspace_id, ended=True))
+        self.changes.append(Change(approval_id, workspace_id))
         self.ended.append(OutboxEntry(number, resolution.decided_at, approval, resolution.claimed_by))
         return approval
 

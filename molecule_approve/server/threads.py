@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .database import attempts
-from .database.values import StoreError
+from .database.values import LostConnectionError, RaceError, StoreError, UnknownCommitError
 from .refusals import unavailable
 
 if TYPE_CHECKING:
@@ -19,20 +22,45 @@ T = TypeVar("T")
 
 READERS = 2
 
+TOGETHER = 64
+"""The most jobs of one transaction: other processes wait for the database's lock meanwhile."""
+
+_LONGEST = 20.0
+"""Seconds after which a call is refused although the database may still answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a job returned, or the error that it or its transaction ended with."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _QueuedJob:
+    """A job that waits for a writing thread, and the future that gets its outcome."""
+
+    job: Callable[[Transaction], Any]
+    answer: asyncio.Future[_Outcome]
+
 
 class DatabaseThreads:
     """Runs transactions in threads.
 
-    For SQLite there is one thread for writing, because it has one writer: a second thread would only sleep in the database's
-    lock, which is unfair and slow. ``warn`` gets the first error of each kind of thread, and the next one after a success.
+    SQLite has one writer, so there is one thread for writing: a second one would only sleep in the database's lock, which is
+    unfair and slow. Jobs that wait for a thread share a transaction, so that one commit makes all of them durable. ``warn``
+    gets the first error of each kind of thread, and the next one after a success.
     """
 
     def __init__(self, store: Store, warn: Callable[[StoreError], None]) -> None:
         self._store = store
         self._warn = warn
         self._failing: set[ThreadPoolExecutor] = set()
-        self._writer = ThreadPoolExecutor(store.writers, "server-write")
+        self._writers = ThreadPoolExecutor(store.writers, "server-write")
         self._readers = ThreadPoolExecutor(READERS, "server-read")
+        self._queue: deque[_QueuedJob] = deque()
+        self._writing: set[asyncio.Task[None]] = set()
 
     @property
     def shared(self) -> bool:
@@ -45,34 +73,98 @@ class DatabaseThreads:
         Raises:
             RefusedError: 503, the database cannot answer.
         """
-        return await self._in(self._readers, self._reading, job)
+        running = asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
+        value: T = await self._value(self._readers, running)
+        return value
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """Run the job in a transaction that may write; it is committed durably when this returns.
 
+        The transaction may have other jobs. If one of them raises an error, all are undone, and each is run again in a
+        transaction of its own: so a job must change nothing but the database. If the answer of a commit is lost, the job
+        runs again with ``transaction.again`` set.
+
         Raises:
             RefusedError: 503, the database cannot answer.
         """
-        return await self._in(self._writer, self._writing, job)
+        queued = _QueuedJob(job, asyncio.get_running_loop().create_future())
+        self._queue.append(queued)
+        if len(self._writing) < self._store.writers:
+            task = asyncio.create_task(self._write_queued())
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+        value: T = await self._value(self._writers, queued.answer)
+        return value
 
-    async def _in(
-        self, threads: ThreadPoolExecutor, run: Callable[[Callable[[Transaction], T]], T], job: Callable[[Transaction], T]
-    ) -> T:
+    async def _value(self, threads: ThreadPoolExecutor, running: asyncio.Future[_Outcome]) -> Any:  # noqa: ANN401 - the job's
         try:
-            found = await asyncio.get_running_loop().run_in_executor(threads, run, job)
-        except StoreError as exc:
+            outcome = await asyncio.wait_for(running, _LONGEST)
+        except TimeoutError:
+            outcome = _Outcome(error=StoreError(f"it has not answered for {_LONGEST:.0f} s"))
+        if isinstance(outcome.error, StoreError):
             if threads not in self._failing:
                 self._failing.add(threads)
-                self._warn(exc)
-            raise unavailable() from exc
+                self._warn(outcome.error)
+            raise unavailable() from outcome.error
         self._failing.discard(threads)
-        return found
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
 
-    def _reading(self, job: Callable[[Transaction], T]) -> T:
-        return attempts.read(self._store, job, self._patience(self._readers))
+    async def _write_queued(self) -> None:
+        """Run what is queued, all that waits in one transaction, until nothing is."""
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), TOGETHER))]
+            # A caller that is gone before its job has begun wants it no more.
+            batch = [queued for queued in batch if not queued.answer.done()]
+            if not batch:
+                continue
+            outcomes = await loop.run_in_executor(self._writers, self._write, [queued.job for queued in batch])
+            for queued, outcome in zip(batch, outcomes, strict=True):
+                if not queued.answer.done():
+                    queued.answer.set_result(outcome)
 
-    def _writing(self, job: Callable[[Transaction], T]) -> T:
-        return attempts.write(self._store, job, self._patience(self._writer))
+    def _read(self, job: Callable[[Transaction], Any]) -> _Outcome:
+        try:
+            return _Outcome(attempts.read(self._store, job, self._patience(self._readers)))
+        except Exception as exc:  # noqa: BLE001 - raised again where the caller waits
+            return _Outcome(error=exc)
+
+    def _write(self, jobs: Sequence[Callable[[Transaction], Any]]) -> list[_Outcome]:
+        """The outcome of each job: all in one transaction, or each in its own if one of them fails."""
+        end = time.monotonic() + self._patience(self._writers)
+        if len(jobs) == 1:
+            return [self._write_one(jobs[0], end)]
+        outcomes: list[_Outcome] = []
+
+        def together(transaction: Transaction) -> None:
+            outcomes.clear()
+            for job in jobs:
+                transaction.requests.ended = []  # each job sees what it ended itself
+                outcomes.append(_Outcome(job(transaction)))
+
+        try:
+            attempts.write(self._store, together, end - time.monotonic(), alone=False)
+        except Exception as exc:  # noqa: BLE001 - raised again where the callers wait
+            failed_in_job = len(outcomes) < len(jobs) and not isinstance(exc, LostConnectionError)
+            if failed_in_job or isinstance(exc, (RaceError, UnknownCommitError)):
+                return self._write_each(jobs, end, again=isinstance(exc, UnknownCommitError))
+            return [_Outcome(error=exc)] * len(jobs)
+        return outcomes
+
+    def _write_each(self, jobs: Sequence[Callable[[Transaction], Any]], end: float, *, again: bool) -> list[_Outcome]:
+        outcomes: list[_Outcome] = []
+        for job in jobs:
+            lost = outcomes[-1] if outcomes and isinstance(outcomes[-1].error, LostConnectionError) else None
+            outcomes.append(lost or self._write_one(job, end, again=again))
+        return outcomes
+
+    def _write_one(self, job: Callable[[Transaction], Any], end: float, *, again: bool = False) -> _Outcome:
+        try:
+            return _Outcome(attempts.write(self._store, job, end - time.monotonic(), again=again))
+        except Exception as exc:  # noqa: BLE001 - raised again where the caller waits
+            return _Outcome(error=exc)
 
     def _patience(self, threads: ThreadPoolExecutor) -> float:
         # While the database is away, calls must not queue up behind those that still hope.
@@ -80,5 +172,5 @@ class DatabaseThreads:
 
     def close(self) -> None:
         """Wait for running transactions, and end the threads."""
-        self._writer.shutdown()
+        self._writers.shutdown()
         self._readers.shutdown()

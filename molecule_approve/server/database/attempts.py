@@ -9,13 +9,17 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from .values import PassingError, UnknownCommitError
+from .values import LostConnectionError, RaceError, UnknownCommitError
 
 if TYPE_CHECKING:
     from .interface import Store
     from .transaction import Transaction
 
 _T = TypeVar("_T")
+
+_Errors = tuple[type[Exception], ...]
+
+_PASSING: _Errors = (LostConnectionError, RaceError, UnknownCommitError)
 
 _PAUSES = (0.01, 0.5)
 """Seconds between two attempts: at first, and at most."""
@@ -32,14 +36,15 @@ def read(store: Store, job: Callable[[Transaction], _T], patience: float) -> _T:
         with store.read() as transaction:
             return job(transaction)
 
-    return _repeated(attempt, patience)
+    return _repeated(attempt, patience, _PASSING, again=False)
 
 
-def write(store: Store, job: Callable[[Transaction], _T], patience: float) -> _T:
+def write(store: Store, job: Callable[[Transaction], _T], patience: float, *, alone: bool = True, again: bool = False) -> _T:
     """Run the job in a transaction that may write; again for so many seconds.
 
-    It may run several times, and must change nothing but the transaction. If the answer of a commit was lost, the job runs
-    again and finds ``transaction.again`` set: it has to find out by what it reads whether its work is done.
+    It may run several times, and must change nothing but the transaction. If the answer of a commit was lost, it runs with
+    ``transaction.again`` set, and has to find out by what it reads whether its work is done. A job that is not ``alone``,
+    but several, runs again only after a lost connection.
 
     Raises:
         StoreError: the database cannot answer, also after its patience.
@@ -50,15 +55,15 @@ def write(store: Store, job: Callable[[Transaction], _T], patience: float) -> _T
             transaction.again = again
             return job(transaction)
 
-    return _repeated(attempt, patience)
+    return _repeated(attempt, patience, _PASSING if alone else (LostConnectionError,), again=again)
 
 
-def _repeated(attempt: Callable[[bool], _T], patience: float) -> _T:
-    end, pause, again = time.monotonic() + patience, _PAUSES[0], False
+def _repeated(attempt: Callable[[bool], _T], patience: float, passing: _Errors, *, again: bool) -> _T:
+    end, pause = time.monotonic() + patience, _PAUSES[0]
     while True:
         try:
             return attempt(again)
-        except (PassingError, UnknownCommitError) as exc:
+        except passing as exc:
             again = again or isinstance(exc, UnknownCommitError)
             if time.monotonic() + pause > end:
                 raise

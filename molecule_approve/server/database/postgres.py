@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from . import upgrade
 from .schema import POSTGRESQL_CLOCK
 from .transaction import Transaction
-from .values import PassingError, StoreError, UnknownCommitError
+from .values import LostConnectionError, RaceError, StoreError, UnknownCommitError
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
@@ -65,8 +65,11 @@ _ANNOUNCE = sa.text(
 _SILENCE = _SLOWEST + 5.0
 """Seconds after which a connection on which nothing comes is given up: the database's machine may stand still."""
 
-_PASSING = frozenset({"40001", "40P01", "55P03", "23505", "57P01", "57P02", "57P03", "25P03", "25006"})
-"""Errors that another try may not meet: a lost race, a deadlock, a database that is restarted or was made a standby."""
+_RACES = frozenset({"40001", "40P01", "55P03", "23505"})
+"""Another transaction was in the way: it changed what was read, waited for us, held a lock, added the same."""
+
+_LOST = frozenset({"57P01", "57P02", "57P03", "25P03", "25006"})
+"""The database is being stopped or started, gave up the connection, or was made a standby."""
 
 
 class _BoundedConnection(psycopg.Connection[Any]):
@@ -164,7 +167,7 @@ class PostgresStore:
         """A transaction that may write. Each statement sees what was committed before it (READ COMMITTED).
 
         Raises:
-            PassingError: it was undone, and another try may succeed.
+            LostConnectionError, RaceError: it was undone, and another try may succeed.
             UnknownCommitError: the connection broke while it was committed.
             StoreError: the database cannot answer.
         """
@@ -231,14 +234,16 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as exc:
-        raise (PassingError if _passes(exc) else StoreError)(told(exc.orig)) from exc
+        raise _kind(exc)(told(exc.orig)) from exc
     except SQLAlchemyError as exc:
-        raise PassingError("all connections to the database are in use") from exc
+        raise LostConnectionError("all connections to the database are in use") from exc
 
 
-def _passes(exc: DBAPIError) -> bool:
+def _kind(exc: DBAPIError) -> type[StoreError]:
     state = _state(exc)
-    return exc.connection_invalidated or state in _PASSING or (not state and isinstance(exc.orig, psycopg.OperationalError))
+    if exc.connection_invalidated or state in _LOST or (not state and isinstance(exc.orig, psycopg.OperationalError)):
+        return LostConnectionError
+    return RaceError if state in _RACES else StoreError
 
 
 def _state(exc: DBAPIError) -> str:

@@ -14,8 +14,12 @@ class StoreError(Exception):
     """The database cannot answer: locked for too long, full, unreadable, or another version. It never leaves the server."""
 
 
-class PassingError(StoreError):
-    """Nothing was stored, and another try may succeed: a lost race, or a connection that broke."""
+class LostConnectionError(StoreError):
+    """The database cannot be reached, or the connection broke; nothing was stored."""
+
+
+class RaceError(StoreError):
+    """Another transaction was in the way; nothing was stored, and another try may succeed at once."""
 
 
 class UnknownCommitError(StoreError):

@@ -17,7 +17,7 @@ from molecule_approve.server.database.values import (
     Draft,
     Most,
     OutboxEntry,
-    PassingError,
+    RaceError,
     Resolution,
     StoredApproval,
     epoch_text,
@@ -55,7 +55,7 @@ _NEXT_EXPIRY = sa.select(sa.func.min(_ROW.expires)).where(_IS_OPEN)
 _DUE = (
     sa.select(_ROW.workspace_id, _ROW.id)
     .where(_IS_OPEN, _ROW.expires <= bindparam("p_now"))
-    .order_by(_ROW.number)
+    .order_by(_ROW.expires, _ROW.number)
     .with_for_update()
 )
 _END = sa.update(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN).returning(approvals)
@@ -225,7 +225,7 @@ class RequestQueries:
         if row is None:
             return None
         if not getattr(row, "in_time", True):
-            raise PassingError("the request's time was over when the decision got to it")
+            raise RaceError("the request's time was over when the decision got to it")
         entered = {
             "approval_id": approval_id,
             "recorded_at": resolution.decided_at,

@@ -236,6 +236,11 @@ _VARIABLES: tuple[_Setting, ...] = (
         "size at which the audit log becomes an archive: `500K`, `16MiB`, `1GiB`, or bytes (64K at least); or `never`",
     ),
     ("WORKSPACE_CONFIG_PATH", lambda _: "`/configs`", "`config.yaml`, or the folder it is in"),
+    (
+        "MOLECULE_SERVER_CONFIG",
+        lambda _: "`server.yaml` beside `config.yaml`, if it is there",
+        "the [settings of the embedded server](server.md#settings), or the folder they are in",
+    ),
 )
 
 

@@ -57,7 +57,10 @@ RULES = (
     Rule(("client.unix",), (*PURE, "paths", "client.*")),
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
-    Rule(("server.starting", "server.credentials", "server.state_folder"), (*PURE, "paths", "audit.*", "server.*")),
+    Rule(
+        ("server.starting", "server.credentials", "server.state_folder", "server.plan"),
+        (*PURE, "paths", "audit.*", "server.*"),
+    ),
     Rule(("server.*",), (*PURE, "audit.*", "server.*")),
     Rule(
         ("gate.*",),
@@ -103,7 +106,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("server.database.*",),
     "alembic": ("server.database.upgrade", "server.database.migrations.*"),
     "psycopg": ("server.database.address", "server.database.listener", "server.database.postgres"),
-    "uvicorn": ("server.run", "server.connections"),
+    "uvicorn": ("server.http_server", "server.connections"),
     "starlette": ("server.*",),
     "typer": ("cli.*",),
     "yaml": ("settings.config_yaml",),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from .origins import over_tcp
 from .rates import RateLimiter
 from .refusals import (
     RefusedError,
@@ -23,6 +22,7 @@ from .refusals import (
     wrong_admin_token,
     wrong_token,
 )
+from .senders import SENDER
 from .tokens import bearer, hash_token
 
 if TYPE_CHECKING:
@@ -250,15 +250,15 @@ class AccessControl:
             raise
 
     def admit_anyone(self, connection: HTTPConnection) -> None:
-        """Count a call that needs no credential, at the one rate of all such callers.
+        """Count a call that needs no credential, at the rate of such callers from its address.
 
         Raises:
             RefusedError: 429.
         """
-        self._charge(connection, _listener_of(connection), self._limits.unauthenticated_rate)
+        self._charge(connection, _counted_as(connection), self._limits.unauthenticated_rate)
 
     def _failed(self, connection: HTTPConnection) -> None:
-        self._charge(connection, f"failed {_listener_of(connection)}", self._limits.failed_login_rate)
+        self._charge(connection, f"failed {_counted_as(connection)}", self._limits.failed_login_rate)
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
         allowance, within = self._rates.charge(key, limit)
@@ -268,6 +268,6 @@ class AccessControl:
             raise rate_exceeded(allowance.reset)
 
 
-def _listener_of(connection: HTTPConnection) -> str:
-    # All loopback addresses are one caller. The Unix socket is open to the user alone.
-    return "over TCP" if over_tcp(connection) else "on the socket"
+def _counted_as(connection: HTTPConnection) -> str:
+    found: str = connection.scope[SENDER].counted_as
+    return found

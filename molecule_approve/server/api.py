@@ -15,6 +15,7 @@ from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, c
 
 from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
 from .endings import RequestPath
+from .origins import BASE
 from .refusals import missing_workspace
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class Api:
             parsed = parse_submission(body, request.headers.get("idempotency-key"), self.limits)
             approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
-        return answer(answered, 201 if created else 200, {"Location": approval_path(workspace_id, approval.id)})
+        location = request.scope[BASE] + approval_path(workspace_id, approval.id)
+        return answer(answered, 201 if created else 200, {"Location": location})
 
     async def newest(self, request: Request) -> Response:
         """``GET /workspaces/{id}/approvals``: the fifty newest, newest first.

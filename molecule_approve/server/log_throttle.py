@@ -1,4 +1,4 @@
-"""Limits the log lines of uvicorn and asyncio to one of a kind a minute, so that no client can fill a disk with them."""
+"""Limits log lines that any client can cause to one of a kind a minute, so that none can fill a disk with them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from molecule_approve.clock import Clock, boottime
 
 from .limits import MINUTE
+
+REFUSED_HOSTS = logging.getLogger("molecule_approve.server.refused_hosts")
+"""The log of calls under foreign names, which any web page can cause."""
 
 _NO_DESCRIPTOR = "socket.accept() out of system resource"
 
@@ -42,8 +45,8 @@ class LogThrottle(logging.Filter):
 
 @contextmanager
 def throttled_logs() -> Iterator[None]:
-    """Throttle the logs of uvicorn and asyncio inside this block."""
-    throttle, loggers = LogThrottle(), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    """Throttle the logs of uvicorn, asyncio and refused hosts inside this block."""
+    throttle, loggers = LogThrottle(), [*(logging.getLogger(name) for name in ("uvicorn.error", "asyncio")), REFUSED_HOSTS]
     for logger in loggers:
         logger.addFilter(throttle)
     try:

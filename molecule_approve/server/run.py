@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
-
-import uvicorn
 
 from molecule_approve.clock import boottime
 from molecule_approve.errors import ServerError
@@ -19,13 +17,13 @@ from . import credentials
 from .access import AccessControl
 from .api import Api
 from .app import Handlers, create_app
-from .connections import Connections, connection_limit, protocols, raise_open_file_limit
+from .connections import Connections, connection_limit, raise_open_file_limit
 from .database.values import StoreError
+from .http_server import HttpServer, configure
 from .hub import Hub
 from .inbox import InboxApi
 from .live import LiveSocket
 from .log_throttle import throttled_logs
-from .origins import Addresses
 from .outbox import Outbox
 from .pages import Pages
 from .refusals import RefusedError
@@ -35,101 +33,21 @@ from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
 
 if TYPE_CHECKING:
-    import socket
     from pathlib import Path
     from types import TracebackType
-
-    from starlette.types import ASGIApp
 
     from .database.transaction import Transaction
     from .database.values import Holder, SessionLimits
     from .limits import Limits
+    from .tls import Certificate
 
 __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
-
-_ACCEPTED_AT_ONCE = 16
-"""Connections that asyncio accepts before it looks at any: each takes a file descriptor, even if there is no room."""
-
-_QUEUE = 2_048
-"""Connections that wait in the system to be accepted: a client of the Unix socket would fail if there were no room."""
 
 
 def _database_fails(path: Path, error: StoreError) -> str:
     return (
         f"cannot use the database {path}: {error}; calls are refused until it can be used; check the disk, and which other "
         "program has it open"
-    )
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn, stopped by an event: its own loop wakes ten times a second, and its signal handling ends the process."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        connections: Connections,
-        stop: asyncio.Event,
-        ready: Callable[[], None],
-        halt: Callable[[], None],
-    ) -> None:
-        super().__init__(config)
-        self._connections = connections
-        self._stop = stop
-        self._ready = ready
-        self._halt = halt
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for listening in sockets or ():
-            # asyncio has made the queue as short as what it accepts at once.
-            listening.listen(_QUEUE)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        self._ready()
-        while not self._stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), 1.0)
-            self._connections.close_overdue()
-            await self.on_tick(0)  # the Date header
-        self._halt()
-
-    async def also_serve(self, listening: socket.socket) -> None:
-        """Accept calls on one more socket."""
-        before = self.servers
-        await self.startup([listening])
-        self.servers += before
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        # An answer that its client does not read would be sent for ever.
-        for connection in self.server_state.connections:
-            connection.transport.abort()
-
-
-def _config(app: ASGIApp, limits: Limits, connections: Connections) -> uvicorn.Config:
-    http, ws = protocols(connections)
-    return uvicorn.Config(
-        app,
-        loop="asyncio",
-        http=http,
-        ws=ws,
-        backlog=_ACCEPTED_AT_ONCE,
-        ws_max_size=limits.socket_message,
-        # The clients ping; an idle socket costs nothing here.
-        ws_ping_interval=None,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        # There is no proxy: a client that sends X-Forwarded-For wants the rate of another address.
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=limits.stop,  # type: ignore[arg-type]  # passed on to asyncio.wait_for
     )
 
 
@@ -148,17 +66,20 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         Pages.packaged(),
         LiveSocket(hub, access, database),
         access,
-        Addresses.of(prepared.address[0]),
+        prepared.addresses,
+        plan.trusted_proxies,
     )
     connections = Connections(limits, connection_limit(limits))
-    config = _config(create_app(handlers), limits, connections)
-    server = _Uvicorn(config, connections, stop, ready, hub.stop)
+    config = configure(create_app(handlers), limits, connections)
+    tls = None if prepared.certificate is None else prepared.certificate.context
+    server = HttpServer(config, connections, stop, ready, hub.stop, tls)
     jobs = (
         outbox.run(),
         service.run_timer(),
         sessions.run(database),
         _recheck(database, hub, sessions, limits),
         _restore_files(prepared, server),
+        *(() if prepared.certificate is None else (_renew(prepared.certificate, plan),)),
     )
     background = [asyncio.create_task(job) for job in jobs]
     for task in background:
@@ -181,7 +102,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
             raise ServerError("internal error: the server stopped", hint="start it again; no decision is lost") from end
 
 
-async def _restore_files(prepared: Prepared, server: _Uvicorn) -> None:
+async def _restore_files(prepared: Prepared, server: HttpServer) -> None:
     """Restore files that are removed while it serves; stop if the database is removed, as decisions would not be stored.
 
     Raises:
@@ -197,6 +118,16 @@ async def _restore_files(prepared: Prepared, server: _Uvicorn) -> None:
         made = await asyncio.to_thread(prepared.state_folder.restore, prepared.requester)
         if made is not None:
             await server.also_serve(made)
+
+
+async def _renew(certificate: Certificate, plan: ServePlan) -> None:
+    """Use a new certificate for new connections as soon as it has replaced the old one."""
+    while True:
+        await asyncio.sleep(plan.limits.check_interval)
+        try:
+            await asyncio.to_thread(certificate.refresh)
+        except ServerError as exc:
+            plan.warn(f"{exc.message}; the certificate that was read before stays in use")
 
 
 async def _recheck(database: DatabaseThreads, hub: Hub, sessions: Sessions, limits: Limits) -> None:
@@ -248,7 +179,7 @@ class Running:
     """A server in a thread of this process, inside ``with``: for tests, benchmarks and programs that embed it.
 
     Attributes:
-        url: its loopback address.
+        url: the address that it listens on.
         places: its files, and its Unix socket.
         requester: its own workspace, and the requester's token.
 
@@ -264,7 +195,7 @@ class Running:
 
     def __enter__(self) -> Self:
         self._server = self._stack.enter_context(prepared(self._plan))
-        self.url, self.places, self.requester = self._server.url, self._plan.places, self._server.requester
+        self.url, self.places, self.requester = self._server.local_url, self._plan.places, self._server.requester
         self._thread = threading.Thread(target=self._run, name="embedded-server", daemon=True)
         self._thread.start()
         self._started.wait()

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from molecule_approve.server.app import Front
 from molecule_approve.server.origins import Addresses
+from molecule_approve.server.pages import Pages
 from molecule_approve.wire import key_task_id
 
 if TYPE_CHECKING:
@@ -266,9 +267,10 @@ def _front(inner: ASGIApp) -> tuple[list[str], type[Exception] | None]:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    scope = {"type": "http", "server": ("127.0.0.1", 1), "headers": [(b"host", b"127.0.0.1:1")]}
+    own = ("127.0.0.1", 1)
+    scope = {"type": "http", "path": "/", "server": own, "client": own, "headers": [(b"host", b"127.0.0.1:1")]}
     try:
-        asyncio.run(_called(Front(inner, Addresses.of("127.0.0.1")), scope, receive, send))
+        asyncio.run(_called(Front(inner, Addresses.of("127.0.0.1"), Pages({})), scope, receive, send))
     except LookupError as exc:
         return sent, type(exc)
     return sent, None

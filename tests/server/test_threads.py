@@ -19,10 +19,9 @@ from molecule_approve.server.threads import TOGETHER, DatabaseThreads
 from tests.server.desk import PATIENCE
 
 if TYPE_CHECKING:
-    from molecule_approve.server.store import Transaction
-    from molecule_approve.server.values import StoreError
-
     from molecule_approve.paths import Places
+    from molecule_approve.server.database.transaction import Transaction
+    from molecule_approve.server.database.values import StoreError
 
 LOCK_PATIENCE = 0.3
 """Seconds that a transaction waits for the database's lock."""
@@ -75,7 +74,7 @@ def _run(places: Places, scene: Scene) -> list[StoreError]:
 def _adding(name: str, seen: list[int], refusal: RefusedError | None = None) -> Callable[[Transaction], str]:
     def job(transaction: Transaction) -> str:
         seen.append(id(transaction))
-        transaction.add_approver(name, f"hash of {name}", utc_now())
+        transaction.credentials.add_approver(name, f"hash of {name}", utc_now())
         if refusal is not None:
             raise refusal
         return name
@@ -84,7 +83,7 @@ def _adding(name: str, seen: list[int], refusal: RefusedError | None = None) -> 
 
 
 async def _names(threads: DatabaseThreads) -> list[str]:
-    return [name for name, *_ in await threads.read(lambda transaction: transaction.approvers())]
+    return [name for name, *_ in await threads.read(lambda transaction: transaction.credentials.approvers())]
 
 
 def test_jobs_that_wait_share_a_transaction(server_places: Places) -> None:

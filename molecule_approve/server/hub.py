@@ -126,6 +126,14 @@ class Hub:
         for event in self._waiting.get(approval_id, ()):
             event.set()
 
+    def restart(self) -> None:
+        """Have every socket closed and every waiting call look again: events were missed."""
+        for subscription in self._subscriptions:
+            subscription.end()
+        for waiters in self._waiting.values():
+            for event in waiters:
+                event.set()
+
     def stop(self) -> None:
         """Wake every waiting call, because the server stops. Sockets are closed with their connections."""
         self._stopped = True

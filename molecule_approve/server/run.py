@@ -18,7 +18,7 @@ from .access import AccessControl
 from .api import Api
 from .app import Handlers, create_app
 from .connections import Connections, connection_limit, raise_open_file_limit
-from .database.values import StoreError
+from .database.values import ReplicaRow, StoreError
 from .http_server import HttpServer, configure
 from .hub import Hub
 from .inbox import InboxApi
@@ -27,6 +27,7 @@ from .log_throttle import throttled_logs
 from .outbox import Outbox
 from .pages import Pages
 from .refusals import RefusedError
+from .replica import Replica, host_name
 from .service import Service
 from .sessions import Sessions
 from .starting import Prepared, ServePlan, prepared
@@ -73,7 +74,9 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     config = configure(create_app(handlers), limits, connections)
     tls = None if prepared.certificate is None else prepared.certificate.context
     server = HttpServer(config, connections, stop, ready, hub.stop, tls)
+    replica = _replica(prepared, database, service, outbox, hub)
     jobs = (
+        *(() if replica is None else replica.jobs()),
         outbox.run(),
         service.run_timer(),
         sessions.run(database),
@@ -86,6 +89,8 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         # None of them ends by itself: without one of them the server must not go on.
         task.add_done_callback(lambda _task: stop.set())
     try:
+        if replica is not None:
+            await replica.ready()
         await outbox.catch_up()
         with throttled_logs():
             await server.serve([*prepared.sockets])
@@ -100,6 +105,15 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
             raise end
         if isinstance(end, Exception):
             raise ServerError("internal error: the server stopped", hint="start it again; no decision is lost") from end
+
+
+def _replica(prepared: Prepared, database: DatabaseThreads, service: Service, outbox: Outbox, hub: Hub) -> Replica | None:
+    """This server among others, if it shares its database."""
+    plan = prepared.plan
+    if prepared.replica_id is None:
+        return None
+    row = ReplicaRow(prepared.replica_id, host_name(), str(plan.places.server_log), plan.public_url)
+    return Replica(row, prepared.store, database, service, outbox, hub, plan.limits, plan.warn, boottime)
 
 
 async def _restore_files(prepared: Prepared, server: HttpServer) -> None:

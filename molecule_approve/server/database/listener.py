@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from . import postgres
+from . import connecting
 from .queries.replicas import lock_key
 from .values import StoreError
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _BEAT = 1.0
 """Seconds of silence after which the connection is tried, and the lock confirmed."""
 
-LEASE = 5.0
-"""Seconds that a confirmation of the lock counts. Others take over no earlier than ``GRACE`` after it is free."""
+_LEASE = 5.0
+"""Seconds that a confirmation of the lock counts: less than the others wait before they take over (``Limits.takeover``)."""
 
 _ANSWER = 5.0
 """Seconds that an answer may take."""
@@ -62,7 +62,7 @@ class Listener:
     @property
     def holds(self) -> bool:
         """Whether this server surely has its lock: nobody took over what it has to do."""
-        return self._confirmed is not None and self._clock() - self._confirmed < LEASE
+        return self._confirmed is not None and self._clock() - self._confirmed < _LEASE
 
     async def run(self) -> None:
         """Listen. Runs until it is cancelled."""
@@ -70,12 +70,13 @@ class Listener:
         while True:
             try:
                 async with await self._connect() as connection:
-                    await self._lock(connection)
-                    pause = _PAUSES[0]
+                    begin = await self._lock(connection)
                     await self._joined()
+                    # Only now: meanwhile others may have taken over what this server had to do.
+                    self._confirmed, self.problem, pause = begin, "", _PAUSES[0]
                     await self._listen(connection)
             except (psycopg.Error, TimeoutError, StoreError) as exc:
-                self.problem = postgres.told(exc) or "it does not answer"
+                self.problem = connecting.told(exc) or "it does not answer"
             # Not all servers at the same moment, when the database comes back.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             pause = min(pause * 2, _PAUSES[1])
@@ -84,14 +85,14 @@ class Listener:
         connection = await psycopg.AsyncConnection.connect(self._address.conninfo, autocommit=True)
         try:
             async with asyncio.timeout(_ANSWER):
-                await connection.execute(postgres.SETTINGS, postgres.settings_of(_ANSWER))
-                await connection.execute(f"LISTEN {postgres.CHANNEL}".encode())
+                await connection.execute(connecting.SETTINGS, connecting.settings_of(_ANSWER))
+                await connection.execute(f"LISTEN {connecting.CHANNEL}".encode())
         except BaseException:
             await connection.close()
             raise
         return connection
 
-    async def _lock(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def _lock(self, connection: psycopg.AsyncConnection[Any]) -> float:
         begin = self._clock()
         async with asyncio.timeout(_ANSWER):
             cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,))
@@ -100,7 +101,7 @@ class Listener:
                 await self._end_last(connection)
                 raise StoreError("another server has this server's id")
         self._last_pid = connection.info.backend_pid
-        self._confirmed = begin
+        return begin
 
     async def _end_last(self, connection: psycopg.AsyncConnection[Any]) -> None:
         # Our own last connection, of whose end the database has not heard.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import sqlalchemy as sa
@@ -13,21 +13,17 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from . import upgrade
+from .connecting import CHANNEL, connect, told
+from .listener import Listener
 from .schema import POSTGRESQL_CLOCK
 from .transaction import Transaction
 from .values import LostConnectionError, RaceError, StoreError, UnknownCommitError
 
 if TYPE_CHECKING:
-    from psycopg.abc import PQGen
     from sqlalchemy.engine import Connection
 
     from .address import PostgresAddress
     from .values import Change
-
-_T = TypeVar("_T")
-
-CHANNEL = "molecule_approve"
-"""The channel on which the servers tell each other of events."""
 
 _CONNECTIONS = 8
 """Of one server, beside the one that listens: for the threads that write, for those that read, and some to spare."""
@@ -35,58 +31,17 @@ _CONNECTIONS = 8
 OLDEST = 14
 """The oldest version of PostgreSQL that is tested."""
 
-_KEEPALIVE = {
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-}
-"""How the database notices that a server's machine vanished: what it had locked is free then."""
-
-_ABANDONED = 5
-"""Seconds that a transaction may stand still until the database ends it: it may hold what others wait for."""
-
-_SLOWEST = 10
-"""Seconds that one statement may take."""
-
-# A commit answers only once it is on the disk, whatever the database's own settings say; more than that is allowed.
-SETTINGS = """
-SELECT set_config(name, value, false)
-    FROM unnest(CAST(%(names)s AS text[]), CAST(%(values)s AS text[])) AS given (name, value)
-UNION ALL SELECT set_config('synchronous_commit',
-    CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)
-"""
 # A commit that waits for a standby must not be cut short: it would be taken for safe although it is not.
 _ANNOUNCE = sa.text(
     f"SELECT pg_notify('{CHANNEL}', event), set_config('statement_timeout', '0', true) "  # noqa: S608 - our own words
     "FROM unnest(CAST(:events AS text[])) AS told (event)"
 )
 
-_SILENCE = _SLOWEST + 5.0
-"""Seconds after which a connection on which nothing comes is given up: the database's machine may stand still."""
-
 _RACES = frozenset({"40001", "40P01", "55P03", "23505"})
 """Another transaction was in the way: it changed what was read, waited for us, held a lock, added the same."""
 
 _LOST = frozenset({"57P01", "57P02", "57P03", "25P03", "25006"})
 """The database is being stopped or started, gave up the connection, or was made a standby."""
-
-
-class _BoundedConnection(psycopg.Connection[Any]):
-    """A connection that waits for each answer for a bounded time."""
-
-    def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
-        """Wait for the answer.
-
-        Raises:
-            psycopg.Error: it did not come in time.
-        """
-        try:
-            return super().wait(gen, interval, timeout or _SILENCE)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.pgconn.finish()
-            raise
 
 
 class PostgresStore:
@@ -114,7 +69,7 @@ class PostgresStore:
         # Values of statements hold people's texts, so they are kept out of error messages.
         self._engine = sa.create_engine(
             "postgresql+psycopg://",
-            creator=self.connect,
+            creator=partial(connect, address, patience),
             hide_parameters=True,
             pool_size=_CONNECTIONS,
             max_overflow=0,
@@ -136,21 +91,6 @@ class PostgresStore:
             # It may take longer than any other statement, or wait for another server that does it.
             connection.execute(sa.text("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"))
             upgrade.postgres(connection, before_upgrade)
-
-    def connect(self) -> psycopg.Connection[Any]:
-        """A new connection, with all settings that this program relies on.
-
-        Raises:
-            psycopg.Error: the database cannot be reached.
-        """
-        connection = _BoundedConnection.connect(self.address.conninfo, autocommit=True)
-        try:
-            connection.execute(SETTINGS, settings_of(self.patience))
-        except BaseException:
-            connection.close()
-            raise
-        connection.autocommit = False
-        return connection
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -177,25 +117,22 @@ class PostgresStore:
             _announce(connection, transaction.requests.changes)
             _commit(connection)
 
+    def listener(
+        self,
+        replica_id: str,
+        heard: Callable[[str], None],
+        joined: Callable[[], Awaitable[None]],
+        clock: Callable[[], float],
+    ) -> Listener:
+        """What connects this server to the others."""
+        return Listener(self.address, replica_id, heard, joined, clock)
+
     def check(self) -> None:
         """Nothing to check: each commit is confirmed by the database itself."""
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
-
-
-def settings_of(patience: float) -> dict[str, list[str]]:
-    """The names and values of the settings of each connection."""
-    settings = {
-        **_KEEPALIVE,
-        "lock_timeout": f"{round(patience * 1_000)}",
-        "statement_timeout": f"{_SLOWEST * 1_000}",
-        "idle_in_transaction_session_timeout": f"{_ABANDONED * 1_000}",
-        "default_transaction_isolation": "read committed",
-        "default_transaction_read_only": "off",
-    }
-    return {"names": [*settings], "values": [*settings.values()]}
 
 
 def _check_version(connection: Connection) -> None:
@@ -248,9 +185,3 @@ def _kind(exc: DBAPIError) -> type[StoreError]:
 
 def _state(exc: DBAPIError) -> str:
     return getattr(exc.orig, "sqlstate", None) or ""
-
-
-def told(error: BaseException | None) -> str:
-    """What the database, or its library, says of an error, in one line without values."""
-    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    return (said or str(error)).strip().partition("\n")[0]

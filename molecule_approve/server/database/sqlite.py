@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -93,6 +93,10 @@ class SqliteStore:
                 self.check()
         except SQLAlchemyError as exc:
             raise StoreError(str(getattr(exc, "orig", None) or exc)) from exc
+
+    def listener(self, *_: object) -> NoReturn:
+        """There is none: one server has the file."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """Check that the open files are still at their paths: what is written into a removed file is lost.

@@ -1,28 +1,18 @@
-"""Queries: the servers that share the database, and what those that ended left in the outbox. For PostgreSQL only."""
+"""Queries: the servers that share the database. For PostgreSQL only."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from molecule_approve.server.database.schema import UNRECORDED, approvals, outbox, replicas
-from molecule_approve.server.database.values import OutboxEntry, ReplicaRow
-
-from .requests import approval_of
+from molecule_approve.server.database.schema import replicas
+from molecule_approve.server.database.values import ReplicaRow
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_OWNER: sa.BindParameter[str] = sa.bindparam("p_owner", type_=sa.String)
-_LEFT = (
-    sa.select(outbox.c.number.label("entry"), outbox.c.recorded_at, approvals)
-    .join(approvals, approvals.c.id == outbox.c.approval_id)
-    .where(sa.text(UNRECORDED), outbox.c.owner.is_not_distinct_from(_OWNER))
-    .order_by(outbox.c.number)
-)
 _LOCK = sa.select(sa.func.pg_try_advisory_xact_lock(sa.bindparam("p_key", type_=sa.BigInteger)))
 
 
@@ -58,15 +48,6 @@ class ReplicaQueries:
         """Take the server's lock until the end of this transaction; False if the server holds it: it runs."""
         return bool(self._connection.execute(_LOCK, {"p_key": lock_key(replica_id)}).scalar_one())
 
-    def owners(self) -> set[str | None]:
-        """Those whose ended requests are not in an audit log yet."""
-        return set(self._connection.execute(sa.select(outbox.c.owner).where(sa.text(UNRECORDED)).distinct()).scalars())
-
-    def left_by(self, replica_id: str | None) -> list[OutboxEntry]:
-        """What the server has not appended to its audit log, or not marked, oldest first."""
-        rows = self._connection.execute(_LEFT, {"p_owner": replica_id})
-        return [OutboxEntry(row.entry, row.recorded_at, approval_of(row), row.claimed_by) for row in rows]
-
-    def take_over(self, numbers: Sequence[int], new_owner: str) -> None:
-        """Give these rows of the outbox another owner."""
-        self._connection.execute(sa.update(outbox).where(outbox.c.number.in_(numbers)).values(owner=new_owner))
+    def take_time(self) -> None:
+        """Let this transaction stand still for longer than usual."""
+        self._connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))

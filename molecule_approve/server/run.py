@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -34,9 +34,9 @@ from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
+    from .database.interface import Store
     from .database.transaction import Transaction
     from .database.values import Holder, SessionLimits
     from .limits import Limits
@@ -45,16 +45,14 @@ if TYPE_CHECKING:
 __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
 
 
-def _database_fails(path: Path, error: StoreError) -> str:
-    return (
-        f"cannot use the database {path}: {error}; calls are refused until it can be used; check the disk, and which other "
-        "program has it open"
-    )
+def _database_fails(store: Store, error: StoreError) -> str:
+    check = "check that it runs" if store.shared else "check the disk, and which other program has it open"
+    return f"cannot use the database {store.name}: {error}; calls are refused until it can be used; {check}"
 
 
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     plan, limits = prepared.plan, prepared.plan.limits
-    database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
+    database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(prepared.store, error)))
     hub = Hub(limits.socket_queue)
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
     service = Service(database, hub, outbox, limits)
@@ -237,6 +235,10 @@ class Running:
     def join(self) -> None:
         """Wait until it ends by itself."""
         self._thread.join()
+
+    def opened(self) -> AbstractContextManager[Store]:
+        """Its database, opened once more, as a command of its administrator does."""
+        return credentials.opened(self.places, self._plan.limits, database=self._plan.database)
 
     def add_approver(self, name: str) -> str:
         """Add an approver; the token."""

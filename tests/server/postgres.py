@@ -10,7 +10,8 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -19,10 +20,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.model import Secret
 from tests.callers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+NewDatabase = Callable[[], AbstractContextManager[Secret | None]]
+"""Makes an empty database inside ``with``, and gives what a server is told of it: nothing, if it is SQLite's."""
 
 _USER = "postgres"
 _PATIENCE = 30
@@ -162,6 +167,12 @@ class Cluster:
             yield self.url(name)
         finally:
             self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    @contextmanager
+    def secret(self) -> Iterator[Secret]:
+        """The same for a server that is given it."""
+        with self.database() as url:
+            yield Secret(url)
 
 
 @contextmanager

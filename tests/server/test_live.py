@@ -16,6 +16,8 @@ from tests.server.desk import PATIENCE, Desk, unsigned
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
 
+BOTH_DATABASES = True
+
 HANDSHAKES = json.loads((Path(__file__).parent.parent / "recordings" / "socket.json").read_text())["handshakes"]
 LISTENER = "efc36fb8-13cf-4fd6-9e62-0fe9e429e738"
 

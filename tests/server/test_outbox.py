@@ -30,6 +30,8 @@ from tests.server.serving import environment, serving
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
 
+BOTH_DATABASES = True
+
 
 @contextmanager
 def _log_held(places: Places) -> Iterator[None]:
@@ -98,7 +100,7 @@ def test_the_log_says_what_the_approver_saw_of_where_it_came_from(desk: Desk) ->
 def test_what_the_log_holds_is_noted_in_the_database(desk: Desk) -> None:
     """So that a later start need not look into the log."""
     desk.decide(desk.ask())
-    wait_for(lambda: _marks(desk.server.places) == [True], "the row is not marked")
+    wait_for(lambda: desk.select("SELECT journaled FROM journal") == [(True,)], "the row is not marked")
 
 
 def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk: OpenDesk) -> None:
@@ -174,6 +176,7 @@ def test_a_crash_between_the_log_and_the_note_of_it_doubles_nothing(server_place
     assert [lacking in line for line in lines] == [False, False, False, True]
 
 
+@pytest.mark.sqlite_only
 def test_a_note_that_the_database_refuses_is_made_later(open_desk: OpenDesk) -> None:
     """A lock at the wrong moment changes nothing but the time."""
     desk = open_desk(database_patience=0.02, audit_mark_delay=0.01, audit_retry_delay=0.01, audit_patience=0.05)

@@ -51,7 +51,7 @@ def parse(url: str) -> PostgresAddress:
     """Read ``postgresql://user@host/db?…``, with everything that PostgreSQL's own programs allow there.
 
     Raises:
-        UsageError: it is no such address. The message never holds the address, which may hold a password.
+        UsageError: it cannot be read as one. The message never holds the address, which may hold a password.
     """
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES or "://" not in url:

@@ -37,6 +37,7 @@ class Store(Protocol):
     """A database that is open. All of it blocks, so the server uses it in threads.
 
     Attributes:
+        name: its path or address, for people.
         shared: whether other servers may use it at the same time, so that events go through it.
         writers: how many transactions may write at the same time.
         patience: for how long an operation that fails may be tried again, in seconds.
@@ -45,6 +46,7 @@ class Store(Protocol):
         StoreError: from each of them, the database cannot answer.
     """
 
+    name: str
     shared: bool
     writers: int
     patience: float

@@ -63,7 +63,8 @@ class PostgresStore:
         owner: str | None = None,
         before_upgrade: Callable[[], None] = lambda: None,
     ) -> None:
-        self.address = address
+        self.name = address.shown
+        self._address = address
         self.patience = patience
         self._owner = owner
         # Values of statements hold people's texts, so they are kept out of error messages.
@@ -125,7 +126,7 @@ class PostgresStore:
         clock: Callable[[], float],
     ) -> Listener:
         """What connects this server to the others."""
-        return Listener(self.address, replica_id, heard, joined, clock)
+        return Listener(self._address, replica_id, heard, joined, clock)
 
     def check(self) -> None:
         """Nothing to check: each commit is confirmed by the database itself."""

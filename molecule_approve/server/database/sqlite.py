@@ -47,6 +47,7 @@ class SqliteStore:
     ) -> None:
         self._files = {path: _make_file(path)}
         self._clock = clock
+        self.name = str(path)
         self.patience = patience
         # As a URI, so that a connection never creates the file. Values of statements hold people's texts, so they are
         # kept out of error messages.

@@ -175,10 +175,9 @@ class Outbox:
         return True
 
     async def _drain(self) -> bool:
-        while self._entries:
+        while self._remaining():
             if not self.may_append():
                 return False
-            self._forget_taken()
             waiting = [entry for entry, _ in islice(self._entries, TOGETHER)]
             loop = asyncio.get_running_loop()
             count, error = await loop.run_in_executor(self._thread, self._append, waiting)
@@ -192,14 +191,15 @@ class Outbox:
             self._failing = False
         return True
 
-    def _forget_taken(self) -> None:
-        """Drop what another server has taken over."""
+    def _remaining(self) -> int:
+        """How many entries wait, once those are dropped that another server has taken over."""
         if self._taken:
             for entry, appended in self._entries:
                 if entry.number in self._taken:
                     appended.set_result(None)
             self._entries = deque(pair for pair in self._entries if pair[0].number not in self._taken)
             self._taken = set()
+        return len(self._entries)
 
     def _append(self, entries: Sequence[OutboxEntry]) -> tuple[int, AuditError | None]:
         """Append the entries, with one fsync; how many are in the log, and why none is."""

@@ -15,7 +15,7 @@ from molecule_approve.model import Approval, ApprovalRequest, Endpoint, JsonValu
 
 from . import sightings
 from .dial import Handle
-from .inbox import PendingList, read_open
+from .inbox import PendingList, SignInCode, read_open
 from .peer import Peer, error_for
 from .platform import Sighting, Subscription, Withdrawal
 from .routes import EmbeddedRoutes, MoleculeRoutes, NoSuchRouteError
@@ -120,6 +120,12 @@ class RestPlatform:
             return self._embedded.queue(deadline)
         return None
 
+    def sign_in_code(self, deadline: Deadline) -> SignInCode | None:
+        """A new code that signs the approver of this token in to the page; None on the platform, which has no such page."""
+        with suppress(NoSuchRouteError):
+            return self._embedded.sign_in_code(deadline)
+        return None
+
     # --- deciding ------------------------------------------------------------------------------------------------------
 
     def withdraw(self, submitted: SubmittedRequest, deadline: Deadline) -> Withdrawal:
@@ -173,11 +179,12 @@ class RestPlatform:
 
     # --- the stream ----------------------------------------------------------------------------------------------------
 
-    def watch(self, deadline: Deadline) -> Subscription:
-        """Subscribe; see the contract."""
+    def watch(self, deadline: Deadline, approval_id: str | None = None) -> Subscription:
+        """Subscribe; see the contract. Only the embedded server can send the events of one request."""
         from .stream import open_stream  # noqa: PLC0415 - the POST goes out before anything that only the wait needs
 
-        self._stream = open_stream(self._endpoint, deadline, self._stream_grip)
+        named = approval_id if self._peer.embedded else None
+        self._stream = open_stream(self._endpoint, deadline, self._stream_grip, approval_id=named)
         return self._stream
 
     def interrupt(self) -> None:

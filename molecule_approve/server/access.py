@@ -28,10 +28,14 @@ from .tokens import bearer, hash_token
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
+    from .activity import Activity
     from .database.transaction import Transaction
     from .database.values import Holder, SessionLimits
     from .limits import Limits
     from .sessions import Sessions
+
+_MOST_KNOWN = 10_000
+"""Credentials that are remembered as valid, by their hashes."""
 
 CONNECTION = "molecule.connection"
 """The key of a call's connection in ``scope["state"]``."""
@@ -68,12 +72,14 @@ class Visitor:
         token_hash: the hash of the call's token; None without a credential.
         anonymous: the workspace for which calls without a token may make requests, or None if they may not.
         sessions: how long a session is valid.
+        known: whether the credential was valid a short while ago. It may be revoked since: only a transaction can tell.
         holder: whose the credential is, once it was looked up.
     """
 
     token_hash: str | None
     anonymous: str | None
     sessions: SessionLimits
+    known: bool = False
     holder: Holder | None = None
 
     @property
@@ -171,11 +177,15 @@ class AccessControl:
     ``anonymous`` is the workspace for which calls without a token may make requests, or None if they may not.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions, activity: Activity
+    ) -> None:
+        self.activity = activity
         self._limits = limits
         self._rates = RateLimiter(clock)
         self._anonymous = anonymous
         self._sessions = sessions
+        self._known: set[str] = set()
         self._listing: WeakValueDictionary[str | None, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -219,21 +229,29 @@ class AccessControl:
         shown = hash_token(token)
         # Counted apart before it is known to be valid: so calls with wrong tokens do not use up the rate of a valid one.
         self._charge(connection, shown, self._limits.rate)
-        visitor = Visitor(shown, self._anonymous, self._sessions.limits)
+        visitor = Visitor(shown, self._anonymous, self._sessions.limits, known=shown in self._known)
         try:
             yield visitor
         except RefusedError as exc:
             if exc.status == 401:
                 # Otherwise a caller with a new token each time would have no limit, and fill the memory.
                 self._rates.forget(shown)
+                self._known.discard(shown)
                 self._failed(connection)
             raise
         finally:
             # A page that is left open keeps its socket and makes no calls: that does not extend the session.
             if visitor.holder is not None and connection.scope["type"] == "http":
                 self._sessions.note_use(visitor.holder)
+        if visitor.holder is not None:
+            self._remember(shown)
         # The work of an HTTP call is done by now.
         self.assign(connection, visitor.group, stays=connection.scope["type"] == "websocket")
+
+    def _remember(self, shown: str) -> None:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known.add(shown)
 
     @contextmanager
     def admit_sign_in(self, connection: HTTPConnection) -> Iterator[None]:
@@ -249,6 +267,14 @@ class AccessControl:
                 self._failed(connection)
             raise
 
+    def ration(self, connection: HTTPConnection, key: str, limit: int) -> None:
+        """Count a call of which one owner may make few a minute; the key names the kind of call and the owner.
+
+        Raises:
+            RefusedError: 429.
+        """
+        self._charge(connection, key, limit)
+
     def admit_anyone(self, connection: HTTPConnection) -> None:
         """Count a call that needs no credential, at the rate of such callers from its address.
 
@@ -259,6 +285,7 @@ class AccessControl:
 
     def _failed(self, connection: HTTPConnection) -> None:
         self._charge(connection, f"failed {_counted_as(connection)}", self._limits.failed_login_rate)
+        self.activity.login_failed(connection.scope[SENDER])
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
         allowance, within = self._rates.charge(key, limit)

@@ -10,12 +10,14 @@ from urllib.parse import urlsplit
 
 from molecule_approve.errors import UsageError
 
+from .openid.steps import RETURN
 from .refusals import refused
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.types import Scope
 
+    from .plan import Network
     from .refusals import RefusedError
     from .senders import Sender
 
@@ -24,8 +26,8 @@ _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[^:\[\]]+)(?::[1-9][0-9]{0,4})
 _OWN = frozenset({"same-origin", "none"})
 """The allowed values of Sec-Fetch-Site: the call comes from our page, or from the person (address bar, bookmark)."""
 
-_DOCUMENTS = re.compile(r"/|/history|/sessions|/requests/[^/]+")
-"""The addresses of the page, to which links from elsewhere may lead: it holds no data."""
+_DOCUMENTS = re.compile(rf"/|/history|/sessions|/requests/[^/]+|{RETURN}")
+"""The addresses of the page, to which links from elsewhere, and providers, may lead: it holds no data."""
 
 BASE = "molecule.base"
 """The key in a call's scope of the path below which the caller sees this server: ``/approve``, or nothing."""
@@ -78,13 +80,15 @@ class Addresses:
         names: its names for programs of this machine, with any port: behind ``ssh -L`` it differs, and DNS rebinding shows
             in the name.
         public: its address for everybody else; None if it has none.
+        scrapers: the networks that may read ``/metrics``, under any name.
     """
 
     names: frozenset[str]
     public: PublicAddress | None = None
+    scrapers: tuple[Network, ...] = ()
 
     @classmethod
-    def of(cls, host: str, public_url: str | None = None) -> Addresses:
+    def of(cls, host: str, public_url: str | None = None, scrapers: tuple[Network, ...] = ()) -> Addresses:
         """The usual names of this machine, the loopback address that it listens on, and the public address.
 
         Raises:
@@ -93,7 +97,7 @@ class Addresses:
         public = None if public_url is None else PublicAddress.of(public_url)
         shown = f"[{host}]" if ":" in host else host
         own = {shown} if ip_address(host).is_loopback else set()
-        return cls(frozenset({*own, "127.0.0.1", "localhost", "[::1]"}), public)
+        return cls(frozenset({*own, "127.0.0.1", "localhost", "[::1]"}), public, scrapers)
 
     def without_base(self, scope: Scope) -> Scope:
         """The call without the public path, which not every proxy removes."""
@@ -112,7 +116,7 @@ class Addresses:
             RefusedError: 421 for the name, 403 for the rest.
         """
         scope = connection.scope
-        if scope["path"] in _PROBES:
+        if scope["path"] in _PROBES or (scope["path"] == "/metrics" and not sender.is_local and sender.is_in(self.scrapers)):
             return
         origin = scope[ORIGIN] = self._origin(connection, sender)
         scope[BASE] = self.public.base if self.public is not None and origin == self.public.origin else ""

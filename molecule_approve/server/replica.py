@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from .database.interface import Store
     from .database.transaction import Transaction
     from .database.values import OutboxEntry
-    from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
     from .service import Service
     from .threads import DatabaseThreads
+
+_PAUSE = 1.0
+"""Seconds after which changes are told that the database could not be asked about."""
 
 _START = 20.0
 """Seconds that the start waits for the database, and for the lock of a server that has just been killed."""
@@ -52,7 +54,6 @@ class Replica:
         database: DatabaseThreads,
         service: Service,
         outbox: Outbox,
-        hub: Hub,
         limits: Limits,
         warn: Callable[[str], None],
         clock: Callable[[], float],
@@ -62,7 +63,6 @@ class Replica:
         self._database = database
         self._service = service
         self._outbox = outbox
-        self._hub = hub
         self._limits = limits
         self._warn = warn
         self._clock = clock
@@ -96,8 +96,7 @@ class Replica:
         """
         try:
             if self._ready.done():
-                # Nobody knows what happened meanwhile: whoever listens or waits reads again.
-                self._hub.restart()
+                await self._service.events.look_again()
                 await self._outbox.rejoin()
             else:
                 await self._database.write(self._register)
@@ -127,14 +126,17 @@ class Replica:
             self._changes.put_nowait(change)
 
     async def _tell(self) -> None:
+        changes: list[Change] = []
         while True:
-            changes = [await self._changes.get()]
+            changes.append(await self._changes.get())
             while not self._changes.empty():
                 changes.append(self._changes.get_nowait())
-            try:
+            with suppress(RefusedError):
                 await self._service.heard(changes)
-            except RefusedError:
-                self._hub.restart()
+                changes = []
+            if changes:
+                await asyncio.sleep(_PAUSE)  # the database does not answer
+                self._changes.put_nowait(changes.pop())
 
     # --- what others left
 

@@ -15,21 +15,26 @@ from molecule_approve.errors import ServerError
 
 from . import credentials
 from .access import AccessControl
+from .activity import Activity
 from .api import Api
 from .app import Handlers, create_app
 from .connections import Connections, connection_limit, raise_open_file_limit
 from .database.values import ReplicaRow, StoreError
+from .health import Health
 from .http_server import HttpServer, configure
 from .hub import Hub
 from .inbox import InboxApi
 from .live import LiveSocket
 from .log_throttle import throttled_logs
+from .metrics import Numbers
+from .openid_sign_in import OpenIdApi
 from .outbox import Outbox
 from .pages import Pages
 from .refusals import RefusedError
 from .replica import Replica, host_name
 from .service import Service
 from .sessions import Sessions
+from .sign_in import SignInApi
 from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
 
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
 
     from .database.interface import Store
     from .database.transaction import Transaction
-    from .database.values import Holder, SessionLimits
+    from .database.values import SessionLimits
     from .limits import Limits
     from .tls import Certificate
 
@@ -53,26 +58,46 @@ def _database_fails(store: Store, error: StoreError) -> str:
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     plan, limits = prepared.plan, prepared.plan.limits
     database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(prepared.store, error)))
-    hub = Hub(limits.socket_queue)
+    hub = Hub()
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
-    service = Service(database, hub, outbox, limits)
+    activity = _activity(hub, outbox)
+    service = Service(database, hub, outbox, limits, activity)
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(limits)
-    access = AccessControl(limits, boottime, anonymous, sessions)
+    access = AccessControl(limits, boottime, anonymous, sessions, activity)
+    health = Health(database, activity.numbers, plan.metrics_from, boottime)
+    provider = prepared.provider
+    where = (plan.public_url, prepared.local_url)
+    provider_name = None if provider is None else provider.host
+    entrance = SignInApi(database, hub, access, sessions, limits, *where, provider_name, plan.on_sign_in)
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
-        InboxApi(service, database, hub, access, sessions, limits, plan.on_sign_in),
+        InboxApi(service, access),
+        entrance,
+        OpenIdApi(provider, entrance, plan.warn),
         Pages.packaged(),
         LiveSocket(hub, access, database),
         access,
         prepared.addresses,
+        health,
+        activity,
         plan.trusted_proxies,
     )
     connections = Connections(limits, connection_limit(limits))
     config = configure(create_app(handlers), limits, connections)
     tls = None if prepared.certificate is None else prepared.certificate.context
-    server = HttpServer(config, connections, stop, ready, hub.stop, tls)
-    replica = _replica(prepared, database, service, outbox, hub)
+
+    def begin() -> None:
+        activity.started(prepared.url, plan.sources)
+        ready()
+
+    def drain() -> None:
+        activity.stopping()
+        health.draining = True
+        hub.stop()
+
+    server = HttpServer(config, connections, stop, begin, drain, tls)
+    replica = _replica(prepared, database, service, outbox)
     jobs = (
         *(() if replica is None else replica.jobs()),
         outbox.run(),
@@ -105,13 +130,21 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
             raise ServerError("internal error: the server stopped", hint="start it again; no decision is lost") from end
 
 
-def _replica(prepared: Prepared, database: DatabaseThreads, service: Service, outbox: Outbox, hub: Hub) -> Replica | None:
+def _replica(prepared: Prepared, database: DatabaseThreads, service: Service, outbox: Outbox) -> Replica | None:
     """This server among others, if it shares its database."""
     plan = prepared.plan
     if prepared.replica_id is None:
         return None
     row = ReplicaRow(prepared.replica_id, host_name(), str(plan.places.server_log), plan.public_url)
-    return Replica(row, prepared.store, database, service, outbox, hub, plan.limits, plan.warn, boottime)
+    return Replica(row, prepared.store, database, service, outbox, plan.limits, plan.warn, boottime)
+
+
+def _activity(hub: Hub, outbox: Outbox) -> Activity:
+    numbers = Numbers()
+    numbers.gauge("sockets", "Open event streams.", lambda: hub.sockets)
+    numbers.gauge("waiting_calls", "Calls that wait for the end of a request.", lambda: hub.waiting)
+    numbers.gauge("audit_queue", "Ended requests that are not in the audit log yet.", lambda: len(outbox))
+    return Activity(numbers)
 
 
 async def _restore_files(prepared: Prepared, server: HttpServer) -> None:
@@ -147,14 +180,13 @@ async def _recheck(database: DatabaseThreads, hub: Hub, sessions: Sessions, limi
     while True:
         await hub.wait_for_socket()
         await asyncio.sleep(limits.recheck)
-        for credential in hub.credentials():
-            with suppress(RefusedError):
-                if await database.read(partial(_holder, credential, sessions.limits)) is None:
-                    hub.drop(credential)
+        with suppress(RefusedError):
+            for credential in await database.read(partial(_invalid, hub.credentials(), sessions.limits)):
+                hub.drop(credential)
 
 
-def _holder(credential: str, limits: SessionLimits, transaction: Transaction) -> Holder | None:
-    return transaction.credentials.holder(credential, limits)
+def _invalid(credentials: set[str], limits: SessionLimits, transaction: Transaction) -> list[str]:
+    return [one for one in credentials if transaction.credentials.holder(one, limits) is None]
 
 
 def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:

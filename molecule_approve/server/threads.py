@@ -30,7 +30,7 @@ _LONGEST = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class _JobEnd:
+class _JobOutcome:
     """What a job returned, or the error that it or its transaction ended with."""
 
     value: Any = None
@@ -42,7 +42,7 @@ class _QueuedJob:
     """A job that waits for a writing thread, and the future that gets its outcome."""
 
     job: Callable[[Transaction], Any]
-    answer: asyncio.Future[_JobEnd]
+    answer: asyncio.Future[_JobOutcome]
 
 
 class DatabaseThreads:
@@ -96,11 +96,11 @@ class DatabaseThreads:
         value: T = await self._value(self._writers, queued.answer)
         return value
 
-    async def _value(self, threads: ThreadPoolExecutor, running: asyncio.Future[_JobEnd]) -> Any:  # noqa: ANN401 - the job's
+    async def _value(self, threads: ThreadPoolExecutor, running: asyncio.Future[_JobOutcome]) -> Any:  # noqa: ANN401 - the job's
         try:
             outcome = await asyncio.wait_for(running, _LONGEST)
         except TimeoutError:
-            outcome = _JobEnd(error=StoreError(f"it has not answered for {_LONGEST:.0f} s"))
+            outcome = _JobOutcome(error=StoreError(f"it has not answered for {_LONGEST:.0f} s"))
         if isinstance(outcome.error, StoreError):
             if threads not in self._failing:
                 self._failing.add(threads)
@@ -125,18 +125,18 @@ class DatabaseThreads:
                 if not queued.answer.done():
                     queued.answer.set_result(outcome)
 
-    def _read(self, job: Callable[[Transaction], Any]) -> _JobEnd:
+    def _read(self, job: Callable[[Transaction], Any]) -> _JobOutcome:
         try:
-            return _JobEnd(attempts.read(self._store, job, self._patience(self._readers)))
+            return _JobOutcome(attempts.read(self._store, job, self._patience(self._readers)))
         except Exception as exc:  # noqa: BLE001 - raised again where the caller waits
-            return _JobEnd(error=exc)
+            return _JobOutcome(error=exc)
 
-    def _write(self, jobs: Sequence[Callable[[Transaction], Any]]) -> list[_JobEnd]:
+    def _write(self, jobs: Sequence[Callable[[Transaction], Any]]) -> list[_JobOutcome]:
         """The outcome of each job: all in one transaction, or each in its own if one of them fails."""
         end = time.monotonic() + self._patience(self._writers)
         if len(jobs) == 1:
             return [self._write_one(jobs[0], end)]
-        outcomes: list[_JobEnd] = []
+        outcomes: list[_JobOutcome] = []
         began = False
 
         def together(transaction: Transaction) -> None:
@@ -145,7 +145,7 @@ class DatabaseThreads:
             outcomes.clear()
             for job in jobs:
                 transaction.requests.ended = []  # each job sees what it ended itself
-                outcomes.append(_JobEnd(job(transaction)))
+                outcomes.append(_JobOutcome(job(transaction)))
 
         try:
             attempts.write(self._store, together, end - time.monotonic(), alone=False)
@@ -153,21 +153,21 @@ class DatabaseThreads:
             failed_in_job = began and len(outcomes) < len(jobs) and not isinstance(exc, LostConnectionError)
             if failed_in_job or isinstance(exc, (RaceError, UnknownCommitError)):
                 return self._write_each(jobs, end, again=isinstance(exc, UnknownCommitError))
-            return [_JobEnd(error=exc)] * len(jobs)
+            return [_JobOutcome(error=exc)] * len(jobs)
         return outcomes
 
-    def _write_each(self, jobs: Sequence[Callable[[Transaction], Any]], end: float, *, again: bool) -> list[_JobEnd]:
-        outcomes: list[_JobEnd] = []
+    def _write_each(self, jobs: Sequence[Callable[[Transaction], Any]], end: float, *, again: bool) -> list[_JobOutcome]:
+        outcomes: list[_JobOutcome] = []
         for job in jobs:
             lost = outcomes[-1] if outcomes and isinstance(outcomes[-1].error, LostConnectionError) else None
             outcomes.append(lost or self._write_one(job, end, again=again))
         return outcomes
 
-    def _write_one(self, job: Callable[[Transaction], Any], end: float, *, again: bool = False) -> _JobEnd:
+    def _write_one(self, job: Callable[[Transaction], Any], end: float, *, again: bool = False) -> _JobOutcome:
         try:
-            return _JobEnd(attempts.write(self._store, job, end - time.monotonic(), again=again))
+            return _JobOutcome(attempts.write(self._store, job, end - time.monotonic(), again=again))
         except Exception as exc:  # noqa: BLE001 - raised again where the caller waits
-            return _JobEnd(error=exc)
+            return _JobOutcome(error=exc)
 
     def _patience(self, threads: ThreadPoolExecutor) -> float:
         # While the database is away, calls must not queue up behind those that still hope.

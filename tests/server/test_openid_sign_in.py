@@ -143,6 +143,28 @@ def test_the_address_names_the_page_that_the_browser_sees(house: House) -> None:
     assert {(row[0], row[1]) for row in kept} == wanted
 
 
+def test_behind_the_public_address_the_browser_returns_there(
+    open_house: OpenHouse, server_places: Places, tmp_path: Path
+) -> None:
+    """The provider knows that address; the answer counts where the sign-in began."""
+    house = open_house()
+    house.desk.server.stop()
+    openid = OpenIdPlan(house.provider.issuer, CLIENT[0], tmp_path / "secret", approvers=(ALICE,))
+    plan = ServePlan(server_places, public_url="https://approve.example.org/approve", openid=openid)
+    with Running(plan) as server, desk_of(server, "bob") as desk:
+        visitor = Visitor(desk)
+        host = {"Host": "approve.example.org", "Origin": "https://approve.example.org"}
+        begun = visitor.post("/approve/desk/openid/start", {"challenge": challenge_of(visitor.verifier)}, **host)
+        query = parse_qs(urlsplit(begun.json()["address"]).query)
+        assert query["redirect_uri"] == ["https://approve.example.org/approve/desk/openid/return"]
+        back = house.provider.authorize(begun.json()["address"])
+        # At another address of the same server the provider refuses the code, and the state is spent.
+        assert visitor.finish(back).json()["code"] == "wrong_answer"
+        begun = visitor.post("/approve/desk/openid/start", {"challenge": challenge_of(visitor.verifier)}, **host)
+        back = {**house.provider.authorize(begun.json()["address"], code="another"), "verifier": visitor.verifier}
+        assert visitor.post("/approve/desk/openid/return", back, **host).json()["name"] == ALICE
+
+
 def test_a_group_is_enough(open_house: OpenHouse) -> None:
     """And whoever leaves it is refused at the next sign-in, where all sessions end; nobody else's do."""
     house = open_house(approvers=(), groups_claim="groups", groups={"operators": ("ops",)})

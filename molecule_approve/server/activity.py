@@ -47,7 +47,7 @@ class Activity:
         """A request ended: somebody decided it, it expired, or its requester took it back."""
         outcome = outcome_of(approval)
         begun, end = instant(approval.created_at), instant(approval.decided_at)
-        waited = None if begun is None or end is None else round(max(0.0, (end - begun).total_seconds()), 3)
+        waited = 0.0 if begun is None or end is None else round(max(0.0, (end - begun).total_seconds()), 3)
         self.numbers.ended(outcome, waited)
         if outcome in _BY_A_PERSON:
             decided = {"outcome": outcome.value, "decided_by": approval.decided_by}

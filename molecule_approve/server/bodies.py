@@ -302,7 +302,7 @@ def parse_approval_id(text: str | None) -> str | None:
     """Parse the id of the only request that a stream listens to; None without the header.
 
     Raises:
-        RefusedError: 422 if it is no UUID.
+        RefusedError: 422 if it is not a UUID.
     """
     if text is None:
         return None

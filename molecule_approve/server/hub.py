@@ -60,7 +60,7 @@ class Hub:
     @property
     def sockets(self) -> int:
         """How many sockets listen."""
-        return len(self._subscriptions)
+        return len(self._streams)
 
     @property
     def waiting(self) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .api import answer
 from .bodies import parse_sign_in, read_body
 from .database.values import epoch_text
-from .origins import BASE, ORIGIN
+from .origins import CALLED
 from .refusals import RefusedError, forbidden, unacceptable, unknown_session, wrong_approver_token, wrong_code
 from .senders import SENDER
 from .tokens import hash_token, new_token
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .database.values import OpenSession
     from .hub import Hub
     from .limits import Limits
+    from .origins import CalledAddress
     from .sessions import Sessions
     from .threads import DatabaseThreads
 
@@ -189,4 +190,5 @@ def _end_listed(visitor: Visitor, transaction: Transaction, *, session_id: str) 
 
 def page_address(connection: HTTPConnection) -> str:
     """The address under which the caller sees the page, without a slash at its end."""
-    return f"{connection.scope[ORIGIN]}{connection.scope[BASE]}"
+    called: CalledAddress = connection.scope[CALLED]
+    return f"{called.origin}{called.base}"

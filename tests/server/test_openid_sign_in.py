@@ -19,7 +19,7 @@ from molecule_approve.server.openid.steps import challenge_of
 from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.tokens import hash_token, new_token
-from tests.server.desk import Desk, desk_of
+from tests.server.desk import Desk, desk_of, wait_for
 from tests.server.openid.provider import CLIENT, EC, OTHER_RSA, Provider, serving, signed, unsigned
 from tests.server.openid.real import real_provider, say_yes
 
@@ -372,6 +372,7 @@ def test_a_provider_that_is_away_is_said(house: House) -> None:
     assert house.said == ["a sign-in failed: 127.0.0.1 answered 500, without the document that is needed"]
     house.desk.ask()
     house.provider.answers = {"/token": (503, {}, b"")}
+    wait_for(lambda: visitor.begin().status_code == 201, "the provider is not tried again")
     back = house.provider.authorize(visitor.start())
     house.refused(visitor.finish(back), 503, "provider_failed", "refuses to exchange a code (503)")
     house.provider.answers = {}

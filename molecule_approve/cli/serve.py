@@ -98,15 +98,18 @@ def serve(
     from molecule_approve.settings.server_settings import ServerFlags, resolve_server
 
     with server_extra():
-        from molecule_approve.server import run
+        from molecule_approve.server import log_lines, run
     from .browser import SignInPage
 
     proxies = None if trusted_proxy is None else tuple(trusted_proxy)
     typed = (config, host, port, public_url, tls_cert, tls_key, proxies, plain_http, database, anonymous, log_format)
     settings = resolve_server(ServerFlags(*typed), os.environ)
     places = locate(os.environ)
-    with closing(SignInPage(places.sign_in_page, _complain)) as page:
-        plan = replace(plan_of(settings, places), warn=_complain, on_sign_in=page.close)
+    as_json = settings.log_format.value == "json"
+    written = log_lines.written(lambda line: output.talk(line if as_json else f"{output.PROGRAM}: {line}"), as_json=as_json)
+    with written, closing(SignInPage(places.sign_in_page, _complain)) as page:
+        warn = log_lines.warn if as_json else _complain
+        plan = replace(plan_of(settings, places), warn=warn, on_sign_in=page.close)
         run.serve(plan, lambda server: _welcome(server, page if browser else None))
     return Exit.OK
 
@@ -149,7 +152,7 @@ def _welcome(server: Prepared, page: SignInPage | None) -> None:
     from molecule_approve.settings.resolve import in_ci
 
     if server.plan.anonymous:
-        _complain("clients without a token may request, list and listen (--anonymous-requests)")
+        server.plan.warn("clients without a token may request, list and listen (--anonymous-requests)")
     talking = output.at_terminal() and not in_ci(os.environ)
     name = _person(server, make=talking)
     if name is not None and talking:
@@ -168,10 +171,10 @@ def _person(server: Prepared, *, make: bool) -> str | None:
     if not known:
         if make and _first_approver(server, name):
             return name
-        _complain(NOBODY)
+        server.plan.warn(NOBODY)
         return None
     if not make or name not in known:
-        _complain("to decide in a browser: molecule-approve approvers link NAME")
+        server.plan.warn("to decide in a browser: molecule-approve approvers link NAME")
     return name if name in known else None
 
 

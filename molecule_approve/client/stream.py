@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
@@ -24,8 +24,11 @@ from molecule_approve.wire import REQUEST_HEADER, Event, read_event
 
 from . import dial
 from .http import retry_after
+from .shared_tls import SharedTls
 
 if TYPE_CHECKING:
+    import socket
+
     from websockets.http11 import Response
 
     from molecule_approve.model import Endpoint
@@ -124,9 +127,11 @@ def _headers(endpoint: Endpoint, origin: str | None, approval_id: str | None) ->
 def _open(endpoint: Endpoint, headers: dict[str, str], deadline: Deadline, grip: dial.Handle, ping: float) -> Stream:
     uri = parse_uri("ws" + endpoint.url.removeprefix("http") + "/ws")
     tls = dial.tls_context() if uri.secure else None
-    sock = dial.dial(endpoint, deadline, grip)
+    sock: socket.socket = dial.dial(endpoint, deadline, grip)
     if tls is not None:
-        sock = dial.start_tls(sock, tls, uri.host, deadline, grip)
+        shared = SharedTls(dial.start_tls(sock, tls, uri.host, deadline, grip))
+        grip.hold(shared)
+        sock = cast("socket.socket", shared)  # all of it that the library uses
     sock.settimeout(None)
     # No extensions: compression costs memory and hides the size of a message.
     protocol = ClientProtocol(uri, max_size=MESSAGE_LIMIT, logger=_LOG)

@@ -28,6 +28,7 @@ from .tokens import bearer, hash_token
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
+    from .activity import Activity
     from .database.transaction import Transaction
     from .database.values import Holder, SessionLimits
     from .limits import Limits
@@ -176,7 +177,10 @@ class AccessControl:
     ``anonymous`` is the workspace for which calls without a token may make requests, or None if they may not.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions, activity: Activity
+    ) -> None:
+        self.activity = activity
         self._limits = limits
         self._rates = RateLimiter(clock)
         self._anonymous = anonymous
@@ -263,6 +267,14 @@ class AccessControl:
                 self._failed(connection)
             raise
 
+    def ration(self, connection: HTTPConnection, key: str, limit: int) -> None:
+        """Count a call of which one owner may make few a minute; the key names the kind of call and the owner.
+
+        Raises:
+            RefusedError: 429.
+        """
+        self._charge(connection, key, limit)
+
     def admit_anyone(self, connection: HTTPConnection) -> None:
         """Count a call that needs no credential, at the rate of such callers from its address.
 
@@ -273,6 +285,7 @@ class AccessControl:
 
     def _failed(self, connection: HTTPConnection) -> None:
         self._charge(connection, f"failed {_counted_as(connection)}", self._limits.failed_login_rate)
+        self.activity.login_failed(connection.scope[SENDER])
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
         allowance, within = self._rates.charge(key, limit)

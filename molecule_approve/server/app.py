@@ -11,11 +11,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
 
-from molecule_approve.safe_text import visible
 from molecule_approve.wire import SERVER_HEADER
 
 from .api import Api, Handler, answer
-from .log_throttle import REFUSED_HOSTS
+from .openid.steps import RETURN
 from .origins import wants_page
 from .refusals import RefusedError
 from .senders import SENDER, sender_of
@@ -24,12 +23,16 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .access import AccessControl
+    from .activity import Activity
+    from .health import Health
     from .inbox import InboxApi
     from .live import LiveSocket
+    from .openid_sign_in import OpenIdApi
     from .origins import Addresses
     from .pages import Pages
     from .plan import Network
     from .rates import Allowance
+    from .sign_in import SignInApi
 
 logger = logging.getLogger("molecule_approve.server")
 
@@ -45,12 +48,14 @@ class RouteSpec:
     shown: bool = True
 
 
-DOCUMENTS = ("/", "/requests/{approval_id}", "/history", "/sessions")
+DOCUMENTS = ("/", "/requests/{approval_id}", "/history", "/sessions", RETURN)
 """The addresses of the page."""
 
 
-def route_specs(api: Api, inbox: InboxApi, pages: Pages) -> list[RouteSpec]:
+def route_specs(handlers: Handlers) -> list[RouteSpec]:
     """Every route except ``/openapi.json`` and the WebSocket."""
+    api, inbox, pages, health = handlers.api, handlers.inbox, handlers.pages, handlers.health
+    sign_in, openid = handlers.sign_in, handlers.openid
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
     return [
@@ -62,8 +67,17 @@ def route_specs(api: Api, inbox: InboxApi, pages: Pages) -> list[RouteSpec]:
         RouteSpec("POST", request + "/withdraw", api.withdraw, (200, 401, 403, 404, 409, 429, 503)),
         RouteSpec("GET", "/approvals/pending", api.pending, (200, 401, 403, 429, 503)),
         RouteSpec("GET", "/health", api.health, (200, 429)),
-        RouteSpec("POST", "/desk/session", inbox.sign_in, (201, 400, 401, 413, 422, 429, 503)),
-        RouteSpec("POST", "/desk/session/end", inbox.sign_out, (200, 401, 403, 422, 429, 503)),
+        RouteSpec("GET", "/healthz", health.live, (200,)),
+        RouteSpec("GET", "/readyz", health.ready, (200, 503)),
+        RouteSpec("GET", "/metrics", health.metrics, (200, 403)),
+        RouteSpec("GET", "/desk/sign-in", sign_in.ways, (200, 429)),
+        RouteSpec("POST", "/desk/session", sign_in.sign_in, (201, 400, 401, 403, 413, 422, 429, 503)),
+        RouteSpec("POST", "/desk/session/end", sign_in.sign_out, (200, 401, 403, 422, 429, 503)),
+        RouteSpec("POST", "/desk/code", sign_in.make_code, (201, 401, 403, 429, 503)),
+        RouteSpec("GET", "/desk/sessions", sign_in.list_sessions, (200, 401, 403, 429, 503)),
+        RouteSpec("POST", "/desk/sessions/{session_id}/end", sign_in.end_session, (200, 401, 403, 404, 429, 503)),
+        RouteSpec("POST", "/desk/openid/start", openid.start, (201, 400, 404, 413, 422, 429, 503)),
+        RouteSpec("POST", RETURN, openid.finish, (201, 400, 401, 403, 404, 413, 422, 429, 503)),
         RouteSpec("GET", "/desk/requests", inbox.requests, (200, 401, 403, 429, 503)),
         *(RouteSpec("GET", path, pages.document, (200, 404), shown=False) for path in DOCUMENTS),
         RouteSpec("GET", "/static/{name}", pages.part, (200, 404), shown=False),
@@ -106,16 +120,20 @@ class Handlers:
 
     api: Api
     inbox: InboxApi
+    sign_in: SignInApi
+    openid: OpenIdApi
     pages: Pages
     live: LiveSocket
     access: AccessControl
     addresses: Addresses
+    health: Health
+    activity: Activity
     proxies: tuple[Network, ...] = ()
 
 
 def create_app(handlers: Handlers) -> ASGIApp:
     """The server as one ASGI application."""
-    access, routes = handlers.access, route_specs(handlers.api, handlers.inbox, handlers.pages)
+    access, routes = handlers.access, route_specs(handlers)
     description = describe(routes)
 
     async def openapi(request: Request) -> Response:
@@ -130,11 +148,11 @@ def create_app(handlers: Handlers) -> ASGIApp:
     described = _Exact("/openapi.json", openapi, methods=["GET"])
     socket = WebSocketRoute("/ws", handlers.live.listen)
     router = Router([*listed, described, socket], redirect_slashes=False, default=unknown_path)
-    return Front(router, handlers.addresses, handlers.pages, handlers.proxies)
+    return Front(router, handlers.addresses, handlers.pages, handlers.activity, handlers.proxies)
 
 
-_HOST_LENGTH = 300
-"""Characters of a foreign Host header in the log."""
+_SWITCHED = 101
+"""The status of a handshake that succeeds."""
 
 # On every answer. If a browser shows one as a page, nothing in it runs; `pages` has a policy of its own.
 _SAFE = {
@@ -158,10 +176,13 @@ def _headers(message: Message, allowance: Allowance | None) -> list[tuple[bytes,
 class Front:
     """Wraps every call: checks its origin, adds the headers of every answer, and answers errors."""
 
-    def __init__(self, inner: ASGIApp, addresses: Addresses, pages: Pages, proxies: tuple[Network, ...] = ()) -> None:
+    def __init__(
+        self, inner: ASGIApp, addresses: Addresses, pages: Pages, activity: Activity, proxies: tuple[Network, ...] = ()
+    ) -> None:
         self._inner = inner
         self._addresses = addresses
         self._pages = pages
+        self._activity = activity
         self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,6 +195,7 @@ class Front:
             nonlocal started
             if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
                 started = True
+                self._activity.numbers.answered(message.get("status", _SWITCHED))
                 message = {**message, "headers": _headers(message, scope.get("molecule.allowance"))}
             await send(message)
 
@@ -193,8 +215,7 @@ class Front:
 
     def _refusal(self, connection: HTTPConnection, exc: RefusedError) -> Response:
         if exc.status == 421:
-            hosts = ", ".join(connection.headers.getlist("host"))
-            REFUSED_HOSTS.warning("refused a call for the host %s", visible(hosts[:_HOST_LENGTH]))
+            self._activity.host_refused(", ".join(connection.headers.getlist("host")), connection.scope[SENDER])
             if wants_page(connection):
                 return self._pages.wrong_address(self._addresses.home)
         return answer(exc.body, exc.status, exc.headers)

@@ -57,6 +57,16 @@ class Hub:
             for key in keys:
                 yield self._of_workspace, key
 
+    @property
+    def sockets(self) -> int:
+        """How many sockets listen."""
+        return len(self._streams)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the end of a request."""
+        return sum(map(len, self._waiting.values()))
+
     async def wait_for_socket(self) -> None:
         """Wait until a stream is open."""
         await self._has_streams.wait()

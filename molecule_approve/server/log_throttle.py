@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from molecule_approve.clock import Clock, boottime
 
 from .limits import MINUTE
-
-REFUSED_HOSTS = logging.getLogger("molecule_approve.server.refused_hosts")
-"""The log of calls under foreign names, which any web page can cause."""
+from .log_lines import FIELDS, STRANGERS
 
 _NO_DESCRIPTOR = "socket.accept() out of system resource"
 
@@ -38,15 +36,17 @@ class LogThrottle(logging.Filter):
         if kind == _NO_DESCRIPTOR:
             record.msg = "cannot accept connections: the limit of open files is reached (ulimit -n)"
             record.args, record.exc_info = (), None
-        if missed:
+        if missed and hasattr(record, FIELDS):
+            setattr(record, FIELDS, {**getattr(record, FIELDS), "not_logged": missed})
+        elif missed:
             record.msg, record.args = f"{record.getMessage()} ({missed} more were not logged)", ()
         return True
 
 
 @contextmanager
 def throttled_logs() -> Iterator[None]:
-    """Throttle the logs of uvicorn, asyncio and refused hosts inside this block."""
-    throttle, loggers = LogThrottle(), [*(logging.getLogger(name) for name in ("uvicorn.error", "asyncio")), REFUSED_HOSTS]
+    """Throttle the logs of uvicorn, asyncio and events that strangers cause inside this block."""
+    throttle, loggers = LogThrottle(), [*(logging.getLogger(name) for name in ("uvicorn.error", "asyncio")), STRANGERS]
     for logger in loggers:
         logger.addFilter(throttle)
     try:

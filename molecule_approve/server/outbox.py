@@ -85,6 +85,10 @@ class Outbox:
         self._awake = asyncio.Event()
         self._failing = False
 
+    def __len__(self) -> int:
+        """How many entries wait."""
+        return len(self._entries)
+
     async def catch_up(self) -> None:
         """Append what was committed before this start and is not in the log, because the server was killed in between.
 

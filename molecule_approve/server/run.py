@@ -15,20 +15,25 @@ from molecule_approve.errors import ServerError
 
 from . import credentials
 from .access import AccessControl
+from .activity import Activity
 from .api import Api
 from .app import Handlers, create_app
 from .connections import Connections, connection_limit, raise_open_file_limit
 from .database.values import StoreError
+from .health import Health
 from .http_server import HttpServer, configure
 from .hub import Hub
 from .inbox import InboxApi
 from .live import LiveSocket
 from .log_throttle import throttled_logs
+from .metrics import Numbers
+from .openid_sign_in import OpenIdApi
 from .outbox import Outbox
 from .pages import Pages
 from .refusals import RefusedError
 from .service import Service
 from .sessions import Sessions
+from .sign_in import SignInApi
 from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
 
@@ -56,23 +61,43 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
     hub = Hub()
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
-    service = Service(database, hub, outbox, limits)
+    activity = _activity(hub, outbox)
+    service = Service(database, hub, outbox, limits, activity)
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(limits)
-    access = AccessControl(limits, boottime, anonymous, sessions)
+    access = AccessControl(limits, boottime, anonymous, sessions, activity)
+    health = Health(database, activity.numbers, plan.metrics_from, boottime)
+    provider = prepared.provider
+    where = (plan.public_url, prepared.local_url)
+    provider_name = None if provider is None else provider.host
+    entrance = SignInApi(database, hub, access, sessions, limits, *where, provider_name, plan.on_sign_in)
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
-        InboxApi(service, database, hub, access, sessions, limits, plan.on_sign_in),
+        InboxApi(service, access),
+        entrance,
+        OpenIdApi(provider, entrance, plan.warn),
         Pages.packaged(),
         LiveSocket(hub, access, database),
         access,
         prepared.addresses,
+        health,
+        activity,
         plan.trusted_proxies,
     )
     connections = Connections(limits, connection_limit(limits))
     config = configure(create_app(handlers), limits, connections)
     tls = None if prepared.certificate is None else prepared.certificate.context
-    server = HttpServer(config, connections, stop, ready, hub.stop, tls)
+
+    def begin() -> None:
+        activity.started(prepared.url, plan.sources)
+        ready()
+
+    def drain() -> None:
+        activity.stopping()
+        health.draining = True
+        hub.stop()
+
+    server = HttpServer(config, connections, stop, begin, drain, tls)
     jobs = (
         outbox.run(),
         service.run_timer(),
@@ -100,6 +125,14 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
             raise end
         if isinstance(end, Exception):
             raise ServerError("internal error: the server stopped", hint="start it again; no decision is lost") from end
+
+
+def _activity(hub: Hub, outbox: Outbox) -> Activity:
+    numbers = Numbers()
+    numbers.gauge("sockets", "Open event streams.", lambda: hub.sockets)
+    numbers.gauge("waiting_calls", "Calls that wait for the end of a request.", lambda: hub.waiting)
+    numbers.gauge("audit_queue", "Ended requests that are not in the audit log yet.", lambda: len(outbox))
+    return Activity(numbers)
 
 
 async def _restore_files(prepared: Prepared, server: HttpServer) -> None:

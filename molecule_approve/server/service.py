@@ -28,6 +28,7 @@ from .refusals import (
 
 if TYPE_CHECKING:
     from .access import Approver, Visitor
+    from .activity import Activity
     from .bodies import DecisionBody, SubmitBody
     from .database.transaction import Transaction
     from .database.values import OutboxEntry
@@ -72,11 +73,12 @@ class Service:
     Expiry times outlive a restart, so they are compared with the wall clock, as the transactions know it.
     """
 
-    def __init__(self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits) -> None:
+    def __init__(self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits, activity: Activity) -> None:
         self._database = database
         self._hub = hub
         self._outbox = outbox
         self._limits = limits
+        self._activity = activity
         self._earlier = asyncio.Event()
         self._next_expiry: str | None = None
 
@@ -95,6 +97,7 @@ class Service:
 
         approval, created = await self._write(job)
         if created:
+            self._activity.requested(approval)
             self._watch(approval)
             self._announce(approval, "APPROVAL_REQUESTED", approval.created_at or "")
         return approval, created
@@ -266,18 +269,24 @@ class Service:
         Raises:
             RefusedError: the caller's; 404, 409 (another invocation redeemed it), 503.
         """
+        used_at, first = utc_now(), []
 
         def job(transaction: Transaction) -> Approval | RefusedError:
             visitor.requester(transaction, path.workspace_id)
-            transaction.requests.redeem(path.workspace_id, path.approval_id, invocation, utc_now())
+            transaction.requests.redeem(path.workspace_id, path.approval_id, invocation, used_at)
             found = transaction.requests.one(path.workspace_id, path.approval_id)
             if found is None:
                 return unknown_approval()
             if found.redeemed_by not in {None, invocation}:
                 return already_redeemed(found.approval, found.redeemed_at or "")
+            # An attempt may ask again, if the answer was lost.
+            first.append(found.redeemed_at == used_at)
             return found.approval
 
-        return await self._write(job)
+        approval = await self._write(job)
+        if first[-1]:
+            self._activity.redeemed(approval)
+        return approval
 
     async def expire(self) -> None:
         """Deny by ``auto-expired`` whatever is due.
@@ -304,6 +313,7 @@ class Service:
         if ended:
             await self._outbox.record(ended)
         for entry in ended:
+            self._activity.ended(entry.approval)
             self._announce(entry.approval, f"APPROVAL_{outcome_of(entry.approval).upper()}", entry.recorded_at)
         if isinstance(answer, RefusedError):
             raise answer

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.clock import utc_now
-from molecule_approve.lifecycle import outcome_of
-from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, JsonValue, Status
-from molecule_approve.wire import LIST_LENGTH, event_frame, flat_frame, key_task_id
+from molecule_approve.model import WITHDRAWN_BY, Approval, Status
+from molecule_approve.wire import LIST_LENGTH, key_task_id
 
 from .database.values import Draft, Most, Resolution, epoch_text
+from .endings import OPEN_STATUSES, as_it_is, end, expire_due, is_due
+from .events import Events
 from .refusals import (
     RefusedError,
     already_redeemed,
-    ended,
     key_conflict,
     key_used,
     too_many_pending,
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from .activity import Activity
     from .bodies import DecisionBody, SubmitBody
     from .database.transaction import Transaction
-    from .database.values import OutboxEntry
+    from .database.values import Change, OutboxEntry
+    from .endings import RequestPath
     from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
@@ -39,19 +40,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-OPEN_STATUSES = frozenset({Status.PENDING, Status.ESCALATED})
-"""The statuses of a request that has not ended."""
-
 _LONGEST_SLEEP = 60.0
 """Seconds after which the expiry timer reads the wall clock again, in case it was changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestPath:
-    """The ids of a request and its workspace."""
-
-    workspace_id: str
-    approval_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +68,7 @@ class Service:
         self._hub = hub
         self._outbox = outbox
         self._limits = limits
+        self.events = Events(database, hub)
         self._activity = activity
         self._earlier = asyncio.Event()
         self._next_expiry: str | None = None
@@ -90,22 +81,26 @@ class Service:
         Raises:
             RefusedError: the caller's; 409 and 422 (the idempotency key), 429 (too many open requests), 503.
         """
+        approval_id = str(uuid.uuid4())
 
         def job(transaction: Transaction) -> tuple[Approval, bool] | RefusedError:
             requester = visitor.member(transaction, workspace_id, allow_anonymous=True).name
-            return self._store(transaction, self._draft(workspace_id, body, requester, transaction.now))
+            stored = transaction.requests.one(workspace_id, approval_id) if transaction.again else None
+            if stored is not None:
+                return stored.approval, True
+            return self._store(transaction, self._draft(approval_id, workspace_id, body, requester, transaction.now))
 
         approval, created = await self._write(job)
         if created:
             self._activity.requested(approval)
-            self._watch(approval)
-            self._announce(approval, "APPROVAL_REQUESTED", approval.created_at or "")
+            self._watch(approval.expires_at or "")
+            self.events.made(approval)
         return approval, created
 
-    def _draft(self, workspace_id: str, body: SubmitBody, requester: str | None, now: float) -> Draft:
+    def _draft(self, approval_id: str, workspace_id: str, body: SubmitBody, requester: str | None, now: float) -> Draft:
         seconds = self._limits.expiry if body.expires_in is None else body.expires_in
         return Draft(
-            id=str(uuid.uuid4()),
+            id=approval_id,
             workspace_id=workspace_id,
             task_id=body.task_id if body.key is None else key_task_id(workspace_id, body.key),
             keyed=body.key is not None,
@@ -121,9 +116,9 @@ class Service:
         if draft.keyed:
             found = transaction.requests.keyed(draft.workspace_id, draft.task_id)
             if found is not None:
-                return _reuse(_as_it_is(transaction, found), draft)
+                return _reuse(as_it_is(transaction, found), draft)
         if transaction.requests.count_open(draft.workspace_id) >= self._limits.pending:
-            _expire_due(transaction)
+            expire_due(transaction)
             if transaction.requests.count_open(draft.workspace_id) >= self._limits.pending:
                 return too_many_pending(self._limits.pending)
         return transaction.requests.insert(draft), True
@@ -225,7 +220,7 @@ class Service:
     async def _read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
         def run(transaction: Transaction) -> tuple[T, bool]:
             rows = job(transaction)
-            return rows, any(_is_due(transaction, row) for row in approvals(rows))
+            return rows, any(is_due(transaction, row) for row in approvals(rows))
 
         found, late = await self._database.read(run)
         if not late:
@@ -242,11 +237,12 @@ class Service:
         Raises:
             RefusedError: the caller's; 404, 409 (it has ended: how), 503.
         """
+        now = utc_now()
 
         def job(transaction: Transaction) -> Approval | RefusedError:
             name = visitor.approver(transaction, path.workspace_id).name
-            resolution = Resolution(decision.status, name, utc_now(), True, decision.claimed_by, decision.comment)
-            return _end(transaction, path, resolution, unknown_to_decide())
+            resolution = Resolution(decision.status, name, now, True, decision.claimed_by, decision.comment)
+            return end(transaction, path, resolution, unknown_to_decide())
 
         return await self._write(job)
 
@@ -256,10 +252,11 @@ class Service:
         Raises:
             RefusedError: the caller's; 404, 409 (it has ended: how), 503.
         """
+        resolution = Resolution(Status.DENIED, WITHDRAWN_BY, utc_now())
 
         def job(transaction: Transaction) -> Approval | RefusedError:
             visitor.requester(transaction, path.workspace_id)
-            return _end(transaction, path, Resolution(Status.DENIED, WITHDRAWN_BY, utc_now()), unknown_approval())
+            return end(transaction, path, resolution, unknown_approval())
 
         return await self._write(job)
 
@@ -294,7 +291,7 @@ class Service:
         Raises:
             RefusedError: 503.
         """
-        await self._write(_expire_due)
+        await self._write(expire_due)
 
     async def _write(self, job: Callable[[Transaction], T | RefusedError]) -> T:
         """Run the job in one transaction; then record and announce all that ended in it.
@@ -314,17 +311,10 @@ class Service:
             await self._outbox.record(ended)
         for entry in ended:
             self._activity.ended(entry.approval)
-            self._announce(entry.approval, f"APPROVAL_{outcome_of(entry.approval).upper()}", entry.recorded_at)
+        self.events.ended(ended)
         if isinstance(answer, RefusedError):
             raise answer
         return answer
-
-    def _announce(self, approval: Approval, name: str, timestamp: str) -> None:
-        frames = [event_frame(name, approval.workspace_id, timestamp, _payload(approval, name))]
-        if name != "APPROVAL_REQUESTED":
-            frames.append(flat_frame(approval))
-            self._hub.ended(approval.id)
-        self._hub.publish(approval.workspace_id, approval.id, frames)
 
     # --- the timer
 
@@ -342,9 +332,22 @@ class Service:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._earlier.wait(), None if left is None else min(left, _LONGEST_SLEEP))
 
-    def _watch(self, approval: Approval) -> None:
-        if self._next_expiry is None or (approval.expires_at or "") < self._next_expiry:
+    def _watch(self, expires_at: str) -> None:
+        if self._next_expiry is None or expires_at < self._next_expiry:
             self._earlier.set()
+
+    # --- what other servers of the database did
+
+    async def heard(self, changes: Sequence[Change]) -> None:
+        """Tell this server's sockets and waiting calls, and its timer.
+
+        Raises:
+            RefusedError: 503.
+        """
+        for change in changes:
+            if change.expires is not None:
+                self._watch(epoch_text(change.expires))
+        await self.events.heard(changes)
 
 
 def _approvals(rows: list[tuple[Approval, str]]) -> list[Approval]:
@@ -357,48 +360,7 @@ def _reuse(found: Approval, draft: Draft) -> tuple[Approval, bool] | RefusedErro
     return (found, False) if found.status in OPEN_STATUSES else key_used(found)
 
 
-def _end(
-    transaction: Transaction, path: RequestPath, resolution: Resolution, missing: RefusedError
-) -> Approval | RefusedError:
-    approval = transaction.requests.end(path.workspace_id, path.approval_id, resolution, transaction.now)
-    if approval is not None:
-        return approval
-    found = transaction.requests.one(path.workspace_id, path.approval_id)
-    return missing if found is None else ended(_as_it_is(transaction, found.approval))
-
-
-def _is_due(transaction: Transaction, approval: Approval) -> bool:
-    """Whether the request is still open although its time is over."""
-    return approval.status in OPEN_STATUSES and (approval.expires_at or "") <= epoch_text(transaction.now)
-
-
-def _as_it_is(transaction: Transaction, approval: Approval) -> Approval:
-    """The request, expired if that is due."""
-    return (_expire(transaction, approval.workspace_id, approval.id) if _is_due(transaction, approval) else None) or approval
-
-
-def _expire(transaction: Transaction, workspace_id: str, approval_id: str) -> Approval | None:
-    resolution = Resolution(Status.DENIED, EXPIRED_BY, utc_now())
-    return transaction.requests.expire(workspace_id, approval_id, resolution, transaction.now)
-
-
-def _expire_due(transaction: Transaction) -> None:
-    for workspace_id, approval_id in transaction.requests.due(transaction.now):
-        _expire(transaction, workspace_id, approval_id)
-
-
 def _next_expiry(transaction: Transaction) -> tuple[str | None, float | None]:
     """When the next open request expires: as text, and in how many seconds."""
     found = transaction.requests.next_expiry()
     return (None, None) if found is None else (epoch_text(found), found - transaction.now)
-
-
-def _payload(approval: Approval, name: str) -> dict[str, JsonValue]:
-    if name == "APPROVAL_REQUESTED":
-        return {
-            "approval_id": approval.id,
-            "action": approval.action,
-            "reason": approval.reason,
-            "task_id": approval.task_id,
-        }
-    return {"approval_id": approval.id, "decision": approval.status.value, "decided_by": approval.decided_by}

@@ -192,7 +192,7 @@ def test_what_is_signed_counts(provider: Provider) -> None:
     """The userinfo address only adds: here the groups, and nothing about the name."""
     provider.userinfo = {"email": "carol@example.org", "email_verified": True, "groups": ["ops"]}
     found = asyncio.run(Visit(provider, groups_claim="groups", groups={"operators": ("ops",)}).sign_in())
-    assert (found.name, found.groups) == ("alice@example.org", {"operators"})
+    assert (found.name, set(found.groups)) == ("alice@example.org", {"operators"})
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_a_job_whose_caller_goes_away_while_it_runs_is_finished(server_places: P
 
 
 class AtOnce(ThreadPoolExecutor):
-    """Runs what it gets in the caller's thread, so that everything happens in steps of the event loop that can be counted."""
+    """Runs what it gets in the caller's thread, so that the steps of the event loop can be counted."""
 
     def submit(self, call: Any, /, *arguments: Any, **named: Any) -> Future[Any]:  # noqa: ANN401 - the library's signature
         """Run it."""
@@ -186,7 +186,7 @@ class AtOnce(ThreadPoolExecutor):
 
 
 def test_a_job_that_comes_as_the_queue_gets_empty_is_not_left_behind(server_places: Places) -> None:
-    """In whichever step of the event loop: one that found the thread's last task ending, but not yet gone, waited for ever."""
+    """In whichever step of the event loop: one that met the last task as it ended waited for ever."""
 
     async def scene(threads: DatabaseThreads) -> None:
         threads._writers = AtOnce(1)

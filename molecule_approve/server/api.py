@@ -15,7 +15,7 @@ from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, c
 
 from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
 from .endings import RequestPath
-from .origins import BASE
+from .origins import CALLED
 from .refusals import RefusedError, missing_workspace
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Api:
             parsed = await self._parsed(request, visitor, check, parse)
             approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
-        location = request.scope[BASE] + approval_path(workspace_id, approval.id)
+        location = request.scope[CALLED].base + approval_path(workspace_id, approval.id)
         return answer(answered, 201 if created else 200, {"Location": location})
 
     async def _parsed(

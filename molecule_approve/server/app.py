@@ -52,10 +52,10 @@ DOCUMENTS = ("/", "/requests/{approval_id}", "/history", "/sessions", RETURN)
 """The addresses of the page."""
 
 
-def route_specs(
-    api: Api, inbox: InboxApi, sign_in: SignInApi, openid: OpenIdApi, pages: Pages, health: Health
-) -> list[RouteSpec]:
+def route_specs(handlers: Handlers) -> list[RouteSpec]:
     """Every route except ``/openapi.json`` and the WebSocket."""
+    api, inbox, pages, health = handlers.api, handlers.inbox, handlers.pages, handlers.health
+    sign_in, openid = handlers.sign_in, handlers.openid
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
     return [
@@ -133,8 +133,7 @@ class Handlers:
 
 def create_app(handlers: Handlers) -> ASGIApp:
     """The server as one ASGI application."""
-    access = handlers.access
-    routes = route_specs(handlers.api, handlers.inbox, handlers.sign_in, handlers.openid, handlers.pages, handlers.health)
+    access, routes = handlers.access, route_specs(handlers)
     description = describe(routes)
 
     async def openapi(request: Request) -> Response:

@@ -73,7 +73,7 @@ class OpenIdApi:
             # A refusal that the job returns, because raised inside it would undo that sessions were ended.
             if isinstance(entered, RefusedError):
                 raise entered
-        return self.entrance.welcome(entered, request)
+        return self.entrance.welcome(request, entered, "openid")
 
     def _known(self) -> OpenIdProvider:
         if self.provider is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .api import answer
 from .bodies import parse_sign_in, read_body
 from .database.values import epoch_text
-from .origins import BASE, ORIGIN
+from .origins import CALLED
 from .refusals import RefusedError, forbidden, unacceptable, unknown_session, wrong_approver_token, wrong_code
 from .senders import SENDER
 from .tokens import hash_token, new_token
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .database.values import OpenSession
     from .hub import Hub
     from .limits import Limits
+    from .origins import CalledAddress
     from .sessions import Sessions
     from .threads import DatabaseThreads
 
@@ -83,12 +84,12 @@ class SignInApi:
             begun = await self.database.write(partial(begin, shown=hash_token(secret), client=client))
             if isinstance(begun, RefusedError):
                 raise begun
-        return self.welcome(begun, request)
+        return self.welcome(request, begun, kind)
 
-    def welcome(self, begun: SignedIn, request: Request) -> Response:
-        """The answer to whoever has signed in."""
+    def welcome(self, request: Request, begun: SignedIn, way: str) -> Response:
+        """The answer to whoever has signed in, by a ``code``, a ``token`` or ``openid``."""
         self.on_sign_in()
-        self.access.activity.signed_in(begun.name, request.scope[SENDER])
+        self.access.activity.signed_in(begun.name, way, request.scope[SENDER])
         return answer({"token": begun.token, "name": begun.name, "expires_in": int(self.limits.session)}, 201)
 
     def _by_code(self, transaction: Transaction, *, shown: str, client: str) -> SignedIn | RefusedError:
@@ -111,13 +112,12 @@ class SignInApi:
         """``POST /desk/session/end``: the session ends at once, and its sockets are closed."""
         with self.access.admit(request) as visitor:
             ended = await self.database.write(partial(_end_own, visitor))
-        if visitor.holder is not None:
-            self.access.activity.signed_out(visitor.holder.name)
-        return self._ended(ended)
+        return self._ended(*ended)
 
-    def _ended(self, token_hashes: list[str]) -> Response:
+    def _ended(self, name: str, token_hashes: list[str]) -> Response:
         for token_hash in token_hashes:
             self.hub.drop(token_hash)
+            self.access.activity.signed_out(name)
         return answer({"status": "ended"})
 
     # --- codes
@@ -131,6 +131,7 @@ class SignInApi:
             self.access.ration(request, f"codes of {approver.id}", self.limits.codes)
             code = new_token()
             await self.database.write(partial(self._put_code, visitor, code_hash=hash_token(code)))
+        self.access.activity.code_made(approver.name, request.scope[SENDER])
         # Over TCP a caller without a public address knows best how to reach the page.
         url = self.public_url or (self.local_url if request.scope[SENDER].over_unix else None)
         return answer({"code": code, "name": approver.name, "url": url, "expires_in": int(self.limits.code)}, 201)
@@ -157,7 +158,7 @@ class SignInApi:
         with self.access.admit(request) as visitor:
             job = partial(_end_listed, visitor, session_id=request.path_params["session_id"])
             ended = await self.database.write(job)
-        return self._ended(ended)
+        return self._ended(*ended)
 
 
 def _row(session: OpenSession, current: str | None) -> JsonValue:
@@ -170,23 +171,24 @@ def _row(session: OpenSession, current: str | None) -> JsonValue:
     }
 
 
-def _end_own(visitor: Visitor, transaction: Transaction) -> list[str]:
+def _end_own(visitor: Visitor, transaction: Transaction) -> tuple[str, list[str]]:
     approver = visitor.administrator(transaction)
     if approver.session_id is None:
         raise unacceptable("this is an approver's token, not a session; revoke it with: approvers revoke NAME")
-    return transaction.sign_ins.end(approver.id, approver.session_id)
+    return approver.name, transaction.sign_ins.end(approver.id, approver.session_id)
 
 
-def _end_listed(visitor: Visitor, transaction: Transaction, *, session_id: str) -> list[str]:
+def _end_listed(visitor: Visitor, transaction: Transaction, *, session_id: str) -> tuple[str, list[str]]:
     approver = visitor.administrator(transaction)
     if session_id == OTHERS:
-        return transaction.sign_ins.end_all(approver.id, but=approver.session_id)
+        return approver.name, transaction.sign_ins.end_all(approver.id, but=approver.session_id)
     ended = transaction.sign_ins.end(approver.id, session_id)
     if not ended:
         raise unknown_session()
-    return ended
+    return approver.name, ended
 
 
 def page_address(connection: HTTPConnection) -> str:
     """The address under which the caller sees the page, without a slash at its end."""
-    return f"{connection.scope[ORIGIN]}{connection.scope[BASE]}"
+    called: CalledAddress = connection.scope[CALLED]
+    return f"{called.origin}{called.base}"

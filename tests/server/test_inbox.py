@@ -254,7 +254,7 @@ def test_an_approver_of_some_workspaces_sees_only_theirs(desk: Desk) -> None:
         theirs = [other.post("/workspaces/other/approvals", json={"action": "x"}).json()["approval_id"] for _ in range(2)]
         other.post(f"/workspaces/other/approvals/{theirs[1]}/withdraw")
     assert len(_get(desk, "/desk/history")["ended"]) == 1
-    desk.change("UPDATE approvers SET limited = 1")
+    desk.change("UPDATE approvers SET limited = true")
     desk.change("INSERT INTO approver_workspaces SELECT id, ? FROM approvers", desk.workspace_id)
     found = _get(desk, "/desk/list")
     assert ([row["id"] for row in found["pending"]], found["waiting"]) == ([mine], 1)

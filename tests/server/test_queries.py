@@ -42,9 +42,7 @@ def _statements(desk: Desk) -> set[str]:
         answers += [desk.asker.get(desk.path), desk.asker.get(desk.path, params={"task_id": "t"})]
         answers += [desk.decide(asked[0]), desk.redeem(asked[0]), desk.withdraw(asked[1])]
         answers += _lists(desk, asked[2])
-        # An approver of some workspaces only.
-        desk.change("UPDATE approvers SET limited = 1")
-        desk.change("INSERT OR IGNORE INTO approver_workspaces SELECT id, ? FROM approvers", desk.workspace_id)
+        _limit(desk)
         answers += _lists(desk, asked[2])
         assert all(answer.is_success for answer in answers)
         expiring = desk.ask(expires_in=0.01)
@@ -55,6 +53,13 @@ def _statements(desk: Desk) -> set[str]:
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
     return seen
+
+
+def _limit(desk: Desk) -> None:
+    """Let the approver see some workspaces only."""
+    with closing(sqlite3.connect(desk.server.places.database)) as database, database:
+        database.execute("UPDATE approvers SET limited = true")
+        database.execute("INSERT OR IGNORE INTO approver_workspaces SELECT id, ? FROM approvers", (desk.workspace_id,))
 
 
 def _lists(desk: Desk, approval_id: str) -> Iterator[httpx.Response]:

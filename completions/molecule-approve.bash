@@ -6,7 +6,7 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request run wait status withdraw pending review approve deny approvers hook audit serve mcp doctor help'
+            subcommands='request run wait status withdraw pending review approve deny requests approvers hook audit serve mcp doctor help'
             flags='--version -h --help'
             ;;
         'request')
@@ -63,6 +63,14 @@ _molecule_approve_table() {
             valued='--comment --config --platform-url --workspace-id --audit-log'
             paths='--config --audit-log'
             wants=ids
+            ;;
+        'requests')
+            subcommands='import'
+            flags='-h --help'
+            ;;
+        'requests import')
+            flags='--database --config -h --help'
+            valued='--database --config'
             ;;
         'approvers')
             subcommands='add list link revoke'

@@ -16,7 +16,7 @@ from .exits import Exit
 from .help import CliCommand, CliGroup, commands
 from .options import ConnectionOptions, PlatformUrl, open_platform
 from .requests import READ
-from .serve import NOBODY, server_extra
+from .serve import NOBODY, administered, server_extra
 
 app = commands(
     name="approvers",
@@ -37,7 +37,7 @@ def add(name: NameArgument) -> int:
     with server_extra():
         from molecule_approve.server import credentials
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         credentials.add_approver(store, name, output.answer)
     _say(f"this is the token of {name}; it is shown once. approve, deny and review read it from MOLECULE_APPROVER_TOKEN")
     return Exit.OK
@@ -53,7 +53,7 @@ def list_approvers() -> int:
     with server_extra():
         from molecule_approve.server import credentials
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         found = credentials.approvers(store)
     for name, since in found:
         output.answer(f"{visible(name)}  since {visible(since)}")
@@ -120,7 +120,7 @@ def _link_by_name(name: str) -> int:
         hint = f"start one: {output.PROGRAM} serve; for a link by your token from another machine, omit NAME"
         raise ServerError("no embedded server of this user is running", hint=hint)
     url = serving.url
-    with credentials.opened(places) as store:
+    with administered() as store:
         credentials.new_code(store, name, tell=lambda code: output.answer(credentials.sign_in_link(url, code)))
     _say_linked(name)
     return Exit.OK
@@ -136,7 +136,7 @@ def revoke(name: NameArgument) -> int:
     with server_extra():
         from molecule_approve.server import credentials
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         credentials.revoke(store, name)
     _say(f"{name} is not an approver any more")
     return Exit.OK

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
@@ -170,5 +171,28 @@ def test_a_job_whose_caller_goes_away_while_it_runs_is_finished(server_places: P
         held.let_go.set()
         assert await threads.write(_adding("a", [])) == "a"
         assert await _names(threads) == ["a"]
+
+    assert _run(server_places, scene) == []
+
+
+def _setting(has_run: threading.Event, _transaction: Transaction) -> None:
+    has_run.set()
+
+
+def test_a_job_that_comes_while_the_last_one_ends_is_run(server_places: Places) -> None:
+    """In whichever step of the event loop that is: none is forgotten in the queue."""
+
+    async def scene(threads: DatabaseThreads) -> None:
+        for steps in range(40):
+            has_run = threading.Event()
+            jobs = [asyncio.ensure_future(threads.write(partial(_setting, has_run)))]
+            for _ in range(1_000_000):
+                if has_run.is_set():
+                    break
+                await asyncio.sleep(0)
+            for _ in range(steps % 8):
+                await asyncio.sleep(0)
+            jobs.append(asyncio.ensure_future(threads.write(lambda _: None)))
+            await asyncio.wait_for(asyncio.gather(*jobs), PATIENCE)
 
     assert _run(server_places, scene) == []

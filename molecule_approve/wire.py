@@ -24,6 +24,9 @@ WAITING_HEADER = "X-Molecule-Waiting"
 REQUEST_HEADER = "X-Approval-ID"
 """Names the only request whose events a stream of the embedded server is to get; the platform does not know it."""
 
+ONCE_HEADER = ("X-Molecule-Once", "task-id")
+"""Asks the embedded server to have one request only for this task id, however often it is sent; the platform ignores it."""
+
 LIST_LENGTH = 50
 """How many of a workspace's newest requests the platform lists."""
 

@@ -58,7 +58,7 @@ RULES = (
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
     Rule(
-        ("server.starting", "server.credentials", "server.state_folder", "server.plan"),
+        ("server.starting", "server.credentials", "server.moving", "server.state_folder", "server.plan"),
         (*PURE, "paths", "audit.*", "server.*"),
     ),
     Rule(("server.*",), (*PURE, "audit.*", "server.*")),

@@ -28,6 +28,7 @@ COMMANDS = {
     "review": ("review", "Go through the pending requests, and decide each."),
     "approve": ("decide", "Approve a request."),
     "deny": ("decide", "Deny a request."),
+    "requests": ("stored_requests", "Move the requests of the embedded server to another database."),
     "approvers": ("approvers", "Manage who may decide on the embedded server."),
     "hook": ("hook.app", "Ask a person before an agent's tool call."),
     "audit": ("audit.app", "Read, verify and export the audit log."),

@@ -124,7 +124,7 @@ class DatabaseThreads:
                     if not queued.answer.done():
                         queued.answer.set_result(outcome)
         finally:
-            # In the same step that found the queue empty: a job that is queued a moment later must find no task any more.
+            # In the same step as the queue is seen to be empty: a job that is queued after it must find nobody at work.
             self._writing.discard(asyncio.current_task())
 
     def _read(self, job: Callable[[Transaction], Any]) -> _JobOutcome:

@@ -57,7 +57,10 @@ RULES = (
     Rule(("client.unix",), (*PURE, "paths", "client.*")),
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
-    Rule(("server.starting", "server.credentials", "server.state_folder"), (*PURE, "paths", "audit.*", "server.*")),
+    Rule(
+        ("server.starting", "server.credentials", "server.administration", "server.state_folder"),
+        (*PURE, "paths", "audit.*", "server.*"),
+    ),
     Rule(("server.*",), (*PURE, "audit.*", "server.*")),
     Rule(
         ("gate.*",),

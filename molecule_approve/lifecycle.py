@@ -43,6 +43,13 @@ def is_own(requested_by: str | None, approver: str | None) -> bool:
     return requested_by is not None and approver is not None and name_key(requested_by) == name_key(approver)
 
 
+def self_approved(approval: Approval) -> bool | None:
+    """Whether the requester approved the request, by the names of the credentials; None if these are not known."""
+    if approval.requested_by is None or approval.decided_by_verified is not True:
+        return None
+    return approval.status is Status.APPROVED and is_own(approval.requested_by, approval.decided_by)
+
+
 def answers(approval: Approval, submitted: SubmittedRequest) -> bool:
     """Whether this row is this request: workspace, task id and action, as far as they are known, and the id.
 

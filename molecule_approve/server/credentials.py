@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 import time
 import uuid
@@ -21,6 +20,7 @@ from .limits import Limits
 from .names import checked_name, workspace_ids
 from .state_folder import write_requester
 from .tokens import hash_token, new_token
+from .users import user_name
 
 if TYPE_CHECKING:
     from .database.interface import Store
@@ -87,14 +87,6 @@ def own_workspace(places: Places, store: Store) -> RequesterCredential:
         transaction.credentials.put_workspace(found.workspace_id, WORKSPACE_NAME, utc_now())
         transaction.credentials.put_built_in(user_name(), found.workspace_id, hash_token(found.token), utc_now())
     return found
-
-
-def user_name() -> str:
-    """The name of the user who runs this process; the id of a user without a name."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 def add_approver(

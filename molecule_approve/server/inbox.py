@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
-from molecule_approve.lifecycle import outcome_of
+from molecule_approve.lifecycle import is_own, outcome_of, self_approved
 from molecule_approve.wire import one_body, row_body
 
 from .api import answer, list_answer
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .database.transaction import Transaction
     from .hub import Hub
     from .limits import Limits
-    from .service import Service
+    from .service import InboxView, Service
     from .sessions import Sessions
     from .threads import DatabaseThreads
 
@@ -93,7 +93,7 @@ class InboxApi:
                         "name": found.approver.name,
                         "now": utc_now(),
                         "waiting": found.waiting,
-                        "pending": [{**one_body(approval), "workspace_name": name} for approval, name in found.pending],
+                        "pending": [_pending_row(approval, name, found) for approval, name in found.pending],
                         "decided": [_ended_row(approval, name) for approval, name in found.decided],
                     }
                 )
@@ -106,12 +106,19 @@ def _end_session(visitor: Visitor, transaction: Transaction) -> None:
     transaction.sign_ins.end(session_id)
 
 
+def _pending_row(approval: Approval, workspace_name: str, view: InboxView) -> JsonValue:
+    own = view.refuses_own and is_own(approval.requested_by, view.approver.name)
+    return {**one_body(approval), "workspace_name": workspace_name, "own": own}
+
+
 def _ended_row(approval: Approval, workspace_name: str) -> JsonValue:
     return {
         **row_body(approval),
         "workspace_id": approval.workspace_id,
         "workspace_name": workspace_name,
         "decided_by_verified": approval.decided_by_verified,
+        "requested_by": approval.requested_by,
+        "self_approved": self_approved(approval),
         "comment": approval.comment,
         "outcome": outcome_of(approval),
     }

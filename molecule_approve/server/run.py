@@ -138,7 +138,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
     hub = Hub(limits.socket_queue)
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
-    service = Service(database, hub, outbox, limits)
+    service = Service(database, hub, outbox, limits, plan.self_approval)
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(limits)
     access = AccessControl(limits, boottime, anonymous, sessions)

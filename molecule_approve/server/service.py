@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.clock import utc_now
-from molecule_approve.lifecycle import outcome_of
+from molecule_approve.lifecycle import is_own, outcome_of
 from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, JsonValue, Status
 from molecule_approve.wire import LIST_LENGTH, event_frame, flat_frame, key_task_id
 
@@ -21,13 +21,14 @@ from .refusals import (
     ended,
     key_conflict,
     key_used,
+    own_request,
     too_many_pending,
     unknown_approval,
     unknown_to_decide,
 )
 
 if TYPE_CHECKING:
-    from .access import Approver, Visitor
+    from .access import Approver, Caller, Visitor
     from .bodies import DecisionBody, SubmitBody
     from .database.transaction import Transaction
     from .database.values import OutboxEntry
@@ -57,10 +58,11 @@ class RequestPath:
 class InboxView:
     """What an approver sees: the number of pending requests, the oldest of them, and the latest that ended.
 
-    Each request comes with its workspace's name.
+    Each request comes with its workspace's name. ``refuses_own``: the approver may not decide what it requested itself.
     """
 
     approver: Approver
+    refuses_own: bool
     waiting: int
     pending: list[tuple[Approval, str]]
     decided: list[tuple[Approval, str]]
@@ -70,13 +72,18 @@ class Service:
     """The embedded platform, without its protocol.
 
     Expiry times outlive a restart, so they are compared with the wall clock, as the transactions know it.
+
+    ``self_approval`` says whether approvers may decide what they requested themselves; None: as long as there is only one.
     """
 
-    def __init__(self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits) -> None:
+    def __init__(
+        self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits, self_approval: bool | None = None
+    ) -> None:
         self._database = database
         self._hub = hub
         self._outbox = outbox
         self._limits = limits
+        self._self_approval = self_approval
         self._earlier = asyncio.Event()
         self._next_expiry: str | None = None
 
@@ -90,7 +97,7 @@ class Service:
         """
 
         def job(transaction: Transaction) -> tuple[Approval, bool] | RefusedError:
-            requester = visitor.member(transaction, workspace_id, allow_anonymous=True).name
+            requester = visitor.member(transaction, workspace_id, allow_anonymous=True)
             return self._store(transaction, self._draft(workspace_id, body, requester, transaction.now))
 
         approval, created = await self._write(job)
@@ -99,7 +106,7 @@ class Service:
             self._announce(approval, "APPROVAL_REQUESTED", approval.created_at or "")
         return approval, created
 
-    def _draft(self, workspace_id: str, body: SubmitBody, requester: str | None, now: float) -> Draft:
+    def _draft(self, workspace_id: str, body: SubmitBody, requester: Caller, now: float) -> Draft:
         seconds = self._limits.expiry if body.expires_in is None else body.expires_in
         return Draft(
             id=str(uuid.uuid4()),
@@ -111,7 +118,8 @@ class Service:
             context=body.context,
             created_at=utc_now(),
             expires=now + seconds,
-            requested_by=requester,
+            requested_by=requester.name,
+            requester_id=requester.id,
         )
 
     def _store(self, transaction: Transaction, draft: Draft) -> tuple[Approval, bool] | RefusedError:
@@ -185,6 +193,7 @@ class Service:
             only, requests = approver.workspaces, transaction.requests
             return InboxView(
                 approver,
+                self.refuses_own(transaction),
                 requests.count_pending(only),
                 requests.oldest_pending(self._most(self._limits.inbox_pending), only),
                 requests.latest_ended(self._most(self._limits.inbox_ended), only),
@@ -237,15 +246,24 @@ class Service:
         """End the request by an approver's decision, under the name of the approver's credential.
 
         Raises:
-            RefusedError: the caller's; 404, 409 (it has ended: how), 503.
+            RefusedError: the caller's; 403 (it is the approver's own), 404, 409 (it has ended: how), 503.
         """
 
         def job(transaction: Transaction) -> Approval | RefusedError:
             name = visitor.approver(transaction, path.workspace_id).name
+            requester = transaction.requests.open_requester(path.workspace_id, path.approval_id, transaction.now)
+            if is_own(requester, name) and self.refuses_own(transaction):
+                return own_request(name, path.approval_id)
             resolution = Resolution(decision.status, name, utc_now(), True, decision.claimed_by, decision.comment)
             return _end(transaction, path, resolution, unknown_to_decide())
 
         return await self._write(job)
+
+    def refuses_own(self, transaction: Transaction) -> bool:
+        """Whether an approver may not decide what the same person requested."""
+        if self._self_approval is None:
+            return transaction.credentials.has_several_approvers()
+        return not self._self_approval
 
     async def withdraw(self, visitor: Visitor, path: RequestPath) -> Approval:
         """End the request by a withdrawal.

@@ -41,6 +41,7 @@ class ServePlan:
         host: a loopback address.
         port: 0 for a free one.
         anonymous: whether callers without a token may make requests, list them and listen.
+        self_approval: whether approvers may decide what they requested themselves; None: as long as there is only one.
         warn: gets one sentence about each problem while it runs.
     """
 
@@ -51,6 +52,7 @@ class ServePlan:
     limits: Limits = field(default_factory=Limits)
     warn: Callable[[str], None] = _nothing
     on_sign_in: Callable[[], None] = _nothing
+    self_approval: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

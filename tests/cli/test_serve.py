@@ -375,7 +375,11 @@ def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home:
         out, err = process.communicate(timeout=PATIENCE)
     # A code that was never used: the file goes with the server.
     assert (process.returncode, out, page.exists()) == (0, "", False)
-    assert err == "molecule-approve: to decide in a browser: molecule-approve approvers link NAME\n"
+    assert err == (
+        "molecule-approve: to decide in a browser: molecule-approve approvers link NAME\n"
+        "molecule-approve: tester is the only approver, and may decide what tester requests; with a second approver, nobody "
+        "decides their own requests\n"
+    )
 
 
 def test_open_shows_the_page_also_to_who_may_not_decide(home: Path, browser: Browser) -> None:

@@ -36,12 +36,12 @@ def shared_desk() -> Iterator[Desk]:
 
 @pytest.fixture
 def open_desk(server_places: Places) -> Iterator[OpenDesk]:
-    """Opens a desk at a server with the limits that are named, and ``anonymous`` or ``warn`` where wanted."""
+    """Opens a desk at a server with the limits that are named, and other fields of the plan where wanted."""
     with ExitStack() as stack:
 
         def opened(**limits: object) -> Desk:
             plan = ServePlan(server_places)
-            for name in ("anonymous", "warn", "host"):
+            for name in ("anonymous", "warn", "host", "self_approval"):
                 if name in limits:
                     plan = replace(plan, **{name: limits.pop(name)})  # type: ignore[arg-type]  # the tests name them rightly
             plan = replace(plan, limits=replace(Limits(), **limits))  # type: ignore[arg-type]  # so do these

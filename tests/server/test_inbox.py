@@ -102,7 +102,7 @@ def test_what_waits_comes_oldest_first_with_everything(desk: Desk) -> None:
     assert [row["id"] for row in found["pending"]] == [first, second, third]
     assert [row["workspace_name"] for row in found["pending"]] == ["local", "other", "local"]
     assert (found["waiting"], found["decided"]) == (3, [])
-    assert found["pending"][0] == {**desk.one(first), "workspace_name": "local"}
+    assert found["pending"][0] == {**desk.one(first), "workspace_name": "local", "own": False}
     assert found["pending"][0]["context"] == {"user": "root", "command": ["x"] * 1_000}
     assert found["pending"][0]["created_at"] <= found["now"] < found["pending"][0]["expires_at"]
 

@@ -72,7 +72,7 @@ _HAS_WORKSPACE = sa.select(_WORKSPACE.id).where(_WORKSPACE.id == bindparam("p_wo
 _APPROVER_NAMED = sa.select(_APPROVER.id).where(_APPROVER.name == bindparam("p_name"), sa.text(NOT_REVOKED))
 
 _APPROVERS_NAMES = sa.select(_APPROVER.name).where(sa.text(NOT_REVOKED))
-_COUNT_APPROVERS = sa.select(sa.func.count()).select_from(approvers).where(sa.text(NOT_REVOKED))
+_TWO_APPROVERS = sa.select(_APPROVER.id).where(sa.text(NOT_REVOKED)).limit(2)
 
 
 class CredentialQueries:
@@ -163,9 +163,9 @@ class CredentialQueries:
         found: str | None = self._connection.execute(_APPROVER_NAMED, {"p_name": name}).scalar()
         return found
 
-    def count_approvers(self) -> int:
-        """How many approvers there are."""
-        return int(self._connection.execute(_COUNT_APPROVERS).scalar_one())
+    def has_several_approvers(self) -> bool:
+        """Whether there are two approvers or more."""
+        return len(self._connection.execute(_TWO_APPROVERS).all()) > 1
 
     def approvers(self) -> list[tuple[str, str]]:
         """The names of all approvers, sorted, and when each was added."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import io
 import os
 import re
@@ -39,7 +40,7 @@ from molecule_approve.settings import resolve
 
 ROOT = Path(__file__).parent.parent
 MANUAL = Path("docs", "man")
-_PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- generated: ([A-Za-z .-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 # --- exit codes ------------------------------------------------------------------------------------------------------------
 
@@ -236,6 +237,11 @@ _VARIABLES: tuple[_Setting, ...] = (
         "size at which the audit log becomes an archive: `500K`, `16MiB`, `1GiB`, or bytes (64K at least); or `never`",
     ),
     ("WORKSPACE_CONFIG_PATH", lambda _: "`/configs`", "`config.yaml`, or the folder it is in"),
+    (
+        "MOLECULE_SERVER_CONFIG",
+        lambda _: "`server.yaml` beside `config.yaml`, if it is there",
+        "the [settings of the embedded server](server.md#settings), or the folder they are in",
+    ),
 )
 
 
@@ -278,7 +284,26 @@ def _help_of(words: tuple[str, ...]) -> str:
 
 # --- the files -------------------------------------------------------------------------------------------------------------
 
+EXAMPLES = {
+    "nginx.conf": "nginx",
+    "nginx-sub-path.conf": "nginx",
+    "Caddyfile": "text",
+    "molecule-approve.service": "ini",
+    "Containerfile": "dockerfile",
+}
+"""The files of docs/examples that a page shows, and the language of each."""
+
+
+def example(name: str) -> Iterator[str]:
+    """One of these files as a block."""
+    yield f"```{EXAMPLES[name]}"
+    yield (ROOT / "docs" / "examples" / name).read_text(encoding="utf-8").rstrip()
+    yield "```"
+    yield ""
+
+
 _PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    **{f"example {name}": functools.partial(example, name) for name in EXAMPLES},
     "exit codes": exit_codes,
     "exit codes in short": exit_codes_in_short,
     "error kinds": error_kinds,

@@ -213,8 +213,9 @@ _molecule_approve_table() {
             paths='--config --audit-log'
             ;;
         'serve')
-            flags='--host --port --open --anonymous-requests -h --help'
-            valued='--host --port'
+            flags='--config --host --port --public-url --tls-cert --tls-key --trusted-proxy --plain-http --database --open --anonymous-requests --log-format -h --help'
+            valued='--config --host --port --public-url --tls-cert --tls-key --trusted-proxy --database --log-format'
+            paths='--config'
             ;;
         'mcp')
             flags='--config --platform-url --workspace-id --audit-log --timeout --require-verified-approver -h --help'

@@ -484,13 +484,22 @@ function __molecule_approve_table --no-scope-shadowing
             set paths --config --audit-log
         case 'serve'
             set flags \
-                --host\t'The loopback address to listen on.' \
-                --port\t'The port; 0 takes a free one.' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
+                --host\t'The address to listen on; beyond loopback it needs TLS. [127.0.0.1]' \
+                --port\t'The port; 0 takes a free one. [8788]' \
+                --public-url\t'The address that people and clients use, if it is another one.' \
+                --tls-cert\t'The certificate chain (PEM).' \
+                --tls-key\t'Its key (PEM).' \
+                --trusted-proxy\t'A network whose X-Forwarded-For counts (repeatable).' \
+                --plain-http\t'Listen beyond loopback without TLS: a proxy provides it.' \
+                --database\t'The database, if it is not the SQLite file.' \
                 --open\t'Open the page in the browser, signed in as you.' \
                 --anonymous-requests\t'Let clients without a token send, list and watch requests; they cannot decide.' \
+                --log-format\t'What the log on stderr consists of: text or json. [text]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --host --port
+            set valued --config --host --port --public-url --tls-cert --tls-key --trusted-proxy --database --log-format
+            set paths --config
         case 'mcp'
             set flags \
                 --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \

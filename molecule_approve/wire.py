@@ -21,6 +21,9 @@ from .strict_json import StrictJsonError
 WAITING_HEADER = "X-Molecule-Waiting"
 """The embedded server's count of pending requests, on its list of them; the platform never sends it."""
 
+REQUEST_HEADER = "X-Approval-ID"
+"""Names the only request whose events a stream of the embedded server is to get; the platform does not know it."""
+
 LIST_LENGTH = 50
 """How many of a workspace's newest requests the platform lists."""
 

@@ -30,7 +30,8 @@ from molecule_approve.model import Outcome, Verdict
 from molecule_approve.paths import Places, SystemPlace
 from molecule_approve.policy.hook_rules import Then, decide
 from molecule_approve.settings import resolve
-from molecule_approve.settings.config_yaml import APPROVE_KEYS
+from molecule_approve.settings.config_yaml import APPROVE_KEYS, GROUPS, SERVER_KEYS, SERVER_LISTS
+from molecule_approve.settings.server_settings import ServerFlags, resolve_server
 from tests.pages import NAMED, PAGES, ROOT, SNIPPETS, TEXT, blocks, prose
 
 DOCS = ROOT / ".ci" / "docs.py"
@@ -233,7 +234,7 @@ def test_every_way_to_install_names_what_there_is() -> None:
 PROMISED = {
     "PLATFORM_URL", "WORKSPACE_ID", "MOLECULE_TOKEN", "MOLECULE_APPROVER_TOKEN", "APPROVAL_TIMEOUT", "AUDIT_LOG_PATH",
     "AUDIT_LOG_ROTATE_AT", "APPROVAL_POLL_INTERVAL", "APPROVAL_USE_WEBSOCKET", "APPROVAL_ALLOW_HTTP",
-    "WORKSPACE_CONFIG_PATH", "CONFIGS_DIR",
+    "WORKSPACE_CONFIG_PATH", "CONFIGS_DIR", "MOLECULE_SERVER_CONFIG",
 }  # fmt: skip
 """The variables of the command line's contract."""
 
@@ -251,7 +252,8 @@ def test_every_variable_stands_in_the_pages() -> None:
     rows = set(re.findall(r"^\| `([A-Z_]+)` \|", TEXT, re.MULTILINE))
     assert rows == PROMISED
     settings = ROOT / "molecule_approve" / "settings"
-    assert variables_in(settings / "resolve.py") | variables_in(settings / "given.py") == PROMISED
+    readers = ("resolve", "given", "server_settings")
+    assert set().union(*(variables_in(settings / f"{reader}.py") for reader in readers)) == PROMISED
     for module in ("paths", "settings/urls", "cli/audit/tail", "cli/request", "cli/output"):
         # README writes the proxies' variables in small letters, as is usual.
         names = variables_in(ROOT / "molecule_approve" / f"{module}.py") - {"HTTPS_PROXY", "ALL_PROXY"}
@@ -271,6 +273,16 @@ def test_the_example_of_config_yaml_is_understood(tmp_path: Path) -> None:
     assert found.allowed_actions.value == {"deployer": frozenset({"approve"})}
     assert [rule.then for rule in found.hooks.value] == ["pass", "ask"]
     assert {key for key in (*APPROVE_KEYS, "headers", "hooks") if f"\n  {key}:" not in SNIPPETS["config"]} == set()
+
+
+def test_the_example_of_server_yaml_is_understood(tmp_path: Path) -> None:
+    """It holds every key that there is."""
+    path = tmp_path / "server.yaml"
+    path.write_text(SNIPPETS["server-config"], encoding="utf-8")
+    found = resolve_server(ServerFlags(config=str(path)), {})
+    assert set(found.sources()) == set(found.__slots__) - {"path"}
+    keys = {key.rpartition(".")[2] for key in (*SERVER_KEYS, *SERVER_LISTS, GROUPS)}
+    assert {key for key in keys if f"{key}: " not in SNIPPETS["server-config"]} == set()
 
 
 def test_the_example_of_the_system_s_file_is_understood(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ RULES = (
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
     Rule(
-        ("server.starting", "server.credentials", "server.administration", "server.state_folder"),
+        ("server.starting", "server.credentials", "server.administration", "server.state_folder", "server.plan"),
         (*PURE, "paths", "audit.*", "server.*"),
     ),
     Rule(("server.connections",), (*PURE, "unix_peer", "server.*")),
@@ -106,7 +106,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "websockets": ("client.stream",),
     "sqlalchemy": ("server.database.*",),
     "alembic": ("server.database.upgrade", "server.database.migrations.*"),
-    "uvicorn": ("server.run", "server.connections"),
+    "prometheus_client": ("server.metrics",),
+    "uvicorn": ("server.http_server", "server.connections"),
     "starlette": ("server.*",),
     "typer": ("cli.*",),
     "yaml": ("settings.config_yaml",),

@@ -181,7 +181,13 @@ def test_the_dependencies_carry_their_bounds(metadata: email.message.Message) ->
     names = {re.split("[;<>=]", need)[0].lower() for need in plain}
     assert names == {"typer", "rich", "httpx", "h11", "websockets", "certifi", "pyyaml"}
     server = [need for need in needs if "extra == 'server'" in need or 'extra == "server"' in need]
-    assert {need.split(">")[0].strip().lower() for need in server} == {"starlette", "uvicorn", "sqlalchemy"}
+    assert {need.split(">")[0].strip().lower() for need in server} == {
+        "starlette",
+        "uvicorn",
+        "sqlalchemy",
+        "alembic",
+        "prometheus-client",
+    }
     assert any(need.startswith("mcp<3,>=2.3; extra") for need in needs)
 
 

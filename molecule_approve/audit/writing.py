@@ -1,4 +1,4 @@
-"""Writes one record durably while the log's lock is held: the line is built once, and written until it is all there."""
+"""Writes records durably while the log's lock is held: each line is built once, and written until it is all there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from molecule_approve.errors import AuditError
 
 from . import chain_end, files, sealing
-from .chain import START, Head, link_of
+from .chain import OPENING, START, Head, link_of
 from .files import Memory, on_network_filesystem
 from .read import history, lines
 from .record import LINE_LIMIT, Record, RecordAction, RecordOutcome, encode, make_record
@@ -30,12 +30,32 @@ ATTEMPTS = 20
 """How often a record is written again because somebody renamed the file, or wrote half a line, in that very moment."""
 
 
+_FEW = OPENING - 1
+"""Lines that are written before the file's name is looked at again: so many may stand twice where two files meet."""
+
+
 class _PlannedLine(NamedTuple):
     """One line, and what is remembered then. When it is written again, it is the same bytes."""
 
     line: bytes
     head: Head
     sealing: Sealing | None
+
+
+class _Tail(NamedTuple):
+    """Lines just written: how many are in the log for sure, how many follow in the file, whether the system refused one."""
+
+    sure: int
+    more: int
+    failed: bool
+
+
+class _Stored(NamedTuple):
+    """How many lines are durable and in the log, the status of its file, and whether the system refused the next one."""
+
+    lines: int
+    status: os.stat_result
+    failed: bool
 
 
 class _LogState(NamedTuple):
@@ -57,19 +77,21 @@ class Writer:
         self._mounts = mounts
         self._lost = False
 
-    def write(self, record: Record) -> Head:
-        """Write it durably, against a kill and a power cut.
+    def write(self, records: Sequence[Record]) -> list[Head]:
+        """Write them durably, against a kill and a power cut, with one fsync; the heads of those that are.
+
+        A failure after the first record ends the list; of the records that follow none is acknowledged.
 
         Raises:
-            AuditError: it could not be written, or it may not be durable.
+            AuditError: the first one could not be written, or they may not be durable.
             OSError: the system refuses.
         """
         if self._lost:
             raise AuditError(f"the audit log {self._path} lost data: fsync failed", hint="check the disk, then try again")
-        plans = self._planned(record)
-        for plan in plans:
-            self._remember(plan, self._write_line(plan.line))
-        return plans[-1].head
+        plans = self._planned(records)
+        for plan in plans[: -len(records)]:  # what is said about the log itself comes first, and by itself
+            self._write_lines([plan])
+        return [plan.head for plan in self._write_lines(plans[-len(records) :])]
 
     def begin_sealing(self, *, new_key: bool) -> SealKey:
         """Make the key of the next record, which is sealed from then on, as all after it.
@@ -94,15 +116,16 @@ class Writer:
 
     # --- what to write -------------------------------------------------------------------------------------------------
 
-    def _planned(self, record: Record) -> list[_PlannedLine]:
+    def _planned(self, records: Sequence[Record]) -> list[_PlannedLine]:
         found = lines.twice(lambda: self._look(sealing.recall(self._path)))
         if found.end.sealed and found.sealing is None:
             raise sealing.lost(self._path)
+        first, *others = records
         if found.size == 0:
-            record = self._with_file_system(record)
+            first = self._with_file_system(first)
         trouble = found.torn | found.end.damage
-        records = [self._recovery(record, trouble), record] if trouble else [record]
-        return list(self._encoded(records, found.end.head, found.sealing))
+        recovery = [self._recovery(first, trouble)] if trouble else []
+        return list(self._encoded([*recovery, first, *others], found.end.head, found.sealing))
 
     def _look(self, sealed: Sealing | None) -> _LogState:
         there = files.exists(self._path)
@@ -161,32 +184,68 @@ class Writer:
 
     # --- writing it ----------------------------------------------------------------------------------------------------
 
-    def _write_line(self, line: bytes) -> os.stat_result:
-        """Write the line until all of it is in the log; the status of the log's file afterwards."""
+    def _write_lines(self, plans: Sequence[_PlannedLine]) -> Sequence[_PlannedLine]:
+        """Write the lines until they are in the log, or until the system refuses one after others; those that are there."""
+        done = 0
         for _ in range(ATTEMPTS):
-            stored = self._try_to_write(line)
+            try:
+                stored = self._try_to_write([plan.line for plan in plans[done:]])
+            except (AuditError, OSError):
+                if done == 0:
+                    raise
+                break
             if stored is not None:
-                return stored
-        raise AuditError(
-            f"the audit log {self._path} cannot be written: another program keeps renaming it or adding unfinished lines",
-            hint="find out which other program writes to it",
-        )
+                done += stored.lines
+                self._remember(plans[done - 1], stored.status)
+                if done == len(plans) or stored.failed:
+                    return plans[:done]
+        if done == 0:
+            raise AuditError(
+                f"the audit log {self._path} cannot be written: "
+                "another program keeps renaming it or adding unfinished lines",
+                hint="find out which other program writes to it",
+            )
+        return plans[:done]
 
-    def _try_to_write(self, line: bytes) -> os.stat_result | None:
-        """Write the line in one call and sync it; the status of the file, or None if the line is not in the log."""
+    def _try_to_write(self, planned: Sequence[bytes]) -> _Stored | None:
+        """Write each line in one call, and sync them; None if none of them is in the log."""
         handle = files.open_for_writing(self._path)
         try:
             size = os.fstat(handle).st_size
+            is_torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
             if size == 0:
                 files.sync_folder(self._path.parent)
-            elif os.pread(handle, 1, size - 1) != b"\n":
-                line = b"\n" + line
-            if not _written(handle, line):
+            tail = self._append(handle, [b"\n" + planned[0], *planned[1:]] if is_torn else planned)
+            if tail.sure + tail.more == 0:
                 return None
             self._sync(handle)
-            return os.fstat(handle) if files.is_named(handle, self._path) else None
+            # What was written to a file that was renamed before may be read by nobody: it is written again.
+            count = tail.sure + tail.more if files.is_named(handle, self._path) else tail.sure
+            return _Stored(count, os.fstat(handle), tail.failed) if count else None
         finally:
             os.close(handle)
+
+    def _append(self, handle: int, planned: Sequence[bytes]) -> _Tail:
+        """Append the lines, up to one that is not whole.
+
+        Raises:
+            OSError: the system refuses the first one.
+        """
+        sure = whole = 0
+        try:
+            for line in planned:
+                if whole == _FEW:
+                    if not files.is_named(handle, self._path):
+                        break
+                    sure, whole = sure + whole, 0
+                if not _written(handle, line):
+                    break
+                whole += 1
+        except OSError:
+            if sure + whole == 0:
+                raise
+            return _Tail(sure, whole, failed=True)
+        return _Tail(sure, whole, failed=False)
 
     def _sync(self, handle: int) -> None:
         try:

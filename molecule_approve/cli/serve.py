@@ -6,6 +6,7 @@ import getpass
 import os
 import shlex
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,10 @@ from .help import CliCommand, commands, option
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from molecule_approve.paths import Places
+    from molecule_approve.server.plan import ServePlan
     from molecule_approve.server.starting import Prepared
+    from molecule_approve.settings.server_settings import ServerSettings
 
     from .browser import SignInPage
 
@@ -47,19 +51,42 @@ def server_extra() -> Iterator[None]:
     epilog="""
         molecule-approve serve
         molecule-approve serve --open
+        molecule-approve serve --public-url https://approve.example.org --trusted-proxy 127.0.0.1
         PLATFORM_URL=local molecule-approve run -- ./drop-staging.sh   # in another terminal
     """,
 )
 def serve(
-    host: Annotated[str, option("--host", "ADDRESS", "The loopback address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, option("--port", "NUMBER", "The port; 0 takes a free one.", min=0, max=65_535)] = 8788,
+    config: Annotated[
+        str | None, option("--config", "PATH", "server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]")
+    ] = None,
+    host: Annotated[
+        str | None, option("--host", "ADDRESS", "The address to listen on; beyond loopback it needs TLS. [127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None, option("--port", "NUMBER", "The port; 0 takes a free one. [8788]", min=0, max=65_535)
+    ] = None,
+    public_url: Annotated[
+        str | None, option("--public-url", "URL", "The address that people and clients use, if it is another one.")
+    ] = None,
+    tls_cert: Annotated[str | None, option("--tls-cert", "FILE", "The certificate chain (PEM).")] = None,
+    tls_key: Annotated[str | None, option("--tls-key", "FILE", "Its key (PEM).")] = None,
+    trusted_proxy: Annotated[
+        list[str] | None, option("--trusted-proxy", "CIDR", "A network whose X-Forwarded-For counts (repeatable).")
+    ] = None,
+    plain_http: Annotated[
+        bool | None, option("--plain-http", None, "Listen beyond loopback without TLS: a proxy provides it.")
+    ] = None,
+    database: Annotated[str | None, option("--database", "URL", "The database, if it is not the SQLite file.")] = None,
     browser: Annotated[bool, option("--open", None, "Open the page in the browser, signed in as you.")] = False,
     anonymous: Annotated[
-        bool,
+        bool | None,
         option(
             "--anonymous-requests", None, "Let clients without a token send, list and watch requests; they cannot decide."
         ),
-    ] = False,
+    ] = None,
+    log_format: Annotated[
+        str | None, option("--log-format", "FORMAT", "What the log on stderr consists of: text or json. [text]")
+    ] = None,
 ) -> int:
     """Run the embedded server until SIGINT or SIGTERM.
 
@@ -68,16 +95,45 @@ def serve(
     """
     _fill_descriptors()
     from molecule_approve.paths import locate
+    from molecule_approve.settings.server_settings import ServerFlags, resolve_server
 
     with server_extra():
-        from molecule_approve.server import run
+        from molecule_approve.server import log_lines, run
     from .browser import SignInPage
 
+    proxies = None if trusted_proxy is None else tuple(trusted_proxy)
+    typed = (config, host, port, public_url, tls_cert, tls_key, proxies, plain_http, database, anonymous, log_format)
+    settings = resolve_server(ServerFlags(*typed), os.environ)
     places = locate(os.environ)
-    with closing(SignInPage(places.sign_in_page, _complain)) as page:
-        plan = run.ServePlan(places, host, port, anonymous, warn=_complain, on_sign_in=page.close)
+    as_json = settings.log_format.value == "json"
+    written = log_lines.written(lambda line: output.talk(line if as_json else f"{output.PROGRAM}: {line}"), as_json=as_json)
+    with written, closing(SignInPage(places.sign_in_page, _complain)) as page:
+        warn = log_lines.warn if as_json else _complain
+        plan = replace(plan_of(settings, places), warn=warn, on_sign_in=page.close)
         run.serve(plan, lambda server: _welcome(server, page if browser else None))
     return Exit.OK
+
+
+def plan_of(settings: ServerSettings, places: Places) -> ServePlan:
+    """The settings as the server knows them."""
+    from molecule_approve.server.limits import Limits
+    from molecule_approve.server.plan import OpenIdPlan, ServePlan
+
+    usual, openid = Limits(), settings.openid.value
+    limits = replace(
+        usual,
+        session=settings.session_lifetime.value or usual.session,
+        session_idle=settings.session_idle.value or usual.session_idle,
+    )
+    same = ("host", "port", "public_url", "tls_cert", "tls_key", "plain_http", "trusted_proxies", "metrics_from")
+    return ServePlan(
+        places,
+        **{name: getattr(settings, name).value for name in (*same, "database", "self_approval")},
+        anonymous=settings.anonymous_requests.value,
+        limits=limits,
+        openid=None if openid is None else OpenIdPlan(**openid._asdict()),
+        sources=settings.sources(),
+    )
 
 
 def _fill_descriptors() -> None:
@@ -96,7 +152,7 @@ def _welcome(server: Prepared, page: SignInPage | None) -> None:
     from molecule_approve.settings.resolve import in_ci
 
     if server.plan.anonymous:
-        _complain("clients without a token may request, list and listen (--anonymous-requests)")
+        server.plan.warn("clients without a token may request, list and listen (--anonymous-requests)")
     talking = output.at_terminal() and not in_ci(os.environ)
     name = _person(server, make=talking)
     _say_who_decides_own(server)
@@ -127,10 +183,10 @@ def _person(server: Prepared, *, make: bool) -> str | None:
     if not known:
         if make and _first_approver(server, name):
             return name
-        _complain(NOBODY)
+        server.plan.warn(NOBODY)
         return None
     if not make or name not in known:
-        _complain("to decide in a browser: molecule-approve approvers link NAME")
+        server.plan.warn("to decide in a browser: molecule-approve approvers link NAME")
     return name if name in known else None
 
 

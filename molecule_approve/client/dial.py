@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
     from molecule_approve.model import Endpoint, Secret
 
+    from .shared_tls import SharedTls
+
 _HEAD_LIMIT = 16_384
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _PROXY_HINT = "check HTTPS_PROXY, or add the platform to NO_PROXY"
@@ -49,7 +51,7 @@ class Handle:
     def __init__(self) -> None:
         self._release: Callable[[], object] = _nothing
 
-    def hold(self, sock: socket.socket) -> None:
+    def hold(self, sock: socket.socket | SharedTls) -> None:
         """The call now waits for this socket."""
         self._release = partial(sock.shutdown, socket.SHUT_RDWR)
 

@@ -86,8 +86,8 @@ class Platform(Protocol):
         """Whether the name on a decision comes from the approver's own credential."""
         ...
 
-    def watch(self, deadline: Deadline) -> Subscription:
-        """Subscribe to the workspace's events.
+    def watch(self, deadline: Deadline, approval_id: str | None = None) -> Subscription:
+        """Subscribe to the workspace's events; to those of one request alone, where an id is given and that is possible.
 
         Raises:
             CredentialError: the stream rejects the token; REST may accept it.

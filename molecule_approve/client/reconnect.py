@@ -35,7 +35,8 @@ class ReconnectingStream:
     """The event stream. After each connect and each break the caller reads: what happened in between was not heard.
 
     ``tell`` is told each new state, and why; unless ``enabled``, the state is POLLING for good. ``policy`` has the pauses
-    between connects, and how long one may take. ``guard`` surrounds each call that blocks.
+    between connects, and how long one may take. ``guard`` surrounds each call that blocks. ``request`` gives the id of the
+    only request whose events are of interest; None for all.
 
     Attributes:
         state: how the decision will be noticed, at this moment.
@@ -51,6 +52,7 @@ class ReconnectingStream:
         random: Random,
         clock: Clock = boottime,
         guard: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        request: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.state = StreamState.CONNECTING if enabled else StreamState.POLLING
         self._due = clock() if enabled else _NEVER
@@ -60,6 +62,7 @@ class ReconnectingStream:
         self._random = random
         self._clock = clock
         self._guard = guard
+        self._request = request
         self._stream: Subscription | None = None
         self._opened = 0.0
         self._pauses = backoff(policy.first, policy.most, random)
@@ -70,7 +73,7 @@ class ReconnectingStream:
             return False
         try:
             with self._guard():
-                self._stream = self._platform.watch(deadline.capped(self._policy.open))
+                self._stream = self._platform.watch(deadline.capped(self._policy.open), self._request())
         except UnavailableError as exc:
             self._reconnect_later(exc)
         except Exception as exc:  # noqa: BLE001 - no fault of a stream, or of a library for it, ends a wait

@@ -177,11 +177,12 @@ class RestPlatform:
 
     # --- the stream ----------------------------------------------------------------------------------------------------
 
-    def watch(self, deadline: Deadline) -> Subscription:
-        """Subscribe; see the contract."""
+    def watch(self, deadline: Deadline, approval_id: str | None = None) -> Subscription:
+        """Subscribe; see the contract. Only the embedded server can send the events of one request."""
         from .stream import open_stream  # noqa: PLC0415 - the POST goes out before anything that only the wait needs
 
-        self._stream = open_stream(self._endpoint, deadline, self._stream_grip)
+        named = approval_id if self._peer.embedded else None
+        self._stream = open_stream(self._endpoint, deadline, self._stream_grip, approval_id=named)
         return self._stream
 
     def interrupt(self) -> None:

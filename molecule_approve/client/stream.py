@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
@@ -20,12 +20,15 @@ from websockets.uri import parse_uri
 
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, CredentialError, DisconnectedError, RejectedError, UnavailableError
-from molecule_approve.wire import Event, read_event
+from molecule_approve.wire import REQUEST_HEADER, Event, read_event
 
 from . import dial
 from .http import retry_after
+from .shared_tls import SharedTls
 
 if TYPE_CHECKING:
+    import socket
+
     from websockets.http11 import Response
 
     from molecule_approve.model import Endpoint
@@ -75,8 +78,17 @@ class Stream:
             self._connection.close_socket()
 
 
-def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Handle, *, ping: float = PING) -> Stream:
+def open_stream(
+    endpoint: Endpoint,
+    deadline: Deadline,
+    grip: dial.Handle,
+    *,
+    ping: float = PING,
+    approval_id: str | None = None,
+) -> Stream:
     """Open the event stream; ``ping`` are the seconds between pings, and for the answer to one.
+
+    With an id the embedded server sends the events of this request alone.
 
     The deadline is for all of it; the grip lets another thread interrupt it.
 
@@ -86,12 +98,12 @@ def open_stream(endpoint: Endpoint, deadline: Deadline, grip: dial.Handle, *, pi
         UnavailableError: it cannot be reached, is overloaded or too slow.
     """
     try:
-        return _open(endpoint, endpoint.origin, deadline, grip, ping)
+        return _open(endpoint, _headers(endpoint, endpoint.origin, approval_id), deadline, grip, ping)
     except CredentialError as exc:
         if exc.status != 403 or endpoint.origin is not None:
             raise
     # A platform with CORS_ORIGINS set refuses a handshake without an Origin.
-    return _open(endpoint, origin_of(endpoint.url), deadline, grip, ping)
+    return _open(endpoint, _headers(endpoint, origin_of(endpoint.url), approval_id), deadline, grip, ping)
 
 
 def origin_of(url: str) -> str:
@@ -101,12 +113,25 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower().removesuffix(usual)}"
 
 
-def _open(endpoint: Endpoint, origin: str | None, deadline: Deadline, grip: dial.Handle, ping: float) -> Stream:
+def _headers(endpoint: Endpoint, origin: str | None, approval_id: str | None) -> dict[str, str]:
+    headers = {**endpoint.headers, "X-Workspace-ID": endpoint.workspace_id}
+    if origin is not None:
+        headers["Origin"] = origin
+    if approval_id is not None:
+        headers[REQUEST_HEADER] = approval_id
+    if endpoint.token is not None:
+        headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
+    return headers
+
+
+def _open(endpoint: Endpoint, headers: dict[str, str], deadline: Deadline, grip: dial.Handle, ping: float) -> Stream:
     uri = parse_uri("ws" + endpoint.url.removeprefix("http") + "/ws")
     tls = dial.tls_context() if uri.secure else None
-    sock = dial.dial(endpoint, deadline, grip)
+    sock: socket.socket = dial.dial(endpoint, deadline, grip)
     if tls is not None:
-        sock = dial.start_tls(sock, tls, uri.host, deadline, grip)
+        shared = SharedTls(dial.start_tls(sock, tls, uri.host, deadline, grip))
+        grip.hold(shared)
+        sock = cast("socket.socket", shared)  # all of it that the library uses
     sock.settimeout(None)
     # No extensions: compression costs memory and hides the size of a message.
     protocol = ClientProtocol(uri, max_size=MESSAGE_LIMIT, logger=_LOG)
@@ -115,7 +140,7 @@ def _open(endpoint: Endpoint, origin: str | None, deadline: Deadline, grip: dial
         connection = ClientConnection(sock, protocol, ping_interval=ping, ping_timeout=ping, close_timeout=0.2)
         let_go = connection.close_socket
         connection.__enter__()  # newer releases warn without it; it does nothing else
-        _shake_hands(connection, endpoint, origin, deadline)
+        _shake_hands(connection, headers, deadline)
         connection.start_keepalive()
     except BaseException as exc:
         with contextlib.suppress(Exception):
@@ -127,18 +152,13 @@ def _open(endpoint: Endpoint, origin: str | None, deadline: Deadline, grip: dial
     return Stream(connection)
 
 
-def _shake_hands(connection: ClientConnection, endpoint: Endpoint, origin: str | None, deadline: Deadline) -> None:
-    headers = {**endpoint.headers, "X-Workspace-ID": endpoint.workspace_id}
-    if origin is not None:
-        headers["Origin"] = origin
-    if endpoint.token is not None:
-        headers["Authorization"] = f"Bearer {endpoint.token.reveal()}"
+def _shake_hands(connection: ClientConnection, headers: dict[str, str], deadline: Deadline) -> None:
     try:
         connection.handshake(headers, timeout=max(deadline.left(), 0.001))
     except TimeoutError as exc:
         raise UnavailableError("the event stream did not answer in time") from exc
     except InvalidStatus as exc:
-        raise _refused(exc.response, origin) from exc
+        raise _refused(exc.response, headers.get("Origin")) from exc
 
 
 def _refused(response: Response, origin: str | None) -> ApprovalError:

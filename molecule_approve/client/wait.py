@@ -86,6 +86,7 @@ class Wait:
             random=random,
             clock=self._now,
             guard=stop.open,
+            request=lambda: self.submitted.approval_id,
         )
         self._tokens = float(policy.burst)
         self._rereads = self._fresh_pauses()

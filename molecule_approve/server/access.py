@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from .origins import over_tcp
 from .rates import RateLimiter
 from .refusals import (
     RefusedError,
@@ -23,16 +22,21 @@ from .refusals import (
     wrong_admin_token,
     wrong_token,
 )
+from .senders import SENDER
 from .tokens import bearer, hash_token
 from .users import user_name
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
+    from .activity import Activity
     from .database.transaction import Transaction
     from .database.values import Holder, SessionLimits
     from .limits import Limits
     from .sessions import Sessions
+
+_MOST_KNOWN = 10_000
+"""Credentials that are remembered as valid, by their hashes."""
 
 CONNECTION = "molecule.connection"
 """The key of a call's connection in ``scope["state"]``."""
@@ -71,6 +75,7 @@ class Visitor:
         anonymous: the workspace for which calls without a token may make requests, or None if they may not.
         sessions: how long a session is valid.
         peer_uid: the user at the other end of the Unix socket; None over TCP.
+        known: whether the credential was valid a short while ago. It may be revoked since: only a transaction can tell.
         holder: whose the credential is, once it was looked up.
     """
 
@@ -78,6 +83,7 @@ class Visitor:
     anonymous: str | None
     sessions: SessionLimits
     peer_uid: int | None = None
+    known: bool = False
     holder: Holder | None = None
 
     @property
@@ -179,11 +185,15 @@ class AccessControl:
     ``anonymous`` is the workspace for which calls without a token may make requests, or None if they may not.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions) -> None:
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float], anonymous: str | None, sessions: Sessions, activity: Activity
+    ) -> None:
+        self.activity = activity
         self._limits = limits
         self._rates = RateLimiter(clock)
         self._anonymous = anonymous
         self._sessions = sessions
+        self._known: set[str] = set()
         self._listing: WeakValueDictionary[str | None, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -227,21 +237,29 @@ class AccessControl:
         shown = hash_token(token)
         # Counted apart before it is known to be valid: so calls with wrong tokens do not use up the rate of a valid one.
         self._charge(connection, shown, self._limits.rate)
-        visitor = Visitor(shown, self._anonymous, self._sessions.limits, _peer_uid(connection))
+        visitor = Visitor(shown, self._anonymous, self._sessions.limits, _peer_uid(connection), known=shown in self._known)
         try:
             yield visitor
         except RefusedError as exc:
             if exc.status == 401:
                 # Otherwise a caller with a new token each time would have no limit, and fill the memory.
                 self._rates.forget(shown)
+                self._known.discard(shown)
                 self._failed(connection)
             raise
         finally:
             # A page that is left open keeps its socket and makes no calls: that does not extend the session.
             if visitor.holder is not None and connection.scope["type"] == "http":
                 self._sessions.note_use(visitor.holder)
+        if visitor.holder is not None:
+            self._remember(shown)
         # The work of an HTTP call is done by now.
         self.assign(connection, visitor.group, stays=connection.scope["type"] == "websocket")
+
+    def _remember(self, shown: str) -> None:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known.add(shown)
 
     @contextmanager
     def admit_sign_in(self, connection: HTTPConnection) -> Iterator[None]:
@@ -258,15 +276,16 @@ class AccessControl:
             raise
 
     def admit_anyone(self, connection: HTTPConnection) -> None:
-        """Count a call that needs no credential, at the one rate of all such callers.
+        """Count a call that needs no credential, at the rate of such callers from its address.
 
         Raises:
             RefusedError: 429.
         """
-        self._charge(connection, _listener_of(connection), self._limits.unauthenticated_rate)
+        self._charge(connection, _counted_as(connection), self._limits.unauthenticated_rate)
 
     def _failed(self, connection: HTTPConnection) -> None:
-        self._charge(connection, f"failed {_listener_of(connection)}", self._limits.failed_login_rate)
+        self._charge(connection, f"failed {_counted_as(connection)}", self._limits.failed_login_rate)
+        self.activity.login_failed(connection.scope[SENDER])
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
         allowance, within = self._rates.charge(key, limit)
@@ -281,6 +300,6 @@ def _peer_uid(connection: HTTPConnection) -> int | None:
     return None if found is None else found.peer_uid
 
 
-def _listener_of(connection: HTTPConnection) -> str:
-    # All loopback addresses are one caller. The Unix socket is open to the user alone.
-    return "over TCP" if over_tcp(connection) else "on the socket"
+def _counted_as(connection: HTTPConnection) -> str:
+    found: str = connection.scope[SENDER].counted_as
+    return found

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,16 +14,20 @@ from starlette.responses import Response
 from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, compact, one_body, row_body
 
 from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
-from .refusals import missing_workspace
+from .origins import BASE
+from .refusals import RefusedError, missing_workspace
 from .service import RequestPath
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
 
     from .access import AccessControl, Visitor
+    from .database.transaction import Transaction
     from .limits import Limits
     from .service import Service
     from .threads import DatabaseThreads
+
+T = TypeVar("T")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -73,8 +77,8 @@ def _ended(approval: Approval) -> Response:
 class Api:
     """The handlers.
 
-    The credential is checked twice where there is a body: before it is read, so that a caller without the right learns
-    nothing from a 400, 413 or 422 and fills no memory, and in the transaction that does the work.
+    The credential is checked in the transaction that does the work. Where there is a body, it is checked before, too: a
+    caller without the right learns nothing from a 400, 413 or 422, and one that is not known fills no memory.
 
     Attributes:
         anonymous: whether calls without a token may ask; ``health`` says it.
@@ -90,12 +94,30 @@ class Api:
         """``POST /workspaces/{id}/approvals``: 201, or 200 for the existing request of the idempotency key."""
         workspace_id = request.path_params["workspace_id"]
         with self.access.admit(request) as visitor:
-            await self.database.read(partial(visitor.member, workspace_id=workspace_id, allow_anonymous=True))
-            body = await read_body(request, self.limits.body)
-            parsed = parse_submission(body, request.headers.get("idempotency-key"), self.limits)
+            check = partial(visitor.member, workspace_id=workspace_id, allow_anonymous=True)
+            parse = partial(parse_submission, key=request.headers.get("idempotency-key"), limits=self.limits)
+            parsed = await self._parsed(request, visitor, check, parse)
             approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
-        return answer(answered, 201 if created else 200, {"Location": approval_path(workspace_id, approval.id)})
+        location = request.scope[BASE] + approval_path(workspace_id, approval.id)
+        return answer(answered, 201 if created else 200, {"Location": location})
+
+    async def _parsed(
+        self, request: Request, visitor: Visitor, check: Callable[[Transaction], object], parse: Callable[[bytes], T]
+    ) -> T:
+        """The body, for a caller with the right to send it.
+
+        Raises:
+            RefusedError: the check's; what is wrong with the body.
+        """
+        if not visitor.known:
+            await self.database.read(check)
+        try:
+            return parse(await read_body(request, self.limits.body))
+        except RefusedError:
+            if visitor.known:  # or was, a moment ago
+                await self.database.read(check)
+            raise
 
     async def newest(self, request: Request) -> Response:
         """``GET /workspaces/{id}/approvals``: the fifty newest, newest first.
@@ -131,9 +153,9 @@ class Api:
         """``POST …/decide``, by an approver, under the name of the credential."""
         path = _path(request)
         with self.access.admit(request) as visitor:
-            await self.database.read(partial(visitor.approver, workspace_id=path.workspace_id))
-            body = await read_body(request, self.limits.body)
-            approval = await self.service.decide(visitor, path, parse_decision(body, self.limits))
+            check = partial(visitor.approver, workspace_id=path.workspace_id)
+            decision = await self._parsed(request, visitor, check, partial(parse_decision, limits=self.limits))
+            approval = await self.service.decide(visitor, path, decision)
         return _ended(approval)
 
     async def withdraw(self, request: Request) -> Response:
@@ -146,9 +168,8 @@ class Api:
         """``POST …/redeem``, by the requester: uses an approval up, and answers like a read, with the invocation."""
         path = _path(request)
         with self.access.admit(request) as visitor:
-            await self.database.read(partial(visitor.requester, workspace_id=path.workspace_id))
-            body = await read_body(request, self.limits.body)
-            invocation = parse_invocation(body)
+            check = partial(visitor.requester, workspace_id=path.workspace_id)
+            invocation = await self._parsed(request, visitor, check, parse_invocation)
             approval = await self.service.redeem(visitor, path, invocation)
         return answer({**one_body(approval), "invocation": invocation})
 

@@ -14,16 +14,21 @@ from starlette.websockets import WebSocketDisconnect
 from molecule_approve.wire import SERVER_HEADER
 
 from .api import Api, Handler, answer
+from .origins import wants_page
 from .refusals import RefusedError
+from .senders import SENDER, sender_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .access import AccessControl
+    from .activity import Activity
+    from .health import Health
     from .inbox import InboxApi
     from .live import LiveSocket
     from .origins import Addresses
     from .pages import Pages
+    from .plan import Network
     from .rates import Allowance
 
 logger = logging.getLogger("molecule_approve.server")
@@ -40,7 +45,11 @@ class RouteSpec:
     shown: bool = True
 
 
-def route_specs(api: Api, inbox: InboxApi, pages: Pages) -> list[RouteSpec]:
+DOCUMENTS = ("/", "/requests/{approval_id}", "/history", "/sessions")
+"""The addresses of the page."""
+
+
+def route_specs(api: Api, inbox: InboxApi, pages: Pages, health: Health) -> list[RouteSpec]:
     """Every route except ``/openapi.json`` and the WebSocket."""
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
@@ -53,10 +62,13 @@ def route_specs(api: Api, inbox: InboxApi, pages: Pages) -> list[RouteSpec]:
         RouteSpec("POST", request + "/withdraw", api.withdraw, (200, 401, 403, 404, 409, 429, 503)),
         RouteSpec("GET", "/approvals/pending", api.pending, (200, 401, 403, 429, 503)),
         RouteSpec("GET", "/health", api.health, (200, 429)),
+        RouteSpec("GET", "/healthz", health.live, (200,)),
+        RouteSpec("GET", "/readyz", health.ready, (200, 503)),
+        RouteSpec("GET", "/metrics", health.metrics, (200, 403)),
         RouteSpec("POST", "/desk/session", inbox.sign_in, (201, 400, 401, 413, 422, 429, 503)),
         RouteSpec("POST", "/desk/session/end", inbox.sign_out, (200, 401, 403, 422, 429, 503)),
         RouteSpec("GET", "/desk/requests", inbox.requests, (200, 401, 403, 429, 503)),
-        RouteSpec("GET", "/", pages.document, (200, 404), shown=False),
+        *(RouteSpec("GET", path, pages.document, (200, 404), shown=False) for path in DOCUMENTS),
         RouteSpec("GET", "/static/{name}", pages.part, (200, 404), shown=False),
         RouteSpec("POST", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
         RouteSpec("GET", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
@@ -93,7 +105,7 @@ class _Exact(Route):
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """The parts of the application."""
+    """The parts of the application. ``proxies`` are the networks whose word about a call's sender counts."""
 
     api: Api
     inbox: InboxApi
@@ -101,11 +113,14 @@ class Handlers:
     live: LiveSocket
     access: AccessControl
     addresses: Addresses
+    health: Health
+    activity: Activity
+    proxies: tuple[Network, ...] = ()
 
 
 def create_app(handlers: Handlers) -> ASGIApp:
     """The server as one ASGI application."""
-    access, routes = handlers.access, route_specs(handlers.api, handlers.inbox, handlers.pages)
+    access, routes = handlers.access, route_specs(handlers.api, handlers.inbox, handlers.pages, handlers.health)
     description = describe(routes)
 
     async def openapi(request: Request) -> Response:
@@ -119,8 +134,12 @@ def create_app(handlers: Handlers) -> ASGIApp:
     listed = [_Exact(route.path, route.handler, methods=[route.method]) for route in routes]
     described = _Exact("/openapi.json", openapi, methods=["GET"])
     socket = WebSocketRoute("/ws", handlers.live.listen)
-    return Front(Router([*listed, described, socket], redirect_slashes=False, default=unknown_path), handlers.addresses)
+    router = Router([*listed, described, socket], redirect_slashes=False, default=unknown_path)
+    return Front(router, handlers.addresses, handlers.pages, handlers.activity, handlers.proxies)
 
+
+_SWITCHED = 101
+"""The status of a handshake that succeeds."""
 
 # On every answer. If a browser shows one as a page, nothing in it runs; `pages` has a policy of its own.
 _SAFE = {
@@ -144,26 +163,35 @@ def _headers(message: Message, allowance: Allowance | None) -> list[tuple[bytes,
 class Front:
     """Wraps every call: checks its origin, adds the headers of every answer, and answers errors."""
 
-    def __init__(self, inner: ASGIApp, addresses: Addresses) -> None:
+    def __init__(
+        self, inner: ASGIApp, addresses: Addresses, pages: Pages, activity: Activity, proxies: tuple[Network, ...] = ()
+    ) -> None:
         self._inner = inner
         self._addresses = addresses
+        self._pages = pages
+        self._activity = activity
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call or one socket."""
+        scope = self._addresses.without_base(scope)
+        connection = HTTPConnection(scope)
         started = False
 
         async def sending(message: Message) -> None:
             nonlocal started
             if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
                 started = True
+                self._activity.numbers.answered(message.get("status", _SWITCHED))
                 message = {**message, "headers": _headers(message, scope.get("molecule.allowance"))}
             await send(message)
 
         try:
-            self._addresses.check(HTTPConnection(scope))
+            sender = scope[SENDER] = sender_of(connection, self._proxies)
+            self._addresses.check(connection, sender)
             await self._inner(scope, receive, sending)
         except RefusedError as exc:
-            await answer(exc.body, exc.status, exc.headers)(scope, receive, sending)
+            await self._refusal(connection, exc)(scope, receive, sending)
         except (ClientDisconnect, WebSocketDisconnect, ConnectionError):
             return  # the caller has disconnected
         except Exception:
@@ -171,3 +199,10 @@ class Front:
                 raise
             logger.exception("internal error while answering a call")
             await answer({"error": "internal error", "code": "internal"}, 500)(scope, receive, sending)
+
+    def _refusal(self, connection: HTTPConnection, exc: RefusedError) -> Response:
+        if exc.status == 421:
+            self._activity.host_refused(", ".join(connection.headers.getlist("host")), connection.scope[SENDER])
+            if wants_page(connection):
+                return self._pages.wrong_address(self._addresses.home)
+        return answer(exc.body, exc.status, exc.headers)

@@ -13,7 +13,7 @@ from molecule_approve import strict_json
 from molecule_approve.model import JsonValue, Status
 from molecule_approve.safe_text import is_hidden
 from molecule_approve.strict_json import StrictJsonError
-from molecule_approve.wire import is_uuid
+from molecule_approve.wire import REQUEST_HEADER, is_uuid
 
 from .refusals import bad_body, bad_decision, too_large, unacceptable
 
@@ -248,3 +248,16 @@ def _key(raw: str | None, limit: int) -> str | None:
     if not 0 < len(key) <= limit:
         raise unacceptable(f"the idempotency key must have 1 to {limit} characters")
     return key
+
+
+def parse_approval_id(text: str | None) -> str | None:
+    """Parse the id of the only request that a stream listens to; None without the header.
+
+    Raises:
+        RefusedError: 422 if it is not a UUID.
+    """
+    if text is None:
+        return None
+    if not is_uuid(text):
+        raise unacceptable(f"{REQUEST_HEADER} must be the id of a request, a UUID")
+    return text.lower()

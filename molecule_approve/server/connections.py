@@ -6,12 +6,13 @@ unauthenticated ones of its listener. Each group has its own share, so that no g
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import resource
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,16 +24,13 @@ from molecule_approve.unix_peer import peer_uid
 from .access import CONNECTION
 from .limits import Limits
 
-if TYPE_CHECKING:
-    import asyncio
-
 HEAD = 32_768
 """Bytes of a call's head."""
 
 _SPARE = 100
 """File descriptors for the database, the audit log, and connections that are closing."""
 
-_MOST_PARTS = 64
+MOST_PARTS = 64
 """Frames of one message; an empty frame costs its sender almost nothing."""
 
 _SHARES = 6
@@ -51,9 +49,9 @@ class Connections:
     def __init__(self, limits: Limits, limit: int) -> None:
         self.limits = limits
         self.share = max(1, limit // _SHARES)
-        self._groups: dict[str, dict[_LimitedConnection, None]] = {}
+        self._groups: dict[str, dict[LimitedConnection, None]] = {}
 
-    def join(self, connection: _LimitedConnection, group: str) -> bool:
+    def join(self, connection: LimitedConnection, group: str) -> bool:
         """Put the connection into the group. If that is full, close its oldest idle one; False if none is idle."""
         if connection.group == group:
             return True
@@ -69,7 +67,7 @@ class Connections:
         connection.group = group
         return True
 
-    def leave(self, connection: _LimitedConnection) -> None:
+    def leave(self, connection: LimitedConnection) -> None:
         """Remove the connection from its group."""
         members = self._groups.get(connection.group)
         if members is not None:
@@ -99,6 +97,8 @@ class Connections:
 class _StrictH11(h11.Connection):
     """h11, without the ambiguities that two HTTP parsers may read in two ways."""
 
+    _head = b""
+
     def next_event(self) -> Any:  # noqa: ANN401 - as h11's
         """The next event.
 
@@ -119,6 +119,16 @@ class _StrictH11(h11.Connection):
             _check_framing(event)
             _check_meaning(event)
         return event
+
+    def send(self, event: Any) -> Any:  # noqa: ANN401 - as h11's
+        """The event's bytes; those of an answer's head come with what follows it, so that both are sent in one call."""
+        output: bytes | None = super().send(event)
+        if isinstance(event, h11.Response):
+            self._head = output or b""
+            return b""
+        if self._head and output is not None:
+            output, self._head = self._head + output, b""
+        return output
 
 
 def protocols(connections: Connections) -> tuple[type[HttpConnection], type[SocketConnection]]:
@@ -161,7 +171,7 @@ def _check_meaning(head: h11.Request) -> None:
         raise h11.RemoteProtocolError("the target is not a path")
 
 
-class _LimitedConnection:
+class LimitedConnection:
     """What both kinds of connection have: a group, and a client that must read what it is sent."""
 
     transport: asyncio.Transport
@@ -200,7 +210,7 @@ class _LimitedConnection:
         return self.pool.join(self, f"{credential} {'on the socket' if self.over_unix else 'over TCP'}")
 
 
-class HttpConnection(_LimitedConnection, H11Protocol):
+class HttpConnection(LimitedConnection, H11Protocol):
     """One HTTP connection. ``pool`` is set by a subclass for each server."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
@@ -239,7 +249,10 @@ class HttpConnection(_LimitedConnection, H11Protocol):
         super().on_response_complete()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Become an event stream, in the same group."""
+        """Become the handshake of an event stream, in the same group; its client must wait for the answer."""
+        if self.conn.trailing_data[0]:
+            self.transport.abort()
+            return
         group = self.group
         self.pool.leave(self)
         self.group = group
@@ -262,8 +275,15 @@ class HttpConnection(_LimitedConnection, H11Protocol):
         return late or super().overdue(now)
 
 
-class SocketConnection(_LimitedConnection, WebSocketsSansIOProtocol):
-    """One WebSocket connection; it replaces the HTTP connection of its handshake."""
+class _Released(asyncio.Transport):
+    """What a protocol has instead of a transport that it gave away."""
+
+    def close(self) -> None:
+        """Close nothing: uvicorn closes its connection when the handshake's call has ended."""
+
+
+class SocketConnection(LimitedConnection, WebSocketsSansIOProtocol):
+    """The handshake of one WebSocket connection; it replaces the HTTP connection, and an event stream replaces it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*args, **kwargs)
@@ -283,27 +303,22 @@ class SocketConnection(_LimitedConnection, WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read, unless the client does not read our answers: each ping makes a pong."""
+        """Read the head of the handshake; its client must wait for the answer."""
+        if self.handshake_initiated:
+            self.transport.abort()
+            return
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # uvicorn waits for an event, and websockets has none for a head that it cannot read (16: any method but GET).
             self.transport.abort()
-        if self.transport.get_write_buffer_size() > self.pool.limits.unsent or len(self.frames) > _MOST_PARTS:
-            self.transport.abort()
 
-    def pause_writing(self) -> None:
-        """Stop reading from a client that does not read."""
-        super().pause_writing()
-        self.read_paused = True
-        self.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Read again."""
-        super().resume_writing()
-        self.read_paused = False
-        self.transport.resume_reading()
+    def release(self) -> asyncio.Transport:
+        """Give the transport to another protocol, and leave everything that counts connections."""
+        transport, self.transport = self.transport, _Released()
+        self.pool.leave(self)
+        self.connections.discard(self)
+        return transport
 
     def shutdown(self) -> None:
-        """Send the close frame; uvicorn's own method fails if the client is already closing."""
-        if not self.transport.is_closing():
-            super().shutdown()
+        """Cut the handshake off because the server stops; uvicorn's own method fails if the client is already closing."""
+        self.transport.abort()

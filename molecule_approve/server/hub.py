@@ -1,4 +1,4 @@
-"""Passes events on to the open sockets and waiting calls; it does not look into the frames.
+"""Passes events on to the open streams and waiting calls; it does not look into the frames.
 
 Everything here runs on the server's event loop, and nothing waits for a slow reader.
 """
@@ -6,100 +6,96 @@ Everything here runs on the server's event loop, and nothing waits for a slow re
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from .streams import text_frame
 
-class Subscriber:
-    """The frames that wait for one socket.
-
-    Attributes:
-        workspace_id: the workspace whose events it gets; None for all.
-        credentials: the hashes of the token and session that it was opened with, if these can be revoked.
-    """
-
-    def __init__(self, workspace_id: str | None, credentials: frozenset[str], limit: int) -> None:
-        self.workspace_id = workspace_id
-        self.credentials = credentials
-        self._limit = limit
-        self._frames: deque[str] = deque()
-        self._awake = asyncio.Event()
-        self._gone = asyncio.Event()
-
-    def put(self, frames: Sequence[str]) -> None:
-        """Queue the frames. If the reader is too slow for them, the socket is closed: no single message is dropped."""
-        if len(self._frames) + len(frames) > self._limit:
-            self.end()
-            return
-        self._frames.extend(frames)
-        self._awake.set()
-
-    def end(self) -> None:
-        """Drop the queued frames, and have the socket closed."""
-        self._gone.set()
-        self._frames.clear()
-        self._awake.set()
-
-    @property
-    def over(self) -> bool:
-        """Whether the socket must be closed."""
-        return self._gone.is_set()
-
-    async def ended(self) -> None:
-        """Wait until the socket must be closed."""
-        await self._gone.wait()
-
-    async def next(self) -> str | None:
-        """The next frame, as soon as there is one; None when the socket must be closed."""
-        while not self._frames and not self._gone.is_set():
-            self._awake.clear()
-            await self._awake.wait()
-        return None if self._gone.is_set() else self._frames.popleft()
+if TYPE_CHECKING:
+    from .streams import EventStream
 
 
 class Hub:
-    """The sockets that listen, and the calls that wait for one request to end."""
+    """The streams that are open, and the calls that wait for one request to end."""
 
-    def __init__(self, queue: int) -> None:
-        self._queue = queue
-        self._subscriptions: set[Subscriber] = set()
+    def __init__(self) -> None:
+        self._streams: set[EventStream] = set()
+        # By the request that a stream names; else by workspace, with None for all of them.
+        self._of_request: dict[str | None, set[EventStream]] = {}
+        self._of_workspace: dict[str | None, set[EventStream]] = {}
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._stopped = False
-        self._has_sockets = asyncio.Event()
+        self._has_streams = asyncio.Event()
 
-    @contextmanager
-    def subscribe(self, workspace_id: str | None, credentials: frozenset[str]) -> Iterator[Subscriber]:
-        """Get a workspace's events, or those of all with None, inside this block."""
-        subscription = Subscriber(workspace_id, credentials, self._queue)
-        self._subscriptions.add(subscription)
-        self._has_sockets.set()
-        try:
-            yield subscription
-        finally:
-            self._subscriptions.discard(subscription)
-            if not self._subscriptions:
-                self._has_sockets.clear()
+    # --- streams
+
+    def subscribe(self, stream: EventStream) -> None:
+        """Send to the stream, from now on, what it listens to."""
+        self._streams.add(stream)
+        for places, key in self._places(stream):
+            places.setdefault(key, set()).add(stream)
+        self._has_streams.set()
+
+    def unsubscribe(self, stream: EventStream) -> None:
+        """Forget the stream."""
+        self._streams.discard(stream)
+        for places, key in self._places(stream):
+            listening = places.get(key, set())
+            listening.discard(stream)
+            if not listening:
+                places.pop(key, None)
+        if not self._streams:
+            self._has_streams.clear()
+
+    def _places(self, stream: EventStream) -> Iterator[tuple[dict[str | None, set[EventStream]], str | None]]:
+        interest = stream.interest
+        if interest.approval_id is not None:
+            yield self._of_request, interest.approval_id
+        else:
+            keys: Iterable[str | None] = (None,) if interest.workspaces is None else interest.workspaces
+            for key in keys:
+                yield self._of_workspace, key
+
+    @property
+    def sockets(self) -> int:
+        """How many sockets listen."""
+        return len(self._streams)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the end of a request."""
+        return sum(map(len, self._waiting.values()))
 
     async def wait_for_socket(self) -> None:
-        """Wait until a socket is open."""
-        await self._has_sockets.wait()
+        """Wait until a stream is open."""
+        await self._has_streams.wait()
 
-    def publish(self, workspace_id: str, frames: Sequence[str]) -> None:
-        """Queue the frames for every socket that listens to this workspace."""
-        for subscription in self._subscriptions:
-            if subscription.workspace_id in {None, workspace_id}:
-                subscription.put(frames)
+    def publish(self, workspace_id: str, approval_id: str, frames: Sequence[str]) -> None:
+        """Send the frames to every stream that listens to this request or workspace; those that name it are the first."""
+        if not self._streams:
+            return
+        sent = b"".join(map(text_frame, frames))
+        for stream in [*self._of_request.get(approval_id, ())]:
+            allowed = stream.interest.workspaces
+            if allowed is None or workspace_id in allowed:
+                stream.put(sent)
+        for key in (workspace_id, None):
+            for stream in [*self._of_workspace.get(key, ())]:
+                stream.put(sent)
 
-    def credentials(self) -> set[str]:
-        """The hashes of the tokens and sessions that the open sockets depend on."""
-        return {credential for one in self._subscriptions for credential in one.credentials}
+    def rights(self) -> set[tuple[str, frozenset[str] | None]]:
+        """The hashes of the tokens and sessions that the open streams depend on, each with the limit that it had."""
+        found = (stream.interest for stream in self._streams)
+        return {(credential, one.limit) for one in found for credential in one.credentials}
 
     def drop(self, credential: str) -> None:
-        """Close the sockets that depend on this token or session."""
-        for subscription in self._subscriptions:
-            if credential in subscription.credentials:
-                subscription.end()
+        """Close the streams that depend on this token or session."""
+        for stream in [*self._streams]:
+            if credential in stream.interest.credentials:
+                stream.end()
+
+    # --- waiting calls
 
     @contextmanager
     def waiting_for(self, approval_id: str) -> Iterator[asyncio.Event]:
@@ -122,7 +118,7 @@ class Hub:
             event.set()
 
     def stop(self) -> None:
-        """Wake every waiting call, because the server stops. Sockets are closed with their connections."""
+        """Wake every waiting call, because the server stops. Streams are closed with their connections."""
         self._stopped = True
         for waiters in self._waiting.values():
             for event in waiters:

@@ -19,6 +19,7 @@ from .api import answer, list_answer
 from .bodies import parse_code, read_body
 from .database.values import SessionRow
 from .refusals import unacceptable, wrong_code
+from .senders import SENDER
 from .tokens import hash_token, new_token
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class InboxApi:
             if name is None:
                 raise wrong_code()
         self.on_sign_in()
+        self.access.activity.signed_in(name, request.scope[SENDER])
         return answer({"token": token, "name": name, "expires_in": int(self.limits.session)}, 201)
 
     def _begin(self, transaction: Transaction, *, code: str, token: str, client: str) -> str | None:
@@ -78,7 +80,8 @@ class InboxApi:
     async def sign_out(self, request: Request) -> Response:
         """``POST /desk/session/end``: the session ends at once, and its sockets are closed."""
         with self.access.admit(request) as visitor:
-            await self.database.write(partial(_end_session, visitor))
+            name = await self.database.write(partial(_end_session, visitor))
+        self.access.activity.signed_out(name)
         if visitor.token_hash is not None:
             self.hub.drop(visitor.token_hash)
         return answer({"status": "ended"})
@@ -99,11 +102,13 @@ class InboxApi:
                 )
 
 
-def _end_session(visitor: Visitor, transaction: Transaction) -> None:
-    session_id = visitor.administrator(transaction).session_id
+def _end_session(visitor: Visitor, transaction: Transaction) -> str:
+    approver = visitor.administrator(transaction)
+    session_id = approver.session_id
     if session_id is None:
         raise unacceptable("this is an approver's token, not a session; revoke it with: approvers revoke NAME")
     transaction.sign_ins.end(session_id)
+    return approver.name
 
 
 def _pending_row(approval: Approval, workspace_name: str, view: InboxView) -> JsonValue:

@@ -1,31 +1,29 @@
-"""WebSocket: who may listen, and sending the frames to one socket. ``service`` makes the frames."""
+"""WebSocket: who may listen, and to what. ``service`` makes the events, ``streams`` sends them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from molecule_approve.wire import REQUEST_HEADER
+
+from .access import CONNECTION, Approver
+from .bodies import parse_approval_id
+from .streams import EventStream, Interest
+
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
-    from .access import AccessControl, Visitor
-    from .hub import Hub, Subscriber
+    from .access import AccessControl, Caller, Visitor
+    from .connections import SocketConnection
+    from .hub import Hub
     from .threads import DatabaseThreads
 
 INBOX_PROTOCOL = "molecule-desk"
 """The subprotocol of the inbox page, which listens to all workspaces; its session comes as a second subprotocol."""
 
 _SESSION = "session."
-
-_DROPPED = 1013
-"""The close code (try again later) of a socket that was too slow, or whose token or session is no longer valid."""
-
-_CLOSE_TIMEOUT = 1.0
-"""Seconds for a client to take the close frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +35,27 @@ class LiveSocket:
     database: DatabaseThreads
 
     async def listen(self, socket: WebSocket) -> None:
-        """Accept the socket, and send events until one side disconnects."""
+        """Accept the socket, which becomes an event stream; its call ends here."""
         is_inbox = INBOX_PROTOCOL in socket.scope["subprotocols"]
         workspace_id = "" if is_inbox else socket.headers.get("x-workspace-id", "")
         with self.access.admit(socket, _session(socket) if is_inbox else None) as visitor:
             check = visitor.administrator if is_inbox else partial(visitor.listener, workspace_id=workspace_id)
-            await self.database.read(check)
-        # Subscribed before the handshake is answered, so that a client that reads after it misses no event.
-        with self.hub.subscribe(workspace_id or None, _credentials(visitor)) as subscription:
-            await socket.accept(INBOX_PROTOCOL if is_inbox else None)
-            await _first_of(_send(socket, subscription), _drain(socket), subscription.ended())
-            if subscription.over:
-                # A client that does not read cannot take the close frame either.
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(socket.close(_DROPPED), _CLOSE_TIMEOUT)
+            caller = await self.database.read(check)
+            approval_id = None if is_inbox else parse_approval_id(socket.headers.get(REQUEST_HEADER))
+        limit = caller.workspaces if isinstance(caller, Approver) else None
+        interest = Interest(_workspaces(caller, workspace_id), approval_id, _credentials(visitor), limit)
+        await socket.accept(INBOX_PROTOCOL if is_inbox else None)
+        # In the same step as the answer is sent, so that a client that reads after it misses no event.
+        connection: SocketConnection = socket.scope["state"][CONNECTION]
+        if not connection.transport.is_closing():  # pragma: no branch - the client goes away in this very moment
+            self.hub.subscribe(EventStream(connection, interest, self.hub.unsubscribe))
+
+
+def _workspaces(caller: Caller, workspace_id: str) -> frozenset[str] | None:
+    """The workspaces whose events the caller gets: the one that it named, or all that it may see."""
+    if isinstance(caller, Approver) and not workspace_id:
+        return caller.workspaces
+    return frozenset({workspace_id})
 
 
 def _session(socket: WebSocket) -> str | None:
@@ -62,24 +67,3 @@ def _session(socket: WebSocket) -> str | None:
 def _credentials(visitor: Visitor) -> frozenset[str]:
     """The hash of the token or session that the socket depends on."""
     return frozenset() if visitor.token_hash is None else frozenset({visitor.token_hash})
-
-
-async def _first_of(*jobs: Coroutine[None, None, None]) -> None:
-    tasks = [asyncio.ensure_future(job) for job in jobs]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _send(socket: WebSocket, subscription: Subscriber) -> None:
-    while (frame := await subscription.next()) is not None:
-        await socket.send_text(frame)
-
-
-async def _drain(socket: WebSocket) -> None:
-    # Clients send nothing, but a disconnect arrives like a message.
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass

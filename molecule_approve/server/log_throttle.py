@@ -1,4 +1,4 @@
-"""Limits the log lines of uvicorn and asyncio to one of a kind a minute, so that no client can fill a disk with them."""
+"""Limits log lines that any client can cause to one of a kind a minute, so that none can fill a disk with them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from molecule_approve.clock import Clock, boottime
 
 from .limits import MINUTE
+from .log_lines import FIELDS, STRANGERS
 
 _NO_DESCRIPTOR = "socket.accept() out of system resource"
 
@@ -35,15 +36,17 @@ class LogThrottle(logging.Filter):
         if kind == _NO_DESCRIPTOR:
             record.msg = "cannot accept connections: the limit of open files is reached (ulimit -n)"
             record.args, record.exc_info = (), None
-        if missed:
+        if missed and hasattr(record, FIELDS):
+            setattr(record, FIELDS, {**getattr(record, FIELDS), "not_logged": missed})
+        elif missed:
             record.msg, record.args = f"{record.getMessage()} ({missed} more were not logged)", ()
         return True
 
 
 @contextmanager
 def throttled_logs() -> Iterator[None]:
-    """Throttle the logs of uvicorn and asyncio inside this block."""
-    throttle, loggers = LogThrottle(), [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    """Throttle the logs of uvicorn, asyncio and events that strangers cause inside this block."""
+    throttle, loggers = LogThrottle(), [*(logging.getLogger(name) for name in ("uvicorn.error", "asyncio")), STRANGERS]
     for logger in loggers:
         logger.addFilter(throttle)
     try:

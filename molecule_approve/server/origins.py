@@ -4,48 +4,149 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from molecule_approve.errors import UsageError
 
 from .refusals import refused
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
+    from starlette.types import Scope
+
+    from .plan import Network
+    from .refusals import RefusedError
+    from .senders import Sender
 
 _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[^:\[\]]+)(?::[1-9][0-9]{0,4})?")
 
 _OWN = frozenset({"same-origin", "none"})
 """The allowed values of Sec-Fetch-Site: the call comes from our page, or from the person (address bar, bookmark)."""
 
+_DOCUMENTS = re.compile(r"/|/history|/sessions|/requests/[^/]+")
+"""The addresses of the page, to which links from elsewhere may lead: it holds no data."""
+
+BASE = "molecule.base"
+"""The key in a call's scope of the path below which the caller sees this server: ``/approve``, or nothing."""
+
+ORIGIN = "molecule.origin"
+"""The key of the origin that the caller sees: ``https://approve.example.org``."""
+
+FIRST_SEGMENTS = frozenset(
+    {"workspaces", "approvals", "desk", "requests", "history", "sessions", "static", "ws", "health", "healthz", "readyz"}
+) | {"metrics", "openapi.json"}
+"""What the paths of our own routes begin with."""
+
+_PROBES = frozenset({"/healthz", "/readyz"})
+"""Routes that say nothing which a foreign page must not learn: probes call a machine by its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicAddress:
+    """The public address. ``authorities``: the Host headers that name it; ``base``: its path, without a slash at the end."""
+
+    origin: str
+    authorities: frozenset[str]
+    base: str
+
+    @classmethod
+    def of(cls, url: str) -> PublicAddress:
+        """The parts of a public URL.
+
+        Raises:
+            UsageError: its path begins like one of ours, so that it cannot be told whether a proxy has removed it.
+        """
+        parts = urlsplit(url)
+        base = parts.path.rstrip("/")
+        if base.split("/")[1:2] and base.split("/")[1] in FIRST_SEGMENTS:
+            raise UsageError(
+                f"the path of --public-url begins with {base.split('/')[1]}, like paths of the server itself",
+                hint="choose another path, such as /approve",
+            )
+        usual = ":443" if parts.scheme == "https" else ":80"
+        authority = parts.netloc.removesuffix(usual)
+        spelt = {authority} if re.search(r":[0-9]+\Z", authority) else {authority, authority + usual}
+        return cls(f"{parts.scheme}://{authority}", frozenset(spelt), base)
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The host names of this server, with any port: behind ``ssh -L`` it differs, and DNS rebinding shows in the name."""
+    """The addresses of this server.
+
+    Attributes:
+        names: its names for programs of this machine, with any port: behind ``ssh -L`` it differs, and DNS rebinding shows
+            in the name.
+        public: its address for everybody else; None if it has none.
+        scrapers: the networks that may read ``/metrics``, under any name.
+    """
 
     names: frozenset[str]
+    public: PublicAddress | None = None
+    scrapers: tuple[Network, ...] = ()
 
     @classmethod
-    def of(cls, host: str) -> Addresses:
-        """Every usual name of this loopback address."""
-        shown = f"[{host}]" if ":" in host else host
-        return cls(frozenset({shown, "127.0.0.1", "localhost", "[::1]"}))
+    def of(cls, host: str, public_url: str | None = None, scrapers: tuple[Network, ...] = ()) -> Addresses:
+        """The usual names of this machine, the loopback address that it listens on, and the public address.
 
-    def check(self, connection: HTTPConnection) -> None:
+        Raises:
+            UsageError: see :meth:`PublicAddress.of`.
+        """
+        public = None if public_url is None else PublicAddress.of(public_url)
+        shown = f"[{host}]" if ":" in host else host
+        own = {shown} if ip_address(host).is_loopback else set()
+        return cls(frozenset({*own, "127.0.0.1", "localhost", "[::1]"}), public, scrapers)
+
+    def without_base(self, scope: Scope) -> Scope:
+        """The call without the public path, which not every proxy removes."""
+        base = "" if self.public is None else self.public.base
+        path: str = scope["path"]
+        if not base or not f"{path}/".startswith(f"{base}/"):
+            return scope
+        return {**scope, "path": path[len(base) :] or "/"}
+
+    def check(self, connection: HTTPConnection, sender: Sender) -> None:
         """Refuse what a browser sends for another page: a rebound host name, a foreign Origin, a cross-site call.
+
+        Afterwards the scope says which of our addresses was called.
 
         Raises:
             RefusedError: 421 for the name, 403 for the rest.
         """
-        hosts = connection.headers.getlist("host")
-        found = _AUTHORITY.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
-        if found is None or found["name"] not in self.names:
-            raise refused(421, "the Host header does not name this server; open http://localhost:PORT", "wrong_host")
+        scope = connection.scope
+        if scope["path"] in _PROBES or (scope["path"] == "/metrics" and not sender.is_local and sender.is_in(self.scrapers)):
+            return
+        origin = scope[ORIGIN] = self._origin(connection, sender)
+        scope[BASE] = self.public.base if self.public is not None and origin == self.public.origin else ""
         # Our own page has our name and port; a page on another port of this machine is foreign.
-        own = f"http://{hosts[0].lower()}"
-        if any(origin.lower() != own for origin in connection.headers.getlist("origin")):
+        if any(found.lower() != origin for found in connection.headers.getlist("origin")):
             raise refused(403, "calls from other web pages are refused (Origin header)", "wrong_origin")
         # If there are two headers, both must be allowed. Another port of this machine is "same-site", which is not.
         if not set(connection.headers.getlist("sec-fetch-site")) <= _OWN and not _follows_a_link(connection):
             raise refused(403, "calls from other web sites are refused (Sec-Fetch-Site header)", "wrong_site")
+
+    def _origin(self, connection: HTTPConnection, sender: Sender) -> str:
+        hosts = connection.headers.getlist("host")
+        host = hosts[0].lower() if len(hosts) == 1 else ""
+        if self.public is not None and host in self.public.authorities:
+            return self.public.origin
+        found = _AUTHORITY.fullmatch(host)
+        # A proxy that calls us by a name of our own has not passed on which name its client called.
+        if found is None or found["name"] not in self.names or not sender.is_local:
+            raise self._wrong_host(proxied=sender.proxied)
+        secure = connection.scope.get("scheme") in {"https", "wss"}
+        return f"{'https' if secure else 'http'}://{host}"
+
+    @property
+    def home(self) -> str | None:
+        """The public address of the page; None if there is none."""
+        return None if self.public is None else f"{self.public.origin}{self.public.base}/"
+
+    def _wrong_host(self, *, proxied: bool) -> RefusedError:
+        where = self.home or "http://localhost:PORT"
+        passing = "; the proxy must pass on the Host header that it gets" if proxied else ""
+        return refused(421, f"the Host header does not name this server; open {where}{passing}", "wrong_host")
 
 
 def _follows_a_link(connection: HTTPConnection) -> bool:
@@ -54,14 +155,13 @@ def _follows_a_link(connection: HTTPConnection) -> bool:
     return (
         scope["type"] == "http"
         and scope["method"] == "GET"
-        and scope["path"] == "/"
+        and _DOCUMENTS.fullmatch(scope["path"]) is not None
         and headers.getlist("sec-fetch-mode") == ["navigate"]
         and headers.getlist("sec-fetch-dest") == ["document"]
     )
 
 
-def over_tcp(connection: HTTPConnection) -> bool:
-    """Whether the call comes over TCP, not on the Unix socket."""
-    # uvicorn gives a port for TCP only.
-    server = connection.scope.get("server")
-    return server is None or server[1] is not None
+def wants_page(connection: HTTPConnection) -> bool:
+    """Whether a browser loads a document, which a person will read."""
+    scope = connection.scope
+    return scope["type"] == "http" and scope["method"] == "GET" and "text/html" in connection.headers.get("accept", "")

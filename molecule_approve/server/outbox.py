@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molecule_approve.audit.journal import Journal
+from molecule_approve.audit.journal import TOGETHER, Journal
 from molecule_approve.audit.read import history
 from molecule_approve.audit.record import OF_OUTCOME, Record, RecordAction, decode, make_record
 from molecule_approve.errors import AuditError
@@ -86,6 +87,10 @@ class Outbox:
         self._awake = asyncio.Event()
         self._failing = False
 
+    def __len__(self) -> int:
+        """How many entries wait."""
+        return len(self._entries)
+
     async def catch_up(self) -> None:
         """Append what was committed before this start and is not in the log, because the server was killed in between.
 
@@ -137,23 +142,26 @@ class Outbox:
 
     async def _drain(self) -> bool:
         while self._entries:
-            entry, appended = self._entries[0]
-            error = await asyncio.get_running_loop().run_in_executor(self._thread, self._try_to_append, entry)
+            waiting = [entry for entry, _ in islice(self._entries, TOGETHER)]
+            loop = asyncio.get_running_loop()
+            count, error = await loop.run_in_executor(self._thread, self._append, waiting)
+            for _ in range(count):
+                entry, appended = self._entries.popleft()
+                self._unmarked.append(entry.number)
+                appended.set_result(None)
             if error is not None:
                 self._fail(error)
                 return False
             self._failing = False
-            self._entries.popleft()
-            self._unmarked.append(entry.number)
-            appended.set_result(None)
         return True
 
-    def _try_to_append(self, entry: OutboxEntry) -> AuditError | None:
+    def _append(self, entries: Sequence[OutboxEntry]) -> tuple[int, AuditError | None]:
+        """Append the entries, with one fsync; how many are in the log, and why none is."""
         try:
-            self._journal.append(record_of(entry), patience=self._limits.audit_patience)
+            records = [record_of(entry) for entry in entries]
+            return len(self._journal.append_all(records, patience=self._limits.audit_patience)), None
         except AuditError as exc:
-            return exc
-        return None
+            return 0, exc
 
     def _fail(self, exc: AuditError) -> None:
         if not self._failing:

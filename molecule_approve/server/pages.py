@@ -1,10 +1,11 @@
-"""The inbox page: the files of ``static/``, and the headers that protect it.
+"""The inbox page and the page for a wrong address: the files of ``static/``, and the headers that protect them.
 
 The files hold no data; all that the page shows comes from REST.
 """
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from starlette.responses import Response
 
+from .origins import BASE, ORIGIN
 from .refusals import refused
 
 if TYPE_CHECKING:
@@ -27,11 +29,17 @@ _TYPES = {
 }
 
 # Only our own files run, nothing is sent elsewhere, and no other page can frame this one or reach its window.
-# Browsers that do not count ws:// among 'self' need the socket's origin by name.
+# Browsers that do not count ws:// among 'self' need the socket's origin by name. The document names its base.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws://{host}; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' {socket}; "
+    "base-uri 'self'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
+_BASE = b'<base href="/">'
+"""Stands in the document, and is replaced by the path below which the browser sees this server."""
+
+_WRONG_ADDRESS = "wrong-address.html"
+_PLAIN_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -66,9 +74,17 @@ class Pages:
         content = self.files.get(name)
         if content is None:
             raise refused(404, "no such file", "unknown_file")
+        if name == DOCUMENT:
+            content = content.replace(_BASE, f'<base href="{html.escape(request.scope[BASE])}/">'.encode())
         # `origins` has checked the Host header: it is one of our own names.
-        policy = _POLICY.format(host=request.headers["host"].lower())
+        policy = _POLICY.format(socket=f"ws{request.scope[ORIGIN].removeprefix('http')}")
         return Response(content, headers={**_HEADERS, "Content-Security-Policy": policy}, media_type=_type(name))
+
+    def wrong_address(self, home: str | None) -> Response:
+        """For a browser that called another name: where the page is."""
+        address = html.escape(home or "http://localhost:8788/").encode()
+        content = self.files[_WRONG_ADDRESS].replace(b"{address}", address)
+        return Response(content, 421, {"Content-Security-Policy": _PLAIN_POLICY}, _type(_WRONG_ADDRESS))
 
 
 def _type(name: str) -> str | None:

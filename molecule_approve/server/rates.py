@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from .limits import MINUTE
 
+_SWEEP = 0.5
+"""The least seconds between two sweeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -27,9 +30,14 @@ class RateLimiter:
     """Calls a minute, counted from a key's first call on; ``clock`` is monotonic, in seconds."""
 
     MANY = 1_000
+    """Keys after which old ones are swept away."""
+
+    MOST = 10_000
+    """Keys that are kept; further ones share one count for each limit, so that many addresses do not fill the memory."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._swept = -math.inf
         self._windows: dict[str, tuple[float, int]] = {}
 
     def __len__(self) -> int:
@@ -40,6 +48,8 @@ class RateLimiter:
         """Count one call; what is left, and whether this call was within the limit."""
         now = self._clock()
         self._sweep(now)
+        if key not in self._windows and len(self._windows) >= self.MOST:
+            key = f"all others {limit}"
         start, count = self._windows.get(key, (now, 0))
         if now - start >= MINUTE:
             start, count = now, 0
@@ -53,6 +63,7 @@ class RateLimiter:
         self._windows.pop(key, None)
 
     def _sweep(self, now: float) -> None:
-        # Otherwise a caller with many tokens would fill the memory.
-        if len(self._windows) >= self.MANY:
+        # Otherwise a caller with many tokens would fill the memory. Not at each call: it looks at all keys.
+        if len(self._windows) >= self.MANY and now - self._swept >= _SWEEP:
+            self._swept = now
             self._windows = {key: window for key, window in self._windows.items() if now - window[0] < MINUTE}

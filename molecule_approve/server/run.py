@@ -5,53 +5,47 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
-
-import uvicorn
 
 from molecule_approve.clock import boottime
 from molecule_approve.errors import ServerError
 
 from . import credentials
 from .access import AccessControl
+from .activity import Activity
 from .api import Api
 from .app import Handlers, create_app
-from .connections import Connections, connection_limit, protocols, raise_open_file_limit
+from .connections import Connections, connection_limit, raise_open_file_limit
 from .database.values import StoreError
+from .health import Health
+from .http_server import HttpServer, configure
 from .hub import Hub
 from .inbox import InboxApi
 from .live import LiveSocket
 from .log_throttle import throttled_logs
-from .origins import Addresses
+from .metrics import Numbers
 from .outbox import Outbox
 from .pages import Pages
 from .refusals import RefusedError
+from .self_approval import SelfApproval
 from .service import Service
 from .sessions import Sessions
 from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
 
 if TYPE_CHECKING:
-    import socket
     from pathlib import Path
     from types import TracebackType
 
-    from starlette.types import ASGIApp
-
     from .database.transaction import Transaction
-    from .database.values import Holder, SessionLimits
+    from .database.values import SessionLimits
     from .limits import Limits
+    from .tls import Certificate
 
 __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
-
-_ACCEPTED_AT_ONCE = 16
-"""Connections that asyncio accepts before it looks at any: each takes a file descriptor, even if there is no room."""
-
-_QUEUE = 2_048
-"""Connections that wait in the system to be accepted: a client of the Unix socket would fail if there were no room."""
 
 
 def _database_fails(path: Path, error: StoreError) -> str:
@@ -61,104 +55,49 @@ def _database_fails(path: Path, error: StoreError) -> str:
     )
 
 
-class _Uvicorn(uvicorn.Server):
-    """uvicorn, stopped by an event: its own loop wakes ten times a second, and its signal handling ends the process."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        connections: Connections,
-        stop: asyncio.Event,
-        ready: Callable[[], None],
-        halt: Callable[[], None],
-    ) -> None:
-        super().__init__(config)
-        self._connections = connections
-        self._stop = stop
-        self._ready = ready
-        self._halt = halt
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for listening in sockets or ():
-            # asyncio has made the queue as short as what it accepts at once.
-            listening.listen(_QUEUE)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        await self.on_tick(0)
-        self._ready()
-        while not self._stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), 1.0)
-            self._connections.close_overdue()
-            await self.on_tick(0)  # the Date header
-        self._halt()
-
-    async def also_serve(self, listening: socket.socket) -> None:
-        """Accept calls on one more socket."""
-        before = self.servers
-        await self.startup([listening])
-        self.servers += before
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        # An answer that its client does not read would be sent for ever.
-        for connection in self.server_state.connections:
-            connection.transport.abort()
-
-
-def _config(app: ASGIApp, limits: Limits, connections: Connections) -> uvicorn.Config:
-    http, ws = protocols(connections)
-    return uvicorn.Config(
-        app,
-        loop="asyncio",
-        http=http,
-        ws=ws,
-        backlog=_ACCEPTED_AT_ONCE,
-        ws_max_size=limits.socket_message,
-        # The clients ping; an idle socket costs nothing here.
-        ws_ping_interval=None,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        # There is no proxy: a client that sends X-Forwarded-For wants the rate of another address.
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=limits.stop,  # type: ignore[arg-type]  # passed on to asyncio.wait_for
-    )
-
-
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     plan, limits = prepared.plan, prepared.plan.limits
     database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
-    hub = Hub(limits.socket_queue)
+    hub = Hub()
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
-    service = Service(database, hub, outbox, limits, plan.self_approval)
+    activity = _activity(hub, outbox)
+    service = Service(database, hub, outbox, limits, activity, SelfApproval(plan.self_approval))
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(limits)
-    access = AccessControl(limits, boottime, anonymous, sessions)
+    access = AccessControl(limits, boottime, anonymous, sessions, activity)
+    health = Health(database, activity.numbers, plan.metrics_from, boottime)
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
         InboxApi(service, database, hub, access, sessions, limits, plan.on_sign_in),
         Pages.packaged(),
         LiveSocket(hub, access, database),
         access,
-        Addresses.of(prepared.address[0]),
+        prepared.addresses,
+        health,
+        activity,
+        plan.trusted_proxies,
     )
     connections = Connections(limits, connection_limit(limits))
-    config = _config(create_app(handlers), limits, connections)
-    server = _Uvicorn(config, connections, stop, ready, hub.stop)
+    config = configure(create_app(handlers), limits, connections)
+    tls = None if prepared.certificate is None else prepared.certificate.context
+
+    def begin() -> None:
+        activity.started(prepared.url, plan.sources)
+        ready()
+
+    def drain() -> None:
+        activity.stopping()
+        health.draining = True
+        hub.stop()
+
+    server = HttpServer(config, connections, stop, begin, drain, tls)
     jobs = (
         outbox.run(),
         service.run_timer(),
         sessions.run(database),
         _recheck(database, hub, sessions, limits),
         _restore_files(prepared, server),
+        *(() if prepared.certificate is None else (_renew(prepared.certificate, plan),)),
     )
     background = [asyncio.create_task(job) for job in jobs]
     for task in background:
@@ -181,7 +120,15 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
             raise ServerError("internal error: the server stopped", hint="start it again; no decision is lost") from end
 
 
-async def _restore_files(prepared: Prepared, server: _Uvicorn) -> None:
+def _activity(hub: Hub, outbox: Outbox) -> Activity:
+    numbers = Numbers()
+    numbers.gauge("sockets", "Open event streams.", lambda: hub.sockets)
+    numbers.gauge("waiting_calls", "Calls that wait for the end of a request.", lambda: hub.waiting)
+    numbers.gauge("audit_queue", "Ended requests that are not in the audit log yet.", lambda: len(outbox))
+    return Activity(numbers)
+
+
+async def _restore_files(prepared: Prepared, server: HttpServer) -> None:
     """Restore files that are removed while it serves; stop if the database is removed, as decisions would not be stored.
 
     Raises:
@@ -199,19 +146,29 @@ async def _restore_files(prepared: Prepared, server: _Uvicorn) -> None:
             await server.also_serve(made)
 
 
+async def _renew(certificate: Certificate, plan: ServePlan) -> None:
+    """Use a new certificate for new connections as soon as it has replaced the old one."""
+    while True:
+        await asyncio.sleep(plan.limits.check_interval)
+        try:
+            await asyncio.to_thread(certificate.refresh)
+        except ServerError as exc:
+            plan.warn(f"{exc.message}; the certificate that was read before stays in use")
+
+
 async def _recheck(database: DatabaseThreads, hub: Hub, sessions: Sessions, limits: Limits) -> None:
-    """Close the sockets whose token was revoked or whose session ended; costs nothing while no socket is open."""
+    """Close the sockets whose token was revoked or limited anew, or whose session ended; free while no socket is open."""
     while True:
         await hub.wait_for_socket()
         await asyncio.sleep(limits.recheck)
-        for credential in hub.credentials():
-            with suppress(RefusedError):
-                if await database.read(partial(_holder, credential, sessions.limits)) is None:
-                    hub.drop(credential)
+        with suppress(RefusedError):
+            for credential in await database.read(partial(_invalid, hub.rights(), sessions.limits)):
+                hub.drop(credential)
 
 
-def _holder(credential: str, limits: SessionLimits, transaction: Transaction) -> Holder | None:
-    return transaction.credentials.holder(credential, limits)
+def _invalid(rights: set[tuple[str, frozenset[str] | None]], limits: SessionLimits, transaction: Transaction) -> list[str]:
+    found = [(credential, limit, transaction.credentials.holder(credential, limits)) for credential, limit in rights]
+    return [credential for credential, limit, holder in found if holder is None or holder.workspaces != limit]
 
 
 def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:
@@ -248,7 +205,7 @@ class Running:
     """A server in a thread of this process, inside ``with``: for tests, benchmarks and programs that embed it.
 
     Attributes:
-        url: its loopback address.
+        url: the address that it listens on.
         places: its files, and its Unix socket.
         requester: its own workspace, and the requester's token.
 
@@ -264,7 +221,7 @@ class Running:
 
     def __enter__(self) -> Self:
         self._server = self._stack.enter_context(prepared(self._plan))
-        self.url, self.places, self.requester = self._server.url, self._plan.places, self._server.requester
+        self.url, self.places, self.requester = self._server.local_url, self._plan.places, self._server.requester
         self._thread = threading.Thread(target=self._run, name="embedded-server", daemon=True)
         self._thread.start()
         self._started.wait()

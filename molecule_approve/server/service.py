@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.clock import utc_now
-from molecule_approve.lifecycle import is_own, outcome_of
-from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, JsonValue, Status
-from molecule_approve.wire import LIST_LENGTH, event_frame, flat_frame, key_task_id
+from molecule_approve.model import WITHDRAWN_BY, Approval, Status
+from molecule_approve.wire import LIST_LENGTH, key_task_id
 
-from .database.values import Draft, Most, Resolution, epoch_text
+from . import events
+from .database.values import Draft, Most, Resolution
+from .expiry import OPEN_STATUSES, as_it_is, expire_due, is_due, next_expiry
 from .refusals import (
     RefusedError,
     already_redeemed,
@@ -29,18 +30,17 @@ from .refusals import (
 
 if TYPE_CHECKING:
     from .access import Approver, Caller, Visitor
+    from .activity import Activity
     from .bodies import DecisionBody, SubmitBody
     from .database.transaction import Transaction
     from .database.values import OutboxEntry
     from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
+    from .self_approval import SelfApproval
     from .threads import DatabaseThreads
 
 T = TypeVar("T")
-
-OPEN_STATUSES = frozenset({Status.PENDING, Status.ESCALATED})
-"""The statuses of a request that has not ended."""
 
 _LONGEST_SLEEP = 60.0
 """Seconds after which the expiry timer reads the wall clock again, in case it was changed."""
@@ -72,18 +72,23 @@ class Service:
     """The embedded platform, without its protocol.
 
     Expiry times outlive a restart, so they are compared with the wall clock, as the transactions know it.
-
-    ``self_approval`` says whether approvers may decide what they requested themselves; None: as long as there is only one.
     """
 
     def __init__(
-        self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits, self_approval: bool | None = None
+        self,
+        database: DatabaseThreads,
+        hub: Hub,
+        outbox: Outbox,
+        limits: Limits,
+        activity: Activity,
+        own: SelfApproval,
     ) -> None:
         self._database = database
         self._hub = hub
         self._outbox = outbox
         self._limits = limits
-        self._self_approval = self_approval
+        self._own = own
+        self._activity = activity
         self._earlier = asyncio.Event()
         self._next_expiry: str | None = None
 
@@ -102,8 +107,9 @@ class Service:
 
         approval, created = await self._write(job)
         if created:
+            self._activity.requested(approval)
             self._watch(approval)
-            self._announce(approval, "APPROVAL_REQUESTED", approval.created_at or "")
+            self._hub.publish(approval.workspace_id, approval.id, events.requested(approval))
         return approval, created
 
     def _draft(self, workspace_id: str, body: SubmitBody, requester: Caller, now: float) -> Draft:
@@ -126,9 +132,9 @@ class Service:
         if draft.keyed:
             found = transaction.requests.keyed(draft.workspace_id, draft.task_id)
             if found is not None:
-                return _reuse(_as_it_is(transaction, found), draft)
+                return _reuse(as_it_is(transaction, found), draft)
         if transaction.requests.count_open(draft.workspace_id) >= self._limits.pending:
-            _expire_due(transaction)
+            expire_due(transaction)
             if transaction.requests.count_open(draft.workspace_id) >= self._limits.pending:
                 return too_many_pending(self._limits.pending)
         return transaction.requests.insert(draft), True
@@ -193,7 +199,7 @@ class Service:
             only, requests = approver.workspaces, transaction.requests
             return InboxView(
                 approver,
-                self.refuses_own(transaction),
+                self._own.is_refused(transaction),
                 requests.count_pending(only),
                 requests.oldest_pending(self._most(self._limits.inbox_pending), only),
                 requests.latest_ended(self._most(self._limits.inbox_ended), only),
@@ -231,7 +237,7 @@ class Service:
     async def _read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
         def run(transaction: Transaction) -> tuple[T, bool]:
             rows = job(transaction)
-            return rows, any(_is_due(transaction, row) for row in approvals(rows))
+            return rows, any(is_due(transaction, row) for row in approvals(rows))
 
         found, late = await self._database.read(run)
         if not late:
@@ -250,20 +256,14 @@ class Service:
         """
 
         def job(transaction: Transaction) -> Approval | RefusedError:
-            name = visitor.approver(transaction, path.workspace_id).name
+            approver = visitor.approver(transaction, path.workspace_id)
             requester = transaction.requests.open_requester(path.workspace_id, path.approval_id, transaction.now)
-            if is_own(requester, name) and self.refuses_own(transaction):
-                return own_request(name, path.approval_id)
-            resolution = Resolution(decision.status, name, utc_now(), True, decision.claimed_by, decision.comment)
+            if self._own.forbids(transaction, approver, requester):
+                return own_request(approver.name, path.approval_id)
+            resolution = Resolution(decision.status, approver.name, utc_now(), True, decision.claimed_by, decision.comment)
             return _end(transaction, path, resolution, unknown_to_decide())
 
         return await self._write(job)
-
-    def refuses_own(self, transaction: Transaction) -> bool:
-        """Whether an approver may not decide what the same person requested."""
-        if self._self_approval is None:
-            return transaction.credentials.has_several_approvers()
-        return not self._self_approval
 
     async def withdraw(self, visitor: Visitor, path: RequestPath) -> Approval:
         """End the request by a withdrawal.
@@ -284,18 +284,24 @@ class Service:
         Raises:
             RefusedError: the caller's; 404, 409 (another invocation redeemed it), 503.
         """
+        used_at, first = utc_now(), []
 
         def job(transaction: Transaction) -> Approval | RefusedError:
             visitor.requester(transaction, path.workspace_id)
-            transaction.requests.redeem(path.workspace_id, path.approval_id, invocation, utc_now())
+            transaction.requests.redeem(path.workspace_id, path.approval_id, invocation, used_at)
             found = transaction.requests.one(path.workspace_id, path.approval_id)
             if found is None:
                 return unknown_approval()
             if found.redeemed_by not in {None, invocation}:
                 return already_redeemed(found.approval, found.redeemed_at or "")
+            # An attempt may ask again, if the answer was lost.
+            first.append(found.redeemed_at == used_at)
             return found.approval
 
-        return await self._write(job)
+        approval = await self._write(job)
+        if first[-1]:
+            self._activity.redeemed(approval)
+        return approval
 
     async def expire(self) -> None:
         """Deny by ``auto-expired`` whatever is due.
@@ -303,32 +309,32 @@ class Service:
         Raises:
             RefusedError: 503.
         """
-        await self._write(_expire_due)
+        await self._write(expire_due)
 
     async def _write(self, job: Callable[[Transaction], T | RefusedError]) -> T:
         """Run the job in one transaction; then record and announce all that ended in it.
 
-        A refusal that the job returns is raised last: raised inside, it would undo an expiry.
+        A refusal is raised last: raised inside, it would undo an expiry, and the jobs of others. So a job that raises one
+        must not have changed anything.
         """
 
         def run(transaction: Transaction) -> tuple[T | RefusedError, list[OutboxEntry]]:
-            return job(transaction), transaction.requests.ended
+            try:
+                return job(transaction), transaction.requests.ended
+            except RefusedError as exc:
+                return exc, transaction.requests.ended
 
         answer, ended = await self._database.write(run)
         if ended:
             await self._outbox.record(ended)
         for entry in ended:
-            self._announce(entry.approval, f"APPROVAL_{outcome_of(entry.approval).upper()}", entry.recorded_at)
+            self._activity.ended(entry.approval)
+            self._hub.ended(entry.approval.id)
+            frames = events.ended(entry.approval, entry.recorded_at)
+            self._hub.publish(entry.approval.workspace_id, entry.approval.id, frames)
         if isinstance(answer, RefusedError):
             raise answer
         return answer
-
-    def _announce(self, approval: Approval, name: str, timestamp: str) -> None:
-        frames = [event_frame(name, approval.workspace_id, timestamp, _payload(approval, name))]
-        if name != "APPROVAL_REQUESTED":
-            frames.append(flat_frame(approval))
-            self._hub.ended(approval.id)
-        self._hub.publish(approval.workspace_id, frames)
 
     # --- the timer
 
@@ -337,7 +343,7 @@ class Service:
         while True:
             self._earlier.clear()
             try:
-                self._next_expiry, left = await self._database.read(_next_expiry)
+                self._next_expiry, left = await self._database.read(next_expiry)
                 if left is not None and left <= 0:
                     await self.expire()
                     continue
@@ -368,41 +374,4 @@ def _end(
     if approval is not None:
         return approval
     found = transaction.requests.one(path.workspace_id, path.approval_id)
-    return missing if found is None else ended(_as_it_is(transaction, found.approval))
-
-
-def _is_due(transaction: Transaction, approval: Approval) -> bool:
-    """Whether the request is still open although its time is over."""
-    return approval.status in OPEN_STATUSES and (approval.expires_at or "") <= epoch_text(transaction.now)
-
-
-def _as_it_is(transaction: Transaction, approval: Approval) -> Approval:
-    """The request, expired if that is due."""
-    return (_expire(transaction, approval.workspace_id, approval.id) if _is_due(transaction, approval) else None) or approval
-
-
-def _expire(transaction: Transaction, workspace_id: str, approval_id: str) -> Approval | None:
-    resolution = Resolution(Status.DENIED, EXPIRED_BY, utc_now())
-    return transaction.requests.expire(workspace_id, approval_id, resolution, transaction.now)
-
-
-def _expire_due(transaction: Transaction) -> None:
-    for workspace_id, approval_id in transaction.requests.due(transaction.now):
-        _expire(transaction, workspace_id, approval_id)
-
-
-def _next_expiry(transaction: Transaction) -> tuple[str | None, float | None]:
-    """When the next open request expires: as text, and in how many seconds."""
-    found = transaction.requests.next_expiry()
-    return (None, None) if found is None else (epoch_text(found), found - transaction.now)
-
-
-def _payload(approval: Approval, name: str) -> dict[str, JsonValue]:
-    if name == "APPROVAL_REQUESTED":
-        return {
-            "approval_id": approval.id,
-            "action": approval.action,
-            "reason": approval.reason,
-            "task_id": approval.task_id,
-        }
-    return {"approval_id": approval.id, "decision": approval.status.value, "decided_by": approval.decided_by}
+    return missing if found is None else ended(as_it_is(transaction, found.approval))

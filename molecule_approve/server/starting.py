@@ -5,22 +5,29 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from molecule_approve.clock import Steady
 from molecule_approve.errors import ServerError, UsageError
-from molecule_approve.paths import Places, RequesterCredential, make_private
+from molecule_approve.paths import make_private
 
 from . import credentials
-from .limits import Limits
+from .origins import Addresses
+from .plan import ServePlan
 from .state_folder import StateFolder
+from .tls import Certificate
 
 if TYPE_CHECKING:
+    from molecule_approve.paths import RequesterCredential
+
     from .database.interface import Store
+
+__all__ = ["Prepared", "ServePlan", "prepared"]
 
 _BACKLOG = 2_048
 _PORT_TRIES = 50
@@ -29,62 +36,79 @@ _LOOPBACKS = {"127.0.0.1": "::1", "::1": "127.0.0.1"}
 """The two addresses that ``localhost`` may mean, each with the other one."""
 
 
-def _nothing(*_: str) -> None:
-    """Do nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServePlan:
-    """What to serve, and where.
-
-    Attributes:
-        host: a loopback address.
-        port: 0 for a free one.
-        anonymous: whether callers without a token may make requests, list them and listen.
-        self_approval: whether approvers may decide what they requested themselves; None: as long as there is only one.
-        warn: gets one sentence about each problem while it runs.
-    """
-
-    places: Places
-    host: str = "127.0.0.1"
-    port: int = 0
-    anonymous: bool = False
-    limits: Limits = field(default_factory=Limits)
-    warn: Callable[[str], None] = _nothing
-    on_sign_in: Callable[[], None] = _nothing
-    self_approval: bool | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A server that is ready to start: it has the lock, the database and the sockets."""
+    """A server that is ready to start: it has the lock, the database and the sockets.
+
+    Attributes:
+        url: the address for people and clients: the public one, if there is one.
+        local_url: the address that it listens on.
+        certificate: for the TCP sockets; None if they speak plain HTTP.
+    """
 
     plan: ServePlan
     store: Store
     requester: RequesterCredential
     sockets: tuple[socket.socket, ...]
     url: str
-    address: tuple[str, int]
+    local_url: str
+    addresses: Addresses
     state_folder: StateFolder
+    certificate: Certificate | None = None
 
 
-def loopback(host: str) -> str:
+def address_to_bind(plan: ServePlan) -> str:
     """The address to bind to.
 
     Raises:
-        UsageError: it is not a loopback address.
+        UsageError: it is not an address; or it is beyond loopback, and the plan lacks what that needs.
     """
-    address = "127.0.0.1" if host == "localhost" else host
+    address = "127.0.0.1" if plan.host == "localhost" else plan.host
     try:
         own = ip_address(address).is_loopback
     except ValueError:
-        own = False
-    if not own:
         raise UsageError(
-            f"--host {host} is not a loopback address",
-            hint="use 127.0.0.1, ::1 or localhost; the server serves this machine only",
-        )
+            f"--host {plan.host} is not an address of this machine",
+            hint="write an IP address, or localhost; the name that people use goes into --public-url",
+        ) from None
+    if (plan.tls_cert is None) != (plan.tls_key is None):
+        missing = "--tls-cert" if plan.tls_cert is None else "--tls-key"
+        raise UsageError(f"{missing} is missing", hint="a certificate and its key go together")
+    if not own:
+        _check_beyond_loopback(plan)
+    _check_public_url(plan)
     return address
+
+
+def _check_beyond_loopback(plan: ServePlan) -> None:
+    if plan.tls_cert is None and not plan.plain_http:
+        raise UsageError(
+            f"--host {plan.host} is not a loopback address, and without TLS tokens would cross the network unprotected",
+            hint="add --tls-cert and --tls-key; or omit --host, and let a proxy with TLS pass calls on; or allow it with "
+            "--plain-http",
+        )
+    if plan.public_url is None:
+        raise UsageError(
+            f"--host {plan.host} is not a loopback address, and --public-url is missing",
+            hint="name the address that people open, such as --public-url https://approve.example.org; calls under another "
+            "name are refused",
+        )
+
+
+def _check_public_url(plan: ServePlan) -> None:
+    parts = urlsplit(plan.public_url or "")
+    if parts.scheme == "http" and not plan.plain_http and not _is_loopback(parts.hostname or ""):
+        raise UsageError(
+            "--public-url is an http:// address: tokens would cross the network unprotected",
+            hint="use https://, or allow it with --plain-http",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @contextmanager
@@ -92,11 +116,13 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
     """Prepare a server: everything that can fail before its first call.
 
     Raises:
-        UsageError: the host is not a loopback address.
+        UsageError: see :func:`address_to_bind`, and :meth:`Addresses.of`.
         ConfigError: the user's folders are open to others, or cannot be made.
-        ServerError: a server runs already, the port is in use, the database cannot be used.
+        ServerError: a server runs already, the port is in use, the database or the certificate cannot be used.
     """
-    host = loopback(plan.host)
+    host = address_to_bind(plan)
+    addresses = Addresses.of(host, plan.public_url, plan.metrics_from)
+    certificate = _certificate(plan)
     with ExitStack() as stack:
         make_private(plan.places.state)
         make_private(plan.places.runtime)
@@ -108,8 +134,20 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
             stack.enter_context(listening)
         unix = stack.enter_context(state_folder.listen(plan.places.socket))
         port = sockets[0].getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        yield Prepared(plan, store, requester, (*sockets, unix), f"http://{shown}:{port}", (host, port), state_folder)
+        local_url = _url(host, port, secure=certificate is not None)
+        url = plan.public_url or local_url
+        everything = (*sockets, unix)
+        yield Prepared(plan, store, requester, everything, url, local_url, addresses, state_folder, certificate)
+
+
+def _certificate(plan: ServePlan) -> Certificate | None:
+    if plan.tls_cert is None or plan.tls_key is None:
+        return None
+    return Certificate(plan.tls_cert, plan.tls_key)
+
+
+def _url(host: str, port: int, *, secure: bool) -> str:
+    return f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def listen_tcp(host: str, port: int, other: str | None) -> list[socket.socket]:

@@ -1,4 +1,4 @@
-"""Parses config.yaml strictly; the only module that imports PyYAML, loaded only if there is a file.
+"""Parses config.yaml and server.yaml strictly; the only module that imports PyYAML, loaded only if there is a file.
 
 It reads the tree of nodes, not YAML's types: every value keeps its line and its spelling, and `no` in place of a text is an
 error, not False.
@@ -14,11 +14,12 @@ import yaml
 
 from molecule_approve.errors import ApprovalError, ConfigError
 
-from .trusted_file import ConfigFile, RoleName, Scalar, source_of
+from .trusted_file import ConfigFile, RoleName, Scalar, ServerFile, source_of
 
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {"str": "text", "bool": "a boolean", "int": "a number", "float": "a number", "null": "empty", "merge": "a merge"}
 _TEXT = frozenset({"text"})
+_NUMBER = frozenset({"a number"})
 _NUMBER_OR_TEXT = frozenset({"text", "a number"})
 _BOOLEAN = frozenset({"a boolean"})
 
@@ -37,6 +38,38 @@ APPROVE_KEYS: Mapping[str, frozenset[str]] = {
 """The scalar settings under ``approve:``, and their types; ``headers`` is a mapping, ``hooks`` and ``locked`` are lists."""
 
 _HOOK_KEYS = {"tool", "command", "then"}
+
+SERVER_KEYS: Mapping[str, frozenset[str]] = {
+    "host": _TEXT,
+    "port": _NUMBER,
+    "public_url": _TEXT,
+    "tls_cert": _TEXT,
+    "tls_key": _TEXT,
+    "plain_http": _BOOLEAN,
+    "database": _TEXT,
+    "self_approval": _BOOLEAN,
+    "anonymous_requests": _BOOLEAN,
+    "log_format": _TEXT,
+    "session.lifetime": _NUMBER_OR_TEXT,
+    "session.idle": _NUMBER_OR_TEXT,
+    "openid.issuer": _TEXT,
+    "openid.client_id": _TEXT,
+    "openid.client_secret_file": _TEXT,
+    "openid.name_claim": _TEXT,
+    "openid.groups_claim": _TEXT,
+}
+"""The scalar settings of server.yaml, and their types."""
+
+SERVER_LISTS: Mapping[str, str] = {
+    "trusted_proxies": "[10.0.0.0/8]",
+    "metrics_from": "[10.0.0.0/8]",
+    "openid.approvers": "[alice@example.org]",
+    "openid.scopes": "[openid, email]",
+}
+"""Those that are lists of texts, each with an example."""
+
+GROUPS = "openid.groups"
+"""The one mapping of names to lists."""
 
 
 def parse(data: bytes, path: Path) -> ConfigFile:
@@ -67,6 +100,26 @@ def parse(data: bytes, path: Path) -> ConfigFile:
         hooks=reader.hooks(approve["hooks"]) if "hooks" in approve else None,
         locked=reader.locked(approve["locked"]) if "locked" in approve else None,
         sections=tuple(sections),
+    )
+
+
+def parse_server(data: bytes, path: Path) -> ServerFile:
+    """All of server.yaml, which is this program's alone.
+
+    Raises:
+        ConfigError: invalid YAML, not a mapping, a duplicate or unknown key, a wrong type; with line and key.
+    """
+    root = _compose(data, path)
+    if root is None:
+        return ServerFile(path)
+    reader = _Reader(path)
+    reader.refuse_duplicates(root)
+    nodes = reader.flat(root)
+    return ServerFile(
+        path,
+        {key: reader.scalar(nodes[key], key, kinds) for key, kinds in SERVER_KEYS.items() if key in nodes},
+        {key: reader.texts(nodes[key], key, example) for key, example in SERVER_LISTS.items() if key in nodes},
+        reader.groups(nodes[GROUPS]) if GROUPS in nodes else {},
     )
 
 
@@ -161,8 +214,35 @@ class _Reader:
         found = {} if node is None else self._mapping(node, name)
         for key, value in found.items():
             if key not in known:
-                raise self._refuse(value, f"{name}.{key}", "unknown key", f"known keys: {', '.join(sorted(known))}")
+                raise self._unknown(value, f"{name}.{key}", known)
         return found
+
+    def _unknown(self, node: yaml.Node, name: str, known: set[str]) -> ApprovalError:
+        return self._refuse(node, name, "unknown key", f"known keys: {', '.join(sorted(known))}")
+
+    def flat(self, root: yaml.Node) -> dict[str, yaml.Node]:
+        """Everything in server.yaml, by key; what is in a section with its name and a dot in front."""
+        known = {*SERVER_KEYS, *SERVER_LISTS, GROUPS}
+        sections = {section for section, dot, _ in (key.partition(".") for key in known) if dot}
+        found: dict[str, yaml.Node] = {}
+        for key, node in self._mapping(root, "the file").items():
+            if key in sections:
+                own = {name.removeprefix(f"{key}.") for name in known if name.startswith(f"{key}.")}
+                found |= {f"{key}.{name}": value for name, value in self.section(node, key, own).items()}
+            elif key in known and "." not in key:
+                found[key] = node
+            else:
+                raise self._unknown(node, key, {*sections, *(name for name in known if "." not in name)})
+        return found
+
+    def texts(self, node: yaml.Node, name: str, example: str) -> tuple[Scalar, ...]:
+        """A list of texts."""
+        return tuple(self.scalar(item, name, _TEXT) for item in self._items(node, name, example))
+
+    def groups(self, node: yaml.Node) -> dict[str, tuple[Scalar, ...]]:
+        """``openid.groups``."""
+        found = self._mapping(node, GROUPS)
+        return {name: self.texts(value, f"{GROUPS}.{name[:40]}", "[platform-team]") for name, value in found.items()}
 
     def scalar(self, node: yaml.Node, name: str, kinds: frozenset[str]) -> Scalar:
         """One value of one of the types, as it is written."""

@@ -15,6 +15,7 @@ VARIABLES = frozenset(
         "AUDIT_LOG_ROTATE_AT",
         "CONFIGS_DIR",
         "MOLECULE_APPROVER_TOKEN",
+        "MOLECULE_SERVER_CONFIG",
         "MOLECULE_TOKEN",
         "PLATFORM_URL",
         "WORKSPACE_CONFIG_PATH",

@@ -1,6 +1,6 @@
-"""Reads config.yaml and the token file, if only their owner and root can write them; and the values of config.yaml.
+"""Reads config.yaml, server.yaml and the token file, if only their owner and root can write them; and what a file said.
 
-``config_yaml`` parses them.
+``config_yaml`` parses the YAML.
 """
 
 from __future__ import annotations
@@ -56,6 +56,21 @@ class ConfigFile(NamedTuple):
     hooks: tuple[Mapping[str, Scalar], ...] | None = None
     locked: tuple[Scalar, ...] | None = None
     sections: tuple[str, ...] = ()
+
+
+class ServerFile(NamedTuple):
+    """What one server.yaml says.
+
+    Attributes:
+        values: the scalars by key; those of a section with its name and a dot in front, such as ``openid.issuer``.
+        lists: the lists, by such a key.
+        groups: the claim's values of each group of ``openid.groups``, by the group's name.
+    """
+
+    path: Path
+    values: Mapping[str, Scalar] = MappingProxyType({})
+    lists: Mapping[str, tuple[Scalar, ...]] = MappingProxyType({})
+    groups: Mapping[str, tuple[Scalar, ...]] = MappingProxyType({})
 
 
 def source_of(path: Path, line: int, key: str) -> Sourced[None]:

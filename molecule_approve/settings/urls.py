@@ -18,6 +18,7 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-
 _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\Z")
 _PATH = re.compile(r"[A-Za-z0-9._~/-]*\Z")
 _HINT = "write it like https://platform.example.org"
+_PUBLIC_HINT = "write it like https://approve.example.org, or https://example.org/approve"
 _PROXY_HINT = "write it like http://proxy.example.org:3128"
 _PROXY_PORT = 1080
 """The default, as curl's."""
@@ -29,14 +30,29 @@ def base_url(text: str) -> str:
     Raises:
         UsageError: another scheme than http and https, a user or password, a query, a fragment, an invalid host or port.
     """
-    parts = _split(text, _HINT)
+    return _checked(text, _HINT, "remove it, and set the token in MOLECULE_TOKEN")
+
+
+def public_url(text: str) -> str:
+    """The address under which people and clients reach a server, in the form of its Host header: no default port.
+
+    Raises:
+        UsageError: as :func:`base_url`.
+    """
+    found = urlsplit(_checked(text, _PUBLIC_HINT, f"remove it: {_PUBLIC_HINT}"))
+    usual = ":443" if found.scheme == "https" else ":80"
+    return f"{found.scheme}://{found.netloc.removesuffix(usual)}{found.path}"
+
+
+def _checked(text: str, hint: str, user_hint: str) -> str:
+    parts = _split(text, hint)
     if "@" in parts.netloc:
-        raise UsageError("the address has a user or a password", hint="remove it, and set the token in MOLECULE_TOKEN")
+        raise UsageError("the address has a user or a password", hint=user_hint)
     if "?" in text or "#" in text:
-        raise UsageError("the address has a query or a fragment", hint=_HINT)
+        raise UsageError("the address has a query or a fragment", hint=hint)
     if not _PATH.match(parts.path) or "//" in parts.path or {".", ".."} & set(parts.path.split("/")):
-        raise UsageError("the address has an invalid path", hint=_HINT)
-    return f"{parts.scheme}://{_authority(parts, _HINT)}{parts.path.rstrip('/')}"
+        raise UsageError("the address has an invalid path", hint=hint)
+    return f"{parts.scheme}://{_authority(parts, hint)}{parts.path.rstrip('/')}"
 
 
 def is_plain_http(url: str) -> bool:

@@ -38,9 +38,11 @@ def history(log: Path) -> list[Standing]:
     found: list[Standing] = []
     for piece in pieces(log):
         begun = list(piece)
-        # A rename between another's open and write: the same bytes end one file and begin the next.
-        if found and begun and begun[0].line == found[-1].line:
-            del begun[0]
+        # A rename between another's open and write: the same bytes, three records at most, end one file and begin the next.
+        for count in (1, 2, 3):
+            if begun[:count] == found[-count:]:
+                del begun[:count]
+                break
         found += begun
     for place, record in enumerate(found):
         if record.seq != 1 + place:

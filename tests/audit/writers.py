@@ -30,6 +30,9 @@ Order = dict[str, Any]
 LOADED = (archives, rotation)
 """What an append loads on demand: a start of its own for each fault would only cost time."""
 
+TOGETHER = 5
+"""Records that are appended together."""
+
 PR_SET_PTRACER = 0x59616D61
 ANYBODY = ctypes.c_ulong(-1)
 
@@ -54,6 +57,12 @@ def write_once(journal: Journal, order: Order, number: int) -> None:
     if order["what"] == "rotate":
         archive = journal.rotate(patience=0)
         say(archive=None if archive is None else archive.name)
+        return
+    if order["what"] == "together":
+        records = [record_for(order, number) for number in range(TOGETHER)]
+        heads = journal.append_all(records, patience=order["patience"])
+        marks = [record.extras["mark"] for record in records]
+        say(told=[{"seq": head.seq, "hash": head.hash, "mark": mark} for head, mark in zip(heads, marks, strict=False)])
         return
     told = record_for(order, number)
     if told.outcome is RecordOutcome.GRANTED:

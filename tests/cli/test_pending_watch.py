@@ -93,7 +93,7 @@ def test_without_an_approvers_token_the_workspaces_own_are_shown(own: Caller) ->
         lines = shows(terminal, "1 waits")
         assert re.search(rf"  \d s +(1:00:00|59:5\d)  \S{{23}}…  {user_name()} \(says bob\) +first", lines[3])
         own.desk.ask("second")
-        assert re.search(r" - +second", shows(terminal, "2 wait")[4])
+        assert re.search(rf" {user_name()} +second", shows(terminal, "2 wait")[4])
         leave(terminal)
 
 

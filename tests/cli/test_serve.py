@@ -24,8 +24,10 @@ from molecule_approve.cli.main import main
 from molecule_approve.paths import Places, locate, read_requester, who_serves
 from molecule_approve.server import credentials
 from molecule_approve.server.run import Running, ServePlan
+from molecule_approve.settings.server_settings import ServerFlags, resolve_server
 from tests.callers import PATIENCE, SAYING, Told, ended, start
 from tests.forks import PROGRAM
+from tests.pages import SNIPPETS
 from tests.server.serving import environment, serving
 
 if TYPE_CHECKING:
@@ -38,6 +40,11 @@ def _told(home: Path, *argv: str, **options: Any) -> Told:  # noqa: ANN401 - Pop
     """What the program says in a process of its own."""
     with start(argv, env=environment(home), **{**SAYING, **options}) as process:
         return ended(process)
+
+
+def _sentences(err: str) -> list[str]:
+    """What is said on stderr beside the log's events, which begin with their time."""
+    return [line for line in err.splitlines() if not re.match(r"molecule-approve: \d{4}-", line)]
 
 
 def _main(argv: list[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -56,7 +63,7 @@ def test_one_line_on_stdout_says_the_address(home: Path) -> None:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "")
-    assert err == "molecule-approve: there is no approver yet: molecule-approve approvers add NAME\n"
+    assert _sentences(err) == ["molecule-approve: there is no approver yet: molecule-approve approvers add NAME"]
 
 
 def test_a_second_one_says_who_runs_already(home: Path) -> None:
@@ -362,6 +369,12 @@ def test_open_signs_the_browser_in_without_the_code_in_a_command_line(home: Path
         assert not page.exists()
 
 
+ALONE = (
+    "tester is the only approver, and may decide what tester requests; with a second approver, nobody decides their own "
+    "requests"
+)
+
+
 @pytest.mark.measured
 def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home: Path, browser: Browser) -> None:
     """A desktop's launcher has none; stdout holds the address and nothing of the browser's."""
@@ -375,11 +388,10 @@ def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home:
         out, err = process.communicate(timeout=PATIENCE)
     # A code that was never used: the file goes with the server.
     assert (process.returncode, out, page.exists()) == (0, "", False)
-    assert err == (
-        "molecule-approve: to decide in a browser: molecule-approve approvers link NAME\n"
-        "molecule-approve: tester is the only approver, and may decide what tester requests; with a second approver, nobody "
-        "decides their own requests\n"
-    )
+    assert _sentences(err) == [
+        "molecule-approve: to decide in a browser: molecule-approve approvers link NAME",
+        f"molecule-approve: {ALONE}",
+    ]
 
 
 def test_open_shows_the_page_also_to_who_may_not_decide(home: Path, browser: Browser) -> None:
@@ -436,3 +448,63 @@ def test_a_journal_that_fails_is_told_while_it_serves(home: Path) -> None:
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "cannot write decisions to the audit log" in err
+
+
+# --- how it is reached
+
+
+@pytest.mark.measured
+def test_server_yaml_says_how_it_is_reached(home: Path) -> None:
+    """The address on stdout is the public one; options win over the file; the log names a host that is refused."""
+    config = home / "server.yaml"
+    config.write_text(
+        "public_url: https://approve.example.org/approve\ntrusted_proxies: [127.0.0.1]\nanonymous_requests: true\n"
+    )
+    with serving(home, "--config", str(config), "--public-url", "https://x.example.org/") as (process, url):
+        assert url == "https://x.example.org"
+        transport = httpx.HTTPTransport(uds=str(locate(environment(home)).socket))
+        with httpx.Client(transport=transport, base_url="http://localhost") as client:
+            assert client.get("/health").json()["anonymous_requests"] is True
+            assert client.get("/health", headers=[(b"Host", b"evil.example\xad")]).status_code == 421
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert 'host_refused host="evil.example\\xad" address=unix' in err
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code", "message"),
+    [
+        ("prot: 1\n", (), 125, "server.yaml, line 1: prot: unknown key"),
+        ("host: 0.0.0.0\n", (), 2, "without TLS tokens would cross the network unprotected"),
+        ("", ("--public-url", "https://alice@x.example"), 2, "--public-url: the address has a user or a password"),
+        ("", ("--public-url", "https://x.example/desk"), 2, "the path of --public-url begins with desk"),
+        ("", ("--tls-cert", "none.pem", "--tls-key", "none.key"), 125, "cannot read the key none.key"),
+    ],
+)
+def test_a_mistake_is_said_before_anything_starts(
+    home: Path, text: str, options: tuple[str, ...], code: int, message: str
+) -> None:
+    """2 for what was typed, 125 for a file."""
+    config = home / "server.yaml"
+    config.write_text(text)
+    found = _told(home, "serve", "--config", str(config), *options)
+    assert (found.code, found.out) == (code, "")
+    assert message in found.err
+    assert not locate(environment(home)).database.exists()
+
+
+def test_every_setting_reaches_the_server(tmp_path: Path) -> None:
+    """By its own name, with where it comes from."""
+    config = tmp_path / "server.yaml"
+    config.write_text(SNIPPETS["server-config"])
+    settings = resolve_server(ServerFlags(config=str(config)), {})
+    plan = serve.plan_of(settings, Places(tmp_path, tmp_path))
+    assert (plan.host, plan.port, plan.public_url) == ("0.0.0.0", 8788, "https://approve.example.org")
+    assert (plan.tls_cert, plan.tls_key) == (tmp_path / "tls/fullchain.pem", tmp_path / "tls/privkey.pem")
+    assert (plan.limits.session, plan.limits.session_idle) == (43_200.0, 3_600.0)
+    assert plan.openid is not None
+    assert plan.openid.groups == {"approvers": ("platform-team",)}
+    assert plan.database == settings.database.value
+    assert (plan.self_approval, plan.anonymous, plan.plain_http) == (False, False, False)
+    assert (plan.trusted_proxies, plan.metrics_from) == (settings.trusted_proxies.value, settings.metrics_from.value)
+    assert plan.sources["host"] == f"{config}, line 1: host"

@@ -239,6 +239,7 @@ class Contract:
         self.withdrawals: Scripted = [Withdrawal(withdrawn=True, ended_before=False)]
         self.verifies: Scripted = [False]
         self.opened: list[Stream] = []
+        self.named: list[str | None] = []
         self.kind = Stream
         self.clock = clock
 
@@ -275,8 +276,9 @@ class Contract:
         self._called("verifies")
         return _next(self.verifies) is True
 
-    def watch(self, deadline: Deadline) -> Stream:
+    def watch(self, deadline: Deadline, approval_id: str | None = None) -> Stream:
         self._called("watch")
+        self.named.append(approval_id)
         script = _next(self.streams)
         assert isinstance(script, list)
         assert isinstance(self.clock, Clock)

@@ -491,3 +491,22 @@ def test_the_embedded_servers_stream(live_server: Running, unix: bool) -> None:
         heard = stream.next(5.0)
     assert heard is not None
     assert (heard.name, heard.approval_id) == ("APPROVAL_REQUESTED", found.approval_id)
+
+
+def test_the_embedded_server_is_told_which_request_is_waited_for(live_server: Running) -> None:
+    """Once it is known, the stream hears of that request alone; the platform is never told."""
+    asker = live_server.requester
+    where = Endpoint(live_server.url, asker.workspace_id, Secret(asker.token))
+    with closing(RestPlatform(where)) as rest, closing(RestPlatform(where)) as stranger:
+        unknown = stranger.watch(soon(), "an id that would be refused")
+        ours = rest.submit(asked(workspace_id=asker.workspace_id), soon())
+        stream = rest.watch(soon(), ours.approval_id)
+        other = rest.submit(asked(workspace_id=asker.workspace_id), soon())
+        for one in (other, ours):
+            rest.withdraw(one, soon())
+        heard = stream.next(5.0)
+        assert heard is not None
+        assert (heard.name, heard.approval_id) == ("APPROVAL_WITHDRAWN", ours.approval_id)
+        everything = [unknown.next(5.0) for _ in range(3)]
+        assert [one.name for one in everything if one is not None] == ["APPROVAL_REQUESTED"] * 2 + ["APPROVAL_WITHDRAWN"]
+        unknown.close()

@@ -177,6 +177,7 @@ def test_the_stream_is_opened_before_the_first_read() -> None:
     scene.decided_at(0.0)
     scene.run()
     assert [name for name, _ in scene.platform.calls] == ["watch", "fetch"]
+    assert scene.platform.named == [submitted().approval_id]
     assert scene.links == [StreamState.CONNECTING, StreamState.LIVE]
 
 

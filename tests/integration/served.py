@@ -41,10 +41,10 @@ class Served:
         with credentials.opened(locate(self._env)) as store:
             self.approver = credentials.add_approver(store, "alice")
 
-    def start(self) -> None:
-        """Start it, and wait for the line that says where it is."""
+    def start(self, port: str = "0") -> None:
+        """Start it, on a free port or this one, and wait for the line that says where it is."""
         with (self._folder / "serve.err").open("ab") as talk:
-            self._process = start(("serve", "--port", "0"), env=self._env, stdout=subprocess.PIPE, stderr=talk)
+            self._process = start(("serve", "--port", port), env=self._env, stdout=subprocess.PIPE, stderr=talk)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().decode().strip()
 

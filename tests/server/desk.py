@@ -158,7 +158,7 @@ class Desk:
             yield Socket(connection)
 
     @contextmanager
-    def lazy(self) -> Iterator[socket.socket]:
+    def lazy(self, token: str | None = None) -> Iterator[socket.socket]:
         """A connection to the event stream from which nobody reads; little of what is sent to it fits on its way."""
         where = urlsplit(self.server.url)
         names = {
@@ -168,7 +168,7 @@ class Desk:
             "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
             "X-Workspace-ID": self.workspace_id,
-            "Authorization": f"Bearer {self.server.requester.token}",
+            "Authorization": f"Bearer {token or self.server.requester.token}",
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in names.items())
         with socket.socket() as lazy:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from molecule_approve.server import access
 from molecule_approve.server.limits import Limits
 from tests.integration.raw_http import PLAIN
 
@@ -185,3 +186,32 @@ def test_with_leave_a_call_without_a_token_may_ask_and_list_but_nothing_else(ope
     with desk.client("wrong") as client:
         assert client.get(desk.path).status_code == 401
     assert desk.one(approval_id)["status"] == "pending"
+
+
+def test_a_known_caller_that_is_revoked_learns_nothing_of_its_body(desk: Desk) -> None:
+    """Its credential was valid at the call before: now each call of it is 401, whatever is in the body."""
+    path, bodies = f"{desk.path}/{desk.ask()}/decide", (b"no json", b'{"decision": "maybe"}', b'{"decision": "approved"}')
+    with desk.client(desk.server.add_approver("bob")) as bob:
+        assert [bob.post(path, content=body).status_code for body in bodies[:2]] == [400, 400]
+        assert bob.get("/approvals/pending").status_code == 200
+        assert [bob.post(path, content=body).status_code for body in bodies[:2]] == [400, 400]
+        for body in bodies:
+            assert bob.get("/approvals/pending").status_code in {200, 401}
+            desk.change("UPDATE approvers SET revoked_at = '2026' WHERE name = 'bob'")
+            assert bob.post(path, content=body).status_code == 401
+            desk.change("UPDATE approvers SET revoked_at = NULL WHERE name = 'bob'")
+            assert bob.get("/approvals/pending").status_code == 200
+    assert desk.decide(path.split("/")[-2]).status_code == 200
+
+
+def test_a_known_caller_without_the_right_learns_nothing_of_its_body(desk: Desk) -> None:
+    """403 for a requester that decides, and not what is wrong with what it sent."""
+    path = f"{desk.path}/{desk.ask()}/decide"
+    assert [desk.asker.post(path, content=b"no json").status_code for _ in range(2)] == [403, 403]
+
+
+def test_no_more_credentials_are_remembered_than_there_is_room_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a crowd displace one another, and each goes on working."""
+    monkeypatch.setattr(access, "_MOST_KNOWN", 1)
+    for _ in range(3):
+        assert desk.decide(desk.ask()).status_code == 200

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.requests import ClientDisconnect
 
+from molecule_approve.server.activity import Activity
 from molecule_approve.server.app import Front
+from molecule_approve.server.metrics import Numbers
 from molecule_approve.server.origins import Addresses
+from molecule_approve.server.pages import Pages
 from molecule_approve.wire import key_task_id
 
 if TYPE_CHECKING:
@@ -219,7 +222,7 @@ def test_the_description_names_every_route_that_answers(desk: Desk) -> None:
     """`/openapi.json` is made from the list of routes: each of its addresses answers, with one of its statuses."""
     described = desk.asker.get("/openapi.json").json()
     assert described["openapi"].startswith("3.1")
-    assert len(described["paths"]) == 10
+    assert len(described["paths"]) == 13
     for path, methods in described["paths"].items():
         for method, told in methods.items():
             filled = path.replace("{workspace_id}", desk.workspace_id).replace("{approval_id}", "none")
@@ -266,9 +269,10 @@ def _front(inner: ASGIApp) -> tuple[list[str], type[Exception] | None]:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    scope = {"type": "http", "server": ("127.0.0.1", 1), "headers": [(b"host", b"127.0.0.1:1")]}
+    own = ("127.0.0.1", 1)
+    scope = {"type": "http", "path": "/", "server": own, "client": own, "headers": [(b"host", b"127.0.0.1:1")]}
     try:
-        asyncio.run(_called(Front(inner, Addresses.of("127.0.0.1")), scope, receive, send))
+        asyncio.run(_called(Front(inner, Addresses.of("127.0.0.1"), Pages({}), Activity(Numbers())), scope, receive, send))
     except LookupError as exc:
         return sent, type(exc)
     return sent, None

@@ -348,12 +348,20 @@ def test_a_system_without_a_limit_needs_none_raised(monkeypatch: pytest.MonkeyPa
     assert connection_limit(Limits()) == 6_000
 
 
-def test_a_stop_says_goodbye_once() -> None:
-    """A connection that is closing already is left alone."""
-    looks = iter([True])
-    closing_one = SimpleNamespace(transport=SimpleNamespace(is_closing=lambda: next(looks)))
-    SocketConnection.shutdown(cast("SocketConnection", closing_one))
-    assert list(looks) == []  # it was looked at, and that was all: uvicorn's own shutdown would need more of it
+def test_a_stop_cuts_a_handshake_off() -> None:
+    """Its client comes back, and finds the next server."""
+    ends: list[None] = []
+    waiting = SimpleNamespace(transport=SimpleNamespace(abort=lambda: ends.append(None)))
+    SocketConnection.shutdown(cast("SocketConnection", waiting))
+    assert ends == [None]
+
+
+def test_a_handshake_ends_with_its_head() -> None:
+    """A client that goes on before it is answered is let go; nothing that it said is read."""
+    ends: list[None] = []
+    early = SimpleNamespace(handshake_initiated=True, transport=SimpleNamespace(abort=lambda: ends.append(None)))
+    SocketConnection.data_received(cast("SocketConnection", early), b"more")
+    assert ends == [None]
 
 
 def test_a_database_that_is_away_costs_no_guess(open_desk: OpenDesk) -> None:

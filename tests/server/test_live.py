@@ -6,14 +6,18 @@ import json
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect, unix_connect
 
-from tests.server.desk import PATIENCE, Desk, unsigned
+from molecule_approve.server.run import Running, ServePlan
+from molecule_approve.wire import REQUEST_HEADER
+from tests.server.desk import PATIENCE, Desk, desk_of, unsigned
 
 if TYPE_CHECKING:
+    from molecule_approve.paths import Places
     from tests.server.conftest import OpenDesk
 
 HANDSHAKES = json.loads((Path(__file__).parent.parent / "recordings" / "socket.json").read_text())["handshakes"]
@@ -168,3 +172,122 @@ def test_a_socket_that_goes_away_is_forgotten(desk: Desk) -> None:
     with desk.listening() as stream:
         desk.ask()
         assert stream.event()["event"] == "APPROVAL_REQUESTED"
+
+
+def test_a_socket_that_names_a_request_hears_of_that_one_only(desk: Desk) -> None:
+    """Its decision, by an id in any spelling; others hear everything as before."""
+    with desk.listening() as everything:
+        mine, other = desk.ask("mine"), desk.ask("other")
+        with desk.listening(**{REQUEST_HEADER: mine.upper()}) as named:
+            desk.decide(other)
+            desk.decide(mine, "denied")
+            assert named.events(2) == ["APPROVAL_DENIED", "APPROVAL_DECIDED"]
+        assert len(everything.events(6)) == 6
+
+
+def test_a_request_of_another_workspace_is_not_heard_by_its_name(desk: Desk) -> None:
+    """Whoever knows an id learns nothing by it."""
+    desk.add_workspace("other", "other", "token-of-other")
+    theirs, mine = desk.ask("theirs"), ""
+    with desk.listening("token-of-other", "other", **{REQUEST_HEADER: theirs}) as spy:
+        desk.decide(theirs)
+        with desk.client("token-of-other") as other, desk.listening("token-of-other", "other") as all_of_it:
+            mine = other.post("/workspaces/other/approvals", json={"action": "mine"}).json()["approval_id"]
+            assert all_of_it.event()["payload"]["approval_id"] == mine
+        with pytest.raises(TimeoutError):
+            spy.connection.recv(0)
+
+
+@pytest.mark.parametrize("name", ["", "no id", "../decide", "1" * 36])
+def test_a_name_that_is_no_id_is_refused(shared_desk: Desk, name: str) -> None:
+    """422, before the socket is accepted."""
+    headers = {"X-Workspace-ID": shared_desk.workspace_id, REQUEST_HEADER: name}
+    headers["Authorization"] = f"Bearer {shared_desk.server.requester.token}"
+    assert _handshake(shared_desk, headers)[0] == 422
+
+
+def test_a_reader_that_pauses_gets_all_in_order(desk: Desk) -> None:
+    """What did not fit into the connection waits in the server, and is sent as soon as it is read."""
+    with desk.lazy() as lazy:
+        for number in range(100):
+            desk.ask("\u6f22" * 4_096, reason="\u6f22" * 16_384, task_id=f"task-{number}")
+        heard = bytearray()
+        while b'"task-99"' not in heard:
+            heard += lazy.recv(65_536)
+    places = [heard.index(f'"task-{number}"'.encode()) for number in range(100)]
+    assert places == sorted(places)
+
+
+def test_a_client_that_does_not_wait_for_the_answer_is_let_go(shared_desk: Desk) -> None:
+    """What it says before the handshake is answered would be no part of the stream, and the rest would be out of step."""
+    where = urlsplit(shared_desk.server.url)
+    head = (
+        f"GET /ws HTTP/1.1\r\nHost: localhost\r\nX-Workspace-ID: {shared_desk.workspace_id}\r\nConnection: Upgrade\r\n"
+        f"Authorization: Bearer {shared_desk.server.requester.token}\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with socket.create_connection((where.hostname or "", where.port or 0), PATIENCE) as hasty:
+        hasty.sendall(head.encode() + b"\x89\x80\0\0")
+        assert _rest(hasty) == b""
+
+
+def test_a_client_that_breaks_the_protocol_is_told_so(desk: Desk) -> None:
+    """A frame that is not masked: the close frame names a protocol error (1002), and the connection ends."""
+    with desk.lazy() as lazy:
+        lazy.sendall(b"\x81\x01x")
+        heard = bytearray()
+        while chunk := lazy.recv(65_536):
+            heard += chunk
+        assert b"\x03\xea" in heard
+
+
+def test_a_client_that_closes_is_answered(desk: Desk) -> None:
+    """With its own code."""
+    with desk.lazy() as lazy:
+        lazy.sendall(b"\x88\x82\0\0\0\0\x03\xe8")
+        heard = bytearray()
+        while chunk := lazy.recv(65_536):
+            heard += chunk
+        assert heard.endswith(b"\x88\x02\x03\xe8")
+
+
+def test_a_dropped_client_that_does_not_answer_is_cut_off(open_desk: OpenDesk) -> None:
+    """It gets the close frame, and no further event; its connection ends soon afterwards, whatever it does."""
+    desk = open_desk(recheck=0.05)
+    bob = desk.server.add_approver("bob")
+    with desk.lazy(bob) as lazy:
+        desk.change("UPDATE approvers SET revoked_at = '2026' WHERE name = 'bob'")
+        heard = bytearray()
+        while not heard.endswith(b"\x88\x02\x03\xf5"):
+            chunk = lazy.recv(65_536)
+            assert chunk
+            heard += chunk
+        desk.ask()
+        assert _rest(lazy) == b""
+
+
+def _rest(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(65_536)
+    except ConnectionError:
+        return b""
+
+
+def test_a_stop_sends_a_stream_away(server_places: Places) -> None:
+    """The close code (1012) says that the server restarts; one that the client has closed already is left alone."""
+    with Running(ServePlan(server_places)) as server, desk_of(server) as desk, desk.listening() as stream:
+        server.stop()
+        with pytest.raises(ConnectionClosed) as caught:
+            stream.event()
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1012
+
+
+def test_an_event_of_any_length_is_whole(desk: Desk) -> None:
+    """A frame says its length in one, three or nine bytes."""
+    with desk.listening() as stream:
+        for length in (1, 400, 16_384):
+            desk.ask("x", reason="\N{PILE OF POO}" * length)
+            assert stream.event()["payload"]["reason"] == "\N{PILE OF POO}" * length
+        desk.decide(desk.ask("x"))
+        assert stream.events(3)[-1] == "APPROVAL_DECIDED"

@@ -30,7 +30,8 @@ def test_every_usual_name_of_the_server_is_good(shared_desk: Desk, host: str, po
 
 
 def test_the_address_that_it_listens_on_is_a_name_too() -> None:
-    """An unusual one of loopback included."""
+    """An unusual one of loopback included; beyond loopback only the public address is one."""
+    assert Addresses.of("0.0.0.0").names == {"127.0.0.1", "localhost", "[::1]"}
     assert Addresses.of("127.0.0.2").names == {"127.0.0.2", "127.0.0.1", "localhost", "[::1]"}
     assert Addresses.of("::1").names == {"127.0.0.1", "localhost", "[::1]"}
 
@@ -106,6 +107,8 @@ def test_a_link_from_elsewhere_leads_to_the_page(shared_desk: Desk) -> None:
     with shared_desk.client(None) as stranger:
         assert stranger.get("/", headers=FOLLOWED).status_code == 200
         assert stranger.get("/", headers={**FOLLOWED, "Sec-Fetch-Site": "same-site"}).status_code == 200
+        for path in ("/history", "/sessions", "/requests/0190c6a2"):
+            assert stranger.get(path, headers=FOLLOWED).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_nothing_but_its_own_files_runs(shared_desk: Desk) -> None:
         "style-src": "'self'",
         "img-src": "'self' data:",
         "connect-src": f"'self' ws://{urlsplit(shared_desk.server.url).netloc}",
-        "base-uri": "'none'",
+        "base-uri": "'self'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
         "require-trusted-types-for": "'script'",

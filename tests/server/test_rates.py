@@ -30,3 +30,13 @@ def test_a_minute_starts_with_a_keys_first_call_and_is_forgotten() -> None:
     allowance, within = rates.charge("key 7", 1)
     assert (allowance.remaining, allowance.reset, within) == (0, 60, True)
     assert len(rates) == 1
+
+
+def test_the_memory_of_many_addresses_is_bounded() -> None:
+    """Beyond a number of keys the further ones share a count; whoever was known before keeps its own."""
+    rates = RateLimiter(lambda: 0.0)
+    for number in range(RateLimiter.MOST + 500):
+        rates.charge(f"from {number}", 2)
+    assert len(rates) == RateLimiter.MOST + 1
+    assert rates.charge("from 7", 2)[1] is True
+    assert rates.charge("from somewhere new", 2)[1] is False

@@ -84,6 +84,8 @@ def test_a_signal_stops_it_cleanly_with_sockets_open_and_answers_held(home: Path
             with pytest.raises(ConnectionClosed) as caught:
                 stream.recv(PATIENCE)
             assert caught.value.rcvd is not None
+            # "Service restart": come back.
+            assert caught.value.rcvd.code == 1012
     assert not places.socket.exists()
     assert who_serves(places) is None
 

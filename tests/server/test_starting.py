@@ -6,6 +6,7 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from molecule_approve.errors import ConfigError, ServerError, UsageError
 from molecule_approve.paths import Places, who_serves
 from molecule_approve.server.run import Running, ServePlan
-from molecule_approve.server.starting import listen_tcp, loopback
+from molecule_approve.server.starting import address_to_bind, listen_tcp
 from tests.integration.raw_http import PLAIN
 from tests.server.desk import PATIENCE
 
@@ -137,16 +138,48 @@ def test_a_state_folder_open_to_others_is_refused(server_places: Places) -> None
 
 
 @pytest.mark.parametrize(("host", "address"), [("localhost", "127.0.0.1"), ("127.0.0.5", "127.0.0.5"), ("::1", "::1")])
-def test_a_loopback_address_is_good(host: str, address: str) -> None:
+def test_a_loopback_address_is_good(server_places: Places, host: str, address: str) -> None:
     """By each of its writings."""
-    assert loopback(host) == address
+    assert address_to_bind(ServePlan(server_places, host)) == address
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "example.com", ""])
-def test_any_other_address_is_refused(host: str) -> None:
-    """The server is for this machine."""
-    with pytest.raises(UsageError, match="is not a loopback address"):
-        loopback(host)
+PUBLIC = "https://approve.example.org"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"host": "example.com"}, "--host example.com is not an address of this machine"),
+        ({"host": ""}, "is not an address"),
+        ({"host": "0.0.0.0"}, "without TLS tokens would cross the network unprotected"),
+        ({"host": "192.168.1.7", "public_url": PUBLIC}, "without TLS tokens would cross the network unprotected"),
+        ({"host": "::", "plain_http": True}, "--public-url is missing"),
+        ({"host": "::", "tls_cert": Path("c"), "tls_key": Path("k")}, "--public-url is missing"),
+        ({"tls_cert": Path("c")}, "--tls-key is missing"),
+        ({"tls_key": Path("k")}, "--tls-cert is missing"),
+        ({"public_url": "http://approve.example.org"}, "--public-url is an http:// address"),
+    ],
+)
+def test_what_would_be_reached_unprotected_is_refused(server_places: Places, more: dict[str, Any], message: str) -> None:
+    """Each with the option that is missing."""
+    with pytest.raises(UsageError, match=message):
+        address_to_bind(ServePlan(server_places, **more))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"host": "0.0.0.0", "plain_http": True, "public_url": PUBLIC},
+        {"host": "0.0.0.0", "plain_http": True, "public_url": "http://approve.example.org"},
+        {"host": "::", "tls_cert": Path("c"), "tls_key": Path("k"), "public_url": PUBLIC},
+        {"public_url": "http://127.0.0.1:9999"},
+        {"public_url": "http://localhost:9999/approve"},
+    ],
+)
+def test_what_is_protected_or_allowed_is_good(server_places: Places, more: dict[str, Any]) -> None:
+    """TLS here, or `--plain-http` with TLS elsewhere; loopback needs neither."""
+    plan = ServePlan(server_places, **more)
+    assert address_to_bind(plan) == plan.host
 
 
 def test_a_start_that_fails_is_told_to_whoever_started_it(server_places: Places) -> None:

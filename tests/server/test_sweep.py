@@ -14,7 +14,8 @@ import pytest
 
 from molecule_approve.server import credentials
 from molecule_approve.server.api import Api
-from molecule_approve.server.app import route_specs
+from molecule_approve.server.app import DOCUMENTS, route_specs
+from molecule_approve.server.health import Health
 from molecule_approve.server.inbox import InboxApi as DeskRoutes
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.pages import Pages
@@ -38,10 +39,10 @@ ALLOWED = {
     ("POST", REQUEST + "/redeem"): (401, 200, 401, 403, 403),
     ("POST", REQUEST + "/withdraw"): (401, 409, 401, 403, 403),
     ("GET", "/approvals/pending"): (401, 403, 403, 200, 200),
-    ("GET", "/health"): (200, 200, 200, 200, 200),
+    **{("GET", path): (200, 200, 200, 200, 200) for path in ("/health", "/healthz", "/readyz", "/metrics")},
     ("POST", "/desk/session"): (401, 401, 401, 401, 401),
     ("GET", "/desk/requests"): (401, 403, 403, 200, 200),
-    ("GET", "/"): (200, 200, 200, 200, 200),
+    **{("GET", path): (200, 200, 200, 200, 200) for path in DOCUMENTS},
     ("GET", "/static/{name}"): (200, 200, 200, 200, 200),
     ("GET", "/openapi.json"): (200, 200, 200, 200, 200),
     ("POST", "/workspaces//approvals"): (401, 401, 401, 401, 401),
@@ -118,7 +119,7 @@ def _credentials(desk: Desk) -> list[tuple[str, int, str | None]]:
 @pytest.mark.usefixtures("untraced")
 def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places: Places) -> None:
     """By their own methods alone; what is refused, and every GET, changes nothing; there is no fault among the answers."""
-    listed = {(route.method, route.path) for route in route_specs(*_unborn())} | {("GET", "/openapi.json")}
+    listed = {(route.method, route.path) for route in route_specs(*unborn())} | {("GET", "/openapi.json")}
     assert set(ALLOWED) == listed
     plan = ServePlan(server_places, limits=replace(Limits(), unauthenticated_rate=1_000_000, failed_login_rate=1_000_000))
     with Running(plan) as server, desk_of(server) as desk:
@@ -132,9 +133,9 @@ def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places:
             _what_is_allowed(sweep)
 
 
-def _unborn() -> tuple[Api, DeskRoutes, Pages]:
+def unborn() -> tuple[Api, DeskRoutes, Pages, Health]:
     """Enough to list the routes: none of their handlers is called."""
-    return object.__new__(Api), object.__new__(DeskRoutes), object.__new__(Pages)
+    return object.__new__(Api), object.__new__(DeskRoutes), object.__new__(Pages), object.__new__(Health)
 
 
 def _nothing_by_another_method(sweep: Sweep) -> None:

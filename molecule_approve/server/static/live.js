@@ -1,6 +1,6 @@
 // The connection: the inbox is read over REST, and again after each event of the WebSocket. Events are hints only.
 
-import { CallError, answers, current, inbox } from "./session.js";
+import { CallError, answers, below, current, inbox } from "./session.js";
 
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 15_000;
@@ -62,7 +62,8 @@ export class Live {
   }
 
   listen() {
-    const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
+    const address = below("/ws");
+    address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(address, ["molecule-desk", `session.${this.token}`]);
     this.socket = socket;
     socket.addEventListener("open", () => {

@@ -77,6 +77,11 @@ function read(text) {
   }
 }
 
+/** The address of one of the server's paths, also where a proxy serves all of it below a path of its own. */
+export function below(path) {
+  return new URL(path.slice(1), document.baseURI);
+}
+
 async function send(method, path, token, body) {
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
   if (token) {
@@ -86,7 +91,7 @@ async function send(method, path, token, body) {
   try {
     // The server never redirects; a captive portal might.
     const how = { method, headers, body: JSON.stringify(body), signal, cache: "no-store", redirect: "error" };
-    const reply = await fetch(path, how);
+    const reply = await fetch(below(path), how);
     return { reply, found: read(await reply.text()) };
   } catch {
     throw new CallError(0, { error: "the server did not answer" });

@@ -1,0 +1,121 @@
+"""The server's log: one line an event, as text or as JSON, written by a thread so that no call waits for who reads it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from logging.handlers import QueueHandler, QueueListener
+from typing import TYPE_CHECKING
+
+from molecule_approve.safe_text import json_line, visible, visible_lines
+
+from .database.values import epoch_text
+
+if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue
+
+EVENTS = logging.getLogger("molecule_approve.server.events")
+"""Events that the server's own users cause."""
+
+STRANGERS = logging.getLogger("molecule_approve.server.strangers")
+"""Events that anybody can cause, and that are therefore throttled."""
+
+FIELDS = "molecule_fields"
+"""The attribute of a log record with the fields of an event."""
+
+_QUEUE = 10_000
+"""Lines that wait to be written; when a reader takes none, further ones are dropped."""
+
+_BARE = re.compile(r"[A-Za-z0-9._:/@+,-]+\Z")
+
+
+def note(logger: logging.Logger, event: str, /, **fields: JsonValue) -> None:
+    """Log an event, with those of its fields that are not None."""
+    found = {name: value for name, value in fields.items() if value is not None}
+    logger.info(event, extra={FIELDS: found})
+
+
+def warn(sentence: str) -> None:
+    """Log a sentence about a problem."""
+    EVENTS.warning("warning", extra={FIELDS: {"message": sentence}})
+
+
+class LineFormatter(logging.Formatter):
+    """An event as one line: its time, its name, its fields. What libraries log is an event ``log`` with its message."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, which no text from elsewhere can break or colour."""
+        fields: dict[str, JsonValue] | None = getattr(record, FIELDS, None)
+        time = epoch_text(record.created)
+        if not self._as_json:
+            return f"{time} {_event_text(record.msg, fields)}" if fields is not None else self._message(record)
+        if fields is None:
+            event, fields = "log", {"message": self._message(record)}
+        else:
+            event = record.msg
+        return json_line({"time": time, "level": record.levelname.lower(), "event": event, **fields})
+
+    def _message(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        return text if self._as_json else "\n".join(visible_lines(text))
+
+
+def _event_text(event: str, fields: dict[str, JsonValue]) -> str:
+    return " ".join([event, *(f"{name}={_field_text(value)}" for name, value in fields.items())])
+
+
+def _field_text(value: JsonValue) -> str:
+    if isinstance(value, str):
+        return value if _BARE.match(value) else f'"{visible(value)}"'
+    return json_line(value)
+
+
+class _QueuedLines(QueueHandler):
+    """Puts lines into a queue, and drops them when it is full."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Queue the line."""
+        with suppress(queue.Full):
+            self.queue.put_nowait(record)
+
+
+class _WrittenLines(logging.Handler):
+    """Gives each line to a writer."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__()
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self._write(record.getMessage())
+
+
+@contextmanager
+def written(write: Callable[[str], None], *, as_json: bool) -> Iterator[None]:
+    """Inside this block, all that is logged in this process goes to ``write``, line by line, from a thread."""
+    lines = queue.Queue[logging.LogRecord](_QUEUE)
+    handler, listener = _QueuedLines(lines), QueueListener(lines, _WrittenLines(write))
+    handler.setFormatter(LineFormatter(as_json=as_json))
+    root = logging.getLogger()
+    levels = {logger: logger.level for logger in (EVENTS, STRANGERS)}
+    for logger in levels:
+        logger.setLevel(logging.INFO)
+    root.addHandler(handler)
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.stop()
+        root.removeHandler(handler)
+        for logger, level in levels.items():
+            logger.setLevel(level)

@@ -1,0 +1,109 @@
+"""Who sends a call: over which way, and from which address, as far as trusted proxies say it.
+
+Of what proxies add, ``X-Forwarded-For`` alone counts. The public address is a setting, and proxies pass the ``Host`` header
+on. ``X-Forwarded-Host``, ``X-Forwarded-Proto`` and ``Forwarded`` decide nothing: many proxies let a client's own pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from .plan import Network
+
+Address = IPv4Address | IPv6Address
+
+SENDER = "molecule.sender"
+"""The key of a call's sender in its scope."""
+
+_MANY_HOPS = 32
+"""The most entries of ``X-Forwarded-For`` that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends a call.
+
+    Attributes:
+        address: of the client; None on the Unix socket, and where it has gone meanwhile.
+        over_unix: it comes on the Unix socket.
+        proxied: a trusted proxy says whose call it is.
+    """
+
+    address: Address | None
+    over_unix: bool = False
+    proxied: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a program of this machine calls, and no proxy for somebody else."""
+        loopback = self.address is not None and self.address.is_loopback
+        return self.over_unix or (loopback and not self.proxied)
+
+    @property
+    def counted_as(self) -> str:
+        """Under which key its calls are counted: one for all of this machine's loopback, one for each address beyond it.
+
+        The Unix socket is open to the user alone. Whoever has one IPv6 address has a whole network of them.
+        """
+        if self.over_unix:
+            return "on the socket"
+        if self.address is None or self.address.is_loopback:
+            return "over TCP"
+        if isinstance(self.address, IPv6Address):
+            return f"from {ip_network((self.address, 64), strict=False)}"
+        return f"from {self.address}"
+
+    def is_in(self, networks: Iterable[Network]) -> bool:
+        """Whether its address is in one of the networks."""
+        return self.address is not None and _is_in(self.address, networks)
+
+
+def over_tcp(connection: HTTPConnection) -> bool:
+    """Whether the call comes over TCP, not on the Unix socket."""
+    # uvicorn gives a port for TCP only.
+    server = connection.scope.get("server")
+    return server is None or server[1] is not None
+
+
+def sender_of(connection: HTTPConnection, proxies: tuple[Network, ...]) -> Sender:
+    """The sender of a call: the client of the last proxy in a row of trusted ones, or whoever is connected."""
+    if not over_tcp(connection):
+        return Sender(None, over_unix=True)
+    client = connection.scope.get("client")
+    address = None if client is None else _address(client[0])
+    if address is None or not _is_in(address, proxies):
+        return Sender(address)
+    hops = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")[-_MANY_HOPS:]
+    if hops == [""]:
+        return Sender(address)
+    for hop in reversed(hops):
+        found = _address(hop.strip())
+        if found is None:
+            break  # whoever wrote that is no proxy of ours, and what stands before it is its word alone
+        address = found
+        if not _is_in(address, proxies):
+            break
+    return Sender(address, proxied=True)
+
+
+def _address(text: str) -> Address | None:
+    """An address, with or without a port; one that is an IPv4 address within IPv6 is that."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _is_in(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks)

@@ -1,0 +1,174 @@
+"""Jobs that wait for the writing thread share a transaction, and nothing else: each has an outcome of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from molecule_approve.clock import utc_now
+from molecule_approve.server import credentials
+from molecule_approve.server.limits import Limits
+from molecule_approve.server.refusals import RefusedError, forbidden
+from molecule_approve.server.threads import TOGETHER, DatabaseThreads
+from tests.server.desk import PATIENCE
+
+if TYPE_CHECKING:
+    from molecule_approve.paths import Places
+    from molecule_approve.server.database.transaction import Transaction
+    from molecule_approve.server.database.values import StoreError
+
+LOCK_PATIENCE = 0.3
+"""Seconds that a transaction waits for the database's lock."""
+
+Scene = Callable[[DatabaseThreads], Awaitable[None]]
+
+
+class Held:
+    """A job that occupies the writing thread until it is let go: others queue up behind it."""
+
+    def __init__(self) -> None:
+        self.begun, self.let_go = threading.Event(), threading.Event()
+
+    def __call__(self, transaction: Transaction) -> None:
+        self.begun.set()
+        assert self.let_go.wait(PATIENCE)
+
+    @contextmanager
+    def holding(self, threads: DatabaseThreads) -> Iterator[None]:
+        """The thread is occupied inside this block."""
+        task = asyncio.ensure_future(threads.write(self))
+        try:
+            yield
+        finally:
+            self.let_go.set()
+        assert not task.cancelled()
+
+    async def has_begun(self) -> None:
+        """Wait until the thread is occupied."""
+        await asyncio.to_thread(self.begun.wait, PATIENCE)
+
+
+def _run(places: Places, scene: Scene) -> list[StoreError]:
+    """The scene with threads of its own; the warnings."""
+    said: list[StoreError] = []
+
+    async def main() -> None:
+        with credentials.opened(places, replace(Limits(), database_patience=LOCK_PATIENCE)) as store:
+            threads = DatabaseThreads(store, said.append)
+            try:
+                await scene(threads)
+            finally:
+                threads.close()
+
+    places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    asyncio.run(main())
+    return said
+
+
+def _adding(name: str, seen: list[int], refusal: RefusedError | None = None) -> Callable[[Transaction], str]:
+    def job(transaction: Transaction) -> str:
+        seen.append(id(transaction))
+        transaction.credentials.add_approver(name, f"hash of {name}", utc_now())
+        if refusal is not None:
+            raise refusal
+        return name
+
+    return job
+
+
+async def _names(threads: DatabaseThreads) -> list[str]:
+    return [name for name, *_ in await threads.read(lambda transaction: transaction.credentials.approvers())]
+
+
+def test_jobs_that_wait_share_a_transaction(server_places: Places) -> None:
+    """One commit for all of them, up to a limit; each gets what it returned."""
+
+    async def scene(threads: DatabaseThreads) -> None:
+        held, seen = Held(), list[int]()
+        names = [f"n-{number:03}" for number in range(TOGETHER + 1)]
+        with held.holding(threads):
+            await held.has_begun()
+            waiting = [asyncio.ensure_future(threads.write(_adding(name, seen))) for name in names]
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*waiting) == names
+        assert await _names(threads) == names
+        assert len(set(seen[:TOGETHER])) == 1
+        assert seen[0] != seen[TOGETHER]
+
+    assert _run(server_places, scene) == []
+
+
+def test_the_failure_of_one_undoes_nothing_of_another(server_places: Places) -> None:
+    """What the one had changed is undone, what the others changed is committed; each ran once for good."""
+
+    async def scene(threads: DatabaseThreads) -> None:
+        held, seen = Held(), list[int]()
+        with held.holding(threads):
+            await held.has_begun()
+            jobs = [_adding("a", seen), _adding("b", seen, forbidden("no")), _adding("c", seen), _adding("a", seen)]
+            waiting = [asyncio.ensure_future(threads.write(job)) for job in jobs]
+            await asyncio.sleep(0)
+        first, refused, third, taken = await asyncio.gather(*waiting, return_exceptions=True)
+        assert (first, third, type(taken).__name__) == ("a", "c", "NameTakenError")
+        assert isinstance(refused, RefusedError)
+        assert await _names(threads) == ["a", "c"]
+
+    assert _run(server_places, scene) == []
+
+
+def test_a_database_that_cannot_answer_is_waited_for_once(server_places: Places) -> None:
+    """The first job waits for its lock, and then all others together: 503 for each, and one warning; later it is well."""
+
+    async def scene(threads: DatabaseThreads) -> None:
+        await threads.write(_adding("a", []))
+        with closing(sqlite3.connect(server_places.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            start = time.monotonic()
+            waiting = [threads.write(_adding(name, [])) for name in "bcdefghijklmnopq"]
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+            assert time.monotonic() - start < 8 * LOCK_PATIENCE
+            assert [end.status for end in ends if isinstance(end, RefusedError)] == [503] * 16
+            other.execute("ROLLBACK")
+        await threads.write(_adding("z", []))
+        assert await _names(threads) == ["a", "z"]
+
+    assert len(_run(server_places, scene)) == 1
+
+
+def test_a_job_whose_caller_is_gone_does_not_begin(server_places: Places) -> None:
+    """Others that wait with it do; where nobody is left there is no transaction at all."""
+
+    async def scene(threads: DatabaseThreads) -> None:
+        for kept in ("a", ""):
+            held = Held()
+            with held.holding(threads):
+                await held.has_begun()
+                waiting = [asyncio.ensure_future(threads.write(_adding(name, []))) for name in ("gone", kept) if name]
+                await asyncio.sleep(0)
+                waiting[0].cancel()
+                await asyncio.sleep(0)
+            await asyncio.gather(*waiting, return_exceptions=True)
+        assert await _names(threads) == ["a"]
+
+    assert _run(server_places, scene) == []
+
+
+def test_a_job_whose_caller_goes_away_while_it_runs_is_finished(server_places: Places) -> None:
+    """It is committed, and others get their answers."""
+
+    async def scene(threads: DatabaseThreads) -> None:
+        held = Held()
+        running = asyncio.ensure_future(threads.write(held))
+        await held.has_begun()
+        running.cancel()
+        held.let_go.set()
+        assert await threads.write(_adding("a", [])) == "a"
+        assert await _names(threads) == ["a"]
+
+    assert _run(server_places, scene) == []

@@ -82,7 +82,9 @@ _molecule_approve_table() {
             wants=text
             ;;
         'approvers link')
-            flags='-h --help'
+            flags='--config --platform-url --workspace-id --audit-log -h --help'
+            valued='--config --platform-url --workspace-id --audit-log'
+            paths='--config --audit-log'
             wants=text
             ;;
         'approvers revoke')

@@ -193,7 +193,7 @@ function __molecule_approve_table --no-scope-shadowing
                 add\t'Add an approver, and print the token alone on stdout.' \
                 list\t'List the approvers, since when they may decide, and where.' \
                 limit\t'Limit where an approver may decide, or lift the limit; the token stays. It holds at once, also on a running server.' \
-                link\t'Print a sign-in link for the running server\'s inbox page, alone on stdout.' \
+                link\t'Print a sign-in link for the server\'s page, alone on stdout.' \
                 revoke\t'Remove an approver; the token and all sessions end at once, also on a running server.'
             set flags \
                 -h\t'Show this message and exit.' \
@@ -220,8 +220,14 @@ function __molecule_approve_table --no-scope-shadowing
             set wants text
         case 'approvers link'
             set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log
+            set paths --config --audit-log
             set wants text
         case 'approvers revoke'
             set flags \

@@ -49,13 +49,13 @@ def journal(settings: Settings) -> Journal:
     return Journal(settings.audit_log.value, limit=settings.audit_rotate_at.value, secrets=secrets(settings))
 
 
-def platform(settings: Settings, *, approver: Secret | None = None) -> RestPlatform:
-    """The platform, as the workspace or as an approver.
+def platform(settings: Settings, *, approver: Secret | None = None, any_workspace: bool = False) -> RestPlatform:
+    """The platform, as the workspace or as an approver, who may look beyond one workspace (``any_workspace``).
 
     Raises:
         UsageError, ConfigError: no platform is configured, or the token must not be sent there.
     """
-    endpoint = settings.endpoint(approver)
+    endpoint = settings.endpoint(approver, any_workspace=any_workspace)
     from .client.rest import RestPlatform  # noqa: PLC0415 - httpx is most of our start-up, and a refusal needs none
 
     return RestPlatform(endpoint, actor=sendable(origin().user))

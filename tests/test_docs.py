@@ -24,11 +24,13 @@ import typer
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import Record
 from molecule_approve.cli.app import COMMANDS, app
+from molecule_approve.cli.serve import plan_of
 from molecule_approve.errors import UsageError
 from molecule_approve.integrations.mcp.requests import refusal
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.paths import Places, SystemPlace
 from molecule_approve.policy.hook_rules import Then, decide
+from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.settings import resolve
 from molecule_approve.settings.config_yaml import APPROVE_KEYS, GROUPS, SERVER_KEYS, SERVER_LISTS
 from molecule_approve.settings.server_settings import ServerFlags, resolve_server
@@ -283,6 +285,22 @@ def test_the_example_of_server_yaml_is_understood(tmp_path: Path) -> None:
     assert set(found.sources()) == set(found.__slots__) - {"path"}
     keys = {key.rpartition(".")[2] for key in (*SERVER_KEYS, *SERVER_LISTS, GROUPS)}
     assert {key for key in keys if f"{key}: " not in SNIPPETS["server-config"]} == set()
+
+
+def test_the_example_of_a_provider_is_understood(tmp_path: Path) -> None:
+    """The server gets it as it stands."""
+    path = tmp_path / "server.yaml"
+    path.write_text(SNIPPETS["openid-config"], encoding="utf-8")
+    plan = plan_of(resolve_server(ServerFlags(config=str(path)), {}), Places(tmp_path / "state", tmp_path / "run"))
+    assert plan.openid == OpenIdPlan(
+        issuer="https://login.example.org/realms/staff",
+        client_id="molecule-approve",
+        client_secret_file=tmp_path / "openid-secret",
+        approvers=("alice@example.org",),
+        groups_claim="groups",
+        groups={"approvers": ("platform-team", "security")},
+        scopes=("email", "profile", "groups"),
+    )
 
 
 def test_the_example_of_the_system_s_file_is_understood(tmp_path: Path) -> None:

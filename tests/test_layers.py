@@ -43,7 +43,7 @@ RULES = (
     # A folder's own file says what lives there, and imports nothing.
     Rule(("policy", "settings", "audit", "client", "server", "gate", "cli", "cli.audit", "cli.hook", "doctor"), ()),
     Rule(("integrations", "integrations.hooks", "integrations.hook_files", "integrations.mcp"), ()),
-    Rule(("audit.read", "audit.verify", "audit.report", "audit.export"), ()),
+    Rule(("audit.read", "audit.verify", "audit.report", "audit.export", "server.openid"), ()),
     Rule(("policy.*",), GROUND),
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
     # Whose a file is that root left behind is known where all folders of the user's are looked at.
@@ -101,7 +101,8 @@ RULES = (
 
 # Who may import a library; one that does not stand here is nobody's.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "httpx": ("client.http",),
+    "httpx": ("client.http", "server.openid.exchanges"),
+    "joserfc": ("server.openid.id_token",),
     "h11": ("client.http", "server.connections"),
     "websockets": ("client.stream",),
     "sqlalchemy": ("server.database.*",),
@@ -111,7 +112,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "starlette": ("server.*",),
     "typer": ("cli.*",),
     "yaml": ("settings.config_yaml",),
-    "certifi": ("client.dial",),
+    "certifi": ("client.dial", "server.openid.exchanges"),
     "mcp": ("integrations.mcp.server", "integrations.mcp.stdio"),
     "mcp_types": ("integrations.mcp.server",),
     "anyio": ("integrations.mcp.server", "integrations.mcp.stdio"),

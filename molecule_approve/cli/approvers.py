@@ -14,6 +14,8 @@ from molecule_approve.safe_text import visible
 from . import options, output
 from .exits import Exit
 from .help import CliCommand, CliGroup, commands, option
+from .options import ConnectionOptions, connected, open_platform
+from .requests import READ
 from .serve import NOBODY, server_extra
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ app = commands(
     name="approvers",
     help="Manage who may decide on the embedded server.",
     cls=CliGroup,
-    epilog="molecule-approve approvers add alice\nmolecule-approve approvers link alice",
+    epilog="molecule-approve approvers add alice\nmolecule-approve approvers link",
 )
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The approver's name, as shown with a decision.")]
@@ -112,24 +114,71 @@ def limit(
     return Exit.OK
 
 
-@app.command(cls=CliCommand, epilog="molecule-approve approvers link alice")
-def link(name: NameArgument) -> int:
-    """Print a sign-in link for the running server's inbox page, alone on stdout.
+@app.command(
+    cls=CliCommand,
+    epilog="""
+        molecule-approve approvers link
+        molecule-approve approvers link alice   # on the server's machine
+    """,
+)
+@connected
+def link(
+    connection: ConnectionOptions,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="On the server's machine, as its user: the approver's name. Without it: of your token."
+        ),
+    ] = None,
+) -> int:
+    """Print a sign-in link for the server's page, alone on stdout.
 
-    The link works once, within a minute.
+    The link works once, within a minute. Without NAME it signs in the approver whose token is in
+    MOLECULE_APPROVER_TOKEN; if that is not set, the token is asked for at the terminal.
     """
+    return _link_by_token(connection) if name is None else _link_by_name(connection, name)
+
+
+def _link_by_token(connection: ConnectionOptions) -> int:
+    from molecule_approve.clock import Deadline
+
+    from .decide import named, stoppable, token
+
+    settings = connection.settings()  # its errors come before the prompt for the token
+    with stoppable(), open_platform(settings, token(), any_workspace=True) as platform, named():
+        found = platform.sign_in_code(Deadline.after(READ))
+    if found is None:
+        raise ServerError(
+            f"{settings.platform_url.value} has no sign-in links", hint="only molecule-approve serve has; check PLATFORM_URL"
+        )
+    output.answer(f"{(found.url or settings.platform_url.value).rstrip('/')}/#sign-in={found.code}")
+    _say_linked(found.name)
+    return Exit.OK
+
+
+def _link_by_name(connection: ConnectionOptions, name: str) -> int:
     with server_extra():
         from molecule_approve.server import credentials
 
+    if any(given is not None for given in connection):
+        raise UsageError(
+            "a link for NAME is made on the server's machine, without contacting a platform",
+            hint="omit NAME for a link by your token, or omit the connection's options",
+        )
     places = locate(os.environ)
     serving = who_serves(places)
     if serving is None:
-        raise ServerError("no embedded server of this user is running", hint=f"start one: {output.PROGRAM} serve")
+        hint = f"start one: {output.PROGRAM} serve; for a link by your token from another machine, omit NAME"
+        raise ServerError("no embedded server of this user is running", hint=hint)
     url = serving.url
     with credentials.opened(places) as store:
         credentials.new_code(store, name, tell=lambda code: output.answer(credentials.sign_in_link(url, code)))
-    _say(f"this link signs {name} in; it is shown once, and works once, within a minute")
+    _say_linked(name)
     return Exit.OK
+
+
+def _say_linked(name: str) -> None:
+    _say(f"this link signs {name} in; it is shown once, and works once, within a minute")
 
 
 @app.command(cls=CliCommand, epilog="molecule-approve approvers revoke alice")

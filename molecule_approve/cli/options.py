@@ -95,11 +95,13 @@ class ConnectionOptions(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_platform(settings: Settings, approver: Secret | None = None) -> Iterator[RestPlatform]:
-    """The platform that the settings name, until the block ends."""
+def open_platform(
+    settings: Settings, approver: Secret | None = None, *, any_workspace: bool = False
+) -> Iterator[RestPlatform]:
+    """The platform that the settings name, until the block ends; see ``wiring.platform``."""
     from molecule_approve import wiring
 
-    with contextlib.closing(wiring.platform(settings, approver=approver)) as platform:
+    with contextlib.closing(wiring.platform(settings, approver=approver, any_workspace=any_workspace)) as platform:
         try:
             yield platform
         except UnavailableError as exc:

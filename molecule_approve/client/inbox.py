@@ -1,8 +1,10 @@
-"""Reads a platform's answer about pending requests; ``rest`` asks for it."""
+"""Reads a platform's answers to an approver: pending requests, and a sign-in code; ``rest`` asks for them."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from molecule_approve import wire
 from molecule_approve.lifecycle import outcome_of
@@ -71,6 +73,40 @@ def read_queue(data: bytes) -> PendingList:
     return PendingList(
         rows, max(len(rows), total if isinstance(total, int) else 0), approver=name if isinstance(name, str) else ""
     )
+
+
+class SignInCode(NamedTuple):
+    """A code that signs the approver ``name`` in to the page once; ``url`` is the page's, None if the server knows none."""
+
+    code: str
+    name: str
+    url: str | None
+
+
+def read_code(data: bytes) -> SignInCode:
+    """Read the answer to ``POST /desk/code``.
+
+    Raises:
+        ProtocolError: it is not valid.
+    """
+    body = wire.loads(data)
+    found = body if isinstance(body, dict) else {}
+    code, name, url = found.get("code"), found.get("name"), found.get("url")
+    if not isinstance(code, str) or not re.fullmatch(r"[\w-]{20,200}", code, re.ASCII) or not isinstance(name, str):
+        raise wire.unexpected("the answer has no sign-in code")
+    if url is not None and (not isinstance(url, str) or not _is_page(url)):
+        raise wire.unexpected("the server's own address in the answer is not valid")
+    return SignInCode(code, name, url)
+
+
+def _is_page(url: str) -> bool:
+    """Whether this can be opened in a browser, and leads where it seems to."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and not re.search(r"[\s\\@?#\"'<>`]", url)
+    return plain and parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _waiting(value: JsonValue) -> Waiting:

@@ -15,7 +15,7 @@ from molecule_approve.model import Approval, ApprovalRequest, Endpoint, JsonValu
 
 from . import sightings
 from .dial import Handle
-from .inbox import PendingList, read_open
+from .inbox import PendingList, SignInCode, read_open
 from .peer import Peer, error_for
 from .platform import Sighting, Subscription, Withdrawal
 from .routes import EmbeddedRoutes, MoleculeRoutes, NoSuchRouteError
@@ -118,6 +118,12 @@ class RestPlatform:
         """The pending requests of all workspaces, for an approver's token; None on the platform, which has no inbox."""
         with suppress(NoSuchRouteError):
             return self._embedded.queue(deadline)
+        return None
+
+    def sign_in_code(self, deadline: Deadline) -> SignInCode | None:
+        """A new code that signs the approver of this token in to the page; None on the platform, which has no such page."""
+        with suppress(NoSuchRouteError):
+            return self._embedded.sign_in_code(deadline)
         return None
 
     # --- deciding ------------------------------------------------------------------------------------------------------

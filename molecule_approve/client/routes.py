@@ -13,7 +13,7 @@ from molecule_approve.lifecycle import answers, outcome_of
 from molecule_approve.model import WITHDRAWN_BY, ApprovalRequest, Outcome, Status, SubmittedRequest
 
 from . import sightings
-from .inbox import PendingList, read_queue
+from .inbox import PendingList, SignInCode, read_code, read_queue
 from .peer import LIST_LIMIT, Peer, error_for
 from .platform import Sighting
 
@@ -153,3 +153,11 @@ class EmbeddedRoutes:
         if answer.status != 200:
             raise error_for(answer)
         return read_queue(answer.body)
+
+    def sign_in_code(self, deadline: Deadline) -> SignInCode:
+        """A new code that signs the approver of this token in to the page."""
+        answer = self._peer.post("/desk/code", deadline, b"{}")
+        self._check(answer)
+        if answer.status != 201:
+            raise error_for(answer)
+        return read_code(answer.body)

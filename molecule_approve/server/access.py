@@ -275,6 +275,14 @@ class AccessControl:
                 self._failed(connection)
             raise
 
+    def ration(self, connection: HTTPConnection, key: str, limit: int) -> None:
+        """Count a call of which one owner may make few a minute; the key names the kind of call and the owner.
+
+        Raises:
+            RefusedError: 429.
+        """
+        self._charge(connection, key, limit)
+
     def admit_anyone(self, connection: HTTPConnection) -> None:
         """Count a call that needs no credential, at the rate of such callers from its address.
 

@@ -47,7 +47,7 @@ class Activity:
         """A request ended: somebody decided it, it expired, or its requester took it back."""
         outcome = outcome_of(approval)
         begun, end = instant(approval.created_at), instant(approval.decided_at)
-        waited = None if begun is None or end is None else round(max(0.0, (end - begun).total_seconds()), 3)
+        waited = 0.0 if begun is None or end is None else round(max(0.0, (end - begun).total_seconds()), 3)
         self.numbers.ended(outcome, waited)
         if outcome in _BY_A_PERSON:
             decided = {"outcome": outcome.value, "decided_by": approval.decided_by}
@@ -60,13 +60,17 @@ class Activity:
         self.numbers.redeemed.inc()
         note(EVENTS, "redeemed", **_named(approval))
 
-    def signed_in(self, name: str, sender: Sender) -> None:
-        """An approver signed in to the page."""
+    def signed_in(self, name: str, way: str, sender: Sender) -> None:
+        """An approver signed in to the page, by a ``code``, a ``token`` or ``openid``."""
         self.numbers.logins.labels("ok").inc()
-        note(EVENTS, "signed_in", approver=name, address=_address(sender))
+        note(EVENTS, "signed_in", approver=name, way=way, address=_address(sender))
+
+    def code_made(self, name: str, sender: Sender) -> None:
+        """An approver made a sign-in link."""
+        note(EVENTS, "link_made", approver=name, address=_address(sender))
 
     def signed_out(self, name: str) -> None:
-        """An approver signed out."""
+        """An approver ended a session."""
         note(EVENTS, "signed_out", approver=name)
 
     def login_failed(self, sender: Sender) -> None:

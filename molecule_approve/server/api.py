@@ -14,7 +14,7 @@ from starlette.responses import Response
 from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, compact, one_body, row_body
 
 from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
-from .origins import BASE
+from .origins import CALLED
 from .refusals import RefusedError, missing_workspace
 from .service import RequestPath
 
@@ -99,7 +99,7 @@ class Api:
             parsed = await self._parsed(request, visitor, check, parse)
             approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
-        location = request.scope[BASE] + approval_path(workspace_id, approval.id)
+        location = request.scope[CALLED].base + approval_path(workspace_id, approval.id)
         return answer(answered, 201 if created else 200, {"Location": location})
 
     async def _parsed(

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from molecule_approve.wire import SERVER_HEADER
 
 from .api import Api, Handler, answer
+from .openid.steps import RETURN
 from .origins import wants_page
 from .refusals import RefusedError
 from .senders import SENDER, sender_of
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     from .health import Health
     from .inbox import InboxApi
     from .live import LiveSocket
+    from .openid_sign_in import OpenIdApi
     from .origins import Addresses
     from .pages import Pages
     from .plan import Network
     from .rates import Allowance
+    from .sign_in import SignInApi
 
 logger = logging.getLogger("molecule_approve.server")
 
@@ -45,12 +48,14 @@ class RouteSpec:
     shown: bool = True
 
 
-DOCUMENTS = ("/", "/requests/{approval_id}", "/history", "/sessions")
+DOCUMENTS = ("/", "/requests/{approval_id}", "/history", "/sessions", RETURN)
 """The addresses of the page."""
 
 
-def route_specs(api: Api, inbox: InboxApi, pages: Pages, health: Health) -> list[RouteSpec]:
+def route_specs(handlers: Handlers) -> list[RouteSpec]:
     """Every route except ``/openapi.json`` and the WebSocket."""
+    api, inbox, pages, health = handlers.api, handlers.inbox, handlers.pages, handlers.health
+    sign_in, openid = handlers.sign_in, handlers.openid
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
     return [
@@ -65,8 +70,14 @@ def route_specs(api: Api, inbox: InboxApi, pages: Pages, health: Health) -> list
         RouteSpec("GET", "/healthz", health.live, (200,)),
         RouteSpec("GET", "/readyz", health.ready, (200, 503)),
         RouteSpec("GET", "/metrics", health.metrics, (200, 403)),
-        RouteSpec("POST", "/desk/session", inbox.sign_in, (201, 400, 401, 413, 422, 429, 503)),
-        RouteSpec("POST", "/desk/session/end", inbox.sign_out, (200, 401, 403, 422, 429, 503)),
+        RouteSpec("GET", "/desk/sign-in", sign_in.ways, (200, 429)),
+        RouteSpec("POST", "/desk/session", sign_in.sign_in, (201, 400, 401, 403, 413, 422, 429, 503)),
+        RouteSpec("POST", "/desk/session/end", sign_in.sign_out, (200, 401, 403, 422, 429, 503)),
+        RouteSpec("POST", "/desk/code", sign_in.make_code, (201, 401, 403, 429, 503)),
+        RouteSpec("GET", "/desk/sessions", sign_in.list_sessions, (200, 401, 403, 429, 503)),
+        RouteSpec("POST", "/desk/sessions/{session_id}/end", sign_in.end_session, (200, 401, 403, 404, 429, 503)),
+        RouteSpec("POST", "/desk/openid/start", openid.start, (201, 400, 404, 413, 422, 429, 503)),
+        RouteSpec("POST", RETURN, openid.finish, (201, 400, 401, 403, 404, 413, 422, 429, 503)),
         RouteSpec("GET", "/desk/requests", inbox.requests, (200, 401, 403, 429, 503)),
         *(RouteSpec("GET", path, pages.document, (200, 404), shown=False) for path in DOCUMENTS),
         RouteSpec("GET", "/static/{name}", pages.part, (200, 404), shown=False),
@@ -109,6 +120,8 @@ class Handlers:
 
     api: Api
     inbox: InboxApi
+    sign_in: SignInApi
+    openid: OpenIdApi
     pages: Pages
     live: LiveSocket
     access: AccessControl
@@ -120,7 +133,7 @@ class Handlers:
 
 def create_app(handlers: Handlers) -> ASGIApp:
     """The server as one ASGI application."""
-    access, routes = handlers.access, route_specs(handlers.api, handlers.inbox, handlers.pages, handlers.health)
+    access, routes = handlers.access, route_specs(handlers)
     description = describe(routes)
 
     async def openapi(request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +26,14 @@ if TYPE_CHECKING:
 CONTEXT_DEPTH = 32
 """Levels of a context: clients read at most 64 levels of an answer, which must have room for it."""
 
+_ISSUER = 2_048
+"""Characters of an address."""
+
 _NAMES = frozenset(
-    {"action", "reason", "task_id", "context", "expires_in", "decision", "decided_by", "comment", "invocation", "code"}
+    {
+        *("action", "reason", "task_id", "context", "expires_in", "decision", "decided_by", "comment", "invocation"),
+        *("code", "token", "challenge", "state", "verifier", "iss"),
+    }
 )
 """The keys that have a meaning in a body."""
 
@@ -50,6 +57,16 @@ class DecisionBody:
     status: Status
     claimed_by: str | None
     comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnBody:
+    """What the page brings back from the provider; ``issuer`` is None if the provider's answer names none."""
+
+    code: str
+    state: str
+    verifier: str
+    issuer: str | None
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -152,17 +169,48 @@ def parse_invocation(data: bytes) -> str:
     return str(uuid.UUID(value))
 
 
-def parse_code(data: bytes) -> str:
-    """Parse a sign-in code.
+def parse_sign_in(data: bytes) -> tuple[str, str]:
+    """Parse what signs an approver in: the word ``code`` or ``token``, and the secret itself.
 
     Raises:
-        RefusedError: 400 if it is missing, 422 for text that no code has.
+        RefusedError: 400 if it is missing, or there are both; 422 for text that none of them has.
     """
-    value = parse_object(data).get("code")
+    body = parse_object(data)
+    kinds = [kind for kind in ("code", "token") if kind in body]
+    if len(kinds) != 1:
+        raise bad_body()
+    return kinds[0], _secret(body, kinds[0])
+
+
+def parse_challenge(data: bytes) -> str:
+    """Parse the PKCE challenge (S256) of a sign-in that begins.
+
+    Raises:
+        RefusedError: 400 if it is missing or none.
+    """
+    value = _secret(parse_object(data), "challenge")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{43}", value):
+        raise bad_body()
+    return value
+
+
+def parse_return(data: bytes) -> ReturnBody:
+    """Parse what the page brings back from the provider.
+
+    Raises:
+        RefusedError: 400 if something is missing, 422 for text that is not allowed.
+    """
+    body = parse_object(data)
+    issuer = _text(body, "iss", _ISSUER)
+    return ReturnBody(_secret(body, "code"), _secret(body, "state"), _secret(body, "verifier"), issuer or None)
+
+
+def _secret(body: Mapping[str, JsonValue], key: str) -> str:
+    value = body.get(key)
     if not isinstance(value, str) or not value:
         raise bad_body()
     # A lone surrogate cannot be encoded, so it cannot be hashed.
-    _check_text(value, "the code")
+    _check_text(value, f"the {key}")
     return value
 
 

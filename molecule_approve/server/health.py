@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import PlainTextResponse, Response
 
 from .metrics import CONTENT_TYPE
+from .origins import CALLED
 from .refusals import RefusedError, refused
 from .senders import SENDER
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from .database.transaction import Transaction
     from .metrics import Numbers
+    from .origins import CalledAddress
     from .plan import Network
     from .senders import Sender
     from .threads import DatabaseThreads
@@ -71,7 +73,10 @@ class Health:
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``: the server's numbers, for this machine and the networks that may read them."""
         sender: Sender = request.scope[SENDER]
-        if not sender.is_local and not sender.is_in(self.scrapers):
+        called: CalledAddress | None = request.scope.get(CALLED)
+        # Whoever calls the public address comes through a proxy, whether that says so or not.
+        local = sender.is_local and called is not None and not called.is_public
+        if not local and not sender.is_in(self.scrapers):
             raise refused(403, "metrics are read on the server's machine, or from a network in metrics_from", "forbidden")
         await self._database_answers()
         return Response(self.numbers.text(), media_type=CONTENT_TYPE)

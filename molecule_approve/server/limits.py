@@ -20,6 +20,8 @@ class Limits:
         failed_login_rate: calls with a wrong token, of all callers together, counted in the same two parts.
         pending: open requests of one workspace.
         code: how long a sign-in code is valid.
+        codes: sign-in codes a minute for one approver.
+        openid: how long a sign-in through a provider may take.
         session: how long a session lasts.
         session_idle: how long a session lasts without a call.
         inbox_pending: pending requests on the page, oldest first.
@@ -54,6 +56,8 @@ class Limits:
     failed_login_rate: int = 60
     pending: int = 1_000
     code: float = 60.0
+    codes: int = 10
+    openid: float = 600.0
     session: float = 12 * 3_600.0
     session_idle: float = 3_600.0
     inbox_pending: int = 100

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import queue
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from logging.handlers import QueueHandler, QueueListener
 from typing import TYPE_CHECKING
 
 from molecule_approve.safe_text import json_line, visible, visible_lines
@@ -29,13 +29,20 @@ FIELDS = "molecule_fields"
 _QUEUE = 10_000
 """Lines that wait to be written; when a reader takes none, further ones are dropped."""
 
+_FAREWELL = 1.0
+"""Seconds for what waits to be written at the end."""
+
 _BARE = re.compile(r"[A-Za-z0-9._:/@+,-]+\Z")
 
 
 def note(logger: logging.Logger, event: str, /, **fields: JsonValue) -> None:
     """Log an event, with those of its fields that are not None."""
-    found = {name: value for name, value in fields.items() if value is not None}
-    logger.info(event, extra={FIELDS: found})
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    # Not by `logger.info`, which looks for the line of code that calls it: a third of the time.
+    record = logging.LogRecord(logger.name, logging.INFO, "", 0, event, None, None)
+    setattr(record, FIELDS, {name: value for name, value in fields.items() if value is not None})
+    logger.handle(record)
 
 
 def warn(sentence: str) -> None:
@@ -79,43 +86,46 @@ def _field_text(value: JsonValue) -> str:
     return json_line(value)
 
 
-class _QueuedLines(QueueHandler):
-    """Puts lines into a queue, and drops them when it is full."""
+class _LineWriter(logging.Handler):
+    """Gives lines to ``write`` from a thread. When too many wait, further ones are dropped."""
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Queue the line."""
-        with suppress(queue.Full):
-            self.queue.put_nowait(record)
-
-
-class _WrittenLines(logging.Handler):
-    """Gives each line to a writer."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], formatter: LineFormatter) -> None:
         super().__init__()
+        self.setFormatter(formatter)
         self._write = write
+        self._records = queue.Queue[logging.LogRecord | None](_QUEUE)
+        self._thread = threading.Thread(target=self._run, name="server-log", daemon=True)
+        self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        self._write(record.getMessage())
+        """Queue the line."""
+        with suppress(queue.Full):
+            self._records.put_nowait(record)
+
+    def _run(self) -> None:
+        while (record := self._records.get()) is not None:
+            self._write(self.format(record))
+
+    def close(self) -> None:
+        """Write what waits, for a bounded time: nobody may read it any more."""
+        with suppress(queue.Full):
+            self._records.put(None, timeout=_FAREWELL)
+        self._thread.join(_FAREWELL)
+        super().close()
 
 
 @contextmanager
 def written(write: Callable[[str], None], *, as_json: bool) -> Iterator[None]:
     """Inside this block, all that is logged in this process goes to ``write``, line by line, from a thread."""
-    lines = queue.Queue[logging.LogRecord](_QUEUE)
-    handler, listener = _QueuedLines(lines), QueueListener(lines, _WrittenLines(write))
-    handler.setFormatter(LineFormatter(as_json=as_json))
-    root = logging.getLogger()
+    handler, root = _LineWriter(write, LineFormatter(as_json=as_json)), logging.getLogger()
     levels = {logger: logger.level for logger in (EVENTS, STRANGERS)}
     for logger in levels:
         logger.setLevel(logging.INFO)
     root.addHandler(handler)
-    listener.start()
     try:
         yield
     finally:
-        listener.stop()
         root.removeHandler(handler)
+        handler.close()
         for logger, level in levels.items():
             logger.setLevel(level)

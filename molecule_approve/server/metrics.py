@@ -41,11 +41,10 @@ class Numbers:
         """Add a number that is asked for at each reading."""
         Gauge(f"molecule_{name}", text, registry=self._registry).set_function(value)
 
-    def ended(self, outcome: Outcome, seconds: float | None) -> None:
+    def ended(self, outcome: Outcome, seconds: float) -> None:
         """Count a request that ended, after so many seconds."""
         self._ended.labels(outcome.value).inc()
-        if seconds is not None:
-            self._waited.labels(outcome.value).observe(seconds)
+        self._waited.labels(outcome.value).observe(seconds)
 
     def answered(self, status: int) -> None:
         """Count an answer."""

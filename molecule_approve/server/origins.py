@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from molecule_approve.errors import UsageError
 
+from .openid.steps import RETURN
 from .refusals import refused
 
 if TYPE_CHECKING:
@@ -25,14 +26,11 @@ _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:]+\]|[^:\[\]]+)(?::[1-9][0-9]{0,4})
 _OWN = frozenset({"same-origin", "none"})
 """The allowed values of Sec-Fetch-Site: the call comes from our page, or from the person (address bar, bookmark)."""
 
-_DOCUMENTS = re.compile(r"/|/history|/sessions|/requests/[^/]+")
-"""The addresses of the page, to which links from elsewhere may lead: it holds no data."""
+_DOCUMENTS = re.compile(rf"/|/history|/sessions|/requests/[^/]+|{RETURN}")
+"""The addresses of the page, to which links from elsewhere, and providers, may lead: it holds no data."""
 
-BASE = "molecule.base"
-"""The key in a call's scope of the path below which the caller sees this server: ``/approve``, or nothing."""
-
-ORIGIN = "molecule.origin"
-"""The key of the origin that the caller sees: ``https://approve.example.org``."""
+CALLED = "molecule.called"
+"""The key in a call's scope of the address that was called."""
 
 FIRST_SEGMENTS = frozenset(
     {"workspaces", "approvals", "desk", "requests", "history", "sessions", "static", "ws", "health", "healthz", "readyz"}
@@ -41,6 +39,15 @@ FIRST_SEGMENTS = frozenset(
 
 _PROBES = frozenset({"/healthz", "/readyz"})
 """Routes that say nothing which a foreign page must not learn: probes call a machine by its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalledAddress:
+    """The address of ours that a call names: ``https://approve.example.org`` and ``/approve``, and whether it is public."""
+
+    origin: str
+    base: str = ""
+    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,26 +124,25 @@ class Addresses:
         scope = connection.scope
         if scope["path"] in _PROBES or (scope["path"] == "/metrics" and not sender.is_local and sender.is_in(self.scrapers)):
             return
-        origin = scope[ORIGIN] = self._origin(connection, sender)
-        scope[BASE] = self.public.base if self.public is not None and origin == self.public.origin else ""
+        called = scope[CALLED] = self._called(connection, sender)
         # Our own page has our name and port; a page on another port of this machine is foreign.
-        if any(found.lower() != origin for found in connection.headers.getlist("origin")):
+        if any(found.lower() != called.origin for found in connection.headers.getlist("origin")):
             raise refused(403, "calls from other web pages are refused (Origin header)", "wrong_origin")
         # If there are two headers, both must be allowed. Another port of this machine is "same-site", which is not.
         if not set(connection.headers.getlist("sec-fetch-site")) <= _OWN and not _follows_a_link(connection):
             raise refused(403, "calls from other web sites are refused (Sec-Fetch-Site header)", "wrong_site")
 
-    def _origin(self, connection: HTTPConnection, sender: Sender) -> str:
+    def _called(self, connection: HTTPConnection, sender: Sender) -> CalledAddress:
         hosts = connection.headers.getlist("host")
         host = hosts[0].lower() if len(hosts) == 1 else ""
         if self.public is not None and host in self.public.authorities:
-            return self.public.origin
+            return CalledAddress(self.public.origin, self.public.base, is_public=True)
         found = _AUTHORITY.fullmatch(host)
         # A proxy that calls us by a name of our own has not passed on which name its client called.
         if found is None or found["name"] not in self.names or not sender.is_local:
             raise self._wrong_host(proxied=sender.proxied)
         secure = connection.scope.get("scheme") in {"https", "wss"}
-        return f"{'https' if secure else 'http'}://{host}"
+        return CalledAddress(f"{'https' if secure else 'http'}://{host}")
 
     @property
     def home(self) -> str | None:

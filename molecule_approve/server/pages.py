@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Self
 
 from starlette.responses import Response
 
-from .origins import BASE, ORIGIN
+from .origins import CALLED
 from .refusals import refused
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+    from .origins import CalledAddress
 
 DOCUMENT = "inbox.html"
 
@@ -74,10 +76,11 @@ class Pages:
         content = self.files.get(name)
         if content is None:
             raise refused(404, "no such file", "unknown_file")
-        if name == DOCUMENT:
-            content = content.replace(_BASE, f'<base href="{html.escape(request.scope[BASE])}/">'.encode())
         # `origins` has checked the Host header: it is one of our own names.
-        policy = _POLICY.format(socket=f"ws{request.scope[ORIGIN].removeprefix('http')}")
+        called: CalledAddress = request.scope[CALLED]
+        if name == DOCUMENT:
+            content = content.replace(_BASE, f'<base href="{html.escape(called.base)}/">'.encode())
+        policy = _POLICY.format(socket=f"ws{called.origin.removeprefix('http')}")
         return Response(content, headers={**_HEADERS, "Content-Security-Policy": policy}, media_type=_type(name))
 
     def wrong_address(self, home: str | None) -> Response:

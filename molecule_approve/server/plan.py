@@ -24,20 +24,29 @@ def _nothing(*_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OpenIdPlan:
-    """The OpenID provider at which approvers sign in, as ``openid:`` of server.yaml says.
+    """The OpenID provider at which approvers sign in, and who of its users is one, as ``openid:`` of server.yaml says.
+
+    A person is an approver if the name claim is in ``approvers``, or if one of its groups is listed in ``groups``.
 
     Attributes:
-        groups: the values of the groups' claim that belong to each group of ours.
+        issuer: the provider's address, exactly as its discovery document and its ID tokens spell it.
+        client_id: this server's name at the provider.
+        client_secret_file: holds the client's secret alone; only the server's user may read it.
+        name_claim: the claim that becomes the approver's name; where it is ``email``, the provider must have verified it.
+        approvers: the names that are approvers whatever their groups.
+        groups_claim: the claim that lists a person's groups; None if groups do not matter.
+        groups: for each group of ours, the values of that claim that belong to it.
+        scopes: what is asked of the provider beside ``openid``.
     """
 
     issuer: str
     client_id: str
-    client_secret_file: Path | None = None
-    name_claim: str | None = None
+    client_secret_file: Path
+    name_claim: str = "email"
     approvers: tuple[str, ...] = ()
     groups_claim: str | None = None
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    scopes: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ("email", "profile")
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,37 @@ wrong_code = partial(refused, 401, "this sign-in link was already used, has expi
 """The sign-in code is unknown, used or expired; the answer does not say which."""
 
 
+wrong_approver_token = partial(refused, 401, "this is not the token of an approver here", "wrong_token")
+"""The token in the body is unknown, revoked, or that of a session."""
+
+no_provider = partial(refused, 404, "this server has no provider to sign in through (openid in server.yaml)", "no_provider")
+"""server.yaml names no provider."""
+
+wrong_return = partial(
+    refused, 401, "this sign-in was not begun in this browser, is over, or took too long; sign in again", "wrong_return"
+)
+"""State and verifier do not belong together, or the state was already redeemed; the answer does not say which."""
+
+
+def provider_failed(sentence: str) -> RefusedError:
+    """The provider cannot be used now."""
+    return refused(503, sentence, "provider_failed")
+
+
+def wrong_answer(sentence: str) -> RefusedError:
+    """The provider's answer does not prove who signs in."""
+    return refused(401, sentence, "wrong_answer")
+
+
+def not_approver(name: str, why: str) -> RefusedError:
+    """The provider says who signs in, but nobody of that name may decide here."""
+    return refused(403, f"you are {name} at the provider, {why}", "not_approver", name=name)
+
+
+unknown_session = partial(refused, 404, "you have no such session", "unknown_session")
+"""The session does not exist, has ended, or is somebody else's."""
+
+
 def unacceptable(sentence: str) -> RefusedError:
     """The body, a header or a parameter has a value that is not allowed."""
     return refused(422, sentence, "unacceptable")

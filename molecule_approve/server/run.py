@@ -27,12 +27,14 @@ from .inbox import InboxApi
 from .live import LiveSocket
 from .log_throttle import throttled_logs
 from .metrics import Numbers
+from .openid_sign_in import OpenIdApi
 from .outbox import Outbox
 from .pages import Pages
 from .refusals import RefusedError
 from .self_approval import SelfApproval
 from .service import Service
 from .sessions import Sessions
+from .sign_in import SignInApi
 from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
 
@@ -66,9 +68,15 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     sessions = Sessions(limits)
     access = AccessControl(limits, boottime, anonymous, sessions, activity)
     health = Health(database, activity.numbers, plan.metrics_from, boottime)
+    provider = prepared.provider
+    where = (plan.public_url, prepared.local_url)
+    provider_name = None if provider is None else provider.host
+    entrance = SignInApi(database, hub, access, sessions, limits, *where, provider_name, plan.on_sign_in)
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
-        InboxApi(service, database, hub, access, sessions, limits, plan.on_sign_in),
+        InboxApi(service, access),
+        entrance,
+        OpenIdApi(provider, entrance, plan.warn),
         Pages.packaged(),
         LiveSocket(hub, access, database),
         access,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .database.values import Holder, SessionLimits
+from .database.values import Holder, SessionLimits, SessionRow
 from .refusals import RefusedError
+from .tokens import hash_token, new_token
 
 if TYPE_CHECKING:
     from .database.transaction import Transaction
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 _MOST_EXACT = 60.0
 """Seconds after which the use of a session is noted again: not each call writes."""
+
+
+_CLIENT_LENGTH = 256
+"""Characters of a browser's name for itself that a session keeps."""
 
 
 class Sessions:
@@ -32,6 +38,13 @@ class Sessions:
         self._interval = min(_MOST_EXACT, limits.session_idle / 10)
         self._waiting: set[str] = set()
         self._awake = asyncio.Event()
+
+    def begin(self, transaction: Transaction, approver_id: str, client: str) -> str:
+        """Begin a session; its token, which is not kept. ``client`` is the browser, as it names itself."""
+        token = new_token()
+        begun = SessionRow(str(uuid.uuid4()), hash_token(token), approver_id, client[:_CLIENT_LENGTH])
+        transaction.sign_ins.begin(begun, transaction.now, self.limits)
+        return token
 
     def note_use(self, holder: Holder) -> None:
         """Have the use of this session, if it is one, noted soon."""

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from molecule_approve.clock import Steady
+from molecule_approve.clock import Steady, boottime
 from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.paths import make_private
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from molecule_approve.paths import RequesterCredential
 
     from .database.interface import Store
+    from .openid.provider import OpenIdProvider
+    from .plan import OpenIdPlan
 
 __all__ = ["Prepared", "ServePlan", "prepared"]
 
@@ -44,6 +46,7 @@ class Prepared:
         url: the address for people and clients: the public one, if there is one.
         local_url: the address that it listens on.
         certificate: for the TCP sockets; None if they speak plain HTTP.
+        provider: through which approvers sign in; None if there is none.
     """
 
     plan: ServePlan
@@ -55,6 +58,7 @@ class Prepared:
     addresses: Addresses
     state_folder: StateFolder
     certificate: Certificate | None = None
+    provider: OpenIdProvider | None = None
 
 
 def address_to_bind(plan: ServePlan) -> str:
@@ -123,6 +127,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
     host = address_to_bind(plan)
     addresses = Addresses.of(host, plan.public_url, plan.metrics_from)
     certificate = _certificate(plan)
+    provider = None if plan.openid is None else _provider(plan.openid)
     with ExitStack() as stack:
         make_private(plan.places.state)
         make_private(plan.places.runtime)
@@ -137,7 +142,24 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         local_url = _url(host, port, secure=certificate is not None)
         url = plan.public_url or local_url
         everything = (*sockets, unix)
-        yield Prepared(plan, store, requester, everything, url, local_url, addresses, state_folder, certificate)
+        yield Prepared(plan, store, requester, everything, url, local_url, addresses, state_folder, certificate, provider)
+
+
+def _provider(plan: OpenIdPlan) -> OpenIdProvider:
+    """The provider of server.yaml, which is not contacted yet: a sign-in can wait for it, but requests cannot.
+
+    Raises:
+        ServerError: the extra ``openid`` is not installed.
+        ConfigError: the file with the client's secret is missing, empty, or open to others.
+    """
+    try:
+        # Not at the top: they take 0.3 s to load, which only this needs.
+        from .openid.provider import OpenIdProvider  # noqa: PLC0415
+        from .openid.secret_file import read_secret  # noqa: PLC0415
+    except ImportError as exc:
+        hint = "pip install 'molecule-approve[server,openid]', or remove openid from server.yaml"
+        raise ServerError("the library for OpenID Connect is not installed", hint=hint) from exc
+    return OpenIdProvider(plan, read_secret(plan.client_secret_file), boottime, time.time)
 
 
 def _certificate(plan: ServePlan) -> Certificate | None:

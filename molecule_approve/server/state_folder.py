@@ -25,7 +25,7 @@ _LOCK_TRIES = 25
 _LOCK_PAUSE = 0.02  # seconds
 _BACKLOG = 128
 
-Identity = tuple[int, int]
+KnownApprover = tuple[int, int]
 """Device and inode of a file."""
 
 
@@ -44,7 +44,7 @@ class StateFolder:
         self._warn = warn
         self._folder = self._lock = -1
         self._url = ""
-        self._bound: Identity | None = None
+        self._bound: KnownApprover | None = None
         self._failing = False
         self.socket = places.socket
 
@@ -183,7 +183,7 @@ def try_lock(handle: int) -> bool:
     return True
 
 
-def _identity(of: Path | int) -> Identity | None:
+def _identity(of: Path | int) -> KnownApprover | None:
     """The identity of a file; None if there is none."""
     try:
         found = of.lstat() if isinstance(of, Path) else os.fstat(of)

@@ -103,14 +103,17 @@ class Settings:
         """Whether the platform was configured; the built-in address can be reached from few machines."""
         return self.platform_url.source != "default"
 
-    def endpoint(self, approver: Secret | None = None) -> Endpoint:
+    def endpoint(self, approver: Secret | None = None, *, any_workspace: bool = False) -> Endpoint:
         """Where to ask, as the workspace; or, with an approver's token, as that approver.
+
+        ``any_workspace``: nothing is asked that is about one workspace, so that none has to be set.
 
         Raises:
             UsageError, ConfigError: there is no workspace, or the token would cross a network unencrypted.
 
         """
-        require_workspace(self)
+        if not any_workspace:
+            require_workspace(self)
         token = self.token.value if approver is None else approver
         _refuse_plain_http(self.platform_url, token, allowed=self.allow_http.value)
         headers = dict(self.headers.value)

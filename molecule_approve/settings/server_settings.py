@@ -54,8 +54,8 @@ class OpenIdSettings(NamedTuple):
 
     issuer: str
     client_id: str
-    client_secret_file: Path | None
-    name_claim: str | None
+    client_secret_file: Path
+    name_claim: str
     approvers: tuple[str, ...]
     groups_claim: str | None
     groups: Mapping[str, tuple[str, ...]]
@@ -138,19 +138,24 @@ class _Server:
         if not lines and not file.groups:
             return Sourced(None)
         section = self._source("openid", min(lines, default=1))
-        for key in ("issuer", "client_id"):
+        for key in ("issuer", "client_id", "client_secret_file"):
             if f"openid.{key}" not in file.values:
                 raise section.refuse(f"{key} is missing", f"add openid.{key}, or remove the section")
+        if file.groups and "openid.groups_claim" not in file.values:
+            raise section.refuse("groups_claim is missing", "add the provider's claim that lists a person's groups")
+        if not file.groups and not file.lists.get("openid.approvers"):
+            hint = "add openid.approvers, or openid.groups with openid.groups_claim"
+            raise section.refuse("it lists no approvers and no groups, so that nobody could sign in", hint)
         return section.swap(
             OpenIdSettings(
                 issuer=self.setting("openid.issuer", _issuer, default="").value,
                 client_id=self.setting("openid.client_id", str, default="").value,
-                client_secret_file=self.file_path("openid.client_secret_file").value,
-                name_claim=self.setting("openid.name_claim", str, default=None).value,
+                client_secret_file=self.file_path("openid.client_secret_file").value or Path(),
+                name_claim=self.setting("openid.name_claim", str, default="email").value,
                 approvers=self.several("openid.approvers", str).value,
                 groups_claim=self.setting("openid.groups_claim", str, default=None).value,
                 groups={name: tuple(item.text for item in items) for name, items in file.groups.items()},
-                scopes=self.several("openid.scopes", str).value,
+                scopes=self.several("openid.scopes", str).value or ("email", "profile"),
             )
         )
 

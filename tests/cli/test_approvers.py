@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -16,6 +17,10 @@ from molecule_approve.paths import locate
 from molecule_approve.server.run import Running, ServePlan
 from tests.callers import PATIENCE, ended, start
 from tests.server.serving import environment
+
+if TYPE_CHECKING:
+    from tests.callers import Caller
+    from tests.integration.fake_platform import FakePlatform
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +161,7 @@ def test_link_wants_a_server_that_runs(home: Path, capsys: pytest.CaptureFixture
     assert main(["approvers", "link", "alice"]) == 125
     out, err = capsys.readouterr()
     assert out == ""
-    assert "hint: start one: molecule-approve serve" in err
+    assert "hint: start one: molecule-approve serve;" in err
     assert not locate(environment(home)).database.exists()
 
 
@@ -166,6 +171,45 @@ def test_link_wants_somebody_who_may_decide(home: Path, capsys: pytest.CaptureFi
         assert main(["approvers", "link", "ali\x1b[2Kce"]) == 2
     out, err = capsys.readouterr()
     assert (out, "approvers add" in err, "\x1b" in err) == ("", True, False)
+
+
+def test_link_without_a_name_is_for_ones_own_token(home: Path, caller: Caller) -> None:
+    """From anywhere: by the address that PLATFORM_URL names, or over the socket by the one that the server names."""
+    server = caller.desk.server
+    caller.set(MOLECULE_APPROVER_TOKEN=server.add_approver("bob"))
+    other_name = server.url.replace("127.0.0.1", "localhost")
+    for address, shown in ((f"{other_name}/", other_name), ("local", server.url)):
+        caller.set(PLATFORM_URL=address)
+        told = caller.main("approvers", "link")
+        assert told.code == 0
+        page, _, code = told.out.strip().partition("/#sign-in=")
+        assert page == shown
+        assert told.err == ("molecule-approve: this link signs bob in; it is shown once, and works once, within a minute\n")
+        answer = httpx.post(f"{server.url}/desk/session", json={"code": code})
+        assert (answer.status_code, answer.json()["name"]) == (201, "bob")
+
+
+def test_a_link_by_token_wants_an_approvers_token(caller: Caller) -> None:
+    """Without one 2, by a requester's 125; the hint names the variable."""
+    told = caller.main("approvers", "link")
+    assert (told.code, told.out, "MOLECULE_APPROVER_TOKEN" in told.err) == (2, "", True)
+    caller.set(MOLECULE_APPROVER_TOKEN=caller.desk.server.requester.token)
+    told = caller.main("approvers", "link")
+    assert (told.code, told.out, "hint: check MOLECULE_APPROVER_TOKEN" in told.err) == (125, "", True)
+
+
+def test_a_platform_has_no_links(caller: Caller, platform: FakePlatform) -> None:
+    """125, and the sentence says whose they are."""
+    caller.set(MOLECULE_APPROVER_TOKEN=platform.admin)
+    told = caller.main("approvers", "link")
+    assert (told.code, told.out) == (125, "")
+    assert "has no sign-in links" in told.err
+
+
+def test_a_link_for_a_name_contacts_nobody(caller: Caller) -> None:
+    """So an address beside the name makes no sense: 2."""
+    told = caller.main("approvers", "link", "alice", "--platform-url", "https://approve.example.org")
+    assert (told.code, told.out, "omit NAME" in told.err) == (2, "", True)
 
 
 def test_an_approver_whose_token_could_not_be_told_is_not_there(home: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from molecule_approve.client.inbox import read_open, read_queue
+from molecule_approve.client.inbox import read_code, read_open, read_queue
 from molecule_approve.errors import ProtocolError
 from molecule_approve.model import Status
 
@@ -73,3 +73,43 @@ def test_a_list_of_what_waits_is_believed_as_far_as_it_was_counted() -> None:
         assert (found.total, found.unseen) == (25, True)
     assert read_open(json.dumps(rows[:49]).encode(), "ws", None).unseen is False
     assert read_open(b"null", "ws", "0").total == 0
+
+
+CODE = "c" * 43
+
+
+def code(**changed: Any) -> bytes:  # noqa: ANN401 - JSON
+    """An answer with a sign-in code."""
+    return json.dumps({"code": CODE, "name": "alice", "url": None, "expires_in": 60, **changed}).encode()
+
+
+@pytest.mark.parametrize("url", [None, "https://approve.example.org", "https://x.example/approve/", "http://[::1]:8788"])
+def test_a_sign_in_code_comes_with_whom_it_signs_in(url: str | None) -> None:
+    """And with the page's address, if the server knows one."""
+    assert read_code(code(url=url)) == (CODE, "alice", url)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[]",
+        code(code=None),
+        code(code="short"),
+        code(code="c" * 43 + "\n"),
+        code(code="c" * 40 + " && id"),
+        code(code="\u0444" * 43),
+        code(name=None),
+        *(
+            code(url=url)
+            for url in (
+                *(7, "", "javascript:alert(1)", "ftp://approve.example.org", "//approve.example.org", "https://"),
+                *("https://user@evil.example.org", "https://a.example/#x", "https://a.example/?x", "https://a.example/ x"),
+                *("https://a.example/\x1b[2K", "https://\u0430.example", "https://a.example/$(id)`id`", "https://[::1"),
+            )
+        ),
+    ],
+)
+def test_an_answer_that_is_no_sign_in_code_is_refused(data: bytes) -> None:
+    """A link is opened in a browser and passed to shells: nothing goes into it that does not belong there."""
+    with pytest.raises(ProtocolError):
+        read_code(data)

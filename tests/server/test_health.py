@@ -131,6 +131,7 @@ def test_numbers_are_for_this_machine_and_for_named_networks(server_places: Plac
 
         public = {"Host": "approve.example.org"}
         assert status() == 200
+        assert status(**public) == 403
         assert status(**public, **{"X-Forwarded-For": "198.51.100.1"}) == 403
         assert status(**{"X-Forwarded-For": "198.51.100.1"}) == 421
         assert status(**{"X-Forwarded-For": "203.0.113.9", "Host": "10.1.2.3:8788"}) == 200

@@ -1,4 +1,4 @@
-"""The approver's side of REST: signing in and out, and what the page is given to show."""
+"""The approver's side of REST: what the page is given to show."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
-
-import pytest
-from websockets.exceptions import ConnectionClosed
 
 from tests.server.desk import Desk, wait_for
 
@@ -24,61 +21,6 @@ def _view(client: httpx.Client) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-def test_a_code_is_exchanged_for_a_session(desk: Desk) -> None:
-    """The session carries the approver's name, lasts twelve hours, and decides like the approver's token."""
-    with desk.client(None) as stranger:
-        answer = stranger.post("/desk/session", json={"code": desk.code()})
-    found = answer.json()
-    assert (answer.status_code, found["name"], found["expires_in"]) == (201, "alice", 43_200)
-    assert set(found) == {"token", "name", "expires_in"}
-    approval_id = desk.ask()
-    with desk.client(found["token"]) as signed_in:
-        assert _view(signed_in)["name"] == "alice"
-        decided = signed_in.post(f"{desk.path}/{approval_id}/decide", json={"decision": "denied", "comment": "no"})
-    assert decided.status_code == 200
-    one = desk.one(approval_id)
-    assert (one["status"], one["decided_by"], one["decided_by_verified"], one["comment"]) == ("denied", "alice", True, "no")
-
-
-@pytest.mark.parametrize("body", ["", "[]", "{}", '{"code": ""}', '{"code": 7}', '{"code": null}', "code=x"])
-def test_a_body_without_a_code_is_refused(shared_desk: Desk, body: str) -> None:
-    """400, and nobody is signed in."""
-    with shared_desk.client(None) as stranger:
-        answer = stranger.post("/desk/session", content=body)
-    assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
-
-
-@pytest.mark.parametrize("code", ["\\ud800", "x\\udfff", "\\u0000"])
-def test_a_code_of_text_that_is_none_is_refused(shared_desk: Desk, code: str) -> None:
-    """A lone surrogate has no bytes: 422, instead of a fault that anybody could fill the server's log with."""
-    with shared_desk.client(None) as stranger:
-        answer = stranger.post("/desk/session", content=f'{{"code": "{code}"}}')
-    assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
-
-
-def test_a_body_that_is_no_code_at_all_is_not_read_to_its_end(shared_desk: Desk) -> None:
-    """413: whoever sends it has proved nothing yet."""
-    with shared_desk.client(None) as stranger:
-        answer = stranger.post("/desk/session", json={"code": "x" * 5_000})
-    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
-
-
-def test_signing_out_ends_the_session_and_its_sockets_at_once(open_desk: OpenDesk) -> None:
-    """Without waiting for the next look at who is still good; another session of the same person stays."""
-    desk = open_desk(recheck=600.0)
-    first, second = desk.session(), desk.session()
-    with desk.at_desk(first) as gone, desk.at_desk(second) as stays, desk.client(first) as client:
-        assert client.post("/desk/session/end").json() == {"status": "ended"}
-        with pytest.raises(ConnectionClosed) as caught:
-            gone.event()
-        assert caught.value.rcvd is not None
-        assert caught.value.rcvd.code == 1013
-        assert client.get("/desk/requests").status_code == 401
-        assert client.post("/desk/session/end").status_code == 401
-        desk.ask()
-        assert stays.event()["event"] == "APPROVAL_REQUESTED"
 
 
 def test_an_approvers_token_opens_the_desk_and_is_no_session(desk: Desk) -> None:

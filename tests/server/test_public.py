@@ -201,5 +201,5 @@ def test_a_path_that_begins_like_our_own_is_refused() -> None:
     for segment in sorted(FIRST_SEGMENTS):
         with pytest.raises(UsageError, match=f"begins with {segment}"):
             PublicAddress.of(f"{SECURE}/{segment}/x")
-    own = {route.path.split("/")[1] for route in route_specs(*unborn())} - {""}
+    own = {route.path.split("/")[1] for route in route_specs(unborn())} - {""}
     assert own | {"ws", "openapi.json"} <= FIRST_SEGMENTS

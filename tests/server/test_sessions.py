@@ -105,7 +105,7 @@ def test_it_ends_by_being_ended(house: House) -> None:
     house.begin("second")
     for _ in range(2):
         with house.store.write() as transaction:
-            transaction.sign_ins.end("first")
+            transaction.sign_ins.end(house.alice, "first")
     assert (house.owner("first"), house.owner("second")) == (None, "alice")
 
 

@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve.server import credentials
+from molecule_approve.server.access import AccessControl
+from molecule_approve.server.activity import Activity
 from molecule_approve.server.api import Api
-from molecule_approve.server.app import DOCUMENTS, route_specs
+from molecule_approve.server.app import DOCUMENTS, Handlers, route_specs
 from molecule_approve.server.health import Health
 from molecule_approve.server.inbox import InboxApi as DeskRoutes
 from molecule_approve.server.limits import Limits
+from molecule_approve.server.live import LiveSocket
+from molecule_approve.server.openid_sign_in import OpenIdApi
+from molecule_approve.server.origins import Addresses
 from molecule_approve.server.pages import Pages
 from molecule_approve.server.run import Running, ServePlan
+from molecule_approve.server.sign_in import SignInApi
 from tests.server.desk import PATIENCE, Desk, desk_of
 
 if TYPE_CHECKING:
@@ -40,7 +46,15 @@ ALLOWED = {
     ("POST", REQUEST + "/withdraw"): (401, 409, 401, 403, 403),
     ("GET", "/approvals/pending"): (401, 403, 403, 200, 200),
     **{("GET", path): (200, 200, 200, 200, 200) for path in ("/health", "/healthz", "/readyz", "/metrics")},
+    ("GET", "/desk/sign-in"): (200, 200, 200, 200, 200),
     ("POST", "/desk/session"): (401, 401, 401, 401, 401),
+    ("POST", "/desk/code"): (401, 403, 403, 403, 201),
+    ("GET", "/desk/sessions"): (401, 403, 403, 200, 200),
+    # Its id is nobody's.
+    ("POST", "/desk/sessions/{session_id}/end"): (401, 403, 403, 404, 404),
+    # Without a provider in server.yaml.
+    ("POST", "/desk/openid/start"): (404, 404, 404, 404, 404),
+    ("POST", "/desk/openid/return"): (404, 404, 404, 404, 404),
     ("GET", "/desk/requests"): (401, 403, 403, 200, 200),
     **{("GET", path): (200, 200, 200, 200, 200) for path in DOCUMENTS},
     ("GET", "/static/{name}"): (200, 200, 200, 200, 200),
@@ -76,7 +90,8 @@ class Sweep:
 
     def status(self, method: str, path: str, credential: str | None) -> int:
         """What one call is answered with."""
-        filled = {"{workspace_id}": self.desk.workspace_id, "{approval_id}": self.approval_id, "{name}": "inbox.js"}
+        filled = {"{workspace_id}": self.desk.workspace_id, "{approval_id}": self.approval_id}
+        filled |= {"{name}": "inbox.js", "{session_id}": "none"}
         body = json.dumps(_bodies().get(path, {}))
         for name, value in filled.items():
             path = path.replace(name, value)
@@ -88,7 +103,7 @@ class Sweep:
 
     def state(self) -> list[object]:
         """All that the database holds."""
-        tables = ("workspaces", "approvers", "sign_in_codes", "approvals", "journal")
+        tables = ("workspaces", "approvers", "sign_in_codes", "sessions", "approvals", "journal")
         with closing(sqlite3.connect(self.desk.server.places.database)) as database:
             return [database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables]
 
@@ -119,7 +134,7 @@ def _credentials(desk: Desk) -> list[tuple[str, int, str | None]]:
 @pytest.mark.usefixtures("untraced")
 def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places: Places) -> None:
     """By their own methods alone; what is refused, and every GET, changes nothing; there is no fault among the answers."""
-    listed = {(route.method, route.path) for route in route_specs(*unborn())} | {("GET", "/openapi.json")}
+    listed = {(route.method, route.path) for route in route_specs(unborn())} | {("GET", "/openapi.json")}
     assert set(ALLOWED) == listed
     plan = ServePlan(server_places, limits=replace(Limits(), unauthenticated_rate=1_000_000, failed_login_rate=1_000_000))
     with Running(plan) as server, desk_of(server) as desk:
@@ -133,9 +148,10 @@ def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places:
             _what_is_allowed(sweep)
 
 
-def unborn() -> tuple[Api, DeskRoutes, Pages, Health]:
+def unborn() -> Handlers:
     """Enough to list the routes: none of their handlers is called."""
-    return object.__new__(Api), object.__new__(DeskRoutes), object.__new__(Pages), object.__new__(Health)
+    kinds = (Api, DeskRoutes, SignInApi, OpenIdApi, Pages, LiveSocket, AccessControl, Addresses, Health, Activity)
+    return Handlers(*(object.__new__(kind) for kind in kinds))  # type: ignore[arg-type]  # one of each
 
 
 def _nothing_by_another_method(sweep: Sweep) -> None:

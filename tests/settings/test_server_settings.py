@@ -153,9 +153,18 @@ def test_an_empty_file_says_nothing(file: Callable[..., Path]) -> None:
         ("openid: {client_id: x}", "line 1: openid: issuer is missing"),
         ("openid: {groups: {a: [b]}}", "line 1: openid: issuer is missing"),
         ("openid: {issuer: https://x.example}", "line 1: openid: client_id is missing"),
+        ("openid: {client_id: x, issuer: https://x.example}", "line 1: openid: client_secret_file is missing"),
         (
-            "openid: {client_id: x, issuer: http://x.example}",
+            "openid: {client_id: x, issuer: http://x.example, client_secret_file: s, approvers: [a]}",
             "line 1: openid.issuer: the issuer must be an https:// address",
+        ),
+        (
+            "openid: {client_id: x, issuer: https://x.example, client_secret_file: s}",
+            "line 1: openid: it lists no approvers and no groups, so that nobody could sign in",
+        ),
+        (
+            "openid: {client_id: x, issuer: https://x.example, client_secret_file: s, groups: {a: [b]}}",
+            "line 1: openid: groups_claim is missing",
         ),
         ("openid: {groups: [a]}", "line 1: openid.groups: is a list, not keys with values"),
         ("openid: {groups: {a: b}}", "line 1: openid.groups.a: is text, not a list"),

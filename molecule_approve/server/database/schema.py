@@ -78,6 +78,9 @@ approvers = Table(
     Column("revoked_at", String),
     # How the approver came in: 'token' (added by an administrator) or 'openid' (at the first sign-in).
     Column("source", String, nullable=False),
+    # The provider's own id of the person, with the provider's address before it: names change hands there. NULL before
+    # the first sign-in through a provider.
+    Column("subject", String),
     # Whether the approver may decide in the workspaces of `approver_workspaces` only.
     Column("limited", Boolean, nullable=False),
 )
@@ -104,6 +107,17 @@ codes = Table(
     Column("code_hash", String, primary_key=True),
     Column("approver_id", String, ForeignKey("approvers.id"), nullable=False),
     Column("made", Float, nullable=False),
+)
+
+openid_sign_ins = Table(
+    "openid_sign_ins",
+    metadata,
+    # SHA-256 of the state, in hex, which the browser takes to the provider and back.
+    Column("state_hash", String, primary_key=True),
+    # The PKCE challenge; its verifier is in the browser that began the sign-in, and nowhere else.
+    Column("challenge", String, nullable=False),
+    Column("nonce_hash", String, nullable=False),
+    Column("began", Float, nullable=False),
 )
 
 sessions = Table(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .queries.administration import AdministrationQueries
 from .queries.credentials import CredentialQueries
+from .queries.openid import OpenIdQueries
 from .queries.outbox import OutboxQueries
 from .queries.requests import RequestQueries
 from .queries.sign_ins import SignInQueries
@@ -46,6 +47,11 @@ class Transaction:
     def sign_ins(self) -> SignInQueries:
         """Sign-in codes and sessions."""
         return SignInQueries(self.connection)
+
+    @cached_property
+    def openid(self) -> OpenIdQueries:
+        """Sign-ins through a provider."""
+        return OpenIdQueries(self.connection)
 
     @cached_property
     def requests(self) -> RequestQueries:

@@ -102,6 +102,40 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session that is valid; ``began`` and ``used`` are in seconds since the epoch."""
+
+    id: str
+    client: str
+    began: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSignIn:
+    """A sign-in through a provider that has begun: the PKCE challenge, and the hash of the nonce."""
+
+    challenge: str
+    nonce_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownApprover:
+    """An approver as a sign-in through a provider sees it.
+
+    Attributes:
+        source: ``token`` or ``openid``: how the approver came in.
+        subject: the provider's address and its id of the person; None if the approver never signed in through one.
+    """
+
+    id: str
+    name: str
+    source: str
+    subject: str | None
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Most:
     """The most that a list may have: requests, and bytes of their texts as JSON."""
 

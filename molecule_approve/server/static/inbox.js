@@ -6,6 +6,8 @@ import { Keys } from "./keys.js";
 import { Live } from "./live.js";
 import * as session from "./session.js";
 import { Notices, count, say } from "./notices.js";
+import * as openid from "./openid.js";
+import { SessionList } from "./sessions.js";
 import { show } from "./text.js";
 import { setServerTime } from "./times.js";
 import { PendingList } from "./pending.js";
@@ -23,6 +25,7 @@ class Inbox {
     this.signInView = new SignIn(this);
     this.pending = new PendingList(at("waiting"), at("empty"), this);
     this.endedList = new EndedList(at("ended"), at("nothing-ended"));
+    this.sessions = new SessionList(this);
     this.notices = new Notices(at("notify"), (id) => this.go(id));
     this.keys = new Keys(this, at("help"));
     this.listen();
@@ -34,6 +37,10 @@ class Inbox {
     at("retry").addEventListener("click", () => this.live?.retry());
     at("show-help").addEventListener("click", () => at("help").showModal());
     at("close-help").addEventListener("click", () => at("help").close());
+    for (const id of ["show-sessions", "leave-sessions"]) {
+      at(id).addEventListener("click", (event) => this.turn(event));
+    }
+    addEventListener("popstate", () => this.live && this.visit());
     session.onOtherTab(() => this.open());
     addEventListener("hashchange", () => this.open());
     addEventListener("online", () => this.live?.retry());
@@ -51,9 +58,12 @@ class Inbox {
   /** Show the inbox or the sign-in view, depending on the session and the address bar. */
   async open() {
     this.decline();
+    const back = openid.takeReturn();
     const code = session.takeCode();
-    if (code !== null) {
-      await this.signIn(code);
+    if (back !== null) {
+      await this.signIn(() => openid.exchange(back), refusal);
+    } else if (code !== null) {
+      await this.signIn(() => session.exchange({ code }), refusalOfLink);
     } else if (session.current() === null) {
       this.leave("");
     } else if (this.live?.token !== session.current()) {
@@ -61,14 +71,44 @@ class Inbox {
     }
   }
 
-  async signIn(code) {
+  /** Sign in the person whose session `exchange()` gives; `refused(failure)` is the sentence if it gives none. */
+  async signIn(exchange, refused) {
     this.leave("Signing in…");
     const before = session.current();
     try {
       const here = await session.signedInName();
-      this.admit(before, here, await session.exchange(code));
+      this.admit(before, here, await exchange());
     } catch (failure) {
+      this.leave(refused(failure), session.current() !== null);
+    }
+  }
+
+  /** Sign in with an approver's token. */
+  byToken(token) {
+    return this.signIn(() => session.exchange({ token }), refusalOfToken);
+  }
+
+  /** A sign-in or the view of one's sessions failed. */
+  failed(failure) {
+    if (this.live === null) {
       this.leave(refusal(failure), session.current() !== null);
+    } else {
+      this.live.failed(failure);
+    }
+  }
+
+  turn(event) {
+    event.preventDefault();
+    history.pushState(null, "", event.currentTarget.href);
+    this.visit();
+  }
+
+  /** Show the view that the address bar names. */
+  visit() {
+    const own = location.href === new URL("sessions", document.baseURI).href;
+    document.body.dataset.view = own ? "sessions" : "inbox";
+    if (own) {
+      this.sessions.enter();
     }
   }
 
@@ -116,7 +156,7 @@ class Inbox {
   enter() {
     this.live?.stop();
     this.live = new Live(this);
-    document.body.dataset.view = "inbox";
+    this.visit();
     this.live.start();
   }
 
@@ -127,6 +167,7 @@ class Inbox {
     this.connected = false;
     this.pending.clear();
     this.endedList.show([]);
+    this.sessions.clear();
     count(0);
     document.body.dataset.view = "sign-in";
     this.signInView.show(sentence, signedIn);
@@ -278,19 +319,32 @@ class Inbox {
   tick() {
     this.pending.tick();
     this.endedList.tick();
+    this.sessions.tick();
     this.countdown();
     this.count();
   }
 }
 
 function refusal(failure) {
+  if (failure.status === 429) {
+    return `Too many attempts. Wait ${failure.retryAfter || 60} s.`;
+  }
+  return `Sign-in failed: ${failure.message}.`;
+}
+
+function refusalOfLink(failure) {
   if (failure.status === 401) {
     return "This sign-in link was already used, or is older than a minute. Make a new one.";
   }
-  if (failure.status === 429) {
-    return `Too many attempts. Wait ${failure.retryAfter || 60} s, then make a new link.`;
+  const silent = failure.status === 0;
+  return silent ? "The server does not answer. Start it, then make a new link." : `${refusal(failure)} Then make a new link.`;
+}
+
+function refusalOfToken(failure) {
+  if (failure.status === 401) {
+    return "This is not the token of an approver here, or it was revoked.";
   }
-  return failure.status === 0 ? "The server does not answer. Start it, then make a new link." : `Sign-in failed: ${failure.message}.`;
+  return failure.status === 0 ? "The server does not answer. Start it, then try again." : refusal(failure);
 }
 
 new Inbox().open();

@@ -162,10 +162,10 @@ export async function signedInName() {
   }
 }
 
-/** Exchange the code for a session `{token, name}`, which is not kept yet: `take` it or `end` it. */
-export function exchange(code) {
+/** Exchange a `{code}` or a `{token}` for a session `{token, name}`, which is not kept yet: `take` it or `end` it. */
+export function exchange(secret) {
   const isSession = ({ token, name }) => typeof token === "string" && token !== "" && typeof name === "string";
-  return call("POST", "/desk/session", isSession, { code }, null);
+  return call("POST", "/desk/session", isSession, secret, null);
 }
 
 /** Use this session; the one before it ends. */

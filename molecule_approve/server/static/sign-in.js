@@ -1,26 +1,62 @@
-// The sign-in view: how to sign in, and the question before another person is signed in. Sessions are in session.js.
+// The sign-in view: the ways in, and the question before another person is signed in. Sessions are in session.js.
 
 import { ARMING } from "./card.js";
 import { say } from "./notices.js";
+import * as openid from "./openid.js";
 import { show as showText } from "./text.js";
 
 const at = (id) => document.getElementById(id);
 
-/** `inbox` has `back()`, to stay signed in as before, and `change()`, to sign in the other person. */
+/**
+ * `entrance` has `back()`, to stay signed in as before, `change()`, to sign in the other person, `byToken(token)`, and
+ * `failed(failure)`.
+ */
 export class SignIn {
-  constructor(inbox) {
+  constructor(entrance) {
     this.armed = false;
-    at("back").addEventListener("click", () => inbox.back());
-    at("stay").addEventListener("click", () => this.armed && inbox.back());
-    at("change").addEventListener("click", () => this.armed && inbox.change());
+    this.entrance = entrance;
+    at("back").addEventListener("click", () => entrance.back());
+    at("stay").addEventListener("click", () => this.armed && entrance.back());
+    at("change").addEventListener("click", () => this.armed && entrance.change());
+    at("by-openid").addEventListener("click", () => this.leaveForProvider());
+    at("by-token").addEventListener("click", () => this.takeToken());
+    at("token").addEventListener("keydown", (event) => event.key === "Enter" && this.takeToken());
   }
 
-  /** Show how to sign in, and a sentence why; `signedIn` says that there is a session to go back to. */
+  /** Show the ways in, and a sentence why; `signedIn` says that there is a session to go back to. */
   show(sentence, signedIn = false) {
     this.toggle(false);
     at("why").textContent = sentence;
     at("why").hidden = !sentence;
     at("back").hidden = !signedIn;
+    at("token").value = "";
+    this.look();
+  }
+
+  // Another server may be there after a restart, so this is asked each time.
+  async look() {
+    const name = await openid.provider();
+    at("openid").hidden = name === null;
+    showText(at("provider"), name ?? "");
+  }
+
+  async leaveForProvider() {
+    try {
+      await openid.start();
+    } catch (failure) {
+      this.entrance.failed(failure);
+    }
+  }
+
+  // The token is in the field until here, and in the body of one call: nowhere else, so that nobody finds it in this browser.
+  takeToken() {
+    const token = at("token").value.trim();
+    at("token").value = "";
+    if (token === "") {
+      at("token").focus();
+    } else {
+      this.entrance.byToken(token);
+    }
   }
 
   /** Ask whether to sign in `offered` instead of `here`. Neither answer is the default. */
@@ -31,7 +67,7 @@ export class SignIn {
     }
     this.arm();
     at("ask-heading").focus();
-    say(`Change who is signed in? This browser is signed in as ${here}, and the link is for ${offered}.`);
+    say(`Change who is signed in? This browser is signed in as ${here}, and now ${offered} would be.`);
   }
 
   toggle(asking) {

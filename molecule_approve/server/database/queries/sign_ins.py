@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from molecule_approve.server.database.schema import approvers, codes, sessions
+from molecule_approve.server.database.values import OpenSession
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -53,6 +54,24 @@ class SignInQueries:
         for session_id in session_ids:
             self._connection.execute(_USE, {"p_id": session_id, "p_now": now, "used": now})
 
-    def end(self, session_id: str) -> None:
-        """End the session."""
-        self._connection.execute(sa.delete(sessions).where(sessions.c.id == session_id))
+    def of_approver(self, approver_id: str, now: float, limits: SessionLimits) -> list[OpenSession]:
+        """The approver's sessions that are valid, the one that was used last first."""
+        query = (
+            sa.select(sessions.c.id, sessions.c.client, sessions.c.began, sessions.c.used)
+            .where(sessions.c.approver_id == approver_id, sessions.c.used > now - limits.idle)
+            .where(sessions.c.began > now - limits.lifetime, sessions.c.began <= now)
+            .order_by(sessions.c.used.desc(), sessions.c.began.desc(), sessions.c.id)
+        )
+        return [OpenSession(*row) for row in self._connection.execute(query)]
+
+    def end(self, approver_id: str, session_id: str) -> list[str]:
+        """End this session of the approver's; the hash of its token, or nothing if there is no such session."""
+        return self._end(sessions.c.approver_id == approver_id, sessions.c.id == session_id)
+
+    def end_all(self, approver_id: str, but: str | None = None) -> list[str]:
+        """End all sessions of the approver, but this one; the hashes of their tokens."""
+        return self._end(sessions.c.approver_id == approver_id, sessions.c.id != (but or ""))
+
+    def _end(self, *which: sa.ColumnElement[bool]) -> list[str]:
+        query = sa.delete(sessions).where(*which).returning(sessions.c.token_hash)
+        return list(self._connection.execute(query).scalars())

@@ -75,6 +75,7 @@ def _approvers() -> None:
         sa.Column("created_at", sa.String, nullable=False),
         sa.Column("revoked_at", sa.String),
         sa.Column("source", sa.String, nullable=False),
+        sa.Column("subject", sa.String),
         sa.Column("limited", sa.Boolean, nullable=False),
     )
     op.create_index(
@@ -100,6 +101,13 @@ def _sign_ins() -> None:
         sa.Column("code_hash", sa.String, primary_key=True),
         sa.Column("approver_id", sa.String, sa.ForeignKey("approvers.id"), nullable=False),
         sa.Column("made", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "openid_sign_ins",
+        sa.Column("state_hash", sa.String, primary_key=True),
+        sa.Column("challenge", sa.String, nullable=False),
+        sa.Column("nonce_hash", sa.String, nullable=False),
+        sa.Column("began", sa.Float, nullable=False),
     )
     op.create_table(
         "sessions",

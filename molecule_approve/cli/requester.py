@@ -28,10 +28,14 @@ def described(known: str, context: JsonValue) -> str:
     return ", ".join(filter(None, (known, f"says it runs {runs}" if runs else "")))
 
 
-def short(known: str, context: JsonValue) -> str:
-    """The same for a column of a table: ``deploy-bot (says alice@build-7)``; a user of the same name is not repeated."""
-    claimed = person(context)
-    if not claimed or is_own(known or None, _texts(context).get("user")):
+def short(known: str, context: JsonValue, claimed: str | None = None) -> str:
+    """The same for a column of a table: ``deploy-bot (says alice@build-7)``; a user of the same name is not repeated.
+
+    ``claimed`` is what else it claims to be, instead of the person.
+    """
+    by = person(context)
+    claimed = by if claimed is None else claimed
+    if not claimed or (claimed == by and is_own(known or None, _texts(context).get("user"))):
         return known
     return f"{known} (says {claimed})" if known else f"says {claimed}"
 

@@ -62,6 +62,11 @@ class Places(NamedTuple):
         return self.state / "requester.json"
 
     @property
+    def replica(self) -> Path:
+        """The id of the embedded server among those that share its database."""
+        return self.state / "replica"
+
+    @property
     def serving(self) -> Path:
         """Locked by the embedded server as long as it runs; its text says which one that is."""
         return self.state / "serve.lock"

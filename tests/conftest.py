@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.callers import Caller, signals_kept
 from tests.forks import Allowed, load
 from tests.integration.fake_platform import FakePlatform
 from tests.server.desk import Desk, desk_of
+from tests.server.postgres import Cluster, NewDatabase, cluster, missing
 
 _WAITING = "tests/integration/test_faults.py"
 """Its tests wait most of their time: at the end of the run, alone, they would leave the processors idle."""
@@ -122,11 +123,50 @@ def server_places(home: Path) -> Places:
     return Places(home / "state", home / "run")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a module that says ``BOTH_DATABASES`` with SQLite and with PostgreSQL, but those of one kind."""
+    if getattr(metafunc.module, "BOTH_DATABASES", False) and "database_kind" in metafunc.fixturenames:
+        one = metafunc.definition.get_closest_marker("sqlite_only") is not None
+        kinds = ["sqlite"] if one else ["sqlite", "postgresql"]
+        metafunc.parametrize("database_kind", kinds, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Which database a test's servers use: `sqlite` or `postgresql`."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="module")
+def new_database(database_kind: str, request: pytest.FixtureRequest) -> NewDatabase:
+    """Makes an empty database inside ``with``: the address that a server is given."""
+    if database_kind == "sqlite":
+        return nullcontext
+    found: Cluster = request.getfixturevalue("postgres_cluster")
+    return found.secret
+
+
 @pytest.fixture
-def live_server(server_places: Places) -> Iterator[Running]:
+def live_server(server_places: Places, new_database: NewDatabase) -> Iterator[Running]:
     """An embedded server in a thread: ``url``, ``places``, ``requester`` (workspace and token), ``add_approver(name)``."""
-    with Running(ServePlan(server_places)) as server:
+    with new_database() as database, Running(ServePlan(server_places, database=database)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Cluster]:
+    """A real PostgreSQL, one for all tests of this process; where there is none, they are skipped and say so."""
+    if missing():
+        pytest.skip(missing())
+    with cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def postgres_url(postgres_cluster: Cluster) -> Iterator[str]:
+    """The address of an empty PostgreSQL database."""
+    with postgres_cluster.database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

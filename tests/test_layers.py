@@ -107,6 +107,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "websockets": ("client.stream",),
     "sqlalchemy": ("server.database.*",),
     "alembic": ("server.database.upgrade", "server.database.migrations.*"),
+    "psycopg": (
+        *("server.database.address", "server.database.connecting", "server.database.listener", "server.database.postgres"),
+    ),
     "prometheus_client": ("server.metrics",),
     "uvicorn": ("server.http_server", "server.connections"),
     "starlette": ("server.*",),

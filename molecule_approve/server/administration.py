@@ -145,12 +145,10 @@ def add_requester(
 def _own_workspace(places: Places, transaction: Transaction) -> WorkspaceRow:
     """The server's own workspace, which is made if no server ever ran."""
     own = read_requester(places)
-    workspace_id = own.workspace_id if own is not None else transaction.credentials.workspace_named(WORKSPACE_NAME)
-    if workspace_id is None:
-        workspace_id = transaction.administration.add_workspace(WORKSPACE_NAME, utc_now())
-    else:
-        transaction.credentials.put_workspace(workspace_id, WORKSPACE_NAME, utc_now())
-    return the_workspace(transaction, workspace_id)
+    if own is None:
+        return the_workspace(transaction, transaction.credentials.ensure_workspace(WORKSPACE_NAME, utc_now()))
+    transaction.credentials.put_workspace(own.workspace_id, WORKSPACE_NAME, utc_now())
+    return the_workspace(transaction, own.workspace_id)
 
 
 def revoke_requester(store: Store, name: str, workspace: str | None) -> RequesterRow:

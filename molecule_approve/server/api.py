@@ -14,9 +14,9 @@ from starlette.responses import Response
 from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, compact, one_body, row_body
 
 from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
+from .endings import RequestPath
 from .origins import CALLED
 from .refusals import RefusedError, missing_workspace
-from .service import RequestPath
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue

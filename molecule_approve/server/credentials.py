@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
@@ -23,6 +22,8 @@ from .tokens import hash_token, new_token
 from .users import user_name
 
 if TYPE_CHECKING:
+    from molecule_approve.model import Secret
+
     from .database.interface import Store
 
 DEFAULTS = Limits()
@@ -34,13 +35,27 @@ HINT = "check the mode and owner of the file, and the disk"
 
 
 @contextmanager
-def opened(places: Places, limits: Limits = DEFAULTS, clock: Callable[[], float] = time.time) -> Iterator[Store]:
-    """The database of this user's embedded server; made if it is missing, and brought up to date if it is older.
+def opened(
+    places: Places,
+    limits: Limits = DEFAULTS,
+    clock: Callable[[], float] = time.time,
+    database: Secret | None = None,
+    replica_id: str | None = None,
+) -> Iterator[Store]:
+    """The embedded server's database; made if it is missing, and brought up to date if it is older.
+
+    ``database`` is the address of a PostgreSQL database, which this server uses under its id; by default it is the user's
+    SQLite file.
 
     Raises:
         ConfigError: the state folder is open to others, or cannot be made.
+        UsageError: the address cannot be read.
         ServerError: the database cannot be used.
     """
+    if database is not None:
+        with _shared(database, limits, replica_id) as found:
+            yield found
+        return
     make_private(places.state)
     try:
         store = SqliteStore(places.database, limits.database_patience, clock, lambda: _check_nobody_serves(places))
@@ -54,6 +69,23 @@ def opened(places: Places, limits: Limits = DEFAULTS, clock: Callable[[], float]
         ) from exc
 
 
+@contextmanager
+def _shared(database: Secret, limits: Limits, replica_id: str | None) -> Iterator[Store]:
+    try:
+        from .database.address import parse  # noqa: PLC0415 - an extra
+        from .database.postgres import PostgresStore  # noqa: PLC0415
+    except ImportError as exc:
+        hint = "pip install 'molecule-approve[postgres]'"
+        raise ServerError("the libraries for PostgreSQL are not installed", hint=hint) from exc
+    address = parse(database.reveal())
+    try:
+        with closing(PostgresStore(address, limits.database_patience, replica_id)) as store:
+            yield store
+    except StoreError as exc:
+        hint = "check the address, and whether the database answers: psql with the same address"
+        raise ServerError(f"cannot use the database {address.shown}: {exc}", hint=hint) from exc
+
+
 def _check_nobody_serves(places: Places) -> None:
     """Check that the database can be brought up to date.
 
@@ -65,8 +97,10 @@ def _check_nobody_serves(places: Places) -> None:
         raise StoreError(f"it is of an older program, which serves it as process {serving.pid}; stop that server first")
 
 
-def own_workspace(places: Places, store: Store) -> RequesterCredential:
+def own_workspace(places: Places, store: Store, replica_id: str | None = None) -> RequesterCredential:
     """The server's workspace and its requester's token: from the file, or new if the file is missing.
+
+    Servers that share a database share the workspace; each has a requester of its own, with its id.
 
     Raises:
         ConfigError: the file is open to others, or is not valid.
@@ -75,9 +109,9 @@ def own_workspace(places: Places, store: Store) -> RequesterCredential:
     """
     found = read_requester(places)
     if found is None:
-        with store.read() as transaction:
-            known = transaction.credentials.workspace_named(WORKSPACE_NAME)
-        found = RequesterCredential(known or str(uuid.uuid4()), new_token())
+        with store.write() as transaction:
+            workspace_id = transaction.credentials.ensure_workspace(WORKSPACE_NAME, utc_now())
+        found = RequesterCredential(workspace_id, new_token())
         try:
             write_requester(places, found)
         except OSError as exc:
@@ -85,7 +119,7 @@ def own_workspace(places: Places, store: Store) -> RequesterCredential:
     # The file first, then its hash: after a crash in between, the next start finds the file and continues.
     with store.write() as transaction:
         transaction.credentials.put_workspace(found.workspace_id, WORKSPACE_NAME, utc_now())
-        transaction.credentials.put_built_in(user_name(), found.workspace_id, hash_token(found.token), utc_now())
+        transaction.credentials.put_built_in(user_name(), found.workspace_id, hash_token(found.token), utc_now(), replica_id)
     return found
 
 

@@ -71,6 +71,15 @@ class Hub:
         """Wait until a stream is open."""
         await self._has_streams.wait()
 
+    def is_awaited(self, workspace_id: str, approval_id: str) -> bool:
+        """Whether a stream listens to the request or its workspace, or a call waits for it."""
+        named = approval_id in self._of_request or approval_id in self._waiting
+        return named or workspace_id in self._of_workspace or None in self._of_workspace
+
+    def awaited(self) -> list[str]:
+        """The requests that streams name, and that calls wait for."""
+        return [*self._waiting, *(approval_id for approval_id in self._of_request if approval_id is not None)]
+
     def publish(self, workspace_id: str, approval_id: str, frames: Sequence[str]) -> None:
         """Send the frames to every stream that listens to this request or workspace; those that name it are the first."""
         if not self._streams:
@@ -94,6 +103,11 @@ class Hub:
         for stream in [*self._streams]:
             if credential in stream.interest.credentials:
                 stream.end()
+
+    def restart(self) -> None:
+        """Close the streams that listen to whole workspaces: events may have been missed, so their clients read again."""
+        for stream in {stream for streams in self._of_workspace.values() for stream in streams}:
+            stream.restart()
 
     # --- waiting calls
 

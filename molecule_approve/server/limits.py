@@ -48,6 +48,9 @@ class Limits:
         audit_mark_delay: how long after the last decision the database notes what the audit log holds.
         check_interval: how often the server checks that its lock file, socket, database and requester's file exist.
         recheck: how often the tokens of open sockets are checked again.
+        takeover_interval: how often a server looks what servers of the same database have left, if they have ended.
+        takeover: how long such a server must be gone before another one takes over what it left.
+        takeover_blind: the same, if its audit log cannot be read from here.
         stop: how long a clean stop waits for open calls.
     """
 
@@ -89,4 +92,7 @@ class Limits:
     audit_mark_delay: float = 0.05
     check_interval: float = 1.0
     recheck: float = 2.0
+    takeover_interval: float = 5.0
+    takeover: float = 15.0
+    takeover_blind: float = 60.0
     stop: float = 1.0

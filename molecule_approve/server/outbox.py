@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .threads import DatabaseThreads
 
 
+_REMEMBERED = 100_000
+"""Rows whose numbers are remembered: far more than are committed while one call waits for its turn."""
+
+
 def record_of(entry: OutboxEntry) -> Record:
     """The audit record of an ended request. The actor is the approver who decided, else the workspace.
 
@@ -72,6 +76,9 @@ class Outbox:
     fails, or that a crash prevents, is made later: after a while, or at the next start.
 
     ``warn`` gets one sentence about each problem.
+
+    Attributes:
+        may_append: whether these rows are surely this server's; another one may take them over, and append them to its log.
     """
 
     def __init__(self, log: Path, database: DatabaseThreads, limits: Limits, warn: Callable[[str], None]) -> None:
@@ -86,6 +93,11 @@ class Outbox:
         self._unmarked: list[int] = []
         self._awake = asyncio.Event()
         self._failing = False
+        self.may_append: Callable[[], bool] = lambda: True
+        # Numbers of rows that were queued here, also of those that are done: one may arrive twice, from its call and from
+        # the database.
+        self._seen: dict[int, None] = {}
+        self._taken: set[int] = set()
 
     def __len__(self) -> int:
         """How many entries wait."""
@@ -109,9 +121,23 @@ class Outbox:
                 f"{exc.message}; the next start tries again"
             )
             return
-        self._unmarked.extend(entry.number for entry in entries if entry.approval.id in recorded)
+        for entry in entries:
+            if entry.approval.id in recorded:
+                self._see(entry.number)
+                self._unmarked.append(entry.number)
         await self.record([entry for entry in entries if entry.approval.id not in recorded])
         self._awake.set()
+
+    async def rejoin(self) -> None:
+        """Read again which rows are this server's: others may have taken some over, and some were never queued here.
+
+        Raises:
+            RefusedError: the database cannot answer.
+        """
+        queued = {entry.number for entry, _ in self._entries}
+        owed = await self._database.read(lambda transaction: transaction.outbox.unrecorded())
+        self._taken |= queued - {entry.number for entry in owed}
+        self._queue(owed)
 
     async def run(self) -> None:
         """Append queued entries, and mark them when the queue is empty. Runs until it is cancelled."""
@@ -133,15 +159,31 @@ class Outbox:
 
     async def record(self, entries: Sequence[OutboxEntry]) -> None:
         """Queue the entries, and wait until they are in the log: at most ``audit_patience``, not at all while it fails."""
-        loop = asyncio.get_running_loop()
-        queued = [(entry, loop.create_future()) for entry in entries]
-        self._entries.extend(queued)
-        self._awake.set()
+        queued = self._queue(entries)
         if queued and not self._failing:
-            await asyncio.wait([appended for _, appended in queued], timeout=self._limits.audit_patience)
+            await asyncio.wait(queued, timeout=self._limits.audit_patience)
+
+    def _queue(self, entries: Sequence[OutboxEntry]) -> list[asyncio.Future[None]]:
+        loop = asyncio.get_running_loop()
+        queued = [(entry, loop.create_future()) for entry in entries if self._see(entry.number)]
+        self._entries.extend(queued)
+        if queued:
+            self._awake.set()
+        return [appended for _, appended in queued]
+
+    def _see(self, number: int) -> bool:
+        """Whether the row is new here."""
+        if number in self._seen:
+            return False
+        self._seen[number] = None
+        if len(self._seen) > _REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        return True
 
     async def _drain(self) -> bool:
-        while self._entries:
+        while self._remaining():
+            if not self.may_append():
+                return False
             waiting = [entry for entry, _ in islice(self._entries, TOGETHER)]
             loop = asyncio.get_running_loop()
             count, error = await loop.run_in_executor(self._thread, self._append, waiting)
@@ -154,6 +196,16 @@ class Outbox:
                 return False
             self._failing = False
         return True
+
+    def _remaining(self) -> int:
+        """How many entries wait, once those are dropped that another server has taken over."""
+        if self._taken:
+            for entry, appended in self._entries:
+                if entry.number in self._taken:
+                    appended.set_result(None)
+            self._entries = deque(pair for pair in self._entries if pair[0].number not in self._taken)
+            self._taken = set()
+        return len(self._entries)
 
     def _append(self, entries: Sequence[OutboxEntry]) -> tuple[int, AuditError | None]:
         """Append the entries, with one fsync; how many are in the log, and why none is."""

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -19,7 +19,7 @@ from .activity import Activity
 from .api import Api
 from .app import Handlers, create_app
 from .connections import Connections, connection_limit, raise_open_file_limit
-from .database.values import StoreError
+from .database.values import ReplicaRow, StoreError
 from .health import Health
 from .http_server import HttpServer, configure
 from .hub import Hub
@@ -31,6 +31,7 @@ from .openid_sign_in import OpenIdApi
 from .outbox import Outbox
 from .pages import Pages
 from .refusals import RefusedError
+from .replica import Replica, host_name
 from .self_approval import SelfApproval
 from .service import Service
 from .sessions import Sessions
@@ -39,9 +40,9 @@ from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
+    from .database.interface import Store
     from .database.transaction import Transaction
     from .database.values import SessionLimits
     from .limits import Limits
@@ -50,16 +51,14 @@ if TYPE_CHECKING:
 __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
 
 
-def _database_fails(path: Path, error: StoreError) -> str:
-    return (
-        f"cannot use the database {path}: {error}; calls are refused until it can be used; check the disk, and which other "
-        "program has it open"
-    )
+def _database_fails(store: Store, error: StoreError) -> str:
+    check = "check that it runs" if store.shared else "check the disk, and which other program has it open"
+    return f"cannot use the database {store.name}: {error}; calls are refused until it can be used; {check}"
 
 
 async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     plan, limits = prepared.plan, prepared.plan.limits
-    database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(plan.places.database, error)))
+    database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(prepared.store, error)))
     hub = Hub()
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
     activity = _activity(hub, outbox)
@@ -99,7 +98,9 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         hub.stop()
 
     server = HttpServer(config, connections, stop, begin, drain, tls)
+    replica = _replica(prepared, database, service, outbox)
     jobs = (
+        *(() if replica is None else replica.jobs()),
         outbox.run(),
         service.run_timer(),
         sessions.run(database),
@@ -112,6 +113,8 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         # None of them ends by itself: without one of them the server must not go on.
         task.add_done_callback(lambda _task: stop.set())
     try:
+        if replica is not None:
+            await replica.ready()
         await outbox.catch_up()
         with throttled_logs():
             await server.serve([*prepared.sockets])
@@ -126,6 +129,15 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
             raise end
         if isinstance(end, Exception):
             raise ServerError("internal error: the server stopped", hint="start it again; no decision is lost") from end
+
+
+def _replica(prepared: Prepared, database: DatabaseThreads, service: Service, outbox: Outbox) -> Replica | None:
+    """This server among others, if it shares its database."""
+    plan = prepared.plan
+    if prepared.replica_id is None:
+        return None
+    row = ReplicaRow(prepared.replica_id, host_name(), str(plan.places.server_log), plan.public_url)
+    return Replica(row, prepared.store, database, service, outbox, plan.limits, plan.warn, boottime)
 
 
 def _activity(hub: Hub, outbox: Outbox) -> Activity:
@@ -257,6 +269,10 @@ class Running:
     def join(self) -> None:
         """Wait until it ends by itself."""
         self._thread.join()
+
+    def opened(self) -> AbstractContextManager[Store]:
+        """Its database, opened once more, as a command of its administrator does."""
+        return credentials.opened(self.places, self._plan.limits, database=self._plan.database)
 
     def add_approver(self, name: str) -> str:
         """Add an approver; the token."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -13,13 +13,12 @@ from molecule_approve.clock import utc_now
 from molecule_approve.model import WITHDRAWN_BY, Approval, Status
 from molecule_approve.wire import LIST_LENGTH, key_task_id
 
-from . import events
-from .database.values import Draft, Most, Resolution
-from .expiry import OPEN_STATUSES, as_it_is, expire_due, is_due, next_expiry
+from .database.values import Draft, Most, Resolution, epoch_text
+from .endings import OPEN_STATUSES, as_it_is, end, expire_due, is_due
+from .events import Events
 from .refusals import (
     RefusedError,
     already_redeemed,
-    ended,
     key_conflict,
     key_used,
     own_request,
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
     from .activity import Activity
     from .bodies import DecisionBody, SubmitBody
     from .database.transaction import Transaction
-    from .database.values import OutboxEntry
+    from .database.values import Change, OutboxEntry
+    from .endings import RequestPath
     from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
@@ -44,14 +44,6 @@ T = TypeVar("T")
 
 _LONGEST_SLEEP = 60.0
 """Seconds after which the expiry timer reads the wall clock again, in case it was changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestPath:
-    """The ids of a request and its workspace."""
-
-    workspace_id: str
-    approval_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +80,7 @@ class Service:
         self._outbox = outbox
         self._limits = limits
         self._own = own
+        self.events = Events(database, hub)
         self._activity = activity
         self._earlier = asyncio.Event()
         self._next_expiry: str | None = None
@@ -100,22 +93,26 @@ class Service:
         Raises:
             RefusedError: the caller's; 409 and 422 (the idempotency key), 429 (too many open requests), 503.
         """
+        approval_id = str(uuid.uuid4())
 
         def job(transaction: Transaction) -> tuple[Approval, bool] | RefusedError:
             requester = visitor.member(transaction, workspace_id, allow_anonymous=True)
-            return self._store(transaction, self._draft(workspace_id, body, requester, transaction.now))
+            stored = transaction.requests.one(workspace_id, approval_id) if transaction.again else None
+            if stored is not None:
+                return stored.approval, True
+            return self._store(transaction, self._draft(approval_id, workspace_id, body, requester, transaction.now))
 
         approval, created = await self._write(job)
         if created:
             self._activity.requested(approval)
-            self._watch(approval)
-            self._hub.publish(approval.workspace_id, approval.id, events.requested(approval))
+            self._watch(approval.expires_at or "")
+            self.events.made(approval)
         return approval, created
 
-    def _draft(self, workspace_id: str, body: SubmitBody, requester: Caller, now: float) -> Draft:
+    def _draft(self, approval_id: str, workspace_id: str, body: SubmitBody, requester: Caller, now: float) -> Draft:
         seconds = self._limits.expiry if body.expires_in is None else body.expires_in
         return Draft(
-            id=str(uuid.uuid4()),
+            id=approval_id,
             workspace_id=workspace_id,
             task_id=body.task_id if body.key is None else key_task_id(workspace_id, body.key),
             keyed=body.key is not None,
@@ -254,14 +251,15 @@ class Service:
         Raises:
             RefusedError: the caller's; 403 (it is the approver's own), 404, 409 (it has ended: how), 503.
         """
+        now = utc_now()
 
         def job(transaction: Transaction) -> Approval | RefusedError:
             approver = visitor.approver(transaction, path.workspace_id)
             requester = transaction.requests.open_requester(path.workspace_id, path.approval_id, transaction.now)
             if self._own.forbids(transaction, approver, requester):
                 return own_request(approver.name, path.approval_id)
-            resolution = Resolution(decision.status, approver.name, utc_now(), True, decision.claimed_by, decision.comment)
-            return _end(transaction, path, resolution, unknown_to_decide())
+            resolution = Resolution(decision.status, approver.name, now, True, decision.claimed_by, decision.comment)
+            return end(transaction, path, resolution, unknown_to_decide())
 
         return await self._write(job)
 
@@ -271,10 +269,11 @@ class Service:
         Raises:
             RefusedError: the caller's; 404, 409 (it has ended: how), 503.
         """
+        resolution = Resolution(Status.DENIED, WITHDRAWN_BY, utc_now())
 
         def job(transaction: Transaction) -> Approval | RefusedError:
             visitor.requester(transaction, path.workspace_id)
-            return _end(transaction, path, Resolution(Status.DENIED, WITHDRAWN_BY, utc_now()), unknown_approval())
+            return end(transaction, path, resolution, unknown_approval())
 
         return await self._write(job)
 
@@ -329,9 +328,7 @@ class Service:
             await self._outbox.record(ended)
         for entry in ended:
             self._activity.ended(entry.approval)
-            self._hub.ended(entry.approval.id)
-            frames = events.ended(entry.approval, entry.recorded_at)
-            self._hub.publish(entry.approval.workspace_id, entry.approval.id, frames)
+        self.events.ended(ended)
         if isinstance(answer, RefusedError):
             raise answer
         return answer
@@ -343,7 +340,7 @@ class Service:
         while True:
             self._earlier.clear()
             try:
-                self._next_expiry, left = await self._database.read(next_expiry)
+                self._next_expiry, left = await self._database.read(_next_expiry)
                 if left is not None and left <= 0:
                     await self.expire()
                     continue
@@ -352,9 +349,22 @@ class Service:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._earlier.wait(), None if left is None else min(left, _LONGEST_SLEEP))
 
-    def _watch(self, approval: Approval) -> None:
-        if self._next_expiry is None or (approval.expires_at or "") < self._next_expiry:
+    def _watch(self, expires_at: str) -> None:
+        if self._next_expiry is None or expires_at < self._next_expiry:
             self._earlier.set()
+
+    # --- what other servers of the database did
+
+    async def heard(self, changes: Sequence[Change]) -> None:
+        """Tell this server's sockets and waiting calls, and its timer.
+
+        Raises:
+            RefusedError: 503.
+        """
+        for change in changes:
+            if change.expires is not None:
+                self._watch(epoch_text(change.expires))
+        await self.events.heard(changes)
 
 
 def _approvals(rows: list[tuple[Approval, str]]) -> list[Approval]:
@@ -367,11 +377,7 @@ def _reuse(found: Approval, draft: Draft) -> tuple[Approval, bool] | RefusedErro
     return (found, False) if found.status in OPEN_STATUSES else key_used(found)
 
 
-def _end(
-    transaction: Transaction, path: RequestPath, resolution: Resolution, missing: RefusedError
-) -> Approval | RefusedError:
-    approval = transaction.requests.end(path.workspace_id, path.approval_id, resolution, transaction.now)
-    if approval is not None:
-        return approval
-    found = transaction.requests.one(path.workspace_id, path.approval_id)
-    return missing if found is None else ended(as_it_is(transaction, found.approval))
+def _next_expiry(transaction: Transaction) -> tuple[str | None, float | None]:
+    """When the next open request expires: as text, and in how many seconds."""
+    found = transaction.requests.next_expiry()
+    return (None, None) if found is None else (epoch_text(found), found - transaction.now)

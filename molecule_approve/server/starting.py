@@ -45,6 +45,7 @@ class Prepared:
     Attributes:
         url: the address for people and clients: the public one, if there is one.
         local_url: the address that it listens on.
+        replica_id: its id among the servers of its database; None if it has the database for itself.
         certificate: for the TCP sockets; None if they speak plain HTTP.
         provider: through which approvers sign in; None if there is none.
     """
@@ -59,6 +60,7 @@ class Prepared:
     state_folder: StateFolder
     certificate: Certificate | None = None
     provider: OpenIdProvider | None = None
+    replica_id: str | None = None
 
 
 def address_to_bind(plan: ServePlan) -> str:
@@ -132,8 +134,10 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         make_private(plan.places.state)
         make_private(plan.places.runtime)
         state_folder = stack.enter_context(StateFolder(plan.places, plan.warn))
-        store = stack.enter_context(credentials.opened(plan.places, plan.limits, Steady(time.time)))
-        requester = credentials.own_workspace(plan.places, store)
+        replica_id = None if plan.database is None else state_folder.replica_id()
+        opened = credentials.opened(plan.places, plan.limits, Steady(time.time), plan.database, replica_id)
+        store = stack.enter_context(opened)
+        requester = credentials.own_workspace(plan.places, store, replica_id)
         sockets = listen_tcp(host, plan.port, _LOOPBACKS.get(host))
         for listening in sockets:
             stack.enter_context(listening)
@@ -142,7 +146,9 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         local_url = _url(host, port, secure=certificate is not None)
         url = plan.public_url or local_url
         everything = (*sockets, unix)
-        yield Prepared(plan, store, requester, everything, url, local_url, addresses, state_folder, certificate, provider)
+        yield Prepared(
+            plan, store, requester, everything, url, local_url, addresses, state_folder, certificate, provider, replica_id
+        )
 
 
 def _provider(plan: OpenIdPlan) -> OpenIdProvider:

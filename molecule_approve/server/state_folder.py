@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -92,6 +93,22 @@ class StateFolder:
         found = who_serves(self._places)
         who = f"process {found.pid} at {found.url}" if found is not None else "a process that is just starting or stopping"
         raise ServerError(f"a server is already running: {who}", hint="stop it, or use it: PLATFORM_URL=local")
+
+    def replica_id(self) -> str:
+        """The id of this folder's server among those that share its database: from its file, or new.
+
+        Raises:
+            ServerError: the file cannot be read or written.
+        """
+        path = self._places.replica
+        try:
+            if os.path.lexists(path):
+                return str(uuid.UUID(path.read_text().strip()))
+            found = str(uuid.uuid4())
+            write_private(path, found.encode())
+        except (OSError, ValueError) as exc:
+            raise ServerError(f"cannot use {path}: {exc}", hint="remove it: the next start makes a new one") from exc
+        return found
 
     def listen(self, path: Path) -> socket.socket:
         """The Unix socket at this path; calls to it wait until they are served.

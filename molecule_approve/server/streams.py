@@ -97,6 +97,10 @@ class EventStream(LimitedConnection, asyncio.Protocol):
             self._waiting.clear()
         self._send_close(TRY_AGAIN_LATER)
 
+    def restart(self) -> None:
+        """Close the stream, so that its client comes back and reads what it may have missed."""
+        self._send_close(SERVICE_RESTART)
+
     def shutdown(self) -> None:
         """Close the stream because the server stops."""
         self._send_close(SERVICE_RESTART)

@@ -1,15 +1,17 @@
-"""The threads for the database: one writes, a few read. The event loop itself never waits for a disk."""
+"""The threads for the database: some write, a few read. The event loop itself never waits for a disk."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .database.values import StoreError
+from .database import attempts
+from .database.values import LostConnectionError, RaceError, StoreError, UnknownCommitError
 from .refusals import unavailable
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ READERS = 2
 TOGETHER = 64
 """The most jobs of one transaction: other processes wait for the database's lock meanwhile."""
 
+_LONGEST = 20.0
+"""Seconds after which a call is refused although the database may still answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class _JobOutcome:
@@ -34,28 +39,33 @@ class _JobOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _QueuedJob:
-    """A job that waits for the writing thread, and the future that gets its outcome."""
+    """A job that waits for a writing thread, and the future that gets its outcome."""
 
     job: Callable[[Transaction], Any]
-    answer: asyncio.Future[Any]
+    answer: asyncio.Future[_JobOutcome]
 
 
 class DatabaseThreads:
     """Runs transactions in threads.
 
-    There is one thread for writing, because SQLite has one writer: a second thread would only sleep in the database's
-    lock, which is unfair and slow. Jobs that wait for it share a transaction, so that one commit makes all of them durable.
-    ``warn`` gets the first error of each kind of thread, and the next one after a success.
+    SQLite has one writer, so there is one thread for writing: a second one would only sleep in the database's lock, which is
+    unfair and slow. Jobs that wait for a thread share a transaction, so that one commit makes all of them durable. ``warn``
+    gets the first error of each kind of thread, and the next one after a success.
     """
 
     def __init__(self, store: Store, warn: Callable[[StoreError], None]) -> None:
         self._store = store
         self._warn = warn
         self._failing: set[ThreadPoolExecutor] = set()
-        self._writer = ThreadPoolExecutor(1, "server-write")
+        self._writers = ThreadPoolExecutor(store.writers, "server-write")
         self._readers = ThreadPoolExecutor(READERS, "server-read")
         self._queue: deque[_QueuedJob] = deque()
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
+
+    @property
+    def shared(self) -> bool:
+        """Whether other servers may use the database at the same time."""
+        return self._store.shared
 
     async def read(self, job: Callable[[Transaction], T]) -> T:
         """Run the job in a transaction that only reads.
@@ -63,27 +73,34 @@ class DatabaseThreads:
         Raises:
             RefusedError: 503, the database cannot answer.
         """
-        outcome = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
-        value: T = self._value(self._readers, outcome)
+        running = asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
+        value: T = await self._value(self._readers, running)
         return value
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """Run the job in a transaction that may write; it is committed durably when this returns.
 
         The transaction may have other jobs. If one of them raises an error, all are undone, and each is run again in a
-        transaction of its own: so a job must change nothing but the database.
+        transaction of its own: so a job must change nothing but the database. If the answer of a commit is lost, the job
+        runs again with ``transaction.again`` set.
 
         Raises:
             RefusedError: 503, the database cannot answer.
         """
         queued = _QueuedJob(job, asyncio.get_running_loop().create_future())
         self._queue.append(queued)
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_queued())
-        value: T = self._value(self._writer, await queued.answer)
+        if len(self._writing) < self._store.writers:
+            task = asyncio.create_task(self._write_queued())
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+        value: T = await self._value(self._writers, queued.answer)
         return value
 
-    def _value(self, threads: ThreadPoolExecutor, outcome: _JobOutcome) -> Any:  # noqa: ANN401 - whatever the job returns
+    async def _value(self, threads: ThreadPoolExecutor, running: asyncio.Future[_JobOutcome]) -> Any:  # noqa: ANN401 - the job's
+        try:
+            outcome = await asyncio.wait_for(running, _LONGEST)
+        except TimeoutError:
+            outcome = _JobOutcome(error=StoreError(f"it has not answered for {_LONGEST:.0f} s"))
         if isinstance(outcome.error, StoreError):
             if threads not in self._failing:
                 self._failing.add(threads)
@@ -97,45 +114,66 @@ class DatabaseThreads:
     async def _write_queued(self) -> None:
         """Run what is queued, all that waits in one transaction, until nothing is."""
         loop = asyncio.get_running_loop()
-        try:
-            while self._queue:
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), TOGETHER))]
-                # A caller that is gone before its job has begun wants it no more.
-                batch = [queued for queued in batch if not queued.answer.done()]
-                if not batch:
-                    continue
-                outcomes = await loop.run_in_executor(self._writer, self._write, [queued.job for queued in batch])
-                for queued, outcome in zip(batch, outcomes, strict=True):
-                    if not queued.answer.done():
-                        queued.answer.set_result(outcome)
-        finally:
-            self._writing = None
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), TOGETHER))]
+            # A caller that is gone before its job has begun wants it no more.
+            batch = [queued for queued in batch if not queued.answer.done()]
+            if not batch:
+                continue
+            outcomes = await loop.run_in_executor(self._writers, self._write, [queued.job for queued in batch])
+            for queued, outcome in zip(batch, outcomes, strict=True):
+                if not queued.answer.done():
+                    queued.answer.set_result(outcome)
 
     def _read(self, job: Callable[[Transaction], Any]) -> _JobOutcome:
         try:
-            with self._store.read() as transaction:
-                return _JobOutcome(job(transaction))
+            return _JobOutcome(attempts.read(self._store, job, self._patience(self._readers)))
         except Exception as exc:  # noqa: BLE001 - raised again where the caller waits
             return _JobOutcome(error=exc)
 
     def _write(self, jobs: Sequence[Callable[[Transaction], Any]]) -> list[_JobOutcome]:
         """The outcome of each job: all in one transaction, or each in its own if one of them fails."""
-        is_in_job = False
+        end = time.monotonic() + self._patience(self._writers)
+        if len(jobs) == 1:
+            return [self._write_one(jobs[0], end)]
+        outcomes: list[_JobOutcome] = []
+        began = False
+
+        def together(transaction: Transaction) -> None:
+            nonlocal began
+            began = True
+            outcomes.clear()
+            for job in jobs:
+                transaction.requests.ended = []  # each job sees what it ended itself
+                outcomes.append(_JobOutcome(job(transaction)))
+
         try:
-            with self._store.write() as transaction:
-                outcomes = []
-                is_in_job = True
-                for job in jobs:
-                    transaction.requests.ended = []  # each job sees what it ended itself
-                    outcomes.append(_JobOutcome(job(transaction)))
-                is_in_job = False
+            attempts.write(self._store, together, end - time.monotonic(), alone=False)
         except Exception as exc:  # noqa: BLE001 - raised again where the callers wait
-            if is_in_job and len(jobs) > 1:
-                return [self._write([job])[0] for job in jobs]
+            failed_in_job = began and len(outcomes) < len(jobs) and not isinstance(exc, LostConnectionError)
+            if failed_in_job or isinstance(exc, (RaceError, UnknownCommitError)):
+                return self._write_each(jobs, end, again=isinstance(exc, UnknownCommitError))
             return [_JobOutcome(error=exc)] * len(jobs)
         return outcomes
 
+    def _write_each(self, jobs: Sequence[Callable[[Transaction], Any]], end: float, *, again: bool) -> list[_JobOutcome]:
+        outcomes: list[_JobOutcome] = []
+        for job in jobs:
+            lost = outcomes[-1] if outcomes and isinstance(outcomes[-1].error, LostConnectionError) else None
+            outcomes.append(lost or self._write_one(job, end, again=again))
+        return outcomes
+
+    def _write_one(self, job: Callable[[Transaction], Any], end: float, *, again: bool = False) -> _JobOutcome:
+        try:
+            return _JobOutcome(attempts.write(self._store, job, end - time.monotonic(), again=again))
+        except Exception as exc:  # noqa: BLE001 - raised again where the caller waits
+            return _JobOutcome(error=exc)
+
+    def _patience(self, threads: ThreadPoolExecutor) -> float:
+        # While the database is away, calls must not queue up behind those that still hope.
+        return 0.0 if threads in self._failing else self._store.patience
+
     def close(self) -> None:
         """Wait for running transactions, and end the threads."""
-        self._writer.shutdown()
+        self._writers.shutdown()
         self._readers.shutdown()

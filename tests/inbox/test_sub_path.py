@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from molecule_approve.server import credentials
 from molecule_approve.server.run import Running
 from tests.certificates import new_pair
-from tests.nginx import free_port, needs_nginx, nginx, plan_behind, url_of
+from tests.proxies import free_port, needs_nginx, plan_behind, proxy, url_of
 from tests.server.desk import desk_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def test_the_page_works_below_a_path(chromium: Browser, house: Places, home: Pat
     port, pair = free_port(), new_pair(home / "tls")
     url = url_of(kind, port)
     with Running(plan_behind(house, url)) as server, desk_of(server) as desk, ExitStack() as stack:
-        stack.enter_context(nginx(home, kind, port, urlsplit(server.url).netloc, pair))
+        stack.enter_context(proxy(home, kind, port, urlsplit(server.url).netloc, pair))
         context = stack.enter_context(closing(chromium.new_context(ignore_https_errors=True, reduced_motion="reduce")))
         asked: list[str] = []
         context.on("request", lambda request: asked.append(request.url))

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from molecule_approve.paths import Places
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running, ServePlan
 from tests.server.desk import Desk, desk_of
+
+if TYPE_CHECKING:
+    from tests.server.postgres import NewDatabase
 
 OpenDesk = Callable[..., Desk]
 
@@ -26,21 +30,21 @@ def desk(live_server: Running) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def shared_desk() -> Iterator[Desk]:
+def shared_desk(new_database: NewDatabase) -> Iterator[Desk]:
     """One desk for all tests of a module: for those whom others' requests do not disturb."""
-    with TemporaryDirectory(prefix="ma-") as folder:
+    with TemporaryDirectory(prefix="ma-") as folder, new_database() as database:
         places = Places(Path(folder) / "state", Path(folder) / "run")
-        with Running(ServePlan(places)) as server, desk_of(server) as found:
+        with Running(ServePlan(places, database=database)) as server, desk_of(server) as found:
             yield found
 
 
 @pytest.fixture
-def open_desk(server_places: Places) -> Iterator[OpenDesk]:
+def open_desk(server_places: Places, new_database: NewDatabase) -> Iterator[OpenDesk]:
     """Opens a desk at a server with the limits that are named, and other fields of the plan where wanted."""
-    with ExitStack() as stack:
+    with new_database() as database, ExitStack() as stack:
 
         def opened(**limits: object) -> Desk:
-            plan = ServePlan(server_places)
+            plan = ServePlan(server_places, database=database)
             for name in ("anonymous", "warn", "host", "self_approval"):
                 if name in limits:
                     plan = replace(plan, **{name: limits.pop(name)})  # type: ignore[arg-type]  # the tests name them rightly

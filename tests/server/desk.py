@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-import sqlite3
 import time
 import uuid
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -121,7 +120,7 @@ class Desk:
 
     def code(self, name: str = "alice") -> str:
         """A fresh sign-in code."""
-        with credentials.opened(self.server.places) as store:
+        with self.server.opened() as store:
             return credentials.new_code(store, name)
 
     def session(self, name: str = "alice") -> str:
@@ -185,12 +184,20 @@ class Desk:
 
     def change(self, statement: str, *values: object) -> None:
         """Change the database by hand, as an administrator might."""
-        with closing(sqlite3.connect(self.server.places.database, timeout=PATIENCE)) as database, database:
-            database.execute(statement, values)
+        mark = "?" if self.server.places.database.exists() else "%s"
+        with self.server.opened() as store, store.write() as transaction:
+            transaction.connection.exec_driver_sql(statement.replace("?", mark), values)
+
+    def select(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of the database, as an administrator might look at them."""
+        mark = "?" if self.server.places.database.exists() else "%s"
+        with self.server.opened() as store, store.read() as transaction:
+            found = transaction.connection.exec_driver_sql(statement.replace("?", mark), values)
+            return [tuple(row) for row in found]
 
     def add_workspace(self, workspace_id: str, name: str, token: str) -> None:
         """Another workspace, as a later `serve` may have."""
-        with credentials.opened(self.server.places) as store, store.write() as transaction:
+        with self.server.opened() as store, store.write() as transaction:
             transaction.credentials.put_workspace(workspace_id, name, utc_now())
             transaction.credentials.add_requester(name, workspace_id, hash_token(token), utc_now())
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
     from tests.server.desk import Desk
 
+BOTH_DATABASES = True
+
 
 def test_a_requesters_token_can_never_decide(desk: Desk) -> None:
     """403 with a sentence, and the request stays open."""

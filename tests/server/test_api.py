@@ -15,6 +15,8 @@ from tests.server.desk import PATIENCE, Desk
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
 
+BOTH_DATABASES = True
+
 
 def test_a_201_announces_the_address_of_the_request(desk: Desk) -> None:
     """`Location` is exactly the path of the new request, and answers."""

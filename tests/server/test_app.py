@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
     from tests.server.desk import Desk
 
+BOTH_DATABASES = True
+
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 EXCHANGES = [json.loads(line) for line in (RECORDINGS / "rest.jsonl").read_text().splitlines()]
 WORKSPACES = {

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import socket
-import sqlite3
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.server.conftest import OpenDesk
+
+BOTH_DATABASES = True
 
 EVIL = "https://evil.example"
 NO_CODE = {"code": "no code"}
@@ -72,8 +73,7 @@ class Attacked:
     def state(self) -> list[Any]:
         """All that the database holds, approvers and codes included."""
         tables = ("workspaces", "approvers", "sign_in_codes", "approvals", "journal")
-        with closing(sqlite3.connect(self.desk.server.places.database)) as database:
-            return [database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables]
+        return [self.desk.select(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
 
     def routes(self) -> list[tuple[str, str]]:
         """Every route there is, and some that there are not, with the waiting request's id in it."""
@@ -331,7 +331,7 @@ def test_a_code_of_somebody_who_was_revoked_is_worth_nothing(desk: Desk) -> None
     """Also when the name is given to somebody again."""
     desk.server.add_approver("bob")
     code = desk.code("bob")
-    with credentials.opened(desk.server.places) as store:
+    with desk.server.opened() as store:
         credentials.revoke(store, "bob")
         credentials.add_approver(store, "bob")
     assert _exchange(desk, code).status_code == 401
@@ -425,7 +425,7 @@ def test_who_is_revoked_is_out(open_desk: OpenDesk) -> None:
     desk.server.add_approver("bob")
     bobs, alices, approval_id = desk.session("bob"), desk.session(), desk.ask()
     with desk.at_desk(bobs) as gone, desk.at_desk(alices) as stays:
-        with credentials.opened(desk.server.places) as store:
+        with desk.server.opened() as store:
             credentials.revoke(store, "bob")
             credentials.add_approver(store, "bob")
         _is_closed(gone.connection.recv)

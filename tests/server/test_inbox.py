@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from tests.server.desk import Desk, wait_for
@@ -14,6 +12,8 @@ if TYPE_CHECKING:
     import httpx
 
     from tests.server.conftest import OpenDesk
+
+BOTH_DATABASES = True
 
 
 def _view(client: httpx.Client) -> dict[str, Any]:
@@ -149,6 +149,5 @@ def test_the_claimed_name_is_kept_beside_and_never_believed(desk: Desk) -> None:
     assert desk.one(approval_id)["decided_by"] == "alice"
     wait_for(desk.journal, "the decision is not in the log")
     assert [record["actor"] for record in desk.journal()] == ["alice"]
-    with closing(sqlite3.connect(desk.server.places.database)) as database:
-        assert database.execute("SELECT claimed_by FROM approvals").fetchone() == ("root",)
+    assert desk.select("SELECT claimed_by FROM approvals") == [("root",)]
     assert "root" in json.dumps(desk.journal()[0])

@@ -19,7 +19,7 @@ from molecule_approve.server.openid.steps import challenge_of
 from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.tokens import hash_token, new_token
-from tests.server.desk import Desk, desk_of
+from tests.server.desk import Desk, desk_of, wait_for
 from tests.server.openid.provider import CLIENT, EC, OTHER_RSA, Provider, serving, signed, unsigned
 from tests.server.openid.real import real_provider, say_yes
 
@@ -141,6 +141,28 @@ def test_the_address_names_the_page_that_the_browser_sees(house: House) -> None:
         kept = transaction.connection.exec_driver_sql("SELECT state_hash, nonce_hash FROM openid_sign_ins").all()
     wanted = {(hash_token(one["state"][0]), hash_token(one["nonce"][0])) for one in (first, second)}
     assert {(row[0], row[1]) for row in kept} == wanted
+
+
+def test_behind_the_public_address_the_browser_returns_there(
+    open_house: OpenHouse, server_places: Places, tmp_path: Path
+) -> None:
+    """The provider knows that address; the answer counts where the sign-in began."""
+    house = open_house()
+    house.desk.server.stop()
+    openid = OpenIdPlan(house.provider.issuer, CLIENT[0], tmp_path / "secret", approvers=(ALICE,))
+    plan = ServePlan(server_places, public_url="https://approve.example.org/approve", openid=openid)
+    with Running(plan) as server, desk_of(server, "bob") as desk:
+        visitor = Visitor(desk)
+        host = {"Host": "approve.example.org", "Origin": "https://approve.example.org"}
+        begun = visitor.post("/approve/desk/openid/start", {"challenge": challenge_of(visitor.verifier)}, **host)
+        query = parse_qs(urlsplit(begun.json()["address"]).query)
+        assert query["redirect_uri"] == ["https://approve.example.org/approve/desk/openid/return"]
+        back = house.provider.authorize(begun.json()["address"])
+        # At another address of the same server the provider refuses the code, and the state is spent.
+        assert visitor.finish(back).json()["code"] == "wrong_answer"
+        begun = visitor.post("/approve/desk/openid/start", {"challenge": challenge_of(visitor.verifier)}, **host)
+        back = {**house.provider.authorize(begun.json()["address"], code="another"), "verifier": visitor.verifier}
+        assert visitor.post("/approve/desk/openid/return", back, **host).json()["name"] == ALICE
 
 
 def test_a_group_is_enough(open_house: OpenHouse) -> None:
@@ -350,6 +372,7 @@ def test_a_provider_that_is_away_is_said(house: House) -> None:
     assert house.said == ["a sign-in failed: 127.0.0.1 answered 500, without the document that is needed"]
     house.desk.ask()
     house.provider.answers = {"/token": (503, {}, b"")}
+    wait_for(lambda: visitor.begin().status_code == 201, "the provider is not tried again")
     back = house.provider.authorize(visitor.start())
     house.refused(visitor.finish(back), 503, "provider_failed", "refuses to exchange a code (503)")
     house.provider.answers = {}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,7 +13,6 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from molecule_approve.audit.files import lock_path
 from molecule_approve.audit.journal import Journal
 from molecule_approve.errors import AuditError
 from molecule_approve.model import Approval, Status
@@ -25,22 +22,13 @@ from molecule_approve.server.database.values import OutboxEntry
 from molecule_approve.server.outbox import record_of, recorded_ids
 from molecule_approve.server.run import Running, ServePlan
 from tests.server.desk import PATIENCE, Desk, desk_of, read_log, wait_for
+from tests.server.holding import log_held
 from tests.server.serving import environment, serving
 
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
 
-
-@contextmanager
-def _log_held(places: Places) -> Iterator[None]:
-    """The audit log's lock in somebody else's hands: nothing can be journaled."""
-    lock_path(places.server_log).parent.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(lock_path(places.server_log), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+BOTH_DATABASES = True
 
 
 def _marks(places: Places) -> list[bool]:
@@ -98,7 +86,7 @@ def test_the_log_says_what_the_approver_saw_of_where_it_came_from(desk: Desk) ->
 def test_what_the_log_holds_is_noted_in_the_database(desk: Desk) -> None:
     """So that a later start need not look into the log."""
     desk.decide(desk.ask())
-    wait_for(lambda: _marks(desk.server.places) == [True], "the row is not marked")
+    wait_for(lambda: desk.select("SELECT journaled FROM journal") == [(True,)], "the row is not marked")
 
 
 def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk: OpenDesk) -> None:
@@ -106,7 +94,7 @@ def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk
     said: list[str] = []
     desk = open_desk(audit_patience=0.05, audit_retry_delay=0.01, warn=said.append)
     first, second = desk.ask(), desk.ask()
-    with _log_held(desk.server.places), desk.listening() as stream:
+    with log_held(desk.server.places), desk.listening() as stream:
         assert desk.decide(first).status_code == 200
         assert stream.events(2) == ["APPROVAL_APPROVED", "APPROVAL_DECIDED"]
         assert desk.decide(second, "denied").status_code == 200
@@ -143,7 +131,7 @@ def _served_and_decided(home: Path, places: Places) -> Iterator[str]:
         path = f"{url}/workspaces/{requester.workspace_id}/approvals"
         asked = httpx.post(path, headers={"Authorization": f"Bearer {requester.token}"}, json={"action": "a"})
         approval_id = asked.json()["approval_id"]
-        with _log_held(places):
+        with log_held(places):
             headers = {"Authorization": f"Bearer {token}"}
             body = {"decision": "approved"}
             assert (
@@ -174,12 +162,13 @@ def test_a_crash_between_the_log_and_the_note_of_it_doubles_nothing(server_place
     assert [lacking in line for line in lines] == [False, False, False, True]
 
 
+@pytest.mark.sqlite_only
 def test_a_note_that_the_database_refuses_is_made_later(open_desk: OpenDesk) -> None:
     """A lock at the wrong moment changes nothing but the time."""
     desk = open_desk(database_patience=0.02, audit_mark_delay=0.01, audit_retry_delay=0.01, audit_patience=0.05)
     approval_id = desk.ask()
     with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder:
-        with _log_held(desk.server.places):
+        with log_held(desk.server.places):
             desk.decide(approval_id)
             holder.execute("BEGIN IMMEDIATE")
         wait_for(lambda: len(desk.journal()) == 1, "the decision is not journaled")

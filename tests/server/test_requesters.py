@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
     from tests.server.desk import Desk
 
+BOTH_DATABASES = True
+
 NOBODY = 65534
 
 
 def add(desk: Desk, name: str, workspace: str | None = None) -> Client:
     """A client with the token of a new requester."""
-    with credentials.opened(desk.server.places) as store:
+    with desk.server.opened() as store:
         return desk.client(administration.add_requester(desk.server.places, store, name, workspace).token)
 
 
@@ -155,7 +157,7 @@ def test_whoever_is_alone_decides_their_own_requests_and_the_records_say_so(desk
     assert desk.decide(first).status_code == 200
     desk.server.add_approver("bob")
     assert desk.decide(second).status_code == 403
-    with credentials.opened(desk.server.places) as store:
+    with desk.server.opened() as store:
         credentials.revoke(store, "bob")
     assert desk.decide(second, "denied").status_code == 200
     rows = {row["id"]: row for row in desk.decider.get("/desk/requests").json()["decided"]}
@@ -219,7 +221,7 @@ def test_a_limited_approver_hears_of_its_own_workspaces_only(open_desk: OpenDesk
     """A socket for all workspaces tells it of those; one for another workspace is refused."""
     desk = open_desk()
     desk.add_workspace("web", "web", "token-of-web")
-    with credentials.opened(desk.server.places) as store:
+    with desk.server.opened() as store:
         bob = credentials.add_approver(store, "bob", workspaces=["web"])
     with desk.listening(bob, "") as heard, desk.client("token-of-web") as web, desk.client(bob) as client:
         desk.ask("not for bob")
@@ -237,7 +239,7 @@ def test_a_new_limit_closes_the_sockets_that_hear_too_much(open_desk: OpenDesk) 
     desk.add_workspace("web", "web", "token-of-web")
     desk.server.add_approver("bob")
     with desk.at_desk(desk.session("bob")) as heard, desk.at_desk(desk.session()) as stays:
-        with credentials.opened(desk.server.places) as store:
+        with desk.server.opened() as store:
             administration.limit_approver(store, "bob", ["web"])
         with pytest.raises(ConnectionClosed):
             heard.event()
@@ -253,7 +255,7 @@ def test_a_revoked_requester_is_out_and_its_requests_stay(open_desk: OpenDesk) -
         approved, pending = asked_by(desk, bot), asked_by(desk, bot)
         desk.decide(approved)
         with desk.listening(token) as heard:
-            with credentials.opened(desk.server.places) as store:
+            with desk.server.opened() as store:
                 administration.revoke_requester(store, "bot", None)
             with pytest.raises(ConnectionClosed):
                 heard.event()
@@ -266,7 +268,7 @@ def test_a_revoked_requester_is_out_and_its_requests_stay(open_desk: OpenDesk) -
 def test_a_name_that_is_added_again_is_another_credential(desk: Desk) -> None:
     """The old token stays revoked."""
     with add(desk, "bot") as old:
-        with credentials.opened(desk.server.places) as store:
+        with desk.server.opened() as store:
             administration.revoke_requester(store, "bot", None)
         with add(desk, "bot") as new:
             assert (old.get(desk.path).status_code, new.get(desk.path).status_code) == (401, 200)

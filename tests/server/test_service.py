@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from molecule_approve.paths import Places
     from tests.server.conftest import OpenDesk
 
+BOTH_DATABASES = True
+
 RACERS = 64
 
 
@@ -183,6 +185,7 @@ def test_a_restart_keeps_everything_and_expires_what_was_due_meanwhile(server_pl
         assert (again.status_code, other.status_code) == (200, 409)
 
 
+@pytest.mark.sqlite_only
 def test_while_the_database_is_locked_the_answer_is_503(open_desk: OpenDesk) -> None:
     """Never a 401 for a valid token, and nothing half done; afterwards all is as before."""
     desk = open_desk(database_patience=0.05)
@@ -197,6 +200,7 @@ def test_while_the_database_is_locked_the_answer_is_503(open_desk: OpenDesk) -> 
     assert desk.decide(approval_id).status_code == 200
 
 
+@pytest.mark.sqlite_only
 def test_an_expiry_that_the_database_refuses_is_tried_again(open_desk: OpenDesk) -> None:
     """A lock at the wrong moment costs the timer a second, not its life."""
     desk = open_desk(database_patience=0.01)
@@ -217,6 +221,7 @@ def test_a_clock_that_is_set_back_prolongs_no_request(open_desk: OpenDesk, monke
     assert desk.one(approval_id, wait=9)["decided_by"] == "auto-expired"
 
 
+@pytest.mark.sqlite_only
 def test_a_database_that_cannot_be_used_is_told_once(open_desk: OpenDesk) -> None:
     """With its path and the cause; again only after it had worked in between."""
     told: list[str] = []

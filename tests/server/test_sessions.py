@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
     from molecule_approve.paths import Places
     from tests.server.conftest import OpenDesk
     from tests.server.desk import Desk
+
+BOTH_DATABASES = True
 
 HOUR = 3_600.0
 LIMITS = SessionLimits(12 * HOUR, HOUR)
@@ -130,11 +130,11 @@ def test_a_call_is_a_use_and_a_handshake_is_none(open_desk: OpenDesk) -> None:
     """A page that was left open dials again and again: its session ends all the same."""
     desk = open_desk(session_idle=1.0)
     session = desk.session()
-    began = _used(desk.server.places, session)
+    began = _used(desk, session)
     # Each call notes the use, once a tenth of the idle time has passed.
     with desk.client(session) as client:
         wait_for(
-            lambda: client.get("/desk/requests").status_code == 200 and _used(desk.server.places, session) > began,
+            lambda: client.get("/desk/requests").status_code == 200 and _used(desk, session) > began,
             "the use is not noted",
         )
     with desk.client(session) as client:
@@ -151,7 +151,5 @@ def _dials(desk: Desk, session: str) -> bool:
         return False
 
 
-def _used(places: Places, session: str) -> float:
-    with closing(sqlite3.connect(places.database)) as database:
-        found = database.execute("SELECT used FROM sessions WHERE token_hash = ?", (hash_token(session),)).fetchone()
-        return float(found[0])
+def _used(desk: Desk, session: str) -> float:
+    return float(desk.select("SELECT used FROM sessions WHERE token_hash = ?", hash_token(session))[0][0])

@@ -9,10 +9,12 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from molecule_approve.server import credentials
+from molecule_approve.server.run import Running, ServePlan
 from tests.integration.raw_http import PLAIN
-from tests.server.desk import PATIENCE, Desk
+from tests.server.desk import PATIENCE, Desk, desk_of
 
 if TYPE_CHECKING:
+    from molecule_approve.paths import Places
     from tests.server.conftest import OpenDesk
 
 
@@ -155,6 +157,15 @@ def test_a_code_over_the_socket_comes_with_the_servers_address(desk: Desk) -> No
     headers = {"Authorization": f"Bearer {_token(desk)}"}
     with httpx.Client(transport=transport, base_url="http://localhost", headers=headers, verify=PLAIN) as client:
         assert client.post("/desk/code", json={}, timeout=PATIENCE).json()["url"] == desk.server.url
+
+
+def test_a_code_comes_with_the_public_address(server_places: Places) -> None:
+    """Whichever way its maker came: that is where others open the link."""
+    public = "https://approve.example.org/approve"
+    with Running(ServePlan(server_places, public_url=public)) as server, desk_of(server) as desk:
+        assert desk.decider.post("/desk/code").json()["url"] == public
+        host = {"Host": "approve.example.org"}
+        assert desk.decider.post("/approve/desk/code", headers=host).json()["url"] == public
 
 
 def test_codes_are_rationed(open_desk: OpenDesk) -> None:

@@ -31,6 +31,8 @@ from tests.server.desk import PATIENCE, Desk, desk_of
 if TYPE_CHECKING:
     from molecule_approve.paths import Places
 
+BOTH_DATABASES = True
+
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
 
 REQUESTS = "/workspaces/{workspace_id}/approvals"
@@ -111,7 +113,7 @@ class Sweep:
 def _credentials(desk: Desk) -> list[tuple[str, int, str | None]]:
     revoked, ended = desk.server.add_approver("bob"), desk.session()
     bobs = desk.session("bob")
-    with credentials.opened(desk.server.places) as store:
+    with desk.server.opened() as store:
         credentials.revoke(store, "bob")
     with desk.client(ended) as client:
         assert client.post("/desk/session/end").status_code == 200

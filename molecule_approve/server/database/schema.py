@@ -20,6 +20,9 @@ from sqlalchemy import (
 REVISION = "0004"
 """The newest migration. A database with a revision that this program does not know is refused."""
 
+POSTGRESQL_CLOCK = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+"""PostgreSQL's clock, in seconds since the epoch: those of its servers may differ."""
+
 metadata = MetaData()
 
 # Alembic's own table. It is listed here because a new database is made from this file, without Alembic.
@@ -198,3 +201,26 @@ UNRECORDED = "NOT journaled"
 """The rows that are not marked as recorded in the audit log."""
 
 Index("journal_waiting", outbox.c.number, sqlite_where=text(UNRECORDED), postgresql_where=text(UNRECORDED))
+
+# Servers that share the database; with SQLite there are none here.
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("id", String, primary_key=True),
+    # The machine, and the audit log there: when this server has ended for good, one that can read it looks what it holds.
+    Column("host", String, nullable=False),
+    Column("log", String, nullable=False),
+    # NULL for one that has no address but that of its machine.
+    Column("public_url", String),
+    Column("started_at", String, nullable=False),
+)
+
+# Calls that are counted over all servers, such as failed logins.
+rates = Table(
+    "rates",
+    metadata,
+    Column("key", String, primary_key=True),
+    # The minute, in minutes since the epoch.
+    Column("minute", _NUMBER, primary_key=True),
+    Column("count", Integer, nullable=False),
+)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,6 +35,9 @@ class SqliteStore:
         StoreError: the file cannot be opened, or is of a newer program.
     """
 
+    shared = False
+    writers = 1
+
     def __init__(
         self,
         path: Path,
@@ -44,6 +47,8 @@ class SqliteStore:
     ) -> None:
         self._files = {path: _make_file(path)}
         self._clock = clock
+        self.name = str(path)
+        self.patience = patience
         # As a URI, so that a connection never creates the file. Values of statements hold people's texts, so they are
         # kept out of error messages.
         self._engine = sa.create_engine(
@@ -89,6 +94,10 @@ class SqliteStore:
                 self.check()
         except SQLAlchemyError as exc:
             raise StoreError(str(getattr(exc, "orig", None) or exc)) from exc
+
+    def listener(self, *_: object) -> NoReturn:
+        """There is none: one server has the file."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """Check that the open files are still at their paths: what is written into a removed file is lost.

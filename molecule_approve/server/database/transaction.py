@@ -10,6 +10,7 @@ from .queries.administration import AdministrationQueries
 from .queries.credentials import CredentialQueries
 from .queries.openid import OpenIdQueries
 from .queries.outbox import OutboxQueries
+from .queries.replicas import ReplicaQueries
 from .queries.requests import RequestQueries
 from .queries.sign_ins import SignInQueries
 
@@ -22,11 +23,14 @@ class Transaction:
 
     Attributes:
         connection: the database library's.
+        again: whether the same was tried before, and perhaps stored.
     """
 
-    def __init__(self, connection: Connection, clock: Callable[[], float]) -> None:
+    def __init__(self, connection: Connection, clock: Callable[[], float], owner: str | None = None) -> None:
         self.connection = connection
+        self.again = False
         self._clock = clock
+        self._owner = owner
 
     @cached_property
     def now(self) -> float:
@@ -56,9 +60,14 @@ class Transaction:
     @cached_property
     def requests(self) -> RequestQueries:
         """Requests, from the first word to the last."""
-        return RequestQueries(self.connection)
+        return RequestQueries(self.connection, self._owner)
+
+    @cached_property
+    def replicas(self) -> ReplicaQueries:
+        """The servers that share the database."""
+        return ReplicaQueries(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxQueries:
         """Ended requests on their way to the audit log."""
-        return OutboxQueries(self.connection)
+        return OutboxQueries(self.connection, self._owner)

@@ -25,6 +25,9 @@ _BEFORE_ALEMBIC = (1, 2, 3)
 _USER_VERSION = 4
 """What such programs refuse."""
 
+_UPGRADE_LOCK = 6_011_771_425_201_937_411
+"""The key of PostgreSQL's advisory lock under which one server brings the database up to date."""
+
 
 def sqlite(connection: Connection, path: Path, before_upgrade: Callable[[], None]) -> None:
     """Bring the file up to date, in the open transaction, which has the write lock; an older file is copied first.
@@ -44,6 +47,24 @@ def sqlite(connection: Connection, path: Path, before_upgrade: Callable[[], None
     else:
         create(connection)
     connection.exec_driver_sql(f"PRAGMA user_version = {_USER_VERSION}")
+
+
+def postgres(connection: Connection, before_upgrade: Callable[[], None]) -> None:
+    """Bring the database up to date, in the open transaction. Servers that start at the same time wait for each other.
+
+    Raises:
+        StoreError: it is of a newer program; or what ``before_upgrade`` raises.
+    """
+    if is_current(connection):
+        return
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+    if is_current(connection):
+        return
+    if sa.inspect(connection).has_table(approvals.name):
+        before_upgrade()
+        migrate(connection)
+    else:
+        create(connection)
 
 
 def is_current(connection: Connection) -> bool:

@@ -14,6 +14,18 @@ class StoreError(Exception):
     """The database cannot answer: locked for too long, full, unreadable, or another version. It never leaves the server."""
 
 
+class LostConnectionError(StoreError):
+    """The database cannot be reached, or the connection broke; nothing was stored."""
+
+
+class RaceError(StoreError):
+    """Another transaction was in the way; nothing was stored, and another try may succeed at once."""
+
+
+class UnknownCommitError(StoreError):
+    """The connection broke during the commit, so that only the database knows whether it took place."""
+
+
 class NameTakenError(Exception):
     """Another approver, workspace, or requester of the workspace has this name, perhaps in another spelling: ``taken``."""
 
@@ -189,3 +201,39 @@ class OutboxEntry:
     recorded_at: str
     approval: Approval
     claimed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRow:
+    """A server that shares its database with others: its id, its machine, its audit log there, its public address."""
+
+    id: str
+    host: str
+    log: str
+    public_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the servers of one database tell each other: a request was made, or has ended.
+
+    Attributes:
+        expires: for a new request, in seconds since the epoch; None for one that has ended.
+    """
+
+    approval_id: str
+    workspace_id: str
+    expires: float | None = None
+
+    def encode(self) -> str:
+        """As one line."""
+        return f"{'ended' if self.expires is None else self.expires} {self.approval_id} {self.workspace_id}"
+
+    @classmethod
+    def decode(cls, line: str) -> Change | None:
+        """Read such a line; None if it is none."""
+        try:
+            word, approval_id, workspace_id = line.split(" ", 2)
+            return cls(approval_id, workspace_id, None if word == "ended" else float(word))
+        except ValueError:
+            return None

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 KEPT = 3_600.0
 """Seconds for which the discovery document and the keys are kept."""
 
+FAILURE_PAUSE = 1.0
+"""Seconds after which a provider that could not be read is tried again."""
+
 KEYS_PAUSE = 60.0
 """Seconds between two reads of the keys because of an unknown one: anybody may send a token that names one."""
 
@@ -39,6 +42,8 @@ class OpenIdProvider:
         self._monotonic = monotonic
         self._now = now
         self._metadata: tuple[Metadata, float] | None = None
+        self._failure: tuple[ProviderError, float] | None = None
+        self._describing = asyncio.Lock()
         self._keys: tuple[SigningKeys, float] | None = None
         self._reading = asyncio.Lock()
 
@@ -87,10 +92,21 @@ class OpenIdProvider:
         return find_person(claims, self._settings)
 
     async def _described(self) -> Metadata:
-        if self._metadata is None or self._monotonic() - self._metadata[1] >= KEPT:
-            body = await exchanges.read(discovery_address(self._settings.issuer))
-            self._metadata = read_metadata(body, self._settings.issuer), self._monotonic()
-        return self._metadata[0]
+        # One at a time, and not at once after a failure: anybody can begin a sign-in, and each would call the provider.
+        async with self._describing:
+            if self._failure is not None and self._monotonic() - self._failure[1] < FAILURE_PAUSE:
+                raise ProviderError(str(self._failure[0]))
+            if self._metadata is None or self._monotonic() - self._metadata[1] >= KEPT:
+                self._metadata = await self._describe(), self._monotonic()
+            return self._metadata[0]
+
+    async def _describe(self) -> Metadata:
+        issuer = self._settings.issuer
+        try:
+            return read_metadata(await exchanges.read(discovery_address(issuer)), issuer)
+        except ProviderError as exc:
+            self._failure = exc, self._monotonic()
+            raise
 
     async def _exchange(self, metadata: Metadata, answer: Return) -> dict[str, JsonValue]:
         form = {
@@ -134,7 +150,9 @@ class OpenIdProvider:
             raise ProviderError(f"the provider does not tell more about the person ({found.status})")
         if found.body.get("sub") != claims["sub"]:
             raise AnswerError("the provider tells about another person than the ID token (sub)")
-        return {**claims, **found.body}
+        # What is signed counts. Whether an address is verified is said by whoever tells the address.
+        signed = claims if "email" in claims else {name: claims[name] for name in claims.keys() - {"email_verified"}}
+        return {**found.body, **signed}
 
 
 def _text(tokens: dict[str, JsonValue], name: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from molecule_approve.server.openid import exchanges
 from molecule_approve.server.openid.exchanges import LARGEST, Exchange
 from molecule_approve.server.openid.faults import AnswerError, OpenIdError, ProviderError, UnknownKeyError
-from molecule_approve.server.openid.provider import KEPT, KEYS_PAUSE, OpenIdProvider
+from molecule_approve.server.openid.provider import FAILURE_PAUSE, KEPT, KEYS_PAUSE, OpenIdProvider
 from molecule_approve.server.openid.steps import Outset, Return, challenge_of
 from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.server.tokens import hash_token
@@ -177,12 +177,22 @@ def test_what_the_id_token_lacks_is_asked_for(provider: Provider) -> None:
     assert provider.authorization == "Bearer access"
     provider.userinfo["email_verified"] = False
     refused(provider, AnswerError, "not verified")
+    del provider.userinfo["email_verified"]
+    provider.claims["email_verified"] = True
+    refused(provider, AnswerError, "not verified")
     provider.userinfo["sub"] = "s-2"
     refused(provider, AnswerError, "another person")
     provider.answers["/me"] = (404, {}, b"{}")
     refused(provider, ProviderError, "404")
     provider.metadata = {"userinfo_endpoint": None}
     refused(provider, AnswerError, "no email claim")
+
+
+def test_what_is_signed_counts(provider: Provider) -> None:
+    """The userinfo address only adds: here the groups, and nothing about the name."""
+    provider.userinfo = {"email": "carol@example.org", "email_verified": True, "groups": ["ops"]}
+    found = asyncio.run(Visit(provider, groups_claim="groups", groups={"operators": ("ops",)}).sign_in())
+    assert (found.name, found.groups) == ("alice@example.org", {"operators"})
 
 
 @pytest.mark.parametrize(
@@ -206,7 +216,7 @@ def test_another_answer_of_the_token_address_proves_nobody(
 ) -> None:
     """A refusal, a page, a redirect: nothing is followed, and nobody is signed in."""
     provider.answers["/token"] = answer
-    refused(provider, kind, ".")
+    refused(provider, kind, "redirects are not followed" if answer[0] in {302, 307} else ".")
     assert "/elsewhere" not in provider.calls
 
 
@@ -234,10 +244,28 @@ def test_another_answer_about_the_provider_stops_the_sign_in(
         with pytest.raises(ProviderError):
             await visit.sign_in()
         provider.answers.clear()
+        visit.clock.passed += FAILURE_PAUSE
         await visit.sign_in()
 
     asyncio.run(fails_then_works())
     assert "/elsewhere" not in provider.calls
+
+
+def test_a_provider_that_fails_is_not_called_by_everybody(provider: Provider) -> None:
+    """Those who begin a sign-in at once, or within a second after the failure, are told of the one that was tried."""
+    provider.answers["/.well-known/openid-configuration"] = (500, {}, b"")
+    visit = Visit(provider)
+
+    async def many() -> None:
+        found = await asyncio.gather(*(visit.sign_in() for _ in range(5)), return_exceptions=True)
+        assert {str(one) for one in found} == {"127.0.0.1 answered 500, without the document that is needed"}
+        assert len(provider.calls) == 1
+        visit.clock.passed += FAILURE_PAUSE
+        with pytest.raises(ProviderError):
+            await visit.sign_in()
+        assert len(provider.calls) == 2
+
+    asyncio.run(many())
 
 
 def test_a_provider_that_does_not_answer_is_said(provider: Provider) -> None:

@@ -20,7 +20,7 @@ from molecule_approve.server.database.schema import (
 )
 from molecule_approve.server.database.values import ApproverRow, RequesterRow, WorkspaceRow
 
-from .credentials import check_free
+from .credentials import check_free, lock_names
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -82,6 +82,7 @@ class AdministrationQueries:
         Raises:
             NameTakenError: one has this name, in whatever spelling.
         """
+        lock_names(self._connection)
         check_free(name, [row.name for row in self.workspaces()])
         workspace_id = str(uuid.uuid4())
         self._connection.execute(sa.insert(workspaces), {"id": workspace_id, "name": name, "created_at": created_at})

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy import BindParameter
     from sqlalchemy.engine import Connection
 
+_NAMES_LOCK = 6_011_771_425_201_937_412
+"""The key of the advisory lock under which a name is looked for, and added."""
+
 _APPROVER, _REQUESTER, _SESSION, _WORKSPACE = approvers.c, requesters.c, sessions.c, workspaces.c
 _HASH: BindParameter[str] = bindparam("p_hash")
 _NO_TEXT = sa.null().cast(sa.String)
@@ -117,6 +120,15 @@ class CredentialQueries:
         found: str | None = self._connection.execute(query.order_by(_WORKSPACE.created_at).limit(1)).scalar()
         return found
 
+    def ensure_workspace(self, name: str, created_at: str) -> str:
+        """The id of the oldest workspace of that name, which is added if it is missing."""
+        lock_names(self._connection)
+        found = self.workspace_named(name)
+        if found is None:
+            found = str(uuid.uuid4())
+            self.put_workspace(found, name, created_at)
+        return found
+
     def put_workspace(self, workspace_id: str, name: str, created_at: str) -> None:
         """Add the workspace, if it is missing."""
         if not self.has_workspace(workspace_id):
@@ -131,18 +143,28 @@ class CredentialQueries:
         Raises:
             NameTakenError: the workspace has a requester of that name, in whatever spelling.
         """
+        lock_names(self._connection)
         names = sa.select(_REQUESTER.name).where(_REQUESTER.workspace_id == workspace_id, sa.text(ADDED))
         check_free(name, self._connection.execute(names).scalars())
         self._insert_requester(name, workspace_id, token_hash, created_at, built_in=False)
 
-    def put_built_in(self, name: str, workspace_id: str, token_hash: str, created_at: str) -> None:
-        """Give this name and token to the requester of the workspace that is the server's own; add it if it is missing."""
-        own = sa.update(requesters).where(_REQUESTER.workspace_id == workspace_id, _REQUESTER.built_in)
-        if self._connection.execute(own.values(name=name, token_hash=token_hash)).rowcount == 0:
-            self._insert_requester(name, workspace_id, token_hash, created_at, built_in=True)
+    def put_built_in(
+        self, name: str, workspace_id: str, token_hash: str, created_at: str, own_id: str | None = None
+    ) -> None:
+        """Give this name and token to the requester of the workspace that is the server's own; add it if it is missing.
 
-    def _insert_requester(self, name: str, workspace_id: str, token_hash: str, created_at: str, *, built_in: bool) -> None:
-        values = {"id": str(uuid.uuid4()), "name": name, "workspace_id": workspace_id, "token_hash": token_hash}
+        ``own_id`` is its id if several servers, with a requester each, share the workspace.
+        """
+        own = sa.update(requesters).where(_REQUESTER.workspace_id == workspace_id, _REQUESTER.built_in)
+        if own_id is not None:
+            own = own.where(_REQUESTER.id == own_id)
+        if self._connection.execute(own.values(name=name, token_hash=token_hash)).rowcount == 0:
+            self._insert_requester(name, workspace_id, token_hash, created_at, built_in=True, own_id=own_id)
+
+    def _insert_requester(
+        self, name: str, workspace_id: str, token_hash: str, created_at: str, *, built_in: bool, own_id: str | None = None
+    ) -> None:
+        values = {"id": own_id or str(uuid.uuid4()), "name": name, "workspace_id": workspace_id, "token_hash": token_hash}
         self._connection.execute(sa.insert(requesters), {**values, "created_at": created_at, "built_in": built_in})
 
     # --- approvers
@@ -153,6 +175,7 @@ class CredentialQueries:
         Raises:
             NameTakenError: an approver of that name exists, in whatever spelling.
         """
+        lock_names(self._connection)
         check_free(name, self._connection.execute(_APPROVERS_NAMES).scalars())
         values: dict[str, Any] = {"id": str(uuid.uuid4()), "name": name, "token_hash": token_hash, "created_at": created_at}
         self._connection.execute(sa.insert(approvers), {**values, "source": source, "limited": False})
@@ -176,6 +199,12 @@ class CredentialQueries:
         """Revoke the approver; whether there was one."""
         query = sa.update(approvers).where(_APPROVER.name == name, sa.text(NOT_REVOKED)).values(revoked_at=revoked_at)
         return self._connection.execute(query).rowcount > 0
+
+
+def lock_names(connection: Connection) -> None:
+    """Let no other transaction add a name until this one ends; on SQLite none can write anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
 
 
 def check_free(name: str, taken: Iterable[str]) -> None:

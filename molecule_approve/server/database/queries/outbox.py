@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -17,22 +18,38 @@ if TYPE_CHECKING:
 _UNRECORDED = (
     sa.select(outbox.c.number.label("entry"), outbox.c.recorded_at, approvals)
     .join(approvals, approvals.c.id == outbox.c.approval_id)
-    .where(sa.text(UNRECORDED))
+    .where(sa.text(UNRECORDED), outbox.c.owner.is_not_distinct_from(sa.bindparam("p_owner", type_=sa.String)))
     .order_by(outbox.c.number)
 )
 
 
 class OutboxQueries:
-    """The outbox; `RequestQueries` writes its rows, with the request that ends."""
+    """The outbox; `RequestQueries` writes its rows, with the request that ends.
 
-    def __init__(self, connection: Connection) -> None:
+    ``owner`` is the server that appends them to its log.
+    """
+
+    def __init__(self, connection: Connection, owner: str | None) -> None:
         self._connection = connection
+        self._owner = owner
 
     def unrecorded(self) -> list[OutboxEntry]:
-        """The ended requests that are not marked as recorded in the audit log, oldest first."""
-        rows = self._connection.execute(_UNRECORDED)
+        """The server's ended requests that are not marked as recorded in its audit log, oldest first."""
+        return self.unrecorded_of(self._owner)
+
+    def unrecorded_of(self, owner: str | None) -> list[OutboxEntry]:
+        """The same of another server."""
+        rows = self._connection.execute(_UNRECORDED, {"p_owner": owner})
         return [OutboxEntry(row.entry, row.recorded_at, approval_of(row), row.claimed_by) for row in rows]
 
-    def mark_recorded(self, numbers: list[int]) -> None:
+    def owners(self) -> set[str | None]:
+        """The servers that have such requests."""
+        return set(self._connection.execute(sa.select(outbox.c.owner).where(sa.text(UNRECORDED)).distinct()).scalars())
+
+    def mark_recorded(self, numbers: Sequence[int]) -> None:
         """Mark these rows as recorded in the audit log."""
         self._connection.execute(sa.update(outbox).where(outbox.c.number.in_(numbers)).values(journaled=True))
+
+    def take_over(self, numbers: Sequence[int]) -> None:
+        """Make these rows the server's own."""
+        self._connection.execute(sa.update(outbox).where(outbox.c.number.in_(numbers)).values(owner=self._owner))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,17 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from molecule_approve.model import Approval, Status
-from molecule_approve.server.database.schema import OPEN, PENDING, approvals, outbox, workspaces
-from molecule_approve.server.database.values import Draft, Most, OutboxEntry, Resolution, StoredApproval, epoch_text
+from molecule_approve.server.database.schema import OPEN, PENDING, POSTGRESQL_CLOCK, approvals, outbox, workspaces
+from molecule_approve.server.database.values import (
+    Change,
+    Draft,
+    Most,
+    OutboxEntry,
+    RaceError,
+    Resolution,
+    StoredApproval,
+    epoch_text,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Row
@@ -25,6 +34,7 @@ _IN_WORKSPACE = _ROW.workspace_id == bindparam("p_workspace")
 
 _INSERT = sa.insert(approvals).returning(approvals)
 _ONE = sa.select(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE)
+_SEVERAL = sa.select(approvals).where(_ROW.id.in_(bindparam("p_ids", expanding=True)))
 _KEYED = sa.select(approvals).where(_IN_WORKSPACE, _ROW.key_id == bindparam("p_key"))
 _OPEN_REQUESTER = sa.select(_ROW.requested_by).where(
     _ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN, _ROW.expires > bindparam("p_now")
@@ -44,9 +54,17 @@ _COUNT_PENDING = sa.select(sa.func.count()).select_from(approvals).where(_IS_PEN
 _LATEST_ENDED = _OF_ANY.join(outbox, outbox.c.approval_id == _ROW.id).order_by(outbox.c.number.desc())
 _ONLY = _ROW.workspace_id.in_(bindparam("p_only", expanding=True))
 _NEXT_EXPIRY = sa.select(sa.func.min(_ROW.expires)).where(_IS_OPEN)
-_DUE = sa.select(_ROW.workspace_id, _ROW.id).where(_IS_OPEN, _ROW.expires <= bindparam("p_now"))
+# In one order, and locked where several servers may expire them: otherwise they could wait for each other.
+_DUE = (
+    sa.select(_ROW.workspace_id, _ROW.id)
+    .where(_IS_OPEN, _ROW.expires <= bindparam("p_now"))
+    .order_by(_ROW.expires, _ROW.number)
+    .with_for_update()
+)
 _END = sa.update(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN).returning(approvals)
 _DECIDE = _END.where(_ROW.expires > bindparam("p_now"))
+# It may have waited for the row until now, and looked at its time before.
+_DECIDE_IN_POSTGRESQL = _DECIDE.returning((_ROW.expires > sa.literal_column(POSTGRESQL_CLOCK)).label("in_time"))
 _EXPIRE = _END.where(_ROW.expires <= bindparam("p_now"))
 _INSERT_OUTBOX = sa.insert(outbox).returning(outbox.c.number)
 _REDEEM = sa.update(approvals).where(
@@ -75,14 +93,16 @@ def approval_of(row: Row[Any]) -> Approval:
 
 
 class RequestQueries:
-    """Requests. ``ended`` lists those that this transaction ended, in order.
+    """Requests. ``ended`` lists those that this transaction ended, in order; ``changes`` those that it made or ended.
 
-    ``only`` limits a list to these workspaces; None means all.
+    ``only`` limits a list to these workspaces; None means all. ``owner`` is the server that appends what ends to its log.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, owner: str | None) -> None:
         self._connection = connection
+        self._owner = owner
         self.ended: list[OutboxEntry] = []
+        self.changes: list[Change] = []
 
     def insert(self, draft: Draft) -> Approval:
         """Store a new request."""
@@ -101,6 +121,7 @@ class RequestQueries:
             "requester_id": draft.requester_id,
             "verified": False,
         }
+        self.changes.append(Change(draft.id, draft.workspace_id, draft.expires))
         return approval_of(self._connection.execute(_INSERT, values).one())
 
     # --- reading
@@ -115,6 +136,10 @@ class RequestQueries:
         values = {"p_workspace": workspace_id, "p_id": approval_id, "p_now": now}
         found: str | None = self._connection.execute(_OPEN_REQUESTER, values).scalar()
         return found
+
+    def several(self, ids: Sequence[str]) -> dict[str, Approval]:
+        """The requests with these ids, of any workspace, by id."""
+        return {row.id: approval_of(row) for row in self._connection.execute(_SEVERAL, {"p_ids": list(ids)})}
 
     def keyed(self, workspace_id: str, key_id: str) -> Approval | None:
         """The request of an idempotency key."""
@@ -181,7 +206,8 @@ class RequestQueries:
 
     def end(self, workspace_id: str, approval_id: str, resolution: Resolution, now: float) -> Approval | None:
         """End the request; None if it is not open, its time is over, or it is unknown."""
-        return self._end(_DECIDE, workspace_id, approval_id, resolution, now)
+        query = _DECIDE if self._connection.dialect.name == "sqlite" else _DECIDE_IN_POSTGRESQL
+        return self._end(query, workspace_id, approval_id, resolution, now)
 
     def expire(self, workspace_id: str, approval_id: str, resolution: Resolution, now: float) -> Approval | None:
         """End the request if its time is over; None if it is not open, has time left, or is unknown."""
@@ -208,8 +234,16 @@ class RequestQueries:
         row = self._connection.execute(query, values).one_or_none()
         if row is None:
             return None
-        entered = {"approval_id": approval_id, "recorded_at": resolution.decided_at, "journaled": False}
+        if not getattr(row, "in_time", True):
+            raise RaceError("the request's time was over when the decision got to it")
+        entered = {
+            "approval_id": approval_id,
+            "recorded_at": resolution.decided_at,
+            "journaled": False,
+            "owner": self._owner,
+        }
         number, approval = self._connection.execute(_INSERT_OUTBOX, entered).scalar_one(), approval_of(row)
+        self.changes.append(Change(approval_id, workspace_id))
         self.ended.append(OutboxEntry(number, resolution.decided_at, approval, resolution.claimed_by))
         return approval
 

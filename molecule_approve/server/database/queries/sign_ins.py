@@ -22,6 +22,10 @@ _NAME_OF = sa.select(approvers.c.name).where(approvers.c.id == bindparam("p_id")
 _USE = sa.update(sessions).where(sessions.c.id == bindparam("p_id"), sessions.c.used < bindparam("p_now"))
 
 
+_MOST = 200
+"""Sessions in a list; a script that signs in again and again has more."""
+
+
 class SignInQueries:
     """Sign-in codes and sessions. Only their hashes are kept; times are in seconds since the epoch."""
 
@@ -55,12 +59,13 @@ class SignInQueries:
             self._connection.execute(_USE, {"p_id": session_id, "p_now": now, "used": now})
 
     def of_approver(self, approver_id: str, now: float, limits: SessionLimits) -> list[OpenSession]:
-        """The approver's sessions that are valid, the one that was used last first."""
+        """The approver's sessions that are valid, at most two hundred, the one that was used last first."""
         query = (
             sa.select(sessions.c.id, sessions.c.client, sessions.c.began, sessions.c.used)
             .where(sessions.c.approver_id == approver_id, sessions.c.used > now - limits.idle)
             .where(sessions.c.began > now - limits.lifetime, sessions.c.began <= now)
             .order_by(sessions.c.used.desc(), sessions.c.began.desc(), sessions.c.id)
+            .limit(_MOST)
         )
         return [OpenSession(*row) for row in self._connection.execute(query)]
 

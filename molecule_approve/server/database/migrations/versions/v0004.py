@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.add_column("approvals", sa.Column("requested_by", sa.String))
     op.add_column("approvals", sa.Column("requester_id", sa.String))
     op.add_column("journal", sa.Column("owner", sa.String))
+    _replicas()
     op.drop_index("journal_waiting", if_exists=True)
     waiting = sa.text("NOT journaled")
     op.create_index("journal_waiting", "journal", ["number"], sqlite_where=waiting, postgresql_where=waiting)
@@ -120,3 +121,20 @@ def _sign_ins() -> None:
     )
     op.create_index("sessions_of_approver", "sessions", ["approver_id"])
     op.create_index("sessions_by_use", "sessions", ["used"])
+
+
+def _replicas() -> None:
+    op.create_table(
+        "replicas",
+        sa.Column("id", sa.String, primary_key=True),
+        sa.Column("host", sa.String, nullable=False),
+        sa.Column("log", sa.String, nullable=False),
+        sa.Column("public_url", sa.String),
+        sa.Column("started_at", sa.String, nullable=False),
+    )
+    op.create_table(
+        "rates",
+        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("minute", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("count", sa.Integer, nullable=False),
+    )

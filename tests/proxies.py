@@ -1,4 +1,4 @@
-"""The real nginx in front of a server, with the examples of docs/examples as they are, but for addresses and files."""
+"""The real nginx or Caddy before a server, with the examples of docs/examples as they are, but for addresses and files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
 EXAMPLES = ROOT / "docs" / "examples"
 
-_PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+_WAYS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+_NGINX, _CADDY = shutil.which("nginx", path=_WAYS), shutil.which("caddy", path=_WAYS)
 
-needs_nginx = pytest.mark.skipif(_PROGRAM is None, reason="nginx is not installed on this machine")
+needs_nginx = pytest.mark.skipif(_NGINX is None, reason="nginx is not installed on this machine")
+needs_caddy = pytest.mark.skipif(_CADDY is None, reason="caddy is not installed on this machine")
 
-KINDS = ("own host", "path removed", "path kept")
-"""The ways in which nginx passes calls on: all of a host, or below a path that it removes or keeps."""
+KINDS = (
+    *(pytest.param(kind, marks=needs_nginx) for kind in ("own host", "path removed", "path kept")),
+    pytest.param("caddy", marks=needs_caddy),
+)
+"""nginx passes all of a host on, or what is below a path, which it removes or keeps; Caddy all of a host."""
 
 _MAIN = """\
 daemon off;
@@ -62,25 +67,39 @@ def plan_behind(places: Places, url: str) -> ServePlan:
 
 def url_of(kind: str, port: int) -> str:
     """The public address."""
-    return f"https://localhost:{port}{'' if kind == 'own host' else '/approve'}"
+    return f"https://localhost:{port}{'' if kind in {'own host', 'caddy'} else '/approve'}"
 
 
 @contextmanager
-def nginx(folder: Path, kind: str, port: int, upstream: str, pair: KeyPair) -> Iterator[None]:
-    """Nginx at this port, until the block ends."""
-    assert _PROGRAM is not None
-    user = "user root;" if os.geteuid() == 0 else ""
-    config = folder / "nginx.conf"
-    config.write_text(_MAIN.format(folder=folder, user=user, site=_site(kind, port, upstream, pair)))
-    with (folder / "nginx.err").open("wb") as err:
-        process = subprocess.Popen([_PROGRAM, "-p", folder, "-c", config, "-e", "stderr"], stderr=err)
+def proxy(folder: Path, kind: str, port: int, upstream: str, pair: KeyPair) -> Iterator[None]:
+    """A proxy at this port, until the block ends."""
+    command = _caddy(folder, port, upstream, pair) if kind == "caddy" else _nginx(folder, kind, port, upstream, pair)
+    with (folder / "proxy.err").open("wb") as err:
+        # Caddy keeps files of its own below HOME.
+        process = subprocess.Popen(command, stderr=err, env={"PATH": _WAYS, "HOME": str(folder)})
     try:
         until(lambda: _listens(port) or process.poll() is not None)
-        assert process.poll() is None, (folder / "nginx.err").read_text()
+        assert process.poll() is None, (folder / "proxy.err").read_text()
         yield
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _nginx(folder: Path, kind: str, port: int, upstream: str, pair: KeyPair) -> list[str]:
+    user = "user root;" if os.geteuid() == 0 else ""
+    config = folder / "nginx.conf"
+    config.write_text(_MAIN.format(folder=folder, user=user, site=_site(kind, port, upstream, pair)))
+    return [str(_NGINX), "-p", str(folder), "-c", str(config), "-e", "stderr"]
+
+
+def _caddy(folder: Path, port: int, upstream: str, pair: KeyPair) -> list[str]:
+    config = folder / "Caddyfile"
+    own = f"https://localhost:{port} {{\n\ttls {pair.cert} {pair.key}\n"
+    text = (EXAMPLES / "Caddyfile").read_text()
+    text = _replaced(text, ("approve.example.org {\n", own), ("127.0.0.1:8788", upstream))
+    config.write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n{text}")
+    return [str(_CADDY), "run", "--adapter", "caddyfile", "--config", str(config)]
 
 
 def _listens(port: int) -> bool:

@@ -6,7 +6,7 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request run wait status withdraw pending review approve deny approvers requesters workspaces hook audit serve mcp doctor help'
+            subcommands='request run wait status withdraw pending review approve deny requests approvers requesters workspaces hook audit serve mcp doctor help'
             flags='--version -h --help'
             ;;
         'request')
@@ -64,6 +64,14 @@ _molecule_approve_table() {
             paths='--config --audit-log'
             wants=ids
             ;;
+        'requests')
+            subcommands='import'
+            flags='-h --help'
+            ;;
+        'requests import')
+            flags='--database --config -h --help'
+            valued='--database --config'
+            ;;
         'approvers')
             subcommands='add list limit link revoke'
             flags='-h --help'
@@ -82,9 +90,8 @@ _molecule_approve_table() {
             wants=text
             ;;
         'approvers link')
-            flags='--config --platform-url --workspace-id --audit-log -h --help'
-            valued='--config --platform-url --workspace-id --audit-log'
-            paths='--config --audit-log'
+            flags='--platform-url -h --help'
+            valued='--platform-url'
             wants=text
             ;;
         'approvers revoke')

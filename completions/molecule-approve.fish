@@ -21,6 +21,7 @@ function __molecule_approve_table --no-scope-shadowing
                 review\t'Go through the pending requests, and decide each.' \
                 approve\t'Approve a request.' \
                 deny\t'Deny a request.' \
+                requests\t'Move the requests of the embedded server to another database.' \
                 approvers\t'Manage who may decide on the embedded server.' \
                 requesters\t'Manage who may ask on the embedded server.' \
                 workspaces\t'Manage the workspaces of the embedded server.' \
@@ -188,6 +189,19 @@ function __molecule_approve_table --no-scope-shadowing
             set valued --comment --config --platform-url --workspace-id --audit-log
             set paths --config --audit-log
             set wants ids
+        case 'requests'
+            set subcommands \
+                import\t'Copy everything from this user\'s SQLite database into an empty PostgreSQL database.'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'requests import'
+            set flags \
+                --database\t'The empty PostgreSQL database. Without it: that of server.yaml.' \
+                --config\t'The server\'s settings, instead of server.yaml.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --database --config
         case 'approvers'
             set subcommands \
                 add\t'Add an approver, and print the token alone on stdout.' \
@@ -220,14 +234,10 @@ function __molecule_approve_table --no-scope-shadowing
             set wants text
         case 'approvers link'
             set flags \
-                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
-                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --config --platform-url --workspace-id --audit-log
-            set paths --config --audit-log
+            set valued --platform-url
             set wants text
         case 'approvers revoke'
             set flags \

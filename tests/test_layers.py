@@ -58,7 +58,10 @@ RULES = (
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
     Rule(
-        ("server.starting", "server.credentials", "server.administration", "server.state_folder", "server.plan"),
+        (
+            *("server.starting", "server.credentials", "server.administration", "server.moving", "server.state_folder"),
+            "server.plan",
+        ),
         (*PURE, "paths", "audit.*", "server.*"),
     ),
     Rule(("server.connections",), (*PURE, "unix_peer", "server.*")),

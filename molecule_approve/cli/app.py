@@ -28,6 +28,7 @@ COMMANDS = {
     "review": ("review", "Go through the pending requests, and decide each."),
     "approve": ("decide", "Approve a request."),
     "deny": ("decide", "Deny a request."),
+    "requests": ("stored_requests", "Move the requests of the embedded server to another database."),
     "approvers": ("approvers", "Manage who may decide on the embedded server."),
     "requesters": ("requesters", "Manage who may ask on the embedded server."),
     "workspaces": ("workspaces", "Manage the workspaces of the embedded server."),

@@ -14,9 +14,9 @@ from molecule_approve.safe_text import visible
 from . import options, output
 from .exits import Exit
 from .help import CliCommand, CliGroup, commands, option
-from .options import ConnectionOptions, connected, open_platform
+from .options import ConnectionOptions, PlatformUrl, open_platform
 from .requests import READ
-from .serve import NOBODY, server_extra
+from .serve import NOBODY, administered, server_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def add(name: NameArgument, workspace: WorkspacesOption = None) -> int:
     with server_extra():
         from molecule_approve.server import credentials
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         credentials.add_approver(store, name, output.answer, workspace or None)
     _say(f"this is the token of {name}; it is shown once. approve, deny and review read it from MOLECULE_APPROVER_TOKEN")
     return Exit.OK
@@ -65,9 +65,9 @@ def _say(sentence: str) -> None:
 def list_approvers(json: options.Json = False) -> int:
     """List the approvers, since when they may decide, and where."""
     with server_extra():
-        from molecule_approve.server import administration, credentials
+        from molecule_approve.server import administration
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         found = administration.approvers(store)
     if json:
         output.answer_json([_as_json(one) for one in found])
@@ -104,11 +104,11 @@ def limit(
 ) -> int:
     """Limit where an approver may decide, or lift the limit; the token stays. It holds at once, also on a running server."""
     with server_extra():
-        from molecule_approve.server import administration, credentials
+        from molecule_approve.server import administration
 
     if bool(workspace) == everywhere:
         raise UsageError("limit needs either --workspace or --all-workspaces", hint="pass one of them")
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         administration.limit_approver(store, name, workspace or None)
     _say(f"{name} may decide in {', '.join(workspace) if workspace else 'all workspaces'}")
     return Exit.OK
@@ -121,30 +121,36 @@ def limit(
         molecule-approve approvers link alice   # on the server's machine
     """,
 )
-@connected
 def link(
-    connection: ConnectionOptions,
     name: Annotated[
         str | None,
         typer.Argument(
             metavar="[NAME]", help="On the server's machine, as its user: the approver's name. Without it: of your token."
         ),
     ] = None,
+    platform_url: PlatformUrl = None,
 ) -> int:
     """Print a sign-in link for the server's page, alone on stdout.
 
     The link works once, within a minute. Without NAME it signs in the approver whose token is in
     MOLECULE_APPROVER_TOKEN; if that is not set, the token is asked for at the terminal.
     """
-    return _link_by_token(connection) if name is None else _link_by_name(connection, name)
+    if name is None:
+        return _link_by_token(platform_url)
+    if platform_url is not None:
+        raise UsageError(
+            "a link for NAME is made on the server's machine, without contacting a platform",
+            hint="omit NAME for a link by your token, or omit --platform-url",
+        )
+    return _link_by_name(name)
 
 
-def _link_by_token(connection: ConnectionOptions) -> int:
+def _link_by_token(platform_url: str | None) -> int:
     from molecule_approve.clock import Deadline
 
     from .decide import named, stoppable, token
 
-    settings = connection.settings()  # its errors come before the prompt for the token
+    settings = ConnectionOptions(platform_url=platform_url).settings()  # its errors come before the prompt for the token
     with stoppable(), open_platform(settings, token(), any_workspace=True) as platform, named():
         found = platform.sign_in_code(Deadline.after(READ))
     if found is None:
@@ -156,22 +162,17 @@ def _link_by_token(connection: ConnectionOptions) -> int:
     return Exit.OK
 
 
-def _link_by_name(connection: ConnectionOptions, name: str) -> int:
+def _link_by_name(name: str) -> int:
     with server_extra():
         from molecule_approve.server import credentials
 
-    if any(given is not None for given in connection):
-        raise UsageError(
-            "a link for NAME is made on the server's machine, without contacting a platform",
-            hint="omit NAME for a link by your token, or omit the connection's options",
-        )
     places = locate(os.environ)
     serving = who_serves(places)
     if serving is None:
         hint = f"start one: {output.PROGRAM} serve; for a link by your token from another machine, omit NAME"
         raise ServerError("no embedded server of this user is running", hint=hint)
     url = serving.url
-    with credentials.opened(places) as store:
+    with administered() as store:
         credentials.new_code(store, name, tell=lambda code: output.answer(credentials.sign_in_link(url, code)))
     _say_linked(name)
     return Exit.OK
@@ -187,7 +188,7 @@ def revoke(name: NameArgument) -> int:
     with server_extra():
         from molecule_approve.server import credentials
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         credentials.revoke(store, name)
     _say(f"{name} is not an approver any more")
     return Exit.OK

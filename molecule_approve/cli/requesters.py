@@ -13,7 +13,7 @@ from molecule_approve.safe_text import visible
 from . import options, output
 from .exits import Exit
 from .help import CliCommand, CliGroup, commands, option
-from .serve import server_extra
+from .serve import administered, server_extra
 
 if TYPE_CHECKING:
     from molecule_approve.server.administration import NewRequester
@@ -39,10 +39,10 @@ def add(name: NameArgument, workspace: WorkspaceOption = None) -> int:
     Give each person, job and agent a token of its own. It is shown once; the server keeps only its hash.
     """
     with server_extra():
-        from molecule_approve.server import administration, credentials
+        from molecule_approve.server import administration
 
     places = locate(os.environ)
-    with credentials.opened(places) as store:
+    with administered() as store:
         added = administration.add_requester(places, store, name, workspace, output.answer)
     serving = who_serves(places)
     _explain(added, "https://SERVER" if serving is None else serving.url)
@@ -69,9 +69,9 @@ def _explain(added: NewRequester, url: str) -> None:
 def list_requesters(workspace: OnlyOption = None, json: options.Json = False) -> int:
     """List the requesters, where they may ask, and since when."""
     with server_extra():
-        from molecule_approve.server import administration, credentials
+        from molecule_approve.server import administration
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         found = administration.requesters(store, workspace)
     if json:
         output.answer_json(
@@ -102,9 +102,9 @@ def revoke(name: NameArgument, workspace: OnlyOption = None) -> int:
     It can redeem no approval any more. Approvers can still deny what it asked for.
     """
     with server_extra():
-        from molecule_approve.server import administration, credentials
+        from molecule_approve.server import administration
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         gone = administration.revoke_requester(store, name, workspace)
     output.say(f"{visible(gone.name)} is not a requester in {visible(gone.workspace_name)} any more; its open requests stay")
     return Exit.OK

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from typing import Annotated
 
 import typer
 
-from molecule_approve.paths import locate
 from molecule_approve.safe_text import visible
 
 from . import options, output
 from .exits import Exit
 from .help import CliCommand, CliGroup, commands
-from .serve import server_extra
+from .serve import administered, server_extra
 
 app = commands(
     name="workspaces",
@@ -30,9 +28,9 @@ def add(
 ) -> int:
     """Add a workspace, and print its id alone on stdout."""
     with server_extra():
-        from molecule_approve.server import administration, credentials
+        from molecule_approve.server import administration
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         workspace_id = administration.add_workspace(store, name)
     output.done(workspace_id)
     again = f"{output.PROGRAM} requesters add NAME --workspace {shlex.quote(name)}"
@@ -44,9 +42,9 @@ def add(
 def list_workspaces(json: options.Json = False) -> int:
     """List the workspaces: name, id, how many may ask there, and how many requests are open."""
     with server_extra():
-        from molecule_approve.server import administration, credentials
+        from molecule_approve.server import administration
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         found = administration.workspaces(store)
     if json:
         output.answer_json(
@@ -78,9 +76,9 @@ def _count(number: int, word: str) -> str:
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="The workspace's name or id.")]) -> int:
     """Remove a workspace that has no requesters and no open requests. Its earlier requests are kept."""
     with server_extra():
-        from molecule_approve.server import administration, credentials
+        from molecule_approve.server import administration
 
-    with credentials.opened(locate(os.environ)) as store:
+    with administered() as store:
         gone = administration.remove_workspace(store, name)
     output.say(f"the workspace {visible(gone.name)} is removed; nobody can ask or decide there any more")
     return Exit.OK

@@ -6,7 +6,6 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.clock import utc_now
@@ -28,7 +27,7 @@ from .refusals import (
 )
 
 if TYPE_CHECKING:
-    from .access import Approver, Caller, Visitor
+    from .access import Caller, Visitor
     from .activity import Activity
     from .bodies import DecisionBody, SubmitBody
     from .database.transaction import Transaction
@@ -46,20 +45,6 @@ _LONGEST_SLEEP = 60.0
 """Seconds after which the expiry timer reads the wall clock again, in case it was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class InboxView:
-    """What an approver sees: the number of pending requests, the oldest of them, and the latest that ended.
-
-    Each request comes with its workspace's name. ``refuses_own``: the approver may not decide what it requested itself.
-    """
-
-    approver: Approver
-    refuses_own: bool
-    waiting: int
-    pending: list[tuple[Approval, str]]
-    decided: list[tuple[Approval, str]]
-
-
 class Service:
     """The embedded platform, without its protocol.
 
@@ -73,13 +58,13 @@ class Service:
         outbox: Outbox,
         limits: Limits,
         activity: Activity,
-        own: SelfApproval,
+        self_approval: SelfApproval,
     ) -> None:
         self._database = database
         self._hub = hub
         self._outbox = outbox
         self._limits = limits
-        self._own = own
+        self.self_approval = self_approval
         self.events = Events(database, hub)
         self._activity = activity
         self._earlier = asyncio.Event()
@@ -151,7 +136,7 @@ class Service:
                 return transaction.requests.newest(workspace_id, LIST_LENGTH)
             return transaction.requests.of_task(workspace_id, task_id, self._most(self._limits.pending_list))
 
-        return await self._read(job, list)
+        return await self.read(job, list)
 
     async def oldest_open(self, visitor: Visitor, workspace_id: str) -> tuple[list[Approval], int]:
         """The workspace's oldest open requests, oldest first; and how many there are.
@@ -165,7 +150,7 @@ class Service:
             rows = transaction.requests.oldest_open(workspace_id, self._most(self._limits.pending_list))
             return rows, transaction.requests.count_open(workspace_id)
 
-        return await self._read(job, lambda found: found[0])
+        return await self.read(job, lambda found: found[0])
 
     async def pending(self, visitor: Visitor) -> tuple[list[tuple[Approval, str]], int]:
         """The newest pending requests of all workspaces, each with the workspace's name; and how many there are.
@@ -179,30 +164,10 @@ class Service:
             found = transaction.requests.pending(self._most(self._limits.pending_list), only)
             return found, transaction.requests.count_pending(only)
 
-        return await self._read(job, lambda found: _approvals(found[0]))
+        return await self.read(job, lambda found: _approvals(found[0]))
 
     def _most(self, count: int) -> Most:
         return Most(count, self._limits.list_size)
-
-    async def inbox(self, visitor: Visitor) -> InboxView:
-        """What an approver sees, from one transaction.
-
-        Raises:
-            RefusedError: the caller's; 503.
-        """
-
-        def job(transaction: Transaction) -> InboxView:
-            approver = visitor.administrator(transaction)
-            only, requests = approver.workspaces, transaction.requests
-            return InboxView(
-                approver,
-                self._own.is_refused(transaction),
-                requests.count_pending(only),
-                requests.oldest_pending(self._most(self._limits.inbox_pending), only),
-                requests.latest_ended(self._most(self._limits.inbox_ended), only),
-            )
-
-        return await self._read(job, lambda view: _approvals(view.pending))
 
     async def one(self, visitor: Visitor, path: RequestPath, seconds: float, before_waiting: Callable[[], None]) -> Approval:
         """One request: as soon as it has ended, or as it is after so many seconds (0: at once).
@@ -229,9 +194,15 @@ class Service:
                 raise unknown_approval()
             return found.approval
 
-        return await self._read(job, lambda approval: [approval])
+        return await self.read(job, lambda approval: [approval])
 
-    async def _read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
+    async def read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
+        """Run a job that reads; again if time is over for one of the open ``approvals`` that it found.
+
+        Raises:
+            RefusedError: what the job raises; 503.
+        """
+
         def run(transaction: Transaction) -> tuple[T, bool]:
             rows = job(transaction)
             return rows, any(is_due(transaction, row) for row in approvals(rows))
@@ -256,7 +227,7 @@ class Service:
         def job(transaction: Transaction) -> Approval | RefusedError:
             approver = visitor.approver(transaction, path.workspace_id)
             requester = transaction.requests.open_requester(path.workspace_id, path.approval_id, transaction.now)
-            if self._own.forbids(transaction, approver, requester):
+            if self.self_approval.forbids(transaction, approver, requester):
                 return own_request(approver.name, path.approval_id)
             resolution = Resolution(decision.status, approver.name, now, True, decision.claimed_by, decision.comment)
             return end(transaction, path, resolution, unknown_to_decide())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from joserfc.jwk import OctKey
 
 from molecule_approve.errors import ConfigError, ServerError
 from molecule_approve.server import credentials
@@ -20,7 +21,7 @@ from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.tokens import hash_token, new_token
 from tests.server.desk import Desk, desk_of, wait_for
-from tests.server.openid.provider import CLIENT, EC, OTHER_RSA, Provider, serving, signed, unsigned
+from tests.server.openid.provider import CLIENT, EC, OTHER_RSA, RSA, Provider, serving, signed, unsigned
 from tests.server.openid.real import real_provider, say_yes
 
 if TYPE_CHECKING:
@@ -196,6 +197,16 @@ def test_a_revoked_name_is_refused(open_house: OpenHouse) -> None:
     assert "were revoked here" in house.visit(email="alice.new@example.org", groups=["ops"]).json()["error"]
 
 
+def test_who_was_revoked_does_not_come_back_as_somebody_else(open_house: OpenHouse) -> None:
+    """Not under the name of an approver who is one, either: the provider lets its people choose names."""
+    house = open_house(name_claim="login", approvers=("Alice", "root"))
+    assert house.visit(login="Alice").status_code == 201
+    with credentials.opened(house.desk.server.places) as store:
+        credentials.revoke(store, "Alice")
+    assert "were revoked here" in house.visit(login="root").json()["error"]
+    assert house.visit(login="root", sub="s-2").json()["name"] == "root"
+
+
 def test_a_name_belongs_to_the_first_person_who_signs_in_under_it(open_house: OpenHouse) -> None:
     """Names change hands at a provider; ids do not."""
     house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)}, approvers=())
@@ -235,6 +246,8 @@ def test_a_name_that_nobody_may_have_is_refused(open_house: OpenHouse, name: str
 # --- what it must not believe
 
 
+PUBLIC = OctKey.import_key(RSA.as_pem(private=False).replace(b"-----", b""))
+
 FORGED: list[tuple[str, Callable[[dict[str, Any]], str], str]] = [
     ("issuer", lambda claims: signed({**claims, "iss": "https://evil.example.org"}), "iss"),
     ("audience", lambda claims: signed({**claims, "aud": "another"}), "aud"),
@@ -244,6 +257,8 @@ FORGED: list[tuple[str, Callable[[dict[str, Any]], str], str]] = [
     ("signature", lambda claims: signed(claims, OTHER_RSA), "signature"),
     ("key", lambda claims: signed(claims, EC, alg="ES256"), "key"),
     ("none", lambda claims: unsigned(claims, {"alg": "none"}), "signature"),
+    # The public key as the secret: what a check believes that takes the token's own algorithm.
+    ("HS256", lambda claims: signed(claims, PUBLIC, alg="HS256", kid="one"), "signature"),
     ("not verified", lambda claims: signed({**claims, "email_verified": False}), "not verified"),
 ]
 
@@ -392,6 +407,13 @@ def test_a_restart_in_the_middle_of_a_sign_in_loses_nothing(
     with Running(ServePlan(server_places, port=port, openid=openid)) as server, desk_of(server, "bob") as desk:
         visitor.desk = desk
         assert visitor.finish(back).json()["name"] == ALICE
+
+
+def test_without_a_provider_nobody_signs_in_through_one(desk: Desk) -> None:
+    """404, and the sentence names the section of server.yaml that is missing."""
+    answer = Visitor(desk).begin()
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_provider")
+    assert "openid in server.yaml" in answer.json()["error"]
 
 
 def test_a_server_without_the_clients_secret_does_not_start(server_places: Places, tmp_path: Path) -> None:

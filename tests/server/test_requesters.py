@@ -134,6 +134,8 @@ def test_nobody_decides_their_own_request_where_somebody_else_can(desk: Desk, na
             assert refused.json()["error"].startswith("alice made this request, so another approver has to decide it")
         [row] = desk.decider.get("/desk/requests").json()["pending"]
         assert (row["status"], row["own"]) == ("pending", True)
+        assert desk.decider.get(f"/desk/requests/{asked}").json()["own"]
+        assert not other.get(f"/desk/requests/{asked}").json()["own"]
         assert [one["own"] for one in other.get("/desk/requests").json()["pending"]] == [False]
         assert other.post(f"{desk.path}/{asked}/decide", json={"decision": "approved"}).status_code == 200
         # How it ended says more than whose it was.

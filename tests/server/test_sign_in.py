@@ -149,6 +149,9 @@ def test_a_token_makes_a_code_for_its_own_approver(desk: Desk) -> None:
     found = answer.json()
     assert (answer.status_code, found["name"], found["url"], found["expires_in"]) == (201, "alice", None, 60)
     assert [_sign_in(desk, code=found["code"]).status_code for _ in range(2)] == [201, 401]
+    with desk.client(desk.session()) as client:
+        refused = client.post("/desk/code")
+        assert (refused.status_code, "a session cannot" in refused.json()["error"]) == (403, True)
 
 
 def test_a_code_over_the_socket_comes_with_the_servers_address(desk: Desk) -> None:

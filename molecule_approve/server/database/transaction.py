@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .queries.administration import AdministrationQueries
 from .queries.credentials import CredentialQueries
+from .queries.lists import ListQueries
 from .queries.openid import OpenIdQueries
 from .queries.outbox import OutboxQueries
 from .queries.replicas import ReplicaQueries
@@ -53,11 +54,6 @@ class Transaction:
         return SignInQueries(self.connection)
 
     @cached_property
-    def openid(self) -> OpenIdQueries:
-        """Sign-ins through a provider."""
-        return OpenIdQueries(self.connection)
-
-    @cached_property
     def requests(self) -> RequestQueries:
         """Requests, from the first word to the last."""
         return RequestQueries(self.connection, self._owner)
@@ -66,6 +62,16 @@ class Transaction:
     def replicas(self) -> ReplicaQueries:
         """The servers that share the database."""
         return ReplicaQueries(self.connection)
+
+    @cached_property
+    def lists(self) -> ListQueries:
+        """The lists of the inbox page."""
+        return ListQueries(self.connection)
+
+    @cached_property
+    def openid(self) -> OpenIdQueries:
+        """Sign-ins through a provider."""
+        return OpenIdQueries(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxQueries:

@@ -84,9 +84,8 @@ _molecule_approve_table() {
             flags='-h --help'
             ;;
         'approvers link')
-            flags='--config --platform-url --workspace-id --audit-log -h --help'
-            valued='--config --platform-url --workspace-id --audit-log'
-            paths='--config --audit-log'
+            flags='--platform-url -h --help'
+            valued='--platform-url'
             wants=text
             ;;
         'approvers revoke')

@@ -220,14 +220,10 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
         case 'approvers link'
             set flags \
-                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
-                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
-                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --config --platform-url --workspace-id --audit-log
-            set paths --config --audit-log
+            set valued --platform-url
             set wants text
         case 'approvers revoke'
             set flags \

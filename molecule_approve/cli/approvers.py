@@ -14,7 +14,7 @@ from molecule_approve.safe_text import visible
 from . import output
 from .exits import Exit
 from .help import CliCommand, CliGroup, commands
-from .options import ConnectionOptions, connected, open_platform
+from .options import ConnectionOptions, PlatformUrl, open_platform
 from .requests import READ
 from .serve import NOBODY, administered, server_extra
 
@@ -69,30 +69,36 @@ def list_approvers() -> int:
         molecule-approve approvers link alice   # on the server's machine
     """,
 )
-@connected
 def link(
-    connection: ConnectionOptions,
     name: Annotated[
         str | None,
         typer.Argument(
             metavar="[NAME]", help="On the server's machine, as its user: the approver's name. Without it: of your token."
         ),
     ] = None,
+    platform_url: PlatformUrl = None,
 ) -> int:
     """Print a sign-in link for the server's page, alone on stdout.
 
     The link works once, within a minute. Without NAME it signs in the approver whose token is in
     MOLECULE_APPROVER_TOKEN; if that is not set, the token is asked for at the terminal.
     """
-    return _link_by_token(connection) if name is None else _link_by_name(connection, name)
+    if name is None:
+        return _link_by_token(platform_url)
+    if platform_url is not None:
+        raise UsageError(
+            "a link for NAME is made on the server's machine, without contacting a platform",
+            hint="omit NAME for a link by your token, or omit --platform-url",
+        )
+    return _link_by_name(name)
 
 
-def _link_by_token(connection: ConnectionOptions) -> int:
+def _link_by_token(platform_url: str | None) -> int:
     from molecule_approve.clock import Deadline
 
     from .decide import named, stoppable, token
 
-    settings = connection.settings()  # its errors come before the prompt for the token
+    settings = ConnectionOptions(platform_url=platform_url).settings()  # its errors come before the prompt for the token
     with stoppable(), open_platform(settings, token(), any_workspace=True) as platform, named():
         found = platform.sign_in_code(Deadline.after(READ))
     if found is None:
@@ -104,15 +110,10 @@ def _link_by_token(connection: ConnectionOptions) -> int:
     return Exit.OK
 
 
-def _link_by_name(connection: ConnectionOptions, name: str) -> int:
+def _link_by_name(name: str) -> int:
     with server_extra():
         from molecule_approve.server import credentials
 
-    if any(given is not None for given in connection):
-        raise UsageError(
-            "a link for NAME is made on the server's machine, without contacting a platform",
-            hint="omit NAME for a link by your token, or omit the connection's options",
-        )
     places = locate(os.environ)
     serving = who_serves(places)
     if serving is None:

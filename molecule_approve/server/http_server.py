@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from .connections import HEAD, Connections, protocols
+from .connections import Connections, protocols
 
 if TYPE_CHECKING:
     import ssl
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _ACCEPTED_AT_ONCE = 16
 """Connections that asyncio accepts before it looks at any: each takes a file descriptor, even if there is no room."""
+
+_TLS_RECORD = 16_384
+"""Bytes of the longest part in which TLS sends data."""
 
 _QUEUE = 2_048
 """Connections that wait in the system to be accepted: a client of the Unix socket would fail if there were no room."""
@@ -64,7 +67,7 @@ class HttpServer(uvicorn.Server):
             tls = None
         if tls is not None:
             # asyncio makes a buffer of this size for each connection: 256 KB, also for a client that only listens.
-            sslproto.SSLProtocol.max_size = HEAD
+            sslproto.SSLProtocol.max_size = _TLS_RECORD
         handshake, farewell = (None, None) if tls is None else (limits.head_time, limits.stop)
 
         def protocol() -> asyncio.Protocol:

@@ -72,7 +72,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     entrance = SignInApi(database, hub, access, sessions, limits, *where, provider_name, plan.on_sign_in)
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
-        InboxApi(service, access),
+        InboxApi(service, access, limits),
         entrance,
         OpenIdApi(provider, entrance, plan.warn),
         Pages.packaged(),

@@ -171,7 +171,14 @@ def _provider(plan: OpenIdPlan) -> OpenIdProvider:
 def _certificate(plan: ServePlan) -> Certificate | None:
     if plan.tls_cert is None or plan.tls_key is None:
         return None
-    return Certificate(plan.tls_cert, plan.tls_key)
+    certificate = Certificate(plan.tls_cert, plan.tls_key)
+    host = urlsplit(plan.public_url or "").hostname
+    # What a proxy in front of it checks, its administrator knows.
+    if host is not None and not plan.trusted_proxies and not certificate.covers(host):
+        plan.warn(
+            f"the certificate {plan.tls_cert} is not for {host}, the host of the public address: clients will refuse it"
+        )
+    return certificate
 
 
 def _url(host: str, port: int, *, secure: bool) -> str:

@@ -55,6 +55,14 @@ class Certificate:
         self._current = self._read()
         return True
 
+    def covers(self, host: str) -> bool:
+        """Whether clients accept it for this host, as far as its names say."""
+        try:
+            _shake_hands(self._current, self._chain, host)
+        except ssl.SSLCertVerificationError:
+            return False
+        return True
+
     def _look(self) -> Stamp:
         """What tells a change of the files; missing ones, while they are being replaced, count as not changed."""
         try:
@@ -72,7 +80,11 @@ class Certificate:
             raise ServerError(f"cannot use the certificate {self._chain} with the key {self._key}: {_why(exc)}") from exc
         except OSError as exc:
             raise ServerError(f"cannot read the certificate {self._chain}: {exc.strerror}", hint="check the path") from exc
-        _check_as_a_client(context, self._chain)
+        try:
+            _shake_hands(context, self._chain)
+        except ssl.SSLCertVerificationError as exc:
+            message = f"clients would refuse the certificate {self._chain}: {exc.verify_message}"
+            raise ServerError(message, hint=_RENEW) from exc
         return context
 
 
@@ -110,19 +122,20 @@ def _check_key(key: Path) -> None:
         )
 
 
-def _check_as_a_client(server: ssl.SSLContext, chain: Path) -> None:
-    """Shake hands in memory with a client that trusts this very certificate: its time and purpose are left to be judged."""
+def _shake_hands(server: ssl.SSLContext, chain: Path, host: str | None = None) -> None:
+    """Shake hands in memory with a client that trusts this very certificate: time, purpose and name are left to be judged.
+
+    Raises:
+        ssl.SSLCertVerificationError: the client refuses it.
+    """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
+    client.check_hostname = host is not None
     client.load_verify_locations(chain)
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     asked, answered = ssl.MemoryBIO(), ssl.MemoryBIO()
-    asking = client.wrap_bio(answered, asked)
+    asking = client.wrap_bio(answered, asked, server_hostname=host)
     answering = server.wrap_bio(asked, answered, server_side=True)
-    try:
-        for _ in range(_ROUNDS):
-            for side in (asking, answering):
-                with suppress(ssl.SSLWantReadError):
-                    side.do_handshake()
-    except ssl.SSLCertVerificationError as exc:
-        raise ServerError(f"clients would refuse the certificate {chain}: {exc.verify_message}", hint=_RENEW) from exc
+    for _ in range(_ROUNDS):
+        for side in (asking, answering):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()

@@ -203,3 +203,32 @@ def test_a_path_that_begins_like_our_own_is_refused() -> None:
             PublicAddress.of(f"{SECURE}/{segment}/x")
     own = {route.path.split("/")[1] for route in route_specs(unborn())} - {""}
     assert own | {"ws", "openapi.json"} <= FIRST_SEGMENTS
+
+
+def _own_address() -> str:
+    """An address of this machine beyond loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect(("203.0.113.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has no address beyond loopback")
+        return str(asked.getsockname()[0])
+
+
+def test_beyond_loopback_callers_are_told_apart(server_places: Places) -> None:
+    """Under the public name alone, each with its own rate; this machine's names and its numbers are for loopback."""
+    limits = replace(Limits(), unauthenticated_rate=2)
+    plan = ServePlan(server_places, "0.0.0.0", public_url="http://approve.example.org", plain_http=True, limits=limits)
+    with Running(plan) as server, httpx.Client(trust_env=False) as caller:
+        port = urlsplit(server.url).port
+
+        def status(address: str, host: str, path: str = "/health") -> int:
+            headers = {"Host": host, "X-Forwarded-For": "127.0.0.1"}
+            return caller.get(f"http://{address}:{port}{path}", headers=headers).status_code
+
+        own = _own_address()
+        assert [status(own, name) for name in ("localhost", "127.0.0.1", own, f"0.0.0.0:{port}")] == [421] * 4
+        assert [status(own, "approve.example.org") for _ in range(3)] == [200, 200, 429]
+        assert [status("127.0.0.1", f"localhost:{port}") for _ in range(3)] == [200, 200, 429]
+        assert [status(own, "approve.example.org", path) for path in ("/metrics", "/readyz")] == [403, 200]
+        assert status("127.0.0.1", f"localhost:{port}", "/metrics") == 200

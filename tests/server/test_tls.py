@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -160,6 +161,20 @@ def test_a_certificate_out_of_its_time_is_refused(tmp_path: Path, begin: str, en
     """At the start, because every client would refuse it."""
     with pytest.raises(ServerError, match=f"clients would refuse the certificate .*: certificate .*{why}"):
         Certificate(*new_pair(tmp_path, begin=begin, end=end))
+
+
+@pytest.mark.parametrize(
+    ("host", "told"), [("approve.example.org", 0), ("[::1]", 1), ("127.0.0.1", 0), ("other.example.org", 1)]
+)
+def test_a_certificate_for_another_host_is_told(server_places: Places, pair: KeyPair, host: str, told: int) -> None:
+    """It serves all the same: a name may be missing by design behind a proxy, which is not told at all."""
+    warned: list[str] = []
+    plan = replace(_served(pair, server_places), public_url=f"https://{host}", warn=warned.append)
+    for proxies in ((), (ip_network("10.0.0.0/8"),)):
+        with Running(replace(plan, trusted_proxies=proxies)):
+            pass
+    assert len(warned) == told
+    assert all(f"is not for {host.strip('[]')}, the host of the public address" in sentence for sentence in warned)
 
 
 def test_files_that_are_none_are_told(tmp_path: Path, pair: KeyPair) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .queries.credentials import CredentialQueries
+from .queries.lists import ListQueries
 from .queries.openid import OpenIdQueries
 from .queries.outbox import OutboxQueries
 from .queries.replicas import ReplicaQueries
@@ -47,11 +48,6 @@ class Transaction:
         return SignInQueries(self.connection)
 
     @cached_property
-    def openid(self) -> OpenIdQueries:
-        """Sign-ins through a provider."""
-        return OpenIdQueries(self.connection)
-
-    @cached_property
     def requests(self) -> RequestQueries:
         """Requests, from the first word to the last."""
         return RequestQueries(self.connection, self._owner)
@@ -60,6 +56,16 @@ class Transaction:
     def replicas(self) -> ReplicaQueries:
         """The servers that share the database."""
         return ReplicaQueries(self.connection)
+
+    @cached_property
+    def lists(self) -> ListQueries:
+        """The lists of the inbox page."""
+        return ListQueries(self.connection)
+
+    @cached_property
+    def openid(self) -> OpenIdQueries:
+        """Sign-ins through a provider."""
+        return OpenIdQueries(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxQueries:

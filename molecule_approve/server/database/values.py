@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from molecule_approve.model import Approval, JsonValue, Status
+    from molecule_approve.model import Approval, JsonValue, Outcome, Status
 
 
 class StoreError(Exception):
@@ -118,7 +118,10 @@ class Most:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A request before it is stored. ``expires`` is in seconds since the epoch; ``keyed``: it has an idempotency key."""
+    """A request before it is stored. ``expires`` is in seconds since the epoch.
+
+    ``keyed``: its task id is unique in its workspace, because it has an idempotency key, or (``once``) because it is wanted.
+    """
 
     id: str
     workspace_id: str
@@ -130,6 +133,7 @@ class Draft:
     created_at: str
     expires: float
     requested_by: str | None = None
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,55 @@ class OutboxEntry:
     recorded_at: str
     approval: Approval
     claimed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """A request in a list: ``approval`` has only the beginning of the action, no reason, and no long context."""
+
+    approval: Approval
+    workspace_name: str
+    action_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSearch:
+    """Which pending requests are listed: those that contain all words, of one workspace ("": of any)."""
+
+    words: tuple[str, ...] = ()
+    workspace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSearch:
+    """Which ended requests are listed. An empty text, and None, excludes nothing.
+
+    Attributes:
+        words: all of them are in the action, the reason or the comment.
+        who: a part of the name of who requested or decided it.
+        since, until: the span of time in which it ended, as :func:`epoch_text` writes it; ``until`` is not part of it.
+    """
+
+    words: tuple[str, ...] = ()
+    who: str = ""
+    outcome: Outcome | None = None
+    since: str = ""
+    until: str = ""
+    workspace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedPage:
+    """A page of ended requests, latest first.
+
+    Attributes:
+        next: where the page after it begins; None if there is none.
+        searched_to: the time of the earliest request that was looked at, if there is another page.
+    """
+
+    lines: list[RequestLine]
+    next: int | None
+    searched_to: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,10 @@ class Most:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A request before it is stored. ``expires`` is in seconds since the epoch; ``keyed``: it has an idempotency key."""
+    """A request before it is stored. ``expires`` is in seconds since the epoch.
+
+    ``keyed``: its task id is unique in its workspace, because it has an idempotency key, or (``once``) because it is wanted.
+    """
 
     id: str
     workspace_id: str
@@ -130,6 +133,7 @@ class Draft:
     created_at: str
     expires: float
     requested_by: str | None = None
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

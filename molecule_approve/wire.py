@@ -24,6 +24,9 @@ WAITING_HEADER = "X-Molecule-Waiting"
 REQUEST_HEADER = "X-Approval-ID"
 """Names the only request whose events a stream of the embedded server is to get; the platform does not know it."""
 
+ONCE_HEADER = ("X-Molecule-Once", "task-id")
+"""Asks the embedded server to have one request only for this task id, however often it is sent; the platform ignores it."""
+
 LIST_LENGTH = 50
 """How many of a workspace's newest requests the platform lists."""
 
@@ -35,6 +38,7 @@ SERVER_HEADER = ("x-molecule-server", "embedded")
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 _DEPTH = 64
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def is_uuid(text: str) -> bool:
@@ -185,7 +189,7 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
     approval_id = _text(row, "id")
     if not is_id(approval_id):
         raise unexpected("the id of a request in the answer is not valid")
-    context = row.get("context")
+    context, requested_by = row.get("context"), _optional(row, "requested_by")
     verified = row.get("decided_by_verified")
     return Approval(
         id=approval_id,
@@ -201,6 +205,9 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
         context=context if isinstance(context, dict) else None,
         expires_at=_optional(row, "expires_at"),
         decided_by_verified=None if verified is None else verified is True,
+        requested_by=requested_by,
+        # A server that does not know the field leaves it out.
+        is_anonymous="requested_by" in row and requested_by is None,
     )
 
 
@@ -335,7 +342,7 @@ def dump(value: JsonValue) -> bytes:
 
 def compact(value: JsonValue) -> str:
     """JSON without blanks, its text as it is."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _COMPACT.encode(value)
 
 
 # --- writing: the embedded server's side -------------------------------------------------------------------------------

@@ -19,8 +19,10 @@ from .help import CliCommand, commands, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from molecule_approve.paths import Places
+    from molecule_approve.server.database.interface import Store
     from molecule_approve.server.plan import ServePlan
     from molecule_approve.server.starting import Prepared
     from molecule_approve.settings.server_settings import ServerSettings
@@ -44,6 +46,22 @@ def server_extra() -> Iterator[None]:
     except ImportError as exc:
         hint = "pip install 'molecule-approve[server]', or use another platform"
         raise ServerError("the libraries of the embedded server are not installed", hint=hint) from exc
+
+
+def administered() -> AbstractContextManager[Store]:
+    """The server's database, for a command of its administrator: that of server.yaml, else this user's SQLite file.
+
+    Raises:
+        ConfigError, ServerError: the file is invalid; the database cannot be used, or its libraries are not installed.
+    """
+    from molecule_approve.paths import locate
+    from molecule_approve.settings.server_settings import ServerFlags, resolve_server
+
+    with server_extra():
+        from molecule_approve.server import credentials
+
+    settings = resolve_server(ServerFlags(), os.environ)
+    return credentials.opened(locate(os.environ), database=settings.database.value)
 
 
 @app.command(
@@ -155,12 +173,24 @@ def _welcome(server: Prepared, page: SignInPage | None) -> None:
         server.plan.warn("clients without a token may request, list and listen (--anonymous-requests)")
     talking = output.at_terminal() and not in_ci(os.environ)
     name = _person(server, make=talking)
+    _say_who_decides_own(server)
     if name is not None and talking:
         _show_link(server, name)
     if page is not None:
         # A link of its own: the one above works once, and somebody may open it too.
         page.open(server.url if name is None else _link(server, name))
     output.answer(server.url)
+
+
+def _say_who_decides_own(server: Prepared) -> None:
+    from molecule_approve.server import credentials
+
+    known = [name for name, _ in credentials.approvers(server.store)]
+    if server.plan.self_approval is None and len(known) == 1:
+        _complain(
+            f"{known[0]} is the only approver, and may decide what {known[0]} requests; with a second approver, nobody "
+            "decides their own requests"
+        )
 
 
 def _person(server: Prepared, *, make: bool) -> str | None:

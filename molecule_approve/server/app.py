@@ -79,6 +79,9 @@ def route_specs(handlers: Handlers) -> list[RouteSpec]:
         RouteSpec("POST", "/desk/openid/start", openid.start, (201, 400, 404, 413, 422, 429, 503)),
         RouteSpec("POST", RETURN, openid.finish, (201, 400, 401, 403, 404, 413, 422, 429, 503)),
         RouteSpec("GET", "/desk/requests", inbox.requests, (200, 401, 403, 429, 503)),
+        RouteSpec("GET", "/desk/list", inbox.pending, (200, 401, 403, 422, 429, 503)),
+        RouteSpec("GET", "/desk/requests/{approval_id}", inbox.one, (200, 401, 403, 404, 429, 503)),
+        RouteSpec("GET", "/desk/history", inbox.history, (200, 401, 403, 422, 429, 503)),
         *(RouteSpec("GET", path, pages.document, (200, 404), shown=False) for path in DOCUMENTS),
         RouteSpec("GET", "/static/{name}", pages.part, (200, 404), shown=False),
         RouteSpec("POST", "/workspaces//approvals", api.nameless, (401, 429), shown=False),
@@ -104,6 +107,17 @@ def describe(routes: list[RouteSpec]) -> dict[str, Any]:
 
 def _meaning(status: int) -> str:
     return "done" if status < 300 else 'refused: {"error": sentence, "code"?: word}'
+
+
+@dataclass(frozen=True, slots=True)
+class _RouteHandler:
+    """A handler as an ASGI application. `Front` answers errors; the wrapper of starlette would catch them first."""
+
+    handler: Handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = await self.handler(Request(scope, receive, send))
+        await answered(scope, receive, send)
 
 
 class _Exact(Route):
@@ -144,8 +158,8 @@ def create_app(handlers: Handlers) -> ASGIApp:
         access.admit_anyone(HTTPConnection(scope))
         await PlainTextResponse("404 page not found", 404)(scope, receive, send)
 
-    listed = [_Exact(route.path, route.handler, methods=[route.method]) for route in routes]
-    described = _Exact("/openapi.json", openapi, methods=["GET"])
+    listed = [_Exact(route.path, _RouteHandler(route.handler), methods=[route.method]) for route in routes]
+    described = _Exact("/openapi.json", _RouteHandler(openapi), methods=["GET"])
     socket = WebSocketRoute("/ws", handlers.live.listen)
     router = Router([*listed, described, socket], redirect_slashes=False, default=unknown_path)
     return Front(router, handlers.addresses, handlers.pages, handlers.activity, handlers.proxies)

@@ -1,4 +1,4 @@
-"""REST for the inbox page: the list of requests. Signing in is in ``sign_in``, and decisions go through ``api``.
+"""REST for the inbox page: the lists of requests. Signing in is in ``sign_in``, and decisions go through ``api``.
 
 No GET changes anything.
 """
@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
-from molecule_approve.lifecycle import outcome_of
+from molecule_approve.lifecycle import is_own, outcome_of, self_approved
 from molecule_approve.wire import one_body, row_body
 
-from .api import list_answer
+from .api import answer, list_answer
+from .database.values import Most
+from .refusals import unknown_approval
+from .searches import parse_cursor, parse_ended_search, parse_pending_search
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -20,8 +23,14 @@ if TYPE_CHECKING:
 
     from molecule_approve.model import Approval, JsonValue
 
-    from .access import AccessControl
+    from .access import AccessControl, Approver
+    from .database.transaction import Transaction
+    from .database.values import EndedPage, RequestLine
+    from .limits import Limits
     from .service import Service
+
+    Named = tuple[Approval, str]
+    # A request and the name of its workspace.
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +39,114 @@ class InboxApi:
 
     service: Service
     access: AccessControl
+    limits: Limits
 
     async def requests(self, request: Request) -> Response:
-        """``GET /desk/requests``, by an approver: pending requests, oldest first, and ended ones, latest first."""
+        """``GET /desk/requests``, by an approver: pending requests, oldest first, and ended ones, latest first, in full."""
         with self.access.admit(request) as visitor:
+
+            def job(transaction: Transaction) -> tuple[Approver, int, list[Named], list[Named], bool]:
+                approver, limits = visitor.administrator(transaction), self.limits
+                only, requests = approver.workspaces, transaction.requests
+                pending = requests.oldest_pending(Most(limits.inbox_pending, limits.list_size), only)
+                decided = requests.latest_ended(Most(limits.inbox_ended, limits.list_size), only)
+                refused = self.service.self_approval.is_refused(transaction)
+                return approver, requests.count_pending(only), pending, decided, refused
+
             async with self.access.listing(visitor):
-                found = await self.service.inbox(visitor)
+                approver, waiting, found, decided, refused = await self.service.read(
+                    job, lambda found: [one for one, _ in found[2]]
+                )
+                pending: JsonValue = [
+                    {**_named(approval, name), "own": refused and is_own(approval.requested_by, approver.name)}
+                    for approval, name in found
+                ]
                 return await list_answer(
                     {
-                        "name": found.approver.name,
+                        "name": approver.name,
                         "now": utc_now(),
-                        "waiting": found.waiting,
-                        "pending": [{**one_body(approval), "workspace_name": name} for approval, name in found.pending],
-                        "decided": [_ended_row(approval, name) for approval, name in found.decided],
+                        "waiting": waiting,
+                        "pending": pending,
+                        "decided": [_ended_row(approval, name) for approval, name in decided],
                     }
                 )
+
+    async def pending(self, request: Request) -> Response:
+        """``GET /desk/list``, by an approver: pending requests, oldest first, one line each; ``?q=`` and ``?workspace=``."""
+        with self.access.admit(request) as visitor:
+
+            def job(transaction: Transaction) -> tuple[Approver, int, list[RequestLine]]:
+                approver = visitor.administrator(transaction)
+                search = parse_pending_search(request.query_params, self.limits.search)
+                waiting = transaction.requests.count_pending(approver.workspaces)
+                return approver, waiting, transaction.lists.pending(search, self.limits.inbox_lines, approver.workspaces)
+
+            async with self.access.listing(visitor):
+                approver, waiting, lines = await self.service.read(job, lambda found: [line.approval for line in found[2]])
+                rows: JsonValue = [_line(line) for line in lines]
+                return await list_answer({"name": approver.name, "now": utc_now(), "waiting": waiting, "pending": rows})
+
+    async def one(self, request: Request) -> Response:
+        """``GET /desk/requests/{approval_id}``, by an approver: one request in full, also an ended one."""
+        with self.access.admit(request) as visitor:
+
+            def job(transaction: Transaction) -> tuple[Approval, str, bool]:
+                approver = visitor.administrator(transaction)
+                found = transaction.lists.anywhere(request.path_params["approval_id"], approver.workspaces)
+                if found is None:
+                    raise unknown_approval()
+                return *found, self.service.self_approval.forbids(transaction, approver, found[0].requested_by)
+
+            approval, name, own = await self.service.read(job, lambda found: [found[0]])
+        said: dict[str, JsonValue] = {"outcome": outcome_of(approval), "own": own, "self_approved": self_approved(approval)}
+        return answer({**_named(approval, name), **said})
+
+    async def history(self, request: Request) -> Response:
+        """``GET /desk/history``, by an approver: ended requests, latest first, page by page.
+
+        ``?cursor=`` is the ``next`` of the page before; ``?q=``, ``?who=``, ``?outcome=``, ``?since=``, ``?until=`` and
+        ``?workspace=`` search. A call looks at a bounded number of requests, so a page may be short, and have a next one.
+        """
+        limits = self.limits
+        with self.access.admit(request) as visitor:
+
+            def job(transaction: Transaction) -> EndedPage:
+                only = visitor.administrator(transaction).workspaces
+                search, below = parse_ended_search(request.query_params, limits.search), parse_cursor(request.query_params)
+                return transaction.lists.ended(search, below, limits.history_lines, limits.history_examined, only)
+
+            async with self.access.listing(visitor):
+                page = await self.service.read(job, lambda _: [])
+        rows: JsonValue = [_ended_line(line) for line in page.lines]
+        following = None if page.next is None else str(page.next)
+        return answer({"ended": rows, "next": following, "searched_to": page.searched_to})
+
+
+def _line(line: RequestLine) -> dict[str, JsonValue]:
+    approval = line.approval
+    said = [(approval.context or {}).get(key) for key in ("user", "host")]
+    return {
+        "id": approval.id,
+        "workspace_id": approval.workspace_id,
+        "workspace_name": line.workspace_name,
+        "requested_by": approval.requested_by,
+        # What the client claims about itself.
+        "claimed": "@".join(part for part in said if isinstance(part, str) and part),
+        "action": approval.action,
+        "action_length": line.action_length,
+        "created_at": approval.created_at,
+        "expires_at": approval.expires_at,
+    }
+
+
+def _ended_line(line: RequestLine) -> JsonValue:
+    approval = line.approval
+    ended: dict[str, JsonValue] = {"decided_by": approval.decided_by, "decided_at": approval.decided_at}
+    return {**_line(line), **ended, "outcome": outcome_of(approval)}
+
+
+def _named(approval: Approval, workspace_name: str) -> dict[str, JsonValue]:
+    return {**one_body(approval), "workspace_name": workspace_name}
 
 
 def _ended_row(approval: Approval, workspace_name: str) -> JsonValue:
@@ -53,6 +155,8 @@ def _ended_row(approval: Approval, workspace_name: str) -> JsonValue:
         "workspace_id": approval.workspace_id,
         "workspace_name": workspace_name,
         "decided_by_verified": approval.decided_by_verified,
+        "requested_by": approval.requested_by,
+        "self_approved": self_approved(approval),
         "comment": approval.comment,
         "outcome": outcome_of(approval),
     }

@@ -24,8 +24,12 @@ class Limits:
         openid: how long a sign-in through a provider may take.
         session: how long a session lasts.
         session_idle: how long a session lasts without a call.
-        inbox_pending: pending requests on the page, oldest first.
-        inbox_ended: requests on the page that ended, latest first.
+        inbox_pending: pending requests in full in one answer, oldest first.
+        inbox_ended: ended requests in full in one answer, latest first.
+        inbox_lines: pending requests in the page's list, one line each, oldest first.
+        history_lines: ended requests in one page of the history.
+        history_examined: ended requests that one call looks at, to find those of a search.
+        search: length of a text to search for.
         pending_list: pending requests in a list.
         list_size: size of a list as JSON, if it has more than one request and is not the fifty newest.
         body: size of a call's body.
@@ -65,6 +69,10 @@ class Limits:
     session_idle: float = 3_600.0
     inbox_pending: int = 100
     inbox_ended: int = 20
+    inbox_lines: int = 1_000
+    history_lines: int = 50
+    history_examined: int = 20_000
+    search: int = 200
     pending_list: int = 500
     list_size: int = 8_388_608
     body: int = 1_048_576

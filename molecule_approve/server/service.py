@@ -6,7 +6,6 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.clock import utc_now
@@ -21,13 +20,14 @@ from .refusals import (
     already_redeemed,
     key_conflict,
     key_used,
+    own_request,
     too_many_pending,
     unknown_approval,
     unknown_to_decide,
 )
 
 if TYPE_CHECKING:
-    from .access import Approver, Visitor
+    from .access import Caller, Visitor
     from .activity import Activity
     from .bodies import DecisionBody, SubmitBody
     from .database.transaction import Transaction
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
+    from .self_approval import SelfApproval
     from .threads import DatabaseThreads
 
 T = TypeVar("T")
@@ -44,30 +45,26 @@ _LONGEST_SLEEP = 60.0
 """Seconds after which the expiry timer reads the wall clock again, in case it was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class InboxView:
-    """What an approver sees: the number of pending requests, the oldest of them, and the latest that ended.
-
-    Each request comes with its workspace's name.
-    """
-
-    approver: Approver
-    waiting: int
-    pending: list[tuple[Approval, str]]
-    decided: list[tuple[Approval, str]]
-
-
 class Service:
     """The embedded platform, without its protocol.
 
     Expiry times outlive a restart, so they are compared with the wall clock, as the transactions know it.
     """
 
-    def __init__(self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits, activity: Activity) -> None:
+    def __init__(
+        self,
+        database: DatabaseThreads,
+        hub: Hub,
+        outbox: Outbox,
+        limits: Limits,
+        activity: Activity,
+        self_approval: SelfApproval,
+    ) -> None:
         self._database = database
         self._hub = hub
         self._outbox = outbox
         self._limits = limits
+        self.self_approval = self_approval
         self.events = Events(database, hub)
         self._activity = activity
         self._earlier = asyncio.Event()
@@ -84,7 +81,7 @@ class Service:
         approval_id = str(uuid.uuid4())
 
         def job(transaction: Transaction) -> tuple[Approval, bool] | RefusedError:
-            requester = visitor.member(transaction, workspace_id, allow_anonymous=True).name
+            requester = visitor.member(transaction, workspace_id, allow_anonymous=True)
             stored = transaction.requests.one(workspace_id, approval_id) if transaction.again else None
             if stored is not None:
                 return stored.approval, True
@@ -97,19 +94,21 @@ class Service:
             self.events.made(approval)
         return approval, created
 
-    def _draft(self, approval_id: str, workspace_id: str, body: SubmitBody, requester: str | None, now: float) -> Draft:
+    def _draft(self, approval_id: str, workspace_id: str, body: SubmitBody, requester: Caller, now: float) -> Draft:
         seconds = self._limits.expiry if body.expires_in is None else body.expires_in
         return Draft(
             id=approval_id,
             workspace_id=workspace_id,
             task_id=body.task_id if body.key is None else key_task_id(workspace_id, body.key),
-            keyed=body.key is not None,
+            keyed=body.key is not None or body.once,
+            once=body.once,
             action=body.action,
             reason=body.reason,
             context=body.context,
             created_at=utc_now(),
             expires=now + seconds,
-            requested_by=requester,
+            requested_by=requester.name,
+            requester_id=requester.id,
         )
 
     def _store(self, transaction: Transaction, draft: Draft) -> tuple[Approval, bool] | RefusedError:
@@ -138,7 +137,7 @@ class Service:
                 return transaction.requests.newest(workspace_id, LIST_LENGTH)
             return transaction.requests.of_task(workspace_id, task_id, self._most(self._limits.pending_list))
 
-        return await self._read(job, list)
+        return await self.read(job, list)
 
     async def oldest_open(self, visitor: Visitor, workspace_id: str) -> tuple[list[Approval], int]:
         """The workspace's oldest open requests, oldest first; and how many there are.
@@ -152,7 +151,7 @@ class Service:
             rows = transaction.requests.oldest_open(workspace_id, self._most(self._limits.pending_list))
             return rows, transaction.requests.count_open(workspace_id)
 
-        return await self._read(job, lambda found: found[0])
+        return await self.read(job, lambda found: found[0])
 
     async def pending(self, visitor: Visitor) -> tuple[list[tuple[Approval, str]], int]:
         """The newest pending requests of all workspaces, each with the workspace's name; and how many there are.
@@ -166,29 +165,10 @@ class Service:
             found = transaction.requests.pending(self._most(self._limits.pending_list), only)
             return found, transaction.requests.count_pending(only)
 
-        return await self._read(job, lambda found: _approvals(found[0]))
+        return await self.read(job, lambda found: _approvals(found[0]))
 
     def _most(self, count: int) -> Most:
         return Most(count, self._limits.list_size)
-
-    async def inbox(self, visitor: Visitor) -> InboxView:
-        """What an approver sees, from one transaction.
-
-        Raises:
-            RefusedError: the caller's; 503.
-        """
-
-        def job(transaction: Transaction) -> InboxView:
-            approver = visitor.administrator(transaction)
-            only, requests = approver.workspaces, transaction.requests
-            return InboxView(
-                approver,
-                requests.count_pending(only),
-                requests.oldest_pending(self._most(self._limits.inbox_pending), only),
-                requests.latest_ended(self._most(self._limits.inbox_ended), only),
-            )
-
-        return await self._read(job, lambda view: _approvals(view.pending))
 
     async def one(self, visitor: Visitor, path: RequestPath, seconds: float, before_waiting: Callable[[], None]) -> Approval:
         """One request: as soon as it has ended, or as it is after so many seconds (0: at once).
@@ -215,9 +195,15 @@ class Service:
                 raise unknown_approval()
             return found.approval
 
-        return await self._read(job, lambda approval: [approval])
+        return await self.read(job, lambda approval: [approval])
 
-    async def _read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
+    async def read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
+        """Run a job that reads; again if time is over for one of the open ``approvals`` that it found.
+
+        Raises:
+            RefusedError: what the job raises; 503.
+        """
+
         def run(transaction: Transaction) -> tuple[T, bool]:
             rows = job(transaction)
             return rows, any(is_due(transaction, row) for row in approvals(rows))
@@ -235,13 +221,16 @@ class Service:
         """End the request by an approver's decision, under the name of the approver's credential.
 
         Raises:
-            RefusedError: the caller's; 404, 409 (it has ended: how), 503.
+            RefusedError: the caller's; 403 (it is the approver's own), 404, 409 (it has ended: how), 503.
         """
         now = utc_now()
 
         def job(transaction: Transaction) -> Approval | RefusedError:
-            name = visitor.approver(transaction, path.workspace_id).name
-            resolution = Resolution(decision.status, name, now, True, decision.claimed_by, decision.comment)
+            approver = visitor.approver(transaction, path.workspace_id)
+            requester = transaction.requests.open_requester(path.workspace_id, path.approval_id, transaction.now)
+            if self.self_approval.forbids(transaction, approver, requester):
+                return own_request(approver.name, path.approval_id)
+            resolution = Resolution(decision.status, approver.name, now, True, decision.claimed_by, decision.comment)
             return end(transaction, path, resolution, unknown_to_decide())
 
         return await self._write(job)
@@ -357,7 +346,8 @@ def _approvals(rows: list[tuple[Approval, str]]) -> list[Approval]:
 def _reuse(found: Approval, draft: Draft) -> tuple[Approval, bool] | RefusedError:
     if (found.action, found.reason) != (draft.action, draft.reason):
         return key_conflict(found)
-    return (found, False) if found.status in OPEN_STATUSES else key_used(found)
+    # One that is sent again because its answer was lost is the same one, whatever has become of it meanwhile.
+    return (found, False) if draft.once or found.status in OPEN_STATUSES else key_used(found)
 
 
 def _next_expiry(transaction: Transaction) -> tuple[str | None, float | None]:

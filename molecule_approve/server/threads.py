@@ -90,15 +90,14 @@ class DatabaseThreads:
         queued = _QueuedJob(job, asyncio.get_running_loop().create_future())
         self._queue.append(queued)
         if len(self._writing) < self._store.writers:
-            task = asyncio.create_task(self._write_queued())
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
+            self._writing.add(asyncio.create_task(self._write_queued()))
         value: T = await self._value(self._writers, queued.answer)
         return value
 
     async def _value(self, threads: ThreadPoolExecutor, running: asyncio.Future[_JobOutcome]) -> Any:  # noqa: ANN401 - the job's
         try:
-            outcome = await asyncio.wait_for(running, _LONGEST)
+            async with asyncio.timeout(_LONGEST):
+                outcome = await running
         except TimeoutError:
             outcome = _JobOutcome(error=StoreError(f"it has not answered for {_LONGEST:.0f} s"))
         if isinstance(outcome.error, StoreError):
@@ -114,16 +113,20 @@ class DatabaseThreads:
     async def _write_queued(self) -> None:
         """Run what is queued, all that waits in one transaction, until nothing is."""
         loop = asyncio.get_running_loop()
-        while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), TOGETHER))]
-            # A caller that is gone before its job has begun wants it no more.
-            batch = [queued for queued in batch if not queued.answer.done()]
-            if not batch:
-                continue
-            outcomes = await loop.run_in_executor(self._writers, self._write, [queued.job for queued in batch])
-            for queued, outcome in zip(batch, outcomes, strict=True):
-                if not queued.answer.done():
-                    queued.answer.set_result(outcome)
+        try:
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), TOGETHER))]
+                # A caller that is gone before its job has begun wants it no more.
+                batch = [queued for queued in batch if not queued.answer.done()]
+                if not batch:
+                    continue
+                outcomes = await loop.run_in_executor(self._writers, self._write, [queued.job for queued in batch])
+                for queued, outcome in zip(batch, outcomes, strict=True):
+                    if not queued.answer.done():
+                        queued.answer.set_result(outcome)
+        finally:
+            # In the same step as the queue is seen to be empty: a job that is queued after it must find nobody at work.
+            self._writing.discard(asyncio.current_task())
 
     def _read(self, job: Callable[[Transaction], Any]) -> _JobOutcome:
         try:

@@ -78,9 +78,19 @@ class Seat:
         expect(self.page.locator("body[data-view=inbox][data-connection=live]")).to_be_attached()
         return self
 
+    def row(self, approval_id: str) -> Locator:
+        """A request's line in the list of what is pending."""
+        return self.page.locator(f'#waiting .row[data-id="{approval_id}"]')
+
     def card(self, approval_id: str) -> Locator:
-        """A request's card."""
+        """A request, if it is the one that is shown in full."""
         return self.page.locator(f'.card[data-id="{approval_id}"]')
+
+    def shown(self, approval_id: str) -> Locator:
+        """The same, chosen from the list."""
+        self.row(approval_id).click()
+        expect(self.card(approval_id)).to_be_visible()
+        return self.card(approval_id)
 
     def arrived(self, approval_id: str) -> Locator:
         """The same in a page whose clock stands still, which is put forward in small steps until the card is there.
@@ -95,13 +105,16 @@ class Seat:
 
     def armed(self, approval_id: str) -> Locator:
         """The same, after the moment in which its buttons rest."""
+        expect(self.row(approval_id)).to_be_visible()
+        if self.row(approval_id).get_attribute("aria-current") is None:
+            self.shown(approval_id)
         expect(self.card(approval_id)).to_be_visible()
         self.page.clock.fast_forward(ARMING)
         expect(self.page.locator(f'.card[data-id="{approval_id}"][data-armed=true]')).to_be_visible()
         return self.card(approval_id)
 
     def ended(self, approval_id: str) -> Locator:
-        """The same, as soon as it has ended."""
+        """A request that is shown, as soon as it has ended."""
         expect(self.page.locator(f'.card[data-id="{approval_id}"][data-state=ended]')).to_be_visible()
         return self.card(approval_id)
 
@@ -127,6 +140,11 @@ class Seat:
     def misled(self, path: str, **answer: Any) -> None:  # noqa: ANN401 - what Route.fulfill takes
         """Let something on the way answer calls of this path in the server's place."""
         self.page.route(path, lambda route: route.fulfill(**answer))
+
+    def history(self) -> Locator:
+        """The lines of the history, which is opened."""
+        self.page.get_by_role("link", name="History").click()
+        return self.page.locator("#ended .row")
 
     def heard(self) -> str:
         """All that a screen reader was told."""

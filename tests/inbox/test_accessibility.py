@@ -53,39 +53,58 @@ def _look(seat: Seat, states: dict[str, Callable[[Seat], None]]) -> None:
             found += [(name, width, scheme, fault) for fault in seat.page.evaluate(RUN, RULES[scheme])]
             if seat.page.evaluate("document.documentElement.scrollWidth") > width:
                 found.append((name, width, scheme, "it reaches out of the window"))
-    assert found == []
+    assert found == [], "\n".join(map(str, found))
 
 
 def _confirm(seat: Seat) -> None:
-    seat.page.keyboard.press("j")
-    expect(seat.page.locator(".card").first).to_have_attribute("data-armed", "true")
+    expect(seat.page.locator(".card")).to_have_attribute("data-armed", "true")
     seat.page.keyboard.press("d")
-    expect(seat.page.locator(".confirm").first).to_be_visible()
-    expect(seat.page.locator(".card").first).to_have_attribute("data-armed", "true")
+    expect(seat.page.locator(".confirm")).to_be_visible()
+    expect(seat.page.locator(".card")).to_have_attribute("data-armed", "true")
 
 
 def _many(seat: Seat) -> None:
     context = {"user": "mara", "host": "h" * 80, "folder": "/f" * 60, "ci": JOB, "ticket": "x" * 90, "plan": LONG}
-    seat.desk.ask("plain words", expires_in=50)
+    seat.desk.add_workspace("other", "production", "token-of-other")
+    with seat.desk.client("token-of-other") as other:
+        other.post("/workspaces/other/approvals", json={"action": "plain words", "expires_in": 50})
     seat.desk.ask(COMMAND.text)
-    seat.desk.ask("x" * 300 + " --flag \u202e", reason=LONG, context=context)
-    seat.armed(seat.desk.ask("deploy", reason="a reason"))
+    seat.armed(seat.desk.ask("x" * 300 + " --flag \u202e", reason=LONG, context=context))
+
+
+def _command(seat: Seat) -> None:
+    seat.page.keyboard.press("k")
+    expect(seat.page.locator(".card .kind")).to_be_visible()
 
 
 def _open(seat: Seat) -> None:
     seat.page.keyboard.press("Escape")
-    for button in seat.page.locator(".waiting .unfold").all():
+    seat.page.keyboard.press("j")
+    seat.page.locator(".card summary").click()
+    for button in seat.page.locator(".card .unfold").all():
         button.click()
 
 
 def _ended(seat: Seat) -> None:
-    for row, word in zip(seat.desk.decider.get("/approvals/pending").json()[:2], ("approved", "denied"), strict=True):
-        seat.desk.decide(row["id"], word, comment="so it is " * 20)
-        seat.ended(row["id"])
+    shown = str(seat.page.locator(".card").get_attribute("data-id"))
+    seat.desk.decide(shown, "denied", comment="so it is " * 20)
+    seat.ended(shown)
+
+
+def _history(seat: Seat) -> None:
+    seat.desk.decide(seat.desk.ask("third"))
+    seat.desk.withdraw(seat.desk.ask("fourth"))
+    expect(seat.history()).to_have_count(3)
+    seat.history().first.click()
+    expect(seat.page.locator(".card .badge")).to_have_text("Withdrawn")
+
+
+def _missing(seat: Seat) -> None:
+    seat.page.goto(f"{seat.desk.server.url}/requests/none")
+    expect(seat.page.locator("#note")).to_contain_text("no request with this address")
 
 
 def _help(seat: Seat) -> None:
-    seat.page.get_by_role("heading", name="Waiting for you").focus()
     seat.page.keyboard.press("?")
     expect(seat.page.get_by_role("dialog")).to_be_visible()
 
@@ -110,9 +129,12 @@ def test_axe_finds_nothing_at_the_desk(examined: Seat) -> None:
     states: dict[str, Callable[[Seat], None]] = {
         "empty": lambda _: None,
         "many": _many,
+        "command": _command,
         "confirm": _confirm,
         "open": _open,
         "ended": _ended,
+        "history": _history,
+        "missing": _missing,
         "help": _help,
         "lost": _lost,
     }
@@ -149,7 +171,8 @@ def test_arrivals_and_results_are_announced(seat: Seat) -> None:
     assert region.get_attribute("aria-live") == "polite"
     expect(region).to_have_text("")
     first = seat.desk.ask("deploy", context={"user": "mara", "host": "laptop"})
-    expect(region).to_contain_text("New request from mara@laptop: deploy")
+    name = seat.desk.one(first)["requested_by"]
+    expect(region).to_contain_text(f"New request from {name}: deploy")
     seat.decide(seat.armed(first))
     expect(region).to_contain_text("Approved by you: deploy")
     seat.page.reload()

@@ -53,7 +53,7 @@ def running(desk: Desk, folder: Path, *words: str) -> Iterator[tuple[str, subpro
 
 
 def _fact(card: Locator, label: str) -> Locator:
-    return card.locator(".bound .fact", has=card.page.get_by_text(label, exact=True))
+    return card.locator(".hashes .fact", has=card.page.get_by_text(label, exact=True))
 
 
 def test_what_run_asks_for_is_shown_apart_from_its_facts(seat: Seat, folder: Path) -> None:
@@ -66,20 +66,25 @@ def test_what_run_asks_for_is_shown_apart_from_its_facts(seat: Seat, folder: Pat
         expect(card.locator(".action .code")).to_have_text(r"./deploy.sh main.tf disk.img $'a\nb\\c' 'eu west'")
         expect(card.get_by_role("heading", name="The requester says")).to_be_visible()
         labels, values = zip(*shown.facts, strict=True)
-        expect(card.locator(".bound dt")).to_have_text(labels)
-        expect(card.locator(".bound dd")).to_have_text([value.replace(" sha256:", "sha256:") for value in values])
+        expect(card.locator(".bound dt")).to_have_text(labels[:-1])
+        expect(card.locator(".bound dd")).to_have_text([value.partition(" sha256:")[0] for value in values[:-1]])
         expect(card.locator(".bound .warning dt")).to_have_text(["not bound", "keeps", "drops"])
+        hashes = [pair for pair in shown.facts if "sha256:" in pair[1]]
+        expect(card.locator(".hashes dt")).to_have_text([label for label, _ in hashes])
+        expect(card.locator(".hashes dd")).to_have_text([value.replace(" sha256:", "sha256:") for _, value in hashes])
+        expect(card.locator(".hashes")).to_be_hidden()
         assert "verified" not in card.inner_text().lower()
         seat.decide(card)
         out, _ = process.communicate(timeout=PATIENCE / 1000)
         assert (process.returncode, out) == (0, "deployed\n")
-        expect(seat.page.locator(".past-action")).to_have_text(shown.line)
+        expect(seat.history().locator(".row-action")).to_have_text(shown.line)
 
 
 def test_one_click_selects_a_whole_digest(seat: Seat) -> None:
     """To compare it or to copy it, also where it takes two rows."""
     seat.page.set_viewport_size({"width": 390, "height": 900})
     card = seat.armed(seat.desk.ask(COMMAND.text))
+    card.locator("summary").click()
     for label, digest in (("program", "a" * 64), ("digest", COMMAND.digest)):
         _fact(card, label).locator(".hash").click()
         assert seat.page.evaluate("getSelection().toString()") == f"sha256:{digest}"
@@ -91,11 +96,10 @@ def test_a_long_command_must_be_unfolded_before_it_is_approved(seat: Seat, folde
         card = seat.armed(found)
         expect(card.locator(".unfold")).to_have_count(1)
         expect(card.locator(".approve")).to_have_attribute("aria-disabled", "true")
-        card.focus()
         seat.page.keyboard.press("o")
         expect(card.locator(".unfold")).to_have_attribute("aria-expanded", "true")
         assert card.locator(".action .words").evaluate("node => node.scrollHeight === node.clientHeight")
-    short = seat.card(seat.desk.ask(COMMAND.text))
+    short = seat.shown(seat.desk.ask(COMMAND.text))
     expect(short.locator(".unfold")).to_have_count(0)
     expect(short).to_have_accessible_name(re.compile(r"requested .* rm -r 'a b'$"))
 
@@ -114,12 +118,13 @@ def test_lists_and_announcements_hold_the_command_alone(new_seat: NewSeat) -> No
     )
     found = seat.desk.ask(COMMAND.text, context={"user": "ann"})
     seat.armed(found)
-    assert seat.page.evaluate("notified") == ["ann: rm -r 'a b'"]
+    name = seat.desk.one(found)["requested_by"]
+    assert seat.page.evaluate("notified") == [f"{name}: rm -r 'a b'"]
     seat.desk.decide(found, "denied")
     seat.ended(found)
-    expect(seat.page.locator(".past-action")).to_have_text("rm -r 'a b'")
+    expect(seat.history().locator(".row-action")).to_have_text("rm -r 'a b'")
     assert [line for line in seat.heard().splitlines() if line] == [
-        "New request from ann: rm -r 'a b'",
+        f"New request from {name}: rm -r 'a b'",
         "Denied by alice: rm -r 'a b'",
     ]
 
@@ -138,7 +143,7 @@ def test_the_page_knows_a_command_by_the_same_form_as_the_program(seat: Seat) ->
     texts = ["\n".join(parts) for size in range(1, 5) for parts in itertools.product(lines, repeat=size)]
     texts += [COMMAND.text, COMMAND.text + "\n", COMMAND.text.replace("rm", "r\u202em"), COMMAND.text.replace("rm", "漢\\n")]
     found = seat.page.evaluate(
-        "async texts => { const {parse} = await import('/static/command.js'); return texts.map(parse); }", texts
+        "async texts => { const {parse} = await import('./static/command.js'); return texts.map(parse); }", texts
     )
     wanted = [None if (shown := parse(text)) is None else shown for text in texts]
     assert found == [
@@ -151,12 +156,12 @@ def test_an_imitation_cannot_leave_its_facts(seat: Seat) -> None:
     """Hidden characters, markup and hashes that are none stay texts behind our labels; another form is an action as ever."""
     bad = '<img src=x onerror="document.title=1">\u202e\x1b[2J'
     facts = (f"program: {bad} sha256:{'b' * 64}", f"remark: {bad}", "file: sha256:0", f"digest: sha256:{'a' * 64}")
-    card = seat.card(seat.desk.ask("\n".join(("ls", *facts))))
+    card = seat.shown(seat.desk.ask("\n".join(("ls", *facts))))
     marked = bad.replace("\u202e", "U+202E").replace("\x1b", "U+001B")
-    expect(card.locator(".bound dd")).to_have_text([f"{marked}sha256:{'b' * 64}", marked, "sha256:0", f"sha256:{'a' * 64}"])
+    expect(card.locator(".bound dd")).to_have_text([marked, marked, "sha256:0"])
+    expect(card.locator(".hashes dd")).to_have_text([f"{marked}sha256:{'b' * 64}", f"sha256:{'a' * 64}"])
     assert card.locator("img, script, a").count() == 0
-    assert card.locator(".bound .hash").count() == 2
-    other = seat.card(seat.desk.ask("ls\nprogram: /bin/ls"))
+    other = seat.shown(seat.desk.ask("ls\nprogram: /bin/ls"))
     expect(other.locator(".action .words")).to_have_text("ls\nprogram: /bin/ls")
     for part in (".kind", ".bound"):
         expect(other.locator(part)).to_be_hidden()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,8 @@ def test_a_request_arrives_and_is_approved(seat: Seat, tmp_path: Path) -> None:
         seat.decide(card)
         told = ended(run)
     assert (told.code, told.out) == (0, "approved by alice\n")
-    expect(seat.page.locator(".past .verdict")).to_contain_text("Approved by alice")
+    expect(card).to_contain_text("Approved by you")
+    expect(seat.history()).to_have_text(re.compile(r"^Approved.*kubectl apply -f x.*alice"))
 
 
 def test_another_is_denied_with_a_comment(seat: Seat, tmp_path: Path) -> None:
@@ -42,11 +44,13 @@ def test_another_is_denied_with_a_comment(seat: Seat, tmp_path: Path) -> None:
         seat.decide(card, "deny")
         told = ended(run)
     assert (told.code, told.out) == (77, "denied by alice: not on a Friday\n")
-    expect(seat.page.locator(".past-comment")).to_have_text("not on a Friday")
+    seat.history().click()
+    expect(seat.page.locator(".card")).to_contain_text("Denied by alice")
+    expect(seat.page.locator(".remark")).to_have_text("not on a Friday")
 
 
 def test_a_late_click_is_told_who_won(seat: Seat) -> None:
-    """The decision that came between the look and the click is shown, with its author and comment, until it is dismissed."""
+    """The decision that came between the look and the click is shown, with its author and comment, until one goes on."""
     first = seat.desk.ask("deploy")
     card = seat.armed(first)
 
@@ -58,8 +62,9 @@ def test_a_late_click_is_told_who_won(seat: Seat) -> None:
     seat.decide(card)
     expect(seat.ended(first)).to_contain_text("Too late. Denied by alice")
     expect(card).to_contain_text("I was faster")
-    card.get_by_role("button", name="Dismiss").click()
+    card.get_by_role("button", name="Next request").click()
     expect(card).to_have_count(0)
+    expect(seat.page.locator("#empty")).to_be_visible()
     assert seat.status(first) == "denied"
 
 
@@ -71,7 +76,7 @@ def test_two_tabs_agree(seat: Seat, new_seat: NewSeat) -> None:
     seat.decide(seat.armed(first))
     expect(other.ended(first)).to_contain_text("Approved by alice")
     expect(other.card(first).locator(".approve")).to_be_hidden()
-    expect(other.page.locator(".past")).to_contain_text("deploy")
+    expect(other.history()).to_contain_text("deploy")
 
 
 def _decisions(seat: Seat) -> list[str]:
@@ -134,13 +139,14 @@ def test_a_tap_chooses_and_another_one_confirms(new_seat: NewSeat) -> None:
 
 
 def test_one_question_at_a_time(seat: Seat) -> None:
-    """Choosing for one request takes back what was chosen for another: no panel is left for a stray click."""
+    """Going to another request takes back what was chosen for this one: no panel is left for a stray click."""
     first, second = seat.desk.ask("one"), seat.desk.ask("two")
-    seat.armed(second)
     seat.armed(first).locator(".approve").click()
     expect(seat.card(first).locator(".confirm")).to_be_visible()
     seat.armed(second).locator(".deny").click()
     expect(seat.card(second).locator(".confirm")).to_be_visible()
+    expect(seat.card(first)).to_have_count(0)
+    seat.armed(first)
     expect(seat.card(first).locator(".confirm")).to_be_hidden()
     expect(seat.card(first).locator(".choices")).to_be_visible()
 
@@ -171,37 +177,27 @@ def test_buttons_work_only_after_a_moment(new_seat: NewSeat) -> None:
     assert seat.status(first) == "approved"
 
 
-def test_what_moved_works_only_after_a_moment(seat: Seat) -> None:
-    """When a card goes away, the buttons of those that move up are let go for a moment, those that confirm too."""
-    for chosen in (False, True):
-        _move_up(seat, seat.desk.ask("one"), seat.desk.ask("two"), chosen=chosen)
-
-
-def _move_up(seat: Seat, first: str, second: str, *, chosen: bool) -> None:
+def test_what_comes_under_the_hand_works_only_after_a_moment(new_seat: NewSeat) -> None:
+    """The next request's buttons are where those of the one before were; and details that open may move them."""
+    seat = new_seat(viewport={"width": 390, "height": 844}).sign_in()
+    first, second = seat.desk.ask("one"), seat.desk.ask("two")
     seat.armed(second)
     seat.decide(seat.armed(first), "deny")
     seat.ended(first)
-    card = seat.card(second)
-    if chosen:
-        card.locator(".approve").click()
-        seat.asked(card)
-    expect(card).to_have_attribute("data-armed", "true")
-    # Seen by the page itself, in the moment after the first card went.
-    seat.page.evaluate(
-        """id => {
-            const card = document.querySelector(`[data-id="${id}"]`);
-            const seen = () => card.dataset.armed === "false" && (document.body.dataset.rested = "yes");
-            new MutationObserver(seen).observe(card, {attributes: true});
-        }""",
-        second,
-    )
-    seat.card(first).get_by_role("button", name="Dismiss").click()
-    expect(seat.page.locator("body")).to_have_attribute("data-rested", "yes")
-    expect(card).to_have_attribute("data-armed", "true")
-    seat.page.evaluate("delete document.body.dataset.rested")
-    seat.desk.decide(second)
-    seat.ended(second)
-    card.get_by_role("button", name="Dismiss").click()
+    seat.page.clock.pause_at(seat.page.evaluate("Date.now() / 1000 + 1"))
+    seat.card(first).get_by_role("button", name="Next request").click()
+    seat.press(seat.card(second).locator(".approve"))
+    expect(seat.card(second).locator(".confirm")).to_be_hidden()
+    seat.page.clock.run_for(ARMING)
+    seat.press(seat.card(second).locator(".approve"))
+    expect(seat.card(second).locator(".confirm")).to_be_visible()
+    seat.page.clock.run_for(ARMING)
+    expect(seat.card(second)).to_have_attribute("data-armed", "true")
+    # The buttons are where the text ends: at the window's edge, if the text is longer.
+    seat.page.set_viewport_size({"width": 390, "height": 1800})
+    seat.page.clock.run_for(ARMING)
+    seat.card(second).locator("summary").evaluate("node => { node.closest('.card').style.minHeight = '0'; node.click(); }")
+    expect(seat.card(second)).to_have_attribute("data-armed", "false")
 
 
 def test_a_press_that_began_elsewhere_is_none(seat: Seat) -> None:
@@ -251,7 +247,7 @@ def test_a_long_text_must_be_opened_before_it_is_approved(seat: Seat, field: str
     expect(card.locator(".hint")).to_contain_text("show the long text")
     expect(card.locator(".confirm")).to_be_hidden()
     card.get_by_role("button", name="Show all (2,003 characters, 1 line)").click()
-    expect(card.locator(".words", has_text="END")).to_have_text(text)
+    expect(card.locator(".words:not(.more *)", has_text="END")).to_have_text(text)
     seat.decide(seat.armed(first))
     seat.ended(first)
     assert seat.status(first) == "approved"
@@ -305,7 +301,6 @@ def test_what_does_not_say_that_it_is_decided_is_no_success(seat: Seat) -> None:
         assert "by you" not in seat.heard()
         assert "Too late" not in seat.heard()
         seat.page.unroute("**/decide")
-    expect(seat.page.locator(".past")).to_have_count(0)
     assert seat.status(first) == "pending"
     seat.decide(seat.armed(first))
     expect(seat.ended(first)).to_contain_text("Approved by you")
@@ -326,11 +321,33 @@ def test_an_answer_that_never_came_is_looked_up(seat: Seat) -> None:
 
 
 def test_what_ends_otherwise_says_so(seat: Seat, desk: Desk) -> None:
-    """Taken back, and run out: the cards say which, and the list below too."""
+    """Taken back, and run out: the request, its line and the history say which, each with a badge of its own."""
     first = desk.ask("one")
-    seat.card(first).wait_for()
+    seat.shown(first)
     desk.withdraw(first)
     expect(seat.ended(first)).to_contain_text("Withdrawn by the requester")
-    second = desk.ask("two", expires_in=1)
+    expect(seat.card(first).locator(".badge")).to_have_text("Withdrawn")
+    expect(seat.row(first).locator(".outcome.withdrawn")).to_be_visible()
+    second = desk.ask("two", expires_in=3)
+    seat.shown(second)
+    expect(seat.row(first)).to_have_count(0)
     expect(seat.ended(second)).to_contain_text("Expired nobody decided in time")
-    expect(seat.page.locator(".past .word")).to_have_text(["Expired", "Withdrawn"])
+    expect(seat.card(second).locator(".badge")).to_have_text("Expired")
+    expect(seat.history().locator(".outcome")).to_have_text(["Expired", "Withdrawn"])
+
+
+def test_ones_own_request_cannot_be_decided_and_says_why(seat: Seat) -> None:
+    """There are no buttons, and the keys tell the reason too."""
+
+    def own(route: Any) -> None:  # noqa: ANN401 - a Route
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "own": True})
+
+    seat.page.route("**/desk/requests/*", own)
+    card = seat.armed(seat.desk.ask("deploy"))
+    for part in (".choices", ".comment", ".confirm"):
+        expect(card.locator(part)).to_be_hidden()
+    expect(card.locator(".hint")).to_have_text("You requested this yourself, so another approver must decide it.")
+    seat.page.keyboard.press("a")
+    expect(card.locator(".confirm")).to_be_hidden()
+    assert "another approver must decide it" in seat.heard()

@@ -36,11 +36,10 @@ def chosen(card: Locator) -> Locator:
 
 @pytest.mark.parametrize(("key", "code"), [("a", 0), ("d", 77)])
 def test_keyboard_alone_decides(seat: Seat, tmp_path: Path, key: str, code: int) -> None:
-    """J goes to it, a or d chooses, Shift with the same key confirms; the program that asked gets its answer."""
+    """A or d chooses for what is shown, wherever the focus is, Shift with the same key confirms; the program is answered."""
     with asking(seat.desk, tmp_path, "--", "deploy") as run:
         card = seat.page.locator(".card[data-armed=true]")
         card.wait_for()
-        seat.page.keyboard.press("j")
         seat.page.keyboard.press(key)
         chosen(card)
         seat.page.keyboard.press(f"Shift+{key.upper()}")
@@ -50,11 +49,21 @@ def test_keyboard_alone_decides(seat: Seat, tmp_path: Path, key: str, code: int)
 
 def test_j_and_k_go_through_the_list(seat: Seat) -> None:
     """In its order, and they stop at its ends."""
-    found = [seat.card(seat.desk.ask(f"step {number}")) for number in range(3)]
-    found[2].wait_for()
-    for key, at in (("j", 0), ("j", 1), ("j", 2), ("j", 2), ("k", 1), ("k", 0), ("k", 0)):
+    found = [seat.desk.ask(f"step {number}") for number in range(3)]
+    seat.row(found[2]).wait_for()
+    expect(seat.card(found[0])).to_be_visible()
+    for key, at in (("j", 1), ("j", 2), ("j", 2), ("k", 1), ("k", 0), ("k", 0)):
         seat.page.keyboard.press(key)
-        expect(found[at]).to_be_focused()
+        expect(seat.card(found[at])).to_be_focused()
+        expect(seat.row(found[at])).to_have_attribute("aria-current", "true")
+        assert seat.page.url == f"{seat.desk.server.url}/requests/{found[at]}"
+    # The list is filtered by what is typed; the keys go through what is left.
+    seat.page.keyboard.press("/")
+    seat.page.keyboard.type("step 2")
+    expect(seat.row(found[0])).to_be_hidden()
+    seat.page.keyboard.press("Escape")
+    seat.page.keyboard.press("j")
+    expect(seat.card(found[2])).to_be_focused()
 
 
 def test_a_word_typed_by_mistake_decides_nothing(seat: Seat, card: Locator) -> None:
@@ -127,14 +136,22 @@ def test_typing_a_comment_triggers_nothing(seat: Seat, card: Locator) -> None:
 
 
 def test_a_long_text_is_opened_by_o(seat: Seat) -> None:
-    """A says why it cannot be approved yet; o opens the text, and then it can."""
+    """A says why it cannot be approved yet; o opens the text, and then it can; nothing else has the focus."""
     found = seat.armed(seat.desk.ask("deploy", reason="long " * 200))
-    seat.page.keyboard.press("j")
+    seat.page.locator("body").focus()
     seat.page.keyboard.press("a")
     expect(found.locator(".confirm")).to_be_hidden()
     assert "show the long text" in seat.heard()
+    expect(found.locator(".hint")).to_have_class("hint told")
     seat.page.keyboard.press("o")
     expect(found.locator(".unfold")).to_have_attribute("aria-expanded", "true")
+    # Without a click into it, the request scrolls too.
+    seat.page.set_viewport_size({"width": 1280, "height": 420})
+    seat.page.evaluate("document.activeElement.blur()")
+    pane = seat.page.locator("#detail")
+    for key, moved in (("Space", "scrollTop > 0"), ("Home", "scrollTop === 0"), ("End", "scrollTop > 99")):
+        seat.page.keyboard.press(key)
+        assert pane.evaluate(f"node => node.{moved}"), key
     expect(found).to_have_attribute("data-armed", "true")
     seat.page.keyboard.press("a")
     chosen(found)
@@ -153,33 +170,36 @@ def test_the_keys_are_told_and_can_be_switched_off(seat: Seat, card: Locator) ->
     expect(card.locator(".confirm")).to_be_hidden()
     seat.page.reload()
     seat.live()
+    expect(card).to_be_visible()
     seat.page.keyboard.press("j")
     expect(card).not_to_be_focused()
 
 
 def test_the_focus_stays_when_the_list_changes(seat: Seat, card: Locator) -> None:
-    """Others come, end and go; who writes a comment goes on writing it, and the text stays."""
+    """Others come, end and go; who writes a comment goes on writing it, and the text stays, also while another is shown."""
+    first = str(card.get_attribute("data-id"))
     card.get_by_label("Comment").focus()
     seat.page.keyboard.type("half a ")
     other = seat.desk.ask("another")
-    seat.card(other).wait_for()
+    seat.row(other).wait_for()
     seat.desk.decide(other)
-    seat.ended(other)
-    seat.card(other).get_by_role("button", name="Dismiss").dispatch_event("click")
-    expect(seat.card(other)).to_have_count(0)
+    expect(seat.row(other)).to_have_count(0)
     seat.page.keyboard.type("word")
     expect(card.get_by_label("Comment")).to_have_value("half a word")
+    third = seat.desk.ask("third")
+    seat.shown(third)
+    expect(seat.shown(first).get_by_label("Comment")).to_have_value("half a word")
 
 
 def test_after_a_decision_the_focus_goes_on(seat: Seat, card: Locator) -> None:
-    """When a decided card goes, the next request has the focus."""
-    second = seat.desk.ask("next")
-    seat.armed(second)
-    expect(card).to_have_attribute("data-armed", "true")
+    """The button that goes to the next request has it; there Enter leads, and the list has one line less."""
+    first, second = str(card.get_attribute("data-id")), seat.desk.ask("next")
+    seat.row(second).wait_for()
     seat.page.keyboard.press("d")
     chosen(card)
     seat.page.keyboard.press("Shift+D")
     expect(card).to_have_attribute("data-state", "ended")
-    card.get_by_role("button", name="Dismiss").focus()
+    expect(card.get_by_role("button", name="Next request")).to_be_focused()
     seat.page.keyboard.press("Enter")
     expect(seat.card(second)).to_be_focused()
+    expect(seat.row(first)).to_have_count(0)

@@ -35,15 +35,17 @@ def test_script_and_escapes_in_every_field_are_text(seat: Seat) -> None:
     whole = HOSTILE + SHOWN
     expect(card.locator(".action .words")).to_have_text(whole)
     expect(card.locator(".reason .words")).to_have_text(whole)
-    expect(card.locator(".who")).to_have_text(f"{whole}@{whole}")
-    for label in ("Requester", "Host", "Folder", "CI system", "CI job", "Repository", "Commit"):
+    expect(card.locator(".claims")).to_have_text(f"says it runs as {whole}@{whole}")
+    expect(seat.row(first).locator(".row-action")).to_have_text(whole)
+    for label in ("Folder", "CI system", "CI job", "Repository", "Commit", "Audit log"):
         expect(card.locator(".fact", has=seat.page.get_by_text(label, exact=True)).locator("dd")).to_have_text(whole)
     assert card.locator("img, script, a").count() == 0
     assert card.locator(".hidden").count() >= 6 * 10
     expect(card.locator(".reason").get_by_role("img", name="hidden character U+202E")).to_have_text("U+202E")
     card.get_by_label("Comment").fill(HOSTILE)
     seat.decide(card, "deny")
-    expect(seat.page.locator(".past-comment")).to_have_text(HOSTILE)
+    expect(seat.ended(first).locator(".remark")).to_have_text(HOSTILE)
+    expect(seat.history().locator(".row-action")).to_have_text(whole)
     assert seat.page.title() == "Approvals"
     assert not any(is_hidden(character) and character != "\n" for character in seat.page.locator("body").inner_text())
 
@@ -53,7 +55,7 @@ def test_the_page_and_the_terminal_hide_the_same(seat: Seat) -> None:
     spans = [(0, 0x34000), (0xDFFF0, 0xE0200), (0xEFFF0, 0xF0010)]
     found = seat.page.evaluate(
         """async spans => {
-            const {isHidden} = await import("/static/text.js");
+            const {isHidden} = await import("./static/text.js");
             const hidden = code => isHidden(String.fromCodePoint(code)) ? "1" : "0";
             return spans.map(([from, to]) => Array.from({length: to - from}, (_, at) => hidden(from + at)).join(""));
         }""",
@@ -72,7 +74,7 @@ def test_what_poses_as_a_mark_is_told_from_one(seat: Seat) -> None:
     ]
     kept = ["deploy", "a[0] = [[1], 2]", "U+202E", "[u+]"]
     shown = seat.page.evaluate(
-        "async texts => { const {plain} = await import('/static/text.js'); return texts.map(plain); }", texts + kept
+        "async texts => { const {plain} = await import('./static/text.js'); return texts.map(plain); }", texts + kept
     )
     assert len(set(shown[: len(texts)])) == len(texts)
     assert shown[len(texts) :] == kept
@@ -84,7 +86,7 @@ def test_links_lead_only_where_they_say(seat: Seat) -> None:
     """A job's, a repository's and a commit's page, with the host set off; opened apart from this page."""
     ci = {"system": "GitHub Actions", "job": "https://ci.example/run/1", "repository": "https://ci.example/shop"}
     first = seat.desk.ask("deploy", context={"ci": {**ci, "commit": COMMIT}, "site": "https://ci.example/"})
-    links = seat.card(first).locator("a")
+    links = seat.shown(first).locator("a")
     wanted = [ci["job"], ci["repository"], f"{ci['repository']}/commit/{COMMIT}"]
     expect(links).to_have_text(wanted)
     for link, address in zip(links.all(), wanted, strict=True):
@@ -97,31 +99,61 @@ def test_other_addresses_are_only_text(seat: Seat) -> None:
     """Other schemes, a name that poses as the host, letters of another alphabet: shown, not linked."""
     posing = ("https://github.com@evil.example/", "https://ex\u0430mple.com/", "//evil", "https://evil.example:x/")
     for address in ("javascript:alert(1)", "data:text/html,x", *posing):
-        card = seat.card(seat.desk.ask("deploy", context={"ci": {"system": "Jenkins", "job": address}}))
+        card = seat.shown(seat.desk.ask("deploy", context={"ci": {"system": "Jenkins", "job": address}}))
         expect(card.locator(".fact", has_text="CI job").locator("dd")).to_have_text(address)
         assert card.locator("a").count() == 0
 
 
 def test_all_of_a_context_is_shown(seat: Seat) -> None:
-    """Nested values, odd types in our own fields, and keys that pose as ours, under a heading of their own."""
-    context: dict[str, Any] = {"user": 1, "ci": "none", "Requester": "the boss", "deep": {"a": [1, None, {"b": True}]}}
+    """Keys that pose as ours under a heading of their own; nested values as JSON in Details, which must be opened."""
+    session = "0b1f1a52-7a39-4d1c-9d9f-0a3c8f3f1f6e"
+    context: dict[str, Any] = {
+        "user": 1,
+        "ci": "none",
+        "Workspace": "the boss",
+        "session": session,
+        "deep": {"a": [1, None]},
+    }
     first = seat.desk.ask("deploy", context=context)
-    card = seat.card(first)
-    expect(card.locator("dl").first).not_to_contain_text("the boss")
-    expect(card.locator(".context")).to_contain_text("the boss")
-    expect(card.locator(".context .fact", has_text="deep").locator("dd")).to_have_text(json.dumps(context["deep"], indent=2))
-    expect(card.locator(".context .fact", has_text="none")).to_have_count(1)
+    card = seat.armed(first)
+    expect(card.locator(".details dl").first).not_to_contain_text("the boss")
+    expect(card.locator(".details .context dt")).to_have_text(["user", "ci", "Workspace", "deep"])
+    expect(card.locator(".details .context dd")).to_have_text(["1", "none", "the boss", "in Details"])
+    more = card.locator(".more")
+    for text in (session, first, "JSON"):
+        expect(more.get_by_text(text, exact=True)).to_be_hidden()
+    seat.press(card.locator(".approve"))
+    expect(card.locator(".hint")).to_contain_text("open Details")
+    expect(card.locator(".confirm")).to_be_hidden()
+    more.locator("summary").click()
+    expect(more.locator(".raw dd")).to_have_text(json.dumps(context, indent=2))
+    expect(more.get_by_text(session, exact=True)).to_be_visible()
+    seat.decide(seat.armed(first))
+    seat.ended(first)
+
+
+def test_words_of_a_command_stay_whole(seat: Seat) -> None:
+    """In a narrow window too no word or option is divided, but one that is longer than a line."""
+    seat.page.set_viewport_size({"width": 390, "height": 844})
+    command = "kubectl rollout restart deploy/api-gateway --dry-run=client --output-directory=/srv/x -n prod-eu-west-1 " * 2
+    card = seat.shown(seat.desk.ask(command + "x" * 200))
+    pieces = card.locator(".action .piece")
+    heights = pieces.evaluate_all("nodes => nodes.map(node => node.getClientRects().length * node.offsetHeight)")
+    assert len(set(heights[:-1])) == 1
+    assert heights[-1] > 2 * heights[0]
+    expect(card.locator(".action .words")).to_have_text(command + "x" * 200)
+    assert seat.page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_large_numbers_keep_their_digits(seat: Seat) -> None:
     """Beyond 2^53 too, nested or in our own fields; a browser that cannot do that says that it cannot."""
     large = 9_007_199_254_740_993
     context = {"n": large, "deep": [-large, 1e300, 0.5], "user": large, "ci": large}
-    card = seat.card(seat.desk.ask("deploy", context=context))
-    for label, written in (("n", str(large)), ("ci", str(large)), ("deep", json.dumps(context["deep"], indent=2))):
+    card = seat.shown(seat.desk.ask("deploy", context=context))
+    for label in ("n", "ci", "user"):
         fact = card.locator(".context .fact", has=seat.page.get_by_text(label, exact=True))
-        expect(fact.locator("dd")).to_have_text(written)
-    expect(card.locator(".fact", has_text="Requester").locator("dd")).to_have_text(str(large))
+        expect(fact.locator("dd")).to_have_text(str(large))
+    expect(card.locator(".raw dd")).to_have_text(json.dumps(context, indent=2))
     seat.page.add_init_script("delete JSON.rawJSON; delete JSON.isRawJSON")
     seat.page.reload()
     fact = card.locator(".context .fact", has=seat.page.get_by_text("n", exact=True))
@@ -133,7 +165,7 @@ def test_the_countdown_turns(new_seat: NewSeat, desk: Desk) -> None:
     seat = new_seat(timezone_id="UTC", locale="en-GB")
     first = desk.ask("deploy", expires_in=100)
     seat.sign_in()
-    left = seat.card(first).locator(".left")
+    left = seat.armed(first).locator(".left")
     expect(left).to_have_text(LEFT)
     ends = desk.one(first)["expires_at"]
     seconds, really = left.evaluate(
@@ -172,27 +204,66 @@ def test_title_and_icon_count_what_waits(seat: Seat) -> None:
 
 
 def test_oldest_first_and_the_newest_decision_first(seat: Seat) -> None:
-    """What waits in the order in which it was asked; what was decided the other way round, with author and reason."""
+    """What waits in the order in which it was asked, or in another one; what was decided the other way round."""
     found = [seat.desk.ask(f"step {number}") for number in range(3)]
-    expect(seat.page.locator(".card .action")).to_have_text(["step 0", "step 1", "step 2"])
+    expect(seat.page.locator("#waiting .row-action")).to_have_text(["step 0", "step 1", "step 2"])
+    soonest = seat.desk.ask("step 3", expires_in=600)
+    order = seat.page.locator("#waiting .row-action")
+    expect(order).to_have_text(["step 0", "step 1", "step 2", "step 3"])
+    for name, wanted in (("Newest first", "3210"), ("Least time left first", "3012"), ("Least time left first", "0123")):
+        seat.page.get_by_role("button", name=name).click()
+        expect(order).to_have_text([f"step {number}" for number in wanted])
+    seat.desk.withdraw(soonest)
+    expect(seat.row(soonest)).to_have_count(0)
     seat.desk.decide(found[1], "denied", comment="no")
     seat.desk.decide(found[0], "approved")
-    expect(seat.page.locator(".past-action")).to_have_text(["step 0", "step 1"])
-    expect(seat.page.locator(".past .by")).to_have_text(["by alice", "by alice"])
-    expect(seat.page.locator(".past-comment")).to_have_text(["no"])
+    rows = seat.history()
+    expect(rows.locator(".row-action")).to_have_text(["step 0", "step 1", "step 3"])
+    expect(rows.locator(".row-by")).to_have_text([", by alice", ", by alice", ", by \u2013"])
+    expect(rows.locator(".outcome")).to_have_text(["Approved", "Denied", "Withdrawn"])
+    # What ends meanwhile comes in at the top.
+    seat.desk.decide(found[2])
+    expect(rows.locator(".row-action")).to_have_text(["step 2", "step 0", "step 1", "step 3"])
 
 
-def test_an_ended_card_stays_a_moment_and_goes(new_seat: NewSeat) -> None:
-    """So that no other one takes its place under the hand."""
-    seat = new_seat()
-    seat.sign_in()
-    first = seat.desk.ask("deploy")
-    seat.card(first).wait_for()
-    seat.desk.decide(first)
-    expect(seat.ended(first)).to_contain_text("Approved by alice")
-    seat.page.clock.fast_forward(11_000)
-    expect(seat.card(first)).to_have_count(0)
-    expect(seat.page.locator("#empty")).to_be_visible()
+def test_a_line_says_who_asks_where_and_how_long_it_waits(new_seat: NewSeat, desk: Desk) -> None:
+    """The credential's name, not the one that is claimed; the beginning of the action; the workspace if there are two."""
+    desk.add_workspace("other", "production", "token-of-other")
+    with desk.client("token-of-other") as other:
+        body = {"action": "deploy it\nnow", "context": {"user": "mallory", "host": "x"}, "expires_in": 7_300}
+        first = str(other.post("/workspaces/other/approvals", json=body).json()["approval_id"])
+    asked = desk.one(desk.ask("local thing"))
+    seat = new_seat().sign_in()
+    row = seat.row(first)
+    expect(row).to_have_text(re.compile(r"^production ?deploy it …, workspace production, requested \ds, time left 2h$"))
+    expect(row).not_to_contain_text("mallory")
+    expect(seat.shown(first).locator(".who-line")).to_have_text("production requested just now")
+    expect(seat.card(first).locator(".claims")).to_have_text("says it runs as mallory@x")
+    seat.page.get_by_label("Workspace").select_option("local")
+    expect(row).to_be_hidden()
+    expect(seat.row(asked["id"])).to_be_visible()
+    seat.page.get_by_label("Filter pending requests").fill("nothing of it")
+    expect(seat.page.locator("#none")).to_have_text("No pending request matches.")
+
+
+def test_a_thousand_requests_are_lines_and_only_what_changes_is_written(seat: Seat) -> None:
+    """A new request adds one line to the list; the others, and the request that is shown, are not touched."""
+    ids = [seat.desk.ask(f"step {number}") for number in range(40)]
+    seat.row(ids[-1]).wait_for()
+    expect(seat.card(ids[0])).to_be_visible()
+    seat.page.evaluate(
+        """() => {
+            globalThis.written = [];
+            const seen = changes => changes.filter(one => one.target.id === "waiting")
+                .forEach(one => written.push(one.addedNodes.length));
+            new MutationObserver(seen).observe(document.querySelector(".split"), {childList: true, subtree: true});
+        }"""
+    )
+    seat.row(seat.desk.ask("another")).wait_for()
+    seat.desk.decide(ids[7])
+    expect(seat.row(ids[7])).to_have_count(0)
+    assert seat.page.evaluate("written") == [1, 0]
+    assert seat.page.locator(".card").count() == 1
 
 
 # Headless Chromium shows no notifications: what the page hands to the browser is looked at.
@@ -213,13 +284,15 @@ def test_notifications_only_after_they_were_allowed(new_seat: NewSeat) -> None:
     seat = new_seat()
     seat.page.add_init_script(_NOTICES.replace("ANSWER", "granted"))
     seat.sign_in()
-    seat.card(seat.desk.ask("before")).wait_for()
+    seat.row(seat.desk.ask("before")).wait_for()
     assert seat.page.evaluate("[Notification.permission, noticed.length]") == ["default", 0]
     button = seat.page.get_by_role("button", name="Notify me")
     button.click()
     expect(button).to_have_attribute("aria-pressed", "true")
-    seat.card(seat.desk.ask("de\u200bploy", context={"user": "mara", "host": "laptop"})).wait_for()
-    assert seat.page.evaluate("noticed") == [["New approval request", "mara@laptop: de[U+200B]ploy"]]
+    asked = seat.desk.ask("de\u200bploy", context={"user": "mara", "host": "laptop"})
+    seat.row(asked).wait_for()
+    name = seat.desk.one(asked)["requested_by"]
+    assert seat.page.evaluate("noticed") == [["New approval request", f"{name}: de[U+200B]ploy"]]
     button.click()
     expect(button).to_have_attribute("aria-pressed", "false")
 
@@ -231,5 +304,5 @@ def test_blocked_notifications_say_so(new_seat: NewSeat) -> None:
     seat.sign_in()
     seat.page.locator("#notify").click()
     expect(seat.page.locator("#notify")).to_have_text("Notifications blocked")
-    seat.card(seat.desk.ask("deploy")).wait_for()
+    seat.row(seat.desk.ask("deploy")).wait_for()
     assert seat.page.evaluate("noticed") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ def signed_out(seat: Seat, why: str) -> None:
     """The way in is shown, with the reason, and nothing of the desk is left."""
     expect(seat.page.get_by_role("heading", name="Sign in to decide")).to_be_visible()
     expect(seat.page.locator("#why")).to_contain_text(why)
+    expect(seat.page.locator("#lost")).to_be_hidden()
     expect(seat.page.get_by_text("molecule-approve approvers link NAME")).to_be_visible()
     expect(seat.page.locator(".card")).to_have_count(0)
     assert seat.page.evaluate("localStorage.getItem('molecule-desk.session')") is None
@@ -80,7 +82,7 @@ def _held(seat: Seat) -> str:
 def _is_over(seat: Seat, token: str) -> None:
     """The server knows the session no more."""
     with seat.desk.client(token) as client:
-        wait_for(lambda: client.get("/desk/requests").status_code == 401, "the session is still good")
+        wait_for(lambda: client.get("/desk/list").status_code == 401, "the session is still good")
 
 
 def test_the_link_of_another_approver_changes_nobody_without_a_question(seat: Seat) -> None:
@@ -133,7 +135,7 @@ def test_signing_out_without_the_servers_word_says_so(seat: Seat) -> None:
     seat.page.get_by_role("button", name="Sign out").click()
     signed_out(seat, "The server did not confirm it")
     with seat.desk.client(token) as client:
-        assert client.get("/desk/requests").status_code == 200
+        assert client.get("/desk/list").status_code == 200
 
 
 def test_an_expired_session_shows_the_way_in(seat: Seat) -> None:
@@ -151,13 +153,65 @@ def test_an_expired_session_shows_the_way_in(seat: Seat) -> None:
 
 
 def test_a_server_that_starts_again_knows_the_session(seat: Seat, house: Places) -> None:
-    """The page notices that it is gone, and comes back, still signed in."""
+    """The page is told that it restarts, and comes back by itself, still signed in, without an alarm in between."""
     port = int(seat.desk.server.url.rpartition(":")[2])
     seat.desk.server.stop()
-    expect(seat.page.locator("#lost")).to_contain_text("No connection to the server")
+    expect(seat.page.locator("body[data-connection=returning]")).to_be_attached()
+    expect(seat.page.locator("#connection")).to_have_text("Reconnecting…")
     with Running(ServePlan(house, port=port)):
-        seat.page.get_by_role("button", name="Try now").click()
         seat.live()
+    expect(seat.page.locator("#name")).to_have_text("alice")
+
+
+def test_a_revoked_session_never_tries_again(seat: Seat) -> None:
+    """The way in is shown at once, and nothing of the lost connection with it, also where the connection was lost before."""
+    seat.misled("**/desk/list", status=502)
+    seat.desk.ask("deploy")
+    expect(seat.page.locator("#lost")).to_be_visible()
+    with credentials.opened(seat.desk.server.places) as store:
+        credentials.revoke(store, "alice")
+    seat.page.unroute("**/desk/list")
+    signed_out(seat, ENDED)
+    expect(seat.page.locator("#lost")).to_be_hidden()
+    expect(seat.page.get_by_text("Trying again")).to_be_hidden()
+
+
+def test_what_was_typed_is_there_after_signing_in_again(seat: Seat) -> None:
+    """For the same person, in the same tab, at the same request."""
+    first = seat.desk.ask("deploy")
+    seat.armed(first).get_by_label("Comment").fill("half a word")
+    with seat.desk.client(_held(seat)) as client:
+        assert client.post("/desk/session/end").status_code == 200
+    signed_out(seat, ENDED)
+    seat.page.goto(link_for(seat.desk))
+    expect(seat.live().card(first).get_by_label("Comment")).to_have_value("half a word")
+
+
+def test_the_address_of_a_request_leads_to_it(seat: Seat, new_seat: NewSeat) -> None:
+    """Signed in at once; signed out after signing in, in whichever tab; with a way back; another address leads nowhere."""
+    first, second = seat.desk.ask("one"), seat.desk.ask("two")
+    address = f"{seat.desk.server.url}/requests/{second}"
+    seat.page.goto(address)
+    expect(seat.card(second)).to_be_visible()
+    expect(seat.page.get_by_role("link", name=re.compile("two"))).to_have_attribute("href", address)
+    seat.shown(first)
+    seat.page.go_back()
+    expect(seat.card(second)).to_be_visible()
+    other = new_seat()
+    other.page.goto(address)
+    signed_out(other, "")
+    expect(other.page.locator("#wanted")).to_be_visible()
+    tab = Seat.take(other.context, seat.desk)
+    tab.sign_in()
+    for one in (tab, other):
+        expect(one.live().card(second)).to_be_visible()
+        assert one.page.url == address
+    seat.desk.withdraw(second)
+    other.page.goto(address)
+    expect(other.card(second).locator(".badge")).to_have_text("Withdrawn")
+    other.page.goto(f"{seat.desk.server.url}/requests/javascript:alert(1)")
+    other.live()
+    assert other.page.url.startswith(seat.desk.server.url)
 
 
 def test_a_portal_that_answers_is_no_server(seat: Seat) -> None:
@@ -165,14 +219,15 @@ def test_a_portal_that_answers_is_no_server(seat: Seat) -> None:
     first = seat.desk.ask("deploy")
     card = seat.armed(first)
     for status in (200, 401, 403):
-        seat.misled("**/desk/requests", status=status, content_type="text/html", body="<h1>Please sign in</h1>")
+        seat.misled("**/desk/list", status=status, content_type="text/html", body="<h1>Please sign in</h1>")
         other = seat.desk.ask("another")
         expect(seat.page.locator("#lost")).to_be_visible()
         expect(card.locator(".approve")).to_have_attribute("aria-disabled", "true")
-        seat.page.unroute("**/desk/requests")
-        seat.page.get_by_role("button", name="Try now").click()
+        seat.page.unroute("**/desk/list")
+        # Or it has come back by itself by now.
+        seat.page.locator("#retry").dispatch_event("click")
         seat.live()
-        seat.card(other).wait_for()
+        seat.row(other).wait_for()
     expect(card).to_have_attribute("data-state", "waiting")
 
 
@@ -195,7 +250,7 @@ def _lose_and_find(seat: Seat, desk: Desk, proxy: Proxy) -> None:
     seat.sign_in(proxy.url)
     first = desk.ask("before")
     card = seat.armed(first)
-    seat.page.route("**/desk/requests", lambda route: route.abort())
+    seat.page.route("**/desk/list", lambda route: route.abort())
     proxy.cut()
     expect(seat.page.locator("#lost")).to_contain_text("Trying again")
     expect(card.locator(".approve")).to_have_attribute("aria-disabled", "true")
@@ -204,7 +259,7 @@ def _lose_and_find(seat: Seat, desk: Desk, proxy: Proxy) -> None:
     seat.press(card.locator(".approve"))
     desk.decide(first, "denied")
     second = desk.ask("meanwhile")
-    seat.page.unroute("**/desk/requests")
+    seat.page.unroute("**/desk/list")
     # Without a click: it tries again by itself.
     expect(seat.ended(first)).to_contain_text("Denied by alice")
     seat.live()

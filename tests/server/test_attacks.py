@@ -402,7 +402,10 @@ def test_who_signed_out_is_out(desk: Desk) -> None:
 def test_a_session_is_over_when_its_time_is_over(open_desk: OpenDesk) -> None:
     """However busy it is, its open socket included."""
     desk = open_desk(session=1.0, recheck=0.05, rate=1_000_000)
-    session, approval_id = desk.session(), desk.ask()
+    with desk.listening() as heard:
+        approval_id = desk.ask()
+        heard.event()  # by then it is told, also to the page
+    session = desk.session()
     with desk.at_desk(session) as stream, desk.client(session) as client:
         assert client.get("/desk/requests").status_code == 200
         until(lambda: client.get("/desk/requests").status_code == 401)

@@ -6,6 +6,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.server.desk import Desk, wait_for
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def test_what_waits_comes_oldest_first_with_everything(desk: Desk) -> None:
     assert [row["id"] for row in found["pending"]] == [first, second, third]
     assert [row["workspace_name"] for row in found["pending"]] == ["local", "other", "local"]
     assert (found["waiting"], found["decided"]) == (3, [])
-    assert found["pending"][0] == {**desk.one(first), "workspace_name": "local"}
+    assert found["pending"][0] == {**desk.one(first), "workspace_name": "local", "own": False}
     assert found["pending"][0]["context"] == {"user": "root", "command": ["x"] * 1_000}
     assert found["pending"][0]["created_at"] <= found["now"] < found["pending"][0]["expires_at"]
 
@@ -151,3 +153,111 @@ def test_the_claimed_name_is_kept_beside_and_never_believed(desk: Desk) -> None:
     assert [record["actor"] for record in desk.journal()] == ["alice"]
     assert desk.select("SELECT claimed_by FROM approvals") == [("root",)]
     assert "root" in json.dumps(desk.journal()[0])
+
+
+def _get(desk: Desk, path: str, **query: str) -> dict[str, Any]:
+    answer = desk.decider.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_the_list_has_a_line_for_each_pending_request(open_desk: OpenDesk) -> None:
+    """Oldest first, with the credential's name and what the client claims, cut to so many, and counted."""
+    desk = open_desk(inbox_lines=2)
+    desk.add_workspace("other", "production", "token-of-other")
+    first = desk.ask("a" * 301, reason="r", context={"user": "mallory", "host": "laptop"})
+    with desk.client("token-of-other") as other:
+        second = other.post("/workspaces/other/approvals", json={"action": "theirs"}).json()["approval_id"]
+    third = desk.ask("late", context={"user": ["no text"], "host": ""})
+    found = _get(desk, "/desk/list")
+    assert set(found) == {"name", "now", "waiting", "pending"}
+    assert (found["name"], found["waiting"], [row["id"] for row in found["pending"]]) == ("alice", 3, [first, second])
+    one = desk.one(first)
+    assert found["pending"][0] == {
+        "id": first,
+        "workspace_id": desk.workspace_id,
+        "workspace_name": "local",
+        "requested_by": one["requested_by"],
+        "claimed": "mallory@laptop",
+        "action": "a" * 300,
+        "action_length": 301,
+        "created_at": one["created_at"],
+        "expires_at": one["expires_at"],
+    }
+    assert (one["requested_by"], found["pending"][1]["workspace_name"]) != (None, "local")
+    [found_late] = _get(desk, "/desk/list", q="LATE", workspace=desk.workspace_id)["pending"]
+    assert (found_late["id"], found_late["claimed"]) == (third, "")
+    assert _get(desk, "/desk/list", q="late", workspace="other")["pending"] == []
+
+
+def test_one_request_comes_in_full_also_when_it_has_ended(desk: Desk) -> None:
+    """With its workspace's name and its outcome; what is unknown is not found, and what is due is not pending."""
+    first, second = desk.ask("deploy", context={"x": [1]}), desk.ask("deploy")
+    found = _get(desk, f"/desk/requests/{first}")
+    more = {"workspace_name": "local", "outcome": "pending", "own": False, "self_approved": None}
+    assert found == {**desk.one(first), **more}
+    desk.decide(first, "denied", comment="no")
+    found = _get(desk, f"/desk/requests/{first}")
+    assert (found["outcome"], found["decided_by"], found["comment"]) == ("denied", "alice", "no")
+    desk.change("UPDATE approvals SET expires = 1 WHERE id = ?", second)
+    assert _get(desk, f"/desk/requests/{second}")["outcome"] == "expired"
+    answer = desk.decider.get("/desk/requests/none")
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_approval")
+
+
+def test_the_history_comes_page_by_page_and_is_searched(open_desk: OpenDesk) -> None:
+    """Latest first; a page's cursor leads to the next one, and the last has none."""
+    desk = open_desk(history_lines=2)
+    ids = [desk.ask(f"step {number}") for number in range(4)]
+    for approval_id in ids[:3]:
+        desk.decide(approval_id, "denied", comment="no")
+    desk.withdraw(ids[3])
+    page = _get(desk, "/desk/history")
+    assert [(row["id"], row["outcome"]) for row in page["ended"]] == [(ids[3], "withdrawn"), (ids[2], "denied")]
+    assert set(page["ended"][0]) - set(desk.one(ids[3])) == {"workspace_name", "claimed", "action_length", "outcome"}
+    last = _get(desk, "/desk/history", cursor=page["next"])
+    assert ([row["id"] for row in last["ended"]], last["next"], last["searched_to"]) == ([ids[1], ids[0]], None, None)
+    query = {"q": "step no", "who": "ALICE", "outcome": "denied", "since": "2026-01-01T00:00:00+01:00"}
+    found = _get(desk, "/desk/history", **query, until="2999-01-01", workspace=desk.workspace_id)
+    assert [row["id"] for row in found["ended"]] == [ids[2], ids[1]]
+    assert _get(desk, "/desk/history", until="2026-01-01")["ended"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "q=" + "x" * 201,
+        "q=1+2+3+4+5+6+7+8+9",
+        "q=a&q=b",
+        "who=%00",
+        "outcome=pending",
+        "since=yesterday",
+        "until=0001-01-01T00:00:00%2B23:00",
+        "cursor=-1",
+        "cursor=x",
+        "cursor=9223372036854775808",
+        "cursor=%C2%B2",
+    ],
+)
+def test_a_search_that_is_none_is_refused(shared_desk: Desk, query: str) -> None:
+    """422 says which parameter, and what it may be."""
+    answer = shared_desk.decider.get(f"/desk/history?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
+    assert query.partition("=")[0] in answer.json()["error"]
+
+
+def test_an_approver_of_some_workspaces_sees_only_theirs(desk: Desk) -> None:
+    """In the list and its count, the history, and under a request's own address."""
+    desk.add_workspace("other", "production", "token-of-other")
+    mine = desk.ask("mine")
+    with desk.client("token-of-other") as other:
+        theirs = [other.post("/workspaces/other/approvals", json={"action": "x"}).json()["approval_id"] for _ in range(2)]
+        other.post(f"/workspaces/other/approvals/{theirs[1]}/withdraw")
+    assert len(_get(desk, "/desk/history")["ended"]) == 1
+    desk.change("UPDATE approvers SET limited = true")
+    desk.change("INSERT INTO approver_workspaces SELECT id, ? FROM approvers", desk.workspace_id)
+    found = _get(desk, "/desk/list")
+    assert ([row["id"] for row in found["pending"]], found["waiting"]) == ([mine], 1)
+    assert _get(desk, "/desk/history")["ended"] == []
+    assert [desk.decider.get(f"/desk/requests/{one}").status_code for one in (mine, *theirs)] == [200, 404, 404]

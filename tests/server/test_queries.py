@@ -12,10 +12,12 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import httpx
+
     from tests.server.desk import Desk
 
-SHORT = {"approvals_pending", "approvals_due", "journal_waiting"}
-"""The indexes that hold open things alone, and are walked along."""
+SHORT = {"approvals_pending", "approvals_due", "journal_waiting", "approvers_by_name"}
+"""The indexes that hold open things alone, or approvers, of whom two are read, and are walked along."""
 
 LATEST = re.compile(
     r"FROM approvals JOIN workspaces .* JOIN journal .* ORDER BY journal\.number DESC\s+LIMIT \? OFFSET \?$", re.DOTALL
@@ -39,7 +41,9 @@ def _statements(desk: Desk) -> set[str]:
         answers = [desk.asker.post(desk.path, **keyed) for _ in range(2)]  # type: ignore[arg-type]  # httpx has no such hint
         answers += [desk.asker.get(desk.path), desk.asker.get(desk.path, params={"task_id": "t"})]
         answers += [desk.decide(asked[0]), desk.redeem(asked[0]), desk.withdraw(asked[1])]
-        answers += [desk.decider.get("/approvals/pending"), desk.decider.get("/desk/requests")]
+        answers += _lists(desk, asked[2])
+        _limit(desk)
+        answers += _lists(desk, asked[2])
         assert all(answer.is_success for answer in answers)
         expiring = desk.ask(expires_in=0.01)
         assert desk.one(expiring, wait=9)["decided_by"] == "auto-expired"
@@ -49,6 +53,24 @@ def _statements(desk: Desk) -> set[str]:
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
     return seen
+
+
+def _limit(desk: Desk) -> None:
+    """Let the approver see some workspaces only."""
+    with closing(sqlite3.connect(desk.server.places.database)) as database, database:
+        database.execute("UPDATE approvers SET limited = true")
+        database.execute("INSERT OR IGNORE INTO approver_workspaces SELECT id, ? FROM approvers", (desk.workspace_id,))
+
+
+def _lists(desk: Desk, approval_id: str) -> Iterator[httpx.Response]:
+    """Every list, and every way to search it."""
+    for path in ("/approvals/pending", "/desk/requests", f"/desk/requests/{approval_id}", "/desk/list", "/desk/history"):
+        yield desk.decider.get(path)
+    where = {"q": "deploy it", "workspace": desk.workspace_id}
+    yield desk.decider.get("/desk/list", params=where)
+    when = {"since": "2026-01-01T00:00:00Z", "until": "2099-01-01T00:00:00Z", "cursor": "5"}
+    for outcome in ("approved", "denied", "expired", "withdrawn"):
+        yield desk.decider.get("/desk/history", params={**where, **when, "who": "alice", "outcome": outcome})
 
 
 def _walks(database: sqlite3.Connection, statement: str) -> Iterator[str]:
@@ -77,3 +99,22 @@ def test_counts_and_tasks_are_found_by_indexes_of_their_own(desk: Desk) -> None:
             [statement] = [one for one in _statements(desk) if words in one and "workspace_id = ?" in one]
             steps = database.execute(f"EXPLAIN QUERY PLAN {statement}", ["x"] * statement.count("?")).fetchall()
             assert [index in step[-1] for step in steps] == [True]
+
+
+def test_the_past_of_a_workspace_is_not_looked_through(desk: Desk) -> None:
+    """What is pending is found along what is pending, and the history by its numbers, whichever workspaces are asked for."""
+    statements = [one for one in _statements(desk) if "workspace_id ||" in one]
+    with closing(sqlite3.connect(desk.server.places.database)) as database:
+        plans = {
+            one: [step for *_, step in database.execute(f"EXPLAIN QUERY PLAN {one}", ["x"] * one.count("?"))]
+            for one in statements
+        }
+    firsts = {
+        ("history" if "journal.number >= " in one else "pending" if "journal" not in one else "latest"): plan[0]
+        for one, plan in plans.items()
+    }
+    assert firsts == {
+        "history": "SEARCH journal USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        "pending": "SCAN approvals USING INDEX approvals_pending",
+        "latest": "SCAN journal",
+    }

@@ -7,9 +7,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from molecule_approve.clock import utc_now
 from molecule_approve.server import credentials
@@ -170,5 +171,30 @@ def test_a_job_whose_caller_goes_away_while_it_runs_is_finished(server_places: P
         held.let_go.set()
         assert await threads.write(_adding("a", [])) == "a"
         assert await _names(threads) == ["a"]
+
+    assert _run(server_places, scene) == []
+
+
+class AtOnce(ThreadPoolExecutor):
+    """Runs what it gets in the caller's thread, so that the steps of the event loop can be counted."""
+
+    def submit(self, call: Any, /, *arguments: Any, **named: Any) -> Future[Any]:  # noqa: ANN401 - the library's signature
+        """Run it."""
+        done: Future[Any] = Future()
+        done.set_result(call(*arguments, **named))
+        return done
+
+
+def test_a_job_that_comes_as_the_queue_gets_empty_is_not_left_behind(server_places: Places) -> None:
+    """In whichever step of the event loop: one that met the last task as it ended waited for ever."""
+
+    async def scene(threads: DatabaseThreads) -> None:
+        threads._writers = AtOnce(1)
+        for steps in range(12):
+            first = asyncio.ensure_future(threads.write(lambda _: "first"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            assert await asyncio.wait_for(threads.write(lambda _: "second"), PATIENCE) == "second"
+            assert await first == "first"
 
     assert _run(server_places, scene) == []

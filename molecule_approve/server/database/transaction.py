@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .queries.administration import AdministrationQueries
 from .queries.credentials import CredentialQueries
+from .queries.lists import ListQueries
 from .queries.openid import OpenIdQueries
 from .queries.outbox import OutboxQueries
 from .queries.replicas import ReplicaQueries
@@ -42,14 +44,14 @@ class Transaction:
         return CredentialQueries(self.connection, lambda: self.now)
 
     @cached_property
+    def administration(self) -> AdministrationQueries:
+        """Workspaces, requesters and approvers, as an administrator manages them."""
+        return AdministrationQueries(self.connection)
+
+    @cached_property
     def sign_ins(self) -> SignInQueries:
         """Sign-in codes and sessions."""
         return SignInQueries(self.connection)
-
-    @cached_property
-    def openid(self) -> OpenIdQueries:
-        """Sign-ins through a provider."""
-        return OpenIdQueries(self.connection)
 
     @cached_property
     def requests(self) -> RequestQueries:
@@ -60,6 +62,16 @@ class Transaction:
     def replicas(self) -> ReplicaQueries:
         """The servers that share the database."""
         return ReplicaQueries(self.connection)
+
+    @cached_property
+    def lists(self) -> ListQueries:
+        """The lists of the inbox page."""
+        return ListQueries(self.connection)
+
+    @cached_property
+    def openid(self) -> OpenIdQueries:
+        """Sign-ins through a provider."""
+        return OpenIdQueries(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxQueries:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from molecule_approve.model import Approval, JsonValue, Status
+    from molecule_approve.model import Approval, JsonValue, Outcome, Status
 
 
 class StoreError(Exception):
@@ -27,7 +27,11 @@ class UnknownCommitError(StoreError):
 
 
 class NameTakenError(Exception):
-    """Another approver, or requester of the workspace, has this name."""
+    """Another approver, workspace, or requester of the workspace has this name, perhaps in another spelling: ``taken``."""
+
+    def __init__(self, taken: str) -> None:
+        super().__init__(taken)
+        self.taken = taken
 
 
 def epoch_text(seconds: float) -> str:
@@ -45,6 +49,7 @@ class Holder:
         workspaces: where the approver may decide; None for everywhere.
         session_id: the session, if the token is that of a session.
         used: when the session was last used, in seconds since the epoch.
+        built_in: whether it is the server's own requester.
     """
 
     id: str
@@ -54,6 +59,40 @@ class Holder:
     workspaces: frozenset[str] | None = None
     session_id: str | None = None
     used: float = 0.0
+    built_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceRow:
+    """A workspace, its valid requesters' names, and how many of its requests are open."""
+
+    id: str
+    name: str
+    created_at: str
+    requesters: tuple[str, ...]
+    open_requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequesterRow:
+    """A valid requester; ``built_in``: the server's own."""
+
+    id: str
+    name: str
+    workspace_id: str
+    workspace_name: str
+    created_at: str
+    built_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApproverRow:
+    """A valid approver. ``workspaces``: the names of those where they may decide; None for all."""
+
+    name: str
+    created_at: str
+    source: str
+    workspaces: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +157,10 @@ class Most:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A request before it is stored. ``expires`` is in seconds since the epoch; ``keyed``: it has an idempotency key."""
+    """A request before it is stored. ``expires`` is in seconds since the epoch.
+
+    ``keyed``: its task id is unique in its workspace, because it has an idempotency key, or (``once``) because it is wanted.
+    """
 
     id: str
     workspace_id: str
@@ -130,6 +172,8 @@ class Draft:
     created_at: str
     expires: float
     requested_by: str | None = None
+    once: bool = False
+    requester_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +205,55 @@ class OutboxEntry:
     recorded_at: str
     approval: Approval
     claimed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """A request in a list: ``approval`` has only the beginning of the action, no reason, and no long context."""
+
+    approval: Approval
+    workspace_name: str
+    action_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSearch:
+    """Which pending requests are listed: those that contain all words, of one workspace ("": of any)."""
+
+    words: tuple[str, ...] = ()
+    workspace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSearch:
+    """Which ended requests are listed. An empty text, and None, excludes nothing.
+
+    Attributes:
+        words: all of them are in the action, the reason or the comment.
+        who: a part of the name of who requested or decided it.
+        since, until: the span of time in which it ended, as :func:`epoch_text` writes it; ``until`` is not part of it.
+    """
+
+    words: tuple[str, ...] = ()
+    who: str = ""
+    outcome: Outcome | None = None
+    since: str = ""
+    until: str = ""
+    workspace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedPage:
+    """A page of ended requests, latest first.
+
+    Attributes:
+        next: where the page after it begins; None if there is none.
+        searched_to: the time of the earliest request that was looked at, if there is another page.
+    """
+
+    lines: list[RequestLine]
+    next: int | None
+    searched_to: str | None
 
 
 @dataclass(frozen=True, slots=True)

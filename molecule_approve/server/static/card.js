@@ -1,12 +1,15 @@
-// The card of one pending request, and how a person decides it. Nothing is decided by accident:
+// The card of one request, and how a person decides it. Nothing is decided by accident:
 //  * a click, a tap or a key only chooses; then a panel asks, and a second step confirms;
 //  * the button that confirms is on the other side: repeated clicks at the same place go back and forth;
 //  * a click counts only if the button was pressed and released while it was armed, and only the first of a double click;
 //  * buttons are armed a moment after they appeared or moved, so that no click meant for something else hits them.
 // The owner of the card sends the decision.
 
-import { headline, parse } from "./command.js";
-import { Fold, boundFacts, requesterOf, factsOf } from "./facts.js";
+import { parse } from "./command.js";
+import { boundFacts, detailsOf, factsOf } from "./facts.js";
+import { Details, Fold } from "./fold.js";
+import { badge, outcomeOf } from "./outcome.js";
+import { claimOf, requesterOf } from "./row.js";
 import { isLong, looksLikeCommand, show } from "./text.js";
 import { absolute, clockwork, now, showAgo } from "./times.js";
 
@@ -18,6 +21,8 @@ const WORDS = {
   approved: { verb: "Approve", doing: "Approving…", key: "A" },
   denied: { verb: "Deny", doing: "Denying…", key: "D" },
 };
+const OWN = "You requested this yourself, so another approver must decide it.";
+const ONLY_THERE = "Before you approve, open Details: some of what the requester sent is only there.";
 
 function* part(node, ...classes) {
   for (const name of classes) {
@@ -25,11 +30,18 @@ function* part(node, ...classes) {
   }
 }
 
-/** `owner` has `decide(card, decision, comment)`, `chosen(card)`, `say(text)`, `steady(change)` and `connected`. */
+/** `owner` has `decide(card, decision, comment)`, `next()`, `say(text)`, `steady(change)` and `connected`. */
 export class Card {
   constructor(request, owner) {
     this.request = request;
     this.owner = owner;
+    this.command = parse(request.action);
+    this.folds = [];
+    this.opened = (change) =>
+      owner.steady(() => {
+        change();
+        this.refresh();
+      });
     this.state = "waiting";
     this.choice = null;
     this.armed = false;
@@ -50,28 +62,32 @@ export class Card {
   }
 
   build() {
-    this.place = document.getElementById("card").content.firstElementChild.cloneNode(true);
-    [this.node, this.clock, this.ring, this.left, this.hint, this.result] = part(
-      this.place, "card", "clock", "ring-left", "left", "hint", "result",
+    this.node = document.getElementById("card").content.firstElementChild.cloneNode(true);
+    [this.clock, this.ring, this.left, this.hint, this.result, this.decision] = part(
+      this.node, "clock", "ring-left", "left", "hint", "result", "decision",
     );
-    [this.choices, this.confirm, this.question, this.comment] = part(
-      this.place, "choices", "confirm", "question", "comment",
+    [this.choices, this.confirm, this.question, this.comment, this.field, this.badge] = part(
+      this.node, "choices", "confirm", "question", "comment", "comment-field", "badge",
     );
-    const [approve, deny, yes, back] = part(this.place, "approve", "deny", "yes", "back");
+    const [approve, deny, yes, back] = part(this.node, "approve", "deny", "yes", "back");
     Object.assign(this, { buttons: { approved: approve, denied: deny }, yes, back });
     this.name();
     this.fill();
+    if (this.request.own) {
+      this.choices.hidden = this.field.hidden = true;
+    }
   }
 
   // For screen readers: ids connect labels with their elements.
   name() {
     const id = `r-${this.id}`;
-    const [asks, action, label] = part(this.place, "asks", "action", "comment-label");
+    const [asks, action, label] = part(this.node, "who-line", "action", "comment-label");
     this.node.dataset.id = this.id;
     asks.id = `${id}-asks`;
     action.id = `${id}-action`;
-    // A long action would be read aloud in full at each step from card to card.
-    this.node.setAttribute("aria-labelledby", isLong(headline(this.request.action)) ? asks.id : `${asks.id} ${action.id}`);
+    // A long action would be read aloud in full at each step from request to request.
+    const text = this.command?.line ?? this.request.action;
+    this.node.setAttribute("aria-labelledby", isLong(text) ? asks.id : `${asks.id} ${action.id}`);
     this.hint.id = `${id}-hint`;
     this.question.id = `${id}-question`;
     this.comment.id = `${id}-comment`;
@@ -83,34 +99,57 @@ export class Card {
   }
 
   fill() {
-    const { action, reason } = this.request;
-    const [who, heading, why, details, asked] = part(this.place, "who", "action", "reason", "details", "asked");
-    const opened = () => this.owner.steady(() => this.refresh());
-    const facts = factsOf(this.request, opened);
-    const command = parse(action);
-    const shown = new Fold(headline(action), command || looksLikeCommand(action) ? "code" : "prose", opened);
-    this.folds = [shown, ...(command ? this.bind(command, opened) : []), ...facts.folds];
+    const [who, claims, heading, why, asked] = part(this.node, "who", "claims", "action", "reason", "asked");
     show(who, requesterOf(this.request));
-    heading.append(shown.node);
-    why.hidden = !reason;
-    if (reason) {
-      const fold = new Fold(reason, "prose", opened);
-      this.folds.push(fold);
-      why.append(fold.node);
+    this.claim(claims);
+    heading.append(this.act().node);
+    why.hidden = !this.request.reason;
+    if (this.request.reason) {
+      why.append(this.fold(this.request.reason, "prose").node);
     }
-    details.append(facts.node);
+    this.tell();
     this.askedAt = asked;
     this.left.hidden = Number.isNaN(this.ends);
     this.left.title = this.left.hidden ? "" : `until ${absolute(this.ends)}`;
   }
 
-  /** Show what is bound with a command; the folds in it. */
-  bind(command, opened) {
-    const [kind, bound] = part(this.place, "kind", "bound");
-    const { node, folds } = boundFacts(command.facts, opened);
-    bound.append(node);
-    kind.hidden = bound.hidden = false;
-    return folds;
+  fold(text, className, isCommand = false) {
+    const fold = new Fold(text, className, this.opened, isCommand);
+    this.folds.push(fold);
+    return fold;
+  }
+
+  act() {
+    const text = this.command?.line ?? this.request.action;
+    const isCommand = this.command !== null || looksLikeCommand(text);
+    return this.fold(text, isCommand ? "code" : "prose", isCommand);
+  }
+
+  // What the client says of itself is a claim, beside the name of its credential.
+  claim(claims) {
+    const claimed = claimOf(this.request);
+    claims.hidden = claimed === "";
+    if (claimed !== "") {
+      claims.append(this.fold(claimed, "claimed").node);
+    }
+  }
+
+  // Everything else: what is bound with a command, the facts, and the details.
+  tell() {
+    const [kind, bound, details, more] = part(this.node, "kind", "bound", "details", "more");
+    const stated = this.command?.facts ?? [];
+    if (stated.length > 0) {
+      const found = boundFacts(stated, this.opened);
+      bound.append(found.node);
+      this.folds.push(...found.folds);
+      kind.hidden = bound.hidden = false;
+    }
+    const facts = factsOf(this.request, stated, this.opened);
+    details.append(facts.node);
+    const { node, must } = detailsOf(this.request, stated, this.opened);
+    more.append(node);
+    this.details = new Details(more, must, this.opened);
+    this.folds.push(...facts.folds, this.details);
   }
 
   listen() {
@@ -118,9 +157,10 @@ export class Card {
       this.press(button, () => this.choose(decision));
     }
     this.press(this.yes, () => this.decide(this.choice));
-    this.back.addEventListener("click", () => this.unchoose());
-    const [dismiss] = part(this.place, "dismiss");
-    dismiss.addEventListener("click", () => this.owner.dismiss(this));
+    // It is where the button that chose was: the second click of a double click is not meant for it.
+    this.back.addEventListener("click", (event) => event.detail < 2 && this.unchoose());
+    const [next] = part(this.node, "next");
+    next.addEventListener("click", () => this.owner.next());
   }
 
   /** Call `act` for a press and release on the armed button, and for Enter, space and screen readers. */
@@ -151,17 +191,29 @@ export class Card {
 
   /** Why this decision is not possible now: a sentence, "" if it will be possible in a moment, null if it is possible. */
   obstacle(decision) {
-    const folded = this.folds.filter((fold) => !fold.seen).length;
     if (!this.owner.connected) {
       return "No connection: this page may be out of date.";
     }
     if (this.state !== "waiting") {
       return "";
     }
-    if (decision === "approved" && folded > 0) {
-      return `Before you approve, show ${folded === 1 ? "the long text" : `the ${folded} long texts`} above in full.`;
+    if (this.request.own) {
+      return OWN;
     }
-    return this.armed ? null : "";
+    return (decision === "approved" && this.unseen()) || (this.armed ? null : "");
+  }
+
+  /** What has to be shown before this can be approved; "" if nothing. */
+  unseen() {
+    const folded = this.folds.filter((fold) => !fold.seen);
+    if (folded.length === 0) {
+      return "";
+    }
+    if (folded[0] === this.details) {
+      return ONLY_THERE;
+    }
+    const count = folded.filter((fold) => fold !== this.details).length;
+    return `Before you approve, show ${count === 1 ? "the long text" : `the ${count} long texts`} above in full.`;
   }
 
   /** Update the buttons and the hint. */
@@ -178,6 +230,14 @@ export class Card {
     }
   }
 
+  // The sentence stands at the buttons already: it is told to screen readers, and shown to a person who pressed a key.
+  refuse(obstacle) {
+    this.owner.say(obstacle || "Wait a moment, then try again.");
+    this.hint.classList.remove("told");
+    requestAnimationFrame(() => this.hint.classList.add("told"));
+    this.folds.find((fold) => !fold.seen)?.button.scrollIntoView({ block: "nearest" });
+  }
+
   /** What a person would click on: the buttons to choose, or the panel that asks. */
   get target() {
     return this.choice === null ? this.choices : this.confirm;
@@ -187,10 +247,9 @@ export class Card {
   choose(decision) {
     const obstacle = this.obstacle(decision);
     if (obstacle !== null) {
-      this.owner.say(obstacle || "Wait a moment, then try again.");
+      this.refuse(obstacle);
       return;
     }
-    this.owner.chosen(this);
     const { verb, key } = WORDS[decision];
     this.choice = decision;
     this.question.textContent = `${verb} this request?`;
@@ -223,7 +282,7 @@ export class Card {
   decide(decision) {
     const obstacle = decision === null ? "" : this.obstacle(decision);
     if (obstacle !== null) {
-      this.owner.say(obstacle || "Wait a moment, then try again.");
+      this.refuse(obstacle);
       return;
     }
     this.state = "deciding";
@@ -242,24 +301,29 @@ export class Card {
     }
   }
 
-  /** Show that the request has ended; `tone` is the outcome, for colours and icons. */
-  end(tone, sentence, comment) {
+  /** Show that the request has ended as in `row`; `by` stands for who decided it. */
+  end(row, by = null) {
     if (this.state === "ended") {
       return;
     }
+    const { tone, word, sentence } = outcomeOf(row);
     const inside = this.node.contains(document.activeElement);
     this.state = "ended";
+    this.tone = tone;
+    this.sentence = `${this.late ? "Too late. " : ""}${word} ${by ?? sentence}`;
     this.node.classList.add("ended", tone);
-    const [said, remark, decision] = part(this.place, "said", "remark", "decision");
-    show(said, sentence);
-    remark.hidden = !comment;
-    show(remark, comment ?? "", true);
-    decision.hidden = true;
-    this.result.hidden = false;
-    this.left.hidden = true;
+    const [said, remark, next, when] = part(this.node, "said", "remark", "next", "ended-at");
+    show(said, this.sentence);
+    this.endedAt = { when, at: Date.parse(row?.decided_at ?? "") };
+    remark.hidden = !row?.comment;
+    show(remark, row?.comment ?? "", true);
+    this.badge.replaceChildren(badge(tone));
+    this.decision.hidden = this.left.hidden = true;
+    this.result.hidden = this.badge.hidden = false;
+    this.tick();
     this.refresh();
     if (inside) {
-      this.node.focus({ preventScroll: true });
+      next.focus({ preventScroll: true });
     }
   }
 
@@ -271,6 +335,9 @@ export class Card {
   /** Each second: update the time since the request, and the time left. */
   tick() {
     showAgo(this.askedAt, this.asked);
+    if (this.endedAt?.at) {
+      showAgo(this.endedAt.when, this.endedAt.at);
+    }
     if (this.left.hidden) {
       return;
     }
@@ -281,10 +348,10 @@ export class Card {
     this.ring.setAttribute("stroke-dashoffset", String(100 - 100 * share));
   }
 
-  /** Show the next long text in full, and scroll to it. */
+  /** Show the next long text in full, or the details, and scroll to it. */
   open() {
-    const fold = this.folds.find((one) => !one.seen) ?? this.folds.find((one) => one.button);
-    fold?.button.click();
-    fold?.button.scrollIntoView({ block: "nearest" });
+    const fold = this.folds.find((one) => !one.seen) ?? this.details;
+    fold.open();
+    fold.button.scrollIntoView({ block: "nearest" });
   }
 }

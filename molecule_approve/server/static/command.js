@@ -23,7 +23,17 @@ export function parse(action) {
   return complete && ![...line].some(isHidden) ? { line, facts } : null;
 }
 
-/** What a list, an announcement or a notification shows of an action: of a command the command alone. */
+/** What an announcement or a notification shows of an action: of a command the command alone. */
 export function headline(action) {
   return parse(action)?.line ?? action;
+}
+
+/**
+ * The first line of a list's row, whose action may be cut: `{line, more}`. `more` says that there are other lines than a
+ * command's facts, or that the line goes on.
+ */
+export function firstLine({ action, action_length: length = action.length }) {
+  const [line, next] = action.split("\n", 2);
+  const isCommand = next?.startsWith("program: ") ?? false;
+  return { line, more: !isCommand && length > line.length };
 }

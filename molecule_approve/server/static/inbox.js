@@ -1,19 +1,23 @@
-// The inbox page: puts the parts together. Sessions are in session.js, the connection in live.js, the list in pending.js.
+// The page: puts the parts together. The session is in session.js, signing in in entrance.js, the connection in live.js,
+// the lists in pending.js and history.js, the request that is shown in detail.js.
 
-import { EndedList } from "./ended.js";
-import { SignIn } from "./sign-in.js";
+import { Detail } from "./detail.js";
+import { Entrance } from "./entrance.js";
+import { HistoryPane } from "./history.js";
 import { Keys } from "./keys.js";
 import { Live } from "./live.js";
-import * as session from "./session.js";
 import { Notices, count, say } from "./notices.js";
-import * as openid from "./openid.js";
+import { Pending } from "./pending.js";
+import { decide } from "./requests.js";
+import * as route from "./route.js";
+import * as session from "./session.js";
 import { SessionList } from "./sessions.js";
 import { show } from "./text.js";
 import { setServerTime } from "./times.js";
-import { PendingList } from "./pending.js";
 
 // Clicks and keys keep the session alive, at most this often; an open page alone does not.
 const PRESENCE = 5 * 60_000;
+const CONNECTION = { connecting: "Connecting…", live: "Live", returning: "Reconnecting…", lost: "No connection" };
 
 const at = (id) => document.getElementById(id);
 
@@ -21,165 +25,178 @@ class Inbox {
   constructor() {
     this.connected = false;
     this.live = null;
-    this.offer = null;
-    this.signInView = new SignIn(this);
-    this.pending = new PendingList(at("waiting"), at("empty"), this);
-    this.endedList = new EndedList(at("ended"), at("nothing-ended"));
-    this.sessions = new SessionList(this);
+    this.name = null;
+    this.view = "inbox";
+    this.detail = new Detail(at("detail"), this);
+    this.pending = new Pending(this);
+    this.past = new HistoryPane(this);
+    this.entrance = new Entrance(this);
+    this.sessions = new SessionList(this.entrance);
     this.notices = new Notices(at("notify"), (id) => this.go(id));
     this.keys = new Keys(this, at("help"));
     this.listen();
     setInterval(() => this.tick(), 1000);
   }
 
+  get signedIn() {
+    return this.live !== null;
+  }
+
+  get card() {
+    return this.detail.card;
+  }
+
+  get list() {
+    return this.view === "history" ? this.past.list : this.pending.list;
+  }
+
   listen() {
-    at("sign-out").addEventListener("click", () => this.signOut());
+    at("sign-out").addEventListener("click", () => this.entrance.signOut());
     at("retry").addEventListener("click", () => this.live?.retry());
     at("show-help").addEventListener("click", () => at("help").showModal());
     at("close-help").addEventListener("click", () => at("help").close());
-    for (const id of ["show-sessions", "leave-sessions"]) {
-      at(id).addEventListener("click", (event) => this.turn(event));
-    }
-    addEventListener("popstate", () => this.live && this.visit());
-    session.onOtherTab(() => this.open());
-    addEventListener("hashchange", () => this.open());
+    at("skip").addEventListener("click", (event) => {
+      event.preventDefault();
+      this.detail.focus();
+    });
+    document.addEventListener("click", (event) => this.turn(event));
+    addEventListener("popstate", () => this.signedIn && this.visit());
     addEventListener("online", () => this.live?.retry());
     addEventListener("offline", () => this.live?.check());
     for (const name of ["focus", "resize"]) {
       // The click that brings the window to the front must not decide.
-      addEventListener(name, () => this.pending.arm());
+      addEventListener(name, () => this.detail.arm());
     }
-    document.addEventListener("visibilitychange", () => this.pending.arm());
+    document.addEventListener("visibilitychange", () => this.detail.arm());
     for (const name of ["pointerdown", "keydown"]) {
       addEventListener(name, () => this.present(), { passive: true });
     }
   }
 
-  /** Show the inbox or the sign-in view, depending on the session and the address bar. */
-  async open() {
-    this.decline();
-    const back = openid.takeReturn();
-    const code = session.takeCode();
-    if (back !== null) {
-      await this.signIn(() => openid.exchange(back), refusal);
-    } else if (code !== null) {
-      await this.signIn(() => session.exchange({ code }), refusalOfLink);
-    } else if (session.current() === null) {
-      this.leave("");
-    } else if (this.live?.token !== session.current()) {
-      this.enter();
-    }
-  }
+  // Called by the entrance.
 
-  /** Sign in the person whose session `exchange()` gives; `refused(failure)` is the sentence if it gives none. */
-  async signIn(exchange, refused) {
-    this.leave("Signing in…");
-    const before = session.current();
-    try {
-      const here = await session.signedInName();
-      this.admit(before, here, await exchange());
-    } catch (failure) {
-      this.leave(refused(failure), session.current() !== null);
-    }
-  }
-
-  /** Sign in with an approver's token. */
-  byToken(token) {
-    return this.signIn(() => session.exchange({ token }), refusalOfToken);
-  }
-
-  /** A sign-in or the view of one's sessions failed. */
-  failed(failure) {
-    if (this.live === null) {
-      this.leave(refusal(failure), session.current() !== null);
-    } else {
-      this.live.failed(failure);
-    }
-  }
-
-  turn(event) {
-    event.preventDefault();
-    history.pushState(null, "", event.currentTarget.href);
-    this.visit();
-  }
-
-  /** Show the view that the address bar names. */
-  visit() {
-    const own = location.href === new URL("sessions", document.baseURI).href;
-    document.body.dataset.view = own ? "sessions" : "inbox";
-    if (own) {
-      this.sessions.enter();
-    }
-  }
-
-  // A link from somebody else must not put another name under the decisions of the person who is signed in.
-  admit(before, here, offer) {
-    this.decline();
-    if (session.current() !== before) {
-      // Another tab signed in meanwhile: the question would name the wrong person.
-      session.end(offer.token);
-      this.back();
-    } else if (here === null || here === offer.name) {
-      this.use(offer.token);
-    } else {
-      this.offer = offer.token;
-      this.signInView.ask(here, offer.name);
-    }
-  }
-
-  /** End a session that was offered but not used; nobody else knows it. */
-  decline() {
-    if (this.offer !== null) {
-      session.end(this.offer);
-      this.offer = null;
-    }
-  }
-
-  /** Stay signed in as before; the other session ends. */
-  back() {
-    this.leave("");
-    this.open();
-  }
-
-  /** Sign in the other person. */
-  change() {
-    const token = this.offer;
-    this.offer = null;
-    this.use(token);
-  }
-
-  use(token) {
-    session.take(token);
-    this.enter();
-  }
-
+  /** Show the inbox for the session that is there. */
   enter() {
     this.live?.stop();
     this.live = new Live(this);
+    const wanted = route.wanted();
+    if (wanted !== null && route.isStart()) {
+      route.go(`requests/${wanted}`, { replace: true });
+    }
     this.visit();
     this.live.start();
   }
 
-  /** Show the sign-in view, and why; `signedIn` says that there is a session to go back to. */
-  leave(sentence, signedIn = false) {
+  /** Forget everything that was shown. */
+  leave() {
     this.live?.stop();
     this.live = null;
     this.connected = false;
+    this.name = null;
+    this.detail.clear();
     this.pending.clear();
-    this.endedList.show([]);
+    this.past.clear();
     this.sessions.clear();
+    at("lost").hidden = true;
     count(0);
     document.body.dataset.view = "sign-in";
-    this.signInView.show(sentence, signedIn);
   }
 
-  async signOut() {
-    const ending = session.signOut();
-    this.leave("You are signed out.");
-    at("sign-in-heading").focus();
-    if (!(await ending) && this.live === null) {
-      this.leave("You are signed out in this browser. The server did not confirm it; there the session ends within an hour.");
+  // The views and their addresses.
+
+  /** Show what the address bar names. */
+  visit() {
+    const { view, id } = route.here();
+    const before = document.body.dataset.view;
+    this.view = view;
+    document.body.dataset.view = view;
+    for (const link of document.querySelectorAll(".bar a[data-to]")) {
+      const isHere = link.dataset.to === view;
+      isHere ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
     }
+    if (view === "history" && (before !== "history" || id === null)) {
+      this.past.enter();
+    }
+    if (view === "sessions") {
+      this.sessions.enter();
+    }
+    this.select(id ?? (view === "inbox" ? this.first() : null), false);
+  }
+
+  // A link to another view.
+  turn(event) {
+    const link = event.target.closest("a[data-to]");
+    if (link && event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey) {
+      event.preventDefault();
+      this.address(link.getAttribute("href"), false);
+      this.visit();
+    }
+  }
+
+  /** Change the address bar, without another step to go back to. */
+  address(path, replace = true) {
+    route.go(path, { replace });
+  }
+
+  /** A person chose this request: it is shown, has the focus, and its address is in the address bar. */
+  choose(id, replace = false) {
+    route.go(`requests/${id}`, { replace, from: this.view === "history" ? "history" : null });
+    this.select(id, true);
+  }
+
+  select(id, focused) {
+    const before = this.detail.id;
+    this.list.select(id, focused);
+    this.detail.show(id, focused);
+    if (before !== id) {
+      // The row of a request that has ended goes as soon as another one is shown.
+      this.pending.show(id);
+    }
+    this.empty();
+  }
+
+  first() {
+    return this.detail.card?.waiting ? this.detail.id : (this.pending.list.ids[0] ?? null);
+  }
+
+  /** Go so many steps through the list. */
+  step(by) {
+    const id = this.list.neighbour(by);
+    if (id !== null) {
+      this.choose(id, true);
+    }
+  }
+
+  /** After a decision: the next request, or none. */
+  next() {
+    const { id } = this.detail;
+    const ids = this.list.ids;
+    const to = ids[ids.indexOf(id) + 1] ?? ids.filter((other) => other !== id).at(-1) ?? null;
+    if (to !== null) {
+      this.choose(to, true);
+    } else {
+      this.address("./");
+      this.select(null, false);
+      at("detail").focus();
+    }
+  }
+
+  /** Show this request in the inbox: a notification was clicked. */
+  go(id) {
+    this.address("./", false);
+    this.visit();
+    this.choose(id, true);
+  }
+
+  /** Scroll the request; whether that was possible. */
+  scroll(key) {
+    return this.detail.scroll(key);
+  }
+
+  search() {
+    const field = this.view === "history" ? at("search").elements.q : at("filter");
+    field.focus();
+    field.select();
   }
 
   // Called by the connection.
@@ -188,65 +205,79 @@ class Inbox {
     setServerTime(view.now);
     show(at("name"), view.name);
     at("name").dataset.name = view.name;
+    this.name = view.name;
+    this.detail.restore();
     this.connected = true;
-    this.pending.show(view.pending, view.decided);
-    this.endedList.show(view.decided);
+    this.pending.read(view, this.detail.id);
+    this.detail.listed(new Set(view.pending.map((request) => request.id)));
+    if (this.detail.id === null && this.view === "inbox") {
+      this.select(route.here().id ?? this.first(), false);
+    }
+    if (this.view === "history") {
+      this.past.hint();
+    }
+    this.detail.refresh();
     this.count();
-    this.more(view.waiting - view.pending.length);
+    this.empty();
     document.body.dataset.read = String(Number(document.body.dataset.read ?? 0) + 1);
-  }
-
-  // The server sends only the oldest ones.
-  more(hidden) {
-    at("more").hidden = !(hidden > 0);
-    at("more").textContent = `${hidden} more pending; they appear here once these have ended.`;
   }
 
   state(word, until) {
     const before = document.body.dataset.connection;
     document.body.dataset.connection = word;
     this.until = until;
-    at("connection").textContent = { connecting: "Connecting…", live: "Live", lost: "No connection" }[word];
+    at("connection").textContent = CONNECTION[word];
     at("lost").hidden = word !== "lost";
-    this.connected = word === "live" || (word === "connecting" && this.connected);
+    this.connected = word === "live" || (["connecting", "returning"].includes(word) && this.connected);
     this.countdown();
-    this.pending.refresh();
+    this.detail.refresh();
     if (word === "lost" && before !== "lost") {
       say("Connection lost. This page may be out of date.");
     } else if (word === "live" && before === "lost") {
-      this.pending.arm();
+      this.detail.arm();
       say("Connected again.");
     }
   }
 
   refused() {
     session.forget(this.live.token);
+    this.detail.keep();
     this.notices.signedOut();
-    this.leave("Your session has ended. Sign in again to decide.");
+    this.entrance.leave("Your session has ended. Sign in again to decide.");
     say("Your session has ended.");
   }
 
-  // Called by the list.
+  // Called by the lists and the request.
 
   say(sentence) {
     say(sentence);
   }
 
-  arrived(request) {
-    this.notices.arrived(request);
+  arrived(requests) {
+    this.notices.arrived(requests);
+  }
+
+  failed(failure) {
+    this.live?.failed(failure);
+  }
+
+  /** The request that is shown has ended. */
+  ended(card) {
+    this.pending.list.rows.get(card.id)?.end(card.tone);
+    this.detail.tell(card);
+    this.count();
   }
 
   async decide(card, decision, comment) {
     const live = this.live;
     try {
-      await session.decide(card.request, decision, comment, live.token);
+      await decide(card.request, decision, comment, live.token);
     } catch (failure) {
       this.undecided(card, failure, live);
       return;
     }
-    card.mine = true;
-    this.pending.ended(card, { outcome: decision, comment });
-    this.count();
+    this.pending.decided();
+    this.detail.end(card, { outcome: decision, comment }, "by you");
     live.hint();
   }
 
@@ -268,32 +299,15 @@ class Inbox {
     live.hint();
   }
 
-  // Somebody else decided first. The next read has their comment; if it fails, the refusal has their name.
+  // Somebody else decided first. The request has their comment; if it cannot be read, the refusal has their name.
   async late(card, won) {
     card.late = true;
     card.state = "waiting";
-    await this.live?.read();
-    if (card.waiting) {
-      this.pending.ended(card, won);
+    if (this.detail.card === card) {
+      await this.detail.read();
     }
-    this.count();
-  }
-
-  // Called by the keyboard and the notifications.
-
-  cards() {
-    return this.pending.ordered();
-  }
-
-  focus(card) {
-    this.pending.focus(card);
-  }
-
-  go(id) {
-    const card = this.pending.cards.get(id);
-    if (card) {
-      this.focus(card);
-    }
+    this.detail.end(card, won);
+    this.live?.hint();
   }
 
   present() {
@@ -303,10 +317,16 @@ class Inbox {
   }
 
   count() {
-    const waiting = this.pending.count;
+    const { waiting } = this.pending;
     count(waiting);
-    at("count").textContent = String(waiting);
+    at("count").textContent = waiting.toLocaleString();
     at("count").hidden = waiting === 0;
+  }
+
+  empty() {
+    const nothing = this.view === "inbox" && this.detail.id === null && this.pending.known !== null && this.pending.waiting === 0;
+    at("empty").hidden = !nothing;
+    document.body.classList.toggle("nothing", nothing);
   }
 
   countdown() {
@@ -317,34 +337,11 @@ class Inbox {
   }
 
   tick() {
-    this.pending.tick();
-    this.endedList.tick();
+    this.list.tick();
     this.sessions.tick();
+    this.detail.tick();
     this.countdown();
-    this.count();
   }
 }
 
-function refusal(failure) {
-  if (failure.status === 429) {
-    return `Too many attempts. Wait ${failure.retryAfter || 60} s.`;
-  }
-  return `Sign-in failed: ${failure.message}.`;
-}
-
-function refusalOfLink(failure) {
-  if (failure.status === 401) {
-    return "This sign-in link was already used, or is older than a minute. Make a new one.";
-  }
-  const silent = failure.status === 0;
-  return silent ? "The server does not answer. Start it, then make a new link." : `${refusal(failure)} Then make a new link.`;
-}
-
-function refusalOfToken(failure) {
-  if (failure.status === 401) {
-    return "This is not the token of an approver here, or it was revoked.";
-  }
-  return failure.status === 0 ? "The server does not answer. Start it, then try again." : refusal(failure);
-}
-
-new Inbox().open();
+new Inbox().entrance.open();

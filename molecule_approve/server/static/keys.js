@@ -1,10 +1,11 @@
-// The keyboard: j and k go from card to card, a and d choose, Shift with the same key confirms, ? shows it all.
-// A single key, a word typed into the wrong window, or a key that is held down decides nothing.
+// The keyboard: j and k go from request to request, a and d choose for the one that is shown, wherever the focus is, Shift
+// with the same key confirms, ? shows it all. A single key, a word typed into the wrong window, or a key that is held down
+// decides nothing.
 
 const STORED = "molecule-desk.keys";
 const TYPING = "input, textarea, select, [contenteditable]";
 
-/** `inbox` has `cards()` in their order and `focus(card)`. */
+/** `inbox` has `signedIn`, `card` (the request that is shown, or null), `step(by)`, `scroll(key)` and `search()`. */
 export class Keys {
   constructor(inbox, help) {
     this.inbox = inbox;
@@ -31,11 +32,6 @@ export class Keys {
     }
   }
 
-  /** The card that has the focus. */
-  card() {
-    return this.inbox.cards().find((card) => card.place.contains(document.activeElement));
-  }
-
   pressed(event) {
     if (event.repeat) {
       // A key that is held down would click the focused button again and again.
@@ -44,27 +40,30 @@ export class Keys {
       }
       return;
     }
-    if (this.help.open || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) {
+    if (!this.inbox.signedIn || this.help.open || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) {
       return;
     }
     if (event.key === "Escape") {
       this.escape(event);
+    } else if (event.target === document.body && !this.inbox.card?.choice && this.inbox.scroll(event.key)) {
+      event.preventDefault();
     } else if (this.box.checked && event.key.length === 1 && !event.target.closest(TYPING)) {
       this.character(event);
     }
   }
 
   escape(event) {
-    const card = this.card();
+    const { card } = this.inbox;
     if (card?.choice) {
       card.unchoose();
     } else if (event.target.closest(TYPING)) {
-      card?.node.focus();
+      event.target.blur();
+      card?.node.focus({ preventScroll: true });
     }
   }
 
   character(event) {
-    const card = this.card();
+    const { card } = this.inbox;
     if (event.key === " " && event.target.closest("button, a, summary")) {
       return;
     }
@@ -76,8 +75,8 @@ export class Keys {
       return;
     }
     const action = this.actions(card)[key];
-    // On most keyboards the question mark itself needs Shift.
-    if (action && (key === "?" || !event.shiftKey)) {
+    // On many keyboards the question mark and the slash need Shift.
+    if (action && ("?/".includes(key) || !event.shiftKey)) {
       event.preventDefault();
       action();
     }
@@ -93,25 +92,17 @@ export class Keys {
   }
 
   actions(card) {
-    const waiting = card?.waiting ? card : null;
     return {
-      j: () => this.go(card, 1),
-      k: () => this.go(card, -1),
+      j: () => this.inbox.step(1),
+      k: () => this.inbox.step(-1),
+      "/": () => this.inbox.search(),
       "?": () => this.help.showModal(),
-      ...(waiting && {
+      ...(card && { o: () => card.open() }),
+      ...(card?.waiting && {
         a: () => card.choose("approved"),
         d: () => card.choose("denied"),
         c: () => card.comment.focus(),
-        o: () => card.open(),
       }),
     };
-  }
-
-  go(card, step) {
-    const cards = this.inbox.cards();
-    const at = card ? cards.indexOf(card) + step : step > 0 ? 0 : cards.length - 1;
-    if (cards.length > 0) {
-      this.inbox.focus(cards[Math.min(cards.length - 1, Math.max(0, at))]);
-    }
   }
 }

@@ -1,13 +1,22 @@
-// The connection: the inbox is read over REST, and again after each event of the WebSocket. Events are hints only.
+// The connection: the list is read over REST, and again after each event of the WebSocket. Events are hints only.
 
-import { CallError, answers, below, current, inbox } from "./session.js";
+import { list } from "./requests.js";
+import { CallError, answers, below, current } from "./session.js";
 
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 15_000;
-// Events that come together lead to one read.
+// Events that come together lead to one read; after a long read the next one waits longer.
 const GATHER = 60;
+const SHARE = 3;
+const LONGEST_PAUSE = 3_000;
 // A WebSocket may be dead without a sign of it: from time to time a call checks the server.
 const PULSE = 20_000;
+// A socket that was closed comes back at once, but not again and again.
+const RESPITE = 5_000;
+// The server restarts, or another replica takes over: how often, and how soon, the page tries before it says that it is away.
+const RESTARTING = 1012;
+const RETURNS = 12;
+const RETURN_DELAY = 250;
 
 /** Reads and listens until it is stopped. `owner` has `read(view)`, `state(word, until)` and `refused()`. */
 export class Live {
@@ -21,6 +30,9 @@ export class Live {
     this.again = false;
     this.stopped = false;
     this.readAt = 0;
+    this.pause = GATHER;
+    this.cameBack = -Infinity;
+    this.returns = 0;
   }
 
   start() {
@@ -50,7 +62,7 @@ export class Live {
       this.timers.gather = setTimeout(() => {
         this.timers.gather = null;
         this.read();
-      }, GATHER);
+      }, this.pause);
     }
   }
 
@@ -68,11 +80,12 @@ export class Live {
     this.socket = socket;
     socket.addEventListener("open", () => {
       this.delay = FIRST_DELAY;
+      this.returns = 0;
       this.owner.state("live");
       this.hint();
     });
     socket.addEventListener("message", () => this.hint());
-    socket.addEventListener("close", () => this.lost(socket));
+    socket.addEventListener("close", (event) => this.lost(socket, event.code));
   }
 
   hangUp() {
@@ -81,19 +94,37 @@ export class Live {
     socket?.close();
   }
 
-  lost(socket) {
-    if (socket === this.socket && !this.stopped) {
-      this.socket = null;
+  // Why a socket was closed shows in the read that comes next: the session was revoked, or the server is away.
+  lost(socket, code) {
+    if (socket !== this.socket || this.stopped) {
+      return;
+    }
+    this.socket = null;
+    if (code === RESTARTING) {
+      this.returns = RETURNS;
+    }
+    if (this.returns > 0 || performance.now() - this.cameBack > RESPITE) {
+      this.cameBack = performance.now();
+      this.owner.state("returning");
+      this.connect();
+    } else {
       this.later();
     }
   }
 
-  // The delay doubles each time, with jitter.
+  // The delay doubles each time, with jitter; while the server restarts it is short.
   later(least = 0) {
-    const wait = Math.max(least, this.delay * (0.75 + Math.random() / 2));
+    clearTimeout(this.timers.retry);
+    const jitter = 0.75 + Math.random() / 2;
+    if (this.returns > 0 && least === 0) {
+      this.returns -= 1;
+      this.owner.state("returning");
+      this.timers.retry = setTimeout(() => this.connect(), RETURN_DELAY * jitter);
+      return;
+    }
+    const wait = Math.max(least, this.delay * jitter);
     this.delay = Math.min(LONGEST_DELAY, this.delay * 2);
     this.owner.state("lost", Date.now() + wait);
-    clearTimeout(this.timers.retry);
     this.timers.retry = setTimeout(() => this.connect(), wait);
   }
 
@@ -103,9 +134,11 @@ export class Live {
       this.again = true;
       return this.reading;
     }
+    const began = performance.now();
     this.reading = this.readOnce();
     const done = await this.reading;
     this.reading = null;
+    this.pause = Math.min(LONGEST_PAUSE, Math.max(GATHER, SHARE * (performance.now() - began)));
     if (this.again) {
       this.again = false;
       this.hint();
@@ -115,7 +148,7 @@ export class Live {
 
   async readOnce() {
     try {
-      const found = await inbox(this.token);
+      const found = await list(this.token);
       this.readAt = Date.now();
       if (!this.stopped) {
         this.owner.read(found);

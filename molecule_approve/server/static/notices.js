@@ -1,11 +1,13 @@
 // Announcements for screen readers, the count in title and icon, and desktop notifications.
 
-import { headline } from "./command.js";
-import { requesterOf } from "./facts.js";
+import { firstLine } from "./command.js";
+import { requesterOf } from "./row.js";
 import { brief, plain } from "./text.js";
 
 const NAME = document.title;
 const LINES = 6;
+// More requests at once are one notification.
+const FEW = 3;
 const NOTIFY = "molecule-desk.notify";
 
 /** Announce a sentence to screen readers. Each is added as a line of its own, so that none replaces another. */
@@ -87,25 +89,36 @@ export class Notices {
   }
 
   /** Notify, if that is on and the page has no focus. Nothing can be decided in a notification. */
-  arrived(request) {
-    if (this.on && !document.hasFocus()) {
-      this.notify("New approval request", plain(`${requesterOf(request)}: ${brief(headline(request.action))}`), request.id);
+  arrived(requests) {
+    if (!this.on || document.hasFocus()) {
+      return;
+    }
+    if (requests.length > FEW) {
+      this.notify(`${requests.length} new approval requests`, "", null);
+      return;
+    }
+    for (const request of requests) {
+      const { line, more } = firstLine(request);
+      this.notify("New approval request", plain(`${requesterOf(request)}: ${brief(line, more)}`), request.id);
     }
   }
 
   /** Notify that there will be no more notifications. */
   signedOut() {
     if (this.on && !document.hasFocus()) {
-      this.notify("You are signed out", "You get no notifications until you sign in again.", "session");
+      this.notify("You are signed out", "You get no notifications until you sign in again.", null);
     }
   }
 
-  notify(title, body, tag) {
+  // `id` is the request that a click shows, or null.
+  notify(title, body, id) {
     try {
-      const notice = new Notification(title, { body, tag, icon: icon(0) });
+      const notice = new Notification(title, { body, tag: id ?? title, icon: icon(0) });
       notice.addEventListener("click", () => {
         window.focus();
-        this.chosen(tag);
+        if (id !== null) {
+          this.chosen(id);
+        }
         notice.close();
       });
     } catch {

@@ -1,161 +1,168 @@
-// The list of pending requests. Cards appear, end and go without moving others under the pointer or taking the focus.
+// The list of pending requests: what it shows of them all, the filter, and which one is chosen.
 
-import { requesterOf } from "./facts.js";
-import { Card } from "./card.js";
-import { headline } from "./command.js";
-import { outcomeOf } from "./ended.js";
-import { brief } from "./text.js";
+import { firstLine } from "./command.js";
+import { RowList } from "./list.js";
+import { list } from "./requests.js";
+import { PendingRow, requesterOf } from "./row.js";
+import { brief, make } from "./text.js";
 
-// How long an ended card stays: no other one may take its place while a person looks at it.
-const LINGER = { mine: 4_000, other: 10_000 };
-const STEADY = 1;
+// More new requests at once are announced by their number.
+const FEW = 3;
+const TYPED = 200;
 
-/** `inbox` has `decide(card, decision, comment)`, `say(text)`, `arrived(request)` and `connected`. */
-export class PendingList {
-  constructor(list, empty, inbox) {
-    this.list = list;
-    this.empty = empty;
+// The server lists the oldest first.
+const ORDERS = {
+  oldest: (requests) => requests,
+  newest: (requests) => requests.toReversed(),
+  soonest: (requests) => requests.toSorted((one, other) => (one.expires_at < other.expires_at ? -1 : 1)),
+};
+
+const at = (id) => document.getElementById(id);
+
+/** `inbox` has `open(id)`, `arrived(requests)`, `say(text)` and `live`. */
+export class Pending {
+  constructor(inbox) {
     this.inbox = inbox;
-    this.cards = new Map();
-    this.first = true;
+    this.list = new RowList(at("waiting"), (request) => new PendingRow(request), (id) => inbox.choose(id));
+    this.known = null;
+    this.all = [];
+    this.found = null;
+    this.waiting = 0;
+    this.order = "oldest";
+    this.heads = [...at("pending").querySelectorAll("[data-order]")];
+    this.heads.forEach((head) => head.addEventListener("click", () => this.sort(head.dataset.order)));
+    at("filter").addEventListener("input", () => this.typed());
+    at("workspaces").addEventListener("change", () => this.typed());
   }
 
-  get connected() {
-    return this.inbox.connected;
+  get words() {
+    return at("filter").value.toLowerCase().split(/\s+/u).filter(Boolean);
   }
 
-  get count() {
-    return [...this.cards.values()].filter((card) => card.waiting).length;
+  get workspace() {
+    return at("workspaces").value;
   }
 
-  say(sentence) {
-    this.inbox.say(sentence);
+  get filtered() {
+    return this.words.length > 0 || this.workspace !== "";
   }
 
-  decide(card, decision, comment) {
-    this.inbox.decide(card, decision, comment);
+  /** Whether the server has more than it sends. */
+  get cut() {
+    return this.waiting > this.all.length;
   }
 
-  /** Only one panel asks at a time: another one that is left open would take a stray click for a decision. */
-  chosen(card) {
-    this.steady(() => this.ordered().forEach((other) => other !== card && other.state === "waiting" && other.unchoose()));
-  }
-
-  /** Show these, oldest first. `ended` has the outcome of those that are gone. */
-  show(pending, ended) {
-    const there = new Set(pending.map((request) => request.id));
-    const ends = new Map(ended.map((row) => [row.id, row]));
-    this.steady(() => {
-      for (const card of this.cards.values()) {
-        // A request that this page is deciding now is handled by the answer to that.
-        if (card.state === "waiting" && !there.has(card.id)) {
-          this.ended(card, ends.get(card.id));
-        }
-      }
-      pending.filter((request) => !this.cards.has(request.id)).forEach((request) => this.add(request));
-      this.place();
-    });
-    this.first = false;
-    this.refresh();
-  }
-
-  add(request) {
-    const card = new Card(request, this);
-    this.cards.set(card.id, card);
-    card.arm();
-    if (!this.first) {
-      this.inbox.arrived(request);
-      this.say(`New request from ${requesterOf(request)}: ${brief(headline(request.action))}`);
+  /** The list was read. `shown` is the id of the request that is shown, whose row stays if it has ended. */
+  read({ pending, waiting }, shown) {
+    const ids = new Set(pending.map((request) => request.id));
+    if (this.known !== null) {
+      this.announce(pending.filter((request) => !this.known.has(request.id)));
+    }
+    this.known = ids;
+    this.all = pending;
+    this.waiting = waiting;
+    this.offerWorkspaces();
+    this.show(shown);
+    if (this.cut && this.filtered) {
+      this.search();
     }
   }
 
-  // Oldest first. A card that is in its place is not touched, or it would lose the focus.
-  place() {
-    const cards = this.ordered();
-    cards.forEach((card, at) => {
-      if (this.list.children[at] !== card.place) {
-        this.list.insertBefore(card.place, this.list.children[at] ?? null);
+  announce(arrived) {
+    if (arrived.length > FEW) {
+      this.inbox.say(`${arrived.length} new requests.`);
+    } else {
+      for (const request of arrived) {
+        const { line, more } = firstLine(request);
+        this.inbox.say(`New request from ${requesterOf(request)}: ${brief(line, more)}`);
       }
-    });
-  }
-
-  ordered() {
-    return [...this.cards.values()].sort((one, other) => one.asked - other.asked || (one.id < other.id ? -1 : 1));
-  }
-
-  /** Show that the request of this card has ended, as in `row`; without a row the outcome is unknown. */
-  ended(card, row) {
-    const how = row ? outcomeOf(row) : { tone: "withdrawn", word: "Ended", sentence: "(outcome unknown)" };
-    card.linger = card.mine ? LINGER.mine : card.late ? Infinity : LINGER.other;
-    const sentence = `${card.late ? "Too late. " : ""}${how.word} ${card.mine ? "by you" : how.sentence}`;
-    card.endedAt = performance.now();
-    card.end(how.tone, sentence, row?.comment);
-    this.say(`${sentence}: ${brief(headline(card.request.action))}`);
-  }
-
-  /** Make a change, and disable the buttons that it moved for a moment. */
-  steady(change) {
-    const cards = [...this.cards.values()].filter((card) => card.place.isConnected);
-    const targets = cards.map((card) => card.target);
-    const before = targets.map((target) => target.getBoundingClientRect());
-    change();
-    cards.forEach((card, at) => {
-      const { top, left } = targets[at].getBoundingClientRect();
-      if (card.waiting && (Math.abs(top - before[at].top) > STEADY || Math.abs(left - before[at].left) > STEADY)) {
-        card.arm();
-      }
-    });
-  }
-
-  /** Disable all buttons for a moment: the window came to the front, or changed its size. */
-  arm() {
-    this.cards.forEach((card) => card.waiting && card.arm());
-  }
-
-  refresh() {
-    this.cards.forEach((card) => card.refresh());
-    this.empty.hidden = this.cards.size > 0;
-  }
-
-  /** Each second. */
-  tick() {
-    const now = performance.now();
-    // A changed duration may wrap differently, and move what is below it.
-    this.steady(() => this.cards.forEach((card) => card.tick()));
-    for (const card of this.cards.values()) {
-      const over = !card.waiting && now - card.endedAt > card.linger;
-      // A card with the focus stays until it is dismissed.
-      const focused = card.place.contains(document.activeElement) && !card.mine;
-      if (over && !focused && !card.place.matches(":hover")) {
-        this.dismiss(card);
-      }
+    }
+    if (arrived.length > 0) {
+      this.inbox.arrived(arrived);
     }
   }
 
-  /** Remove an ended card; the focus moves to the next one. */
-  dismiss(card) {
-    const inside = card.place.contains(document.activeElement);
-    const cards = this.ordered();
-    const at = cards.indexOf(card);
-    this.cards.delete(card.id);
-    this.steady(() => card.place.remove());
-    this.refresh();
-    if (inside) {
-      this.focus(cards[at + 1] ?? cards[at - 1]);
+  // Only where there are several.
+  offerWorkspaces() {
+    const found = new Map(this.all.map((request) => [request.workspace_id, request.workspace_name || request.workspace_id]));
+    const chosen = this.workspace;
+    if (chosen !== "" && !found.has(chosen)) {
+      found.set(chosen, at("workspaces").selectedOptions[0].textContent);
+    }
+    const select = at("workspaces");
+    at("workspaces-label").hidden = found.size < 2;
+    document.body.classList.toggle("one-workspace", found.size < 2);
+    const options = [["", "All workspaces"], ...[...found].sort(([, one], [, other]) => one.localeCompare(other))];
+    if (select.dataset.options !== JSON.stringify(options)) {
+      select.dataset.options = JSON.stringify(options);
+      select.replaceChildren(...options.map(([id, name]) => Object.assign(make("option", "", name), { value: id })));
+      select.value = chosen;
     }
   }
 
-  /** Focus a card; without one, the list's heading. */
-  focus(card) {
-    const target = card?.node ?? document.getElementById("waiting-heading");
-    target.focus();
-    target.scrollIntoView?.({ block: "nearest" });
+  /** Change the order; the same again goes back to the oldest first. */
+  sort(order) {
+    this.order = this.order === order ? "oldest" : order;
+    this.heads.forEach((head) => head.setAttribute("aria-pressed", String(head.dataset.order === this.order)));
+    this.show(this.list.selected);
+  }
+
+  typed() {
+    this.found = null;
+    this.show(this.list.selected);
+    clearTimeout(this.typing);
+    if (this.cut && this.filtered) {
+      this.typing = setTimeout(() => this.search(), TYPED);
+    }
+  }
+
+  // The page has only the oldest requests: the server looks through all of them.
+  async search() {
+    const [words, workspace] = [this.words, this.workspace];
+    try {
+      const found = await list(this.inbox.live.token, { q: words.join(" "), workspace });
+      if (words.join(" ") === this.words.join(" ") && workspace === this.workspace) {
+        this.found = found.pending;
+        this.show(this.list.selected);
+      }
+    } catch {
+      // The rows that are here are filtered already; the connection says what is wrong.
+    }
+  }
+
+  show(shown) {
+    const { words, workspace } = this;
+    this.list.show(ORDERS[this.order](this.filtered ? (this.found ?? this.all) : this.all), shown);
+    let matching = 0;
+    for (const row of this.list.rows.values()) {
+      const fits = (this.found !== null && this.filtered) || row.matches(words, workspace);
+      row.node.hidden = !fits;
+      matching += fits ? 1 : 0;
+    }
+    this.say(matching);
+  }
+
+  say(matching) {
+    const none = this.filtered && matching === 0;
+    at("none").hidden = !none;
+    at("none").textContent = none ? "No pending request matches." : "";
+    const hidden = this.waiting - this.all.length;
+    at("more").hidden = !this.cut || this.filtered;
+    at("more").textContent = `${hidden.toLocaleString()} more pending; they appear here once these have ended. The filter finds them now.`;
+  }
+
+  /** A request that is not in the next list any more. */
+  decided() {
+    this.waiting = Math.max(0, this.waiting - 1);
   }
 
   clear() {
-    this.cards.clear();
-    this.list.replaceChildren();
-    this.first = true;
+    this.list.clear();
+    this.known = null;
+    this.all = [];
+    this.found = null;
+    this.waiting = 0;
+    at("filter").value = "";
+    at("workspaces").value = "";
   }
 }
-

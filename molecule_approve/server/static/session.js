@@ -113,21 +113,6 @@ export async function call(method, path, means, body, token = current()) {
   return found;
 }
 
-const isInbox = ({ name, now, waiting, pending, decided }) =>
-  typeof name === "string" && typeof now === "string" && Number.isInteger(waiting) && [pending, decided].every(Array.isArray);
-
-/** The pending requests, and those that ended last. */
-export function inbox(token = current()) {
-  return call("GET", "/desk/requests", isInbox, undefined, token);
-}
-
-/** Decide a request. It succeeds only if the answer names this request and this decision. */
-export function decide({ workspace_id: workspace, id }, decision, comment, token) {
-  const path = `/workspaces/${encodeURIComponent(workspace)}/approvals/${encodeURIComponent(id)}/decide`;
-  const done = (found) => found.approval_id === id && found.status === decision;
-  return call("POST", path, done, { decision, comment: comment || undefined }, token);
-}
-
 /** Whether the server answers. Without the session, so that this does not keep it alive. */
 export async function answers() {
   try {
@@ -142,7 +127,7 @@ export async function answers() {
 export function takeCode() {
   const found = new URLSearchParams(location.hash.slice(1)).get("sign-in");
   if (location.hash) {
-    history.replaceState(null, "", location.pathname);
+    history.replaceState(history.state, "", location.pathname + location.search);
   }
   return found;
 }
@@ -153,7 +138,7 @@ export async function signedInName() {
     return null;
   }
   try {
-    return (await inbox()).name;
+    return (await call("GET", "/desk/list", ({ name }) => typeof name === "string")).name;
   } catch (failure) {
     if (failure.fromServer && (failure.status === 401 || failure.status === 403)) {
       return null;

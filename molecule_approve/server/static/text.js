@@ -36,10 +36,11 @@ export function plain(text) {
   return text.replace(POSING, "$&$&").replace(HIDDEN, (character) => `[${codePoint(character)}]`);
 }
 
-/** The beginning of a text for places with little room; it says if something is missing. */
-export function brief(text) {
+/** The beginning of a text for places with little room; it says if something is missing, or is `more` elsewhere. */
+export function brief(text, more = false) {
   const characters = [...text];
-  return characters.length > BRIEF ? `${characters.slice(0, BRIEF).join("")}… (more on the page)` : text;
+  const isLonger = characters.length > BRIEF;
+  return isLonger || more ? `${isLonger ? characters.slice(0, BRIEF).join("") : text}… (more on the page)` : text;
 }
 
 /** Whether a text is too long to read at a glance. */
@@ -86,9 +87,19 @@ export function show(element, text, lines = false) {
   return element;
 }
 
+/**
+ * Put a command into an element, as `show` does. Each of its words is one piece: it goes to the next line as a whole, and
+ * is divided only if it is longer than a line.
+ */
+export function showCommand(element, text) {
+  const parts = text.split(/([ \n]+)/u).filter((part) => part !== "");
+  element.replaceChildren(...parts.map((part) => (/^[ \n]/u.test(part) ? part : show(make("span", "piece"), part))));
+  return element;
+}
+
 /** Whether the text looks like a command or code, which is shown in fixed width. */
 export function looksLikeCommand(text) {
-  return /[\n|<>$`;=\\{}]|(^|\s)--?\w|\w[/.]\w|&&/u.test(text);
+  return /[\n|<>$`;=\\{}]|(^|\s)--?\w|[^\W\d][/.]\w|\w[/.][^\W\d]|&&/u.test(text);
 }
 
 /**

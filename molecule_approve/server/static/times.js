@@ -33,19 +33,26 @@ export function clockwork(milliseconds) {
   return hours > 0 ? `${hours}:${rest}` : rest.replace(/^0/u, "");
 }
 
+function largest(milliseconds) {
+  const units = [[DAY, "d"], [HOUR, "h"], [MINUTE, "min"], [SECOND, "s"]];
+  const passed = Math.max(0, milliseconds);
+  const [size, unit] = units.find(([length]) => passed >= length) ?? units.at(-1);
+  return [Math.floor(passed / size), unit];
+}
+
+/** A duration in its largest unit: 45 s, 12 min, 3 h, 5 d. */
+export const roughly = (milliseconds) => largest(milliseconds).join(" ");
+
+/** The same for a narrow column: 45s, 12m, 3h, 5d. */
+export function shortly(milliseconds) {
+  const [count, unit] = largest(milliseconds);
+  return `${count}${unit[0]}`;
+}
+
 /** How long ago that was, roughly: "just now", "3 min ago". */
 export function ago(time) {
   const passed = now() - time;
-  if (passed < 10 * SECOND) {
-    return "just now";
-  }
-  if (passed < MINUTE) {
-    return `${Math.floor(passed / SECOND)} s ago`;
-  }
-  if (passed < HOUR) {
-    return `${Math.floor(passed / MINUTE)} min ago`;
-  }
-  return passed < DAY ? `${Math.floor(passed / HOUR)} h ago` : `${Math.floor(passed / DAY)} d ago`;
+  return passed < 10 * SECOND ? "just now" : `${roughly(passed)} ago`;
 }
 
 /** The time in full, in this browser's time zone. */

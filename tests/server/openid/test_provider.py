@@ -192,7 +192,7 @@ def test_what_is_signed_counts(provider: Provider) -> None:
     """The userinfo address only adds: here the groups, and nothing about the name."""
     provider.userinfo = {"email": "carol@example.org", "email_verified": True, "groups": ["ops"]}
     found = asyncio.run(Visit(provider, groups_claim="groups", groups={"operators": ("ops",)}).sign_in())
-    assert (found.name, found.groups) == ("alice@example.org", {"operators"})
+    assert (found.name, found.groups) == ("alice@example.org", frozenset({"operators"}))
 
 
 @pytest.mark.parametrize(
@@ -249,6 +249,12 @@ def test_another_answer_about_the_provider_stops_the_sign_in(
 
     asyncio.run(fails_then_works())
     assert "/elsewhere" not in provider.calls
+
+
+def test_an_endless_answer_is_not_read_to_its_end(provider: Provider) -> None:
+    """Also one that would be good otherwise."""
+    provider.metadata = {"padding": "x" * LARGEST}
+    refused(provider, ProviderError, f"more than {LARGEST} bytes")
 
 
 def test_a_provider_that_fails_is_not_called_by_everybody(provider: Provider) -> None:

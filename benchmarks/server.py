@@ -230,9 +230,12 @@ def fill(database: Path, workspace_id: str, rows: int) -> None:
     """As many requests as ended long ago, each with its row in the journal."""
     columns = "id, workspace_id, task_id, action, reason, status, created_at, expires, decided_by, decided_at, verified"
     with closing(sqlite3.connect(database, timeout=PATIENCE)) as connection, connection:
-        connection.executemany(
-            f"INSERT INTO approvals ({columns}) VALUES (?, ?, ?, 'deploy', '', 'approved', ?, 1.0, 'alice', ?, 1)",
-            ((str(uuid.uuid4()), workspace_id, str(uuid.uuid4()), NOW, NOW) for _ in range(rows)),
+        connection.execute(
+            f"INSERT INTO approvals ({columns}) "
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?) "
+            "SELECT lower(hex(randomblob(18))), ?, lower(hex(randomblob(18))), 'deploy', '', "
+            "'approved', ?, 1.0, 'alice', ?, 1 FROM numbers",
+            (rows, workspace_id, NOW, NOW),
         )
         connection.execute(
             "INSERT INTO journal (approval_id, recorded_at, journaled) SELECT id, created_at, 1 FROM approvals"

@@ -24,6 +24,9 @@ WAITING_HEADER = "X-Molecule-Waiting"
 REQUEST_HEADER = "X-Approval-ID"
 """Names the only request whose events a stream of the embedded server is to get; the platform does not know it."""
 
+ONCE_HEADER = ("X-Molecule-Once", "task-id")
+"""Asks the embedded server to have one request only for this task id, however often it is sent; the platform ignores it."""
+
 LIST_LENGTH = 50
 """How many of a workspace's newest requests the platform lists."""
 
@@ -35,6 +38,7 @@ SERVER_HEADER = ("x-molecule-server", "embedded")
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 _DEPTH = 64
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def is_uuid(text: str) -> bool:
@@ -338,7 +342,7 @@ def dump(value: JsonValue) -> bytes:
 
 def compact(value: JsonValue) -> str:
     """JSON without blanks, its text as it is."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _COMPACT.encode(value)
 
 
 # --- writing: the embedded server's side -------------------------------------------------------------------------------

@@ -380,4 +380,4 @@ def _growing_pauses() -> Iterator[float]:
     seconds = 0.001
     while True:
         yield seconds
-        seconds = min(0.05, seconds * 1.5)
+        seconds = min(0.5, seconds * 1.5)  # hundreds of commands may wait, and the one that they wait for needs time, too

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from molecule_approve import wire
 from molecule_approve.errors import ApprovalError, EndedError, KeyUsedError, OwnRequestError, RejectedError
 from molecule_approve.model import Approval, ApprovalRequest, Endpoint, JsonValue, Status, SubmittedRequest
+from molecule_approve.wire import ONCE_HEADER
 
 from . import sightings
 from .dial import Handle
@@ -58,7 +59,9 @@ class RestPlatform:
 
     def submit(self, request: ApprovalRequest, deadline: Deadline) -> SubmittedRequest:
         """Submit once; see the contract."""
-        headers = {} if request.idempotency_key is None else {"Idempotency-Key": request.idempotency_key}
+        # An answer may be lost, or be late, so the request may be sent again: it must not be asked twice.
+        key = request.idempotency_key
+        headers = dict([ONCE_HEADER]) if key is None else {"Idempotency-Key": key}
         answer = self._peer.post(self._peer.requests, deadline, wire.submit_body(request), headers=headers)
         if answer.status in {409, 422}:
             self._refuse_key(answer)

@@ -88,8 +88,8 @@ class EmbeddedRoutes:
         raise NoSuchRouteError
 
     def read_submitted(self, answer: Answer, request: ApprovalRequest) -> wire.Submitted:
-        """The id of the new request, or of the pending one that its key already has (200)."""
-        if answer.status != 201 and not (answer.status == 200 and request.idempotency_key is not None):
+        """The id of the new request, or (200) of the pending one of its key, or of the one that was sent before."""
+        if answer.status not in {200, 201}:
             failure = error_for(answer)
             if isinstance(failure, CredentialError | RejectedError):
                 failure.maybe_sent = False  # its own answer; another may be a proxy's, which has passed the request on

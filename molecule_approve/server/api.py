@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from molecule_approve.wire import SERVER_FIELD, WAITING_HEADER, approval_path, compact, one_body, row_body
+from molecule_approve.wire import ONCE_HEADER, SERVER_FIELD, WAITING_HEADER, approval_path, compact, one_body, row_body
 
 from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
 from .endings import RequestPath
@@ -95,7 +95,8 @@ class Api:
         workspace_id = request.path_params["workspace_id"]
         with self.access.admit(request) as visitor:
             check = partial(visitor.member, workspace_id=workspace_id, allow_anonymous=True)
-            parse = partial(parse_submission, key=request.headers.get("idempotency-key"), limits=self.limits)
+            key, once = (request.headers.get(name) for name in ("idempotency-key", ONCE_HEADER[0]))
+            parse = partial(parse_submission, key=key, once=once, limits=self.limits)
             parsed = await self._parsed(request, visitor, check, parse)
             approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}

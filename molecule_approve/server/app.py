@@ -109,6 +109,17 @@ def _meaning(status: int) -> str:
     return "done" if status < 300 else 'refused: {"error": sentence, "code"?: word}'
 
 
+@dataclass(frozen=True, slots=True)
+class _RouteHandler:
+    """A handler as an ASGI application. `Front` answers errors; the wrapper of starlette would catch them first."""
+
+    handler: Handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answered = await self.handler(Request(scope, receive, send))
+        await answered(scope, receive, send)
+
+
 class _Exact(Route):
     """A route that answers other methods with 404, as the platform does, not with 405."""
 
@@ -147,8 +158,8 @@ def create_app(handlers: Handlers) -> ASGIApp:
         access.admit_anyone(HTTPConnection(scope))
         await PlainTextResponse("404 page not found", 404)(scope, receive, send)
 
-    listed = [_Exact(route.path, route.handler, methods=[route.method]) for route in routes]
-    described = _Exact("/openapi.json", openapi, methods=["GET"])
+    listed = [_Exact(route.path, _RouteHandler(route.handler), methods=[route.method]) for route in routes]
+    described = _Exact("/openapi.json", _RouteHandler(openapi), methods=["GET"])
     socket = WebSocketRoute("/ws", handlers.live.listen)
     router = Router([*listed, described, socket], redirect_slashes=False, default=unknown_path)
     return Front(router, handlers.addresses, handlers.pages, handlers.activity, handlers.proxies)

@@ -14,7 +14,7 @@ from molecule_approve import strict_json
 from molecule_approve.model import JsonValue, Status
 from molecule_approve.safe_text import is_hidden
 from molecule_approve.strict_json import StrictJsonError
-from molecule_approve.wire import REQUEST_HEADER, is_uuid
+from molecule_approve.wire import ONCE_HEADER, REQUEST_HEADER, is_uuid
 
 from .refusals import bad_body, bad_decision, too_large, unacceptable
 
@@ -40,7 +40,10 @@ _NAMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SubmitBody:
-    """A request as it was sent; ``expires_in`` and ``key`` (the idempotency key) are None if they are missing."""
+    """A request as it was sent; ``expires_in`` and ``key`` (the idempotency key) are None if they are missing.
+
+    ``once``: there is to be one request only with this task id.
+    """
 
     action: str
     reason: str
@@ -48,6 +51,7 @@ class SubmitBody:
     context: dict[str, JsonValue] | None
     expires_in: float | None
     key: str | None
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +110,8 @@ def parse_object(data: bytes) -> dict[str, JsonValue]:
     return value
 
 
-def parse_submission(data: bytes, key: str | None, limits: Limits) -> SubmitBody:
-    """Parse a request from the body and the header ``Idempotency-Key``.
+def parse_submission(data: bytes, key: str | None, once: str | None, limits: Limits) -> SubmitBody:
+    """Parse a request from the body and the headers ``Idempotency-Key`` and ``X-Molecule-Once``.
 
     Raises:
         RefusedError: 400 if a type is wrong or the action is missing, 422 for values out of range.
@@ -118,13 +122,15 @@ def parse_submission(data: bytes, key: str | None, limits: Limits) -> SubmitBody
         raise bad_body()
     if all(is_hidden(character) or character.isspace() for character in action):
         raise unacceptable("the action is blank")
+    task_id = _text(body, "task_id", limits.task_id)
     return SubmitBody(
         action=action,
         reason=_text(body, "reason", limits.reason),
-        task_id=_text(body, "task_id", limits.task_id),
+        task_id=task_id,
         context=_context(body, limits.context),
         expires_in=_expires_in(body, limits.longest_expiry),
         key=_key(key, limits.key),
+        once=key is None and once == ONCE_HEADER[1] and is_uuid(task_id),
     )
 
 

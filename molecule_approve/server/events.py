@@ -82,10 +82,13 @@ class Events:
         return await self._database.read(lambda transaction: transaction.requests.several(ids))
 
     def _publish(self, approval: Approval, name: str, timestamp: str) -> None:
+        if name != _MADE:
+            self._hub.ended(approval.id)
+        if not self._hub.sockets:
+            return
         frames = [event_frame(name, approval.workspace_id, timestamp, _payload(approval, name))]
         if name != _MADE:
             frames.append(flat_frame(approval))
-            self._hub.ended(approval.id)
         self._hub.publish(approval.workspace_id, approval.id, frames)
 
 

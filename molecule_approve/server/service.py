@@ -100,7 +100,8 @@ class Service:
             id=approval_id,
             workspace_id=workspace_id,
             task_id=body.task_id if body.key is None else key_task_id(workspace_id, body.key),
-            keyed=body.key is not None,
+            keyed=body.key is not None or body.once,
+            once=body.once,
             action=body.action,
             reason=body.reason,
             context=body.context,
@@ -345,7 +346,8 @@ def _approvals(rows: list[tuple[Approval, str]]) -> list[Approval]:
 def _reuse(found: Approval, draft: Draft) -> tuple[Approval, bool] | RefusedError:
     if (found.action, found.reason) != (draft.action, draft.reason):
         return key_conflict(found)
-    return (found, False) if found.status in OPEN_STATUSES else key_used(found)
+    # One that is sent again because its answer was lost is the same one, whatever has become of it meanwhile.
+    return (found, False) if draft.once or found.status in OPEN_STATUSES else key_used(found)
 
 
 def _next_expiry(transaction: Transaction) -> tuple[str | None, float | None]:

@@ -96,7 +96,8 @@ class DatabaseThreads:
 
     async def _value(self, threads: ThreadPoolExecutor, running: asyncio.Future[_JobOutcome]) -> Any:  # noqa: ANN401 - the job's
         try:
-            outcome = await asyncio.wait_for(running, _LONGEST)
+            async with asyncio.timeout(_LONGEST):
+                outcome = await running
         except TimeoutError:
             outcome = _JobOutcome(error=StoreError(f"it has not answered for {_LONGEST:.0f} s"))
         if isinstance(outcome.error, StoreError):

@@ -178,7 +178,7 @@ def test_a_held_lock_is_waited_for_with_growing_pauses_and_no_longer_than_told(t
         pytest.fail("two held the lock")
     assert sum(pauses) == pytest.approx(2.0)
     assert pauses[0] < pauses[3] < pauses[6]
-    assert max(pauses) <= 0.05
+    assert max(pauses) <= 0.5
 
 
 def test_what_a_pause_raises_leaves_nothing_open(tmp_path: Path) -> None:

@@ -935,3 +935,13 @@ def test_answers_that_are_no_list_come_to_no_verdict(rest: RestPlatform, platfor
     platform.on("list", answers(b"<html>"))
     with pytest.raises(ProtocolError, match="not valid JSON"):
         rest.fetch(ours, soon())
+
+
+def test_a_request_whose_answer_was_lost_is_not_asked_twice(served: Served) -> None:
+    """It is sent again with the same task id, and the embedded server knows it by that: it is not of our own making now."""
+    wanted = new_request(served.server.requester.workspace_id)
+    first = served.asker.submit(wanted, soon())
+    again = served.asker.submit(wanted, soon())
+    assert (first.own, again.own) == (True, False)
+    assert again.approval_id == first.approval_id
+    assert len(served.asker.list_requests(soon())) == 1

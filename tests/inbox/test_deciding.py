@@ -334,3 +334,20 @@ def test_what_ends_otherwise_says_so(seat: Seat, desk: Desk) -> None:
     expect(seat.ended(second)).to_contain_text("Expired nobody decided in time")
     expect(seat.card(second).locator(".badge")).to_have_text("Expired")
     expect(seat.history().locator(".outcome")).to_have_text(["Expired", "Withdrawn"])
+
+
+def test_ones_own_request_cannot_be_decided_and_says_why(seat: Seat) -> None:
+    """There are no buttons, and the keys tell the reason too."""
+
+    def own(route: Any) -> None:  # noqa: ANN401 - a Route
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "own": True})
+
+    seat.page.route("**/desk/requests/*", own)
+    card = seat.armed(seat.desk.ask("deploy"))
+    for part in (".choices", ".comment", ".confirm"):
+        expect(card.locator(part)).to_be_hidden()
+    expect(card.locator(".hint")).to_have_text("You requested this yourself, so another approver must decide it.")
+    seat.page.keyboard.press("a")
+    expect(card.locator(".confirm")).to_be_hidden()
+    assert "another approver must decide it" in seat.heard()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import httpx
 
     from molecule_approve.paths import Places
+    from tests.server.postgres import NewDatabase
+
+BOTH_DATABASES = True
 
 ALICE = "alice@example.org"
 
@@ -82,26 +85,25 @@ class House:
 
     def sessions(self) -> int:
         """How many sessions there are."""
-        with credentials.opened(self.desk.server.places) as store, store.read() as transaction:
-            return int(transaction.connection.exec_driver_sql("SELECT count(*) FROM sessions").scalar_one())
+        return int(self.desk.select("SELECT count(*) FROM sessions")[0][0])
 
 
 OpenHouse = Callable[..., House]
 
 
 @pytest.fixture
-def open_house(server_places: Places, tmp_path: Path) -> Iterator[OpenHouse]:
+def open_house(server_places: Places, new_database: NewDatabase, tmp_path: Path) -> Iterator[OpenHouse]:
     """Opens a server with a provider; what is named goes into its settings or limits."""
     (tmp_path / "secret").write_text(CLIENT[1])
     (tmp_path / "secret").chmod(0o600)
-    with ExitStack() as stack:
+    with new_database() as database, ExitStack() as stack:
 
         def opened(limits: Limits | None = None, **settings: Any) -> House:  # noqa: ANN401 - the fields of the settings
             provider = stack.enter_context(serving())
             given = {"approvers": (ALICE,), **settings}
             openid = OpenIdPlan(provider.issuer, CLIENT[0], tmp_path / "secret", **given)
             said: list[str] = []
-            plan = ServePlan(server_places, limits=limits or Limits(), warn=said.append, openid=openid)
+            plan = ServePlan(server_places, database=database, limits=limits or Limits(), warn=said.append, openid=openid)
             return House(stack.enter_context(desk_of(stack.enter_context(Running(plan)), "root")), provider, said)
 
         yield opened
@@ -138,12 +140,12 @@ def test_the_address_names_the_page_that_the_browser_sees(house: House) -> None:
     assert first["redirect_uri"] == [f"{house.desk.server.url}/desk/openid/return"]
     for name in ("state", "nonce", "code_challenge"):
         assert first[name] != second[name]
-    with credentials.opened(house.desk.server.places) as store, store.read() as transaction:
-        kept = transaction.connection.exec_driver_sql("SELECT state_hash, nonce_hash FROM openid_sign_ins").all()
+    kept = house.desk.select("SELECT state_hash, nonce_hash FROM openid_sign_ins")
     wanted = {(hash_token(one["state"][0]), hash_token(one["nonce"][0])) for one in (first, second)}
-    assert {(row[0], row[1]) for row in kept} == wanted
+    assert set(kept) == wanted
 
 
+@pytest.mark.sqlite_only
 def test_behind_the_public_address_the_browser_returns_there(
     open_house: OpenHouse, server_places: Places, tmp_path: Path
 ) -> None:
@@ -185,7 +187,7 @@ def test_a_revoked_name_is_refused(open_house: OpenHouse) -> None:
     """The session ends at once; also under another name it is the same person. Added again by hand, it is somebody."""
     house = open_house(groups_claim="groups", groups={"operators": ("ops",)})
     session = house.visit().json()["token"]
-    with credentials.opened(house.desk.server.places) as store:
+    with house.desk.server.opened() as store:
         credentials.revoke(store, ALICE)
     with house.desk.client(session) as client:
         assert client.get("/desk/requests").status_code == 401
@@ -201,7 +203,7 @@ def test_who_was_revoked_does_not_come_back_as_somebody_else(open_house: OpenHou
     """Not under the name of an approver who is one, either: the provider lets its people choose names."""
     house = open_house(name_claim="login", approvers=("Alice", "root"))
     assert house.visit(login="Alice").status_code == 201
-    with credentials.opened(house.desk.server.places) as store:
+    with house.desk.server.opened() as store:
         credentials.revoke(store, "Alice")
     assert "were revoked here" in house.visit(login="root").json()["error"]
     assert house.visit(login="root", sub="s-2").json()["name"] == "root"
@@ -224,12 +226,13 @@ def test_a_group_does_not_take_the_name_of_who_has_a_token(open_house: OpenHouse
         house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)}, approvers=approvers)
         answer = house.visit(login="root", groups=["ops"])
         assert answer.status_code == status, answer.text
-        house.desk.server.stop()
-        with credentials.opened(house.desk.server.places) as store:
+        with house.desk.server.opened() as store:
             credentials.revoke(store, "root")
+        house.desk.server.stop()
     assert answer.json()["name"] == "root"
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     ("name", "word"),
     [
@@ -263,6 +266,7 @@ FORGED: list[tuple[str, Callable[[dict[str, Any]], str], str]] = [
 ]
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(("what", "sign", "word"), FORGED, ids=[row[0] for row in FORGED])
 def test_a_forged_answer_signs_nobody_in(house: House, what: str, sign: Callable[[dict[str, Any]], str], word: str) -> None:
     """The sentence says what is wrong, for the administrator too; the state is spent."""
@@ -322,6 +326,7 @@ def test_a_state_that_was_never_given_out_is_refused(house: House) -> None:
     assert visitor.finish(back, iss="https://evil.example.org").json()["code"] == "wrong_answer"
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("challenge", [None, "", "short", "c" * 42, "c" * 44, "c" * 42 + "=", "c" * 42 + "\n", 7])
 def test_only_a_challenge_begins_a_sign_in(house: House, challenge: object) -> None:
     """It goes into an address, and binds the answer to this browser."""
@@ -338,6 +343,7 @@ def test_a_sign_in_must_be_finished_in_time(open_house: OpenHouse) -> None:
     house.refused(visitor.finish(back), 401, "wrong_return", "took too long")
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example.org"}, {"Sec-Fetch-Site": "cross-site"}])
 def test_another_page_can_neither_begin_nor_finish(house: House, headers: dict[str, str]) -> None:
     """Else it could sign its visitor in as somebody else."""
@@ -349,6 +355,7 @@ def test_another_page_can_neither_begin_nor_finish(house: House, headers: dict[s
     assert visitor.finish(back).status_code == 201
 
 
+@pytest.mark.sqlite_only
 def test_the_page_of_return_is_the_page_and_nothing_else(house: House) -> None:
     """Whatever is in its address, nothing happens before the page itself says so; it redirects nowhere."""
     query = "?code=x&state=y&next=https://evil.example.org&redirect_uri=//evil.example.org"
@@ -363,6 +370,7 @@ def test_the_page_of_return_is_the_page_and_nothing_else(house: House) -> None:
     assert house.sessions() == 0
 
 
+@pytest.mark.sqlite_only
 def test_guessing_has_a_limit(open_house: OpenHouse) -> None:
     """Failed sign-ins are counted as failed logins; begun ones as calls without a credential."""
     house = open_house(replace(Limits(), failed_login_rate=2, unauthenticated_rate=5))
@@ -378,6 +386,7 @@ def test_guessing_has_a_limit(open_house: OpenHouse) -> None:
 # --- faults
 
 
+@pytest.mark.sqlite_only
 def test_a_provider_that_is_away_is_said(house: House) -> None:
     """503, and the sign-in works as soon as it is back; requests do not wait for it."""
     house.provider.answers["/.well-known/openid-configuration"] = (500, {}, b"")
@@ -394,6 +403,7 @@ def test_a_provider_that_is_away_is_said(house: House) -> None:
     assert visitor.finish(house.provider.authorize(visitor.start())).status_code == 201
 
 
+@pytest.mark.sqlite_only
 def test_a_restart_in_the_middle_of_a_sign_in_loses_nothing(
     open_house: OpenHouse, server_places: Places, tmp_path: Path
 ) -> None:
@@ -409,6 +419,7 @@ def test_a_restart_in_the_middle_of_a_sign_in_loses_nothing(
         assert visitor.finish(back).json()["name"] == ALICE
 
 
+@pytest.mark.sqlite_only
 def test_without_a_provider_nobody_signs_in_through_one(desk: Desk) -> None:
     """404, and the sentence names the section of server.yaml that is missing."""
     answer = Visitor(desk).begin()
@@ -416,6 +427,7 @@ def test_without_a_provider_nobody_signs_in_through_one(desk: Desk) -> None:
     assert "openid in server.yaml" in answer.json()["error"]
 
 
+@pytest.mark.sqlite_only
 def test_a_server_without_the_clients_secret_does_not_start(server_places: Places, tmp_path: Path) -> None:
     """Missing, or open to others."""
     plan = ServePlan(server_places, openid=OpenIdPlan("https://id.example.org", "approvals", tmp_path / "secret"))
@@ -427,6 +439,7 @@ def test_a_server_without_the_clients_secret_does_not_start(server_places: Place
         pass
 
 
+@pytest.mark.sqlite_only
 def test_without_the_library_it_says_what_to_install(
     server_places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +456,7 @@ def test_without_the_library_it_says_what_to_install(
 # --- a provider that somebody else wrote
 
 
+@pytest.mark.sqlite_only
 def test_a_real_provider_lets_its_people_in(server_places: Places, tmp_path: Path) -> None:
     """Discovery, keys, the exchange and the claims of somebody else's software, which refuses a code's second use."""
     (tmp_path / "secret").write_text("secret")

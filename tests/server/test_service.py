@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from molecule_approve.server.run import Running, ServePlan
+from molecule_approve.wire import ONCE_HEADER
 from tests.server.desk import PATIENCE, Desk, desk_of, unsigned, wait_for
 
 if TYPE_CHECKING:
@@ -235,3 +236,32 @@ def test_a_database_that_cannot_be_used_is_told_once(open_desk: OpenDesk) -> Non
         desk.ask()
     assert str(desk.server.places.database) in told[0]
     assert "locked" in told[0]
+
+
+def test_a_request_that_is_sent_again_is_asked_once(desk: Desk) -> None:
+    """By its task id, where its sender wants that: at the same time, later, and when it has ended; others may share one."""
+    task_id = str(uuid.uuid4())
+    headers = dict([ONCE_HEADER])
+
+    def send(number: int, **more: str) -> tuple[int, str]:
+        answer = desk.asker.post(desk.path, json={"action": "deploy", "task_id": task_id, **more}, headers=headers)
+        return answer.status_code, answer.json().get("approval_id", answer.json().get("code"))
+
+    with ThreadPoolExecutor(8) as pool:
+        sent = list(pool.map(send, range(16)))
+    approval_id = sent[0][1]
+    assert sorted(sent) == [(200, approval_id)] * 15 + [(201, approval_id)]
+    assert desk.decide(approval_id).status_code == 200
+    assert send(0) == (200, approval_id)
+    assert send(0, action="another") == (422, approval_id)
+    assert len(desk.asker.get(desk.path, params={"task_id": task_id}).json()) == 1
+    for number in range(2):
+        desk.ask(task_id=task_id)
+        assert len(desk.asker.get(desk.path, params={"task_id": task_id}).json()) == 2 + number
+
+
+@pytest.mark.parametrize("task_id", ["", "build-7"])
+def test_what_is_no_uuid_names_no_single_request(desk: Desk, task_id: str) -> None:
+    """A label that many requests may have is not taken for a name of one."""
+    body, headers = {"action": "deploy", "task_id": task_id}, dict([ONCE_HEADER])
+    assert [desk.asker.post(desk.path, json=body, headers=headers).status_code for _ in range(2)] == [201, 201]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from molecule_approve.paths import Places
     from tests.server.conftest import OpenDesk
 
+BOTH_DATABASES = True
+
 
 def test_a_code_is_exchanged_for_a_session(desk: Desk) -> None:
     """The session carries the approver's name, lasts twelve hours, and decides like the approver's token."""
@@ -34,6 +36,7 @@ def test_a_code_is_exchanged_for_a_session(desk: Desk) -> None:
     assert (one["status"], one["decided_by"], one["decided_by_verified"], one["comment"]) == ("denied", "alice", True, "no")
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     "body",
     [
@@ -57,6 +60,7 @@ def test_a_body_without_one_secret_is_refused(shared_desk: Desk, body: str) -> N
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("code", ["\\ud800", "x\\udfff", "\\u0000"])
 def test_a_code_of_text_that_is_none_is_refused(shared_desk: Desk, code: str) -> None:
     """A lone surrogate has no bytes: 422, instead of a fault that anybody could fill the server's log with."""
@@ -65,6 +69,7 @@ def test_a_code_of_text_that_is_none_is_refused(shared_desk: Desk, code: str) ->
     assert (answer.status_code, answer.json()["code"]) == (422, "unacceptable")
 
 
+@pytest.mark.sqlite_only
 def test_a_body_that_is_no_code_at_all_is_not_read_to_its_end(shared_desk: Desk) -> None:
     """413: whoever sends it has proved nothing yet."""
     with shared_desk.client(None) as stranger:
@@ -105,7 +110,7 @@ def test_a_token_is_exchanged_for_a_session(desk: Desk) -> None:
     assert first.json()["token"] != second.json()["token"]
     with desk.client(first.json()["token"]) as client:
         assert client.get("/desk/requests").status_code == 200
-        with credentials.opened(desk.server.places) as store:
+        with desk.server.opened() as store:
             credentials.revoke(store, "alice")
         assert client.get("/desk/requests").status_code == 401
     assert _sign_in(desk, token=_token(desk)).status_code == 401
@@ -130,6 +135,7 @@ def test_guessing_tokens_has_a_limit(open_desk: OpenDesk) -> None:
     assert _sign_in(desk, token=_token(desk)).status_code == 201
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example.org"}, {"Sec-Fetch-Site": "cross-site"}])
 def test_another_page_signs_nobody_in(desk: Desk, headers: dict[str, str]) -> None:
     """Neither the browser of a victim in its own name, nor with a form of plain text that happens to be JSON."""
@@ -162,6 +168,7 @@ def test_a_code_over_the_socket_comes_with_the_servers_address(desk: Desk) -> No
         assert client.post("/desk/code", json={}, timeout=PATIENCE).json()["url"] == desk.server.url
 
 
+@pytest.mark.sqlite_only
 def test_a_code_comes_with_the_public_address(server_places: Places) -> None:
     """Whichever way its maker came: that is where others open the link."""
     public = "https://approve.example.org/approve"

@@ -157,7 +157,10 @@ class Most:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A request before it is stored. ``expires`` is in seconds since the epoch; ``keyed``: it has an idempotency key."""
+    """A request before it is stored. ``expires`` is in seconds since the epoch.
+
+    ``keyed``: its task id is unique in its workspace, because it has an idempotency key, or (``once``) because it is wanted.
+    """
 
     id: str
     workspace_id: str
@@ -170,6 +173,7 @@ class Draft:
     expires: float
     requested_by: str | None = None
     requester_id: str | None = None
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ export class HistoryPane {
   constructor(inbox) {
     this.inbox = inbox;
     this.form = at("search");
+    this.reading = 0;
     this.list = new RowList(at("ended"), (request) => new EndedRow(request), (id) => inbox.choose(id));
     this.clear();
     this.form.addEventListener("submit", (event) => event.preventDefault());
@@ -79,6 +80,7 @@ export class HistoryPane {
   async read(turn, cursor) {
     const [search, before] = [moments(this.search), this.rows.length];
     let [next, to] = [cursor, null];
+    this.reading += 1;
     try {
       for (let round = 0; round < ROUNDS && next !== null && this.rows.length - before < PAGE; round += 1) {
         const page = await past({ ...search, cursor: next }, this.inbox.live?.token);
@@ -93,6 +95,8 @@ export class HistoryPane {
       if (turn === this.turn) {
         this.failed(failure, next);
       }
+    } finally {
+      this.reading -= 1;
     }
   }
 
@@ -121,23 +125,34 @@ export class HistoryPane {
     at("found").textContent = `The history cannot be read: ${failure.message}.`;
   }
 
-  /** Something ended: the first page is read again, unless a person has gone on to older ones. */
+  /** Something ended: what is new comes in at the top. */
   async hint() {
-    if (this.rows.length > PAGE || this.hinted) {
+    if (this.reading > 0) {
       return;
     }
-    this.hinted = true;
     const { turn } = this;
+    this.reading += 1;
     try {
       const page = await past(moments(this.search), this.inbox.live?.token);
-      if (turn === this.turn && this.rows.length <= PAGE && page.ended.length > 0) {
-        this.rows = page.ended;
-        this.show(page.next, page.searched_to);
+      if (turn === this.turn) {
+        this.add(page.ended);
       }
     } catch {
       // The connection says what is wrong.
     } finally {
-      this.hinted = false;
+      this.reading -= 1;
+    }
+  }
+
+  add(latest) {
+    const known = new Set(this.rows.map((row) => row.id));
+    const fresh = latest.filter((row) => !known.has(row.id));
+    if (this.rows.length > 0 && fresh.length > 0 && fresh.length === latest.length) {
+      // More than a page has ended: there may be others between.
+      this.restart();
+    } else if (fresh.length > 0) {
+      this.rows.unshift(...fresh);
+      this.show(this.next, null);
     }
   }
 
@@ -151,7 +166,6 @@ export class HistoryPane {
     this.rows = [];
     this.next = null;
     this.turn = {};
-    this.hinted = false;
     this.form.reset();
   }
 }

@@ -110,7 +110,8 @@ class Inbox {
     this.view = view;
     document.body.dataset.view = view;
     for (const link of document.querySelectorAll(".bar a[data-to]")) {
-      link.toggleAttribute("aria-current", link.dataset.to === view);
+      const isHere = link.dataset.to === view;
+      isHere ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
     }
     if (view === "history" && (before !== "history" || id === null)) {
       this.past.enter();

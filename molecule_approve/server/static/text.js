@@ -99,7 +99,7 @@ export function showCommand(element, text) {
 
 /** Whether the text looks like a command or code, which is shown in fixed width. */
 export function looksLikeCommand(text) {
-  return /[\n|<>$`;=\\{}]|(^|\s)--?\w|\w[/.]\w|&&/u.test(text);
+  return /[\n|<>$`;=\\{}]|(^|\s)--?\w|[^\W\d][/.]\w|\w[/.][^\W\d]|&&/u.test(text);
 }
 
 /**

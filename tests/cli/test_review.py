@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.server.users import user_name
 from tests.callers import PATIENCE, until
 from tests.integration import behaviours as does
 
@@ -62,7 +63,7 @@ def test_one_after_the_other(seated: Caller) -> None:
         assert re.search(r"asked \d s ago, (50:00|49:5\d) left; 2 more wait\r\n", shown)
         for line in (
             "action    a one",
-            "requester bob@box",
+            f"requester {user_name()}, says it runs as bob@box",
             f"workspace local ({desk.workspace_id})",
             f"request   {first}",
             "context   ticket = OPS-12",
@@ -76,7 +77,7 @@ def test_one_after_the_other(seated: Caller) -> None:
         shown = say(terminal, "s")
         assert (f"request   {third}" in shown, "1 more waits" in shown) == (True, True)
         shown = say(terminal, "deny")
-        assert (f"request   {fourth}" in shown, "requester unknown" in shown) == (True, True)
+        assert (f"request   {fourth}" in shown, f"requester {user_name()}\r\n" in shown) == (True, True)
         say(terminal, "", COMMENTS)
         assert terminal.end() == 0
         assert last_line(terminal) == "1 approved, 2 denied, 1 skipped; 1 still waits"
@@ -84,6 +85,33 @@ def test_one_after_the_other(seated: Caller) -> None:
     assert [row["status"] for row in rows] == ["approved", "denied", "pending", "denied"]
     assert [row["comment"] for row in rows] == ["looks fine", None, None, None]
     assert rows[0]["decided_by"] == "alice"
+
+
+def test_ones_own_request_is_skipped_where_another_approver_decides_it(seated: Caller) -> None:
+    """Without a prompt for it: nobody answers for nothing."""
+    seated.desk.server.add_approver("bob")
+    own, other = seated.desk.ask_as("alice"), seated.desk.ask()
+    with seated.terminal("review", size=(40, 120)) as terminal:
+        shown = say(terminal, "deny")
+        assert f"skipped {own}: you made this request, so another approver has to decide it" in unfolded(shown)
+        assert f"request   {other}" in shown
+        say(terminal, "", COMMENTS)
+        assert terminal.end() == 0
+        assert last_line(terminal) == "1 denied, 1 skipped; 1 still waits"
+    assert seated.desk.one(own)["status"] == "pending"
+
+
+def test_ones_own_request_is_skipped_too_if_it_became_so_meanwhile(seated: Caller) -> None:
+    """The server refuses, and the review goes on."""
+    own = seated.desk.ask_as("alice")
+    with seated.terminal("review", size=(40, 120)) as terminal:
+        assert "decide as alice, who is also the requester" in say(terminal, "approve")
+        terminal.until(COMMENTS)
+        seated.desk.server.add_approver("bob")
+        terminal.type("\r")
+        assert terminal.end() == 0
+        assert f"skipped {own}: you made this request" in unfolded(terminal.seen)
+        assert last_line(terminal) == "1 skipped; 1 still waits"
 
 
 def test_nothing_waits(seated: Caller) -> None:

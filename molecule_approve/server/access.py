@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _MOST_KNOWN = 10_000
 """Credentials that are remembered as valid, by their hashes."""
 
-_OF_TOKEN = "token "
+_BY_HASH = "hash "
 """The beginning of the keys under which the calls of one token are counted."""
 
 CONNECTION = "molecule.connection"
@@ -231,14 +231,14 @@ class AccessControl:
             return
         shown = hash_token(token)
         # Counted apart before it is known to be valid: so calls with wrong tokens do not use up the rate of a valid one.
-        self._charge(connection, f"{_OF_TOKEN}{shown}", self._limits.rate)
+        self._charge(connection, f"{_BY_HASH}{shown}", self._limits.rate)
         visitor = Visitor(shown, self._anonymous, self._sessions.limits, known=shown in self._known)
         try:
             yield visitor
         except RefusedError as exc:
             if exc.status == 401:
                 # Otherwise a caller with a new token each time would have no limit, and fill the memory.
-                self.rates.forget(f"{_OF_TOKEN}{shown}")
+                self.rates.forget(f"{_BY_HASH}{shown}")
                 self._known.discard(shown)
                 self._failed(connection)
             raise
@@ -300,7 +300,7 @@ class AccessControl:
 
 def is_counted_everywhere(key: str) -> bool:
     """Whether calls of this key are counted over all servers: not those with a valid token, which one server serves."""
-    return not key.startswith(_OF_TOKEN)
+    return not key.startswith(_BY_HASH)
 
 
 def _counted_as(connection: HTTPConnection) -> str:

@@ -6,7 +6,7 @@ _molecule_approve_table() {
     subcommands='' flags='' valued='' paths='' choices='' wants=''
     case $1 in
         '')
-            subcommands='request run wait status withdraw pending review approve deny requests approvers hook audit serve mcp doctor help'
+            subcommands='request run wait status withdraw pending review approve deny requests approvers requesters workspaces hook audit serve mcp doctor help'
             flags='--version -h --help'
             ;;
         'request')
@@ -73,15 +73,21 @@ _molecule_approve_table() {
             valued='--database --config'
             ;;
         'approvers')
-            subcommands='add list link revoke'
+            subcommands='add list limit link revoke'
             flags='-h --help'
             ;;
         'approvers add')
-            flags='-h --help'
+            flags='--workspace -h --help'
+            valued='--workspace'
             wants=text
             ;;
         'approvers list')
-            flags='-h --help'
+            flags='--json -h --help'
+            ;;
+        'approvers limit')
+            flags='--workspace --all-workspaces -h --help'
+            valued='--workspace'
+            wants=text
             ;;
         'approvers link')
             flags='--platform-url -h --help'
@@ -89,6 +95,39 @@ _molecule_approve_table() {
             wants=text
             ;;
         'approvers revoke')
+            flags='-h --help'
+            wants=text
+            ;;
+        'requesters')
+            subcommands='add list revoke'
+            flags='-h --help'
+            ;;
+        'requesters add')
+            flags='--workspace -h --help'
+            valued='--workspace'
+            wants=text
+            ;;
+        'requesters list')
+            flags='--workspace --json -h --help'
+            valued='--workspace'
+            ;;
+        'requesters revoke')
+            flags='--workspace -h --help'
+            valued='--workspace'
+            wants=text
+            ;;
+        'workspaces')
+            subcommands='add list remove'
+            flags='-h --help'
+            ;;
+        'workspaces add')
+            flags='-h --help'
+            wants=text
+            ;;
+        'workspaces list')
+            flags='--json -h --help'
+            ;;
+        'workspaces remove')
             flags='-h --help'
             wants=text
             ;;

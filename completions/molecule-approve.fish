@@ -23,6 +23,8 @@ function __molecule_approve_table --no-scope-shadowing
                 deny\t'Deny a request.' \
                 requests\t'Move the requests of the embedded server to another database.' \
                 approvers\t'Manage who may decide on the embedded server.' \
+                requesters\t'Manage who may ask on the embedded server.' \
+                workspaces\t'Manage the workspaces of the embedded server.' \
                 hook\t'Ask a person before an agent\'s tool call.' \
                 audit\t'Read, verify and export the audit log.' \
                 serve\t'Run the embedded server until SIGINT or SIGTERM.' \
@@ -203,7 +205,8 @@ function __molecule_approve_table --no-scope-shadowing
         case 'approvers'
             set subcommands \
                 add\t'Add an approver, and print the token alone on stdout.' \
-                list\t'List the approvers, and since when they may decide.' \
+                list\t'List the approvers, since when they may decide, and where.' \
+                limit\t'Limit where an approver may decide, or lift the limit; the token stays. It holds at once, also on a running server.' \
                 link\t'Print a sign-in link for the server\'s page, alone on stdout.' \
                 revoke\t'Remove an approver; the token and all sessions end at once, also on a running server.'
             set flags \
@@ -211,13 +214,24 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
         case 'approvers add'
             set flags \
+                --workspace\t'Only in this workspace, by its name or id (repeatable).' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
+            set valued --workspace
             set wants text
         case 'approvers list'
             set flags \
+                --json\t'Print JSON on stdout.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
+        case 'approvers limit'
+            set flags \
+                --workspace\t'Only in this workspace, by its name or id (repeatable).' \
+                --all-workspaces\t'In all workspaces.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --workspace
+            set wants text
         case 'approvers link'
             set flags \
                 --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
@@ -226,6 +240,58 @@ function __molecule_approve_table --no-scope-shadowing
             set valued --platform-url
             set wants text
         case 'approvers revoke'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'requesters'
+            set subcommands \
+                add\t'Add a requester, and print the token alone on stdout; the settings that its client needs are on stderr.' \
+                list\t'List the requesters, where they may ask, and since when.' \
+                revoke\t'Revoke a requester; its token ends at once, also on a running server. Its open requests stay.'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'requesters add'
+            set flags \
+                --workspace\t'The workspace, by its name or id; without it, the server\'s own (local).' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --workspace
+            set wants text
+        case 'requesters list'
+            set flags \
+                --workspace\t'Only in this workspace, by its name or id.' \
+                --json\t'Print JSON on stdout.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --workspace
+        case 'requesters revoke'
+            set flags \
+                --workspace\t'Only in this workspace, by its name or id.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --workspace
+            set wants text
+        case 'workspaces'
+            set subcommands \
+                add\t'Add a workspace, and print its id alone on stdout.' \
+                list\t'List the workspaces: name, id, how many may ask there, and how many requests are open.' \
+                remove\t'Remove a workspace that has no requesters and no open requests. Its earlier requests are kept.'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'workspaces add'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'workspaces list'
+            set flags \
+                --json\t'Print JSON on stdout.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'workspaces remove'
             set flags \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'

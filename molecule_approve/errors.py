@@ -14,6 +14,7 @@
     │   ├── ProtocolError             its answer does not follow the protocol
     │   ├── UnknownApprovalError      it does not know the request
     │   ├── EndedError                the request had already ended
+    │   ├── OwnRequestError           the approver made the request
     │   ├── UsedError                 the approval was already redeemed
     │   └── KeyUsedError              the idempotency key belongs to another request, or to one that has ended
     ├── NotFoundError                 the command to run does not exist; no request was sent
@@ -164,6 +165,12 @@ class EndedError(PlatformError):
     """The request had already ended; the message gives the outcome if the platform tells it."""
 
     kind = "ended"
+
+
+class OwnRequestError(PlatformError):
+    """The approver made the request, so another approver has to decide it."""
+
+    kind = "own_request"
 
 
 class UsedError(PlatformError):

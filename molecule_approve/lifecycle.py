@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from .model import EXPIRED_BY, WITHDRAWN_BY, Approval, Outcome, Status, SubmittedRequest
 from .safe_text import is_hidden
 
@@ -29,6 +31,23 @@ def outcome_of(approval: Approval) -> Outcome:
 def _is_somebody(name: str) -> bool:
     """Whether the name is visible and not reserved."""
     return name not in RESERVED_NAMES and any(not is_hidden(character) and character != " " for character in name)
+
+
+def name_key(name: str) -> str:
+    """What two spellings of one person's name have in common, in any letter case and Unicode form."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def is_own(requested_by: str | None, approver: str | None) -> bool:
+    """Whether requester and approver are one person: their credentials have the same name."""
+    return requested_by is not None and approver is not None and name_key(requested_by) == name_key(approver)
+
+
+def self_approved(approval: Approval) -> bool | None:
+    """Whether the requester approved the request, by the names of the credentials; None if these are not known."""
+    if approval.requested_by is None or approval.decided_by_verified is not True:
+        return None
+    return approval.status is Status.APPROVED and is_own(approval.requested_by, approval.decided_by)
 
 
 def answers(approval: Approval, submitted: SubmittedRequest) -> bool:

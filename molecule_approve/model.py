@@ -114,6 +114,7 @@ class Approval:
         decided_by_verified: True if the name comes from the approver's own credential (embedded server), False if it does
             not, None if the answer does not say (lists, the platform).
         requested_by: the name of the requester's credential; None if it is not known.
+        is_anonymous: whether the embedded server says that it knows no name.
         requested_by, comment, context, expires_at: only from the embedded server.
     """
 
@@ -131,6 +132,7 @@ class Approval:
     expires_at: str | None = None
     decided_by_verified: bool | None = None
     requested_by: str | None = None
+    is_anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,9 @@ class Verdict:
     """What a gate returns. ``approved`` is True for one outcome only.
 
     Attributes:
+        requested_by: the name of the requester's credential; None if it is not known.
         decided_by_verified: None if it is not known; only in `status`.
+        self_approved: whether the requester approved it; None if that is not known.
         waited_seconds: seconds from the request to this verdict.
         trace_id: the id of this attempt's records in the audit log.
         recorded: whether the outcome was written to the audit log.
@@ -238,6 +242,8 @@ class Verdict:
     recorded: bool = False
     error: Failure | None = None
     signum: int | None = None
+    requested_by: str | None = None
+    self_approved: bool | None = None
 
     def __bool__(self) -> bool:
         """Raise TypeError: ``if verdict:`` would take a denial for an approval."""
@@ -255,6 +261,7 @@ class Verdict:
         match self.outcome:
             case Outcome.APPROVED | Outcome.DENIED:
                 name = who if self.decided_by_verified else f"{who} (name not verified)"
+                name += " (also the requester)" if self.self_approved else ""
                 comment = f": {self.comment}" if self.comment else ""
                 return f"{self.outcome.value} by {name}{comment}"
             case Outcome.TIMEOUT:
@@ -276,8 +283,10 @@ class Verdict:
             "approved": self.approved,
             "approval_id": self.approval_id,
             "action": self.action,
+            "requested_by": self.requested_by,
             "decided_by": self.decided_by,
             "decided_by_verified": self.decided_by_verified,
+            "self_approved": self.self_approved,
             "comment": self.comment,
             "decided_at": self.decided_at,
             "requested_at": self.requested_at,

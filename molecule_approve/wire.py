@@ -189,7 +189,7 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
     approval_id = _text(row, "id")
     if not is_id(approval_id):
         raise unexpected("the id of a request in the answer is not valid")
-    context = row.get("context")
+    context, requested_by = row.get("context"), _optional(row, "requested_by")
     verified = row.get("decided_by_verified")
     return Approval(
         id=approval_id,
@@ -205,6 +205,9 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
         context=context if isinstance(context, dict) else None,
         expires_at=_optional(row, "expires_at"),
         decided_by_verified=None if verified is None else verified is True,
+        requested_by=requested_by,
+        # A server that does not know the field leaves it out.
+        is_anonymous="requested_by" in row and requested_by is None,
     )
 
 

@@ -35,8 +35,8 @@ SAYING: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, 
 """A Popen's options, where what the program says is read."""
 
 KEYS = {
-    "outcome", "approved", "approval_id", "action", "decided_by", "decided_by_verified", "comment", "decided_at",
-    "requested_at", "expires_at", "waited_seconds", "trace_id", "evidence", "recorded", "error",
+    "outcome", "approved", "approval_id", "action", "requested_by", "decided_by", "decided_by_verified", "self_approved",
+    "comment", "decided_at", "requested_at", "expires_at", "waited_seconds", "trace_id", "evidence", "recorded", "error",
 }  # fmt: skip
 """The keys of the object that ``--json`` prints: cli.md, Output."""
 

@@ -36,7 +36,7 @@ class Rule:
 
 # The first rule that names a module holds.
 RULES = (
-    Rule(("errors", "clock", "safe_text", "limits"), ()),
+    Rule(("errors", "clock", "safe_text", "limits", "unix_peer"), ()),
     Rule(("model", "paths", "arguments"), ("errors",)),
     Rule(("strict_json",), ("model",)),
     Rule(("lifecycle", "wire"), GROUND),
@@ -54,13 +54,17 @@ RULES = (
     Rule(("client.platform", "client.retry"), PURE),
     Rule(("client.submit", "client.reconnect"), (*PURE, "client.platform", "client.retry")),
     # Whose the folder of the socket is, is looked at by the same code that the server uses.
-    Rule(("client.unix",), (*PURE, "paths", "client.*")),
+    Rule(("client.unix",), (*PURE, "paths", "unix_peer", "client.*")),
     Rule(("client.*",), (*PURE, "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
     Rule(
-        ("server.starting", "server.credentials", "server.moving", "server.state_folder", "server.plan"),
+        (
+            *("server.starting", "server.credentials", "server.administration", "server.moving", "server.state_folder"),
+            "server.plan",
+        ),
         (*PURE, "paths", "audit.*", "server.*"),
     ),
+    Rule(("server.connections",), (*PURE, "unix_peer", "server.*")),
     Rule(("server.*",), (*PURE, "audit.*", "server.*")),
     Rule(
         ("gate.*",),

@@ -11,8 +11,8 @@ from molecule_approve.errors import ProtocolError
 from molecule_approve.model import Endpoint, Evidence, Failure, Outcome, Secret, Verdict
 
 KEYS = [
-    "outcome", "approved", "approval_id", "action", "decided_by", "decided_by_verified", "comment", "decided_at",
-    "requested_at", "expires_at", "waited_seconds", "trace_id", "evidence", "recorded", "error",
+    "outcome", "approved", "approval_id", "action", "requested_by", "decided_by", "decided_by_verified", "self_approved",
+    "comment", "decided_at", "requested_at", "expires_at", "waited_seconds", "trace_id", "evidence", "recorded", "error",
 ]  # fmt: skip
 
 

@@ -196,11 +196,24 @@ def test_a_row_needs_little_and_keeps_what_it_has() -> None:
     assert wire.read_row(ROW, "w") == Approval(ID, "w", "a", Status.APPROVED)
     full: dict[str, JsonValue] = {
         "workspace_id": "v", "reason": "r", "task_id": "t", "decided_by": "alice", "decided_at": "d", "created_at": "c",
-        "comment": "k", "context": {"host": "h"}, "expires_at": "e", "decided_by_verified": True,
+        "comment": "k", "context": {"host": "h"}, "expires_at": "e", "decided_by_verified": True, "requested_by": "bot",
     }  # fmt: skip
     found = wire.read_row({**ROW, **full}, "w")
     assert found == Approval(
-        ID, "v", "a", Status.APPROVED, "r", "t", "alice", "d", "c", "k", {"host": "h"}, "e", decided_by_verified=True
+        ID,
+        "v",
+        "a",
+        Status.APPROVED,
+        "r",
+        "t",
+        "alice",
+        "d",
+        "c",
+        "k",
+        {"host": "h"},
+        "e",
+        decided_by_verified=True,
+        requested_by="bot",
     )
     assert wire.read_one(wire.dump(wire.one_body(found)), "w") == found
     assert wire.read_row({**ROW, "status": "granted"}, "w").status is Status.UNKNOWN

@@ -30,6 +30,8 @@ COMMANDS = {
     "deny": ("decide", "Deny a request."),
     "requests": ("stored_requests", "Move the requests of the embedded server to another database."),
     "approvers": ("approvers", "Manage who may decide on the embedded server."),
+    "requesters": ("requesters", "Manage who may ask on the embedded server."),
+    "workspaces": ("workspaces", "Manage the workspaces of the embedded server."),
     "hook": ("hook.app", "Ask a person before an agent's tool call."),
     "audit": ("audit.app", "Read, verify and export the audit log."),
     "serve": ("serve", "Run the embedded server until SIGINT or SIGTERM."),

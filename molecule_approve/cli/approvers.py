@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,12 +11,18 @@ from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.paths import locate, who_serves
 from molecule_approve.safe_text import visible
 
-from . import output
+from . import options, output
 from .exits import Exit
-from .help import CliCommand, CliGroup, commands
+from .help import CliCommand, CliGroup, commands, option
 from .options import ConnectionOptions, PlatformUrl, open_platform
 from .requests import READ
 from .serve import NOBODY, administered, server_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from molecule_approve.model import JsonValue
+    from molecule_approve.server.database.values import ApproverRow
 
 app = commands(
     name="approvers",
@@ -27,9 +33,17 @@ app = commands(
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The approver's name, as shown with a decision.")]
 
+WorkspacesOption = Annotated[
+    list[str] | None,
+    option("--workspace", "W", "Only in this workspace, by its name or id (repeatable)."),
+]
 
-@app.command(cls=CliCommand, epilog="molecule-approve approvers add alice")
-def add(name: NameArgument) -> int:
+
+@app.command(
+    cls=CliCommand,
+    epilog="molecule-approve approvers add alice\nmolecule-approve approvers add bob --workspace payments",
+)
+def add(name: NameArgument, workspace: WorkspacesOption = None) -> int:
     """Add an approver, and print the token alone on stdout.
 
     The token is shown once; the server keeps only its hash.
@@ -38,7 +52,7 @@ def add(name: NameArgument) -> int:
         from molecule_approve.server import credentials
 
     with administered() as store:
-        credentials.add_approver(store, name, output.answer)
+        credentials.add_approver(store, name, output.answer, workspace or None)
     _say(f"this is the token of {name}; it is shown once. approve, deny and review read it from MOLECULE_APPROVER_TOKEN")
     return Exit.OK
 
@@ -48,17 +62,55 @@ def _say(sentence: str) -> None:
 
 
 @app.command("list", cls=CliCommand, epilog="molecule-approve approvers list")
-def list_approvers() -> int:
-    """List the approvers, and since when they may decide."""
+def list_approvers(json: options.Json = False) -> int:
+    """List the approvers, since when they may decide, and where."""
     with server_extra():
-        from molecule_approve.server import credentials
+        from molecule_approve.server import administration
 
     with administered() as store:
-        found = credentials.approvers(store)
-    for name, since in found:
-        output.answer(f"{visible(name)}  since {visible(since)}")
+        found = administration.approvers(store)
+    if json:
+        output.answer_json([_as_json(one) for one in found])
+        return Exit.OK
+    for one in found:
+        output.answer(f"{visible(one.name)}  since {visible(one.created_at)}{_only(one.workspaces)}")
     if not found:
         _say(NOBODY)
+    return Exit.OK
+
+
+def _as_json(one: ApproverRow) -> JsonValue:
+    where: JsonValue = None if one.workspaces is None else [*one.workspaces]
+    return {"name": one.name, "created_at": one.created_at, "source": one.source, "workspaces": where}
+
+
+def _only(workspaces: Sequence[str] | None) -> str:
+    if workspaces is None:
+        return ""
+    return f"  only in {', '.join(map(visible, workspaces))}" if workspaces else "  in no workspace"
+
+
+@app.command(
+    cls=CliCommand,
+    epilog="""
+        molecule-approve approvers limit bob --workspace payments --workspace web
+        molecule-approve approvers limit bob --all-workspaces
+    """,
+)
+def limit(
+    name: NameArgument,
+    workspace: WorkspacesOption = None,
+    everywhere: Annotated[bool, option("--all-workspaces", None, "In all workspaces.")] = False,
+) -> int:
+    """Limit where an approver may decide, or lift the limit; the token stays. It holds at once, also on a running server."""
+    with server_extra():
+        from molecule_approve.server import administration
+
+    if bool(workspace) == everywhere:
+        raise UsageError("limit needs either --workspace or --all-workspaces", hint="pass one of them")
+    with administered() as store:
+        administration.limit_approver(store, name, workspace or None)
+    _say(f"{name} may decide in {', '.join(workspace) if workspace else 'all workspaces'}")
     return Exit.OK
 
 

@@ -11,7 +11,7 @@ from molecule_approve.safe_text import visible
 from molecule_approve.wire import LIST_LENGTH, instant
 
 from .progress import span
-from .requester import person
+from .requester import name, short
 
 if TYPE_CHECKING:
     from molecule_approve.client.rest import RestPlatform
@@ -88,8 +88,8 @@ def timing(row: Approval, now: datetime) -> str:
 
 
 def requester(row: Approval) -> str:
-    """User and host, as the requester's machine sent them; a dash without them."""
-    return visible(person(dict(row.context or {}))) or "-"
+    """The requester's name, and whom it claims to be; a dash without both."""
+    return visible(short(name(row), dict(row.context or {}))) or "-"
 
 
 def workspace(waiting: Waiting) -> str:

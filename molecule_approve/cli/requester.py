@@ -1,17 +1,43 @@
-"""The requester as a request's context names it: a person at a machine, or a CI job. Pure; the texts are as they came.
+"""Who requests: the name of the credential, and what the requester claims about itself. Pure; the texts are as they came.
 
-They are unproven: the requester's machine sent them.
+The claims are in the request's context: a person at a machine, a CI job. The requester's machine sent them, and they are
+shown as claimed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from molecule_approve.lifecycle import is_own
+
 if TYPE_CHECKING:
-    from molecule_approve.model import JsonValue
+    from molecule_approve.model import Approval, JsonValue
 
 PERSON = ("user", "host")
 """The keys that name the person."""
+
+
+def name(row: Approval) -> str:
+    """The name of the credential, or that there was none; empty if the platform does not tell it."""
+    return row.requested_by or ("anonymous" if row.is_anonymous else "")
+
+
+def described(known: str, context: JsonValue) -> str:
+    """The name, then the claims: ``deploy-bot, says it runs as alice@build-7``; empty if there is neither."""
+    runs = " ".join(f"{word} {text}" for word, text in (("as", person(context)), ("in", job(context))) if text)
+    return ", ".join(filter(None, (known, f"says it runs {runs}" if runs else "")))
+
+
+def short(known: str, context: JsonValue, claimed: str | None = None) -> str:
+    """The same for a column of a table: ``deploy-bot (says alice@build-7)``; a user of the same name is not repeated.
+
+    ``claimed`` is what else it claims to be, instead of the person.
+    """
+    by = person(context)
+    claimed = by if claimed is None else claimed
+    if not claimed or (claimed == by and is_own(known or None, _texts(context).get("user"))):
+        return known
+    return f"{known} (says {claimed})" if known else f"says {claimed}"
 
 
 def person(context: JsonValue) -> str:

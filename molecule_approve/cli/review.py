@@ -14,7 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import ApprovalError, EndedError, Interrupted, UnavailableError, UsageError
+from molecule_approve.errors import (
+    ApprovalError,
+    EndedError,
+    Interrupted,
+    OwnRequestError,
+    UnavailableError,
+    UsageError,
+)
 from molecule_approve.limits import COMMENT_LIMIT
 from molecule_approve.model import Status, SubmittedRequest
 from molecule_approve.safe_text import visible
@@ -95,14 +102,24 @@ class _ReviewSession:
     def run(self) -> None:
         """Show each request until all are decided or skipped, or the person quits."""
         while (found := self._next()) is not None:
+            if found.own:
+                self._skip_own(found.approval)
+                continue
             answer = self._answer(found)
             if answer == "quit":
                 return
             if answer == "skip":
-                self._skipped.add(found.approval.id)
-                self._tally["skipped"] += 1
+                self._skip(found.approval)
             elif not self._settle(found, answer):
                 return
+
+    def _skip(self, row: Approval) -> None:
+        self._skipped.add(row.id)
+        self._tally["skipped"] += 1
+
+    def _skip_own(self, row: Approval) -> None:
+        output.say(f"skipped {visible(row.id)}: you made this request, so another approver has to decide it")
+        self._skip(row)
 
     def _next(self) -> Waiting | None:
         """The oldest pending request that was not skipped; requests that ended meanwhile are reported."""
@@ -202,6 +219,9 @@ class _ReviewSession:
             platform.decide(SubmittedRequest(row.id, row.workspace_id), decision, comment, Deadline.after(READ))
         except EndedError as exc:
             output.say(f"{visible(exc.message)}")
+        except OwnRequestError:  # a second approver was added since it was read
+            self._skip_own(row)
+            return
         except UnavailableError as exc:
             # The next read shows whether it is still open.
             output.complain(exc)

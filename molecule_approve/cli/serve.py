@@ -173,12 +173,24 @@ def _welcome(server: Prepared, page: SignInPage | None) -> None:
         server.plan.warn("clients without a token may request, list and listen (--anonymous-requests)")
     talking = output.at_terminal() and not in_ci(os.environ)
     name = _person(server, make=talking)
+    _say_who_decides_own(server)
     if name is not None and talking:
         _show_link(server, name)
     if page is not None:
         # A link of its own: the one above works once, and somebody may open it too.
         page.open(server.url if name is None else _link(server, name))
     output.answer(server.url)
+
+
+def _say_who_decides_own(server: Prepared) -> None:
+    from molecule_approve.server import credentials
+
+    known = [name for name, _ in credentials.approvers(server.store)]
+    if server.plan.self_approval is None and len(known) == 1:
+        _complain(
+            f"{known[0]} is the only approver, and may decide what {known[0]} requests; with a second approver, nobody "
+            "decides their own requests"
+        )
 
 
 def _person(server: Prepared, *, make: bool) -> str | None:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from molecule_approve.gate.command import parse
+from molecule_approve.lifecycle import is_own
 from molecule_approve.safe_text import json_line, visible, visible_lines, visible_quoted
 
-from .requester import PERSON, job, person
+from .requester import PERSON, described, name
 from .terminal import MARGIN, columns_of, rows
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def request_lines(row: Approval, *, workspace_name: str = "", decide_as: str = "
     """
     yield from asked(row.action, row.reason)
     context = dict(row.context or {})
-    requester = ", ".join(text for text in (person(context), job(context)) if text)
-    yield "requester", visible(requester) or "unknown"
+    yield "requester", visible(described(name(row), context)) or "unknown"
     yield "workspace", visible(f"{workspace_name} ({row.workspace_id})" if workspace_name else row.workspace_id)
     yield "", ""
     yield "Details", ""
@@ -45,7 +45,10 @@ def request_lines(row: Approval, *, workspace_name: str = "", decide_as: str = "
             yield _context_line(key, value)
     if decide_as:
         yield "", ""
-        yield "decide as", visible(decide_as)
+        yield (
+            "decide as",
+            visible(decide_as) + (", who is also the requester" if is_own(row.requested_by, decide_as) else ""),
+        )
 
 
 def _context_line(key: str, value: JsonValue) -> tuple[str, str]:

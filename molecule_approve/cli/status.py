@@ -11,7 +11,7 @@ import typer
 from molecule_approve.audit.record import OF_OUTCOME, is_as_asked
 from molecule_approve.clock import Deadline, utc_now
 from molecule_approve.errors import AuditError, DeliveryError, EndedError, UnknownApprovalError, UsageError
-from molecule_approve.lifecycle import answers, outcome_of
+from molecule_approve.lifecycle import answers, outcome_of, self_approved
 from molecule_approve.model import Approval, Failure, Outcome, SubmittedRequest, Verdict
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
@@ -45,8 +45,10 @@ def verdict_of(row: Approval) -> Verdict:
         outcome=outcome,
         action=row.action,
         approval_id=row.id,
+        requested_by=row.requested_by,
         decided_by=row.decided_by,
         decided_by_verified=row.decided_by_verified,
+        self_approved=self_approved(row),
         comment=row.comment,
         decided_at=row.decided_at,
         requested_at=row.created_at,

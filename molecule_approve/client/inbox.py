@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 
 
 class Waiting(NamedTuple):
-    """One pending request, and the name of its workspace; empty if the platform does not tell it."""
+    """One pending request.
+
+    Attributes:
+        workspace_name: empty if the platform does not tell it.
+        own: whether the approver whose token was sent made it, and may not decide it.
+    """
 
     approval: Approval
     workspace_name: str = ""
+    own: bool = False
 
 
 class PendingList(NamedTuple):
@@ -108,5 +114,6 @@ def _waiting(value: JsonValue) -> Waiting:
     # It becomes a part of the path at which the request is decided.
     if not wire.is_id(row.workspace_id):
         raise wire.unexpected("a workspace's id in the answer is not valid")
-    name = value.get("workspace_name") if isinstance(value, dict) else None
-    return Waiting(row, name if isinstance(name, str) else "")
+    more = value if isinstance(value, dict) else {}
+    name = more.get("workspace_name")
+    return Waiting(row, name if isinstance(name, str) else "", more.get("own") is True)

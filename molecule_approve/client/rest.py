@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from molecule_approve import wire
-from molecule_approve.errors import ApprovalError, EndedError, KeyUsedError, RejectedError
+from molecule_approve.errors import ApprovalError, EndedError, KeyUsedError, OwnRequestError, RejectedError
 from molecule_approve.model import Approval, ApprovalRequest, Endpoint, JsonValue, Status, SubmittedRequest
 from molecule_approve.wire import ONCE_HEADER
 
@@ -165,6 +165,10 @@ class RestPlatform:
             wire.check_done(answer.body, submitted.approval_id, decision)
         elif self._says_ended(answer, submitted):
             raise EndedError(self._how_it_ended(submitted, wire.read_error(answer.body), deadline))
+        elif answer.status == 403 and (said := wire.read_error(answer.body)).get("code") == "own_request":
+            raise OwnRequestError(
+                str(said.get("error")), hint=f"to withdraw it: molecule-approve withdraw {submitted.approval_id}"
+            )
         else:
             raise error_for(answer)
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import ConfigError, PlatformError
 from molecule_approve.paths import check_private
+from molecule_approve.unix_peer import peer_uid
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
-
-# Linux: pid, uid, gid. BSD and macOS: LOCAL_PEERCRED of the level 0 gives a version and the uid. Four bytes each.
-_CREDENTIALS = (socket.SOL_SOCKET, socket.SO_PEERCRED) if hasattr(socket, "SO_PEERCRED") else (0, 1)
 
 
 def connect_own(sock: socket.socket, path: str, owner: Callable[[socket.socket], int] | None = None) -> None:
@@ -41,13 +38,3 @@ def connect_own(sock: socket.socket, path: str, owner: Callable[[socket.socket],
             f"the server at {path} is not yours: it runs as user {found}, and you are {os.geteuid()}; nothing was sent",
             hint="start your own server as the same user: molecule-approve serve",
         )
-
-
-def peer_uid(sock: socket.socket) -> int:
-    """The user id of the process that listens at a Unix socket.
-
-    Raises:
-        OSError: the system does not tell it.
-    """
-    _, uid = struct.unpack_from("=II", sock.getsockopt(*_CREDENTIALS, 64))
-    return int(uid)

@@ -9,6 +9,7 @@ from molecule_approve.client.retry import WaitPolicy
 from molecule_approve.client.wait import WaitObserver
 from molecule_approve.clock import utc_now
 from molecule_approve.errors import ApprovalError
+from molecule_approve.lifecycle import self_approved
 from molecule_approve.model import Approval, Decision, Failure, Outcome, SubmittedRequest, Verdict
 from molecule_approve.wire import instant
 
@@ -158,8 +159,10 @@ class Attempt:
         return replace(
             self.verdict(outcome),
             approval_id=row.id,
+            requested_by=row.requested_by,
             decided_by=row.decided_by,
             decided_by_verified=row.decided_by_verified is True,
+            self_approved=self_approved(row),
             comment=row.comment,
             decided_at=row.decided_at,
             expires_at=row.expires_at,

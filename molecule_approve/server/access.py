@@ -24,6 +24,7 @@ from .refusals import (
 )
 from .senders import SENDER
 from .tokens import bearer, hash_token
+from .users import user_name
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -56,10 +57,11 @@ class Approver:
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who may make requests in a workspace. ``name`` is None for a caller without a token (``--anonymous-requests``)."""
+    """Who may make requests in a workspace; a call without a token (``--anonymous-requests``) has no name and no id."""
 
     workspace_id: str
     name: str | None
+    id: str | None = None
 
 
 Caller = Approver | Requester
@@ -75,6 +77,7 @@ class Visitor:
         token_hash: the hash of the call's token; None without a credential.
         anonymous: the workspace for which calls without a token may make requests, or None if they may not.
         sessions: how long a session is valid.
+        peer_uid: the user at the other end of the Unix socket; None over TCP.
         known: whether the credential was valid a short while ago. It may be revoked since: only a transaction can tell.
         holder: whose the credential is, once it was looked up.
     """
@@ -82,6 +85,7 @@ class Visitor:
     token_hash: str | None
     anonymous: str | None
     sessions: SessionLimits
+    peer_uid: int | None = None
     known: bool = False
     holder: Holder | None = None
 
@@ -104,7 +108,7 @@ class Visitor:
         if holder is None:
             raise wrong_token()
         if holder.workspace_id == workspace_id:
-            return Requester(workspace_id, holder.name)
+            return Requester(workspace_id, self._name(holder), holder.id)
         if not transaction.credentials.has_workspace(workspace_id):
             raise unknown_workspace()
         if holder.workspace_id is not None:
@@ -163,6 +167,10 @@ class Visitor:
         except RefusedError as exc:
             sentence = "X-Workspace-ID is missing; only an approver may listen to all workspaces"
             raise refused(400, sentence, "missing_workspace") from exc
+
+    def _name(self, holder: Holder) -> str:
+        """The requester's name. Whoever can read the server's own token is known by the Unix socket, if it came there."""
+        return user_name(self.peer_uid) if holder.built_in and self.peer_uid is not None else holder.name
 
     def _look_up(self, transaction: Transaction, token_hash: str) -> Holder | None:
         holder = transaction.credentials.holder(token_hash, self.sessions)
@@ -232,7 +240,7 @@ class AccessControl:
         shown = hash_token(token)
         # Counted apart before it is known to be valid: so calls with wrong tokens do not use up the rate of a valid one.
         self._charge(connection, f"{_BY_HASH}{shown}", self._limits.rate)
-        visitor = Visitor(shown, self._anonymous, self._sessions.limits, known=shown in self._known)
+        visitor = Visitor(shown, self._anonymous, self._sessions.limits, _peer_uid(connection), known=shown in self._known)
         try:
             yield visitor
         except RefusedError as exc:
@@ -301,6 +309,11 @@ class AccessControl:
 def is_counted_everywhere(key: str) -> bool:
     """Whether calls of this key are counted over all servers: not those with a valid token, which one server serves."""
     return not key.startswith(_BY_HASH)
+
+
+def _peer_uid(connection: HTTPConnection) -> int | None:
+    found = connection.scope.get("state", {}).get(CONNECTION)
+    return None if found is None else found.peer_uid
 
 
 def _counted_as(connection: HTTPConnection) -> str:

@@ -11,6 +11,7 @@ import math
 import re
 import resource
 import socket
+from contextlib import suppress
 from typing import Any
 
 import h11
@@ -18,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from molecule_approve.clock import boottime
+from molecule_approve.unix_peer import peer_uid
 
 from .access import CONNECTION
 from .limits import Limits
@@ -176,6 +178,9 @@ class LimitedConnection:
     pool: Connections
     group = ""
     over_unix = False
+    peer_uid: int | None = None
+    """The user at the other end of the Unix socket; None over TCP, and where the system does not tell it."""
+
     idle = False
     """Whether it waits for the client: for the head or body of a call."""
 
@@ -218,7 +223,11 @@ class HttpConnection(LimitedConnection, H11Protocol):
         """Accept the connection, if its group has room."""
         super().connection_made(transport)
         transport.max_size = HEAD  # type: ignore[attr-defined]  # asyncio's, bytes of one read
-        self.over_unix = transport.get_extra_info("socket").family == socket.AF_UNIX
+        end = transport.get_extra_info("socket")
+        self.over_unix = end.family == socket.AF_UNIX
+        if self.over_unix:
+            with suppress(OSError):
+                self.peer_uid = peer_uid(end)
         if not self.assign("unauthenticated"):
             transport.abort()
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import pwd
+import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
 from molecule_approve.errors import ServerError, UsageError
-from molecule_approve.lifecycle import RESERVED_NAMES
 from molecule_approve.paths import Places, RequesterCredential, make_private, owner_hint, read_requester, who_serves
-from molecule_approve.safe_text import is_hidden
 
 from .database.sqlite import SqliteStore
 from .database.values import NameTakenError, StoreError
 from .limits import Limits
+from .names import checked_name, workspace_ids
 from .state_folder import write_requester
 from .tokens import hash_token, new_token
+from .users import user_name
 
 if TYPE_CHECKING:
     from molecule_approve.model import Secret
@@ -30,8 +30,6 @@ DEFAULTS = Limits()
 
 WORKSPACE_NAME = "local"
 """The name of the embedded server's own workspace in ``/approvals/pending``."""
-
-NAME_LENGTH = 64
 
 HINT = "check the mode and owner of the file, and the disk"
 
@@ -125,45 +123,30 @@ def own_workspace(places: Places, store: Store, replica_id: str | None = None) -
     return found
 
 
-def user_name() -> str:
-    """The name of the user who runs this process; the id of a user without a name."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
+def add_approver(
+    store: Store,
+    name: str,
+    tell: Callable[[str], None] = lambda _: None,
+    workspaces: Iterable[str] | None = None,
+) -> str:
+    """Add an approver, limited to the workspaces with these names or ids; None for all. If ``tell`` raises, nobody is added.
 
-
-def check_name(name: str) -> None:
-    """Check the name of an approver.
-
-    Raises:
-        UsageError: it is empty, too long or reserved, or has hidden characters.
-    """
-    hint = f"a name has 1 to {NAME_LENGTH} visible characters, for example alice"
-    if not 1 <= len(name) <= NAME_LENGTH:
-        raise UsageError(f"the approver's name has {len(name)} characters", hint=hint)
-    if name != name.strip() or any(is_hidden(character) for character in name):
-        raise UsageError("the approver's name has hidden characters", hint=hint)
-    if name.casefold() in RESERVED_NAMES:
-        raise UsageError(f"the name {name} is reserved; it marks requests that no person decided", hint=hint)
-
-
-def add_approver(store: Store, name: str, tell: Callable[[str], None] = lambda _: None) -> str:
-    """Add an approver; the token, of which only the hash is kept. If ``tell`` raises, nobody is added.
+    Returns the token, of which only the hash is kept.
 
     Raises:
-        UsageError: the name cannot be used, or is taken.
+        UsageError: the name cannot be used, or is taken; there is no such workspace.
         StoreError: the database cannot answer.
     """
-    check_name(name)
-    token = new_token()
+    name, token = checked_name(name, "approver"), new_token()
     try:
         with store.write() as transaction:
-            transaction.credentials.add_approver(name, hash_token(token), utc_now())
+            approver_id = transaction.credentials.add_approver(name, hash_token(token), utc_now())
+            if workspaces is not None:
+                transaction.administration.limit_approver(approver_id, workspace_ids(transaction, workspaces))
             tell(token)  # before the commit: no approver whose token nobody saw
-    except NameTakenError:
-        hint = f"for a new token, revoke this one first: molecule-approve approvers revoke {name}"
-        raise UsageError(f"an approver named {name} already exists", hint=hint) from None
+    except NameTakenError as exc:
+        hint = f"for a new token, revoke this one first: molecule-approve approvers revoke {shlex.quote(exc.taken)}"
+        raise UsageError(f"an approver named {exc.taken} already exists", hint=hint) from None
     return token
 
 

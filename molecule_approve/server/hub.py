@@ -93,9 +93,10 @@ class Hub:
             for stream in [*self._of_workspace.get(key, ())]:
                 stream.put(sent)
 
-    def credentials(self) -> set[str]:
-        """The hashes of the tokens and sessions that the open streams depend on."""
-        return {credential for stream in self._streams for credential in stream.interest.credentials}
+    def rights(self) -> set[tuple[str, frozenset[str] | None]]:
+        """The hashes of the tokens and sessions that the open streams depend on, each with the limit that it had."""
+        found = (stream.interest for stream in self._streams)
+        return {(credential, one.limit) for one in found for credential in one.credentials}
 
     def drop(self, credential: str) -> None:
         """Close the streams that depend on this token or session."""

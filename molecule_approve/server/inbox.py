@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
-from molecule_approve.lifecycle import outcome_of
+from molecule_approve.lifecycle import is_own, outcome_of, self_approved
 from molecule_approve.wire import one_body, row_body
 
 from .api import answer, list_answer
@@ -45,23 +45,28 @@ class InboxApi:
         """``GET /desk/requests``, by an approver: pending requests, oldest first, and ended ones, latest first, in full."""
         with self.access.admit(request) as visitor:
 
-            def job(transaction: Transaction) -> tuple[Approver, int, list[Named], list[Named]]:
+            def job(transaction: Transaction) -> tuple[Approver, int, list[Named], list[Named], bool]:
                 approver, limits = visitor.administrator(transaction), self.limits
                 only, requests = approver.workspaces, transaction.requests
                 pending = requests.oldest_pending(Most(limits.inbox_pending, limits.list_size), only)
                 decided = requests.latest_ended(Most(limits.inbox_ended, limits.list_size), only)
-                return approver, requests.count_pending(only), pending, decided
+                refused = self.service.self_approval.is_refused(transaction)
+                return approver, requests.count_pending(only), pending, decided, refused
 
             async with self.access.listing(visitor):
-                approver, waiting, pending, decided = await self.service.read(
+                approver, waiting, found, decided, refused = await self.service.read(
                     job, lambda found: [one for one, _ in found[2]]
                 )
+                pending: JsonValue = [
+                    {**_named(approval, name), "own": refused and is_own(approval.requested_by, approver.name)}
+                    for approval, name in found
+                ]
                 return await list_answer(
                     {
                         "name": approver.name,
                         "now": utc_now(),
                         "waiting": waiting,
-                        "pending": [{**one_body(approval), "workspace_name": name} for approval, name in pending],
+                        "pending": pending,
                         "decided": [_ended_row(approval, name) for approval, name in decided],
                     }
                 )
@@ -90,10 +95,11 @@ class InboxApi:
                 found = transaction.lists.anywhere(request.path_params["approval_id"], approver.workspaces)
                 if found is None:
                     raise unknown_approval()
-                return *found, False
+                return *found, self.service.self_approval.forbids(transaction, approver, found[0].requested_by)
 
             approval, name, own = await self.service.read(job, lambda found: [found[0]])
-        return answer({**one_body(approval), "workspace_name": name, "outcome": outcome_of(approval), "own": own})
+        said: dict[str, JsonValue] = {"outcome": outcome_of(approval), "own": own, "self_approved": self_approved(approval)}
+        return answer({**_named(approval, name), **said})
 
     async def history(self, request: Request) -> Response:
         """``GET /desk/history``, by an approver: ended requests, latest first, page by page.
@@ -139,12 +145,18 @@ def _ended_line(line: RequestLine) -> JsonValue:
     return {**_line(line), **ended, "outcome": outcome_of(approval)}
 
 
+def _named(approval: Approval, workspace_name: str) -> dict[str, JsonValue]:
+    return {**one_body(approval), "workspace_name": workspace_name}
+
+
 def _ended_row(approval: Approval, workspace_name: str) -> JsonValue:
     return {
         **row_body(approval),
         "workspace_id": approval.workspace_id,
         "workspace_name": workspace_name,
         "decided_by_verified": approval.decided_by_verified,
+        "requested_by": approval.requested_by,
+        "self_approved": self_approved(approval),
         "comment": approval.comment,
         "outcome": outcome_of(approval),
     }

@@ -42,7 +42,8 @@ class LiveSocket:
             check = visitor.administrator if is_inbox else partial(visitor.listener, workspace_id=workspace_id)
             caller = await self.database.read(check)
             approval_id = None if is_inbox else parse_approval_id(socket.headers.get(REQUEST_HEADER))
-        interest = Interest(_workspaces(caller, workspace_id), approval_id, _credentials(visitor))
+        limit = caller.workspaces if isinstance(caller, Approver) else None
+        interest = Interest(_workspaces(caller, workspace_id), approval_id, _credentials(visitor), limit)
         await socket.accept(INBOX_PROTOCOL if is_inbox else None)
         # In the same step as the answer is sent, so that a client that reads after it misses no event.
         connection: SocketConnection = socket.scope["state"][CONNECTION]

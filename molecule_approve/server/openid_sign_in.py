@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,8 @@ from molecule_approve.errors import UsageError
 
 from .api import answer
 from .bodies import parse_challenge, parse_return, read_body
-from .credentials import check_name
-from .database.values import KnownApprover, OpenSignIn
+from .database.values import KnownApprover, NameTakenError, OpenSignIn
+from .names import checked_name
 from .openid.faults import AnswerError, ProviderError
 from .openid.steps import RETURN, Outset, Return, challenge_of
 from .refusals import RefusedError, no_provider, not_approver, provider_failed, wrong_answer, wrong_return
@@ -88,7 +88,7 @@ class OpenIdApi:
         back = Return(body.code, body.verifier, page_address(request) + RETURN, begun.nonce_hash, body.issuer)
         try:
             person = await provider.person(back)
-            check_name(person.name)
+            person = replace(person, name=checked_name(person.name, "approver"))
         except ProviderError as exc:
             raise self._failed(exc) from exc
         except AnswerError as exc:
@@ -127,7 +127,10 @@ def admit(transaction: Transaction, person: Person, subject: str) -> KnownApprov
     if any(one.revoked and (namesake is None or not _same(one.name, namesake.name)) for one in known):
         return not_approver(person.name, "and were revoked here; ask the administrator")
     if namesake is None:
-        approver_id = transaction.credentials.add_approver(person.name, None, utc_now(), "openid")
+        try:
+            approver_id = transaction.credentials.add_approver(person.name, None, utc_now(), "openid")
+        except NameTakenError as exc:  # in another Unicode form, or letter case that the database does not know
+            return not_approver(person.name, f"but that name is taken by {exc.taken}; ask the administrator")
         namesake = KnownApprover(approver_id, person.name, "openid", subject, revoked=False)
     elif namesake.subject not in {None, subject}:
         return not_approver(person.name, "but that name belongs to another person here; ask the administrator")

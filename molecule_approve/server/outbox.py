@@ -15,7 +15,7 @@ from molecule_approve.audit.journal import TOGETHER, Journal
 from molecule_approve.audit.read import history
 from molecule_approve.audit.record import OF_OUTCOME, Record, RecordAction, decode, make_record
 from molecule_approve.errors import AuditError
-from molecule_approve.lifecycle import outcome_of
+from molecule_approve.lifecycle import outcome_of, self_approved
 
 from .refusals import RefusedError
 
@@ -46,6 +46,8 @@ def record_of(entry: OutboxEntry) -> Record:
         actor=approval.decided_by if approval.decided_by_verified else None,
         extras={
             "approval_id": approval.id,
+            "requested_by": approval.requested_by,
+            "self_approved": self_approved(approval) or None,
             "decided_by": approval.decided_by,
             "decided_by_verified": approval.decided_by_verified,
             "reason_text": approval.reason,

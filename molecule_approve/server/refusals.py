@@ -125,6 +125,16 @@ def too_many_pending(limit: int) -> RefusedError:
     return RefusedError(429, {"error": sentence, "code": "too_many_pending"}, {"Retry-After": "60"})
 
 
+def own_request(name: str, approval_id: str) -> RefusedError:
+    """The approver requested this, and may not decide it."""
+    return refused(
+        403,
+        f"{name} made this request, so another approver has to decide it; {name} can withdraw it",
+        "own_request",
+        approval_id=approval_id,
+    )
+
+
 def ended(approval: Approval) -> RefusedError:
     """The request has ended; the answer says how."""
     by = approval.decided_by or ""

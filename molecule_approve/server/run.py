@@ -32,6 +32,7 @@ from .outbox import Outbox
 from .pages import Pages
 from .refusals import RefusedError
 from .replica import Replica, host_name
+from .self_approval import SelfApproval
 from .service import Service
 from .sessions import Sessions
 from .shared_rates import SharedRates
@@ -62,7 +63,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     hub = Hub()
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
     activity = _activity(hub, outbox)
-    service = Service(database, hub, outbox, limits, activity)
+    service = Service(database, hub, outbox, limits, activity, SelfApproval(plan.self_approval))
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(limits)
     access = AccessControl(limits, boottime, anonymous, sessions, activity)
@@ -181,17 +182,18 @@ async def _renew(certificate: Certificate, plan: ServePlan) -> None:
 
 
 async def _recheck(database: DatabaseThreads, hub: Hub, sessions: Sessions, limits: Limits) -> None:
-    """Close the sockets whose token was revoked or whose session ended; costs nothing while no socket is open."""
+    """Close the sockets whose token was revoked or limited anew, or whose session ended; free while no socket is open."""
     while True:
         await hub.wait_for_socket()
         await asyncio.sleep(limits.recheck)
         with suppress(RefusedError):
-            for credential in await database.read(partial(_invalid, hub.credentials(), sessions.limits)):
+            for credential in await database.read(partial(_invalid, hub.rights(), sessions.limits)):
                 hub.drop(credential)
 
 
-def _invalid(credentials: set[str], limits: SessionLimits, transaction: Transaction) -> list[str]:
-    return [one for one in credentials if transaction.credentials.holder(one, limits) is None]
+def _invalid(rights: set[tuple[str, frozenset[str] | None]], limits: SessionLimits, transaction: Transaction) -> list[str]:
+    found = [(credential, limit, transaction.credentials.holder(credential, limits)) for credential, limit in rights]
+    return [credential for credential, limit, holder in found if holder is None or holder.workspaces != limit]
 
 
 def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:

@@ -20,13 +20,14 @@ from .refusals import (
     already_redeemed,
     key_conflict,
     key_used,
+    own_request,
     too_many_pending,
     unknown_approval,
     unknown_to_decide,
 )
 
 if TYPE_CHECKING:
-    from .access import Visitor
+    from .access import Caller, Visitor
     from .activity import Activity
     from .bodies import DecisionBody, SubmitBody
     from .database.transaction import Transaction
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
+    from .self_approval import SelfApproval
     from .threads import DatabaseThreads
 
 T = TypeVar("T")
@@ -49,11 +51,20 @@ class Service:
     Expiry times outlive a restart, so they are compared with the wall clock, as the transactions know it.
     """
 
-    def __init__(self, database: DatabaseThreads, hub: Hub, outbox: Outbox, limits: Limits, activity: Activity) -> None:
+    def __init__(
+        self,
+        database: DatabaseThreads,
+        hub: Hub,
+        outbox: Outbox,
+        limits: Limits,
+        activity: Activity,
+        self_approval: SelfApproval,
+    ) -> None:
         self._database = database
         self._hub = hub
         self._outbox = outbox
         self._limits = limits
+        self.self_approval = self_approval
         self.events = Events(database, hub)
         self._activity = activity
         self._earlier = asyncio.Event()
@@ -70,7 +81,7 @@ class Service:
         approval_id = str(uuid.uuid4())
 
         def job(transaction: Transaction) -> tuple[Approval, bool] | RefusedError:
-            requester = visitor.member(transaction, workspace_id, allow_anonymous=True).name
+            requester = visitor.member(transaction, workspace_id, allow_anonymous=True)
             stored = transaction.requests.one(workspace_id, approval_id) if transaction.again else None
             if stored is not None:
                 return stored.approval, True
@@ -83,7 +94,7 @@ class Service:
             self.events.made(approval)
         return approval, created
 
-    def _draft(self, approval_id: str, workspace_id: str, body: SubmitBody, requester: str | None, now: float) -> Draft:
+    def _draft(self, approval_id: str, workspace_id: str, body: SubmitBody, requester: Caller, now: float) -> Draft:
         seconds = self._limits.expiry if body.expires_in is None else body.expires_in
         return Draft(
             id=approval_id,
@@ -96,7 +107,8 @@ class Service:
             context=body.context,
             created_at=utc_now(),
             expires=now + seconds,
-            requested_by=requester,
+            requested_by=requester.name,
+            requester_id=requester.id,
         )
 
     def _store(self, transaction: Transaction, draft: Draft) -> tuple[Approval, bool] | RefusedError:
@@ -209,13 +221,16 @@ class Service:
         """End the request by an approver's decision, under the name of the approver's credential.
 
         Raises:
-            RefusedError: the caller's; 404, 409 (it has ended: how), 503.
+            RefusedError: the caller's; 403 (it is the approver's own), 404, 409 (it has ended: how), 503.
         """
         now = utc_now()
 
         def job(transaction: Transaction) -> Approval | RefusedError:
-            name = visitor.approver(transaction, path.workspace_id).name
-            resolution = Resolution(decision.status, name, now, True, decision.claimed_by, decision.comment)
+            approver = visitor.approver(transaction, path.workspace_id)
+            requester = transaction.requests.open_requester(path.workspace_id, path.approval_id, transaction.now)
+            if self.self_approval.forbids(transaction, approver, requester):
+                return own_request(approver.name, path.approval_id)
+            resolution = Resolution(decision.status, approver.name, now, True, decision.claimed_by, decision.comment)
             return end(transaction, path, resolution, unknown_to_decide())
 
         return await self._write(job)

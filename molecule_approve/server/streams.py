@@ -39,11 +39,13 @@ class Interest:
         workspaces: the workspaces whose events it gets; None for all.
         approval_id: the only request whose events it gets; None for all.
         credentials: the hash of the token or session that it was opened with, if there is one.
+        limit: the workspaces that this was limited to; None for no limit.
     """
 
     workspaces: frozenset[str] | None
     approval_id: str | None
     credentials: frozenset[str]
+    limit: frozenset[str] | None = None
 
 
 def text_frame(text: str) -> bytes:

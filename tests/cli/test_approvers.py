@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -74,6 +75,71 @@ def test_a_name_is_shown_visibly_and_refused_where_it_hides(capsys: pytest.Captu
     assert "\x1b" not in capsys.readouterr().err
     assert main(["approvers", "revoke", "\x1b[2K"]) == 2
     assert "\\x1b[2K" in capsys.readouterr().err
+
+
+def test_an_approver_is_one_person_in_any_spelling(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither another letter case nor another Unicode form of a name makes a second approver."""
+    assert main(["approvers", "add", "Jos\u00e9"]) == 0
+    for name in ("JOS\u00c9", "Jose\u0301"):
+        capsys.readouterr()
+        assert main(["approvers", "add", name]) == 2
+        assert "an approver named Jos\u00e9 already exists" in capsys.readouterr().err
+
+
+def test_an_approver_can_be_limited_to_workspaces(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the start or later, with the same token: elsewhere there is nothing to see and nothing to decide."""
+    with Running(ServePlan(locate(environment(home)))) as server:
+        main(["workspaces", "add", "web"])
+        capsys.readouterr()
+        assert main(["approvers", "add", "bob", "--workspace", "web"]) == 0
+        headers = {"Authorization": f"Bearer {capsys.readouterr().out.strip()}"}
+        mine = f"{server.url}/workspaces/{server.requester.workspace_id}/approvals"
+        asked = httpx.post(mine, json={"action": "x"}, headers={"Authorization": f"Bearer {server.requester.token}"})
+        path = f"{mine}/{asked.json()['approval_id']}/decide"
+
+        def decides() -> int:
+            return httpx.post(path, json={"decision": "denied"}, headers=headers).status_code
+
+        assert decides() == 403
+        assert httpx.get(f"{server.url}/desk/requests", headers=headers).json()["pending"] == []
+        main(["approvers", "list"])
+        assert capsys.readouterr().out.endswith("  only in web\n")
+        assert main(["approvers", "limit", "bob", "--all-workspaces"]) == 0
+        assert "bob may decide in all workspaces" in capsys.readouterr().err
+        assert main(["approvers", "limit", "bob", "--workspace", "web", "--workspace", "local"]) == 0
+        main(["approvers", "list", "--json"])
+        assert json.loads(capsys.readouterr().out)[0]["workspaces"] == ["local", "web"]
+        assert decides() == 200
+
+
+def test_an_approver_of_removed_workspaces_decides_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list says so; a limit is not lifted because its workspaces are gone."""
+    main(["workspaces", "add", "web"])
+    main(["approvers", "add", "bob", "--workspace", "web"])
+    main(["workspaces", "remove", "web"])
+    capsys.readouterr()
+    assert main(["approvers", "list"]) == 0
+    assert capsys.readouterr().out.endswith("  in no workspace\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["limit", "alice"], "limit needs either --workspace or --all-workspaces"),
+        (["limit", "alice", "--workspace", "web", "--all-workspaces"], "limit needs either --workspace or --all-workspaces"),
+        (["limit", "nobody", "--all-workspaces"], "there is no approver named nobody"),
+        (["limit", "alice", "--workspace", "nowhere"], "there is no workspace nowhere"),
+        (["add", "bob", "--workspace", "nowhere"], "there is no workspace nowhere"),
+    ],
+)
+def test_a_limit_that_means_nothing_is_2(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody is added or changed."""
+    main(["approvers", "add", "alice"])
+    capsys.readouterr()
+    assert main(["approvers", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+    main(["approvers", "list", "--json"])
+    assert [(one["name"], one["workspaces"]) for one in json.loads(capsys.readouterr().out)] == [("alice", None)]
 
 
 def test_link_prints_the_link_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

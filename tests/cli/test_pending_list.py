@@ -31,18 +31,28 @@ def test_what_the_platform_does_not_tell_is_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("context", "text"),
+    ("name", "context", "text"),
     [
-        ({"user": "ann", "host": "ci-7"}, "ann@ci-7"),
-        ({"host": "ci-7"}, "ci-7"),
-        ({"user": 7, "host": ""}, "-"),
-        (None, "-"),
-        ({"user": "a\u202eb"}, "a\\u202eb"),
+        ("bot", {"user": "ann", "host": "ci-7"}, "bot (says ann@ci-7)"),
+        ("ann", {"user": "ANN", "host": "ci-7"}, "ann"),
+        ("bot", None, "bot"),
+        (None, {"user": "ann", "host": "ci-7"}, "says ann@ci-7"),
+        (None, {"host": "ci-7"}, "says ci-7"),
+        (None, {"user": 7, "host": ""}, "-"),
+        (None, None, "-"),
+        ("b\u202e", {"user": "a\u202eb"}, "b\\u202e (says a\\u202eb)"),
     ],
 )
-def test_the_requester_is_what_the_machine_says(context: dict[str, str] | None, text: str) -> None:
-    """As far as it says anything, and visibly."""
-    assert requester(replace(ROW, context=context)) == text
+def test_the_credentials_name_goes_before_what_the_machine_says(
+    name: str | None, context: dict[str, str] | None, text: str
+) -> None:
+    """What is claimed is said to be, and a user of the same name is not repeated; all of it visibly."""
+    assert requester(replace(ROW, requested_by=name, context=context)) == text
+
+
+def test_a_requester_without_a_credential_is_anonymous() -> None:
+    """Whatever it claims."""
+    assert requester(replace(ROW, is_anonymous=True, context={"user": "alice"})) == "anonymous (says alice)"
 
 
 @pytest.mark.parametrize(("name", "text"), [("payments", "payments"), ("", "ws-1"), ("\x1b[2J", "\\x1b[2J")])

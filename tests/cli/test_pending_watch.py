@@ -20,6 +20,7 @@ from molecule_approve.cli.pending_watch import picture
 from molecule_approve.cli.terminal import Size, cells
 from molecule_approve.client.inbox import PendingList, Waiting
 from molecule_approve.model import Approval, Status
+from molecule_approve.server.users import user_name
 from tests.callers import PATIENCE, ended, until
 from tests.integration import behaviours as does
 
@@ -67,7 +68,9 @@ def test_it_lives(seated: Caller) -> None:
         lines = shows(terminal, found[:8])
         assert lines[0] == "1 waits for a decision (live)"
         assert lines[2].split() == ["ID", "AGE", "LEFT", "WORKSPACE", "REQUESTER", "ACTION"]
-        assert re.fullmatch(rf"{found[:8]}  \d s    (50|49) s   local      bob@box    rm -rf\\n/srv", lines[3])
+        assert re.fullmatch(
+            rf"{found[:8]}  \d s    (50|49) s   local      {user_name()} \(says bob@box\)  rm -rf\\n/srv", lines[3]
+        )
         shows(terminal, "  48 s")  # the times turn
         seated.desk.decide(found, "denied")
         assert shows(terminal, "nothing waits")[0] == "nothing waits for a decision (live)"
@@ -88,9 +91,9 @@ def test_without_an_approvers_token_the_workspaces_own_are_shown(own: Caller) ->
     own.desk.ask("first", context={"user": "bob"})
     with own.terminal("pending", "--watch", size=(24, 120)) as terminal:
         lines = shows(terminal, "1 waits")
-        assert re.search(r"  \d s +(1:00:00|59:5\d)  \S{23}…  bob +first", lines[3])
+        assert re.search(rf"  \d s +(1:00:00|59:5\d)  \S{{23}}…  {user_name()} \(says bob\) +first", lines[3])
         own.desk.ask("second")
-        assert re.search(r" - +second", shows(terminal, "2 wait")[4])
+        assert re.search(rf" {user_name()} +second", shows(terminal, "2 wait")[4])
         leave(terminal)
 
 

@@ -31,9 +31,9 @@ def test_how_each_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Waiting(replace(ROW, context={"user": "ann", "host": "ci"})), Waiting(ROW)]
     statuses = [(Outcome.PENDING, "pending"), (Outcome.DENIED, "denied by bob")]
     assert request_table(rows, NOW, 80, statuses) == [
-        "ID        AGE    LEFT   STATUS         REQUESTER  ACTION",
-        "1a2b3c4d  1:00   50 s   pending        ann@ci     deploy",
-        "1a2b3c4d  1:00   -      denied by bob  -          deploy",
+        "ID        AGE    LEFT   STATUS         REQUESTER    ACTION",
+        "1a2b3c4d  1:00   50 s   pending        says ann@ci  deploy",
+        "1a2b3c4d  1:00   -      denied by bob  -            deploy",
     ]
     monkeypatch.setenv("NO_COLOR", "")
     monkeypatch.setenv("FORCE_COLOR", "1")

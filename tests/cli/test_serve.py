@@ -369,6 +369,12 @@ def test_open_signs_the_browser_in_without_the_code_in_a_command_line(home: Path
         assert not page.exists()
 
 
+ALONE = (
+    "tester is the only approver, and may decide what tester requests; with a second approver, nobody decides their own "
+    "requests"
+)
+
+
 @pytest.mark.measured
 def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home: Path, browser: Browser) -> None:
     """A desktop's launcher has none; stdout holds the address and nothing of the browser's."""
@@ -382,7 +388,10 @@ def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home:
         out, err = process.communicate(timeout=PATIENCE)
     # A code that was never used: the file goes with the server.
     assert (process.returncode, out, page.exists()) == (0, "", False)
-    assert _sentences(err) == ["molecule-approve: to decide in a browser: molecule-approve approvers link NAME"]
+    assert _sentences(err) == [
+        "molecule-approve: to decide in a browser: molecule-approve approvers link NAME",
+        f"molecule-approve: {ALONE}",
+    ]
 
 
 def test_open_shows_the_page_also_to_who_may_not_decide(home: Path, browser: Browser) -> None:

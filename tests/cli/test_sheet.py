@@ -8,7 +8,7 @@ import re
 import socket
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from molecule_approve.cli.sheet import asked, one_line, request_lines, sheet
 from molecule_approve.cli.terminal import rows
 from molecule_approve.gate.command import BoundCommand, BoundFile, FileRole, parse
 from molecule_approve.model import Approval, Status
+from molecule_approve.server.users import user_name
 from tests.callers import until
 from tests.cli.conftest import COMMAND_LINE
 from tests.integration import behaviours as does
@@ -179,12 +180,13 @@ def test_without_a_window_each_line_is_one_row_with_its_margin(tmp_path: Path) -
 def test_who_asks_and_who_decides_are_named() -> None:
     """The person and the CI job, as the requester's machine says; the workspace by its name, too."""
     job: dict[str, JsonValue] = {"system": "GitHub Actions", "job": "https://ci.example/7"}
-    row = Approval("id", "w", "a", Status.PENDING, "why", context={"user": "ann", "host": "ci\n1", "ci": job})
+    context: dict[str, JsonValue] = {"user": "ann", "host": "ci\n1", "ci": job}
+    row = Approval("id", "w", "a", Status.PENDING, "why", requested_by="deploy-bot", context=context)
     lines = sheet(request_lines(row, workspace_name="payments", decide_as="al\nice"), None)
     assert lines[:4] == [
         "action    a",
         "reason    why",
-        "requester ann@ci\\n1, GitHub Actions https://ci.example/7",
+        "requester deploy-bot, says it runs as ann@ci\\n1 in GitHub Actions https://ci.example/7",
         "workspace payments (w)",
     ]
     assert [line for line in lines if line.startswith("context")] == [
@@ -193,7 +195,32 @@ def test_who_asks_and_who_decides_are_named() -> None:
     assert lines[-2:] == ["          ", "decide as al\\nice"]
     for odd in ("", 7):
         lines = sheet(request_lines(replace(row, context={"user": odd})), None)
-        assert (lines[2], lines[-1]) == ("requester unknown", f"context   user = {odd}")
+        assert (lines[2], lines[-1]) == ("requester deploy-bot", f"context   user = {odd}")
+
+
+@pytest.mark.parametrize(
+    ("known", "context", "shown"),
+    [
+        ({"is_anonymous": True}, {"user": "ann", "host": "ci"}, "anonymous, says it runs as ann@ci"),
+        ({"is_anonymous": True}, {}, "anonymous"),
+        ({}, {"user": "ann"}, "says it runs as ann"),
+        ({}, {"ci": {"system": "Jenkins"}}, "says it runs in Jenkins"),
+        ({}, {"user": ", approved by alice"}, "says it runs as , approved by alice"),
+        ({}, {}, "unknown"),
+    ],
+)
+def test_what_a_requester_claims_is_shown_as_claimed(
+    known: dict[str, Any], context: dict[str, JsonValue], shown: str
+) -> None:
+    """Behind the name of its credential, if the platform tells one."""
+    row = Approval("id", "w", "a", Status.PENDING, context=context, **known)
+    assert f"requester {shown}" in sheet(request_lines(row), None)
+
+
+def test_an_approver_of_their_own_request_is_told_so() -> None:
+    """Before they decide, in whatever letter case the two names are."""
+    row = Approval("id", "w", "a", Status.PENDING, requested_by="ALICE")
+    assert sheet(request_lines(row, decide_as="alice"), None)[-1] == "decide as alice, who is also the requester"
 
 
 HEAD: dict[str, JsonValue] = {
@@ -288,7 +315,7 @@ def test_a_command_that_run_asks_for_is_its_own_block_above_its_facts(seated: Ca
         shown = CODES.sub("", terminal.seen).splitlines()
     at = shown.index(f"command   {COMMAND_LINE}")
     assert shown[at + 1 : at + 1 + len(facts)] == facts
-    assert shown[at + 1 + len(facts)].startswith("requester tester@")
+    assert shown[at + 1 + len(facts)].startswith(f"requester {user_name()}, says it runs as tester@")
     assert not [row for row in shown if row.startswith("action") or "verif" in row]
     assert seated.main("status", running).out.endswith(f"({COMMAND_LINE})\n")
 

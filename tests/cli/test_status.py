@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.server.users import user_name
 from tests.callers import until
 from tests.integration import behaviours as does
 
@@ -325,7 +326,7 @@ def test_at_a_terminal_what_waits_is_a_table(own: Caller, approver: bool) -> Non
         assert terminal.end() == 0
         heading, row = CODES.sub("", terminal.seen).splitlines()
     assert heading.split() == ["ID", "AGE", "LEFT", "WORKSPACE", "REQUESTER", "ACTION"]
-    assert re.fullmatch(rf"{found[:8]}  \d s    (50|4\d) s   \S+ +bob@box    drop\\nit x+…", row)
+    assert re.fullmatch(rf"{found[:8]}  \d s    (50|4\d) s   \S+ +{user_name()} \(says bob@box\)  drop\\nit x+…", row)
     assert own.main("pending").out.startswith(f"{found}  20")
 
 
@@ -337,8 +338,8 @@ def test_at_a_terminal_the_newest_are_a_table(own: Caller) -> None:
         assert terminal.end() == 0
         heading, denied, pending = CODES.sub("", terminal.seen).splitlines()
     assert heading.split() == ["ID", "AGE", "LEFT", "STATUS", "REQUESTER", "ACTION"]
-    assert re.fullmatch(rf"{found[1][:8]}  \d s    - +denied by alice  bob        number 1", denied)
-    assert re.fullmatch(rf"{found[2][:8]}  \d s    [\d:]+ +pending          bob        number 2", pending)
+    assert re.fullmatch(rf"{found[1][:8]}  \d s    - +denied by alice  {user_name()} \(says bob\)  number 1", denied)
+    assert re.fullmatch(rf"{found[2][:8]}  \d s    [\d:]+ +pending          {user_name()} \(says bob\)  number 2", pending)
 
 
 def test_at_a_terminal_one_request_is_shown_whole(own: Caller) -> None:
@@ -349,7 +350,7 @@ def test_at_a_terminal_one_request_is_shown_whole(own: Caller) -> None:
         assert terminal.end() == 0
         assert "\x1b[1;32m✓ approved by alice: fine\x1b[0m\r\n" in terminal.seen
         shown = CODES.sub("", terminal.seen).splitlines()
-    assert shown[1:4] == ["action    drop it", "reason    spring", "requester bob"]
+    assert shown[1:4] == ["action    drop it", "reason    spring", f"requester {user_name()}, says it runs as bob"]
     assert f"request   {found}" in shown[shown.index("Details   ") :]
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.client.dial import Handle, dial
-from molecule_approve.client.unix import connect_own, peer_uid
+from molecule_approve.client.unix import connect_own
 from molecule_approve.errors import PlatformError, UnavailableError
+from molecule_approve.unix_peer import peer_uid
 from tests.client.fakes import endpoint, soon
 
 NOBODY = 65534

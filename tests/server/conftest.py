@@ -40,12 +40,12 @@ def shared_desk(new_database: NewDatabase) -> Iterator[Desk]:
 
 @pytest.fixture
 def open_desk(server_places: Places, new_database: NewDatabase) -> Iterator[OpenDesk]:
-    """Opens a desk at a server with the limits that are named, and ``anonymous`` or ``warn`` where wanted."""
+    """Opens a desk at a server with the limits that are named, and other fields of the plan where wanted."""
     with new_database() as database, ExitStack() as stack:
 
         def opened(**limits: object) -> Desk:
             plan = ServePlan(server_places, database=database)
-            for name in ("anonymous", "warn", "host"):
+            for name in ("anonymous", "warn", "host", "self_approval"):
                 if name in limits:
                     plan = replace(plan, **{name: limits.pop(name)})  # type: ignore[arg-type]  # the tests name them rightly
             plan = replace(plan, limits=replace(Limits(), **limits))  # type: ignore[arg-type]  # so do these

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from tests.server.desk import Desk
 
-SHORT = {"approvals_pending", "approvals_due", "journal_waiting"}
-"""The indexes that hold open things alone, and are walked along."""
+SHORT = {"approvals_pending", "approvals_due", "journal_waiting", "approvers_by_name"}
+"""The indexes that hold open things alone, or approvers, of whom two are read, and are walked along."""
 
 LATEST = re.compile(
     r"FROM approvals JOIN workspaces .* JOIN journal .* ORDER BY journal\.number DESC\s+LIMIT \? OFFSET \?$", re.DOTALL

@@ -214,9 +214,16 @@ def test_a_mistake_in_an_option_names_the_option(tmp_path: Path, flags: ServerFl
     assert message in caught.value.message
 
 
-def test_a_password_of_the_database_is_kept_from_other_users(file: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://molecule:s3cret@db.example.org/approvals",
+        "postgresql://molecule@db.example.org/approvals?password=s3cret",
+        "postgres:///approvals?sslpassword=s3cret",
+    ],
+)
+def test_a_password_of_the_database_is_kept_from_other_users(file: Callable[..., Path], address: str) -> None:
     """Not as an option, which `ps` shows, and not in a file that everybody can read; errors do not repeat it."""
-    address = "postgresql://molecule:s3cret@db.example.org/approvals"
     errors: list[ApprovalError] = []
     for path, flags in ((file("port: 1"), {"database": address}), (file(f"database: {address}", 0o644), {})):
         with pytest.raises(ApprovalError, match="the address has a password") as caught:

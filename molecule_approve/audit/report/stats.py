@@ -58,6 +58,14 @@ class ApproverStatistics(NamedTuple):
     denied: int
 
 
+class RequesterStatistics(NamedTuple):
+    """The requests of one requester, by the name of its credential: how many, and their outcomes."""
+
+    name: str
+    requests: int
+    outcomes: Mapping[str, int]
+
+
 class Workspace(NamedTuple):
     """The requests of one workspace: how many, and their outcomes."""
 
@@ -108,7 +116,9 @@ class Statistics(NamedTuple):
         requests: how many began in the period.
         outcomes: how many ended how; every one of :data:`OUTCOMES`.
         approvers: who decided, the busiest first.
-        workspaces: who asked, the busiest first.
+        requesters: who asked, the busiest first, as far as the records have the names of credentials.
+        self_approved: how many requests were approved by their requesters.
+        workspaces: where it was asked, the busiest first.
         waits: how long decisions took; None where that is known of none.
         transports: how the decisions came.
         commands: what became of the approved commands.
@@ -122,6 +132,8 @@ class Statistics(NamedTuple):
     requests: int
     outcomes: Mapping[str, int]
     approvers: Sequence[ApproverStatistics]
+    requesters: Sequence[RequesterStatistics]
+    self_approved: int
     workspaces: Sequence[Workspace]
     waits: Waits | None
     transports: Mapping[str, int]
@@ -159,6 +171,8 @@ class _Request:
     waited: float | None = None
     undelivered: bool = False
     command: str = ""
+    requester: str = ""
+    self_approved: bool = False
     seen: _Seen | None = None
 
     def settle(self) -> None:
@@ -206,6 +220,7 @@ class _RequestCount:
             found = self.requests.get(trace)
             if found is None:
                 found = self.requests[trace] = _Request(text_in(fields, "workspace_id"), moment(fields.get("timestamp")))
+            found.requester = found.requester or text_in(fields, "requested_by")
             if action == RecordAction.RBAC_DENY:
                 found.outcome = NOT_PERMITTED
             else:
@@ -238,6 +253,7 @@ def _happened(request: _Request, fields: Mapping[str, JsonValue], outcome: str) 
         request.outcome = NOT_AWAITED
     if outcome in DECISIONS:
         request.approver = _approver(fields)
+        request.self_approved = fields.get("self_approved") is True
         request.transport = text_in(fields, "transport")
         request.waited = _waited(request, fields)
 
@@ -299,7 +315,9 @@ def _counted(walk: _RequestCount, since: datetime | None, until: datetime | None
         requests=len(chosen),
         outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
         approvers=_approvers(chosen),
-        workspaces=_workspaces(chosen),
+        requesters=[RequesterStatistics(*row) for row in _by((one.requester, one.outcome) for one in chosen) if row[0]],
+        self_approved=sum(one.self_approved for one in chosen),
+        workspaces=[Workspace(*row) for row in _by((one.workspace, one.outcome) for one in chosen)],
         waits=_waits(sorted(array("d", (one.waited for one in chosen if one.waited is not None)))),
         transports=dict(Counter(one.transport for one in chosen if one.transport).most_common()),
         commands=_commands(Counter(one.command for one in chosen)),
@@ -331,12 +349,13 @@ def _approvers(requests: Iterable[_Request]) -> list[ApproverStatistics]:
     return sorted(found, key=lambda one: (-one.granted - one.denied, one.name, one.verified))
 
 
-def _workspaces(requests: Iterable[_Request]) -> list[Workspace]:
-    asked: dict[str, Counter[str]] = {}
-    for one in requests:
-        asked.setdefault(one.workspace, Counter())[one.outcome] += 1
-    found = [Workspace(name, count.total(), {word: count[word] for word in OUTCOMES}) for name, count in asked.items()]
-    return sorted(found, key=lambda one: (-one.requests, one.id))
+def _by(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, int, dict[str, int]]]:
+    """How many pairs each name is in, and with which outcomes; the one with most first."""
+    counts: dict[str, Counter[str]] = {}
+    for name, outcome in pairs:
+        counts.setdefault(name, Counter())[outcome] += 1
+    found = [(name, count.total(), {word: count[word] for word in OUTCOMES}) for name, count in counts.items()]
+    return sorted(found, key=lambda row: (-row[1], row[0]))
 
 
 def _waits(seconds: Sequence[float]) -> Waits | None:

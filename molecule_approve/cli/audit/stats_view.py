@@ -36,6 +36,9 @@ def statistics_lines(found: Statistics, width: int, remark: str, *, blocks: bool
     if found.approvers:
         yield from ("", "decided by")
         yield from _table([_approver(one) for one in found.approvers], width)
+    if found.requesters:
+        yield from ("", "requested by")
+        yield from _table([(visible(one.name), _sums(one.requests, one.outcomes)) for one in found.requesters], width)
     if len(found.workspaces) > 1:
         yield from ("", "by workspace")
         yield from _table([(visible(one.id) or "-", _sums(one.requests, one.outcomes)) for one in found.workspaces], width)
@@ -64,10 +67,9 @@ def statistics_json(found: Statistics, since: datetime | None, until: datetime |
         "commands": {"started": found.commands.started, **found.commands._asdict()},
         "undelivered": found.undelivered,
         "approvers": [one._asdict() for one in found.approvers],
-        "workspaces": [
-            {"id": one.id, "requests": one.requests, "outcomes": {str(word): count for word, count in one.outcomes.items()}}
-            for one in found.workspaces
-        ],
+        "requesters": [{"name": one.name, **_sums_json(one.requests, one.outcomes)} for one in found.requesters],
+        "self_approved": found.self_approved,
+        "workspaces": [{"id": one.id, **_sums_json(one.requests, one.outcomes)} for one in found.workspaces],
         "waited_seconds": None if waits is None else _waits_json(waits),
         "transports": dict(found.transports),
         "records": found.records,
@@ -75,6 +77,10 @@ def statistics_json(found: Statistics, since: datetime | None, until: datetime |
         "undated_requests": found.undated,
         "verified": False,
     }
+
+
+def _sums_json(requests: int, outcomes: Mapping[str, int]) -> dict[str, JsonValue]:
+    return {"requests": requests, "outcomes": {str(word): count for word, count in outcomes.items()}}
 
 
 def _waits_json(waits: Waits) -> JsonValue:
@@ -177,7 +183,9 @@ def bar(count: int, most: int, room: int, *, blocks: bool) -> str:
 
 
 def _remarks(found: Statistics) -> Iterator[str]:
-    """What was not counted, below all that was."""
+    """What stands out, and what was not counted, below all that was."""
+    if found.self_approved:
+        yield f"requests that their requesters approved themselves: {found.self_approved}"
     if found.undelivered:
         yield f"approvals in the log that could not be delivered: {found.undelivered}"
     if found.undated:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, moment
 from molecule_approve.audit.seal import FIELD as SEAL
-from molecule_approve.cli.requester import ci, job, person
+from molecule_approve.cli.requester import ci, described, job, person
 from molecule_approve.gate.command import parse
 from molecule_approve.safe_text import visible, visible_json, visible_lines, visible_quoted
 
@@ -40,8 +40,8 @@ _TIME = 9  # of the time that passed
 _SAID = frozenset(
     {
         "attempted_action", "comment", "decided_by", "decided_by_verified", "decision_that_stood", "error", "exit_code",
-        "observed_by", "observed_outcome", "reason", "replaces_process", "roles", "signal", "taken_back",
-        "timeout_seconds", "transport", "wait", "waited_seconds", "withdrawn",
+        "observed_by", "observed_outcome", "reason", "replaces_process", "requested_by", "roles", "self_approved",
+        "signal", "taken_back", "timeout_seconds", "transport", "wait", "waited_seconds", "withdrawn",
     }
 )  # fmt: skip
 
@@ -67,11 +67,13 @@ def story_json(story: Story) -> JsonValue:
         "approval_id": story.first("approval_id") or None,
         "task_id": story.first("task_id") or None,
         "workspace_id": story.first("workspace_id"),
+        "requested_by": story.first("requested_by") or None,
         "requester": person(story.context) or None,
         "ci": {**ci(story.context)} or None,
         "action": story.asked,
         "reason": story.first("reason_text") or None,
         "outcome": outcome(story),
+        "self_approved": story.ending is not None and story.ending.fields.get("self_approved") is True,
         "execution": execution_json(story),
         "observed": story.ending is None and story.observation is not None,
         "invocations": list(story.invocations),
@@ -125,8 +127,7 @@ def _facts(story: Story) -> Iterator[list[StyledText]]:
     task, trace = story.first("task_id"), story.first("trace_id")
     for name, text in (
         ("workspace", story.first("workspace_id")),
-        ("requester", person(story.context)),
-        ("CI job", job(story.context)),
+        *_requester(story),
         ("approval", story.first("approval_id")),
         ("trace", trace),
         ("task", "" if task == trace else task),
@@ -134,6 +135,15 @@ def _facts(story: Story) -> Iterator[list[StyledText]]:
     ):
         if text:
             yield from _fact(name, [visible(text)])
+
+
+def _requester(story: Story) -> Iterator[tuple[str, str]]:
+    """Who asked. The records of whoever asked know that; in a server's log it is the credential's name, and claims."""
+    if any(entry.kind[2] == RecordOutcome.INITIATED for entry in story.entries):
+        yield "requester", person(story.context)
+        yield "CI job", job(story.context)
+    else:
+        yield "requester", described(story.first("requested_by"), story.context)
 
 
 def _fact(name: str, lines: Iterable[str], style: str = "") -> Iterator[list[StyledText]]:
@@ -230,7 +240,8 @@ def _decision(entry: StoryRecord, done: str) -> str:
 
 def _name(entry: StoryRecord) -> str:
     verified = "" if entry.fields.get("decided_by_verified") is True else " (name not verified)"
-    return f"{_word(entry, 'decided_by') or _word(entry, 'actor') or 'nobody'}{verified}"
+    own = " (also the requester)" if entry.fields.get("self_approved") is True else ""
+    return f"{_word(entry, 'decided_by') or _word(entry, 'actor') or 'nobody'}{verified}{own}"
 
 
 def _timeout(entry: StoryRecord) -> str:

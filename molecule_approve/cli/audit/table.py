@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.audit.chain import link_of
-from molecule_approve.audit.record import RecordAction, RecordOutcome, decode, moment
-from molecule_approve.cli.requester import person, short_job
+from molecule_approve.audit.record import RecordAction, RecordOutcome, decode, moment, text_in
+from molecule_approve.cli.requester import person, short, short_job
 from molecule_approve.cli.sheet import one_line
 from molecule_approve.cli.terminal import cells, padded
 from molecule_approve.safe_text import visible
@@ -153,14 +153,23 @@ def _requester(fields: Mapping[str, JsonValue]) -> str:
     return visible(short_job(context) or person(context))
 
 
+def _asked(fields: Mapping[str, JsonValue]) -> str:
+    """Who asked: the name of the credential, and what the requester claims to be."""
+    context = fields.get("context")
+    name, claimed = text_in(fields, "requested_by"), short_job(context) or person(context)
+    if not name:
+        return f"says it runs as {visible(claimed)}" if claimed else ""
+    return f"asked by {visible(short(name, context, claimed))}"
+
+
 def _details(fields: Mapping[str, JsonValue]) -> str:
     parts = [f"it was {_word(fields, 'observed_outcome')}"] if fields.get("observed_outcome") else []
     if (fields.get("action"), fields.get("outcome")) == (RecordAction.EXECUTE, RecordOutcome.FINISHED):
         parts.append(f"it {ending(fields)}")
     parts += [_word(fields, name) for name in ("reason_text", "comment", "reason", "error") if fields.get(name)]
     # The requester has a column of its own; a server's log has them only beside the decision.
-    if fields.get("outcome") != RecordOutcome.INITIATED and (asked := _requester(fields)):
-        parts.append(f"asked by {asked}")
+    if fields.get("outcome") != RecordOutcome.INITIATED and (asked := _asked(fields)):
+        parts.append(asked)
     if fields.get("approval_id") is not None:
         parts.append(f"approval {_word(fields, 'approval_id')[:8]}")
     return "; ".join(parts)

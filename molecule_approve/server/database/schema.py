@@ -156,6 +156,8 @@ approvals = Table(
     Column("expires", Float, nullable=False),
     # The name of the requester's credential; NULL for a call without a token, and for what is older than this column.
     Column("requested_by", String),
+    # The credential itself: a name can be added again.
+    Column("requester_id", String),
     Column("decided_by", String),
     Column("decided_at", String),
     # Whether decided_by comes from an approver's credential; false for expiry and withdrawal.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .queries.administration import AdministrationQueries
 from .queries.credentials import CredentialQueries
 from .queries.lists import ListQueries
 from .queries.openid import OpenIdQueries
@@ -42,6 +43,11 @@ class Transaction:
     def credentials(self) -> CredentialQueries:
         """Workspaces, requesters and approvers."""
         return CredentialQueries(self.connection, lambda: self.now)
+
+    @cached_property
+    def administration(self) -> AdministrationQueries:
+        """Workspaces, requesters and approvers, as an administrator manages them."""
+        return AdministrationQueries(self.connection)
 
     @cached_property
     def sign_ins(self) -> SignInQueries:

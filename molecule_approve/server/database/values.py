@@ -27,7 +27,11 @@ class UnknownCommitError(StoreError):
 
 
 class NameTakenError(Exception):
-    """Another approver, or requester of the workspace, has this name."""
+    """Another approver, workspace, or requester of the workspace has this name, perhaps in another spelling: ``taken``."""
+
+    def __init__(self, taken: str) -> None:
+        super().__init__(taken)
+        self.taken = taken
 
 
 def epoch_text(seconds: float) -> str:
@@ -45,6 +49,7 @@ class Holder:
         workspaces: where the approver may decide; None for everywhere.
         session_id: the session, if the token is that of a session.
         used: when the session was last used, in seconds since the epoch.
+        built_in: whether it is the server's own requester.
     """
 
     id: str
@@ -54,6 +59,40 @@ class Holder:
     workspaces: frozenset[str] | None = None
     session_id: str | None = None
     used: float = 0.0
+    built_in: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceRow:
+    """A workspace, its valid requesters' names, and how many of its requests are open."""
+
+    id: str
+    name: str
+    created_at: str
+    requesters: tuple[str, ...]
+    open_requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequesterRow:
+    """A valid requester; ``built_in``: the server's own."""
+
+    id: str
+    name: str
+    workspace_id: str
+    workspace_name: str
+    created_at: str
+    built_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApproverRow:
+    """A valid approver. ``workspaces``: the names of those where they may decide; None for all."""
+
+    name: str
+    created_at: str
+    source: str
+    workspaces: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +173,7 @@ class Draft:
     expires: float
     requested_by: str | None = None
     once: bool = False
+    requester_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

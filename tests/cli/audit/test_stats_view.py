@@ -122,6 +122,26 @@ def test_one_workspace_is_not_told_apart() -> None:
     assert "by workspace" not in shown(statistics([row + b"\n" for row in lines(begun("a"), begun("b"))]))
 
 
+def test_a_servers_log_names_its_requesters() -> None:
+    """The busiest first, and what they approved themselves; a request without a name is not listed."""
+    rows = lines(
+        record("granted", "a", requested_by="bot", decided_by="alice", decided_by_verified=True),
+        record("denied", "b", requested_by="alice", decided_by="bob", decided_by_verified=True),
+        record("granted", "c", requested_by="bot", decided_by="bot", decided_by_verified=True, self_approved=True),
+        record("withdrawn", "d"),
+    )
+    found = statistics([row + b"\n" for row in rows])
+    told = shown(found)
+    assert told[told.index("requested by") :][1:3] == ["  bot    2: approved 2", "  alice  1: denied 1"]
+    assert "requests that their requesters approved themselves: 1" in told
+    said: Any = statistics_json(found, None, None)
+    assert [(one["name"], one["requests"], one["outcomes"]["granted"]) for one in said["requesters"]] == [
+        ("bot", 2, 2),
+        ("alice", 1, 0),
+    ]
+    assert said["self_approved"] == 1
+
+
 def test_of_many_approvers_the_busiest_are_shown() -> None:
     """The rest is a number."""
     names = [f"r-{number}" for number in range(SHOWN + 5)]

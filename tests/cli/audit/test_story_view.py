@@ -74,6 +74,23 @@ def test_one_process_needs_no_number_and_an_open_request_says_so() -> None:
     assert told[-2] == "open: no outcome yet"
 
 
+def test_a_servers_record_has_the_name_of_the_credential_first() -> None:
+    """And what the requester claims behind it, as claimed; that it approved its own request is said, too."""
+    context: JsonValue = {"user": "ann", "host": "ci-7", "ci": {"system": "GitLab"}}
+    told = story(
+        record("granted", actor="alice", requested_by="ALICE", context=context, decided_by_verified=True, self_approved=True)
+    )
+    assert "requester  ALICE, says it runs as ann@ci-7 in GitLab" in shown(told)
+    assert shown(told)[-2] == "ended: approved by alice (also the requester)"
+    assert not [line for line in shown(told) if "requested_by" in line or "self_approved" in line]
+    found: Any = story_json(told)
+    assert (found["requested_by"], found["requester"], found["self_approved"]) == ("ALICE", "ann@ci-7", True)
+    unnamed = story(record("denied", actor="alice", context=context))
+    assert "requester  says it runs as ann@ci-7 in GitLab" in shown(unnamed)
+    found = story_json(unnamed)
+    assert (found["requested_by"], found["self_approved"]) == (None, False)
+
+
 def test_a_single_record_that_ends_it_took_no_time() -> None:
     """A server's own log has nothing but the decision; a clock that jumped back is told as it was."""
     assert shown(story(record("granted", actor="alice", decided_by_verified=True)))[-2] == "ended: approved by alice"
@@ -215,11 +232,13 @@ def test_json_is_one_object_with_the_facts_and_the_records() -> None:
         "approval_id": None,
         "task_id": "trace-1",
         "workspace_id": "ws",
+        "requested_by": None,
         "requester": None,
         "ci": None,
         "action": "deploy",
         "reason": None,
         "outcome": "timeout",
+        "self_approved": False,
         "execution": None,
         "observed": False,
         "invocations": [],
@@ -237,10 +256,15 @@ def test_who_asked_and_the_ci_job_are_facts_of_the_request() -> None:
     job = {"system": "GitLab", "job": "https://x.example/-/jobs/7", "commit": "abc"}
     context: JsonValue = {"user": "ada", "host": "build", "ci": {**job, "retries": 2}}
     lie = foreign(trace_id="trace-1", context={"user": "eve"})
-    for rows in ([record("initiated", context=context), record("granted")], [record("granted", context=context)]):
-        facts = shown(story(lie, *rows))
-        assert "requester  ada@build" in facts
-        assert "CI job     GitLab https://x.example/-/jobs/7" in facts
+    begins = [record("initiated", context=context), record("granted")]
+    for rows, told in (
+        (begins, ["requester  ada@build", "CI job     GitLab https://x.example/-/jobs/7"]),
+        (
+            [record("granted", context=context)],
+            ["requester  says it runs as ada@build in GitLab https://x.example/-/jobs/7"],
+        ),
+    ):
+        assert set(told) <= set(shown(story(lie, *rows)))
         found: Any = story_json(story(lie, *rows))
         assert (found["requester"], found["ci"]) == ("ada@build", job)
 

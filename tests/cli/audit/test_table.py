@@ -134,10 +134,23 @@ def test_a_beginning_says_who_asked(context: JsonValue, who: str) -> None:
     assert shown(line(outcome="initiated", context=context))[-34:-10].strip() == who
 
 
-def test_a_decision_with_a_context_says_who_asked_beside_it() -> None:
-    """A server's log has no record of the beginning."""
-    text = shown(line(actor="al", context={"user": "ada"}, approval_id="abcdefghij", decided_by_verified=True), 140)
-    assert "deploy  asked by ada; approval abcdefgh" in text
+@pytest.mark.parametrize(
+    ("name", "context", "words"),
+    [
+        (None, {"user": "ada"}, "says it runs as ada; "),
+        ("bot", {"user": "ada", "host": "x"}, "asked by bot (says ada@x); "),
+        ("Ada", {"user": "ada"}, "asked by Ada; "),
+        ("ada", {"user": "ada", "ci": {"system": "GitLab"}}, "asked by ada (says GitLab); "),
+        ("bot", None, "asked by bot; "),
+        (None, None, ""),
+    ],
+)
+def test_a_decision_in_a_servers_log_says_who_asked_beside_it(name: str | None, context: JsonValue, words: str) -> None:
+    """The name of the credential first, and what the requester claims; such a log has no record of the beginning."""
+    text = shown(
+        line(actor="al", context=context, requested_by=name, approval_id="abcdefghij", decided_by_verified=True), 160
+    )
+    assert f"deploy  {words}approval abcdefgh" in text
     assert "  al  " in text
 
 

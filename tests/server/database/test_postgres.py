@@ -215,7 +215,7 @@ def test_what_a_job_raises_undoes_it(store: PostgresStore) -> None:
 
     def job(transaction: Transaction) -> None:
         _ask(transaction)
-        raise NameTakenError
+        raise NameTakenError("alice")
 
     with pytest.raises(NameTakenError):
         attempts.write(store, job, 0)

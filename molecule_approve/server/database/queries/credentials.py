@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from molecule_approve.lifecycle import is_own
 from molecule_approve.server.database.schema import (
     ADDED,
     NOT_REVOKED,
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import BindParameter
     from sqlalchemy.engine import Connection
 
-_WORKSPACE_LOCK = 6_011_771_425_201_937_412
-"""The key of the advisory lock under which a workspace is looked for, and added."""
+_NAMES_LOCK = 6_011_771_425_201_937_412
+"""The key of the advisory lock under which a name is looked for, and added."""
 
 _APPROVER, _REQUESTER, _SESSION, _WORKSPACE = approvers.c, requesters.c, sessions.c, workspaces.c
 _HASH: BindParameter[str] = bindparam("p_hash")
@@ -42,6 +43,7 @@ _HOLDER = sa.union_all(
         _NO_TEXT.label("session_id"),
         sa.literal(0.0).label("began"),
         sa.literal(0.0).label("used"),
+        sa.false().label("built_in"),
     ).where(_APPROVER.token_hash == _HASH, _NOT_REVOKED_APPROVER),
     sa.select(
         _REQUESTER.id,
@@ -52,6 +54,7 @@ _HOLDER = sa.union_all(
         _NO_TEXT,
         sa.literal(0.0),
         sa.literal(0.0),
+        _REQUESTER.built_in,
     ).where(_REQUESTER.token_hash == _HASH, _REQUESTER.revoked_at.is_(None)),
     sa.select(
         _APPROVER.id,
@@ -62,13 +65,17 @@ _HOLDER = sa.union_all(
         _SESSION.id,
         _SESSION.began,
         _SESSION.used,
+        sa.false(),
     )
     .join(approvers, _APPROVER.id == _SESSION.approver_id)
     .where(_SESSION.token_hash == _HASH, _NOT_REVOKED_APPROVER),
 )
 _ALLOWED = sa.select(approver_workspaces.c.workspace_id).where(approver_workspaces.c.approver_id == bindparam("p_approver"))
-_HAS_WORKSPACE = sa.select(_WORKSPACE.id).where(_WORKSPACE.id == bindparam("p_workspace"))
+_HAS_WORKSPACE = sa.select(_WORKSPACE.id).where(_WORKSPACE.id == bindparam("p_workspace"), _WORKSPACE.removed_at.is_(None))
 _APPROVER_NAMED = sa.select(_APPROVER.id).where(_APPROVER.name == bindparam("p_name"), sa.text(NOT_REVOKED))
+
+_APPROVERS_NAMES = sa.select(_APPROVER.name).where(sa.text(NOT_REVOKED))
+_TWO_APPROVERS = sa.select(_APPROVER.id).where(sa.text(NOT_REVOKED)).limit(2)
 
 
 class CredentialQueries:
@@ -95,6 +102,7 @@ class CredentialQueries:
             workspaces=self._allowed(found.id) if found.limited else None,
             session_id=found.session_id,
             used=found.used,
+            built_in=bool(found.built_in),
         )
 
     def _allowed(self, approver_id: str) -> frozenset[str]:
@@ -103,20 +111,18 @@ class CredentialQueries:
     # --- workspaces
 
     def has_workspace(self, workspace_id: str) -> bool:
-        """Whether the workspace exists."""
+        """Whether the workspace exists, and was not removed."""
         return self._connection.execute(_HAS_WORKSPACE, {"p_workspace": workspace_id}).first() is not None
 
     def workspace_named(self, name: str) -> str | None:
         """The id of the oldest workspace of that name."""
-        query = sa.select(_WORKSPACE.id).where(_WORKSPACE.name == name).order_by(_WORKSPACE.created_at).limit(1)
-        found: str | None = self._connection.execute(query).scalar()
+        query = sa.select(_WORKSPACE.id).where(_WORKSPACE.name == name, _WORKSPACE.removed_at.is_(None))
+        found: str | None = self._connection.execute(query.order_by(_WORKSPACE.created_at).limit(1)).scalar()
         return found
 
     def ensure_workspace(self, name: str, created_at: str) -> str:
         """The id of the oldest workspace of that name, which is added if it is missing."""
-        if self._connection.dialect.name == "postgresql":
-            # Two servers that start at the same time would add one each.
-            self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WORKSPACE_LOCK)))
+        lock_names(self._connection)
         found = self.workspace_named(name)
         if found is None:
             found = str(uuid.uuid4())
@@ -135,13 +141,11 @@ class CredentialQueries:
         """Add a requester to the workspace.
 
         Raises:
-            NameTakenError: the workspace has a requester of that name.
+            NameTakenError: the workspace has a requester of that name, in whatever spelling.
         """
-        query = sa.select(_REQUESTER.id).where(
-            _REQUESTER.workspace_id == workspace_id, _REQUESTER.name == name, sa.text(ADDED)
-        )
-        if self._connection.execute(query).first() is not None:
-            raise NameTakenError(name)
+        lock_names(self._connection)
+        names = sa.select(_REQUESTER.name).where(_REQUESTER.workspace_id == workspace_id, sa.text(ADDED))
+        check_free(name, self._connection.execute(names).scalars())
         self._insert_requester(name, workspace_id, token_hash, created_at, built_in=False)
 
     def put_built_in(
@@ -169,10 +173,10 @@ class CredentialQueries:
         """Add an approver; the new credential's id.
 
         Raises:
-            NameTakenError: an approver of that name exists.
+            NameTakenError: an approver of that name exists, in whatever spelling.
         """
-        if self.approver_named(name) is not None:
-            raise NameTakenError(name)
+        lock_names(self._connection)
+        check_free(name, self._connection.execute(_APPROVERS_NAMES).scalars())
         values: dict[str, Any] = {"id": str(uuid.uuid4()), "name": name, "token_hash": token_hash, "created_at": created_at}
         self._connection.execute(sa.insert(approvers), {**values, "source": source, "limited": False})
         return str(values["id"])
@@ -181,6 +185,10 @@ class CredentialQueries:
         """The id of the approver of that name."""
         found: str | None = self._connection.execute(_APPROVER_NAMED, {"p_name": name}).scalar()
         return found
+
+    def has_several_approvers(self) -> bool:
+        """Whether there are two approvers or more."""
+        return len(self._connection.execute(_TWO_APPROVERS).all()) > 1
 
     def approvers(self) -> list[tuple[str, str]]:
         """The names of all approvers, sorted, and when each was added."""
@@ -191,6 +199,23 @@ class CredentialQueries:
         """Revoke the approver; whether there was one."""
         query = sa.update(approvers).where(_APPROVER.name == name, sa.text(NOT_REVOKED)).values(revoked_at=revoked_at)
         return self._connection.execute(query).rowcount > 0
+
+
+def lock_names(connection: Connection) -> None:
+    """Let no other transaction add a name until this one ends; on SQLite none can write anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
+
+
+def check_free(name: str, taken: Iterable[str]) -> None:
+    """Check that no name means the same person as another one: they differ by more than letter case and Unicode form.
+
+    Raises:
+        NameTakenError: one does.
+    """
+    for other in taken:
+        if is_own(name, other):
+            raise NameTakenError(other)
 
 
 def _lasts(began: float, used: float, now: float, limits: SessionLimits) -> bool:

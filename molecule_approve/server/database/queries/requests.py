@@ -36,6 +36,9 @@ _INSERT = sa.insert(approvals).returning(approvals)
 _ONE = sa.select(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE)
 _SEVERAL = sa.select(approvals).where(_ROW.id.in_(bindparam("p_ids", expanding=True)))
 _KEYED = sa.select(approvals).where(_IN_WORKSPACE, _ROW.key_id == bindparam("p_key"))
+_OPEN_REQUESTER = sa.select(_ROW.requested_by).where(
+    _ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN, _ROW.expires > bindparam("p_now")
+)
 _NEWEST = sa.select(approvals).where(_IN_WORKSPACE).order_by(_ROW.number.desc()).limit(_COUNT)
 _OLDEST_OPEN = sa.select(approvals).where(_IN_WORKSPACE, _IS_OPEN).order_by(_ROW.number).limit(_COUNT)
 _OF_TASK = _NEWEST.where(_ROW.task_id == bindparam("p_task"))
@@ -116,6 +119,7 @@ class RequestQueries:
             "created_at": draft.created_at,
             "expires": draft.expires,
             "requested_by": draft.requested_by,
+            "requester_id": draft.requester_id,
             "verified": False,
         }
         self.changes.append(Change(draft.id, draft.workspace_id, draft.expires))
@@ -127,6 +131,12 @@ class RequestQueries:
         """One request of the workspace."""
         row = self._connection.execute(_ONE, {"p_workspace": workspace_id, "p_id": approval_id}).one_or_none()
         return None if row is None else StoredApproval(approval_of(row), row.used_by, row.used_at)
+
+    def open_requester(self, workspace_id: str, approval_id: str, now: float) -> str | None:
+        """The name of the requester of a request that is open and has time left."""
+        values = {"p_workspace": workspace_id, "p_id": approval_id, "p_now": now}
+        found: str | None = self._connection.execute(_OPEN_REQUESTER, values).scalar()
+        return found
 
     def several(self, ids: Sequence[str]) -> dict[str, Approval]:
         """The requests with these ids, of any workspace, by id."""

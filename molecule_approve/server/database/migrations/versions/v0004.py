@@ -20,6 +20,7 @@ def upgrade() -> None:
     _approvers()
     _sign_ins()
     op.add_column("approvals", sa.Column("requested_by", sa.String))
+    op.add_column("approvals", sa.Column("requester_id", sa.String))
     op.add_column("journal", sa.Column("owner", sa.String))
     _replicas()
     op.drop_index("journal_waiting", if_exists=True)

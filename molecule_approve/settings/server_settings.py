@@ -231,6 +231,11 @@ def _database(given: _Server, *, readable: bool) -> Sourced[Secret | None]:
     return found
 
 
+def _has_password(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.password is not None or bool({"password", "sslpassword"} & parse_qs(parts.query).keys())
+
+
 # --- readers: as those of ``values`` -----------------------------------------------------------------------------------
 
 

@@ -62,6 +62,30 @@ def test_the_whole_request_is_shown_and_nothing_looks_like_ours(approver: Caller
     assert any(line.startswith("expires   20") for line in lines)
 
 
+@pytest.mark.parametrize("command", ["approve", "deny"])
+def test_ones_own_request_is_another_approvers_to_decide(seated: Caller, command: str) -> None:
+    """125 with the server's sentence, and how to withdraw it; it stays open."""
+    seated.desk.server.add_approver("bob")
+    found = seated.desk.ask_as("alice")
+    told = seated.main(command, "--yes", found)
+    assert (told.code, told.out) == (125, "")
+    assert "alice made this request, so another approver has to decide it; alice can withdraw it" in told.err
+    assert f"hint: to withdraw it: molecule-approve withdraw {found}" in told.err
+    assert seated.desk.one(found)["status"] == "pending"
+
+
+def test_whoever_is_alone_approves_their_own_request_and_everybody_is_told(seated: Caller) -> None:
+    """The approver before the decision, the requester by the verdict, a program by its JSON."""
+    found = seated.desk.ask_as("alice")
+    with seated.terminal("approve", found) as terminal:
+        assert "decide as alice, who is also the requester\r\n" in PLAIN.sub("", terminal.until("[y/N]: "))
+        terminal.type("y\r")
+        assert terminal.end() == 0
+    assert seated.main("status", found).out.startswith("approved by alice (also the requester)")
+    told = seated.main("wait", "--json", "--action", "deploy", found)
+    assert (told.code, told.object["requested_by"], told.object["self_approved"]) == (0, "alice", True)
+
+
 def test_a_decision_stands_whoever_reads_it(approver: Caller) -> None:
     """What is done is 0, though stdout is full."""
     found = approver.desk.ask()

@@ -221,6 +221,14 @@ def test_a_name_belongs_to_the_first_person_who_signs_in_under_it(open_house: Op
     assert house.visit(**{**ops, "login": "alice"}).json()["name"] == "Alice"
 
 
+def test_a_name_that_another_approver_has_in_another_spelling_is_refused(open_house: OpenHouse) -> None:
+    """Two names that people take for one would be two approvers; the sentence says which one there is."""
+    house = open_house(name_claim="login", approvers=("Stra\u00dfe",))
+    house.desk.server.add_approver("STRASSE")
+    answer = house.visit(login="Stra\u00dfe")
+    assert (answer.status_code, "taken by STRASSE" in answer.json()["error"]) == (403, True)
+
+
 def test_a_group_does_not_take_the_name_of_who_has_a_token(open_house: OpenHouse) -> None:
     """Somebody who may choose a name at the provider would decide in theirs; server.yaml may say that they are one."""
     for approvers, status in (((), 403), (("root",), 201)):

@@ -250,20 +250,24 @@ def spans(text: Text) -> Iterator[str]:
 
 
 def photograph(env: dict[str, str], path: Path) -> None:
-    """The page with a request on it, as alice sees it after she followed her link."""
+    """The page with requests on it, as alice sees it after she followed her link."""
     reason = "rebuild it from last night's snapshot"
     run(env, "request", "--no-wait", "--reason", reason, "--context", "ticket=OPS-12", "--", "drop the staging database")
+    for expiry, action in (
+        ("15m", "kubectl rollout restart deploy/api -n prod"),
+        ("2h", "publish 2.0.0 to the package index"),
+    ):
+        run(env, "request", "--no-wait", "--expires-in", expiry, "--", action)
     link = run(env, "approvers", "link", "alice")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     # Chromium's sandbox refuses to run as root.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        page = browser.new_page(viewport={"width": 800, "height": 800}, reduced_motion="reduce")
+        page = browser.new_page(viewport={"width": 1120, "height": 600}, reduced_motion="reduce")
         page.goto(link)
         page.get_by_text("drop the staging database").first.wait_for()
         page.get_by_role("button", name="Approve").click(trial=True)  # buttons rest for a second
-        page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=path)
         browser.close()
     subprocess.run(["pngquant", "--force", "--output", path, "64", path], check=True)

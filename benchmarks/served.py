@@ -87,17 +87,20 @@ class Side:
 
 def main() -> None:
     """Serve until stdin ends."""
+    from molecule_approve.model import Secret  # noqa: PLC0415
     from molecule_approve.paths import Places  # noqa: PLC0415 - the other half of this file needs none of the package
     from molecule_approve.server.limits import Limits  # noqa: PLC0415
     from molecule_approve.server.run import Running, ServePlan  # noqa: PLC0415
 
     folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     limits = replace(Limits(), rate=10_000_000, pending=20_000, connections=60_000, recheck=3_600.0, expiry=36_000.0)
+    if "database" in options:
+        options["database"] = Secret(options["database"])
     plan = ServePlan(Places(folder / "state", folder / "run"), limits=limits, **options)
     with Running(plan) as server:
         kept = folder / "approver"
         if not kept.exists():
-            kept.write_text(server.add_approver("alice"))
+            kept.write_text(server.add_approver(f"approver-{folder.name}"))
         said = {
             "url": server.url,
             "workspace_id": server.requester.workspace_id,

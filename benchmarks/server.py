@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 NOW = "2026-04-27T10:00:00.000000Z"
 CLIENTS = 32
 CROWDS = (1, 1_000, 5_000)
+PARTS = ("streams", "storms", "postgres", "rows", "commands")
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,17 @@ class Bench:
         with ExitStack() as stack:
             servers = self._each(stack)
             yield from _stormed("ask + decide + redeem, 32 clients", servers, self.plan, ">= 800 a second")
+
+    def postgres(self) -> Iterator[Figure]:
+        """The same on PostgreSQL, by one server and by two."""
         why = why_no_postgres()
         if why:
             yield "the same on PostgreSQL", [why], ">= 400 a second"
             return
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ma-")))
-            database = stack.enter_context(PostgresServer(folder / "postgres")).url
+            own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ma-", ignore_cleanup_errors=True)))
+            database = stack.enter_context(PostgresServer(own / "postgres")).url
             replicas = [stack.enter_context(Served(_made(folder / str(n)), database=database)) for n in range(2)]
             one, two = [], []
             for _ in range(4):
@@ -334,13 +339,13 @@ def main() -> None:
     parser.add_argument("--commands", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--beside", type=Path, help="another source tree, measured in turn with this one")
-    parser.add_argument("--only", choices=("streams", "storms", "rows", "commands"), action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
     options = parser.parse_args()
     raise_limit()
     sides = [Side("now", OURS), *([] if options.beside is None else [Side("beside", options.beside.resolve())])]
     bench = Bench(Plan(sides, options.rows, options.rounds, options.commands, options.seconds))
     print(f"{'':<50}" + "".join(f"{side.name:>34}" for side in sides) + "   goal")
-    for part in options.only or ("streams", "storms", "rows", "commands"):
+    for part in options.only or PARTS:
         for name, texts, goal in getattr(bench, part)():
             print(f"{name:<50}" + "".join(f"{text:>34}" for text in texts) + f"   {goal}", flush=True)
 

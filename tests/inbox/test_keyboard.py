@@ -145,6 +145,13 @@ def test_a_long_text_is_opened_by_o(seat: Seat) -> None:
     expect(found.locator(".hint")).to_have_class("hint told")
     seat.page.keyboard.press("o")
     expect(found.locator(".unfold")).to_have_attribute("aria-expanded", "true")
+    # Without a click into it, the request scrolls too.
+    seat.page.set_viewport_size({"width": 1280, "height": 420})
+    seat.page.evaluate("document.activeElement.blur()")
+    pane = seat.page.locator("#detail")
+    for key, moved in (("Space", "scrollTop > 0"), ("Home", "scrollTop === 0"), ("End", "scrollTop > 99")):
+        seat.page.keyboard.press(key)
+        assert pane.evaluate(f"node => node.{moved}"), key
     expect(found).to_have_attribute("data-armed", "true")
     seat.page.keyboard.press("a")
     chosen(found)

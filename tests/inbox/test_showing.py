@@ -204,18 +204,26 @@ def test_title_and_icon_count_what_waits(seat: Seat) -> None:
 
 
 def test_oldest_first_and_the_newest_decision_first(seat: Seat) -> None:
-    """What waits in the order in which it was asked; what was decided the other way round, with its author."""
+    """What waits in the order in which it was asked, or in another one; what was decided the other way round."""
     found = [seat.desk.ask(f"step {number}") for number in range(3)]
     expect(seat.page.locator("#waiting .row-action")).to_have_text(["step 0", "step 1", "step 2"])
+    soonest = seat.desk.ask("step 3", expires_in=600)
+    order = seat.page.locator("#waiting .row-action")
+    expect(order).to_have_text(["step 0", "step 1", "step 2", "step 3"])
+    for name, wanted in (("Newest first", "3210"), ("Least time left first", "3012"), ("Least time left first", "0123")):
+        seat.page.get_by_role("button", name=name).click()
+        expect(order).to_have_text([f"step {number}" for number in wanted])
+    seat.desk.withdraw(soonest)
+    expect(seat.row(soonest)).to_have_count(0)
     seat.desk.decide(found[1], "denied", comment="no")
     seat.desk.decide(found[0], "approved")
     rows = seat.history()
-    expect(rows.locator(".row-action")).to_have_text(["step 0", "step 1"])
-    expect(rows.locator(".row-by")).to_have_text([", by alice", ", by alice"])
-    expect(rows.locator(".outcome")).to_have_text(["Approved", "Denied"])
+    expect(rows.locator(".row-action")).to_have_text(["step 0", "step 1", "step 3"])
+    expect(rows.locator(".row-by")).to_have_text([", by alice", ", by alice", ", by \u2013"])
+    expect(rows.locator(".outcome")).to_have_text(["Approved", "Denied", "Withdrawn"])
     # What ends meanwhile comes in at the top.
     seat.desk.decide(found[2])
-    expect(rows.locator(".row-action")).to_have_text(["step 2", "step 0", "step 1"])
+    expect(rows.locator(".row-action")).to_have_text(["step 2", "step 0", "step 1", "step 3"])
 
 
 def test_a_line_says_who_asks_where_and_how_long_it_waits(new_seat: NewSeat, desk: Desk) -> None:

@@ -176,6 +176,17 @@ def test_a_revoked_session_never_tries_again(seat: Seat) -> None:
     expect(seat.page.get_by_text("Trying again")).to_be_hidden()
 
 
+def test_what_was_typed_is_there_after_signing_in_again(seat: Seat) -> None:
+    """For the same person, in the same tab, at the same request."""
+    first = seat.desk.ask("deploy")
+    seat.armed(first).get_by_label("Comment").fill("half a word")
+    with seat.desk.client(_held(seat)) as client:
+        assert client.post("/desk/session/end").status_code == 200
+    signed_out(seat, ENDED)
+    seat.page.goto(link_for(seat.desk))
+    expect(seat.live().card(first).get_by_label("Comment")).to_have_value("half a word")
+
+
 def test_the_address_of_a_request_leads_to_it(seat: Seat, new_seat: NewSeat) -> None:
     """Signed in at once; signed out after signing in, in whichever tab; with a way back; another address leads nowhere."""
     first, second = seat.desk.ask("one"), seat.desk.ask("two")

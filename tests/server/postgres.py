@@ -32,6 +32,8 @@ NewDatabase = Callable[[], AbstractContextManager[Secret | None]]
 _USER = "postgres"
 _PATIENCE = 30
 
+_WATCH = 'read -r _ || kill -INT "$1"'
+
 _QUICK = {
     # A killed process loses nothing that it gave to the system; only a power cut would, and no test cuts the power.
     "fsync": "off",
@@ -108,9 +110,11 @@ class Cluster:
             "unix_socket_directories": str(self.folder),
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        argv = (*_as_its_user(), "setpriv", "--pdeathsig", "INT", str(binary / "postgres"), "-D", str(self.folder / "data"))
+        argv = (*_as_its_user(), str(binary / "postgres"), "-D", str(self.folder / "data"))
         with (self.folder / "postgres.log").open("ab") as log:
             self._process = subprocess.Popen([*argv, *options], stdout=log, stderr=log, cwd=self.folder)
+        # It ends with us, however we end: our end of this pipe is closed then.
+        self._watch = subprocess.Popen(["sh", "-c", _WATCH, "sh", str(self._process.pid)], stdin=subprocess.PIPE)
         until(self._answers, _PATIENCE)
 
     def _answers(self) -> bool:
@@ -125,6 +129,7 @@ class Cluster:
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop it: fast (SIGINT), or at once, as a crash does (SIGQUIT)."""
+        self._watch.communicate(b"done\n")
         self._process.send_signal(number)
         self._process.wait(_PATIENCE)
 

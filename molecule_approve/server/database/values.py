@@ -172,8 +172,8 @@ class Draft:
     created_at: str
     expires: float
     requested_by: str | None = None
-    requester_id: str | None = None
     once: bool = False
+    requester_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

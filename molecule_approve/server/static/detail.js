@@ -21,6 +21,7 @@ export class Detail {
     this.cards = new Map();
     this.id = null;
     this.card = null;
+    this.drafts = { name: null, texts: new Map() };
   }
 
   get connected() {
@@ -75,6 +76,7 @@ export class Detail {
   found(request) {
     if (this.card === null) {
       const card = new Card(request, this);
+      this.restore(card);
       if (request.outcome === "pending") {
         this.cards.set(card.id, card);
       }
@@ -184,6 +186,32 @@ export class Detail {
     if (this.pane.scrollHeight <= this.pane.clientHeight) {
       this.pane.scrollIntoView({ block: "start" });
     }
+  }
+
+  /** The session has ended: what this person typed is there again after signing in. */
+  keep() {
+    const typed = [...this.cards.values()].map((card) => [card.id, card.comment.value]).filter(([, text]) => text);
+    this.drafts = { name: this.inbox.name, texts: new Map(typed) };
+  }
+
+  restore(card = this.card) {
+    const { name, texts } = this.drafts;
+    if (card !== null && name !== null && name === this.inbox.name && texts.has(card.id)) {
+      card.comment.value = texts.get(card.id);
+      texts.delete(card.id);
+    }
+  }
+
+  /** Scroll the request for a key that nothing else takes; whether that was possible. */
+  scroll(key) {
+    const { clientHeight, scrollHeight } = this.pane;
+    const step = { ArrowDown: 40, ArrowUp: -40, PageDown: clientHeight - 80, PageUp: 80 - clientHeight, " ": clientHeight - 80 }[key];
+    const to = { Home: 0, End: scrollHeight }[key] ?? (step === undefined ? undefined : this.pane.scrollTop + step);
+    if (to === undefined || scrollHeight <= clientHeight) {
+      return false;
+    }
+    this.pane.scrollTop = to;
+    return true;
   }
 
   clear() {

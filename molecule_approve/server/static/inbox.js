@@ -92,6 +92,7 @@ class Inbox {
     this.live?.stop();
     this.live = null;
     this.connected = false;
+    this.name = null;
     this.detail.clear();
     this.pending.clear();
     this.past.clear();
@@ -187,6 +188,11 @@ class Inbox {
     this.choose(id, true);
   }
 
+  /** Scroll the request; whether that was possible. */
+  scroll(key) {
+    return this.detail.scroll(key);
+  }
+
   search() {
     const field = this.view === "history" ? at("search").elements.q : at("filter");
     field.focus();
@@ -200,6 +206,7 @@ class Inbox {
     show(at("name"), view.name);
     at("name").dataset.name = view.name;
     this.name = view.name;
+    this.detail.restore();
     this.connected = true;
     this.pending.read(view, this.detail.id);
     this.detail.listed(new Set(view.pending.map((request) => request.id)));
@@ -234,6 +241,7 @@ class Inbox {
 
   refused() {
     session.forget(this.live.token);
+    this.detail.keep();
     this.notices.signedOut();
     this.entrance.leave("Your session has ended. Sign in again to decide.");
     say("Your session has ended.");

@@ -5,7 +5,7 @@
 const STORED = "molecule-desk.keys";
 const TYPING = "input, textarea, select, [contenteditable]";
 
-/** `inbox` has `signedIn`, `card` (the request that is shown, or null), `step(by)` and `search()`. */
+/** `inbox` has `signedIn`, `card` (the request that is shown, or null), `step(by)`, `scroll(key)` and `search()`. */
 export class Keys {
   constructor(inbox, help) {
     this.inbox = inbox;
@@ -45,6 +45,8 @@ export class Keys {
     }
     if (event.key === "Escape") {
       this.escape(event);
+    } else if (event.target === document.body && !this.inbox.card?.choice && this.inbox.scroll(event.key)) {
+      event.preventDefault();
     } else if (this.box.checked && event.key.length === 1 && !event.target.closest(TYPING)) {
       this.character(event);
     }

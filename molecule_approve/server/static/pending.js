@@ -10,6 +10,13 @@ import { brief, make } from "./text.js";
 const FEW = 3;
 const TYPED = 200;
 
+// The server lists the oldest first.
+const ORDERS = {
+  oldest: (requests) => requests,
+  newest: (requests) => requests.toReversed(),
+  soonest: (requests) => requests.toSorted((one, other) => (one.expires_at < other.expires_at ? -1 : 1)),
+};
+
 const at = (id) => document.getElementById(id);
 
 /** `inbox` has `open(id)`, `arrived(requests)`, `say(text)` and `live`. */
@@ -21,6 +28,9 @@ export class Pending {
     this.all = [];
     this.found = null;
     this.waiting = 0;
+    this.order = "oldest";
+    this.heads = [...at("pending").querySelectorAll("[data-order]")];
+    this.heads.forEach((head) => head.addEventListener("click", () => this.sort(head.dataset.order)));
     at("filter").addEventListener("input", () => this.typed());
     at("workspaces").addEventListener("change", () => this.typed());
   }
@@ -90,6 +100,13 @@ export class Pending {
     }
   }
 
+  /** Change the order; the same again goes back to the oldest first. */
+  sort(order) {
+    this.order = this.order === order ? "oldest" : order;
+    this.heads.forEach((head) => head.setAttribute("aria-pressed", String(head.dataset.order === this.order)));
+    this.show(this.list.selected);
+  }
+
   typed() {
     this.found = null;
     this.show(this.list.selected);
@@ -115,7 +132,7 @@ export class Pending {
 
   show(shown) {
     const { words, workspace } = this;
-    this.list.show(this.filtered ? (this.found ?? this.all) : this.all, shown);
+    this.list.show(ORDERS[this.order](this.filtered ? (this.found ?? this.all) : this.all), shown);
     let matching = 0;
     for (const row of this.list.rows.values()) {
       const fits = (this.found !== null && this.filtered) || row.matches(words, workspace);

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from molecule_approve.errors import ConfigError, UsageError
 from molecule_approve.model import Secret
@@ -217,7 +217,7 @@ def _beside_config(environ: Mapping[str, str]) -> Path:
 
 def _database(given: _Server, *, readable: bool) -> Sourced[Secret | None]:
     found = given.setting("database", _database_url, default=None)
-    if found.value is not None and urlsplit(found.value.reveal()).password is not None:
+    if found.value is not None and _has_password(found.value.reveal()):
         if not found.from_file:
             hint = f"write it in {FILE_NAME}, or name a password file in PGPASSFILE"
             raise UsageError(
@@ -259,13 +259,19 @@ def _log_format(text: str) -> str:
 
 def _database_url(text: str) -> Secret:
     try:
-        known = urlsplit(text).scheme in {"postgresql", "sqlite"}
+        known = urlsplit(text).scheme in {"postgresql", "postgres"}
     except ValueError:
         known = False
     if not known:
         hint = "write it like postgresql://molecule@db.example.org/approvals, or remove it for SQLite"
         raise UsageError("not the address of a database", hint=hint)
     return Secret(text)
+
+
+def _has_password(address: str) -> bool:
+    """Whether there is one before the host, or among the parameters, where PostgreSQL's library takes it too."""
+    parts = urlsplit(address)
+    return parts.password is not None or not {"password", "sslpassword"}.isdisjoint(parse_qs(parts.query))
 
 
 def _issuer(text: str) -> str:

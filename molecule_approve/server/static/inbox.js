@@ -148,6 +148,9 @@ class Inbox {
     const before = this.detail.id;
     this.list.select(id, focused);
     this.detail.show(id, focused);
+    if (id === null && this.view === "history") {
+      this.detail.write("Choose a request to see it here.");
+    }
     if (before !== id) {
       // The row of a request that has ended goes as soon as another one is shown.
       this.pending.show(id);

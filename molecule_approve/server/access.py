@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _MOST_KNOWN = 10_000
 """Credentials that are remembered as valid, by their hashes."""
 
+_BY_HASH = "hash "
+"""The beginning of the keys under which the calls of one token are counted."""
+
 CONNECTION = "molecule.connection"
 """The key of a call's connection in ``scope["state"]``."""
 
@@ -190,7 +193,7 @@ class AccessControl:
     ) -> None:
         self.activity = activity
         self._limits = limits
-        self._rates = RateLimiter(clock)
+        self.rates = RateLimiter(clock)
         self._anonymous = anonymous
         self._sessions = sessions
         self._known: set[str] = set()
@@ -236,14 +239,14 @@ class AccessControl:
             return
         shown = hash_token(token)
         # Counted apart before it is known to be valid: so calls with wrong tokens do not use up the rate of a valid one.
-        self._charge(connection, shown, self._limits.rate)
+        self._charge(connection, f"{_BY_HASH}{shown}", self._limits.rate)
         visitor = Visitor(shown, self._anonymous, self._sessions.limits, _peer_uid(connection), known=shown in self._known)
         try:
             yield visitor
         except RefusedError as exc:
             if exc.status == 401:
                 # Otherwise a caller with a new token each time would have no limit, and fill the memory.
-                self._rates.forget(shown)
+                self.rates.forget(f"{_BY_HASH}{shown}")
                 self._known.discard(shown)
                 self._failed(connection)
             raise
@@ -296,11 +299,16 @@ class AccessControl:
         self.activity.login_failed(connection.scope[SENDER])
 
     def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
-        allowance, within = self._rates.charge(key, limit)
+        allowance, within = self.rates.charge(key, limit)
         # `app` adds it to the answer.
         connection.scope["molecule.allowance"] = allowance
         if not within:
             raise rate_exceeded(allowance.reset)
+
+
+def is_counted_everywhere(key: str) -> bool:
+    """Whether calls of this key are counted over all servers: not those with a valid token, which one server serves."""
+    return not key.startswith(_BY_HASH)
 
 
 def _peer_uid(connection: HTTPConnection) -> int | None:

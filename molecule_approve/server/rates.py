@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .limits import MINUTE
@@ -27,7 +27,12 @@ class Allowance:
 
 
 class RateLimiter:
-    """Calls a minute, counted from a key's first call on; ``clock`` is monotonic, in seconds."""
+    """Calls a minute, counted from a key's first call on; ``clock`` is monotonic, in seconds.
+
+    Attributes:
+        elsewhere: how many calls other servers counted, by key.
+        counted: gets the key of each call.
+    """
 
     MANY = 1_000
     """Keys after which old ones are swept away."""
@@ -39,6 +44,8 @@ class RateLimiter:
         self._clock = clock
         self._swept = -math.inf
         self._windows: dict[str, tuple[float, int]] = {}
+        self.elsewhere: Mapping[str, int] = {}
+        self.counted: Callable[[str], None] = lambda _: None
 
     def __len__(self) -> int:
         """How many keys are kept."""
@@ -55,6 +62,8 @@ class RateLimiter:
             start, count = now, 0
         count += 1
         self._windows[key] = (start, count)
+        self.counted(key)
+        count += self.elsewhere.get(key, 0)
         reset = max(1, math.ceil(start + MINUTE - now))
         return Allowance(limit, max(0, limit - count), reset), count <= limit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -14,7 +14,7 @@ from molecule_approve.clock import boottime
 from molecule_approve.errors import ServerError
 
 from . import credentials
-from .access import AccessControl
+from .access import AccessControl, is_counted_everywhere
 from .activity import Activity
 from .api import Api
 from .app import Handlers, create_app
@@ -35,6 +35,7 @@ from .replica import Replica, host_name
 from .self_approval import SelfApproval
 from .service import Service
 from .sessions import Sessions
+from .shared_rates import SharedRates
 from .sign_in import SignInApi
 from .starting import Prepared, ServePlan, prepared
 from .threads import DatabaseThreads
@@ -100,7 +101,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
     server = HttpServer(config, connections, stop, begin, drain, tls)
     replica = _replica(prepared, database, service, outbox)
     jobs = (
-        *(() if replica is None else replica.jobs()),
+        *(() if replica is None else (*replica.jobs(), _share_rates(access, database))),
         outbox.run(),
         service.run_timer(),
         sessions.run(database),
@@ -129,6 +130,10 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
             raise end
         if isinstance(end, Exception):
             raise ServerError("internal error: the server stopped", hint="start it again; no decision is lost") from end
+
+
+def _share_rates(access: AccessControl, database: DatabaseThreads) -> Coroutine[None, None, None]:
+    return SharedRates(access.rates, database, is_counted_everywhere, boottime).run()
 
 
 def _replica(prepared: Prepared, database: DatabaseThreads, service: Service, outbox: Outbox) -> Replica | None:

@@ -231,6 +231,12 @@ def _database(given: _Server, *, readable: bool) -> Sourced[Secret | None]:
     return found
 
 
+def _has_password(address: str) -> bool:
+    """Whether there is one before the host, or among the parameters, where PostgreSQL's library takes it too."""
+    parts = urlsplit(address)
+    return parts.password is not None or bool({"password", "sslpassword"} & parse_qs(parts.query).keys())
+
+
 # --- readers: as those of ``values`` -----------------------------------------------------------------------------------
 
 
@@ -266,12 +272,6 @@ def _database_url(text: str) -> Secret:
         hint = "write it like postgresql://molecule@db.example.org/approvals, or remove it for SQLite"
         raise UsageError("not the address of a database", hint=hint)
     return Secret(text)
-
-
-def _has_password(address: str) -> bool:
-    """Whether there is one before the host, or among the parameters, where PostgreSQL's library takes it too."""
-    parts = urlsplit(address)
-    return parts.password is not None or not {"password", "sslpassword"}.isdisjoint(parse_qs(parts.query))
 
 
 def _issuer(text: str) -> str:

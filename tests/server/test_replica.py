@@ -103,6 +103,21 @@ def test_of_many_deciders_at_two_servers_one_wins(pair: tuple[Desk, Desk]) -> No
         assert sorted(codes) == [200] + [409] * 15
 
 
+def test_failed_logins_are_counted_over_all_servers(team: Team) -> None:
+    """After a second a caller has no more attempts at the second server than at the first; a valid token is let in."""
+    first = team.desk(team.start(failed_login_rate=5))
+    second = team.at(team.start(failed_login_rate=5))
+    with first.client("wrong") as client:
+        assert [client.get(first.path).status_code for _ in range(6)] == [401] * 5 + [429]
+    with second.client("wrong as well") as client:
+        wait_for(lambda: second.select("SELECT sum(count) FROM rates") != [(None,)], "nothing is counted")
+        assert client.get(second.path).status_code == 401  # makes it ask what the others counted
+        let_pass(1.5)
+        assert client.get(second.path).status_code == 429
+    assert second.asker.get(second.path).status_code == 200
+    assert first.decider.get("/desk/requests").status_code == 200
+
+
 # --- the database is away
 
 

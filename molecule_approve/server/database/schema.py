@@ -220,7 +220,7 @@ rates = Table(
     "rates",
     metadata,
     Column("key", String, primary_key=True),
-    # The minute, in minutes since the epoch.
-    Column("minute", _NUMBER, primary_key=True),
+    # Ten seconds each, counted from the epoch.
+    Column("slot", _NUMBER, primary_key=True),
     Column("count", Integer, nullable=False),
 )

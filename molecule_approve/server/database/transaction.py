@@ -11,6 +11,7 @@ from .queries.credentials import CredentialQueries
 from .queries.lists import ListQueries
 from .queries.openid import OpenIdQueries
 from .queries.outbox import OutboxQueries
+from .queries.rates import RateQueries
 from .queries.replicas import ReplicaQueries
 from .queries.requests import RequestQueries
 from .queries.sign_ins import SignInQueries
@@ -57,6 +58,11 @@ class Transaction:
     def requests(self) -> RequestQueries:
         """Requests, from the first word to the last."""
         return RequestQueries(self.connection, self._owner)
+
+    @cached_property
+    def rates(self) -> RateQueries:
+        """Calls that are counted over all servers."""
+        return RateQueries(self.connection)
 
     @cached_property
     def replicas(self) -> ReplicaQueries:

@@ -135,6 +135,6 @@ def _replicas() -> None:
     op.create_table(
         "rates",
         sa.Column("key", sa.String, primary_key=True),
-        sa.Column("minute", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("slot", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
         sa.Column("count", sa.Integer, nullable=False),
     )

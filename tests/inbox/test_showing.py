@@ -145,6 +145,18 @@ def test_words_of_a_command_stay_whole(seat: Seat) -> None:
     assert seat.page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_a_long_option_is_divided_where_the_line_is_full(seat: Seat) -> None:
+    """In a narrow window its first "-" does not stand alone, as if it were a word of its own."""
+    seat.page.set_viewport_size({"width": 390, "height": 844})
+    card = seat.shown(seat.desk.ask("terraform apply -auto-approve -target=" + "x" * 60))
+    widths = card.locator(".action .piece").last.evaluate(
+        "node => { const all = document.createRange(); all.selectNodeContents(node);"
+        " return [...all.getClientRects()].map(line => line.width); }"
+    )
+    assert len(widths) > 1
+    assert widths[0] == max(widths)
+
+
 def test_large_numbers_keep_their_digits(seat: Seat) -> None:
     """Beyond 2^53 too, nested or in our own fields; a browser that cannot do that says that it cannot."""
     large = 9_007_199_254_740_993

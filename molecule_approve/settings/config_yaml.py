@@ -249,7 +249,8 @@ class _Reader:
         self._use(node, name)
         if not isinstance(node, yaml.ScalarNode) or _kind(node) not in kinds:
             wanted = " or ".join(sorted(kinds))
-            hint = "put it in quotes" if kinds == _TEXT and _kind(node) in {"a boolean", "a number"} else f"write {wanted}"
+            quoted = kinds == _TEXT and _kind(node) in {"a boolean", "a number"}
+            hint = "put it in quotes" if quoted else f"write {'true or false' if kinds == _BOOLEAN else wanted}"
             raise self._refuse(node, name, f"is {_kind(node)}, not {wanted}", hint)
         return Scalar(node.value, node.start_mark.line + 1)
 

@@ -230,3 +230,10 @@ def test_a_bomb_of_aliases_does_not_unfold() -> None:
 def test_an_empty_list_of_roles_is_no_default() -> None:
     """No roles is what was said."""
     assert read("rbac: {roles: []}\n").roles == ()
+
+
+def test_a_boolean_in_quotes_is_told_its_two_words() -> None:
+    """The hint says what to write, not the name of a type."""
+    with pytest.raises(ConfigError) as caught:
+        read("approve: {allow_http: 'true'}\n")
+    assert caught.value.hint == "write true or false"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @needs_nginx
 @pytest.mark.parametrize("kind", ["path removed", "path kept"])
 def test_the_page_works_below_a_path(chromium: Browser, house: Places, home: Path, kind: str) -> None:
-    """A sign-in link leads there; requests come by the event stream; nothing is asked outside of the path."""
+    """A sign-in link and the way to one lead there; events come by the stream; nothing is asked outside of the path."""
     port, pair = free_port(), new_pair(home / "tls")
     url = url_of(kind, port)
     with Running(plan_behind(house, url)) as server, desk_of(server) as desk, ExitStack() as stack:
@@ -33,6 +33,8 @@ def test_the_page_works_below_a_path(chromium: Browser, house: Places, home: Pat
         asked: list[str] = []
         context.on("request", lambda request: asked.append(request.url))
         page = context.new_page()
+        page.goto(f"{url}/")
+        expect(page.locator("#make-link")).to_have_text(f"PLATFORM_URL={url} molecule-approve approvers link")
         page.goto(credentials.sign_in_link(url, desk.code()))
         expect(page.locator("#name")).to_have_text("alice")
         expect(page.locator("#connection")).to_have_text("Live")

@@ -15,6 +15,8 @@ export class SignIn {
   constructor(entrance) {
     this.armed = false;
     this.entrance = entrance;
+    const address = new URL(".", document.baseURI).href.replace(/\/$/u, "");
+    at("make-link").textContent = `PLATFORM_URL=${address} molecule-approve approvers link`;
     at("back").addEventListener("click", () => entrance.back());
     at("stay").addEventListener("click", () => this.armed && entrance.back());
     at("change").addEventListener("click", () => this.armed && entrance.change());

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from tests.integration.fake_platform import Behaviour, FakePlatform
 
 BINARY, PONG = 2, 10
+OTHERS = "00000000-0000-4000-8000-000000000007"
+"""The task id of another request."""
+
 APPROVED = event("APPROVAL_APPROVED", WORKSPACE, {"approval_id": OURS, "decision": "approved", "decided_by": "alice"})
 FLAT = f'{{"event": "APPROVAL_DECIDED", "approval_id": "{OURS}", "status": "denied", "decided_by": "bob"}}'
 
@@ -501,7 +504,7 @@ def test_the_embedded_server_is_told_which_request_is_waited_for(live_server: Ru
         unknown = stranger.watch(soon(), "an id that would be refused")
         ours = rest.submit(asked(workspace_id=asker.workspace_id), soon())
         stream = rest.watch(soon(), ours.approval_id)
-        other = rest.submit(asked(workspace_id=asker.workspace_id), soon())
+        other = rest.submit(asked(workspace_id=asker.workspace_id, task_id=OTHERS), soon())
         for one in (other, ours):
             rest.withdraw(one, soon())
         heard = stream.next(5.0)

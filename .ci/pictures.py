@@ -249,15 +249,23 @@ def spans(text: Text) -> Iterator[str]:
 # --- the photograph --------------------------------------------------------------------------------------------------------
 
 
+def requester(env: dict[str, str], name: str) -> dict[str, str]:
+    """The environment of a new requester: the command that adds it names the settings, and prints the token."""
+    command = ["molecule-approve", "requesters", "add", name]
+    added = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    settings = dict(line.strip().split("=", 1) for line in added.stderr.splitlines() if "=" in line)
+    return {**env, **settings, "MOLECULE_TOKEN": added.stdout.strip()}
+
+
 def photograph(env: dict[str, str], path: Path) -> None:
     """The page with requests on it, as alice sees it after she followed her link."""
-    reason = "rebuild it from last night's snapshot"
-    run(env, "request", "--no-wait", "--reason", reason, "--context", "ticket=OPS-12", "--", "drop the staging database")
-    for expiry, action in (
-        ("15m", "kubectl rollout restart deploy/api -n prod"),
-        ("2h", "publish 2.0.0 to the package index"),
+    reason = ("--reason", "rebuild it from last night's snapshot", "--context", "ticket=OPS-12")
+    for name, *words in (
+        ("mara", *reason, "--", "drop the staging database"),
+        ("ci-deploy", "--expires-in", "15m", "--", "kubectl rollout restart deploy/api -n prod"),
+        ("release-bot", "--expires-in", "2h", "--", "publish 2.0.0 to the package index"),
     ):
-        run(env, "request", "--no-wait", "--expires-in", expiry, "--", action)
+        run(requester(env, name), "request", "--no-wait", *words)
     link = run(env, "approvers", "link", "alice")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     # Chromium's sandbox refuses to run as root.

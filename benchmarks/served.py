@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+# A start compiles nothing, but for the first one.
+_ENVIRON = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 HERE = Path(__file__).resolve()
 OURS = HERE.parent.parent
 
@@ -26,7 +28,7 @@ class Served:
         arguments = [sys.executable, str(HERE), str(folder), json.dumps(options)]
         self._process = subprocess.Popen(
             arguments,
-            env={**os.environ, "PYTHONPATH": str(tree)},
+            env={**_ENVIRON, "PYTHONPATH": str(tree)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

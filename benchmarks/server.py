@@ -48,6 +48,9 @@ class Plan:
     seconds: float
 
 
+_WARM = 60
+"""Rounds that are not counted; after them the list of the fifty newest is full on either side."""
+
 Figure = tuple[str, list[str], str]
 """A line of the table: its name, a text for each side, the goal."""
 
@@ -258,9 +261,9 @@ def _ratios(empty: Served, full: Served, rounds: int) -> dict[str, str]:
     ours: dict[str, list[float]] = {}
     base: dict[str, list[float]] = {}
     lines = [(server, Line(server.url, server.requester), Line(server.url, server.approver)) for server in (empty, full)]
-    for number in range(rounds + 20):
+    for number in range(rounds + _WARM):
         for (server, asker, decider), samples in zip(lines, (base, ours), strict=True):
-            _once(server, asker, decider, samples if number >= 20 else {})
+            _once(server, asker, decider, samples if number >= _WARM else {})
     return {
         name: f"{statistics.median(a / b for a, b in zip(samples, base[name], strict=True)):.2f} x"
         f" ({statistics.median(samples):.1f} ms)"

@@ -232,6 +232,7 @@ def _database(given: _Server, *, readable: bool) -> Sourced[Secret | None]:
 
 
 def _has_password(address: str) -> bool:
+    """Whether there is one before the host, or among the parameters, where PostgreSQL's library takes it too."""
     parts = urlsplit(address)
     return parts.password is not None or bool({"password", "sslpassword"} & parse_qs(parts.query).keys())
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.server import administration
+
 if TYPE_CHECKING:
     from tests.callers import Caller
     from tests.integration.fake_platform import FakePlatform
@@ -60,6 +62,42 @@ def test_the_whole_request_is_shown_and_nothing_looks_like_ours(approver: Caller
     assert 'context   deep = {"a": [1]}' in lines
     assert "context   k\\ney = v\\nalue" in lines
     assert any(line.startswith("expires   20") for line in lines)
+
+
+@pytest.mark.parametrize("command", ["approve", "deny"])
+def test_ones_own_request_is_another_approvers_to_decide(seated: Caller, command: str) -> None:
+    """125 with the server's sentence, and how to withdraw it; it stays open."""
+    seated.desk.server.add_approver("bob")
+    found = seated.desk.ask_as("alice")
+    told = seated.main(command, "--yes", found)
+    assert (told.code, told.out) == (125, "")
+    assert "alice made this request, so another approver has to decide it; alice can withdraw it" in told.err
+    assert f"hint: to withdraw it: molecule-approve withdraw {found}" in told.err
+    assert seated.desk.one(found)["status"] == "pending"
+
+
+def test_a_request_of_a_revoked_requester_says_so(seated: Caller) -> None:
+    """Before the decision: nobody who asked can redeem it."""
+    desk = seated.desk
+    found = desk.ask_as("bot")
+    with desk.server.opened() as store:
+        administration.revoke_requester(store, "bot", None)
+    with seated.terminal("deny", found) as terminal:
+        assert "requester bot (revoked)\r\n" in PLAIN.sub("", terminal.until("[y/N]: "))
+        terminal.type("y\r")
+        assert terminal.end() == 0
+
+
+def test_whoever_is_alone_approves_their_own_request_and_everybody_is_told(seated: Caller) -> None:
+    """The approver before the decision, the requester by the verdict, a program by its JSON."""
+    found = seated.desk.ask_as("alice")
+    with seated.terminal("approve", found) as terminal:
+        assert "decide as alice, who is also the requester\r\n" in PLAIN.sub("", terminal.until("[y/N]: "))
+        terminal.type("y\r")
+        assert terminal.end() == 0
+    assert seated.main("status", found).out.startswith("approved by alice (also the requester)")
+    told = seated.main("wait", "--json", "--action", "deploy", found)
+    assert (told.code, told.object["requested_by"], told.object["self_approved"]) == (0, "alice", True)
 
 
 def test_a_decision_stands_whoever_reads_it(approver: Caller) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,6 +16,8 @@ from molecule_approve.cli.main import main
 from molecule_approve.paths import locate
 from molecule_approve.server.run import Running, ServePlan
 from tests.callers import PATIENCE, start
+from tests.forks import PROGRAM
+from tests.pages import SNIPPETS
 from tests.server.serving import environment
 
 if TYPE_CHECKING:
@@ -57,6 +63,33 @@ def test_before_the_first_server_the_workspace_is_the_one_that_it_will_have(
         assert f"  WORKSPACE_ID={server.requester.workspace_id}\n" in err
         where = f"{server.url}/workspaces/{server.requester.workspace_id}/approvals"
         assert httpx.get(where, headers={"Authorization": f"Bearer {out.strip()}"}).status_code == 200
+
+
+def test_a_server_that_does_not_run_is_named_by_its_settings(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The public address of server.yaml is where the client will find it."""
+    path = home / "server.yaml"
+    path.write_text("public_url: https://approve.example.org\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("MOLECULE_SERVER_CONFIG", str(path))
+    assert main(["requesters", "add", "bot"]) == 0
+    assert "  PLATFORM_URL=https://approve.example.org\n" in capsys.readouterr().err
+
+
+def test_the_example_of_the_page_works(home: Path) -> None:
+    """As it is written, with the program on the PATH; at its end nobody asks there any more."""
+    (home / "bin").mkdir()
+    program = home / "bin" / "molecule-approve"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(PROGRAM)} "$@"\n')
+    program.chmod(0o755)
+    env = {**environment(home), "PATH": f"{home / 'bin'}:{os.environ['PATH']}"}
+    script = f"set -e\n{SNIPPETS['requesters']}printf 'token: %s\\n' \"$TOKEN\"\n"
+    found = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, timeout=60, check=True)
+    lines = found.stdout.splitlines()
+    assert [line.partition("  since ")[0] for line in lines[1:2]] == ["deploy-bot  in payments"]
+    assert re.fullmatch(r"token: [\w-]{43}", lines[2])
+    assert "deploy-bot is not a requester in payments any more" in found.stderr
 
 
 @pytest.mark.usefixtures("home")

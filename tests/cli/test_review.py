@@ -87,6 +87,35 @@ def test_one_after_the_other(seated: Caller) -> None:
     assert rows[0]["decided_by"] == "alice"
 
 
+@pytest.mark.measured
+def test_ones_own_request_is_skipped_where_another_approver_decides_it(seated: Caller) -> None:
+    """Without a prompt for it: nobody answers for nothing."""
+    seated.desk.server.add_approver("bob")
+    own, other = seated.desk.ask_as("alice"), seated.desk.ask()
+    with seated.terminal("review", size=(40, 120)) as terminal:
+        shown = say(terminal, "deny")
+        assert f"skipped {own}: you made this request, so another approver has to decide it" in unfolded(shown)
+        assert f"request   {other}" in shown
+        say(terminal, "", COMMENTS)
+        assert terminal.end() == 0
+        assert last_line(terminal) == "1 denied, 1 skipped; 1 still waits"
+    assert seated.desk.one(own)["status"] == "pending"
+
+
+@pytest.mark.measured
+def test_ones_own_request_is_skipped_too_if_it_became_so_meanwhile(seated: Caller) -> None:
+    """The server refuses, and the review goes on."""
+    own = seated.desk.ask_as("alice")
+    with seated.terminal("review", size=(40, 120)) as terminal:
+        assert "decide as alice, who is also the requester" in say(terminal, "approve")
+        terminal.until(COMMENTS)
+        seated.desk.server.add_approver("bob")
+        terminal.type("\r")
+        assert terminal.end() == 0
+        assert f"skipped {own}: you made this request" in unfolded(terminal.seen)
+        assert last_line(terminal) == "1 skipped; 1 still waits"
+
+
 def test_nothing_waits(seated: Caller) -> None:
     """It says so, with 0."""
     with seated.terminal("review") as terminal:

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -501,7 +502,7 @@ def test_the_embedded_server_is_told_which_request_is_waited_for(live_server: Ru
         unknown = stranger.watch(soon(), "an id that would be refused")
         ours = rest.submit(asked(workspace_id=asker.workspace_id), soon())
         stream = rest.watch(soon(), ours.approval_id)
-        other = rest.submit(asked(workspace_id=asker.workspace_id), soon())
+        other = rest.submit(asked(workspace_id=asker.workspace_id, task_id=str(uuid.uuid4())), soon())
         for one in (other, ours):
             rest.withdraw(one, soon())
         heard = stream.next(5.0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from molecule_approve.server import credentials
 from tests.callers import ended
 from tests.inbox.seat import ARMING, asking
 
@@ -336,18 +337,28 @@ def test_what_ends_otherwise_says_so(seat: Seat, desk: Desk) -> None:
     expect(seat.history().locator(".outcome")).to_have_text(["Expired", "Withdrawn"])
 
 
-def test_ones_own_request_cannot_be_decided_and_says_why(seat: Seat) -> None:
-    """There are no buttons, and the keys tell the reason too."""
-
-    def own(route: Any) -> None:  # noqa: ANN401 - a Route
-        answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), "own": True})
-
-    seat.page.route("**/desk/requests/*", own)
-    card = seat.armed(seat.desk.ask("deploy"))
+def test_ones_own_request_is_decided_by_another_approver(seat: Seat) -> None:
+    """The only approver may decide it, which is said; as soon as there is another one there are no buttons, and a reason."""
+    name = seat.desk.one(seat.desk.ask("before"))["requested_by"]
+    token = seat.desk.server.add_approver(name)
+    with credentials.opened(seat.desk.server.places) as store:
+        credentials.revoke(store, "alice")
+    seat.page.locator("#token").fill(token)
+    seat.page.get_by_role("button", name="Sign in", exact=True).click()
+    seat.live()
+    first, second = seat.desk.ask("one"), seat.desk.ask("two")
+    card = seat.armed(first)
+    expect(card.locator(".hint")).to_contain_text("As the only approver you may decide it")
+    seat.decide(card)
+    seat.ended(first)
+    seat.desk.server.add_approver("bob")
+    seat.row(second).click()
+    card = seat.card(second)
     for part in (".choices", ".comment", ".confirm"):
         expect(card.locator(part)).to_be_hidden()
     expect(card.locator(".hint")).to_have_text("You requested this yourself, so another approver must decide it.")
     seat.page.keyboard.press("a")
     expect(card.locator(".confirm")).to_be_hidden()
     assert "another approver must decide it" in seat.heard()
+    seat.history().first.click()
+    expect(seat.card(first).locator(".said")).to_have_text(f"Approved by {name}, who requested it")

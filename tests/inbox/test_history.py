@@ -61,6 +61,7 @@ def test_the_past_is_shown_page_by_page(new_seat: NewSeat, ids: list[str]) -> No
     seat = new_seat().sign_in()
     expect(seat.history()).to_have_count(PAGE)
     assert seat.page.url == f"{seat.desk.server.url}/history"
+    expect(seat.page.locator("#note")).to_have_text("Choose a request to see it here.")
     seat.page.get_by_role("button", name="Show older requests").click()
     expect(seat.page.locator("#ended .row")).to_have_count(len(ids))
     expect(seat.page.get_by_role("button", name="Show older requests")).to_be_hidden()

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from molecule_approve.clock import utc_now
-from molecule_approve.server import credentials
+from molecule_approve.server import administration, credentials
 from molecule_approve.server.tokens import hash_token
 from tests.integration.raw_http import PLAIN
 
@@ -99,6 +99,13 @@ class Desk:
         answer = self.asker.post(self.path, json={"action": action, **more})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["approval_id"])
+
+    def ask_as(self, name: str, **more: Any) -> str:  # noqa: ANN401 - JSON
+        """Ask as a new requester of this name, and give the request's id."""
+        with self.server.opened() as store:
+            token = administration.add_requester(self.server.places, store, name, None).token
+        with self.client(token) as client:
+            return str(client.post(self.path, json={"action": "deploy", **more}).json()["approval_id"])
 
     def decide(self, approval_id: str, decision: str = "approved", **more: Any) -> httpx.Response:  # noqa: ANN401 - JSON
         """Decide as alice."""

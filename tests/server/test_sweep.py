@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve.server import credentials
+from molecule_approve.server import administration, credentials
 from molecule_approve.server.access import AccessControl
 from molecule_approve.server.activity import Activity
 from molecule_approve.server.api import Api
@@ -39,37 +39,39 @@ REQUESTS = "/workspaces/{workspace_id}/approvals"
 REQUEST = REQUESTS + "/{approval_id}"
 
 ALLOWED = {
-    ("POST", REQUESTS): (401, 201, 401, 201, 201),
-    ("GET", REQUESTS): (401, 200, 401, 200, 200),
-    ("GET", REQUEST): (401, 200, 401, 200, 200),
-    # The session decides; the approver's token, which comes after it, is told so.
-    ("POST", REQUEST + "/decide"): (401, 403, 401, 200, 409),
-    ("POST", REQUEST + "/redeem"): (401, 200, 401, 403, 403),
-    ("POST", REQUEST + "/withdraw"): (401, 409, 401, 403, 403),
-    ("GET", "/approvals/pending"): (401, 403, 403, 200, 200),
-    **{("GET", path): (200, 200, 200, 200, 200) for path in ("/health", "/healthz", "/readyz", "/metrics")},
-    ("GET", "/desk/sign-in"): (200, 200, 200, 200, 200),
-    ("POST", "/desk/session"): (401, 401, 401, 401, 401),
-    ("POST", "/desk/code"): (401, 403, 403, 403, 201),
-    ("GET", "/desk/sessions"): (401, 403, 403, 200, 200),
+    ("POST", REQUESTS): (401, 201, 401, 201, 201, 201, 403),
+    ("GET", REQUESTS): (401, 200, 401, 200, 200, 200, 403),
+    ("GET", REQUEST): (401, 200, 401, 200, 200, 200, 403),
+    # The session decides; the approver's token, which comes after it, is told so. The second to redeem is told, too.
+    ("POST", REQUEST + "/decide"): (401, 403, 401, 200, 409, 403, 403),
+    ("POST", REQUEST + "/redeem"): (401, 200, 401, 403, 403, 409, 403),
+    ("POST", REQUEST + "/withdraw"): (401, 409, 401, 403, 403, 409, 403),
+    ("GET", "/approvals/pending"): (401, 403, 403, 200, 200, 403, 200),
+    **{("GET", path): (200, 200, 200, 200, 200, 200, 200) for path in ("/health", "/healthz", "/readyz", "/metrics")},
+    ("GET", "/desk/sign-in"): (200, 200, 200, 200, 200, 200, 200),
+    ("POST", "/desk/session"): (401, 401, 401, 401, 401, 401, 401),
+    ("POST", "/desk/code"): (401, 403, 403, 403, 201, 403, 201),
+    ("GET", "/desk/sessions"): (401, 403, 403, 200, 200, 403, 200),
     # Its id is nobody's.
-    ("POST", "/desk/sessions/{session_id}/end"): (401, 403, 403, 404, 404),
+    ("POST", "/desk/sessions/{session_id}/end"): (401, 403, 403, 404, 404, 403, 404),
     # Without a provider in server.yaml.
-    ("POST", "/desk/openid/start"): (404, 404, 404, 404, 404),
-    ("POST", "/desk/openid/return"): (404, 404, 404, 404, 404),
-    ("GET", "/desk/requests"): (401, 403, 403, 200, 200),
-    ("GET", "/desk/requests/{approval_id}"): (401, 403, 403, 200, 200),
-    ("GET", "/desk/list"): (401, 403, 403, 200, 200),
-    ("GET", "/desk/history"): (401, 403, 403, 200, 200),
-    **{("GET", path): (200, 200, 200, 200, 200) for path in DOCUMENTS},
-    ("GET", "/static/{name}"): (200, 200, 200, 200, 200),
-    ("GET", "/openapi.json"): (200, 200, 200, 200, 200),
-    ("POST", "/workspaces//approvals"): (401, 401, 401, 401, 401),
-    ("GET", "/workspaces//approvals"): (401, 401, 401, 401, 401),
+    ("POST", "/desk/openid/start"): (404, 404, 404, 404, 404, 404, 404),
+    ("POST", "/desk/openid/return"): (404, 404, 404, 404, 404, 404, 404),
+    ("GET", "/desk/requests"): (401, 403, 403, 200, 200, 403, 200),
+    ("GET", "/desk/requests/{approval_id}"): (401, 403, 403, 200, 200, 403, 404),
+    ("GET", "/desk/list"): (401, 403, 403, 200, 200, 403, 200),
+    ("GET", "/desk/history"): (401, 403, 403, 200, 200, 403, 200),
+    **{("GET", path): (200, 200, 200, 200, 200, 200, 200) for path in DOCUMENTS},
+    ("GET", "/static/{name}"): (200, 200, 200, 200, 200, 200, 200),
+    ("GET", "/openapi.json"): (200, 200, 200, 200, 200, 200, 200),
+    ("POST", "/workspaces//approvals"): (401, 401, 401, 401, 401, 401, 401),
+    ("GET", "/workspaces//approvals"): (401, 401, 401, 401, 401, 401, 401),
     # Last: after it the session is none.
-    ("POST", "/desk/session/end"): (401, 403, 403, 200, 422),
+    ("POST", "/desk/session/end"): (401, 403, 403, 200, 422, 403, 422),
 }
-"""For each route: no good credential, the requester's, another workspace's, a session, an approver's token."""
+"""For each route: no good credential, the requester's, another workspace's, a session, an approver's token, that of another
+requester in the workspace, that of an approver who is limited to another workspace.
+"""
 
 DOES_SOMETHING = {200, 201, 409}
 """The answers to a call that was let in, 409 included: it is told how the request ended."""
@@ -108,7 +110,16 @@ class Sweep:
 
     def state(self) -> list[object]:
         """All that the database holds."""
-        tables = ("workspaces", "approvers", "sign_in_codes", "sessions", "approvals", "journal")
+        tables = (
+            "workspaces",
+            "requesters",
+            "approvers",
+            "approver_workspaces",
+            "sign_in_codes",
+            "sessions",
+            "approvals",
+            "journal",
+        )
         with closing(sqlite3.connect(self.desk.server.places.database)) as database:
             return [database.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables]
 
@@ -121,6 +132,13 @@ def _credentials(desk: Desk) -> list[tuple[str, int, str | None]]:
     with desk.client(ended) as client:
         assert client.post("/desk/session/end").status_code == 200
     desk.add_workspace("other", "other", "token-of-other")
+    places = desk.server.places
+    with desk.server.opened() as store:
+        gone = administration.add_requester(places, store, "gone", None).token
+        administration.revoke_requester(store, "gone", None)
+        # Named like the approver, whom that makes no more of an approver.
+        second = administration.add_requester(places, store, "alice", None).token
+        limited = credentials.add_approver(store, "carol", workspaces=["other"])
     kinds: list[tuple[str, int, str]] = [
         ("garbage", 0, "garbage"),
         ("empty", 0, ""),
@@ -128,10 +146,13 @@ def _credentials(desk: Desk) -> list[tuple[str, int, str | None]]:
         ("a session that ended", 0, ended),
         ("a session of somebody revoked", 0, bobs),
         ("a sign-in code", 0, desk.code()),
+        ("a revoked requester's token", 0, gone),
         ("the requester's token", 1, desk.server.requester.token),
         ("another workspace's token", 2, "token-of-other"),
         ("a session", 3, desk.session()),
         ("an approver's token", 4, str(desk.decider.headers["authorization"]).removeprefix("Bearer ")),
+        ("another requester's token", 5, second),
+        ("the token of an approver of another workspace", 6, limited),
     ]
     return [("none", 0, None), *((name, column, f"Bearer {token}") for name, column, token in kinds)]
 

@@ -149,6 +149,7 @@ def test_an_empty_file_says_nothing(file: Callable[..., Path]) -> None:
         ("log_format: xml", "line 1: log_format: 'xml' is not a log format"),
         ("session: {idle: 1s}", "line 1: session.idle: '1s' is out of range"),
         ("database: mysql://x", "line 1: database: not the address of a database"),
+        ("database: sqlite:///x.db", "line 1: database: not the address of a database"),
         ("database: 'postgresql://[x'", "line 1: database: not the address of a database"),
         ("openid: {client_id: x}", "line 1: openid: issuer is missing"),
         ("openid: {groups: {a: [b]}}", "line 1: openid: issuer is missing"),
@@ -218,8 +219,8 @@ def test_a_mistake_in_an_option_names_the_option(tmp_path: Path, flags: ServerFl
     "address",
     [
         "postgresql://molecule:s3cret@db.example.org/approvals",
-        "postgresql://molecule@db.example.org/approvals?password=s3cret",
-        "postgres:///approvals?sslpassword=s3cret",
+        "postgres://molecule@db.example.org/approvals?sslmode=require&password=s3cret",
+        "postgresql:///approvals?sslpassword=s3cret",
     ],
 )
 def test_a_password_of_the_database_is_kept_from_other_users(file: Callable[..., Path], address: str) -> None:

@@ -22,6 +22,7 @@ const WORDS = {
   denied: { verb: "Deny", doing: "Denying…", key: "D" },
 };
 const OWN = "You requested this yourself, so another approver must decide it.";
+const ALONE = "You requested this yourself. As the only approver you may decide it; that is recorded.";
 const ONLY_THERE = "Before you approve, open Details: some of what the requester sent is only there.";
 
 function* part(node, ...classes) {
@@ -30,7 +31,7 @@ function* part(node, ...classes) {
   }
 }
 
-/** `owner` has `decide(card, decision, comment)`, `next()`, `say(text)`, `steady(change)` and `connected`. */
+/** `owner` has `decide(card, decision, comment)`, `next()`, `say(text)`, `steady(change)`, `connected` and `name`. */
 export class Card {
   constructor(request, owner) {
     this.request = request;
@@ -59,6 +60,11 @@ export class Card {
 
   get waiting() {
     return this.state !== "ended";
+  }
+
+  get isOwn() {
+    const [requester, name] = [this.request.requested_by, this.owner.name].map((text) => text?.normalize().toLowerCase());
+    return requester !== undefined && requester === name;
   }
 
   build() {
@@ -224,7 +230,7 @@ export class Card {
     this.yes.setAttribute("aria-disabled", String(this.choice === null || this.obstacle(this.choice) !== null));
     this.node.dataset.armed = String(this.armed);
     this.node.dataset.state = this.state;
-    const hint = this.fault || this.obstacle("approved") || "";
+    const hint = this.fault || this.obstacle("approved") || (this.isOwn ? ALONE : "");
     if (this.hint.textContent !== hint) {
       show(this.hint, hint);
     }
@@ -259,7 +265,7 @@ export class Card {
     this.yes.className = `yes ${decision}`;
     this.confirm.hidden = false;
     this.choices.hidden = true;
-    this.confirm.focus({ preventScroll: false });
+    this.confirm.focus({ preventScroll: true });
     // The button that confirms is where another one was.
     this.arm();
   }

@@ -28,6 +28,10 @@ export class Detail {
     return this.inbox.connected;
   }
 
+  get name() {
+    return this.inbox.name;
+  }
+
   say(sentence) {
     this.inbox.say(sentence);
   }

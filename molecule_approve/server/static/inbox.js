@@ -81,7 +81,7 @@ class Inbox {
     this.live = new Live(this);
     const wanted = route.wanted();
     if (wanted !== null && route.isStart()) {
-      route.go(`requests/${wanted}`, { replace: true });
+      route.go(route.addressOf(wanted), { replace: true });
     }
     this.visit();
     this.live.start();
@@ -140,7 +140,7 @@ class Inbox {
 
   /** A person chose this request: it is shown, has the focus, and its address is in the address bar. */
   choose(id, replace = false) {
-    route.go(`requests/${id}`, { replace, from: this.view === "history" ? "history" : null });
+    route.go(route.addressOf(id), { replace, from: this.view === "history" ? "history" : null });
     this.select(id, true);
   }
 
@@ -148,6 +148,9 @@ class Inbox {
     const before = this.detail.id;
     this.list.select(id, focused);
     this.detail.show(id, focused);
+    if (id === null && this.view === "history") {
+      this.detail.write("Choose a request to see it here.");
+    }
     if (before !== id) {
       // The row of a request that has ended goes as soon as another one is shown.
       this.pending.show(id);

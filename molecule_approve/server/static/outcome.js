@@ -19,7 +19,8 @@ export function outcomeOf(row) {
   const tone = found in OUTCOMES ? found : "unknown";
   const { word, sentence } = OUTCOMES[tone];
   const isDecided = sentence === undefined && Boolean(row.decided_by);
-  return { tone, word, sentence: sentence ?? `by ${row.decided_by || "an approver"}`, isDecided };
+  const by = `by ${row?.decided_by || "an approver"}${row?.self_approved === true ? ", who requested it" : ""}`;
+  return { tone, word, sentence: sentence ?? by, isDecided };
 }
 
 /** A badge for one of these outcomes. */

@@ -210,6 +210,16 @@ def test_who_was_revoked_does_not_come_back_as_somebody_else(open_house: OpenHou
     assert house.visit(login="root", sub="s-2").json()["name"] == "root"
 
 
+@pytest.mark.parametrize("spelling", ["\u00c9ve", "\u00e9ve", "E\u0301VE"])
+def test_a_revoked_name_does_not_come_back_in_another_spelling(open_house: OpenHouse, spelling: str) -> None:
+    """In no letter case and no Unicode form, and under no other id of the provider's."""
+    house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)}, approvers=())
+    assert house.visit(login="\u00c9ve", groups=["ops"]).status_code == 201
+    with house.desk.server.opened() as store:
+        credentials.revoke(store, "\u00c9ve")
+    assert "were revoked here" in house.visit(login=spelling, groups=["ops"], sub="s-2").json()["error"]
+
+
 def test_a_name_belongs_to_the_first_person_who_signs_in_under_it(open_house: OpenHouse) -> None:
     """Names change hands at a provider; ids do not."""
     house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)}, approvers=())

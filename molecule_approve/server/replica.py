@@ -108,6 +108,7 @@ class Replica:
             self._ready.set_result(None)
 
     def _register(self, transaction: Transaction) -> None:
+        transaction.replicas.wait_for_others()
         for other in transaction.replicas.all():
             serves_another = other.id != self._row.id and other.public_url != self._row.public_url
             if serves_another and not transaction.replicas.lock(other.id):

@@ -115,6 +115,7 @@ class Approval:
             not, None if the answer does not say (lists, the platform).
         requested_by: the name of the requester's credential; None if it is not known.
         is_anonymous: whether the embedded server says that it knows no name.
+        is_revoked: whether the requester was revoked since; only in an approver's list.
         requested_by, comment, context, expires_at: only from the embedded server.
     """
 
@@ -133,6 +134,7 @@ class Approval:
     decided_by_verified: bool | None = None
     requested_by: str | None = None
     is_anonymous: bool = False
+    is_revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,6 +208,7 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
         requested_by=requested_by,
         # A server that does not know the field leaves it out.
         is_anonymous="requested_by" in row and requested_by is None,
+        is_revoked=row.get("requester_revoked") is True,
     )
 
 

@@ -128,7 +128,9 @@ class Caller:
     def main(self, *argv: str) -> Told:
         """Run the command line in this process."""
         self.capture.readouterr()
-        code = main(argv)
+        alone = threading.current_thread() is threading.main_thread()
+        with signals_kept() if alone else contextlib.nullcontext():
+            code = main(argv)
         return Told(code, *self.capture.readouterr())
 
     def start(self, *argv: str, program: tuple[str, ...] = PROGRAM, **options: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's
@@ -285,6 +287,8 @@ def signals_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.set_wakeup_fd(-1)
+        note = signal.set_wakeup_fd(-1)
+        if note != -1:
+            os.close(note)  # and with it ends the thread that reads it
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from molecule_approve.lifecycle import RESERVED_NAMES, answers, outcome_of
+from molecule_approve.lifecycle import RESERVED_NAMES, answers, is_own, outcome_of, self_approved
 from molecule_approve.model import Approval, Outcome, Status, SubmittedRequest
 
 KEYS = str(uuid.uuid5(uuid.NAMESPACE_URL, "job-1"))
@@ -19,6 +19,42 @@ NO = {"status": Status.DENIED, "decided_by": "bob"}
 def row(status: Status = Status.PENDING, decided_by: str | None = None) -> Approval:
     """A row of a list."""
     return Approval(id="i", workspace_id="w", action="a", task_id="t", status=status, decided_by=decided_by)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("alice", "alice", True),
+        ("alice", "ALICE", True),
+        ("stra\u00dfe", "STRASSE", True),
+        ("jos\u00e9", "Jose\u0301", True),
+        ("alice", "alice ", False),
+        ("alice", "\u0430lice", False),
+        (None, None, False),
+        (None, "alice", False),
+        ("alice", None, False),
+    ],
+)
+def test_a_person_is_known_by_their_name_however_it_is_written(one: str | None, other: str | None, same: bool) -> None:
+    """Letter case and Unicode form make no other person; nobody is the same as nobody."""
+    assert is_own(one, other) is same
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, True),
+        ({"requested_by": "bob"}, False),
+        ({"status": Status.DENIED}, False),
+        ({"requested_by": None}, None),
+        ({"decided_by_verified": False}, None),
+        ({"decided_by_verified": None}, None),
+    ],
+)
+def test_who_approved_their_own_request_is_known_by_two_credentials(change: dict[str, Any], told: bool | None) -> None:
+    """Where one of them is not known, nothing is said."""
+    own = replace(row(Status.APPROVED, "alice"), requested_by="Alice", decided_by_verified=True)
+    assert self_approved(replace(own, **change)) is told
 
 
 @pytest.mark.parametrize(

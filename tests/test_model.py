@@ -51,6 +51,8 @@ def test_only_one_outcome_is_a_yes(outcome: Outcome) -> None:
     [
         (Verdict(Outcome.APPROVED, decided_by="alice", decided_by_verified=True), "approved by alice"),
         (Verdict(Outcome.APPROVED, decided_by="alice"), "approved by alice (name not verified)"),
+        (Verdict(Outcome.APPROVED, decided_by="alice", decided_by_verified=True, self_approved=True, comment="go"),
+         "approved by alice (also the requester): go"),
         (Verdict(Outcome.DENIED, decided_by="bob", decided_by_verified=True, comment="not on a Friday"),
          "denied by bob: not on a Friday"),
         (Verdict(Outcome.DENIED), "denied by nobody (name not verified)"),

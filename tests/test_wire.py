@@ -222,6 +222,16 @@ def test_a_row_needs_little_and_keeps_what_it_has() -> None:
     assert wire.read_row({**ROW, "context": []}, "w").context is None
 
 
+@pytest.mark.parametrize(
+    ("row", "name", "is_anonymous"),
+    [({}, None, False), ({"requested_by": None}, None, True), ({"requested_by": "bot"}, "bot", False)],
+)
+def test_a_row_says_who_asked_or_that_nobody_knows(row: dict[str, JsonValue], name: str | None, is_anonymous: bool) -> None:
+    """An older server, and the platform, say neither."""
+    found = wire.read_row({**ROW, **row}, "w")
+    assert (found.requested_by, found.is_anonymous) == (name, is_anonymous)
+
+
 def test_a_row_of_another_workspace_says_so() -> None:
     """Null is another one too."""
     assert wire.read_row({**ROW, "workspace_id": None}, "w").workspace_id != "w"
@@ -238,6 +248,8 @@ def test_a_row_of_another_workspace_says_so() -> None:
         {"status": None},
         {"status": True},
         {"decided_by": 5},
+        {"requested_by": 5},
+        {"requested_by": {"name": "bot"}},
         {"decided_by": ["alice"]},
         {"reason": {}},
         {"task_id": 1},

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -87,13 +88,16 @@ def name_of(queue: PendingList | None) -> str:
 
 def _confirmed(row: Approval, question: str, queue: PendingList | None) -> bool:
     """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
+    from molecule_approve.client.inbox import Waiting
+
     from .pending_list import now_utc, timing
     from .sheet import request_lines
     from .terminal import pages
 
     rows = queue.rows if queue else ()
-    workspace = next((one.workspace_name for one in rows if one.approval.id == row.id), "")
-    lines = request_lines(row, workspace_name=workspace, decide_as=name_of(queue))
+    listed = next((one for one in rows if one.approval.id == row.id), Waiting(row))
+    row = replace(row, is_revoked=listed.approval.is_revoked)
+    lines = request_lines(row, workspace_name=listed.workspace_name, decide_as=name_of(queue))
     *earlier, last = pages(timing(row, now_utc()), lines)
     for number, page in enumerate(earlier, 1):
         output.write_talk(page)

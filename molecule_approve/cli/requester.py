@@ -18,8 +18,9 @@ PERSON = ("user", "host")
 
 
 def name(row: Approval) -> str:
-    """The name of the credential, or that there was none; empty if the platform does not tell it."""
-    return row.requested_by or ("anonymous" if row.is_anonymous else "")
+    """The name of the credential, or that there was none, or that it was revoked; empty if the platform does not tell it."""
+    known = row.requested_by or ("anonymous" if row.is_anonymous else "")
+    return f"{known} (revoked)" if row.is_revoked else known
 
 
 def described(known: str, context: JsonValue) -> str:

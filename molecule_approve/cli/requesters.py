@@ -16,6 +16,7 @@ from .help import CliCommand, CliGroup, commands, option
 from .serve import administered, server_extra
 
 if TYPE_CHECKING:
+    from molecule_approve.paths import Places
     from molecule_approve.server.administration import NewRequester
 
 app = commands(
@@ -44,9 +45,18 @@ def add(name: NameArgument, workspace: WorkspaceOption = None) -> int:
     places = locate(os.environ)
     with administered() as store:
         added = administration.add_requester(places, store, name, workspace, output.answer)
-    serving = who_serves(places)
-    _explain(added, "https://SERVER" if serving is None else serving.url)
+    _explain(added, _address(places))
     return Exit.OK
+
+
+def _address(places: Places) -> str:
+    """The address of the server that runs, or that server.yaml names."""
+    from molecule_approve.settings.server_settings import ServerFlags, resolve_server
+
+    serving = who_serves(places)
+    if serving is not None:
+        return serving.url
+    return resolve_server(ServerFlags(), os.environ).public_url.value or "https://SERVER"
 
 
 def _explain(added: NewRequester, url: str) -> None:

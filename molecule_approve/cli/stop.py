@@ -87,11 +87,18 @@ class Repeater:
 
     def _repeat(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
-        while (number := os.read(self._numbers, 1)[0]) not in _WORDS:
-            pass  # another signal, which is none of ours
+        number = self._first()
         # Only to that handler: to the system's own it would mean something else.
-        while not self._taken.wait(REPEAT) and signal.getsignal(number) == self._handler:
+        while number and not self._taken.wait(REPEAT) and signal.getsignal(number) == self._handler:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+    def _first(self) -> int:
+        """The first signal that is ours; 0 if the other end is closed, so that none will come."""
+        while found := os.read(self._numbers, 1):
+            if found[0] in _WORDS:
+                return found[0]
+        os.close(self._numbers)
+        return 0
 
 
 class SignalStop:

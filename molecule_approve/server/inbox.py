@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     Named = tuple[Approval, str]
     # A request and the name of its workspace.
+    Marks = dict[str, dict[str, JsonValue]]
+    # Further fields of each request, by its id.
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +47,24 @@ class InboxApi:
         """``GET /desk/requests``, by an approver: pending requests, oldest first, and ended ones, latest first, in full."""
         with self.access.admit(request) as visitor:
 
-            def job(transaction: Transaction) -> tuple[Approver, int, list[Named], list[Named], bool]:
+            def job(transaction: Transaction) -> tuple[Approver, int, list[Named], list[Named], Marks]:
                 approver, limits = visitor.administrator(transaction), self.limits
                 only, requests = approver.workspaces, transaction.requests
                 pending = requests.oldest_pending(Most(limits.inbox_pending, limits.list_size), only)
                 decided = requests.latest_ended(Most(limits.inbox_ended, limits.list_size), only)
-                refused = self.service.self_approval.is_refused(transaction)
-                return approver, requests.count_pending(only), pending, decided, refused
+                marks = self._marks(transaction, approver, [approval for approval, _ in pending])
+                return approver, requests.count_pending(only), pending, decided, marks
 
             async with self.access.listing(visitor):
-                approver, waiting, found, decided, refused = await self.service.read(
+                approver, waiting, pending, decided, marks = await self.service.read(
                     job, lambda found: [one for one, _ in found[2]]
                 )
-                pending: JsonValue = [
-                    {**_named(approval, name), "own": refused and is_own(approval.requested_by, approver.name)}
-                    for approval, name in found
-                ]
                 return await list_answer(
                     {
                         "name": approver.name,
                         "now": utc_now(),
                         "waiting": waiting,
-                        "pending": pending,
+                        "pending": [{**_named(approval, name), **marks[approval.id]} for approval, name in pending],
                         "decided": [_ended_row(approval, name) for approval, name in decided],
                     }
                 )
@@ -90,16 +88,25 @@ class InboxApi:
         """``GET /desk/requests/{approval_id}``, by an approver: one request in full, also an ended one."""
         with self.access.admit(request) as visitor:
 
-            def job(transaction: Transaction) -> tuple[Approval, str, bool]:
+            def job(transaction: Transaction) -> tuple[Approval, str, Marks]:
                 approver = visitor.administrator(transaction)
                 found = transaction.lists.anywhere(request.path_params["approval_id"], approver.workspaces)
                 if found is None:
                     raise unknown_approval()
-                return *found, self.service.self_approval.forbids(transaction, approver, found[0].requested_by)
+                return *found, self._marks(transaction, approver, [found[0]])
 
-            approval, name, own = await self.service.read(job, lambda found: [found[0]])
-        said: dict[str, JsonValue] = {"outcome": outcome_of(approval), "own": own, "self_approved": self_approved(approval)}
-        return answer({**_named(approval, name), **said})
+            approval, name, marks = await self.service.read(job, lambda found: [found[0]])
+        said: dict[str, JsonValue] = {"outcome": outcome_of(approval), "self_approved": self_approved(approval)}
+        return answer({**_named(approval, name), **marks[approval.id], **said})
+
+    def _marks(self, transaction: Transaction, approver: Approver, approvals: list[Approval]) -> Marks:
+        """What each request is to this approver: its own, which it may not decide, or one of a requester that is revoked."""
+        refused = self.service.self_approval.is_refused(transaction)
+        revoked = transaction.requests.of_revoked(one.id for one in approvals)
+        return {
+            one.id: {"own": refused and is_own(one.requested_by, approver.name), "requester_revoked": one.id in revoked}
+            for one in approvals
+        }
 
     async def history(self, request: Request) -> Response:
         """``GET /desk/history``, by an approver: ended requests, latest first, page by page.

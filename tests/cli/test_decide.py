@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.server import administration
+
 if TYPE_CHECKING:
     from tests.callers import Caller
     from tests.integration.fake_platform import FakePlatform
@@ -72,6 +74,18 @@ def test_ones_own_request_is_another_approvers_to_decide(seated: Caller, command
     assert "alice made this request, so another approver has to decide it; alice can withdraw it" in told.err
     assert f"hint: to withdraw it: molecule-approve withdraw {found}" in told.err
     assert seated.desk.one(found)["status"] == "pending"
+
+
+def test_a_request_of_a_revoked_requester_says_so(seated: Caller) -> None:
+    """Before the decision: nobody who asked can redeem it."""
+    desk = seated.desk
+    found = desk.ask_as("bot")
+    with desk.server.opened() as store:
+        administration.revoke_requester(store, "bot", None)
+    with seated.terminal("deny", found) as terminal:
+        assert "requester bot (revoked)\r\n" in PLAIN.sub("", terminal.until("[y/N]: "))
+        terminal.type("y\r")
+        assert terminal.end() == 0
 
 
 def test_whoever_is_alone_approves_their_own_request_and_everybody_is_told(seated: Caller) -> None:

@@ -65,6 +65,18 @@ def test_before_the_first_server_the_workspace_is_the_one_that_it_will_have(
         assert httpx.get(where, headers={"Authorization": f"Bearer {out.strip()}"}).status_code == 200
 
 
+def test_a_server_that_does_not_run_is_named_by_its_settings(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The public address of server.yaml is where the client will find it."""
+    path = home / "server.yaml"
+    path.write_text("public_url: https://approve.example.org\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("MOLECULE_SERVER_CONFIG", str(path))
+    assert main(["requesters", "add", "bot"]) == 0
+    assert "  PLATFORM_URL=https://approve.example.org\n" in capsys.readouterr().err
+
+
 def test_the_example_of_the_page_works(home: Path) -> None:
     """As it is written, with the program on the PATH; at its end nobody asks there any more."""
     (home / "bin").mkdir()

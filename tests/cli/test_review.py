@@ -87,6 +87,7 @@ def test_one_after_the_other(seated: Caller) -> None:
     assert rows[0]["decided_by"] == "alice"
 
 
+@pytest.mark.measured
 def test_ones_own_request_is_skipped_where_another_approver_decides_it(seated: Caller) -> None:
     """Without a prompt for it: nobody answers for nothing."""
     seated.desk.server.add_approver("bob")
@@ -101,6 +102,7 @@ def test_ones_own_request_is_skipped_where_another_approver_decides_it(seated: C
     assert seated.desk.one(own)["status"] == "pending"
 
 
+@pytest.mark.measured
 def test_ones_own_request_is_skipped_too_if_it_became_so_meanwhile(seated: Caller) -> None:
     """The server refuses, and the review goes on."""
     own = seated.desk.ask_as("alice")

@@ -46,7 +46,7 @@ def test_what_waits_comes_oldest_first_with_everything(desk: Desk) -> None:
     assert [row["id"] for row in found["pending"]] == [first, second, third]
     assert [row["workspace_name"] for row in found["pending"]] == ["local", "other", "local"]
     assert (found["waiting"], found["decided"]) == (3, [])
-    assert found["pending"][0] == {**desk.one(first), "workspace_name": "local", "own": False}
+    assert found["pending"][0] == {**desk.one(first), "workspace_name": "local", "own": False, "requester_revoked": False}
     assert found["pending"][0]["context"] == {"user": "root", "command": ["x"] * 1_000}
     assert found["pending"][0]["created_at"] <= found["now"] < found["pending"][0]["expires_at"]
 
@@ -195,7 +195,7 @@ def test_one_request_comes_in_full_also_when_it_has_ended(desk: Desk) -> None:
     """With its workspace's name and its outcome; what is unknown is not found, and what is due is not pending."""
     first, second = desk.ask("deploy", context={"x": [1]}), desk.ask("deploy")
     found = _get(desk, f"/desk/requests/{first}")
-    more = {"workspace_name": "local", "outcome": "pending", "own": False, "self_approved": None}
+    more = {"workspace_name": "local", "outcome": "pending", "own": False, "self_approved": None, "requester_revoked": False}
     assert found == {**desk.one(first), **more}
     desk.decide(first, "denied", comment="no")
     found = _get(desk, f"/desk/requests/{first}")

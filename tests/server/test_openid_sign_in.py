@@ -14,6 +14,8 @@ import pytest
 from joserfc.jwk import OctKey
 
 from molecule_approve.errors import ConfigError, ServerError
+from molecule_approve.model import Secret
+from molecule_approve.paths import Places
 from molecule_approve.server import credentials
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.openid.steps import challenge_of
@@ -27,7 +29,6 @@ from tests.server.openid.real import real_provider, say_yes
 if TYPE_CHECKING:
     import httpx
 
-    from molecule_approve.paths import Places
     from tests.server.postgres import NewDatabase
 
 BOTH_DATABASES = True
@@ -209,6 +210,16 @@ def test_who_was_revoked_does_not_come_back_as_somebody_else(open_house: OpenHou
     assert house.visit(login="root", sub="s-2").json()["name"] == "root"
 
 
+@pytest.mark.parametrize("spelling", ["\u00c9ve", "\u00e9ve", "E\u0301VE"])
+def test_a_revoked_name_does_not_come_back_in_another_spelling(open_house: OpenHouse, spelling: str) -> None:
+    """In no letter case and no Unicode form, and under no other id of the provider's."""
+    house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)}, approvers=())
+    assert house.visit(login="\u00c9ve", groups=["ops"]).status_code == 201
+    with house.desk.server.opened() as store:
+        credentials.revoke(store, "\u00c9ve")
+    assert "were revoked here" in house.visit(login=spelling, groups=["ops"], sub="s-2").json()["error"]
+
+
 def test_a_name_belongs_to_the_first_person_who_signs_in_under_it(open_house: OpenHouse) -> None:
     """Names change hands at a provider; ids do not."""
     house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)}, approvers=())
@@ -218,6 +229,14 @@ def test_a_name_belongs_to_the_first_person_who_signs_in_under_it(open_house: Op
         answer = house.visit(sub="s-2", groups=["ops"], login=name)
         assert (answer.status_code, "belongs to another person" in answer.json()["error"]) == (403, True)
     assert house.visit(**{**ops, "login": "alice"}).json()["name"] == "Alice"
+
+
+def test_a_name_that_another_approver_has_in_another_spelling_is_refused(open_house: OpenHouse) -> None:
+    """Two names that people take for one would be two approvers; the sentence says which one there is."""
+    house = open_house(name_claim="login", approvers=("Stra\u00dfe",))
+    house.desk.server.add_approver("STRASSE")
+    answer = house.visit(login="Stra\u00dfe")
+    assert (answer.status_code, "taken by STRASSE" in answer.json()["error"]) == (403, True)
 
 
 def test_a_group_does_not_take_the_name_of_who_has_a_token(open_house: OpenHouse) -> None:
@@ -230,6 +249,14 @@ def test_a_group_does_not_take_the_name_of_who_has_a_token(open_house: OpenHouse
             credentials.revoke(store, "root")
         house.desk.server.stop()
     assert answer.json()["name"] == "root"
+
+
+def test_a_name_is_taken_in_every_spelling(open_house: OpenHouse) -> None:
+    """Also in letters that a database does not know: nobody becomes a second approver of one name."""
+    house = open_house(name_claim="login", groups_claim="groups", groups={"all": ("ops",)}, approvers=())
+    house.desk.server.add_approver("JOS\u00c9")
+    for name in ("jos\u00e9", "jose\u0301"):
+        house.refused(house.visit(login=name, groups=["ops"]), 403, "not_approver", "that name is taken; ask")
 
 
 @pytest.mark.sqlite_only
@@ -425,6 +452,32 @@ def test_without_a_provider_nobody_signs_in_through_one(desk: Desk) -> None:
     answer = Visitor(desk).begin()
     assert (answer.status_code, answer.json()["code"]) == (404, "no_provider")
     assert "openid in server.yaml" in answer.json()["error"]
+
+
+def test_another_replica_finishes_a_sign_in(postgres_url: str, home: Path, tmp_path: Path) -> None:
+    """A proxy sends each call to any of them; of two that get the same answer one believes it, and both know the session."""
+    (tmp_path / "secret").write_text(CLIENT[1])
+    (tmp_path / "secret").chmod(0o600)
+    host = {"Host": "approve.example.org"}
+    with ExitStack() as stack:
+        provider = stack.enter_context(serving())
+        openid = OpenIdPlan(provider.issuer, CLIENT[0], tmp_path / "secret", approvers=(ALICE,))
+        found = []
+        for name in ("one", "two"):
+            places = Places(home / name, home / f"{name}-run")
+            plan = ServePlan(places, database=Secret(postgres_url), public_url="https://approve.example.org", openid=openid)
+            found.append(stack.enter_context(desk_of(stack.enter_context(Running(plan)), name)))
+        first, second = found
+        visitor = Visitor(first)
+        begun = visitor.post("/desk/openid/start", {"challenge": challenge_of(visitor.verifier)}, **host)
+        back = {**provider.authorize(begun.json()["address"]), "verifier": visitor.verifier}
+        visitor.desk = second
+        entered = visitor.post("/desk/openid/return", back, **host)
+        visitor.desk = first
+        assert (entered.json()["name"], visitor.post("/desk/openid/return", back, **host).status_code) == (ALICE, 401)
+        for desk in found:
+            with desk.client(entered.json()["token"]) as client:
+                assert client.get("/desk/sessions").json()["name"] == ALICE
 
 
 @pytest.mark.sqlite_only

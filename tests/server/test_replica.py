@@ -123,6 +123,27 @@ def test_failed_logins_are_counted_over_all_servers(team: Team) -> None:
     assert first.decider.get("/desk/requests").status_code == 200
 
 
+def test_what_is_told_of_unknown_requests_disturbs_nobody(team: Team, postgres_cluster: Cluster) -> None:
+    """Nor does what another program tells on the same channel."""
+    desk = team.desk()
+    with desk.listening() as stream:
+        for line in ("nonsense", "ended no-such-request w", f"ended no-such-request {desk.workspace_id}"):
+            _run(team, postgres_cluster, f"SELECT pg_notify('molecule_approve', '{line}')")
+        approval_id = desk.ask()
+        assert stream.event()["payload"]["approval_id"] == approval_id
+
+
+def test_an_ended_server_that_left_nothing_is_forgotten(team: Team) -> None:
+    """At the next start of any server; one that comes back writes itself down again."""
+    first, home = team.desk(), team.home()
+    with Running(team.plan(home)):
+        assert first.select("SELECT count(*) FROM replicas") == [(2,)]
+    with Running(team.plan()):
+        assert first.select("SELECT count(*) FROM replicas") == [(2,)]
+        with Running(team.plan(home)):
+            assert first.select("SELECT count(*) FROM replicas") == [(3,)]
+
+
 # --- the database is away
 
 

@@ -264,6 +264,8 @@ def test_a_revoked_requester_is_out_and_its_requests_stay(open_desk: OpenDesk) -
         redeeming = {"invocation": "8ce76d62-102b-4cac-8132-159416f40175"}
         assert bot.post(f"{desk.path}/{approved}/redeem", json=redeeming).status_code == 401
         assert bot.get(f"{desk.path}/{pending}", params={"wait": 5}).status_code == 401
+    assert [row["requester_revoked"] for row in desk.decider.get("/desk/requests").json()["pending"]] == [True]
+    assert desk.decider.get(f"/desk/requests/{pending}").json()["requester_revoked"]
     assert desk.decide(pending, "denied").status_code == 200
 
 

@@ -265,7 +265,7 @@ export class Card {
     this.yes.className = `yes ${decision}`;
     this.confirm.hidden = false;
     this.choices.hidden = true;
-    this.confirm.focus({ preventScroll: false });
+    this.confirm.focus({ preventScroll: true });
     // The button that confirms is where another one was.
     this.arm();
   }

@@ -81,7 +81,7 @@ class Inbox {
     this.live = new Live(this);
     const wanted = route.wanted();
     if (wanted !== null && route.isStart()) {
-      route.go(`requests/${wanted}`, { replace: true });
+      route.go(route.addressOf(wanted), { replace: true });
     }
     this.visit();
     this.live.start();
@@ -140,7 +140,7 @@ class Inbox {
 
   /** A person chose this request: it is shown, has the focus, and its address is in the address bar. */
   choose(id, replace = false) {
-    route.go(`requests/${id}`, { replace, from: this.view === "history" ? "history" : null });
+    route.go(route.addressOf(id), { replace, from: this.view === "history" ? "history" : null });
     this.select(id, true);
   }
 

@@ -27,11 +27,11 @@ export function here() {
 /** Whether the address bar names the page's first address. */
 export const isStart = () => location.pathname === new URL(document.baseURI).pathname;
 
-/** Change the address bar to a path below the base; `replace` adds no step to go back to. */
-export function go(path, { replace = false, from = null } = {}) {
-  const address = new URL(path, document.baseURI);
-  if (address.href !== location.href || history.state?.from !== (from ?? undefined)) {
-    history[replace ? "replaceState" : "pushState"](from ? { from } : null, "", address);
+/** Change the address bar to this address, relative to the base; `replace` adds no step to go back to. */
+export function go(address, { replace = false, from = null } = {}) {
+  const { href } = new URL(address, document.baseURI);
+  if (href !== location.href || history.state?.from !== (from ?? undefined)) {
+    history[replace ? "replaceState" : "pushState"](from ? { from } : null, "", href);
   }
 }
 

@@ -3,7 +3,7 @@
 import { firstLine } from "./command.js";
 import { badge, outcomeOf } from "./outcome.js";
 import { addressOf } from "./route.js";
-import { looksLikeCommand, make, show } from "./text.js";
+import { looksLikeCommand, make, plain, show } from "./text.js";
 import { absolute, now, shortly } from "./times.js";
 
 const SOON = 60_000;
@@ -53,9 +53,14 @@ class Row {
     this.link = make("a", "row");
     this.link.href = addressOf(request.id);
     this.link.dataset.id = request.id;
-    this.who = show(make("span", "row-who"), requesterOf(request));
+    const [name, claim] = [requesterOf(request), claimOf(request)];
+    this.who = show(make("span", "row-who"), name);
+    // A narrow column may cut the name.
+    this.who.title = plain(claim === "" ? name : `${name}, says it runs as ${claim}`);
     this.workspace = labelled("row-workspace", "workspace");
-    show(this.workspace.value, request.workspace_name || request.workspace_id);
+    const workspace = request.workspace_name || request.workspace_id;
+    show(this.workspace.value, workspace);
+    this.workspace.cell.title = plain(workspace);
     this.node.append(this.link);
   }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from molecule_approve.model import Approval, Status
-from molecule_approve.server.database.schema import OPEN, PENDING, POSTGRESQL_CLOCK, approvals, outbox, workspaces
+from molecule_approve.server.database.schema import (
+    OPEN,
+    PENDING,
+    POSTGRESQL_CLOCK,
+    approvals,
+    outbox,
+    requesters,
+    workspaces,
+)
 from molecule_approve.server.database.values import (
     Change,
     Draft,
@@ -38,6 +46,11 @@ _SEVERAL = sa.select(approvals).where(_ROW.id.in_(bindparam("p_ids", expanding=T
 _KEYED = sa.select(approvals).where(_IN_WORKSPACE, _ROW.key_id == bindparam("p_key"))
 _OPEN_REQUESTER = sa.select(_ROW.requested_by).where(
     _ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN, _ROW.expires > bindparam("p_now")
+)
+_OF_REVOKED = (
+    sa.select(_ROW.id)
+    .join(requesters, requesters.c.id == _ROW.requester_id)
+    .where(_ROW.id.in_(bindparam("p_ids", expanding=True)), requesters.c.revoked_at.is_not(None))
 )
 _NEWEST = sa.select(approvals).where(_IN_WORKSPACE).order_by(_ROW.number.desc()).limit(_COUNT)
 _OLDEST_OPEN = sa.select(approvals).where(_IN_WORKSPACE, _IS_OPEN).order_by(_ROW.number).limit(_COUNT)
@@ -141,6 +154,10 @@ class RequestQueries:
     def several(self, ids: Sequence[str]) -> dict[str, Approval]:
         """The requests with these ids, of any workspace, by id."""
         return {row.id: approval_of(row) for row in self._connection.execute(_SEVERAL, {"p_ids": list(ids)})}
+
+    def of_revoked(self, ids: Iterable[str]) -> set[str]:
+        """Which of these requests were made by a requester that is revoked now."""
+        return set(self._connection.execute(_OF_REVOKED, {"p_ids": list(ids)}).scalars())
 
     def keyed(self, workspace_id: str, key_id: str) -> Approval | None:
         """The request of an idempotency key."""

@@ -108,6 +108,7 @@ class Replica:
             self._ready.set_result(None)
 
     def _register(self, transaction: Transaction) -> None:
+        transaction.replicas.wait_for_others()
         owners = transaction.outbox.owners()
         for other in transaction.replicas.all():
             if other.id == self._row.id:

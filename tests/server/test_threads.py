@@ -163,15 +163,16 @@ def test_a_job_whose_caller_is_gone_does_not_begin(server_places: Places) -> Non
 
 
 def test_a_job_whose_caller_goes_away_while_it_runs_is_finished(server_places: Places) -> None:
-    """It is committed, and others get their answers."""
+    """It is committed, which is told, and others get their answers."""
 
     async def scene(threads: DatabaseThreads) -> None:
-        held = Held()
-        running = asyncio.ensure_future(threads.write(held))
+        held, told = Held(), list[None]()
+        running = asyncio.ensure_future(threads.write(held, told.append))
         await held.has_begun()
         running.cancel()
         held.let_go.set()
         assert await threads.write(_adding("a", [])) == "a"
+        assert told == [None]
         assert await _names(threads) == ["a"]
 
     assert _run(server_places, scene) == []

@@ -124,6 +124,9 @@ class _Exact(Route):
     """A route that answers other methods with 404, as the platform does, not with 405."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        # No id has a NUL, and PostgreSQL refuses a statement with one: that would look like a database that is away.
+        if "\0" in scope["path"]:
+            return Match.NONE, {}
         match, child = super().matches(scope)
         return (match, child) if match is Match.FULL else (Match.NONE, {})
 

@@ -154,12 +154,13 @@ def parse_task_id(values: list[str], limits: Limits) -> str | None:
     """Parse the query parameter ``task_id``; None if it is missing.
 
     Raises:
-        RefusedError: 422 if it is given twice, empty or too long.
+        RefusedError: 422 if it is given twice, empty or too long, or if no request can have it.
     """
     if not values:
         return None
     if len(values) > 1 or not 0 < len(values[0]) <= limits.task_id:
         raise unacceptable(f"task_id must be given once, with 1 to {limits.task_id} characters")
+    _check_text(values[0], "task_id")
     return values[0]
 
 

@@ -108,9 +108,15 @@ class Replica:
             self._ready.set_result(None)
 
     def _register(self, transaction: Transaction) -> None:
+        transaction.replicas.wait_for_others()
+        owners = transaction.outbox.owners()
         for other in transaction.replicas.all():
-            serves_another = other.id != self._row.id and other.public_url != self._row.public_url
-            if serves_another and not transaction.replicas.lock(other.id):
+            if other.id == self._row.id:
+                continue
+            if transaction.replicas.lock(other.id):
+                if other.id not in owners:
+                    transaction.replicas.forget(other.id)
+            elif other.public_url != self._row.public_url:
                 theirs, ours = (url or "none" for url in (other.public_url, self._row.public_url))
                 raise ServerError(
                     f"another server of this database, on {other.host}, has the public URL {theirs}, and this one {ours}",

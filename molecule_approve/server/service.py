@@ -69,6 +69,7 @@ class Service:
         self._activity = activity
         self._earlier = asyncio.Event()
         self._next_expiry: str | None = None
+        self._recording: set[asyncio.Task[None]] = set()
 
     # --- submitting
 
@@ -87,12 +88,14 @@ class Service:
                 return stored.approval, True
             return self._store(transaction, self._draft(approval_id, workspace_id, body, requester, transaction.now))
 
-        approval, created = await self._write(job)
+        return await self._write(job, self._announce_submitted)
+
+    def _announce_submitted(self, submitted: tuple[Approval, bool]) -> None:
+        approval, created = submitted
         if created:
             self._activity.requested(approval)
             self._watch(approval.expires_at or "")
             self.events.made(approval)
-        return approval, created
 
     def _draft(self, approval_id: str, workspace_id: str, body: SubmitBody, requester: Caller, now: float) -> Draft:
         seconds = self._limits.expiry if body.expires_in is None else body.expires_in
@@ -282,12 +285,17 @@ class Service:
         """
         await self._write(expire_due)
 
-    async def _write(self, job: Callable[[Transaction], T | RefusedError]) -> T:
-        """Run the job in one transaction; then record and announce all that ended in it.
+    async def _write(
+        self, job: Callable[[Transaction], T | RefusedError], announce: Callable[[T], None] = lambda _: None
+    ) -> T:
+        """Run the job in one transaction; then ``announce`` what it returned, and record and announce all that ended in it.
+
+        What is committed is recorded and announced also if the caller is gone by then, or has been refused with 503.
 
         A refusal is raised last: raised inside, it would undo an expiry, and the jobs of others. So a job that raises one
         must not have changed anything.
         """
+        recording: list[asyncio.Task[None]] = []
 
         def run(transaction: Transaction) -> tuple[T | RefusedError, list[OutboxEntry]]:
             try:
@@ -295,15 +303,32 @@ class Service:
             except RefusedError as exc:
                 return exc, transaction.requests.ended
 
-        answer, ended = await self._database.write(run)
-        if ended:
-            await self._outbox.record(ended)
-        for entry in ended:
-            self._activity.ended(entry.approval)
-        self.events.ended(ended)
+        def committed(outcome: tuple[T | RefusedError, list[OutboxEntry]]) -> None:
+            answer, ended = outcome
+            if not isinstance(answer, RefusedError):
+                announce(answer)
+            if ended:
+                recording.append(self._begin_recording(ended))
+
+        answer, _ = await self._database.write(run, committed)
+        for task in recording:
+            await asyncio.shield(task)
         if isinstance(answer, RefusedError):
             raise answer
         return answer
+
+    def _begin_recording(self, ended: list[OutboxEntry]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._record(ended))
+        # The event loop itself keeps no task alive.
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
+        return task
+
+    async def _record(self, ended: list[OutboxEntry]) -> None:
+        await self._outbox.record(ended)
+        for entry in ended:
+            self._activity.ended(entry.approval)
+        self.events.ended(ended)
 
     # --- the timer
 

@@ -39,10 +39,15 @@ class _JobOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _QueuedJob:
-    """A job that waits for a writing thread, and the future that gets its outcome."""
+    """A job that waits for a writing thread, the future that gets its outcome, and what is called once it is committed."""
 
     job: Callable[[Transaction], Any]
     answer: asyncio.Future[_JobOutcome]
+    committed: Callable[[Any], None]
+
+
+def _nothing(_: object) -> None:
+    """Do nothing."""
 
 
 class DatabaseThreads:
@@ -77,17 +82,19 @@ class DatabaseThreads:
         value: T = await self._value(self._readers, running)
         return value
 
-    async def write(self, job: Callable[[Transaction], T]) -> T:
+    async def write(self, job: Callable[[Transaction], T], committed: Callable[[T], None] = _nothing) -> T:
         """Run the job in a transaction that may write; it is committed durably when this returns.
 
         The transaction may have other jobs. If one of them raises an error, all are undone, and each is run again in a
         transaction of its own: so a job must change nothing but the database. If the answer of a commit is lost, the job
         runs again with ``transaction.again`` set.
 
+        ``committed`` gets what the job returned, also if the caller is gone by then, or was refused as it took too long.
+
         Raises:
             RefusedError: 503, the database cannot answer.
         """
-        queued = _QueuedJob(job, asyncio.get_running_loop().create_future())
+        queued = _QueuedJob(job, asyncio.get_running_loop().create_future(), committed)
         self._queue.append(queued)
         if len(self._writing) < self._store.writers:
             self._writing.add(asyncio.create_task(self._write_queued()))
@@ -122,6 +129,8 @@ class DatabaseThreads:
                     continue
                 outcomes = await loop.run_in_executor(self._writers, self._write, [queued.job for queued in batch])
                 for queued, outcome in zip(batch, outcomes, strict=True):
+                    if outcome.error is None:
+                        queued.committed(outcome.value)
                     if not queued.answer.done():
                         queued.answer.set_result(outcome)
         finally:

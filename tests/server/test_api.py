@@ -244,3 +244,20 @@ def test_a_list_has_a_size(open_desk: OpenDesk) -> None:
     for approval_id in ids:
         desk.decide(approval_id)
     assert [row["id"] for row in desk.asker.get(f"{desk.path}?status=pending").json()] == [huge]
+
+
+def test_an_id_that_no_database_can_hold_names_nothing(open_desk: OpenDesk) -> None:
+    """It is refused before the database sees it, which would be taken for away: nothing is warned of."""
+    said: list[str] = []
+    desk = open_desk(warn=said.append)
+    asked = [
+        desk.asker.get("/workspaces/%00/approvals"),
+        desk.asker.get(f"{desk.path}/%00"),
+        desk.asker.post(f"{desk.path}/%00/withdraw"),
+        desk.decider.post(f"{desk.path}/%00/decide", json={"decision": "approved"}),
+        desk.decider.get("/desk/requests/%00"),
+        desk.decider.post("/desk/sessions/%00/end"),
+    ]
+    assert [answer.status_code for answer in asked] == [404] * len(asked)
+    assert desk.asker.get(f"{desk.path}?task_id=%00").status_code == 422
+    assert said == []

@@ -40,3 +40,13 @@ def test_the_memory_of_many_addresses_is_bounded() -> None:
     assert len(rates) == RateLimiter.MOST + 1
     assert rates.charge("from 7", 2)[1] is True
     assert rates.charge("from somewhere new", 2)[1] is False
+
+
+def test_what_other_servers_counted_counts_here() -> None:
+    """And each call is told, so that they know of it too."""
+    rates, told = RateLimiter(lambda: 0.0), list[str]()
+    rates.counted = told.append
+    rates.elsewhere = {"key": 2}
+    found = [rates.charge("key", 3) for _ in range(2)]
+    assert [(allowance.remaining, within) for allowance, within in found] == [(0, True), (0, False)]
+    assert told == ["key", "key"]

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from websockets.exceptions import ConnectionClosed
 
 from molecule_approve.audit.journal import Journal
+from molecule_approve.clock import utc_now
 from molecule_approve.errors import ServerError
 from molecule_approve.paths import locate
+from molecule_approve.server import credentials
+from molecule_approve.server.database.queries.replicas import lock_key
+from molecule_approve.server.database.values import ReplicaRow
 from molecule_approve.server.outbox import record_of
 from molecule_approve.server.run import Running
 from tests.callers import let_pass, until
@@ -116,6 +121,27 @@ def test_failed_logins_are_counted_over_all_servers(team: Team) -> None:
         assert client.get(second.path).status_code == 429
     assert second.asker.get(second.path).status_code == 200
     assert first.decider.get("/desk/requests").status_code == 200
+
+
+def test_what_is_told_of_unknown_requests_disturbs_nobody(team: Team, postgres_cluster: Cluster) -> None:
+    """Nor does what another program tells on the same channel."""
+    desk = team.desk()
+    with desk.listening() as stream:
+        for line in ("nonsense", "ended no-such-request w", f"ended no-such-request {desk.workspace_id}"):
+            _run(team, postgres_cluster, f"SELECT pg_notify('molecule_approve', '{line}')")
+        approval_id = desk.ask()
+        assert stream.event()["payload"]["approval_id"] == approval_id
+
+
+def test_an_ended_server_that_left_nothing_is_forgotten(team: Team) -> None:
+    """At the next start of any server; one that comes back writes itself down again."""
+    first, home = team.desk(), team.home()
+    with Running(team.plan(home)):
+        assert first.select("SELECT count(*) FROM replicas") == [(2,)]
+    with Running(team.plan()):
+        assert first.select("SELECT count(*) FROM replicas") == [(2,)]
+        with Running(team.plan(home)):
+            assert first.select("SELECT count(*) FROM replicas") == [(3,)]
 
 
 # --- the database is away
@@ -302,6 +328,20 @@ def test_servers_with_different_addresses_are_refused(team: Team, theirs: str | 
             pass
     with Running(team.plan(public_url=ours)):
         pass
+
+
+def test_a_server_that_starts_waits_for_another_one_that_starts(team: Team, postgres_cluster: Cluster) -> None:
+    """Otherwise neither would see that the other has a different address."""
+    plan, other = team.plan(public_url="https://b.example"), ReplicaRow("other", "host", "log", "https://a.example")
+    with ThreadPoolExecutor(1) as pool, credentials.opened(plan.places, database=plan.database) as store:
+        with store.write() as transaction:
+            transaction.replicas.wait_for_others()
+            transaction.connection.execute(sa.select(sa.func.pg_advisory_lock(lock_key(other.id))))
+            starting = pool.submit(Running(plan).__enter__)
+            until(lambda: _run(team, postgres_cluster, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+            transaction.replicas.register(other, utc_now())
+        with pytest.raises(ServerError, match=r"has the public URL https://a\.example, and this one https://b\.example"):
+            starting.result(PATIENCE)
 
 
 def test_a_copied_state_folder_is_refused(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:

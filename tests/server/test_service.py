@@ -238,6 +238,26 @@ def test_a_database_that_cannot_be_used_is_told_once(open_desk: OpenDesk) -> Non
     assert "locked" in told[0]
 
 
+@pytest.mark.sqlite_only
+def test_what_is_stored_after_its_caller_was_refused_is_recorded_and_told(
+    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database took too long for a decision and for a request, and stored them all the same."""
+    monkeypatch.setattr("molecule_approve.server.threads._LONGEST", 0.2)
+    desk = open_desk(database_patience=PATIENCE)
+    approval_id = desk.ask()
+    for call, told in (
+        (partial(desk.decide, approval_id), ["APPROVAL_APPROVED", "APPROVAL_DECIDED"]),
+        (partial(desk.asker.post, desk.path, json={"action": "late"}), ["APPROVAL_REQUESTED"]),
+    ):
+        with desk.listening() as stream:
+            with closing(sqlite3.connect(desk.server.places.database, isolation_level=None)) as holder:
+                holder.execute("BEGIN IMMEDIATE")
+                assert call().status_code == 503
+            assert stream.events(len(told)) == told
+    assert _journaled(desk, approval_id) == [("granted", "alice")]
+
+
 def test_a_request_that_is_sent_again_is_asked_once(desk: Desk) -> None:
     """By its task id, where its sender wants that: at the same time, later, and when it has ended; others may share one."""
     task_id = str(uuid.uuid4())

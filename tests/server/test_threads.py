@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from molecule_approve.clock import utc_now
 from molecule_approve.server import credentials
 from molecule_approve.server.limits import Limits
@@ -161,15 +163,16 @@ def test_a_job_whose_caller_is_gone_does_not_begin(server_places: Places) -> Non
 
 
 def test_a_job_whose_caller_goes_away_while_it_runs_is_finished(server_places: Places) -> None:
-    """It is committed, and others get their answers."""
+    """It is committed, which is told, and others get their answers."""
 
     async def scene(threads: DatabaseThreads) -> None:
-        held = Held()
-        running = asyncio.ensure_future(threads.write(held))
+        held, told = Held(), list[None]()
+        running = asyncio.ensure_future(threads.write(held, told.append))
         await held.has_begun()
         running.cancel()
         held.let_go.set()
         assert await threads.write(_adding("a", [])) == "a"
+        assert told == [None]
         assert await _names(threads) == ["a"]
 
     assert _run(server_places, scene) == []
@@ -198,3 +201,20 @@ def test_a_job_that_comes_as_the_queue_gets_empty_is_not_left_behind(server_plac
             assert await first == "first"
 
     assert _run(server_places, scene) == []
+
+
+def test_a_database_that_stays_silent_is_waited_for_a_bounded_time(
+    server_places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is refused, and the administrator told; the thread itself cannot be stopped."""
+    monkeypatch.setattr("molecule_approve.server.threads._LONGEST", 0.1)
+
+    async def scene(threads: DatabaseThreads) -> None:
+        held = Held()
+        with pytest.raises(RefusedError) as caught:
+            await threads.write(held)
+        held.let_go.set()
+        assert caught.value.status == 503
+
+    (said,) = _run(server_places, scene)
+    assert "it has not answered for" in str(said)

@@ -379,3 +379,70 @@ def test_it_has_nothing_to_check(store: PostgresStore) -> None:
     """There is no file that could be removed."""
     check = partial(store.check)
     check()
+
+
+def test_an_old_postgresql_is_refused(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its version and the one that is needed."""
+    monkeypatch.setattr("molecule_approve.server.database.postgres.OLDEST", 99)
+    with pytest.raises(StoreError, match=r"PostgreSQL \d+ is too old; use 99 or later"):
+        open_store()
+
+
+def test_a_connection_that_cannot_be_set_up_is_closed(open_store: OpenStore) -> None:
+    """Python would warn of one that is left open."""
+    with pytest.raises(StoreError, match="lock_timeout"):
+        open_store(patience=-5.0)
+
+
+def test_a_commit_that_the_database_refuses_stored_nothing(store: PostgresStore) -> None:
+    """That is known, unlike a commit without an answer."""
+    with store.write() as transaction:
+        transaction.connection.exec_driver_sql("CREATE TABLE late (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+
+    def job(transaction: Transaction) -> None:
+        transaction.connection.exec_driver_sql("INSERT INTO late VALUES (1), (1)")
+
+    with pytest.raises(RaceError):
+        attempts.write(store, job, 0)
+
+
+_OF_0003 = """
+CREATE TABLE workspaces (id varchar PRIMARY KEY, name varchar NOT NULL, token_hash varchar NOT NULL UNIQUE,
+    created_at varchar NOT NULL);
+CREATE TABLE approvers (name varchar PRIMARY KEY, token_hash varchar NOT NULL UNIQUE, created_at varchar NOT NULL);
+CREATE TABLE sign_in_codes (code_hash varchar PRIMARY KEY, token_hash varchar NOT NULL, made float NOT NULL);
+CREATE TABLE approvals (number bigserial PRIMARY KEY, id varchar NOT NULL UNIQUE, workspace_id varchar NOT NULL,
+    task_id varchar NOT NULL, key_id varchar, action varchar NOT NULL, reason varchar NOT NULL, context varchar,
+    status varchar NOT NULL, created_at varchar NOT NULL, expires float NOT NULL, decided_by varchar, decided_at varchar,
+    verified boolean NOT NULL, claimed_by varchar, comment varchar, used_by varchar, used_at varchar,
+    UNIQUE (workspace_id, key_id));
+CREATE INDEX approvals_of_workspace ON approvals (workspace_id, number);
+CREATE INDEX approvals_of_task ON approvals (workspace_id, task_id, number);
+CREATE INDEX approvals_open ON approvals (workspace_id) WHERE status IN ('pending', 'escalated');
+CREATE INDEX approvals_due ON approvals (expires) WHERE status IN ('pending', 'escalated');
+CREATE INDEX approvals_pending ON approvals (number) WHERE status = 'pending';
+CREATE TABLE journal (number bigserial PRIMARY KEY, approval_id varchar NOT NULL UNIQUE, recorded_at varchar NOT NULL,
+    journaled boolean NOT NULL);
+CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);
+INSERT INTO alembic_version VALUES ('0003');
+"""
+
+_COLUMNS = """
+SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns
+WHERE table_schema = 'public' ORDER BY 1, 2
+"""
+
+
+def test_the_migrations_make_what_a_new_database_has(
+    postgres_cluster: Cluster, postgres_url: str, open_store: OpenStore
+) -> None:
+    """Of the tables before them: every column with its type, and every index."""
+    with postgres_cluster.database() as new:
+        open_store(new).close()
+        for statement in _OF_0003.split(";")[:-1]:
+            postgres_cluster.run(statement, postgres_url.rpartition("/")[2])
+        open_store()
+        indexes = "SELECT tablename, indexname FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
+        for query in (_COLUMNS, indexes):
+            old, fresh = (postgres_cluster.run(query, url.rpartition("/")[2]) for url in (postgres_url, new))
+            assert old == fresh

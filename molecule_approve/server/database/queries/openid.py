@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from molecule_approve.lifecycle import name_key
 from molecule_approve.server.database.schema import approvers, openid_sign_ins
 from molecule_approve.server.database.values import KnownApprover, OpenSignIn
 
@@ -19,15 +20,8 @@ _TAKE = (
     .where(_SIGN_IN.state_hash == bindparam("p_state"))
     .returning(_SIGN_IN.challenge, _SIGN_IN.nonce_hash, _SIGN_IN.began)
 )
-_IDENTITIES = sa.select(
-    _APPROVER.id, _APPROVER.name, _APPROVER.source, _APPROVER.subject, _APPROVER.revoked_at.is_not(None)
-).where(
-    sa.or_(
-        _APPROVER.name == bindparam("p_name"),
-        sa.func.lower(_APPROVER.name) == bindparam("p_lower"),
-        _APPROVER.subject == bindparam("p_subject"),
-    )
-)
+# Of all approvers: letter cases and Unicode forms are compared here, as each database knows others.
+_IDENTITIES = sa.select(_APPROVER.id, _APPROVER.name, _APPROVER.source, _APPROVER.subject, _APPROVER.revoked_at.is_not(None))
 
 
 class OpenIdQueries:
@@ -52,8 +46,8 @@ class OpenIdQueries:
 
     def identities(self, name: str, subject: str) -> list[KnownApprover]:
         """All approvers, also revoked ones, that have this name, however it is written, or are this person."""
-        values = {"p_name": name, "p_lower": name.lower(), "p_subject": subject}
-        return [KnownApprover(*row) for row in self._connection.execute(_IDENTITIES, values)]
+        everybody = [KnownApprover(*row) for row in self._connection.execute(_IDENTITIES)]
+        return [one for one in everybody if name_key(one.name) == name_key(name) or one.subject == subject]
 
     def bind(self, approver_id: str, subject: str) -> None:
         """Note which person of the provider's the approver is."""

@@ -40,8 +40,7 @@ class RateQueries:
         self._connection.execute(sa.delete(rates).where(rates.c.slot <= slot - _SLOTS))
         # In one order, so that two servers do not wait for each other.
         rows = [{"key": key, "slot": slot, "count": count} for key, count in sorted(counts.items())]
-        if rows:
-            self._connection.execute(_ADD_MORE, rows)
+        self._connection.execute(_ADD_MORE, rows)
 
     def of_a_minute(self, keys: Sequence[str], now: float) -> dict[str, int]:
         """How many calls each key had within the last minute."""

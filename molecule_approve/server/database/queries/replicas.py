@@ -13,6 +13,9 @@ from molecule_approve.server.database.values import ReplicaRow
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+_REGISTER_LOCK = 6_011_771_425_201_937_413
+"""The key of the advisory lock under which a server looks at the others, and registers itself."""
+
 _LOCK = sa.select(sa.func.pg_try_advisory_xact_lock(sa.bindparam("p_key", type_=sa.BigInteger)))
 
 
@@ -27,6 +30,10 @@ class ReplicaQueries:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def wait_for_others(self) -> None:
+        """Let no other server register until this transaction ends: of two that start together, one sees the other."""
+        self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_REGISTER_LOCK)))
 
     def register(self, replica: ReplicaRow, started_at: str) -> None:
         """Write down where the server is."""

@@ -50,7 +50,7 @@ OUTCOMES = [
 ]
 CASES = [
     ("", sorted(COMMANDS)),
-    ("re", ["request", "review"]),
+    ("re", ["request", "requesters", "requests", "review"]),
     ("app", ["approve", "approvers"]),
     ("zz", []),
     ("nonsense ", []),

@@ -113,11 +113,13 @@ class Serving(NamedTuple):
         pid: the process.
         url: the loopback address, with its port.
         socket: its Unix socket, wherever the folder of whoever looks may be; None where it does not say.
+        shared: the address of its PostgreSQL database, without a password; empty for the SQLite file.
     """
 
     pid: int
     url: str
     socket: Path | None = None
+    shared: str = ""
 
 
 def locate(environ: Mapping[str, str]) -> Places:
@@ -340,7 +342,8 @@ def read_serving(places: Places) -> Serving | None:
     try:
         found = json.loads(read_private(places.serving) or b"null")
         named = found.get("socket")
-        return Serving(int(found["pid"]), str(found["url"]), None if named is None else Path(str(named)))
+        place = None if named is None else Path(str(named))
+        return Serving(int(found["pid"]), str(found["url"]), place, str(found.get("shared", "")))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None  # it is starting: it holds the lock and has not said its address yet
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -155,7 +156,11 @@ def named() -> Iterator[None]:
     try:
         yield
     except CredentialError as exc:
-        exc.hint = "check MOLECULE_APPROVER_TOKEN: it must be an approver's token"
+        exc.hint = (
+            "check MOLECULE_APPROVER_TOKEN: it must be an approver's token"
+            if exc.status == HTTPStatus.UNAUTHORIZED
+            else "check MOLECULE_APPROVER_TOKEN: it must be the token of an approver who may decide in this workspace"
+        )
         raise
 
 

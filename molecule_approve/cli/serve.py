@@ -52,7 +52,8 @@ def administered() -> AbstractContextManager[Store]:
     """The server's database, for a command of its administrator: that of server.yaml, else this user's SQLite file.
 
     Raises:
-        ConfigError, ServerError: the file is invalid; the database cannot be used, or its libraries are not installed.
+        ConfigError: the file is invalid, or the running server uses another kind of database.
+        ServerError: the database cannot be used, or its libraries are not installed.
     """
     from molecule_approve.paths import locate
     from molecule_approve.settings.server_settings import ServerFlags, resolve_server
@@ -60,8 +61,9 @@ def administered() -> AbstractContextManager[Store]:
     with server_extra():
         from molecule_approve.server import credentials
 
-    settings = resolve_server(ServerFlags(), os.environ)
-    return credentials.opened(locate(os.environ), database=settings.database.value)
+    places, database = locate(os.environ), resolve_server(ServerFlags(), os.environ).database.value
+    credentials.check_same_database(places, database)
+    return credentials.opened(places, database=database)
 
 
 @app.command(

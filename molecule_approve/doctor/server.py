@@ -55,8 +55,12 @@ def _running(places: Places, *, needed: bool) -> Iterator[Finding]:
 
 def _approvers(places: Places, *, needed: bool) -> Iterator[Finding]:
     # Without a server that runs, SQLite would have to make files to read the database.
-    if who_serves(places) is None:
+    serving = who_serves(places)
+    if serving is None:
         yield Finding("server.approvers", Grade.SKIPPED, "not checked: no embedded server of this user is running")
+        return
+    if serving.shared:
+        yield Finding("server.approvers", Grade.SKIPPED, f"not checked: they are in {serving.shared}")
         return
     names = approver_names(places.database)
     if names:

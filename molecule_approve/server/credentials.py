@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
-from molecule_approve.errors import ServerError, UsageError
+from molecule_approve.errors import ConfigError, ServerError, UsageError
 from molecule_approve.paths import Places, RequesterCredential, make_private, owner_hint, read_requester, who_serves
 
 from .database.sqlite import SqliteStore
@@ -67,6 +67,23 @@ def opened(
         raise ServerError(
             f"cannot use the server's database {places.database}: {exc}", hint=owner_hint(places.database, HINT)
         ) from exc
+
+
+def check_same_database(places: Places, database: Secret | None) -> None:
+    """Check that what an administrator changes is what the running server reads.
+
+    Raises:
+        ConfigError: the server uses PostgreSQL and the settings at hand say SQLite, or the reverse.
+    """
+    serving = who_serves(places)
+    if serving is None or bool(serving.shared) == (database is not None):
+        return
+    theirs = serving.shared or str(places.database)
+    ours = str(places.database) if database is None else "a PostgreSQL database"
+    raise ConfigError(
+        f"the server that runs here (process {serving.pid}) uses {theirs}, but the settings at hand name {ours}",
+        hint="name the server's own settings: MOLECULE_SERVER_CONFIG=FILE, as its --config",
+    )
 
 
 @contextmanager

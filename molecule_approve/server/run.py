@@ -220,7 +220,7 @@ async def _until_signal(server: Prepared, ready: Callable[[Prepared], None]) -> 
             asyncio.get_running_loop().add_signal_handler(signum, end)
 
     def announce() -> None:
-        server.state_folder.announce(server.url)
+        server.announce()
         ready(server)
 
     await _serve(server, stop, announce)
@@ -295,7 +295,7 @@ class Running:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
 
         def announce() -> None:
-            self._server.state_folder.announce(self._server.url)
+            self._server.announce()
             self._started.set()
 
         await _serve(self._server, self._stop, announce)

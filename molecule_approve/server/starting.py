@@ -62,6 +62,10 @@ class Prepared:
     provider: OpenIdProvider | None = None
     replica_id: str | None = None
 
+    def announce(self) -> None:
+        """Tell this user's commands who serves, and with which database."""
+        self.state_folder.announce(self.url, self.store.name if self.store.shared else "")
+
 
 def address_to_bind(plan: ServePlan) -> str:
     """The address to bind to.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.cli.decide import named
+from molecule_approve.errors import CredentialError
 from molecule_approve.server import administration
 
 if TYPE_CHECKING:
@@ -220,3 +222,13 @@ def test_a_signal_while_it_asks(approver: Caller) -> None:
         terminal.process.send_signal(signal.SIGTERM)
         assert terminal.end() == 143
     assert approver.desk.one(found)["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(401, "it must be an approver's token"), (403, "who may decide in this workspace")]
+)
+def test_a_refused_token_is_told_apart_from_a_limited_approver(status: int, hint: str) -> None:
+    """Somebody whose token is right, but who may not decide in this workspace, need not look for another token."""
+    with pytest.raises(CredentialError) as caught, named():
+        raise CredentialError("refused", status=status)
+    assert hint in caught.value.hint

@@ -8,7 +8,7 @@ import pytest
 
 from molecule_approve.cli.main import main
 from molecule_approve.model import Secret
-from molecule_approve.paths import locate
+from molecule_approve.paths import locate, who_serves
 from molecule_approve.server import credentials
 from molecule_approve.server.run import Running, ServePlan
 from tests.server.desk import desk_of
@@ -49,6 +49,42 @@ def test_it_says_what_it_moved(
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["alice", "bob"]
     with credentials.opened(locate(environ), database=Secret(postgres_url)) as store:
         assert [name for name, *_ in credentials.approvers(store)] == ["alice", "bob"]
+
+
+def test_no_command_changes_another_database_than_the_server_reads(
+    home: Path,
+    environ: dict[str, str],
+    postgres_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server with PostgreSQL runs, and the command is not told: it would revoke a name in a forgotten SQLite file."""
+    _name_database(home, postgres_url)
+    with Running(ServePlan(locate(environ), database=Secret(postgres_url))):
+        assert main(["approvers", "add", "alice"]) == 0
+        monkeypatch.delenv("MOLECULE_SERVER_CONFIG")
+        capsys.readouterr()
+        assert main(["approvers", "revoke", "alice"]) == 125
+        told, who = capsys.readouterr().err, who_serves(locate(environ))
+        assert who is not None
+        assert f"uses {who.shared}, but the settings at hand name {locate(environ).database}" in told
+        assert "MOLECULE_SERVER_CONFIG=FILE" in told
+        assert not locate(environ).database.exists()
+        main(["doctor"])
+        assert "skipped  server.approvers: not checked: they are in postgresql://" in capsys.readouterr().out
+
+
+def test_settings_of_another_server_are_refused(
+    home: Path, environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server has its SQLite file, and the command's settings name PostgreSQL."""
+    _name_database(home, "postgresql://nobody.invalid/none")
+    with Running(ServePlan(locate(environ))):
+        assert main(["approvers", "list"]) == 125
+        assert (
+            f"uses {locate(environ).database}, but the settings at hand name a PostgreSQL database"
+            in capsys.readouterr().err
+        )
 
 
 def test_without_a_database_it_is_refused(home: Path, environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:

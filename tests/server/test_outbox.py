@@ -237,3 +237,12 @@ def test_a_log_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     with pytest.raises(AuditError):
         recorded_ids(tmp_path / "log")
+
+
+def test_only_the_last_rows_are_remembered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a server runs; each is recorded once nevertheless."""
+    monkeypatch.setattr("molecule_approve.server.outbox._REMEMBERED", 1)
+    asked = [desk.ask() for _ in range(3)]
+    for approval_id in asked:
+        desk.decide(approval_id)
+    wait_for(lambda: [record["approval_id"] for record in desk.journal()] == asked, "it is not recorded")

@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from molecule_approve.clock import utc_now
 from molecule_approve.server import credentials
 from molecule_approve.server.limits import Limits
@@ -199,3 +201,20 @@ def test_a_job_that_comes_as_the_queue_gets_empty_is_not_left_behind(server_plac
             assert await first == "first"
 
     assert _run(server_places, scene) == []
+
+
+def test_a_database_that_stays_silent_is_waited_for_a_bounded_time(
+    server_places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is refused, and the administrator told; the thread itself cannot be stopped."""
+    monkeypatch.setattr("molecule_approve.server.threads._LONGEST", 0.1)
+
+    async def scene(threads: DatabaseThreads) -> None:
+        held = Held()
+        with pytest.raises(RefusedError) as caught:
+            await threads.write(held)
+        held.let_go.set()
+        assert caught.value.status == 503
+
+    (said,) = _run(server_places, scene)
+    assert "it has not answered for" in str(said)

@@ -81,9 +81,10 @@ def _event_text(event: str, fields: dict[str, JsonValue]) -> str:
 
 
 def _field_text(value: JsonValue) -> str:
-    if isinstance(value, str):
-        return value if _BARE.match(value) else f'"{visible(value)}"'
-    return json_line(value)
+    # A quote of a text's own must not end its field: what follows would look like fields of ours. JSON escapes it.
+    if not isinstance(value, str) or '"' in value:
+        return json_line(value)
+    return value if _BARE.match(value) else f'"{visible(value)}"'
 
 
 class _LineWriter(logging.Handler):

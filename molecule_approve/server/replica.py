@@ -96,6 +96,7 @@ class Replica:
         """
         try:
             if self._ready.done():
+                await self._database.write(self._write_down)
                 await self._service.events.look_again()
                 await self._outbox.rejoin()
             else:
@@ -122,6 +123,10 @@ class Replica:
                     f"another server of this database, on {other.host}, has the public URL {theirs}, and this one {ours}",
                     hint="give all of them the same --public-url, and let a proxy share the calls out",
                 )
+        self._write_down(transaction)
+
+    def _write_down(self, transaction: Transaction) -> None:
+        """Say where this server is; again after each lost connection: a server that started meanwhile took it for ended."""
         transaction.replicas.register(self._row, utc_now())
 
     # --- what the others did

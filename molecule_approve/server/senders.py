@@ -1,7 +1,8 @@
 """Who sends a call: over which way, and from which address, as far as trusted proxies say it.
 
 Of what proxies add, ``X-Forwarded-For`` alone counts. The public address is a setting, and proxies pass the ``Host`` header
-on. ``X-Forwarded-Host``, ``X-Forwarded-Proto`` and ``Forwarded`` decide nothing: many proxies let a client's own pass.
+on. ``X-Forwarded-Host``, ``X-Forwarded-Proto`` and ``Forwarded`` say only that a proxy sends the call, whoever that is: many
+proxies let a client's own pass.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ Address = IPv4Address | IPv6Address
 SENDER = "molecule.sender"
 """The key of a call's sender in its scope."""
 
+_FORWARDING = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+"""Headers of which each says that a proxy sends the call, also one that nobody has named to this server."""
+
 _MANY_HOPS = 32
 """The most entries of ``X-Forwarded-For`` that are looked at."""
 
@@ -32,7 +36,7 @@ class Sender:
     Attributes:
         address: of the client; None on the Unix socket, and where it has gone meanwhile.
         over_unix: it comes on the Unix socket.
-        proxied: a trusted proxy says whose call it is.
+        proxied: a proxy sends it for somebody, who is known only if the proxy is a trusted one.
     """
 
     address: Address | None
@@ -77,11 +81,13 @@ def sender_of(connection: HTTPConnection, proxies: tuple[Network, ...]) -> Sende
         return Sender(None, over_unix=True)
     client = connection.scope.get("client")
     address = None if client is None else _address(client[0])
+    # Whoever forges one is taken for less than it is, never for more.
+    proxied = any(name in connection.headers for name in _FORWARDING)
     if address is None or not _is_in(address, proxies):
-        return Sender(address)
+        return Sender(address, proxied=proxied)
     hops = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")[-_MANY_HOPS:]
     if hops == [""]:
-        return Sender(address)
+        return Sender(address, proxied=proxied)
     for hop in reversed(hops):
         found = _address(hop.strip())
         if found is None:

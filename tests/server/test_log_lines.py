@@ -45,6 +45,14 @@ def test_text_is_for_people() -> None:
     assert said.endswith(' warning message="a sentence"')
 
 
+def test_a_quote_in_a_text_ends_no_field() -> None:
+    """Who names a host or a requester so adds no field to the line."""
+    lines: list[str] = []
+    with written(lines.append, as_json=False):
+        note(EVENTS, "host_refused", host='a" address="10.0.0.7', address="203.0.113.9")
+    assert lines[0].endswith(r' host_refused host="a\" address=\"10.0.0.7" address=203.0.113.9')
+
+
 def test_json_is_for_programs() -> None:
     """Each line is one object with time, level and event."""
     decided, started, broke, fault, said = (json.loads(line) for line in _lines(as_json=True))

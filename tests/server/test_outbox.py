@@ -93,7 +93,9 @@ def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk
     """The decision is told all the same, the next one at once, one complaint says so, and the log gets all in order."""
     said: list[str] = []
     desk = open_desk(audit_patience=0.05, audit_retry_delay=0.01, warn=said.append)
-    first, second = desk.ask(), desk.ask()
+    with desk.listening() as stream:
+        first, second = desk.ask(), desk.ask()
+        assert stream.events(2) == ["APPROVAL_REQUESTED"] * 2
     with log_held(desk.server.places), desk.listening() as stream:
         assert desk.decide(first).status_code == 200
         assert stream.events(2) == ["APPROVAL_APPROVED", "APPROVAL_DECIDED"]

@@ -144,6 +144,16 @@ def test_an_ended_server_that_left_nothing_is_forgotten(team: Team) -> None:
             assert first.select("SELECT count(*) FROM replicas") == [(3,)]
 
 
+def test_a_server_that_was_taken_for_ended_writes_itself_down_again(team: Team, postgres_cluster: Cluster) -> None:
+    """Another one started while its connection was broken; without its row nobody would look into its log after its end."""
+    first = team.desk()
+    rows = first.select("SELECT id, log FROM replicas")
+    _run(team, postgres_cluster, "DELETE FROM replicas")
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    _run(team, postgres_cluster, f"SELECT pg_terminate_backend(pid) {others}")
+    wait_for(lambda: first.select("SELECT id, log FROM replicas") == rows, "it is not known any more")
+
+
 # --- the database is away
 
 

@@ -12,8 +12,8 @@ from molecule_approve.server.senders import Sender, sender_of
 PROXIES = (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
 
 
-def _sender(client: str, *forwarded: str) -> Sender:
-    headers = [(b"x-forwarded-for", text.encode()) for text in forwarded]
+def _sender(client: str, *forwarded: str, header: str = "x-forwarded-for") -> Sender:
+    headers = [(header.encode(), text.encode()) for text in forwarded]
     scope = {"type": "http", "server": ("10.0.0.1", 443), "client": (client, 5000), "headers": headers}
     return sender_of(HTTPConnection(scope), PROXIES)
 
@@ -57,6 +57,16 @@ def test_a_program_of_this_machine_is_told_from_a_proxy_here() -> None:
     assert not _sender("127.0.0.1", "127.0.0.1").is_local
     assert not _sender("127.0.0.1", "unknown").is_local
     assert not _sender("203.0.113.5").is_local
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "127.0.0.2"], ids=["trusted", "not named"])
+@pytest.mark.parametrize(
+    "header", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
+)
+def test_a_proxy_here_that_tells_nothing_of_its_client_is_no_program_of_this_machine(client: str, header: str) -> None:
+    """Also one that was not named, and that calls us by a name of our own: ``/metrics`` is not for its callers."""
+    found = _sender(client, "", header=header.lower())
+    assert (str(found.address), found.is_local) == (client, False)
 
 
 def test_a_long_row_is_read_from_its_end_and_not_for_ever() -> None:

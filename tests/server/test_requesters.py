@@ -77,6 +77,16 @@ def test_without_a_token_a_request_has_no_name(open_desk: OpenDesk) -> None:
     assert "requested_by" not in desk.journal()[0]
 
 
+def test_a_requester_of_a_removed_workspace_is_nobody(desk: Desk) -> None:
+    """Also one that was added in the moment in which the workspace was removed, which the removal did not see."""
+    desk.add_workspace("other", "other", "token-of-other")
+    with desk.client("token-of-other") as other:
+        assert other.get("/workspaces/other/approvals").status_code == 200
+        desk.change("UPDATE workspaces SET removed_at = '2026-01-01T00:00:00Z' WHERE id = 'other'")
+        assert other.get("/workspaces/other/approvals").status_code == 401
+        assert other.post("/workspaces/other/approvals", json={"action": "deploy"}).status_code == 401
+
+
 def _on_the_socket(desk: Desk, token: str) -> str:
     """Ask on the Unix socket; the name that the request has."""
     transport = httpx.HTTPTransport(uds=str(desk.server.places.socket))

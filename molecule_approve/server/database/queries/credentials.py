@@ -55,7 +55,10 @@ _HOLDER = sa.union_all(
         sa.literal(0.0),
         sa.literal(0.0),
         _REQUESTER.built_in,
-    ).where(_REQUESTER.token_hash == _HASH, _REQUESTER.revoked_at.is_(None)),
+    )
+    # One may be added in the very moment in which the workspace is removed.
+    .join(workspaces, _WORKSPACE.id == _REQUESTER.workspace_id)
+    .where(_REQUESTER.token_hash == _HASH, _REQUESTER.revoked_at.is_(None), _WORKSPACE.removed_at.is_(None)),
     sa.select(
         _APPROVER.id,
         _APPROVER.name,

@@ -254,7 +254,7 @@ class AccessControl:
             # A page that is left open keeps its socket and makes no calls: that does not extend the session.
             if visitor.holder is not None and connection.scope["type"] == "http":
                 self._sessions.note_use(visitor.holder)
-        if visitor.holder is not None:
+        if visitor.holder is not None:  # pragma: no branch - each call that ends well has looked its caller up
             self._remember(shown)
         # The work of an HTTP call is done by now.
         self.assign(connection, visitor.group, stays=connection.scope["type"] == "websocket")

@@ -74,9 +74,8 @@ class Events:
         ids = self._hub.awaited()
         for start in range(0, len(ids), _AT_ONCE):
             rows = await self._read(ids[start : start + _AT_ONCE])
-            for approval in rows.values():
-                if approval.status not in OPEN_STATUSES:
-                    self._publish(approval, _name_of(approval), approval.decided_at or "")
+            for approval in [row for row in rows.values() if row.status not in OPEN_STATUSES]:
+                self._publish(approval, _name_of(approval), approval.decided_at or "")
 
     async def _read(self, ids: Sequence[str]) -> dict[str, Approval]:
         return await self._database.read(lambda transaction: transaction.requests.several(ids))

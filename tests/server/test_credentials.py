@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from molecule_approve.errors import ConfigError, ServerError, UsageError
+from molecule_approve.model import Secret
 from molecule_approve.paths import Places
 from molecule_approve.server import credentials
+from molecule_approve.server.run import Running, ServePlan
 
 
 def test_an_approvers_token_is_kept_as_a_hash(server_places: Places) -> None:
@@ -118,3 +123,58 @@ def test_a_sign_in_code_is_for_an_approver_and_kept_as_a_hash(server_places: Pla
 def test_the_code_stands_in_the_links_fragment() -> None:
     """What stands there, no browser sends anywhere."""
     assert credentials.sign_in_link("http://127.0.0.1:8788", "CODE") == "http://127.0.0.1:8788/#sign-in=CODE"
+
+
+def test_a_database_of_postgresql_needs_its_libraries(server_places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint says how to get them."""
+    monkeypatch.setitem(sys.modules, "molecule_approve.server.database.postgres", None)
+    address = Secret("postgresql://molecule@localhost/approvals")
+    with (
+        pytest.raises(ServerError, match="PostgreSQL are not installed") as caught,
+        credentials.opened(server_places, database=address),
+    ):
+        pass
+    assert "molecule-approve[postgres]" in caught.value.hint
+
+
+def test_a_database_of_another_kind_than_the_running_servers_is_refused(server_places: Places) -> None:
+    """What an administrator changed there would have no effect."""
+    with Running(ServePlan(server_places)), pytest.raises(ConfigError, match="name a PostgreSQL database") as caught:
+        credentials.check_same_database(server_places, Secret("postgresql:///approvals"))
+    assert str(server_places.database) in caught.value.message
+
+
+def test_an_older_database_that_is_in_use_is_not_changed(server_places: Places) -> None:
+    """The server that uses it would not understand it any more: it must be stopped first."""
+    server_places.state.mkdir(mode=0o700)
+    with closing(sqlite3.connect(server_places.database)) as database, database:
+        database.executescript((Path(__file__).parents[1] / "recordings" / "server_2.sql").read_text())
+    with _serving(server_places) as pid:
+        refused = pytest.raises(ServerError, match=f"serves it as process {pid}; stop that server first")
+        with refused, credentials.opened(server_places):
+            pass
+    with closing(sqlite3.connect(server_places.database)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+_SERVING = """
+import fcntl, json, os, sys
+os.umask(0o077)
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+json.dump({"pid": os.getpid(), "url": "http://127.0.0.1:1", "socket": ""}, lock)
+lock.flush()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def _serving(places: Places) -> Iterator[int]:
+    """Another process that has the lock of a server; its id."""
+    command = [sys.executable, "-c", _SERVING, str(places.serving)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.kill()

@@ -285,3 +285,12 @@ def test_what_is_no_uuid_names_no_single_request(desk: Desk, task_id: str) -> No
     """A label that many requests may have is not taken for a name of one."""
     body, headers = {"action": "deploy", "task_id": task_id}, dict([ONCE_HEADER])
     assert [desk.asker.post(desk.path, json=body, headers=headers).status_code for _ in range(2)] == [201, 201]
+
+
+def test_what_has_expired_unnoticed_takes_no_place_of_a_new_request(open_desk: OpenDesk) -> None:
+    """It ends in the transaction that counts the open requests."""
+    desk = open_desk(pending=1)
+    first = desk.ask(expires_in=3_000)
+    desk.change("UPDATE approvals SET expires = 1")
+    assert desk.one(desk.ask())["status"] == "pending"
+    assert desk.one(first)["decided_by"] == "auto-expired"

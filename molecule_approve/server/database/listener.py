@@ -97,9 +97,10 @@ class Listener:
         async with asyncio.timeout(_ANSWER):
             cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,))
             row = await cursor.fetchone()
-            if row is None or not row[0]:
+        if row is None or not row[0]:
+            async with asyncio.timeout(_ANSWER):
                 await self._end_last(connection)
-                raise StoreError("another server has this server's id")
+            raise StoreError("another server has this server's id")
         self._last_pid = connection.info.backend_pid
         return begin
 

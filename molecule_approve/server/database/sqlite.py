@@ -96,8 +96,12 @@ class SqliteStore:
             raise StoreError(str(getattr(exc, "orig", None) or exc)) from exc
 
     def listener(self, *_: object) -> NoReturn:
-        """There is none: one server has the file."""
-        raise NotImplementedError
+        """There is none.
+
+        Raises:
+            StoreError: always; one server alone has the file.
+        """
+        raise StoreError("a SQLite file has no other servers to listen to")
 
     def check(self) -> None:
         """Check that the open files are still at their paths: what is written into a removed file is lost.

@@ -233,6 +233,12 @@ def test_codes_that_were_never_used_are_not_kept(tmp_path: Path) -> None:
     assert kept == [130.0, 150.0]
 
 
+def test_a_file_has_no_other_servers(tmp_path: Path) -> None:
+    """So there is nobody to listen to."""
+    with closing(SqliteStore(tmp_path / "server.db", 1)) as store, pytest.raises(StoreError, match="no other servers"):
+        store.listener()
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     """With the database library's own sentence, and not its exception."""
     (tmp_path / "server.db").write_bytes(b"no database at all" * 100)

@@ -200,9 +200,8 @@ class Outbox:
     def _remaining(self) -> int:
         """How many entries wait, once those are dropped that another server has taken over."""
         if self._taken:
-            for entry, appended in self._entries:
-                if entry.number in self._taken:
-                    appended.set_result(None)
+            for appended in [appended for entry, appended in self._entries if entry.number in self._taken]:
+                appended.set_result(None)
             self._entries = deque(pair for pair in self._entries if pair[0].number not in self._taken)
             self._taken = set()
         return len(self._entries)

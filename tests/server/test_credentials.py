@@ -146,15 +146,27 @@ def test_a_database_of_another_kind_than_the_running_servers_is_refused(server_p
 
 def test_an_older_database_that_is_in_use_is_not_changed(server_places: Places) -> None:
     """The server that uses it would not understand it any more: it must be stopped first."""
-    server_places.state.mkdir(mode=0o700)
-    with closing(sqlite3.connect(server_places.database)) as database, database:
-        database.executescript((Path(__file__).parents[1] / "recordings" / "server_2.sql").read_text())
+    _make_older(server_places)
     with _serving(server_places) as pid:
         refused = pytest.raises(ServerError, match=f"serves it as process {pid}; stop that server first")
         with refused, credentials.opened(server_places):
             pass
     with closing(sqlite3.connect(server_places.database)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_an_older_database_that_nobody_uses_is_brought_up_to_date(server_places: Places) -> None:
+    """By any command of the administrator's: its approvers are still there."""
+    _make_older(server_places)
+    with credentials.opened(server_places) as store:
+        assert [name for name, _ in credentials.approvers(store)] == ["alice"]
+
+
+def _make_older(places: Places) -> None:
+    """A database of an earlier program."""
+    places.state.mkdir(mode=0o700)
+    with closing(sqlite3.connect(places.database)) as database, database:
+        database.executescript((Path(__file__).parents[1] / "recordings" / "server_2.sql").read_text())
 
 
 _SERVING = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -160,3 +161,11 @@ def test_only_options_that_are_there_get_other_values() -> None:
         "-c",
         "'/m y/molecule-approve' hook codex --platform-url http://127.0.0.1:5 --config 'it'\"'\"'s' || true",
     ]
+
+
+def test_a_hook_that_has_ended_is_not_killed() -> None:
+    """It keeps its exit code, and nothing is waited for."""
+    with subprocess.Popen(["true"], text=True) as process:
+        process.wait()
+        trial._kill(process, "true")
+    assert process.returncode == 0

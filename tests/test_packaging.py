@@ -197,6 +197,7 @@ def test_the_oldest_versions_are_those_that_the_project_allows() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needs = [*project["dependencies"], *project["optional-dependencies"]["server"]]
     needs += project["optional-dependencies"]["postgres"][1:]  # the first is the program itself, with its server
+    needs += project["optional-dependencies"]["openid"]
     assert found.stdout.split() == [need.split(",")[0].replace(">=", "==") for need in needs]
     assert {"certifi", "typer==0.26"} <= set(found.stdout.split())
 

@@ -57,7 +57,7 @@ def test_a_late_approval_expires(caller: Caller) -> None:
     call_briefly(caller, "claude-code", given)
     earlier = caller.requested()
     caller.desk.decide(earlier)
-    let_pass(0.6)
+    let_pass(1.6)
     caller.patch.setattr("molecule_approve.integrations.hooks.asking.KEPT_OPEN", 0.5)  # a second and a half in all
     check_blocked("claude-code", call_briefly(caller, "claude-code", given))
     assert caller.requested() != earlier

@@ -74,10 +74,17 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
     ),
     Exit.NOT_WHOLE: (
         "not whole",
-        "`audit verify`, `audit export`",
-        "a record was changed, removed, inserted, moved or cut off",
+        "`audit verify`, `audit export`, `receipt verify`, `policy test`, `policy diff`",
+        (
+            "a record was changed, removed, inserted, moved or cut off; the receipt does not prove what it has to; `policy "
+            "test`: a case is decided otherwise than it expects; `policy diff`: otherwise than by the old policy"
+        ),
     ),
-    Exit.DENIED: ("denied", _ASKING, "a person denied it, or the workspace's roles do not permit a request"),
+    Exit.DENIED: (
+        "denied",
+        _ASKING,
+        "a person or a rule of the server denied it, or the workspace's roles do not permit a request",
+    ),
     Exit.TIMED_OUT: (
         "timed out",
         _ASKING,
@@ -93,7 +100,8 @@ _EXITS: dict[Exit, tuple[str, str, str]] = {
         "gate failed",
         "all",
         (
-            "no verdict: platform, network, protocol, credential, configuration or audit log failed; the approval was "
+            "no verdict: platform, network, protocol, credential, configuration or audit log failed; the server's rules "
+            "refuse the request; the approval was "
             "already redeemed, or could not be delivered; the outcome could not be read; `run`: what would run has changed. "
             "Treat it as not approved. On other commands: not done"
         ),

@@ -22,12 +22,19 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from molecule_approve import wiring
+from molecule_approve.clock import utc_now
 from molecule_approve.gate import binding
+from molecule_approve.paths import locate
+from molecule_approve.proofs.ssh import NAMESPACE
+from molecule_approve.proofs.statement import Statement, parse_subject
+from molecule_approve.server import credentials
+from molecule_approve.server.database.values import KeyRow
 
 PROGRAM = [str(Path(sys.executable).parent / "molecule-approve")]
 PASS = [sys.executable, "-c", "pass"]
@@ -120,7 +127,7 @@ class Server:
     def path(self) -> str:
         return f"/workspaces/{self.workspace}/approvals"
 
-    def call(self, method: str, path: str, body: dict[str, str] | None = None, token: str = "") -> object:
+    def call(self, method: str, path: str, body: Mapping[str, object] | None = None, token: str = "") -> object:
         """One exchange, from this process."""
         request = urllib.request.Request(self.url + path, method=method)
         request.add_header("Authorization", f"Bearer {token or self.requester}")
@@ -331,6 +338,67 @@ def hashing(folder: Path, rounds: int) -> Row:
     return row
 
 
+class Key:
+    """An SSH key of the approver, enrolled at the server; and the settings of a gate that demands its signature."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self._server, self._path = server, folder / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._path)], check=True)
+        public = " ".join((folder / "key.pub").read_text().split()[:2])
+        with credentials.opened(locate(server.environ)) as store, store.write() as transaction:
+            owner = transaction.decisions.people_now()["bench"].id
+            transaction.keys.add(KeyRow("a-key", owner, "ssh", "bench", public, utc_now(), "administrator"))
+        keys, config = folder / "approvers.keys", folder / "config.yaml"
+        keys.write_text(f"approvals 1\nbench ssh {public}\n")
+        config.write_text(f"approve: {{approver_keys: {keys}}}\n")
+        for path in (keys, config):
+            path.chmod(0o644)
+        self.demanding = {**server.environ, "WORKSPACE_CONFIG_PATH": str(config)}
+
+    def approval_of(self, approval_id: str) -> dict[str, object]:
+        """The body of an approval with a proof."""
+        row = self._server.call("GET", f"{self._server.path}/{approval_id}")
+        assert isinstance(row, dict)
+        made = Statement(parse_subject(row["subject"]), "approved", "bench", utc_now())
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(self._path), "-n", NAMESPACE]
+        signature = subprocess.run(command, input=made.signed_line, capture_output=True, check=True).stdout.decode()
+        return {"decision": "approved", "statement": made.text, "proof": {"kind": "ssh", "signature": signature}}
+
+
+def measure_receipts(server: Server, rounds: int, folder: Path) -> list[Row]:
+    """A decision with a proof: to a gate that demands a receipt, and to one that does not, in turn."""
+    if os.geteuid() != 0:
+        return []  # the file of keys has to be root's
+    row = Row("signed decision to exit, with receipt", "ms", "")
+    over = Row("the same, over a gate without", "ms", "<= 15 ms")
+    key = Key(server, folder)
+    signed_decision_ms(server, key, key.demanding, folder / "first")  # the server loads its library
+    for number in range(rounds):
+        demanding = signed_decision_ms(server, key, key.demanding, folder / f"with{number}")
+        plain = signed_decision_ms(server, key, server.environ, folder / f"without{number}")
+        row.samples.append(demanding)
+        row.base.append(run_ms(PASS, server.environ))
+        over.samples.append(demanding - plain)
+    return [row, over]
+
+
+def signed_decision_ms(server: Server, key: Key, environ: dict[str, str], id_file: Path) -> float:
+    """Milliseconds from the decision to the end of a gate with these settings."""
+    process = subprocess.Popen(
+        [*PROGRAM, "request", "--timeout", "60", "--id-file", str(id_file), "bench"],
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    approval_id = ids_file(process, id_file)
+    settle(process.pid)
+    body = key.approval_of(approval_id)
+    sent = time.perf_counter()
+    server.call("POST", f"{server.path}/{approval_id}/decide", body, server.approver)
+    assert process.wait() == 0
+    return (time.perf_counter() - sent) * 1e3
+
+
 def measure_timeouts(server: Server, rounds: int) -> list[Row]:
     row = Row("timeout overshoot", "ms", "<= 50 ms")
     for _ in range(rounds):
@@ -433,6 +501,7 @@ def main() -> None:
         try:
             rows = measure_starts(server, given.rounds)
             rows += measure_decisions(server, given.rounds, folder)
+            rows += measure_receipts(server, given.rounds, folder)
             runs = measure_runs(server, given.rounds, folder)
             rows += measure_timeouts(server, given.rounds)
             rows += measure_waits(server, given.rounds, folder, given.idle)

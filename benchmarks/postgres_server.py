@@ -27,6 +27,14 @@ def why_no_postgres() -> str:
     return ""
 
 
+def analyse(url: str) -> None:
+    """Have the database look at its tables, as it does by itself within its first minute: until then it guesses."""
+    import psycopg  # noqa: PLC0415 - not where there is none
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+
+
 class PostgresServer:
     """A running server, inside ``with``. ``url`` is the database's."""
 

@@ -5,6 +5,7 @@ Run as a program it is that process: it writes its addresses as a line of JSON, 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -100,6 +101,7 @@ def main() -> None:
         options["database"] = Secret(options["database"])
     plan = ServePlan(Places(folder / "state", folder / "run"), limits=limits, **options)
     with Running(plan) as server:
+        gc.freeze()  # as `serve` does
         kept = folder / "approver"
         if not kept.exists():
             kept.write_text(server.add_approver(f"approver-{folder.name}"))

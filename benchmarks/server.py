@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lines import PATIENCE, Line, drain, listening, raise_limit, storm
-from postgres_server import PostgresServer, why_no_postgres
+from postgres_server import PostgresServer, analyse, why_no_postgres
 from served import OURS, Served, Side
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ class Bench:
             own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ma-", ignore_cleanup_errors=True)))
             database = stack.enter_context(PostgresServer(own / "postgres")).url
             replicas = [stack.enter_context(Served(_made(folder / str(n)), database=database)) for n in range(2)]
+            _rate(replicas, self.plan.seconds)
+            analyse(database)
             one, two = [], []
             for _ in range(4):
                 one.append(_rate(replicas[:1], self.plan.seconds))

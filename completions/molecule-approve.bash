@@ -3,10 +3,10 @@
 # What may stand behind a command: its subcommands, its options, those of them that want a value, a file's name, or one of
 # a few words, and its argument. Fails where there is no such command.
 _molecule_approve_table() {
-    subcommands='' flags='' valued='' paths='' choices='' wants=''
+    subcommands='' flags='' valued='' paths='' choices='' asked='' wants=''
     case $1 in
         '')
-            subcommands='request run wait status withdraw pending review approve deny requests approvers requesters workspaces hook audit serve mcp doctor help'
+            subcommands='request run wait status withdraw pending review approve deny receipt requests approvers requesters workspaces policy hook audit serve mcp doctor help'
             flags='--version -h --help'
             ;;
         'request')
@@ -21,6 +21,7 @@ _molecule_approve_table() {
             valued='--reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --keep-env --config --platform-url --workspace-id --audit-log --approval'
             paths='--id-file --result-file --config --audit-log'
             choices='--transport=auto --transport=websocket --transport=poll'
+            asked='--approval=wait'
             wants=command
             ;;
         'wait')
@@ -48,21 +49,37 @@ _molecule_approve_table() {
             paths='--config --audit-log'
             ;;
         'review')
-            flags='--config --platform-url --workspace-id --audit-log -h --help'
-            valued='--config --platform-url --workspace-id --audit-log'
-            paths='--config --audit-log'
+            flags='--config --platform-url --workspace-id --audit-log --sign -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --sign'
+            paths='--config --audit-log --sign'
             ;;
         'approve')
-            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
-            valued='--comment --config --platform-url --workspace-id --audit-log'
-            paths='--config --audit-log'
+            flags='--comment --yes --sign --config --platform-url --workspace-id --audit-log --retract -h --help'
+            valued='--comment --sign --config --platform-url --workspace-id --audit-log'
+            paths='--sign --config --audit-log'
             wants=ids
             ;;
         'deny')
-            flags='--comment --yes --config --platform-url --workspace-id --audit-log -h --help'
-            valued='--comment --config --platform-url --workspace-id --audit-log'
-            paths='--config --audit-log'
+            flags='--comment --yes --sign --config --platform-url --workspace-id --audit-log -h --help'
+            valued='--comment --sign --config --platform-url --workspace-id --audit-log'
+            paths='--sign --config --audit-log'
             wants=ids
+            ;;
+        'receipt')
+            subcommands='show verify'
+            flags='-h --help'
+            ;;
+        'receipt show')
+            flags='--config --platform-url --workspace-id --audit-log --output -o -h --help'
+            valued='--config --platform-url --workspace-id --audit-log --output -o'
+            paths='--config --audit-log --output -o'
+            wants=ids
+            ;;
+        'receipt verify')
+            flags='--approvers --json -h --help'
+            valued='--approvers'
+            paths='--approvers'
+            wants=file
             ;;
         'requests')
             subcommands='import'
@@ -73,29 +90,60 @@ _molecule_approve_table() {
             valued='--database --config'
             ;;
         'approvers')
-            subcommands='add list limit link revoke'
+            subcommands='add list limit link revoke keys'
             flags='-h --help'
             ;;
         'approvers add')
-            flags='--workspace -h --help'
-            valued='--workspace'
+            flags='--workspace --config -h --help'
+            valued='--workspace --config'
+            paths='--config'
+            asked='--workspace=workspaces'
             wants=text
             ;;
         'approvers list')
-            flags='--json -h --help'
+            flags='--json --config -h --help'
+            valued='--config'
+            paths='--config'
             ;;
         'approvers limit')
-            flags='--workspace --all-workspaces -h --help'
-            valued='--workspace'
-            wants=text
+            flags='--workspace --all-workspaces --config -h --help'
+            valued='--workspace --config'
+            paths='--config'
+            asked='--workspace=workspaces'
+            wants=approvers
             ;;
         'approvers link')
-            flags='--platform-url -h --help'
-            valued='--platform-url'
-            wants=text
+            flags='--platform-url --config -h --help'
+            valued='--platform-url --config'
+            paths='--config'
+            wants=approvers
             ;;
         'approvers revoke')
+            flags='--config -h --help'
+            valued='--config'
+            paths='--config'
+            wants=approvers
+            ;;
+        'approvers keys')
+            subcommands='add list remove'
             flags='-h --help'
+            ;;
+        'approvers keys add')
+            flags='--ssh --passkey --label --sign --platform-url --config -h --help'
+            valued='--ssh --label --sign --platform-url --config'
+            paths='--ssh --sign --config'
+            wants=approvers
+            ;;
+        'approvers keys list')
+            flags='--json --export --mine --platform-url --config -h --help'
+            valued='--platform-url --config'
+            paths='--config'
+            wants=approvers
+            ;;
+        'approvers keys remove')
+            flags='--mine --platform-url --config -h --help'
+            valued='--platform-url --config'
+            paths='--config'
             wants=text
             ;;
         'requesters')
@@ -103,32 +151,69 @@ _molecule_approve_table() {
             flags='-h --help'
             ;;
         'requesters add')
-            flags='--workspace -h --help'
-            valued='--workspace'
+            flags='--workspace --config -h --help'
+            valued='--workspace --config'
+            paths='--config'
+            asked='--workspace=workspaces'
             wants=text
             ;;
         'requesters list')
-            flags='--workspace --json -h --help'
-            valued='--workspace'
+            flags='--workspace --json --config -h --help'
+            valued='--workspace --config'
+            paths='--config'
+            asked='--workspace=workspaces'
             ;;
         'requesters revoke')
-            flags='--workspace -h --help'
-            valued='--workspace'
-            wants=text
+            flags='--workspace --config -h --help'
+            valued='--workspace --config'
+            paths='--config'
+            asked='--workspace=workspaces'
+            wants=requesters
             ;;
         'workspaces')
             subcommands='add list remove'
             flags='-h --help'
             ;;
         'workspaces add')
-            flags='-h --help'
+            flags='--config -h --help'
+            valued='--config'
+            paths='--config'
             wants=text
             ;;
         'workspaces list')
-            flags='--json -h --help'
+            flags='--json --config -h --help'
+            valued='--config'
+            paths='--config'
             ;;
         'workspaces remove')
+            flags='--config -h --help'
+            valued='--config'
+            paths='--config'
+            wants=workspaces
+            ;;
+        'policy')
+            subcommands='check explain test diff'
             flags='-h --help'
+            ;;
+        'policy check')
+            flags='--json --config -h --help'
+            valued='--config'
+            paths='--config'
+            wants=file
+            ;;
+        'policy explain')
+            flags='--as --workspace --context --run --policy --json --config -h --help'
+            valued='--as --workspace --context --policy --config'
+            paths='--config'
+            asked='--workspace=workspaces'
+            wants=text
+            ;;
+        'policy test')
+            flags='--json -h --help'
+            wants=text
+            ;;
+        'policy diff')
+            flags='--json -h --help'
             wants=text
             ;;
         'hook')
@@ -222,8 +307,8 @@ _molecule_approve_table() {
             paths='--config --audit-log'
             ;;
         'serve')
-            flags='--config --host --port --public-url --tls-cert --tls-key --trusted-proxy --plain-http --database --open --anonymous-requests --log-format -h --help'
-            valued='--config --host --port --public-url --tls-cert --tls-key --trusted-proxy --database --log-format'
+            flags='--config --host --port --public-url --tls-cert --tls-key --trusted-proxy --plain-http --database --policy --open --anonymous-requests --log-format -h --help'
+            valued='--config --host --port --public-url --tls-cert --tls-key --trusted-proxy --database --policy --log-format'
             paths='--config'
             ;;
         'mcp')
@@ -257,25 +342,30 @@ _molecule_approve_offer() {
 # Offers an option's values.
 _molecule_approve_value() {
     local choice
-    [[ $1 == --approval ]] && _molecule_approve_ids "${typed_words[0]}" wait
     # readline completes file names itself, with their blanks, colons and tildes.
     [[ " $paths " == *" $1 "* ]] && compopt -o default 2>/dev/null
     for choice in $choices; do
         [[ $choice == "$1="* ]] && _molecule_approve_offer "${choice#*=}"
     done
+    for choice in $asked; do
+        [[ $choice == "$1="* ]] && _molecule_approve_ask "${typed_words[0]}" "${choice#*=}"
+    done
 }
 
-# Offers the ids of requests, newest first. The program is asked without arguments and says only what it knows by itself.
-_molecule_approve_ids() {
-    local program=$1 id
+# Offers ids of requests, newest first, or names. The program is asked without arguments and says only what it knows by itself.
+_molecule_approve_ask() {
+    local program=$1 answer pattern='^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+    [[ $2 == approvers || $2 == requesters || $2 == workspaces ]] && pattern='^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$'
     # As it was typed, with its quotes; what they quote is hardly ever a quote.
     program=${program//[\"\'\\]/}
     [[ $program == '~/'* ]] && program=$HOME/${program#*/}
     program=$(type -P -- "$program" || type -P molecule-approve) || return
-    while IFS= read -r id; do
-        # Whatever stands under that name on the PATH: nothing but an id gets into the line.
-        [[ $id =~ ^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$ ]] && _molecule_approve_offer "$id"
+    while IFS= read -r answer; do
+        # Whatever stands under that name on the PATH: nothing but an id or a plain name gets into the line.
+        [[ $answer =~ $pattern ]] && _molecule_approve_offer "$answer"
     done < <(_MOLECULE_APPROVE_COMPLETE=$2 "$program" 2>/dev/null </dev/null)
+    # Where @ cuts words, only what stands from the last one on is replaced.
+    [[ $typed == *@* && $COMP_WORDBREAKS == *@* ]] && COMPREPLY=("${COMPREPLY[@]#"${typed%@*}"}")
 }
 
 # Offers programs, and what goes behind one, for the command that begins with this word of COMP_WORDS.
@@ -301,7 +391,7 @@ _molecule_approve_command() {
 
 _molecule_approve() {
     local IFS=$' \t\n'
-    local subcommands flags valued paths choices wants
+    local subcommands flags valued paths choices asked wants
     local -a typed_words=() places=()
     local line=${COMP_LINE:0:COMP_POINT} word last=-1 index
     COMPREPLY=()
@@ -360,7 +450,9 @@ _molecule_approve() {
         start=$last
         _molecule_approve_command "${places[start]}"
     elif [[ $wants == ids && $given == 0 ]]; then
-        _molecule_approve_ids "${typed_words[0]}" "$place"
+        _molecule_approve_ask "${typed_words[0]}" "$place"
+    elif [[ " approvers requesters workspaces " == *" $wants "* && $given == 0 ]]; then
+        _molecule_approve_ask "${typed_words[0]}" "$wants"
     elif [[ $wants == file && $given == 0 ]]; then
         compopt -o default 2>/dev/null
     elif [[ ! $wants && ! $typed && ! $plain ]]; then

@@ -8,6 +8,7 @@ function __molecule_approve_table --no-scope-shadowing
     set valued
     set paths
     set choices
+    set asked
     set wants ''
     switch "$argv"
         case ''
@@ -21,10 +22,12 @@ function __molecule_approve_table --no-scope-shadowing
                 review\t'Go through the pending requests, and decide each.' \
                 approve\t'Approve a request.' \
                 deny\t'Deny a request.' \
+                receipt\t'Fetch the receipt of a request, or check one.' \
                 requests\t'Move the requests of the embedded server to another database.' \
                 approvers\t'Manage who may decide on the embedded server.' \
                 requesters\t'Manage who may ask on the embedded server.' \
                 workspaces\t'Manage the workspaces of the embedded server.' \
+                policy\t'Check, explain and test the rules of the embedded server.' \
                 hook\t'Ask a person before an agent\'s tool call.' \
                 audit\t'Read, verify and export the audit log.' \
                 serve\t'Run the embedded server until SIGINT or SIGTERM.' \
@@ -93,6 +96,7 @@ function __molecule_approve_table --no-scope-shadowing
             set valued --reason --context --idempotency-key --expires-in --id-file --timeout --transport --poll-interval --result-file --keep-env --config --platform-url --workspace-id --audit-log --approval
             set paths --id-file --result-file --config --audit-log
             set choices --transport=auto --transport=websocket --transport=poll
+            set asked --approval=wait
             set wants command
         case 'wait'
             set flags \
@@ -159,36 +163,69 @@ function __molecule_approve_table --no-scope-shadowing
                 --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
                 --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --sign\t'Sign with this SSH key of yours: its file, or the .pub file of a key in ssh-agent.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --config --platform-url --workspace-id --audit-log
-            set paths --config --audit-log
+            set valued --config --platform-url --workspace-id --audit-log --sign
+            set paths --config --audit-log --sign
         case 'approve'
             set flags \
                 --comment\t'Why; the requester sees it.' \
                 --yes\t'Decide without confirmation; required without a terminal.' \
+                --sign\t'Sign with this SSH key of yours: its file, or the .pub file of a key in ssh-agent.' \
                 --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
                 --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --retract\t'Retract your approval, while the request waits for other people\'s.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --comment --config --platform-url --workspace-id --audit-log
-            set paths --config --audit-log
+            set valued --comment --sign --config --platform-url --workspace-id --audit-log
+            set paths --sign --config --audit-log
             set wants ids
         case 'deny'
             set flags \
                 --comment\t'Why; the requester sees it.' \
                 --yes\t'Decide without confirmation; required without a terminal.' \
+                --sign\t'Sign with this SSH key of yours: its file, or the .pub file of a key in ssh-agent.' \
                 --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
                 --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
                 --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
                 --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --comment --config --platform-url --workspace-id --audit-log
-            set paths --config --audit-log
+            set valued --comment --sign --config --platform-url --workspace-id --audit-log
+            set paths --sign --config --audit-log
             set wants ids
+        case 'receipt'
+            set subcommands \
+                show\t'Write the receipt of an ended request: every decision, with the proof that came with it, signed by the server.' \
+                verify\t'Check a receipt against your own keys, without the server.'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'receipt show'
+            set flags \
+                --config\t'config.yaml or its folder. [env:WORKSPACE_CONFIG_PATH]' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --workspace-id\t'The workspace of the requests. [env:WORKSPACE_ID]' \
+                --audit-log\t'The audit log. [env:AUDIT_LOG_PATH]' \
+                --output\t'Write to this file, which must not exist yet. [default: stdout]' \
+                -o\t'Write to this file, which must not exist yet. [default: stdout]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config --platform-url --workspace-id --audit-log --output -o
+            set paths --config --audit-log --output -o
+            set wants ids
+        case 'receipt verify'
+            set flags \
+                --approvers\t'The keys that count, and how many people have to have signed.' \
+                --json\t'Print JSON on stdout.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --approvers
+            set paths --approvers
+            set wants file
         case 'requests'
             set subcommands \
                 import\t'Copy everything from this user\'s SQLite database into an empty PostgreSQL database.'
@@ -208,41 +245,99 @@ function __molecule_approve_table --no-scope-shadowing
                 list\t'List the approvers, since when they may decide, and where.' \
                 limit\t'Limit where an approver may decide, or lift the limit; the token stays. It holds at once, also on a running server.' \
                 link\t'Print a sign-in link for the server\'s page, alone on stdout.' \
-                revoke\t'Remove an approver; the token and all sessions end at once, also on a running server.'
+                revoke\t'Remove an approver; the token and all sessions end at once, also on a running server.' \
+                keys\t'Manage the keys with which approvers prove their decisions.'
             set flags \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
         case 'approvers add'
             set flags \
                 --workspace\t'Only in this workspace, by its name or id (repeatable).' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --workspace
+            set valued --workspace --config
+            set paths --config
+            set asked --workspace=workspaces
             set wants text
         case 'approvers list'
             set flags \
                 --json\t'Print JSON on stdout.' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
+            set valued --config
+            set paths --config
         case 'approvers limit'
             set flags \
                 --workspace\t'Only in this workspace, by its name or id (repeatable).' \
                 --all-workspaces\t'In all workspaces.' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --workspace
-            set wants text
+            set valued --workspace --config
+            set paths --config
+            set asked --workspace=workspaces
+            set wants approvers
         case 'approvers link'
             set flags \
                 --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --platform-url
-            set wants text
+            set valued --platform-url --config
+            set paths --config
+            set wants approvers
         case 'approvers revoke'
+            set flags \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config
+            set paths --config
+            set wants approvers
+        case 'approvers keys'
+            set subcommands \
+                add\t'Enrol an SSH key of an approver, or print a link with which the approver enrols a passkey.' \
+                list\t'List the keys with which approvers can sign.' \
+                remove\t'Remove a key: it proves nothing any more, at once. Requests that have ended stay as they are.'
             set flags \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
+        case 'approvers keys add'
+            set flags \
+                --ssh\t'The public key: a .pub file of ssh-keygen.' \
+                --passkey\t'Print a link with which NAME enrols a passkey.' \
+                --label\t'What to call it. [the comment in the file]' \
+                --sign\t'Sign with this SSH key of yours: its file, or the .pub file of a key in ssh-agent.' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --ssh --label --sign --platform-url --config
+            set paths --ssh --sign --config
+            set wants approvers
+        case 'approvers keys list'
+            set flags \
+                --json\t'Print JSON on stdout.' \
+                --export\t'Write the lines of a keys file, for a gate and for `receipt verify`.' \
+                --mine\t'Your own keys on a running server, by the token in MOLECULE_APPROVER_TOKEN.' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --platform-url --config
+            set paths --config
+            set wants approvers
+        case 'approvers keys remove'
+            set flags \
+                --mine\t'Your own keys on a running server, by the token in MOLECULE_APPROVER_TOKEN.' \
+                --platform-url\t'Address of the platform, or \'local\' for your own embedded server. [env:PLATFORM_URL]' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --platform-url --config
+            set paths --config
             set wants text
         case 'requesters'
             set subcommands \
@@ -255,24 +350,33 @@ function __molecule_approve_table --no-scope-shadowing
         case 'requesters add'
             set flags \
                 --workspace\t'The workspace, by its name or id; without it, the server\'s own (local).' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --workspace
+            set valued --workspace --config
+            set paths --config
+            set asked --workspace=workspaces
             set wants text
         case 'requesters list'
             set flags \
                 --workspace\t'Only in this workspace, by its name or id.' \
                 --json\t'Print JSON on stdout.' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --workspace
+            set valued --workspace --config
+            set paths --config
+            set asked --workspace=workspaces
         case 'requesters revoke'
             set flags \
                 --workspace\t'Only in this workspace, by its name or id.' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --workspace
-            set wants text
+            set valued --workspace --config
+            set paths --config
+            set asked --workspace=workspaces
+            set wants requesters
         case 'workspaces'
             set subcommands \
                 add\t'Add a workspace, and print its id alone on stdout.' \
@@ -283,16 +387,70 @@ function __molecule_approve_table --no-scope-shadowing
                 --help\t'Show this message and exit.'
         case 'workspaces add'
             set flags \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
+            set valued --config
+            set paths --config
             set wants text
         case 'workspaces list'
             set flags \
                 --json\t'Print JSON on stdout.' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
+            set valued --config
+            set paths --config
         case 'workspaces remove'
             set flags \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config
+            set paths --config
+            set wants workspaces
+        case 'policy'
+            set subcommands \
+                check\t'Check a policy as the server does before it starts, but for the approvers in its database.' \
+                explain\t'Say which rule of the server a request would come under, why, and who would have to approve it.' \
+                test\t'Test a policy with a table of cases, for example in its own CI job.' \
+                diff\t'Say which cases a new policy decides otherwise than the old one; what a case expects does not matter.'
+            set flags \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+        case 'policy check'
+            set flags \
+                --json\t'Print JSON on stdout.' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --config
+            set paths --config
+            set wants file
+        case 'policy explain'
+            set flags \
+                --as\t'The requester\'s name. [default: yours on this machine]' \
+                --workspace\t'The workspace, by its name or id.' \
+                --context\t'A part of the context (repeatable); of the CI job ci.repository and ci.ref.' \
+                --run\t'ACTION is a command of any number of words, as run requests it.' \
+                --policy\t'Another policy; then nobody is known but whom it names.' \
+                --json\t'Print JSON on stdout.' \
+                --config\t'server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set valued --as --workspace --context --policy --config
+            set paths --config
+            set asked --workspace=workspaces
+            set wants text
+        case 'policy test'
+            set flags \
+                --json\t'Print JSON on stdout.' \
+                -h\t'Show this message and exit.' \
+                --help\t'Show this message and exit.'
+            set wants text
+        case 'policy diff'
+            set flags \
+                --json\t'Print JSON on stdout.' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
             set wants text
@@ -509,12 +667,13 @@ function __molecule_approve_table --no-scope-shadowing
                 --trusted-proxy\t'A network whose X-Forwarded-For counts (repeatable).' \
                 --plain-http\t'Listen beyond loopback without TLS: a proxy provides it.' \
                 --database\t'The database, if it is not the SQLite file.' \
+                --policy\t'The rules that say who has to approve what. [policy.yaml in the state folder]' \
                 --open\t'Open the page in the browser, signed in as you.' \
                 --anonymous-requests\t'Let clients without a token send, list and watch requests; they cannot decide.' \
                 --log-format\t'What the log on stderr consists of: text or json. [text]' \
                 -h\t'Show this message and exit.' \
                 --help\t'Show this message and exit.'
-            set valued --config --host --port --public-url --tls-cert --tls-key --trusted-proxy --database --log-format
+            set valued --config --host --port --public-url --tls-cert --tls-key --trusted-proxy --database --policy --log-format
             set paths --config
         case 'mcp'
             set flags \
@@ -551,15 +710,16 @@ function __molecule_approve_table --no-scope-shadowing
     end
 end
 
-# Offers the ids of requests, newest first. The program is asked without arguments and says only what it knows by itself.
-function __molecule_approve_ids
+# Offers ids of requests, newest first, or names. The program is asked without arguments and says only what it knows by itself.
+function __molecule_approve_ask
     set -l program $argv[1]
     string match -q '~/*' -- $program; and set program $HOME(string sub -s 2 -- $program)
     command -sq -- $program; or set program molecule-approve
     command -sq -- $program; or return
-    # Whatever stands under that name on the PATH: nothing but an id gets into the line.
-    _MOLECULE_APPROVE_COMPLETE=$argv[2] command $program 2>/dev/null </dev/null |
-        string match -r '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+    set -l pattern '^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+    contains -- $argv[2] approvers requesters workspaces; and set pattern '^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$'
+    # Whatever stands under that name on the PATH: nothing but an id or a plain name gets into the line.
+    _MOLECULE_APPROVE_COMPLETE=$argv[2] command $program 2>/dev/null </dev/null | string match -r $pattern
 end
 
 # Offers programs, and what goes behind one, as behind sudo.
@@ -587,6 +747,7 @@ function __molecule_approve
     set -l valued
     set -l paths
     set -l choices
+    set -l asked
     set -l wants
     set -l words (commandline -opc)
     set -l typed (commandline -ct)
@@ -634,14 +795,17 @@ function __molecule_approve
         test "$wants" = file -a $given -eq 0
     else if set -q command[1]
         __molecule_approve_command $command
-    else if test "$expecting" = --approval
-        for id in (__molecule_approve_ids $words[1] wait)
-            printf '%s%s\n' "$before" $id
-        end
     else if test -n "$expecting"
         for choice in $choices
             set -l parts (string split -m 1 = -- $choice)
             test $parts[1] = "$expecting"; and printf '%s%s\n' "$before" $parts[2]
+        end
+        for choice in $asked
+            set -l parts (string split -m 1 = -- $choice)
+            test $parts[1] = "$expecting"; or continue
+            for answer in (__molecule_approve_ask $words[1] $parts[2])
+                printf '%s%s\n' "$before" $answer
+            end
         end
     else if test -z "$plain"; and string match -q -- '-*' "$typed"
         printf '%s\n' $flags
@@ -650,7 +814,9 @@ function __molecule_approve
     else if test "$wants" = command
         __molecule_approve_command
     else if test "$wants" = ids -a $given -eq 0
-        __molecule_approve_ids $words[1] "$place"
+        __molecule_approve_ask $words[1] "$place"
+    else if contains -- "$wants" approvers requesters workspaces; and test $given -eq 0
+        __molecule_approve_ask $words[1] $wants
     else if test -z "$wants" -a -z "$typed" -a -z "$plain"
         printf '%s\n' $flags
     end

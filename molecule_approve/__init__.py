@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ChangedError,
         ConfigError,
         CredentialError,
+        DecisionRefusedError,
         DeliveryError,
         DisconnectedError,
         EndedError,
@@ -28,15 +29,18 @@ if TYPE_CHECKING:
         OwnRequestError,
         PlatformError,
         ProtocolError,
+        ReceiptError,
         RejectedError,
         ServerError,
+        SigningError,
         UnavailableError,
         UnknownApprovalError,
         UsageError,
         UsedError,
     )
+    from .executions import Executed, Execution
     from .integrations.decorator import NotApproved, requires_approval
-    from .model import Executed, Execution, Outcome, Verdict
+    from .model import Outcome, Verdict
 
 __version__ = "0.1.0"
 
@@ -47,6 +51,7 @@ __all__ = [
     "CommandRun",
     "ConfigError",
     "CredentialError",
+    "DecisionRefusedError",
     "DeliveryError",
     "DisconnectedError",
     "EndedError",
@@ -63,8 +68,10 @@ __all__ = [
     "OwnRequestError",
     "PlatformError",
     "ProtocolError",
+    "ReceiptError",
     "RejectedError",
     "ServerError",
+    "SigningError",
     "UnavailableError",
     "UnknownApprovalError",
     "UsageError",
@@ -79,7 +86,8 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("CommandRun", "request_approval", "request_approval_sync", "run_approved"), "api"),
     **dict.fromkeys(("NotApproved", "requires_approval"), "integrations.decorator"),
-    **dict.fromkeys(("Executed", "Execution", "Outcome", "Verdict"), "model"),
+    **dict.fromkeys(("Executed", "Execution"), "executions"),
+    **dict.fromkeys(("Outcome", "Verdict"), "model"),
 }
 
 

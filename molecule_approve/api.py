@@ -10,10 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from . import arguments, wiring
-from .calls import NoProgress, ThreadStop, failed, thread
+from .calls import ThreadStop, failed, thread
 from .errors import ApprovalError, DeliveryError, Interrupted, UsageError
+from .executions import Executed, Execution
+from .gate.attempt import Observer
 from .gate.execution import RESTORED
-from .model import Executed, Execution, Outcome, Verdict
+from .model import Outcome, Verdict
 from .paths import locate
 from .settings.durations import parse_duration
 from .settings.resolve import Flags, resolve
@@ -202,7 +204,7 @@ def _prepared(stop: ThreadStop, given: Given, action: str) -> tuple[wiring.Ready
         expires_in=settings.timeout.value if expiry is None else parse_duration(expiry, "expires_in="),
         idempotency_key=arguments.optional(given, "idempotency_key"),
     )
-    made = wiring.gate(settings, stop, NoProgress())
+    made = wiring.gate(settings, stop, Observer())
     stop.watch(made.platform)
     return made, asked
 

@@ -1,4 +1,4 @@
-"""A gate in a thread, for callers other than the command line: what stops it, who follows it, how its failure is told."""
+"""A gate in a thread, for callers other than the command line: what stops it, and how its failure is told."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from .errors import ApprovalError, Interrupted, ours
 from .model import Failure, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from .audit.chain import Head
     from .client.platform import Platform
-    from .client.reconnect import StreamState
-    from .model import SubmittedRequest
 
 
 def thread() -> ThreadPoolExecutor:
@@ -69,28 +66,6 @@ class ThreadStop:
         """Sleep; a pull ends it at once."""
         self._pulled.wait(seconds)
         self.check()
-
-
-class NoProgress:
-    """The gate's Observer that ignores all progress."""
-
-    def asked(self, submitted: SubmittedRequest) -> None:
-        """Ignore it."""
-
-    def link(self, link: StreamState, why: str) -> None:
-        """Ignore it."""
-
-    def trouble(self, failure: ApprovalError) -> None:
-        """Ignore it."""
-
-    def withdrawing(self, why: str) -> None:
-        """Ignore it."""
-
-    def recorded(self, head: Head) -> None:
-        """Ignore it."""
-
-    def tick(self) -> None:
-        """Ignore it."""
 
 
 _OPTION = re.compile(r"(?<!\S)--([a-z]+(?:-[a-z]+)*)(?=[:\s]|$)")

@@ -15,13 +15,16 @@
     │   ├── UnknownApprovalError      it does not know the request
     │   ├── EndedError                the request had already ended
     │   ├── OwnRequestError           the approver made the request
+    │   ├── DecisionRefusedError      the request's rule does not take this decision
     │   ├── UsedError                 the approval was already redeemed
     │   └── KeyUsedError              the idempotency key belongs to another request, or to one that has ended
     ├── NotFoundError                 the command to run does not exist; no request was sent
     ├── NotExecutableError            the command to run cannot be executed; no request was sent
     ├── ChangedError                  what would run is not what was approved; nothing ran
+    ├── ReceiptError                  no receipt proves the approval by the keys that this machine keeps
     ├── AuditError                    the audit log cannot be written or read
     ├── DeliveryError                 the verdict could not be delivered to the caller
+    ├── SigningError                  ssh-keygen did not sign a decision
     ├── HookEventError                what an agent's program sent to a hook cannot be read
     └── ServerError                   the embedded server cannot run
     Interrupted (BaseException)       a signal, a cancelled task, or no reader left
@@ -94,6 +97,7 @@ class UnavailableError(PlatformError):
     Attributes:
         status: the HTTP status, or None where there was no answer.
         retry_after: seconds to wait before the next call, as the platform says, or None.
+        slow: whether the platform took the connection, and did not answer in time: it may have too much to do.
     """
 
     kind = "unavailable"
@@ -105,11 +109,13 @@ class UnavailableError(PlatformError):
         status: int | None = None,
         retry_after: float | None = None,
         maybe_sent: bool = True,
+        slow: bool = False,
         hint: str = "",
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.retry_after = retry_after
+        self.slow = slow
         self.maybe_sent = maybe_sent
 
 
@@ -173,6 +179,21 @@ class OwnRequestError(PlatformError):
     kind = "own_request"
 
 
+class DecisionRefusedError(PlatformError):
+    """The server does not take this person's decision; the request is as it was.
+
+    Attributes:
+        code: the server's word for why: ``not_eligible``, ``already_decided``, ``nothing_to_retract``, ``comment_required``
+            or ``presence_required``.
+    """
+
+    kind = "decision_refused"
+
+    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
 class UsedError(PlatformError):
     """The approval was already redeemed by another attempt: each approval counts once."""
 
@@ -231,6 +252,12 @@ class ChangedError(ApprovalError):
     kind = "changed"
 
 
+class ReceiptError(ApprovalError):
+    """No receipt proves the approval by the keys in ``approve.approver_keys``; if it was redeemed, it is used up."""
+
+    kind = "receipt"
+
+
 class AuditError(ApprovalError):
     """The audit log cannot be written or read."""
 
@@ -241,6 +268,12 @@ class DeliveryError(ApprovalError):
     """The verdict could not be delivered: stdout is closed, or the result file cannot be written."""
 
     kind = "delivery"
+
+
+class SigningError(ApprovalError):
+    """ssh-keygen did not sign; nothing was sent."""
+
+    kind = "signing"
 
 
 class HookEventError(ApprovalError):

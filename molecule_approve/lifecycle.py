@@ -11,6 +11,9 @@ RESERVED_NAMES = frozenset({EXPIRED_BY, WITHDRAWN_BY})
 """Names that no approver may have: on a row they mean that no person decided."""
 
 
+_BY_NOBODY = {EXPIRED_BY: Outcome.EXPIRED, WITHDRAWN_BY: Outcome.WITHDRAWN}
+
+
 def outcome_of(approval: Approval) -> Outcome:
     """How the request of this row stands, by the row alone: an approval counts only if a person's name is on it.
 
@@ -22,10 +25,15 @@ def outcome_of(approval: Approval) -> Outcome:
         case Status.APPROVED:
             return Outcome.APPROVED if _is_somebody(approval.decided_by or "") else Outcome.FAILED
         case Status.DENIED:
-            by_nobody = {EXPIRED_BY: Outcome.EXPIRED, WITHDRAWN_BY: Outcome.WITHDRAWN}
-            return by_nobody.get(approval.decided_by or "", Outcome.DENIED)
+            return _BY_NOBODY.get(approval.decided_by or "", Outcome.DENIED)
         case _:
             return Outcome.FAILED
+
+
+def ending(status: str, decided_by: str | None) -> str:
+    """How a request ended, in a few words; the name is not made visible yet."""
+    nobody = _BY_NOBODY.get(decided_by or "") if status == Status.DENIED.value else None
+    return f"{status} by {decided_by or 'nobody'}" if nobody is None else nobody.value
 
 
 def _is_somebody(name: str) -> bool:

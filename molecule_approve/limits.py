@@ -19,3 +19,6 @@ EXPIRY_LIMIT = 30 * 86_400.0
 
 PLATFORM_EXPIRY = 600.0
 """Seconds after which the platform denies an open request by ``auto-expired``, once ``/approvals/pending`` is read."""
+
+WORKSPACE_NAME = "local"
+"""The name of the embedded server's own workspace."""

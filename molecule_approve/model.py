@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from .errors import ours
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -106,6 +108,66 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
+class PersonDecision(NamedTuple):
+    """One person's decision.
+
+    Attributes:
+        proof: ``token``, ``session``, ``passkey``, ``ssh`` or ``ssh-sk``; None if it is not known.
+    """
+
+    by: str
+    at: str
+    decision: Status
+    comment: str | None = None
+    proof: str | None = None
+
+
+class WaitingGroup(NamedTuple):
+    """The people of a group who could still approve; ``group`` is None for those that a rule names directly."""
+
+    group: str | None
+    people: tuple[str, ...]
+
+
+class ApprovalProgress(NamedTuple):
+    """How far a request is: it ``need``s so many approvals, and ``have`` is how many count now.
+
+    Attributes:
+        rule: the name of its rule; None without a policy.
+        presence: what an approval has to prove: ``none``, ``signature``, ``required`` or ``verified``.
+        comment: whether each decision needs a comment.
+        approved_by: the people whose approvals count.
+        waiting_for: who could still approve; empty if that is any approver.
+    """
+
+    need: int
+    have: int
+    rule: str | None = None
+    presence: str = "none"
+    comment: bool = False
+    approved_by: tuple[str, ...] = ()
+    waiting_for: tuple[WaitingGroup, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether any one approver's yes is all that it needs, so that there is no count to tell."""
+        return self.need == 1 and not self.waiting_for
+
+    @property
+    def sentence(self) -> str:
+        """In words: ``1 of 2: alice; waiting for dba (bo, cy)``."""
+        approved = f": {', '.join(self.approved_by)}" if self.approved_by else ""
+        groups = [
+            f"{one.group} ({', '.join(one.people)})" if one.group else ", ".join(one.people) for one in self.waiting_for
+        ]
+        waiting = f"; waiting for {', '.join(groups)}" if groups and self.have < self.need else ""
+        return f"{self.have} of {self.need}{approved}{waiting}"
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The object that ``--json`` prints as ``approvals``."""
+        return {**self._asdict(), "waiting_for": [one._asdict() for one in self.waiting_for]}
+
+
 @dataclass(frozen=True, slots=True)
 class Approval:
     """One request as the platform shows it. Times are the platform's own RFC 3339 text.
@@ -116,6 +178,10 @@ class Approval:
         requested_by: the name of the requester's credential; None if it is not known.
         is_anonymous: whether the embedded server says that it knows no name.
         is_revoked: whether the requester was revoked since; only in an approver's list.
+        requirement: what its rule asks for (``policy.requirement``, as JSON), within the embedded server.
+        decisions: each person's decision; only from the embedded server.
+        progress: how far it is; only from the embedded server.
+        subject: what a signed decision says of it (``proofs.statement``); only from the embedded server.
         requested_by, comment, context, expires_at: only from the embedded server.
     """
 
@@ -135,6 +201,10 @@ class Approval:
     requested_by: str | None = None
     is_anonymous: bool = False
     is_revoked: bool = False
+    requirement: str | None = None
+    decisions: tuple[PersonDecision, ...] = ()
+    progress: ApprovalProgress | None = None
+    subject: Mapping[str, JsonValue] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +262,6 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-class Executed(StrEnum):
-    """Whether the approved command ran. ``STARTED`` from the record of its start on: it may have run."""
-
-    NO = "no"
-    STARTED = "started"
-    FINISHED = "finished"
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An error as the output shows it: a stable kind, a message, and what to do next."""
@@ -222,6 +284,8 @@ class Verdict:
         requested_by: the name of the requester's credential; None if it is not known.
         decided_by_verified: None if it is not known; only in `status`.
         self_approved: whether the requester approved it; None if that is not known.
+        decisions: each person's decision; empty if it is not known.
+        progress: how many approvals the request has and needs; None if it is not known.
         waited_seconds: seconds from the request to this verdict.
         trace_id: the id of this attempt's records in the audit log.
         recorded: whether the outcome was written to the audit log.
@@ -246,6 +310,13 @@ class Verdict:
     signum: int | None = None
     requested_by: str | None = None
     self_approved: bool | None = None
+    decisions: tuple[PersonDecision, ...] = ()
+    progress: ApprovalProgress | None = None
+
+    @classmethod
+    def of_error(cls, error: Exception) -> Verdict:
+        """The verdict of an error before, or outside, the gate."""
+        return cls(Outcome.FAILED, error=Failure.of(ours(error)))
 
     def __bool__(self) -> bool:
         """Raise TypeError: ``if verdict:`` would take a denial for an approval."""
@@ -260,20 +331,23 @@ class Verdict:
     def message(self) -> str:
         """The verdict as one line; foreign text in it is not made visible yet."""
         who = self.decided_by or "nobody"
+        count = self.progress if self.progress is not None and not self.progress.is_plain else None
+        few = f"only {count.have} of {count.need} approved" if count is not None and count.have else "nobody decided"
         match self.outcome:
             case Outcome.APPROVED | Outcome.DENIED:
                 name = who if self.decided_by_verified else f"{who} (name not verified)"
                 name += " (also the requester)" if self.self_approved else ""
+                name += f" ({count.sentence})" if self.approved and count is not None and count.need > 1 else ""
                 comment = f": {self.comment}" if self.comment else ""
                 return f"{self.outcome.value} by {name}{comment}"
             case Outcome.TIMEOUT:
-                return f"timed out: nobody decided within {self.waited_seconds:.0f} s"
+                return f"timed out: {few} within {self.waited_seconds:.0f} s"
             case Outcome.EXPIRED:
-                return "timed out: the request expired before anybody decided"
+                return f"expired: {few} in time"
             case Outcome.WITHDRAWN:
-                return "timed out: the request was withdrawn"
+                return "withdrawn by the requester"
             case Outcome.PENDING:
-                return "pending: nobody has decided yet"
+                return f"pending: {count.sentence}" if count is not None else "pending: nobody has decided yet"
             case _:  # the error says why
                 label = {"not_permitted": "not permitted", "failed": "gate failed"}.get(self.outcome, self.outcome.value)
                 return f"{label}: {self.error.message}" if self.error else label
@@ -291,6 +365,8 @@ class Verdict:
             "self_approved": self.self_approved,
             "comment": self.comment,
             "decided_at": self.decided_at,
+            "decisions": None if self.progress is None else [one._asdict() for one in self.decisions],
+            "approvals": None if self.progress is None else self.progress.as_json(),
             "requested_at": self.requested_at,
             "expires_at": self.expires_at,
             "waited_seconds": round(self.waited_seconds, 3),
@@ -303,28 +379,3 @@ class Verdict:
     def as_dict(self) -> dict[str, JsonValue]:
         """The same with ``message``, for callers of the older tool."""
         return {**self.as_json(), "message": self.message}
-
-
-class Execution(NamedTuple):
-    """What became of an approved command.
-
-    Attributes:
-        digest: the SHA-256 over all that was bound, in lower-case hex; None until it is bound.
-        child_exit_code: its exit code, 128 + the signal that ended it; None unless it finished.
-        child_signal: the signal that ended it, or None.
-    """
-
-    executed: Executed
-    digest: str | None = None
-    child_exit_code: int | None = None
-    child_signal: int | None = None
-    error: Failure | None = None
-
-    def as_json(self) -> dict[str, JsonValue]:
-        """The fields that a result file adds to those of the verdict."""
-        return {
-            "executed": self.executed.value,
-            "child_exit_code": self.child_exit_code,
-            "child_signal": self.child_signal,
-            "digest": self.digest,
-        }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import unicodedata
 from typing import Any
 
@@ -24,6 +25,9 @@ _ORDER_AT_START = re.compile(r"\A(?:\s*:(?=:)|-(?=--(?!\S))|\+(?=\+\+(?!\S))|~(?
 _ORDER_ANYWHERE = re.compile(
     r"#(?=#[\w.-]*\[)|(?<=section_start):|(?<=section_end):|(?<=travis_fold):|(?<=travis_time):", re.IGNORECASE | re.ASCII
 )
+
+_OF_ORDERS = ("##", "section_", "travis_")
+"""Each of the orders that may stand anywhere has one of these in it."""
 
 _ESCAPE = re.compile(r"\\[\\nrtxuU]")
 """What could be an escape of ours."""
@@ -53,6 +57,12 @@ def _escape(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def _may_order(text: str) -> bool:
+    """Whether it is worth searching for an order that may stand anywhere: most texts have none, and the search is slow."""
+    small = text.lower()
+    return any(part in small for part in _OF_ORDERS)
+
+
 def _mark(match: re.Match[str]) -> str:
     return match.group(0)[:-1] + _escape(match.group(0)[-1])
 
@@ -64,13 +74,38 @@ def visible(text: str) -> str:
     """
     doubled = text.replace("\\", "\\\\")
     shown = doubled if _PLAIN.match(doubled) else "".join(_escape(c) if is_hidden(c) else c for c in doubled)
-    shown = _ORDER_ANYWHERE.sub(_mark, _ORDER_AT_START.sub(_mark, shown))
+    shown = _ORDER_AT_START.sub(_mark, shown)
+    if _may_order(shown):
+        shown = _ORDER_ANYWHERE.sub(_mark, shown)
     return text if shown == doubled and not _ESCAPE.search(text) else shown
 
 
 def visible_lines(text: str) -> list[str]:
     """The text line by line as it was written, each line made visible: for a place that shows long texts whole."""
     return [visible(line) for line in text.split("\n")]
+
+
+def quoted(word: str) -> str:
+    """The word as a shell would read it, on one line; ``$'…'`` where a character in it cannot be seen."""
+    if not any(is_hidden(character) for character in word):
+        return shlex.quote(word)
+    return f"$'{''.join(map(_shell_escaped, word))}'"
+
+
+def _shell_escaped(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if not is_hidden(character):
+        return character
+    code = ord(character)
+    if code < 0x80:
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character, f"\\x{code:02x}")
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def has_escapes(text: str) -> bool:
+    """Whether a word of this line, of words as :func:`quoted` writes them, has characters that are not shown as they are."""
+    return any(found[0].startswith("$") for found in _SHELL_QUOTES.finditer(text))
 
 
 def visible_quoted(text: str) -> str:
@@ -92,7 +127,7 @@ def visible_quoted(text: str) -> str:
 def visible_json(line: str) -> str:
     """A line that is JSON already, made visible by JSON's own escapes: it means the same."""
     shown = line if _PLAIN.match(line) else "".join(_json_escape(c) if is_hidden(c) else c for c in line)
-    return _ORDER_ANYWHERE.sub(lambda match: _json_escape(match.group(0)), shown)
+    return _ORDER_ANYWHERE.sub(lambda match: _json_escape(match.group(0)), shown) if _may_order(shown) else shown
 
 
 def _json_escape(character: str) -> str:

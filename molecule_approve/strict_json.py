@@ -21,7 +21,7 @@ def loads(data: bytes | str) -> JsonValue:
     """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
-        return cast("JsonValue", json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant))
+        return cast("JsonValue", _DECODER.decode(text))
     except StrictJsonError:
         raise
     except (ValueError, RecursionError) as exc:
@@ -37,3 +37,7 @@ def _object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise StrictJsonError(f"{name} is not a number in JSON")
+
+
+# Made once: making it costs more than reading a call's body.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)

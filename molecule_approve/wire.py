@@ -16,6 +16,7 @@ from typing import NamedTuple, cast
 from . import strict_json
 from .errors import ProtocolError
 from .model import Approval, ApprovalRequest, JsonValue, Status
+from .progress_fields import read_progress
 from .strict_json import StrictJsonError
 
 WAITING_HEADER = "X-Molecule-Waiting"
@@ -35,6 +36,9 @@ SERVER_FIELD = ("server", "molecule-approve")
 
 SERVER_HEADER = ("x-molecule-server", "embedded")
 """Marks every answer of the embedded server. A proxy may drop it; then the field is left."""
+
+PROGRESS_EVENT = "APPROVAL_PROGRESS"
+"""The embedded server's event when a person's decision was made or retracted, and the request goes on waiting."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 _DEPTH = 64
@@ -209,6 +213,7 @@ def read_row(value: JsonValue, workspace_id: str) -> Approval:
         # A server that does not know the field leaves it out.
         is_anonymous="requested_by" in row and requested_by is None,
         is_revoked=row.get("requester_revoked") is True,
+        **read_progress(row),
     )
 
 
@@ -268,6 +273,7 @@ class Event(NamedTuple):
 
 _CLAIMS = {
     "APPROVAL_REQUESTED": Status.PENDING,
+    PROGRESS_EVENT: Status.PENDING,
     "APPROVAL_ESCALATED": Status.ESCALATED,
     "APPROVAL_APPROVED": Status.APPROVED,
     "APPROVAL_DENIED": Status.DENIED,
@@ -326,9 +332,9 @@ def submit_body(request: ApprovalRequest) -> bytes:
     return dump(body)
 
 
-def decide_body(decision: Status, decided_by: str | None, comment: str | None = None) -> bytes:
-    """The body of a decision; ``comment`` is the embedded server's addition."""
-    body: dict[str, JsonValue] = {"decision": decision.value}
+def decide_body(decision: Status, decided_by: str | None, comment: str | None = None, **more: JsonValue) -> bytes:
+    """The body of a decision; ``comment`` and what is ``more`` are the embedded server's additions."""
+    body: dict[str, JsonValue] = {"decision": decision.value, **more}
     if decided_by is not None:
         body["decided_by"] = decided_by
     if comment is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .client.submit import Stop
     from .gate.gate import Gate, Observer, Terms
     from .model import ApprovalRequest, Secret
+    from .proofs.keys_file import KeyRing
     from .settings.resolve import Settings
 
 
@@ -42,11 +43,13 @@ def secrets(settings: Settings) -> list[Secret]:
     return [secret for secret in (settings.token.value, settings.proxy.value) if secret is not None]
 
 
-def journal(settings: Settings) -> Journal:
-    """The audit log, with these secrets masked."""
+def journal(settings: Settings, on_wait: Callable[[str], None] | None = None) -> Journal:
+    """The audit log, with these secrets masked; ``on_wait`` is told if its lock is waited for, by default nobody is."""
     from .audit.journal import Journal  # noqa: PLC0415 - help needs no journal
+    from .audit.locking import nobody  # noqa: PLC0415
 
-    return Journal(settings.audit_log.value, limit=settings.audit_rotate_at.value, secrets=secrets(settings))
+    path, limit = settings.audit_log.value, settings.audit_rotate_at.value
+    return Journal(path, limit=limit, secrets=secrets(settings), on_wait=on_wait or nobody)
 
 
 def platform(settings: Settings, *, approver: Secret | None = None, any_workspace: bool = False) -> RestPlatform:
@@ -74,7 +77,6 @@ def request(
 
     Raises:
         UsageError: a part of it is not valid.
-
     """
     given = compose.check_context(context)
     return compose.compose(
@@ -111,10 +113,34 @@ def gate(settings: Settings, stop: Stop, observer: Observer) -> ReadyGate:
     _keep_log(settings)
     from .gate.gate import Gate  # noqa: PLC0415
 
-    log = journal(settings)
-    optional = settings.audit_optional.value
-    made = Gate(asked, log, stop, observer, attempt_id=str(uuid.uuid4()), audit_optional=optional)
+    log = journal(settings, observer.waiting_for_log)
+    optional, keys = settings.audit_optional.value, approver_keys(settings)
+    made = Gate(asked, log, stop, observer, attempt_id=str(uuid.uuid4()), audit_optional=optional, keys=keys)
     return ReadyGate(made, asked, log, settings)
+
+
+def approver_keys(settings: Settings) -> KeyRing | None:
+    """The keys that have to have signed each approval; None if none is demanded.
+
+    Raises:
+        ConfigError: their file is not only root's or not valid, or the settings do not allow it to count.
+    """
+    found = settings.approver_keys
+    if found.value is None:
+        return None
+    from .proofs.faults import ProofError  # noqa: PLC0415 - for those who demand receipts
+    from .proofs.keys_file import can_check, parse_keys  # noqa: PLC0415
+
+    if settings.audit_optional.value:
+        raise found.refuse(
+            "approvals that must be proven must be recorded, and approve.audit is optional", "write audit: required"
+        )
+    if not can_check():
+        raise found.refuse("the library that verifies signatures is not installed", "install molecule-approve[proofs]")
+    try:
+        return parse_keys(found.value.read())
+    except ProofError as exc:
+        raise found.refuse(f"{found.value.path}: {exc}", "docs/receipts.md describes the file") from exc
 
 
 def _keep_log(settings: Settings) -> None:

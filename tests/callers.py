@@ -36,14 +36,15 @@ SAYING: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, 
 
 KEYS = {
     "outcome", "approved", "approval_id", "action", "requested_by", "decided_by", "decided_by_verified", "self_approved",
-    "comment", "decided_at", "requested_at", "expires_at", "waited_seconds", "trace_id", "evidence", "recorded", "error",
+    "comment", "decided_at", "decisions", "approvals", "requested_at", "expires_at", "waited_seconds", "trace_id",
+    "evidence", "recorded", "error",
 }  # fmt: skip
 """The keys of the object that ``--json`` prints: cli.md, Output."""
 
 _CONTROLLING = "import fcntl, os, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 
 
-def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+def until(condition: Callable[[], object], otherwise: str = "it never came true", *, seconds: float = PATIENCE) -> None:
     """Wait for something that tells nobody when it comes true (a file's text, a process's state).
 
     Raises:
@@ -52,7 +53,7 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it never came true"
+        assert time.monotonic() < end, otherwise
         select.select([], [], [], 0.005)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# The first of all, because it says who watches the others.
+from tests.watching import imports_are_watched, servers_unwatched, unwatched, watched
+
+# isort: split
 import functools
 import gc
 import os
@@ -9,13 +13,13 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+import httpx
 import pytest
 import typer
 
@@ -32,11 +36,22 @@ _WAITING = "tests/integration/test_faults.py"
 """Its tests wait most of their time: at the end of the run, alone, they would leave the processors idle."""
 
 
+_OF_SERVERS = "tests/server/"
+"""Its tests alone are those whose servers coverage watches."""
+
+_OF_ONE_BROWSER = "tests/inbox/"
+"""Its tests share a browser as long as no other test comes between them."""
+
+
+def _kept_together(item: pytest.Item) -> str:
+    return _OF_ONE_BROWSER if item.nodeid.startswith(_OF_ONE_BROWSER) else item.nodeid.partition("::")[0]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the tests that wait over the whole run, between the other files."""
     waiting = [item for item in items if item.nodeid.startswith(_WAITING)]
     others = [item for item in items if not item.nodeid.startswith(_WAITING)]
-    files = [list(group) for _, group in groupby(others, lambda item: item.nodeid.partition("::")[0])]
+    files = [list(group) for _, group in groupby(others, _kept_together)]
     items.clear()
     placed = done = 0
     for file in files:
@@ -55,7 +70,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Hear Ctrl-C and a hangup, also where the tests run in the background: callers inherit it; and make commands once."""
-    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    default = ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGQUIT, signal.SIG_DFL))
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), *default):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
     if getattr(config.option, "numprocesses", None):  # it runs no test itself
@@ -65,48 +81,70 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
     # The program runs one command and ends; here one process runs thousands, and making them anew each time takes 15 ms.
     typer.main.get_command = functools.cache(typer.main.get_command)
+    # Tests ask servers by httpx, which reads all certificates of the machine for each client: 25 ms, also for http://.
+    httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Measure the processes of a test only where it says so, because that costs three times as much; fork them otherwise."""
+    """Measure the processes of a test only where it says so, because that costs three times as much; fork them otherwise.
+
+    Of a test with both databases, the run with SQLite is measured: what is PostgreSQL's alone has tests of its own.
+    """
     Allowed.now = not (item.config.getoption("--real-starts") or item.get_closest_marker("started"))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, _look(item):
         if item.get_closest_marker("measured") is None:
             for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
                 patch.delenv(name)
         return (yield)
 
 
-@contextmanager
-def _unseen() -> Iterator[None]:
-    tracer, of_threads = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
-    try:
-        yield
-    finally:
-        threading.settrace(of_threads)
-        sys.settrace(tracer)
+def _look(item: pytest.Item) -> AbstractContextManager[None]:
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and callspec.params.get("database_kind") == "postgresql":
+        return unwatched()
+    return nullcontext() if item.nodeid.startswith(_OF_SERVERS) else servers_unwatched()
 
 
 @pytest.fixture
 def untraced() -> Iterator[None]:
     """Coverage looks away, in threads too: for the same few lines a million times, or where other tests run all of them."""
-    with _unseen():
+    with unwatched():
         yield
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    """Coverage sees what a fixture does."""
+    with watched():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    """Coverage sees the test itself."""
+    with watched():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    """Coverage sees what fixtures do in the end."""
+    with watched():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Measure what the package does when it is imported, and nothing of pytest at its work, in each of the processes."""
-    if sys.gettrace() is not None:
+    """Measure what the package does when it is imported, in one process for all; and nothing of pytest at its work."""
+    if imports_are_watched():
         load()
     gc.disable()
-    with _unseen():
+    with unwatched():
         found = yield
     gc.enable()
     gc.freeze()  # thousands of tests, which stay to the end: no look for garbage goes through them
+    sys.settrace(None)
     return found
 
 
@@ -166,6 +204,13 @@ def postgres_cluster() -> Iterator[Cluster]:
 def postgres_url(postgres_cluster: Cluster) -> Iterator[str]:
     """The address of an empty PostgreSQL database."""
     with postgres_cluster.database() as url:
+        yield url
+
+
+@pytest.fixture
+def served_url(postgres_cluster: Cluster) -> Iterator[str]:
+    """The address of a PostgreSQL database for servers, which may have served others before."""
+    with postgres_cluster.served() as url:
         yield url
 
 

@@ -41,6 +41,10 @@ _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
 _KNOWN = {"stdin", "stdout", "stderr", "cwd", "env", "text", "bufsize", "start_new_session"}
 """What a fork can be told, of all that a Popen can."""
 
+_FRAMEWORKS = ("claude_agent_sdk", "langchain", "mcp.server", "mcp.stdio", "openai_agents", "pydantic_ai")
+_OF_FRAMEWORKS = tuple(f"molecule_approve.integrations.{name}" for name in _FRAMEWORKS)
+"""What imports a library of agents."""
+
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
 _INHERITED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -150,21 +154,19 @@ def serve() -> None:
             os.close(descriptor)
 
 
-def load(*, frameworks: bool = True) -> None:
-    """Load every module of the program; those for agents' frameworks, which load for seconds, only if they are wanted.
+def load() -> None:
+    """Load every module of the program, but what agents' frameworks load with, for seconds; its tests load that.
 
     Migrations run inside Alembic alone.
     """
     package = importlib.import_module("molecule_approve")
     for module in pkgutil.walk_packages(package.__path__, "molecule_approve."):
-        if module.name.startswith("molecule_approve.server.database.migrations."):
-            continue
-        if frameworks or not module.name.startswith("molecule_approve.integrations.") or ".hook" in module.name:
+        if not module.name.startswith(("molecule_approve.server.database.migrations.", *_OF_FRAMEWORKS)):
             importlib.import_module(module.name)
 
 
 def _load() -> None:
-    load(frameworks=False)
+    load()
     importlib.import_module("encodings.idna")  # loaded at the first look at an address, in every program
     with contextlib.suppress(ImportError):  # where coverage is not measured, it need not be there
         importlib.import_module("coverage")

@@ -18,8 +18,9 @@ import pytest
 from molecule_approve import api, request_approval, request_approval_sync, run_approved, wiring
 from molecule_approve.calls import ThreadStop
 from molecule_approve.errors import DeliveryError
+from molecule_approve.executions import Executed, Execution
 from molecule_approve.gate.binding import bind
-from molecule_approve.model import Executed, Execution, Outcome, Verdict
+from molecule_approve.model import Outcome, Verdict
 from tests.callers import KEYS, PATIENCE, Caller
 from tests.integration import behaviours as does
 

@@ -138,7 +138,7 @@ def test_a_manual_page_shows_what_help_says() -> None:
     assert "molecule-approve request [OPTIONS] ACTION" in seen
     assert "--context KEY=VALUE" in seen
     assert "How long to wait for a decision: 90s, 5m, 1h30m. [env:APPROVAL_TIMEOUT]" in seen
-    assert re.search(r"^ +77 +a person denied it", seen, re.MULTILINE)
+    assert re.search(r"^ +77 +a person or a rule of the server denied it", seen, re.MULTILINE)
 
 
 # --- command lines ---------------------------------------------------------------------------------------------------------
@@ -182,7 +182,9 @@ def complaint(words: list[str]) -> str | None:
             if word.split("=")[0] not in known:
                 return f"{word} is no option in {words}"
         elif hasattr(command, "commands"):
-            command, known = command.commands.get(word), {"--help"}
+            # `receipt ID` is short for `receipt show ID`.
+            short = command.commands.get("show") if command.name == "receipt" else None
+            command, known = command.commands.get(word) or short, {"--help"}
             if command is None:
                 return f"{word} is no command in {words}"
         elif not command.params:
@@ -313,6 +315,7 @@ def test_the_example_of_the_system_s_file_is_understood(tmp_path: Path) -> None:
     found = resolve.resolve(resolve.Flags(), environ, nowhere, at_terminal=False)
     assert found.hooks.source == f"{path}: approve.hooks"
     assert found.allow_http.source.startswith(f"{path}, line ")
+    assert found.approver_keys.source.startswith(f"{path}, line ")
     for key in ("platform_url", "workspace_id", "audit_log", "require_verified_approver"):
         assert getattr(found, key).source.startswith(f"{path}, line ")
         flags: Any = {key: "/other"}

@@ -17,6 +17,7 @@ EXTRA: dict[str, dict[str, Any]] = {
     "NotPermittedError": {"roles": ("read-only",)},
     "CredentialError": {"status": 401},
     "RejectedError": {"status": 422},
+    "DecisionRefusedError": {"code": "not_eligible"},
 }
 
 

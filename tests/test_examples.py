@@ -97,16 +97,16 @@ def test_the_page_names_every_number() -> None:
     numbers = Numbers()
     for name in ("sockets", "waiting_calls", "audit_queue"):
         numbers.gauge(name, name, lambda: 0)
-    named = set(re.findall(r"^# TYPE (molecule_\S+)", numbers.text().decode(), re.MULTILINE))
+    named = set(re.findall(r"^# TYPE (molecule_\S+)", numbers.text()[0].decode(), re.MULTILINE))
     assert {name.strip("`") for name in _table("number")} == {name for name in named if not name.endswith("_created")}
 
 
 def test_the_page_names_every_event() -> None:
-    """Those that activity notes, the outcomes without a decision, and the two that are no activity."""
+    """Those that activity notes, the outcomes without a decision, and those that are no activity."""
     noted = set(re.findall(r'note\((?:EVENTS|STRANGERS), "([a-z_]+)"', inspect.getsource(activity)))
     assert len(noted) > 8
     listed = {event.strip("`") for events in _table("event") for event in events.split(", ")}
-    assert listed == noted | {"warning", "log", "expired", "withdrawn"}
+    assert listed == noted | {"warning", "notice", "log", "expired", "withdrawn"}
 
 
 def test_a_backup_is_restored(home: Path) -> None:

@@ -8,11 +8,23 @@ import json
 import pytest
 
 from molecule_approve.errors import ProtocolError
-from molecule_approve.model import Endpoint, Evidence, Failure, Outcome, Secret, Verdict
+from molecule_approve.model import (
+    ApprovalProgress,
+    Endpoint,
+    Evidence,
+    Failure,
+    Outcome,
+    PersonDecision,
+    Secret,
+    Status,
+    Verdict,
+    WaitingGroup,
+)
 
 KEYS = [
     "outcome", "approved", "approval_id", "action", "requested_by", "decided_by", "decided_by_verified", "self_approved",
-    "comment", "decided_at", "requested_at", "expires_at", "waited_seconds", "trace_id", "evidence", "recorded", "error",
+    "comment", "decided_at", "decisions", "approvals", "requested_at", "expires_at", "waited_seconds", "trace_id",
+    "evidence", "recorded", "error",
 ]  # fmt: skip
 
 
@@ -57,8 +69,8 @@ def test_only_one_outcome_is_a_yes(outcome: Outcome) -> None:
          "denied by bob: not on a Friday"),
         (Verdict(Outcome.DENIED), "denied by nobody (name not verified)"),
         (Verdict(Outcome.TIMEOUT, waited_seconds=299.9), "timed out: nobody decided within 300 s"),
-        (Verdict(Outcome.EXPIRED), "timed out: the request expired before anybody decided"),
-        (Verdict(Outcome.WITHDRAWN), "timed out: the request was withdrawn"),
+        (Verdict(Outcome.EXPIRED), "expired: nobody decided in time"),
+        (Verdict(Outcome.WITHDRAWN), "withdrawn by the requester"),
         (Verdict(Outcome.PENDING), "pending: nobody has decided yet"),
         (Verdict(Outcome.NOT_PERMITTED, error=Failure("k", "no role")), "not permitted: no role"),
         (Verdict(Outcome.FAILED, error=Failure("k", "away")), "gate failed: away"),
@@ -80,6 +92,24 @@ def test_the_json_object_always_has_the_same_keys(outcome: Outcome) -> None:
     assert list(found) == KEYS
     assert list(Verdict(outcome).as_dict()) == [*KEYS, "message"]
     assert json.loads(json.dumps(found)) == found
+
+
+def test_the_json_object_tells_how_far_a_request_is() -> None:
+    """Each decision with how it was proven, and who could still approve."""
+    decision = PersonDecision("alice", "2026-11-28T22:00:00Z", Status.APPROVED, "fine", "token")
+    progress = ApprovalProgress(2, 1, "two", approved_by=("alice",), waiting_for=(WaitingGroup("dba", ("bo", "cy")),))
+    found = json.loads(json.dumps(Verdict(Outcome.PENDING, decisions=(decision,), progress=progress).as_json()))
+    at = "2026-11-28T22:00:00Z"
+    assert found["decisions"] == [{"by": "alice", "at": at, "decision": "approved", "comment": "fine", "proof": "token"}]
+    assert found["approvals"] == {
+        "need": 2,
+        "have": 1,
+        "rule": "two",
+        "presence": "none",
+        "comment": False,
+        "approved_by": ["alice"],
+        "waiting_for": [{"group": "dba", "people": ["bo", "cy"]}],
+    }
 
 
 def test_the_json_object_holds_what_the_verdict_holds() -> None:

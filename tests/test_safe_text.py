@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import re
 import subprocess
 import sys
@@ -11,8 +12,16 @@ import unicodedata
 
 import pytest
 
-from molecule_approve.gate.command import quoted
-from molecule_approve.safe_text import is_hidden, json_line, visible, visible_json, visible_lines, visible_quoted
+from molecule_approve.safe_text import (
+    has_escapes,
+    is_hidden,
+    json_line,
+    quoted,
+    visible,
+    visible_json,
+    visible_lines,
+    visible_quoted,
+)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +137,16 @@ def test_quoted_words_stay_the_same_words_and_give_no_order(order: str, more: st
     assert visible(shown).replace("\\\\", "\\") == shown
     echo = subprocess.run(["bash", "-c", f"printf '%s\\0' {shown}"], capture_output=True, text=True, check=True)
     assert echo.stdout == "".join(f"{word}\0" for word in words)
+
+
+def test_a_line_of_words_has_escapes_where_a_character_is_hidden_and_nowhere_else() -> None:
+    """Whatever quotes, backslashes and dollars stand in the words beside."""
+    pick = random.Random(7)
+    for _ in range(2_000):
+        words = ["".join(pick.choices("$'\"\\a b", k=pick.randint(0, 6))) for _ in range(3)]
+        assert not has_escapes(" ".join(map(quoted, words))), words
+        words[pick.randrange(3)] += "\t"
+        assert has_escapes(" ".join(map(quoted, words))), words
 
 
 def test_quoted_words_without_orders_are_shown_as_they_are() -> None:

@@ -34,7 +34,7 @@ BEFORE = set(sys.modules)
 """
 
 HEAVY = {
-    "asyncio", "click", "httpx", "pydantic", "rich", "sqlalchemy", "sqlite3", "starlette", "uvicorn", "websockets", "yaml",
+    "asyncio", "click", "httpx", "pydantic", "rich", "sqlalchemy", "sqlite3", "uvicorn", "websockets", "yaml",
 }  # fmt: skip
 
 

@@ -302,6 +302,7 @@ def native(name: str, **payload: JsonValue) -> str:
     [
         (native("APPROVAL_REQUESTED"), Status.PENDING, None),
         (native("APPROVAL_ESCALATED"), Status.ESCALATED, None),
+        (native("APPROVAL_PROGRESS"), Status.PENDING, None),
         (native("APPROVAL_APPROVED", decision="approved", decided_by="alice"), Status.APPROVED, "alice"),
         (native("APPROVAL_APPROVED"), Status.APPROVED, None),
         (native("APPROVAL_DENIED", decision="denied", decided_by=5), Status.DENIED, None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +12,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve import wiring
-from molecule_approve.calls import NoProgress, ThreadStop
+from molecule_approve import paths, wiring
+from molecule_approve.calls import ThreadStop
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import AuditError, NotPermittedError, UsageError
+from molecule_approve.errors import AuditError, ConfigError, NotPermittedError, UsageError
+from molecule_approve.gate.attempt import Observer
 from molecule_approve.model import Secret, Status, SubmittedRequest
 from molecule_approve.paths import Places, locate, recall_audit_log
 from molecule_approve.settings import resolve
 from molecule_approve.settings.resolve import Flags
 from molecule_approve.settings.values import Sourced
+from tests.proofs.signing import SoftwareHardwareKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.callers import Caller
     from tests.integration.fake_platform import FakePlatform
 
@@ -97,15 +102,15 @@ def test_the_default_log_is_kept_once_it_was_used(caller: Caller) -> None:
     state = settings.requester_file.parent
     elsewhere.parent.mkdir()
     for _ in range(2):
-        wiring.gate(settings, ThreadStop(), NoProgress()).platform.close()
+        wiring.gate(settings, ThreadStop(), Observer()).platform.close()
         assert recall_audit_log(state) == elsewhere
     elsewhere.parent.rmdir()
     with pytest.raises(AuditError, match=r"of earlier attempts .* can no longer be written") as caught:
-        wiring.gate(settings, ThreadStop(), NoProgress())
+        wiring.gate(settings, ThreadStop(), Observer())
     assert str(elsewhere) in caught.value.message
     assert str(state) in caught.value.message
-    wiring.gate(replace(settings, audit_optional=Sourced(value=True)), ThreadStop(), NoProgress()).platform.close()
-    wiring.gate(before, ThreadStop(), NoProgress()).platform.close()
+    wiring.gate(replace(settings, audit_optional=Sourced(value=True)), ThreadStop(), Observer()).platform.close()
+    wiring.gate(before, ThreadStop(), Observer()).platform.close()
 
 
 @pytest.mark.parametrize(("transport", "stream"), [("poll", False), ("websocket", True), ("auto", True)])
@@ -124,3 +129,42 @@ def test_without_a_workspace_there_is_no_platform(tmp_path: Path) -> None:
     settings = resolve.resolve(Flags(), environ, Places(tmp_path, tmp_path), at_terminal=False)
     with pytest.raises(UsageError, match="no workspace is set"):
         wiring.platform(settings)
+
+
+@pytest.fixture
+def keyed(caller: Caller) -> Callable[[str, str], resolve.Settings]:
+    """Settings that demand receipts by a file with these keys, as its owner stands for root here; and further ones."""
+    caller.patch.setattr(paths, "SYSTEM", paths.SystemPlace(caller.folder / "none", os.geteuid()))
+    path = caller.folder / "approvers.keys"
+
+    def settings(keys: str, more: str = "") -> resolve.Settings:
+        path.write_text(keys)
+        path.chmod(0o644)
+        caller.configure(f"approve: {{approver_keys: {path}{more}}}")
+        return _settings(caller)
+
+    return settings
+
+
+KEYS = f"approvals 1\nalice ssh {SoftwareHardwareKey().key.text}\n"
+
+
+def test_a_gate_holds_the_keys_that_the_settings_name(keyed: Callable[[str, str], resolve.Settings]) -> None:
+    """None by default."""
+    ring = wiring.approver_keys(keyed(KEYS, ""))
+    assert ring is not None
+    assert [one.approver for one in ring.keys] == ["alice"]
+
+
+def test_keys_that_cannot_be_used_refuse_the_gate(
+    keyed: Callable[[str, str], resolve.Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is not valid, a log that need not be written, a library that is not there; each names its place."""
+    with pytest.raises(ConfigError, match=r"approvers\.keys: line 1: write an approver"):
+        wiring.approver_keys(keyed("alice", ""))
+    with pytest.raises(ConfigError, match="must be recorded, and approve"):
+        wiring.approver_keys(keyed(KEYS, ", audit: optional"))
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(ConfigError, match="the library that verifies signatures is not installed") as caught:
+        wiring.approver_keys(keyed(KEYS, ""))
+    assert caught.value.hint == "install molecule-approve[proofs]"

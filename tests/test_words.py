@@ -12,6 +12,8 @@ import pytest
 import molecule_approve
 from tests.pages import PAGES, prose
 
+pytestmark = pytest.mark.usefixtures("untraced")  # it runs nothing of the package
+
 ROOT = Path(str(molecule_approve.__file__)).parent
 
 RIDDLES = (

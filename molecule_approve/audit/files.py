@@ -6,17 +6,13 @@ Their content is other modules' business, except for the remembered head, which 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from molecule_approve.clock import Clock, Deadline
 from molecule_approve.errors import AuditError
 
 from .chain import Head
@@ -169,59 +165,6 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-@contextmanager
-def locked(log: Path, *, patience: float, pause: Callable[[float], None], clock: Clock) -> Iterator[None]:
-    """Hold the log's lock, alone among all processes and threads.
-
-    Raises:
-        AuditError: the lock was not free within ``patience`` seconds, or cannot be had.
-        Interrupted: whatever ``pause`` raises; nothing is open then.
-    """
-    deadline = Deadline.after(patience, clock)
-    pauses = _growing_pauses()
-    while True:
-        _refuse_folder(lock_path(log).parent)
-        with ExitStack() as handles:  # closing them frees the locks, too
-            if all(_is_taken(path, handles) for path in _locks(log)):
-                _move_in(log)
-                yield
-                return
-        if deadline.passed():
-            raise AuditError(
-                f"cannot lock the audit log {log} within {patience:g} s",
-                hint="another process holds the lock; look for one that is stopped or hangs",
-            )
-        pause(min(next(pauses), deadline.left()))
-
-
-def _locks(log: Path) -> Iterator[Path]:
-    """What is to be locked, in this order: where there is a lock of an earlier version, one may still be running."""
-    yield lock_path(log)
-    former = former_path(log, "lock")
-    if exists(former):
-        yield former
-
-
-def _is_taken(path: Path, handles: ExitStack) -> bool:
-    handle = open_for_writing(path)
-    handles.callback(os.close, handle)
-    return _is_locked(handle, path)
-
-
-def _move_in(log: Path) -> None:
-    """Into the private folder with what earlier versions kept beside the log; where both are there, the newer one stays."""
-    for name in ("head", "seal", "next"):
-        former, path = former_path(log, name), private_path(log, name)
-        was = status(former)
-        if was is None or not stat.S_ISREG(was.st_mode) or (name == "next" and was.st_size):
-            continue  # nothing that a version of ours left
-        now = status(path)
-        if now is not None and now.st_mtime_ns > was.st_mtime_ns:
-            former.unlink()
-        else:
-            former.replace(path)
-
-
 def recall(log: Path) -> Memory | None:
     """What is remembered of the log; None where nothing is, or where a power cut left something else.
 
@@ -333,8 +276,12 @@ def _refuse(found: os.stat_result, path: Path, *, owned: bool) -> None:
         raise AuditError(f"the audit log {path} is writable by everybody", hint=f"chmod o-w {path}")
 
 
-def _refuse_folder(folder: Path) -> None:
-    """The private folder must be ours: if others could replace its files, one log could get two writers."""
+def refuse_folder(folder: Path) -> None:
+    """Refuse a private folder that is not ours: if others could replace its files, one log could get two writers.
+
+    Raises:
+        AuditError: it is another user's, writable by everybody, or no folder.
+    """
     found = status(folder)
     if found is None:
         return  # it is made with the first file in it
@@ -363,21 +310,3 @@ def _make_folder(folder: Path) -> None:
         hint = _root_made(folder) or _ELSEWHERE
         raise AuditError(f"cannot create the audit log's folder {folder}: {exc.strerror}", hint=hint) from exc
     sync_folder(folder.parent)
-
-
-def _is_locked(handle: int, path: Path) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as exc:
-        raise explained(exc, "locked", path) from exc
-    # Somebody may have deleted the lock file against all advice: then others lock another file of that name.
-    return is_named(handle, path)
-
-
-def _growing_pauses() -> Iterator[float]:
-    seconds = 0.001
-    while True:
-        yield seconds
-        seconds = min(0.5, seconds * 1.5)  # hundreds of commands may wait, and the one that they wait for needs time, too

@@ -1,8 +1,8 @@
 """The journal: records appended durably under a lock, one after the other, and found again from the end of the log.
 
 How a line looks is `record.py`'s business, what ties lines together `chain.py`'s, which files there are `files.py`'s and
-`archives.py`'s, how one record is written while the lock is held `writing.py`'s, and how a full log becomes an archive
-`rotation.py`'s.
+`archives.py`'s, whose turn it is `locking.py`'s, how one record is written while the lock is held `writing.py`'s, and how a
+full log becomes an archive `rotation.py`'s.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from molecule_approve import clock as clocks
 from molecule_approve.errors import AuditError, UsedError
 
-from . import chain_end, files, sealing, search
+from . import chain_end, files, locking, sealing, search
 from .read import history, lines
 from .record import Record, mask, writings
 from .writing import Writer, newest_memory
@@ -50,6 +50,7 @@ class Journal:
         secrets: texts that no record may hold.
         now: the time for records of the journal's own, in their format.
         mounts: the system's table of mounted file systems.
+        on_wait: is told in one sentence that the log's lock is waited for, once for each wait of more than two seconds.
     """
 
     def __init__(
@@ -60,10 +61,12 @@ class Journal:
         secrets: Sequence[Secret] = (),
         now: Callable[[], str] = clocks.utc_now,
         mounts: Path = files.MOUNTS,
+        on_wait: Callable[[str], None] = locking.nobody,
     ) -> None:
         self.path = path
         self._limit = limit
         self._secrets = tuple(secrets)
+        self._on_wait = on_wait
         self._writer = Writer(path, secrets=self._secrets, now=now, mounts=mounts)
 
     @property
@@ -95,14 +98,14 @@ class Journal:
             self._rotate_when_full()
             return self._writer.write(records[:TOGETHER])
 
-    def grant(self, record: Record, *, approval_id: str, patience: float) -> Head:
+    def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = time.sleep) -> Head:
         """Write the record of an approval, unless this log holds one for the same id: an approval is redeemed once.
 
         Raises:
             UsedError: the approval was used already; nothing was written.
-            AuditError: as for :meth:`append`.
+            AuditError, Interrupted: as for :meth:`append`.
         """
-        with self._locked(patience):
+        with self._locked(patience, pause):
             used = self._earlier_grant(approval_id)
             if used is not None:
                 raise UsedError(
@@ -152,7 +155,6 @@ class Journal:
 
         Raises:
             AuditError: the log is there and cannot be read, or it is sealed and its key cannot be used.
-
         """
         sealed = sealing.recall(self.path)
         memory = newest_memory(files.recall(self.path), sealed)  # first: a log that grows meanwhile is ahead of it
@@ -175,6 +177,25 @@ class Journal:
         with closing(history.backwards(self.path)) as newest:
             return search.request(newest, mask(approval_id, self._secrets))
 
+    def has_asked(self, approval_id: str, asked_sha256: str | None = None) -> bool:
+        """Whether just this was asked under this id, by its hash (``asked_sha256``); without one, whether a hash is known.
+
+        Raises:
+            AuditError: the log is there and cannot be read.
+        """
+        with closing(history.backwards(self.path)) as newest:
+            return search.asks_for(newest, mask(approval_id, self._secrets), asked_sha256)
+
+    def keep_receipt(self, data: bytes) -> str:
+        """Keep a receipt beside the log, durably; its SHA-256.
+
+        Raises:
+            AuditError: it cannot be written.
+        """
+        from . import receipts  # noqa: PLC0415 - most logs have none
+
+        return receipts.keep(self.path, data)
+
     def recent_ids(self, limit: int, *, ended: bool = False) -> list[str]:
         """Ids of approvals that were requested lately, at most ``limit``, the newest first, each once.
 
@@ -189,7 +210,7 @@ class Journal:
     @contextmanager
     def _locked(self, patience: float, pause: Pause = time.sleep) -> Iterator[None]:
         try:
-            with files.locked(self.path, patience=patience, pause=pause, clock=clocks.boottime):
+            with locking.locked(self.path, patience=patience, pause=pause, clock=clocks.boottime, tell=self._on_wait):
                 yield
         except OSError as exc:
             raise files.explained(exc, "written", self.path) from exc

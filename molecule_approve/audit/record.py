@@ -245,6 +245,8 @@ def mask(text: str, secrets: Sequence[Secret]) -> str:
 
     One of fewer than :data:`SHORT` characters is replaced only as a whole word: it may be a part of many others.
     """
+    if not secrets:
+        return text
     # The longest first: where one secret contains another, nothing of the longer one may stay behind.
     for word in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
         if len(word) >= SHORT:

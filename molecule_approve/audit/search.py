@@ -68,6 +68,19 @@ def request(newest: Iterable[bytes], approval_id: str) -> FoundRequest | None:
     return None
 
 
+def asks_for(newest: Iterable[bytes], approval_id: str, asked_sha256: str | None) -> bool:
+    """Whether a chained record says that just this was asked under this id; None: that it says what was asked."""
+    needles = {needle(approval_id)}
+    for line in newest:
+        fields = _approval(line, needles)
+        if fields is None or not _asks(fields, approval_id):
+            continue
+        said = fields.get("asked_sha256")
+        if isinstance(said, str) and asked_sha256 in {None, said} and link_of(line) is not None:
+            return True
+    return False
+
+
 def recent_ids(newest: Iterable[bytes], limit: int, *, ended: bool) -> list[str]:
     """Ids that were requested lately, the newest first; with ``ended`` also those with an outcome in this log."""
     found: dict[str, None] = {}

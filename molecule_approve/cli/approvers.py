@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molecule_approve.errors import ServerError, UsageError
-from molecule_approve.paths import locate, who_serves
 from molecule_approve.safe_text import visible
 
-from . import options, output
+from . import approver_keys, options, output
 from .exits import Exit
 from .help import CliCommand, CliGroup, commands, option
-from .options import ConnectionOptions, PlatformUrl, open_platform
-from .requests import READ
-from .serve import NOBODY, administered, server_extra
+from .options import READ, ConnectionOptions, PlatformUrl, named, open_platform
+from .passkey_link import running_server
+from .serve import NOBODY, ServerConfig, administered, server_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +29,8 @@ app = commands(
     epilog="molecule-approve approvers add alice\nmolecule-approve approvers link",
 )
 
+app.add_typer(approver_keys.app)
+
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The approver's name, as shown with a decision.")]
 
 WorkspacesOption = Annotated[
@@ -43,15 +43,14 @@ WorkspacesOption = Annotated[
     cls=CliCommand,
     epilog="molecule-approve approvers add alice\nmolecule-approve approvers add bob --workspace payments",
 )
-def add(name: NameArgument, workspace: WorkspacesOption = None) -> int:
+def add(name: NameArgument, workspace: WorkspacesOption = None, config: ServerConfig = None) -> int:
     """Add an approver, and print the token alone on stdout.
 
     The token is shown once; the server keeps only its hash.
     """
-    with server_extra():
+    with administered(config) as store:
         from molecule_approve.server import credentials
 
-    with administered() as store:
         credentials.add_approver(store, name, output.answer, workspace or None)
     _say(f"this is the token of {name}; it is shown once. approve, deny and review read it from MOLECULE_APPROVER_TOKEN")
     return Exit.OK
@@ -62,12 +61,11 @@ def _say(sentence: str) -> None:
 
 
 @app.command("list", cls=CliCommand, epilog="molecule-approve approvers list")
-def list_approvers(json: options.Json = False) -> int:
+def list_approvers(json: options.Json = False, config: ServerConfig = None) -> int:
     """List the approvers, since when they may decide, and where."""
-    with server_extra():
+    with administered(config) as store:
         from molecule_approve.server import administration
 
-    with administered() as store:
         found = administration.approvers(store)
     if json:
         output.answer_json([_as_json(one) for one in found])
@@ -101,14 +99,14 @@ def limit(
     name: NameArgument,
     workspace: WorkspacesOption = None,
     everywhere: Annotated[bool, option("--all-workspaces", None, "In all workspaces.")] = False,
+    config: ServerConfig = None,
 ) -> int:
     """Limit where an approver may decide, or lift the limit; the token stays. It holds at once, also on a running server."""
-    with server_extra():
-        from molecule_approve.server import administration
-
     if bool(workspace) == everywhere:
         raise UsageError("limit needs either --workspace or --all-workspaces", hint="pass one of them")
-    with administered() as store:
+    with administered(config) as store:
+        from molecule_approve.server import administration
+
         administration.limit_approver(store, name, workspace or None)
     _say(f"{name} may decide in {', '.join(workspace) if workspace else 'all workspaces'}")
     return Exit.OK
@@ -129,6 +127,7 @@ def link(
         ),
     ] = None,
     platform_url: PlatformUrl = None,
+    config: ServerConfig = None,
 ) -> int:
     """Print a sign-in link for the server's page, alone on stdout.
 
@@ -136,19 +135,24 @@ def link(
     MOLECULE_APPROVER_TOKEN; if that is not set, the token is asked for at the terminal.
     """
     if name is None:
+        if config is not None:
+            raise UsageError(
+                "--config is for a link by NAME, on the server's machine",
+                hint="pass NAME; or omit --config for a link by your token",
+            )
         return _link_by_token(platform_url)
     if platform_url is not None:
         raise UsageError(
             "a link for NAME is made on the server's machine, without contacting a platform",
             hint="omit NAME for a link by your token, or omit --platform-url",
         )
-    return _link_by_name(name)
+    return _link_by_name(name, config)
 
 
 def _link_by_token(platform_url: str | None) -> int:
     from molecule_approve.clock import Deadline
 
-    from .decide import named, stoppable, token
+    from .decide import stoppable, token
 
     settings = ConnectionOptions(platform_url=platform_url).settings()  # its errors come before the prompt for the token
     with stoppable(), open_platform(settings, token(), any_workspace=True) as platform, named():
@@ -162,17 +166,12 @@ def _link_by_token(platform_url: str | None) -> int:
     return Exit.OK
 
 
-def _link_by_name(name: str) -> int:
+def _link_by_name(name: str, config: str | None) -> int:
     with server_extra():
         from molecule_approve.server import credentials
 
-    places = locate(os.environ)
-    serving = who_serves(places)
-    if serving is None:
-        hint = f"start one: {output.PROGRAM} serve; for a link by your token from another machine, omit NAME"
-        raise ServerError("no embedded server of this user is running", hint=hint)
-    url = serving.url
-    with administered() as store:
+    url = running_server("; for a link by your token from another machine, omit NAME")
+    with administered(config) as store:
         credentials.new_code(store, name, tell=lambda code: output.answer(credentials.sign_in_link(url, code)))
     _say_linked(name)
     return Exit.OK
@@ -183,12 +182,11 @@ def _say_linked(name: str) -> None:
 
 
 @app.command(cls=CliCommand, epilog="molecule-approve approvers revoke alice")
-def revoke(name: NameArgument) -> int:
+def revoke(name: NameArgument, config: ServerConfig = None) -> int:
     """Remove an approver; the token and all sessions end at once, also on a running server."""
-    with server_extra():
+    with administered(config) as store:
         from molecule_approve.server import credentials
 
-    with administered() as store:
         credentials.revoke(store, name)
     _say(f"{name} is not an approver any more")
     return Exit.OK

@@ -1,11 +1,12 @@
-"""Ids of requests for completion. Answered before Typer is imported; changes nothing.
+"""Ids of requests, and names, for completion. Answered before Typer is imported; changes nothing.
 
-``completion`` makes the scripts that ask. Only UUIDs are printed, never other text from a server; an error prints nothing,
-because a person is typing a line.
+``completion`` makes the scripts that ask. Only UUIDs and plain names are printed, never other text from a server; an error
+prints nothing, because a person is typing a line.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NAMES = frozenset({"approvers", "requesters", "workspaces"})
+"""What can be asked for beside the commands that take a request's id."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}\Z")
+"""A name without any character that is special to a shell; the scripts check it too."""
+
 MANY = 100
 """The most ids from the audit log; nobody reads a longer list."""
 
@@ -29,9 +36,9 @@ MOST = 4_194_304
 """The most bytes of its answer: a list of fifty requests, each of which may be long."""
 
 
-def answer(command: str, environ: Mapping[str, str]) -> int:
-    """Print the ids that a command accepts, if any, one a line, the newest first. The exit code is always 0."""
-    found = _or_nothing(lambda: ids(command, environ))
+def answer(asked: str, environ: Mapping[str, str]) -> int:
+    """Print the ids that a command accepts, the newest first, or the names of this kind, one a line; the exit code is 0."""
+    found = _or_nothing(lambda: names(asked, environ) if asked in NAMES else ids(asked, environ))
     # The shell stops a completion when the person types on.
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.write("".join(f"{text}\n" for text in found))
@@ -41,18 +48,33 @@ def answer(command: str, environ: Mapping[str, str]) -> int:
 
 def ids(command: str, environ: Mapping[str, str]) -> list[str]:
     """The ids that a command accepts: first from the embedded server, then from the local audit log."""
-    if command not in {"wait", "withdraw", "approve", "deny", "status"}:
+    if command not in {"wait", "withdraw", "approve", "deny", "status", "receipt show"}:
         return []
     from molecule_approve.paths import locate
 
     places = locate(environ)
-    ended = command == "status"
+    ended = command in {"status", "receipt show"}
     shown = dict(_or_nothing(lambda: _shown(places)))
     logged = _or_nothing(lambda: _logged(places, environ, ended=ended))
     # An approval that is not redeemed has ended on the server and is open in our log: `wait` redeems it.
-    over = set() if command in {"status", "wait"} else {text for text, is_open in shown.items() if not is_open}
+    over = set() if ended or command == "wait" else {text for text, is_open in shown.items() if not is_open}
     found = [text for text, is_open in shown.items() if is_open or ended]
     return [text for text in dict.fromkeys([*found, *logged]) if is_uuid(text) and text not in over]
+
+
+def names(kind: str, environ: Mapping[str, str]) -> list[str]:
+    """The plain names of this kind in this user's SQLite file, in order; of a PostgreSQL database none, for it may be far.
+
+    Raises:
+        ApprovalError: server.yaml is invalid, or the file cannot be read.
+    """
+    from molecule_approve.paths import locate
+    from molecule_approve.server.reading import names_in
+    from molecule_approve.settings.server_settings import ServerFlags, resolve_server
+
+    if resolve_server(ServerFlags(), environ).database.value is not None:
+        return []
+    return [name for name in names_in(locate(environ).database, kind) if _PLAIN.match(name)]
 
 
 def _or_nothing(look: Callable[[], list[T]]) -> list[T]:

@@ -25,13 +25,16 @@ FILES = ("molecule-approve.bash", "_molecule-approve", "molecule-approve.fish")
 
 _SHELLS = Path(__file__).parent / "shells"
 _WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
+_ASKED = {"--approval": "wait", "--workspace": "workspaces"}
+_NEW_NAMES = frozenset({"approvers add", "requesters add", "workspaces add"})
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option of a command: its spellings, and its help in one line.
 
-    ``valued``: a value follows. It is the name of a file (``is_path``), or one of the choices; without these, free text.
+    ``valued``: a value follows. It names a file (``is_path``), is one of the choices, or is what ``completing`` answers to
+    the word ``asked``; without these, free text.
     """
 
     names: tuple[str, ...]
@@ -39,6 +42,7 @@ class Option:
     valued: bool = False
     is_path: bool = False
     choices: tuple[str, ...] = ()
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class Command:
     Attributes:
         place: its words, ``audit tail``; empty for the program itself.
         help: one line.
-        wants: ``ids``, ``file``, ``command``, ``text``, or empty without an argument.
+        wants: ``ids``, ``approvers``, ``requesters`` or ``workspaces`` (names), ``file``, ``command``, ``text``, or empty
+            without an argument.
         subcommands: name and help of each command below it.
     """
 
@@ -81,15 +86,18 @@ def _walk(command: Any, place: str, context: Any) -> Iterator[Command]:  # noqa:
         place=place,
         help=_line(command.help),
         options=tuple(_option(found, context) for found in parameters if found.param_type_name == "option"),
-        wants=next((_wants(found) for found in parameters if found.param_type_name == "argument"), ""),
+        wants=next((_wants(found, place) for found in parameters if found.param_type_name == "argument"), ""),
         subcommands=tuple((name, _line(found.help)) for name, found in below),
     )
     for name, found in below:
         yield from _walk(found, f"{place} {name}".strip(), context)
 
 
-def _wants(argument: Any) -> str:  # noqa: ANN401
-    return {"ID": "ids", "FILE": "file", "COMMAND": "command"}.get(argument.metavar.strip("[]").split(" ")[0], "text")
+def _wants(argument: Any, place: str) -> str:  # noqa: ANN401
+    word = argument.metavar.strip("[]").split(" ")[0]
+    if word == "NAME" and place not in _NEW_NAMES:
+        return place.partition(" ")[0]  # of its family: approvers, requesters, workspaces
+    return {"ID": "ids", "FILE": "file", "COMMAND": "command"}.get(word, "text")
 
 
 def _option(option: Any, context: Any) -> Option:  # noqa: ANN401
@@ -101,6 +109,7 @@ def _option(option: Any, context: Any) -> Option:  # noqa: ANN401
         valued=not option.is_flag,
         is_path=metavar == "PATH",
         choices=tuple(_word(text) for text in named),
+        asked=next((_ASKED[name] for name in option.opts if name in _ASKED), ""),
     )
 
 
@@ -168,6 +177,7 @@ def _bare(command: Command) -> dict[str, list[str]]:
         "valued": [name for name, option in named if option.valued],
         "paths": [name for name, option in named if option.is_path],
         "choices": [f"{name}={text}" for name, option in named for text in option.choices],
+        "asked": [f"{name}={option.asked}" for name, option in named if option.asked],
     }
 
 

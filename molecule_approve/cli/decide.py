@@ -7,29 +7,33 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from molecule_approve.clock import Deadline
-from molecule_approve.errors import ApprovalError, CredentialError, UsageError
+from molecule_approve.errors import ApprovalError, UsageError
 from molecule_approve.lifecycle import outcome_of
 from molecule_approve.limits import COMMENT_LIMIT
 from molecule_approve.model import Approval, Outcome, Secret, Status, SubmittedRequest
 from molecule_approve.safe_text import visible
+from molecule_approve.wire import is_uuid
 
 from . import options, output
 from .exits import Exit
 from .help import CliCommand, commands, option
+from .options import READ
 from .prompt import ask
-from .requests import READ, find_id
+from .requests import PENDING_LISTS, find_id
+from .signing import Sign, SigningKey
 from .status import ended, read_one
 from .terminal import marked
 
 if TYPE_CHECKING:
     from molecule_approve.client.inbox import PendingList
     from molecule_approve.client.rest import RestPlatform
+    from molecule_approve.model import ApprovalProgress
+    from molecule_approve.settings.resolve import Settings
 
 app = commands()
 
@@ -45,6 +49,7 @@ class DecisionOptions(NamedTuple):
 
     comment: Comment = None
     yes: Yes = False
+    sign: Sign = None
 
 
 def token() -> Secret:
@@ -87,7 +92,7 @@ def name_of(queue: PendingList | None) -> str:
     return queue.approver if queue and queue.approver else f"{origin().user} (name not verified)"
 
 
-def _confirmed(row: Approval, question: str, queue: PendingList | None) -> bool:
+def _confirmed(platform: RestPlatform, row: Approval, question: str) -> bool:
     """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
     from molecule_approve.client.inbox import Waiting
 
@@ -95,10 +100,9 @@ def _confirmed(row: Approval, question: str, queue: PendingList | None) -> bool:
     from .sheet import request_lines
     from .terminal import pages
 
-    rows = queue.rows if queue else ()
-    listed = next((one for one in rows if one.approval.id == row.id), Waiting(row))
-    row = replace(row, is_revoked=listed.approval.is_revoked)
-    lines = request_lines(row, workspace_name=listed.workspace_name, decide_as=name_of(queue))
+    listed = platform.waiting(row.id, Deadline.after(READ)) or Waiting(row)
+    row, name = replace(row, is_revoked=listed.approval.is_revoked), name_of(platform.queue(Deadline.after(READ)))
+    lines = request_lines(row, workspace_name=listed.workspace_name, decide_as=name)
     *earlier, last = pages(timing(row, now_utc()), lines)
     for number, page in enumerate(earlier, 1):
         output.write_talk(page)
@@ -124,15 +128,80 @@ def _decide(decision: Status, approval: str, given: DecisionOptions, connection:
     if not given.yes and not output.at_terminal():
         raise UsageError("there is no terminal to ask at", hint="read the request with `status ID`, then pass --yes")
     settings = connection.settings()  # their errors come before the prompt for the token
-    with stoppable(), options.open_platform(settings, token()) as platform, named():
-        question = _seen(platform, settings.workspace_id.value, approval, word=None if given.yes else _WORDS[decision])
-        platform.decide(question, decision, given.comment, Deadline.after(READ))
-    output.done(marked(f"{decision.value} {visible(question.approval_id)}", decision.value, sys.stdout))
+    key = None if given.sign is None else SigningKey(given.sign)
+    with stoppable(), _platform_of(settings, token(), approval) as (platform, workspace_id):
+        row = _seen(platform, workspace_id, approval, word=None if given.yes else _WORDS[decision])
+        signed = None if key is None else key.decision(platform, row, decision)
+        question = SubmittedRequest(row.id, workspace_id)
+        counted = platform.decide(question, decision, given.comment, Deadline.after(READ), signed)
+        count = "" if counted is None else f"; {how_far(platform, question, counted)}"
+    output.done(marked(f"{decision.value} {visible(question.approval_id + count)}", decision.value, sys.stdout))
     return Exit.OK
 
 
-def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | None) -> SubmittedRequest:
-    """Show the request, which must be open, and ask to confirm the ``word``; None asks nothing.
+def how_far(platform: RestPlatform, submitted: SubmittedRequest, counted: ApprovalProgress) -> str:
+    """How far the request is now that it was counted, with names if these can be read; not made visible yet."""
+    try:
+        row = platform.fetch(submitted, Deadline.after(READ)).approval
+    except ApprovalError:
+        row = None  # the decision was made all the same
+    return counted.sentence if row is None or row.progress is None else row.progress.sentence
+
+
+def _retract(approval: str, given: DecisionOptions, connection: options.ConnectionOptions) -> int:
+    """Retract the approver's approval; it is not confirmed, because it allows nothing."""
+    if given.comment is not None:
+        raise UsageError("--comment is for a decision, and --retract makes none", hint="omit one of the two")
+    settings = connection.settings()
+    with stoppable(), _platform_of(settings, token(), approval) as (platform, workspace_id):
+        question = SubmittedRequest(find_id(platform, approval, Deadline.after(READ)), workspace_id)
+        counted = how_far(platform, question, platform.retract(question, Deadline.after(READ)))
+    output.done(f"retracted {visible(f'{question.approval_id}; {counted}')}")
+    return Exit.OK
+
+
+@contextlib.contextmanager
+def _platform_of(settings: Settings, approver: Secret, approval: str) -> Iterator[tuple[RestPlatform, str]]:
+    """The platform, as of the workspace that is set; if none is, of the request with this id, or beginning of an id.
+
+    Raises:
+        UsageError: no workspace is set, and not exactly one request is found.
+    """
+    ours = settings.workspace_id
+    with options.approver_platform(settings, approver) as platform:
+        if ours.value or settings.local:
+            yield platform, ours.value
+            return
+        workspace_id = _workspace_of(platform, approval)
+    settings = replace(settings, workspace_id=ours.swap(workspace_id))
+    with options.approver_platform(settings, approver) as platform:
+        yield platform, workspace_id
+
+
+def _workspace_of(platform: RestPlatform, approval: str) -> str:
+    """The workspace of the request with this id, or of the pending one with this beginning of its id.
+
+    Raises:
+        UsageError: not exactly one is found.
+    """
+    from molecule_approve.client.inbox import PendingList
+
+    if is_uuid(approval) and (known := platform.waiting(approval.lower(), Deadline.after(READ))) is not None:
+        return known.approval.workspace_id
+    queue = platform.queue(Deadline.after(READ)) or PendingList((), 0)
+    found = [one.approval for one in queue.rows if one.approval.id.startswith(approval.lower())]
+    if len(found) == 1 and len(approval) >= options.SHORTEST_ID:
+        return found[0].workspace_id
+    listed = len(queue.rows)
+    searched = f"the {listed} oldest of {queue.total} pending requests" if queue.total > listed else "the pending requests"
+    raise UsageError(
+        f"{len(found) or 'none'} of {searched} begin{'s' * (len(found) < 2)} with '{approval[:80]}'",
+        hint=f"pass all of the id, or set WORKSPACE_ID to the request's workspace; {PENDING_LISTS}",
+    )
+
+
+def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | None) -> Approval:
+    """Show the request, which must be open, and ask to confirm the ``word``; None asks nothing. The request as it was shown.
 
     Raises:
         EndedError: the request is not open.
@@ -145,23 +214,9 @@ def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | 
         _show(row)
     if not is_open:
         raise ended(row)
-    if word is not None and not _confirmed(row, f"{word} this request?", platform.queue(Deadline.after(READ))):
+    if word is not None and not _confirmed(platform, row, f"{word} this request?"):
         raise ApprovalError("not confirmed: the request is still open")
-    return SubmittedRequest(approval_id, workspace_id)
-
-
-@contextlib.contextmanager
-def named() -> Iterator[None]:
-    """Around calls with the approver's token: if it is refused, the hint names its variable."""
-    try:
-        yield
-    except CredentialError as exc:
-        exc.hint = (
-            "check MOLECULE_APPROVER_TOKEN: it must be an approver's token"
-            if exc.status == HTTPStatus.UNAUTHORIZED
-            else "check MOLECULE_APPROVER_TOKEN: it must be the token of an approver who may decide in this workspace"
-        )
-        raise
+    return row
 
 
 @app.command(
@@ -170,15 +225,26 @@ def named() -> Iterator[None]:
     epilog="""
         molecule-approve approve 3f2a1c
         molecule-approve approve 3f2a1c --comment "window agreed with ops"
+        molecule-approve approve 3f2a1c --retract
+        molecule-approve approve 3f2a1c --sign ~/.ssh/id_ed25519_sk
     """,
 )
 @options.connected
-def approve(given: DecisionOptions, connection: options.ConnectionOptions, approval: Id) -> int:
+def approve(
+    given: DecisionOptions,
+    connection: options.ConnectionOptions,
+    approval: Id,
+    retract: Annotated[
+        bool, option("--retract", None, "Retract your approval, while the request waits for other people's.")
+    ] = False,
+) -> int:
     """Approve a request.
 
     You decide as the approver whose token is in MOLECULE_APPROVER_TOKEN; if it is not set, the token is asked for at the
     terminal. The request is shown first, and must be confirmed with y.
     """
+    if retract:
+        return _retract(approval, given, connection)
     return _decide(Status.APPROVED, approval, given, connection)
 
 

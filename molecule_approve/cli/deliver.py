@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from molecule_approve.errors import ApprovalError, DeliveryError, ours
-from molecule_approve.model import Execution, Failure, JsonValue, Outcome, Verdict
+from molecule_approve.errors import ApprovalError, DeliveryError
+from molecule_approve.model import JsonValue, Outcome, Verdict
 from molecule_approve.paths import write_private
 from molecule_approve.safe_text import json_line, visible
 
@@ -19,6 +19,8 @@ from . import exits, output
 from .terminal import marked
 
 if TYPE_CHECKING:
+    from molecule_approve.executions import Execution
+
     from .stop import SignalStop
 
 Undelivered = Callable[[Verdict, ApprovalError], Verdict]
@@ -38,11 +40,6 @@ def write_file(path: Path, text: str) -> None:
         raise DeliveryError(f"cannot write {path}: {exc.strerror}", hint="check its folder and its disk") from exc
 
 
-def failed(error: Exception) -> Verdict:
-    """The verdict of an error outside the gate."""
-    return Verdict(Outcome.FAILED, error=Failure.of(ours(error)))
-
-
 @contextlib.contextmanager
 def failure_as_json(*, json: bool, form: Callable[[JsonObject], JsonValue] = dict) -> Iterator[None]:
     """With ``--json``, print a failure on stdout too, and raise it again.
@@ -54,7 +51,7 @@ def failure_as_json(*, json: bool, form: Callable[[JsonObject], JsonValue] = dic
     except DeliveryError:
         raise  # nobody reads stdout
     except Exception as exc:
-        failure = failed(exc).as_json()
+        failure = Verdict.of_error(exc).as_json()
         if json:
             with contextlib.suppress(DeliveryError):  # the failure itself has the exit code
                 output.answer_json(form(failure))

@@ -24,9 +24,13 @@ class Exit(IntEnum):
     PENDING = 8
     """Requested, not decided yet."""
     NOT_WHOLE = 65
-    """``audit verify``: the log, or ``audit export``: what was exported of it, is not whole (EX_DATAERR in sysexits.h)."""
+    """``audit verify``: the log, or ``audit export``: what was exported of it, is not whole (EX_DATAERR in sysexits.h).
+
+    Also ``receipt verify``: the receipt does not hold; ``policy test``: a case is decided otherwise than it expects;
+    ``policy diff``: than by the old policy.
+    """
     DENIED = 77
-    """A person denied it, or the roles do not permit the request (EX_NOPERM in sysexits.h)."""
+    """A person or a rule of the server denied it, or the roles do not permit the request (EX_NOPERM in sysexits.h)."""
     TIMED_OUT = 124
     """Nobody decided in time, as in timeout(1)."""
     FAILED = 125

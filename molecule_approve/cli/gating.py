@@ -170,11 +170,7 @@ class WaitingOptions(NamedTuple):
     verified: Verified = False
 
     def settings(self, connection: options.ConnectionOptions) -> Settings:
-        """All settings, with these options.
-
-        Raises:
-            UsageError, ConfigError: see ``resolve.resolve``.
-        """
+        """All settings, with these options; see ``options`` for its errors."""
         return connection.settings(
             quiet=self.quiet,
             timeout=self.timeout,
@@ -185,7 +181,7 @@ class WaitingOptions(NamedTuple):
 
     def run(self, id_file: str | None, body: Callable[[GatingCommand], int], **fields: Any) -> int:  # noqa: ANN401 - of Reporting
         """Run a command to its exit code; a failure before there is a gate is reported like every other verdict."""
-        from .deliver import Reporting, failed
+        from .deliver import Reporting
         from .result_files import ResultFiles, TakenError
         from .stop import Audience, SignalStop
 
@@ -200,9 +196,9 @@ class WaitingOptions(NamedTuple):
         except Interrupted as exc:
             verdict = Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", exc.why), signum=exc.signum)
         except TakenError as exc:
-            report, verdict = report._replace(result_file=None), failed(exc)
+            report, verdict = report._replace(result_file=None), Verdict.of_error(exc)
         except Exception as exc:  # noqa: BLE001 - with --json even a bug is one object on stdout
-            verdict = failed(exc)
+            verdict = Verdict.of_error(exc)
         return report.say(verdict, exits.of_verdict(verdict))
 
 
@@ -246,7 +242,8 @@ def scene(settings: Settings, action: str, reason: str = "", *, earlier: bool = 
     from .progress import Scene
 
     whom = "the embedded server" if settings.local else settings.platform_url.value
-    return Scene(action, reason, whom, settings.timeout.value, settings.local, earlier, on_stdout)
+    signed = settings.approver_keys.value is not None
+    return Scene(action, reason, whom, settings.timeout.value, settings.local, earlier, on_stdout, signed)
 
 
 def judge(
@@ -262,7 +259,7 @@ def judge(
         finally:
             progress.close()  # the live line ends, whatever happened
         if verdict.error is not None and verdict.error.kind == UnavailableError.kind and verdict.approval_id is None:
-            hint = options.hint_on_unreachable(settings, verdict.error.hint)
+            hint = settings.hint_on_unreachable(verdict.error.hint)
             verdict = replace(verdict, error=replace(verdict.error, hint=hint))
         progress.finish(verdict)
         return deliver(verdict)

@@ -1,4 +1,7 @@
-"""The options that commands share, and the settings and the platform that follow from them."""
+"""The options that commands share, and the settings and the platform that follow from them.
+
+What reads settings raises UsageError or ConfigError, as ``settings.resolve`` does.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
-from molecule_approve.errors import UnavailableError
+from molecule_approve.errors import CredentialError, UnavailableError
 from molecule_approve.safe_text import visible
 
 from . import output
@@ -49,6 +53,9 @@ QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.", rich_help_panel=OUTPUT)
 ]
 
+READ = 10.0
+"""Seconds that one read for a person may take."""
+
 SHORTEST_ID = 6
 """The least number of characters of an id's beginning; the help says it in words."""
 
@@ -73,22 +80,14 @@ class ConnectionOptions(NamedTuple):
     audit_log: AuditLog = None
 
     def settings(self, *, quiet: bool = False, **flags: Any) -> Settings:  # noqa: ANN401 - checked where Flags is made
-        """All settings, with further fields of ``Flags``; unless ``quiet`` with a warning on stderr for each that needs one.
-
-        Raises:
-            UsageError, ConfigError: see ``resolve.resolve``.
-        """
+        """All settings, with further fields of ``Flags``; a warning on stderr for each that needs one, unless ``quiet``."""
         from molecule_approve.settings.resolve import Flags
 
         return settings(Flags(**self._asdict(), **flags), quiet=quiet)
 
     @contextlib.contextmanager
     def platform(self, approver: Secret | None = None) -> Iterator[tuple[Settings, RestPlatform]]:
-        """The settings and the platform they name, until the block ends.
-
-        Raises:
-            UsageError, ConfigError: see ``resolve.resolve``.
-        """
+        """The settings and the platform they name, until the block ends."""
         found = self.settings()
         with open_platform(found, approver) as platform:
             yield found, platform
@@ -105,15 +104,40 @@ def open_platform(
         try:
             yield platform
         except UnavailableError as exc:
-            exc.hint = hint_on_unreachable(settings, exc.hint)
+            exc.hint = settings.hint_on_unreachable(exc.hint)
             raise
 
 
-def hint_on_unreachable(settings: Settings, hint: str) -> str:
-    """The hint of a platform that cannot be reached; another one where nobody named it."""
-    from molecule_approve.settings.resolve import OWN_SERVER
+@contextlib.contextmanager
+def approver_platform(settings: Settings, approver: Secret) -> Iterator[RestPlatform]:
+    """The platform for an approver, who has to name no workspace where the platform lists the requests of all.
 
-    return hint if settings.is_configured else f"PLATFORM_URL is not set; {OWN_SERVER}"
+    Raises:
+        UsageError: no workspace is set, and the platform has no such list.
+    """
+    from molecule_approve.clock import Deadline
+    from molecule_approve.settings.resolve import require_workspace
+
+    anywhere = not (settings.workspace_id.value or settings.local)
+    with named(), open_platform(settings, approver, any_workspace=anywhere) as platform:
+        if anywhere and platform.queue(Deadline.after(READ)) is None:
+            require_workspace(settings)
+        yield platform
+
+
+@contextlib.contextmanager
+def named() -> Iterator[None]:
+    """Around calls with the approver's token: if it is refused, the error names the token and its variable."""
+    try:
+        yield
+    except CredentialError as exc:
+        hint = "check MOLECULE_APPROVER_TOKEN: it must be the token of an approver who may decide in this workspace"
+        if exc.status == HTTPStatus.UNAUTHORIZED:
+            # The platform's own sentence speaks of a workspace's token, whoever's it was.
+            exc.message = "the platform does not know this approver's token (401)"
+            hint = "check MOLECULE_APPROVER_TOKEN: it must be an approver's token, and not be revoked"
+        exc.hint = hint
+        raise
 
 
 def connected(command: Callable[..., int]) -> Callable[..., int]:
@@ -141,11 +165,7 @@ def connected(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def settings(flags: Flags, *, quiet: bool = False) -> Settings:
-    """All settings, with a warning on stderr for each that needs one.
-
-    Raises:
-        UsageError, ConfigError: see ``resolve.resolve``.
-    """
+    """All settings, with a warning on stderr for each that needs one."""
     from molecule_approve import paths
     from molecule_approve.settings import resolve
 
@@ -157,11 +177,7 @@ def settings(flags: Flags, *, quiet: bool = False) -> Settings:
 
 
 def audit_log_path(config: str | None, audit_log: str | None) -> Path:
-    """The path of the audit log, for commands that contact no platform.
-
-    Raises:
-        UsageError, ConfigError: see ``resolve.resolve_audit_log``.
-    """
+    """The path of the audit log, for commands that contact no platform."""
     from molecule_approve import paths
     from molecule_approve.settings import resolve
 

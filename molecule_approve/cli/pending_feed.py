@@ -13,7 +13,7 @@ from molecule_approve.client.retry import WaitPolicy
 from molecule_approve.clock import Deadline, boottime, fraction
 from molecule_approve.errors import ApprovalError, UnavailableError, ours
 
-from .requests import READ
+from .options import READ
 
 if TYPE_CHECKING:
     from molecule_approve.client.inbox import PendingList

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from molecule_approve.client.inbox import PendingList, Waiting
+from molecule_approve.clock import boottime
 from molecule_approve.model import Approval, SubmittedRequest
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import LIST_LENGTH, instant
@@ -31,7 +32,7 @@ class PendingRequests:
         self._platform = platform
         self._workspace_id = workspace_id
         self._approver = approver
-        self._fetched: dict[str, Approval] = {}
+        self._fetched: dict[str, tuple[Approval, float]] = {}
 
     def read(self, deadline: Deadline) -> PendingList:
         """The requests that wait now, each with all that the platform tells of it (of a long list, the oldest fifty).
@@ -48,18 +49,31 @@ class PendingRequests:
         return listed._replace(rows=tuple(Waiting(row) for row in detailed))
 
     def with_details(self, requests: list[Approval], deadline: Deadline) -> list[Approval]:
-        """The requests with what a list leaves out, each read once: that never changes while a request waits.
+        """The requests with what a list leaves out. Most of it never changes while a request waits, and is read once.
+
+        How many approvals it has does change: such requests are read again, about one in a second.
 
         Raises:
             PlatformError: one cannot be read.
         """
         if not requests or not self._platform.verifies_approvers(deadline):
             return requests
-        self._fetched = {row.id: self._fetched.get(row.id) or self._fetch(row, deadline) for row in requests}
-        return list(self._fetched.values())
+        now, known = boottime(), self._fetched
+        fresh = now - sum(not _is_plain(row) for row, _ in known.values())
+        self._fetched = {
+            row.id: known[row.id]
+            if row.id in known and (_is_plain(known[row.id][0]) or known[row.id][1] > fresh)
+            else (self._fetch(row, deadline), now)
+            for row in requests
+        }
+        return [row for row, _ in self._fetched.values()]
 
     def _fetch(self, row: Approval, deadline: Deadline) -> Approval:
         return self._platform.fetch(SubmittedRequest(row.id, self._workspace_id), deadline).approval or row
+
+
+def _is_plain(row: Approval) -> bool:
+    return row.progress is None or row.progress.is_plain
 
 
 def age(row: Approval, now: datetime) -> str:

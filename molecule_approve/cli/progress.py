@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.client.reconnect import StreamState
 from molecule_approve.clock import Clock, boottime
@@ -18,14 +18,14 @@ from molecule_approve.wire import is_uuid
 
 from . import output
 from .sheet import asked, sheet
-from .terminal import is_same, marked, size_of, styled
+from .terminal import cells, is_same, marked, size_of, styled, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from molecule_approve.audit.chain import Head
     from molecule_approve.errors import ApprovalError
-    from molecule_approve.model import SubmittedRequest, Verdict
+    from molecule_approve.model import ApprovalProgress, SubmittedRequest, Verdict
 
 PLAIN_EVERY = 30.0
 """Seconds between plain lines."""
@@ -59,6 +59,7 @@ class Scene(NamedTuple):
         embedded: whether the platform is this user's embedded server, whose requests expire when they say.
         earlier: whether the request was made before, and is only waited for.
         on_stdout: whether the verdict goes to stdout too; with ``run`` that is the command's.
+        signed: whether only signed approvals count here.
     """
 
     action: str
@@ -68,18 +69,17 @@ class Scene(NamedTuple):
     embedded: bool
     earlier: bool = False
     on_stdout: bool = True
+    signed: bool = False
 
 
-class Progress(Observer, Protocol):
+class Progress(Observer):
     """An observer that also shows the verdict."""
 
     def close(self) -> None:
         """Remove the live line. May be called again, and never fails."""
-        ...
 
     def finish(self, verdict: Verdict) -> None:
-        """Show the verdict."""
-        ...
+        """Show the verdict; the caller shows errors."""
 
 
 def span(seconds: float) -> str:
@@ -102,15 +102,16 @@ def opening(scene: Scene, submitted: SubmittedRequest) -> list[str]:
     approval_id = visible(submitted.approval_id)
     # The beginning of a UUID is enough, and fits the window. The line is not folded, because people copy it.
     short = approval_id[:8] if is_uuid(approval_id) else approval_id
+    sign = " --sign KEY" if scene.signed else ""
     return [
         output.fitted(f"{output.PROGRAM}: {doing} {whom} to approve{what}:"),
         *sheet([*asked(scene.action, scene.reason), ("request", approval_id)], sys.stderr),
-        f"{output.PROGRAM}: to decide: {output.PROGRAM} approve {short}  (or deny)",
+        f"{output.PROGRAM}: to decide: {output.PROGRAM} approve {short}{sign}  (or deny)",
     ]
 
 
-class Silent:
-    """Shows nothing: ``--quiet``."""
+class Silent(Progress):
+    """Shows nothing: ``--quiet``. ``on_asked`` is called with the request once the platform has it."""
 
     def __init__(self, on_asked: Callable[[SubmittedRequest], None]) -> None:
         self._on_asked = on_asked
@@ -119,34 +120,12 @@ class Silent:
         """Pass the id on."""
         self._on_asked(submitted)
 
-    def link(self, link: StreamState, why: str) -> None:
-        """Nothing."""
-
-    def trouble(self, failure: ApprovalError) -> None:
-        """Nothing: the wait goes on, and the verdict will have the error."""
-
-    def withdrawing(self, why: str) -> None:
-        """Nothing."""
-
-    def recorded(self, head: Head) -> None:
-        """Nothing."""
-
-    def tick(self) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing: there is no live line."""
-
-    def finish(self, verdict: Verdict) -> None:
-        """Nothing: the caller shows errors."""
-
 
 class Plain(Silent):
     """One line at the start, one every thirty seconds, one at the end; no control code at all.
 
-    ``on_asked`` is called with the request once the platform has it. With ``heads`` the audit log's head is shown at the
-    start and at the end, too: a CI job's log is kept where nobody who writes the audit log can change it, so it proves later
-    that the log's end was cut off.
+    With ``heads`` the audit log's head is shown at the start and at the end, too: a CI job's log is kept where nobody who
+    writes the audit log can change it, so it proves later that the log's end was cut off.
     """
 
     def __init__(
@@ -162,6 +141,7 @@ class Plain(Silent):
         self._next = self._started + PLAIN_EVERY
         self._link = StreamState.CONNECTING
         self._troubles = set[str]()
+        self._counted = ""
 
     def _say(self, line: str) -> None:
         output.say(f"{line}")
@@ -181,10 +161,24 @@ class Plain(Silent):
         """Show each error once."""
         self._once(f"still trying: {visible(failure.message)}")
 
+    def waiting_for_log(self, sentence: str) -> None:
+        """Show once that the audit log's lock is waited for."""
+        self._once(visible(sentence))
+
     def _once(self, line: str) -> None:
         if line not in self._troubles and len(self._troubles) < MANY:
             self._troubles.add(line)
             self._say(line)
+
+    def progress(self, progress: ApprovalProgress) -> None:
+        """Show how far the request is, whenever that has changed."""
+        counted = "" if progress.is_plain else written(visible(progress.sentence), sys.stderr)
+        if counted and counted != self._counted:
+            self._tell_count(counted)
+        self._counted = counted
+
+    def _tell_count(self, counted: str) -> None:
+        self._say(counted)
 
     def withdrawing(self, why: str) -> None:
         """Show that the request is being withdrawn."""
@@ -269,16 +263,22 @@ class Spinner(Plain):
         turning = "|/-\\"[self._frame % 4]
         waited, left = self._times()
         room = size_of(sys.stderr).columns - 1  # a full line would wrap, and could not be erased any more
+        count = f": {self._counted}" if self._counted else ""
         wordings = (
+            *([f"{turning} waiting ({_WORDS[self._link]}){count}  {waited} waited, {left} left"] if count else ()),
+            *([f"{turning} waiting{count}  {left} left", f"{turning}{count[1:]}"] if count else ()),
             f"{turning} waiting ({_WORDS[self._link]})  {waited} waited, {left} left",
             f"{turning} {self._link.value}, {waited}, {left} left",
             f"{turning} {waited}, {left} left",
         )
-        line = next((text for text in wordings if len(text) <= room), wordings[-1][:room])
+        line = next((text for text in wordings if cells(text, strict=True) <= room), wordings[-1][:room])
         return styled(line, "warning" if self._link is StreamState.RECONNECTING else "open", sys.stderr)
 
     def tick(self) -> None:
         """Nothing: the thread draws the live line."""
+
+    def _tell_count(self, counted: str) -> None:
+        """Nothing: the live line has it."""
 
     def withdrawing(self, why: str) -> None:
         """End the live line."""

@@ -10,15 +10,12 @@ from molecule_approve.gate.compose import check_action
 from molecule_approve.model import ApprovalRequest, SubmittedRequest
 from molecule_approve.wire import LIST_LENGTH, is_id, is_uuid
 
-from .options import SHORTEST_ID
+from .options import READ, SHORTEST_ID
 
 if TYPE_CHECKING:
     from molecule_approve.audit.journal import Journal
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.clock import Deadline
-
-READ = 10.0
-"""Seconds that one read for a person may take."""
 
 PENDING_LISTS = "`molecule-approve pending` lists the requests that wait"
 
@@ -38,11 +35,14 @@ def find_id(platform: RestPlatform, text: str, deadline: Deadline) -> str:
             hint=f"pass the id, or at least {SHORTEST_ID} characters of its beginning; {PENDING_LISTS}",
         )
     rows = platform.list_requests(deadline.capped(READ))
+    searched = f"the {len(rows)} newest requests"
     if len(rows) >= LIST_LENGTH:  # a pending one may be older than these
-        rows += [waiting.approval for waiting in platform.open_requests(deadline.capped(READ)).rows]
+        pending = platform.open_requests(deadline.capped(READ)).rows
+        searched = f"the {len(rows)} newest and the {len(pending)} oldest pending requests"
+        rows += [waiting.approval for waiting in pending]
     found = {row.id for row in rows if row.id.lower().startswith(text.lower())}
     if len(found) != 1:
-        how_many = "no recent or pending request begins" if not found else f"{len(found)} requests begin"
+        how_many = f"none of {searched} begins" if not found else f"{len(found)} requests begin"
         raise UsageError(f"{how_many} with '{text}'", hint=f"pass more of the id, or all of it; {PENDING_LISTS}")
     return found.pop()
 

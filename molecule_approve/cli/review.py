@@ -16,22 +16,26 @@ from typing import TYPE_CHECKING
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import (
     ApprovalError,
+    DecisionRefusedError,
     EndedError,
     Interrupted,
     OwnRequestError,
+    SigningError,
     UnavailableError,
     UsageError,
 )
+from molecule_approve.lifecycle import name_key
 from molecule_approve.limits import COMMENT_LIMIT
 from molecule_approve.model import Status, SubmittedRequest
 from molecule_approve.safe_text import visible
 
 from . import options, output
-from .decide import name_of, named, stoppable, token
+from .decide import how_far, name_of, stoppable, token
 from .exits import Exit
 from .help import CliCommand, commands
+from .options import READ
 from .prompt import ask
-from .requests import READ
+from .signing import Sign, SigningKey
 from .status import verdict_of
 from .terminal import marked
 
@@ -49,9 +53,9 @@ _ALLOWED = "write approve (a), deny (d), skip (s) or quit (q), and press Enter"
 _UNKNOWN = "it is not known whether the decision was made; `molecule-approve status` shows it"
 
 
-@app.command("review", cls=CliCommand, epilog="molecule-approve review")
+@app.command("review", cls=CliCommand, epilog="molecule-approve review\nmolecule-approve review --sign ~/.ssh/id_ed25519_sk")
 @options.connected
-def review(connection: options.ConnectionOptions) -> int:
+def review(connection: options.ConnectionOptions, sign: Sign = None) -> int:
     """Go through the pending requests, and decide each.
 
     You decide as the approver whose token is in MOLECULE_APPROVER_TOKEN; if it is not set, the token is asked for.
@@ -61,11 +65,12 @@ def review(connection: options.ConnectionOptions) -> int:
             "there is no terminal to ask at", hint="read with `pending` and `status`, then `approve` or `deny` with --yes"
         )
     settings = connection.settings()
+    key = None if sign is None else SigningKey(sign)
     # The summary is written after the stop is gone: no signal can interrupt it.
-    with contextlib.ExitStack() as summary, stoppable(), named():
+    with contextlib.ExitStack() as summary, stoppable():
         approver = token()
-        with options.open_platform(settings, approver) as platform:
-            session = _ReviewSession(settings, approver, platform)
+        with options.approver_platform(settings, approver) as platform:
+            session = _ReviewSession(settings, approver, platform, key)
             summary.callback(lambda: output.done(session.summary()))
             session.run()
     return Exit.OK
@@ -74,12 +79,13 @@ def review(connection: options.ConnectionOptions) -> int:
 class _ReviewSession:
     """One run of the command: the requests that were shown, and their outcomes."""
 
-    def __init__(self, settings: Settings, approver: Secret, platform: RestPlatform) -> None:
+    def __init__(self, settings: Settings, approver: Secret, platform: RestPlatform, key: SigningKey | None = None) -> None:
         from .pending_list import PendingRequests
 
         self._settings = settings
         self._approver = approver
         self._platform = platform
+        self._key = key
         self._pending = PendingRequests(platform, settings.workspace_id.value, approver=True)
         self._tally = Counter[str]()
         self._ended = set[str]()  # decided here, or reported as ended
@@ -105,6 +111,10 @@ class _ReviewSession:
             if found.own:
                 self._skip_own(found.approval)
                 continue
+            if why := self._why_others(found.approval):
+                output.say(f"skipped {visible(f'{found.approval.id}: {why}')}")
+                self._skip(found.approval)
+                continue
             answer = self._answer(found)
             if answer == "quit":
                 return
@@ -120,6 +130,16 @@ class _ReviewSession:
     def _skip_own(self, row: Approval) -> None:
         output.say(f"skipped {visible(row.id)}: you made this request, so another approver has to decide it")
         self._skip(row)
+
+    def _why_others(self, row: Approval) -> str:
+        """Why the request waits for others and not for this approver; empty if it does not."""
+        progress, me = row.progress, name_key(self._name)
+        if progress is None or progress.is_plain:
+            return ""
+        if me in map(name_key, progress.approved_by):
+            return f"you have approved it; {progress.sentence}"
+        able = {name_key(person) for group in progress.waiting_for for person in group.people}
+        return f"rule {progress.rule} leaves it to others; {progress.sentence}" if able and me not in able else ""
 
     def _next(self) -> Waiting | None:
         """The oldest pending request that was not skipped; requests that ended meanwhile are reported."""
@@ -196,18 +216,23 @@ class _ReviewSession:
         """Make the decision; False if the person ended the input at the comment."""
         row = found.approval
         with self._at(row.workspace_id) as platform:
-            comment = self._comment(answer) if platform.verifies_approvers(Deadline.after(READ)) else ""
+            wanted = row.progress is not None and row.progress.comment
+            verifies = platform.verifies_approvers(Deadline.after(READ))
+            comment = self._comment(answer, wanted=wanted) if verifies else ""
             if comment is None:
                 return False
             self._decide(platform, row, _STATUS[answer], comment or None)
         return True
 
     @staticmethod
-    def _comment(answer: str) -> str | None:
-        """A comment for the requester, perhaps empty; None if the input ended."""
+    def _comment(answer: str, *, wanted: bool) -> str | None:
+        """A comment for the requester, empty only if the request's rule does not want one; None if the input ended."""
         from molecule_approve.gate.compose import check_text
 
-        while (line := ask(f"{answer}: comment (Enter for none, Ctrl-D to cancel): ")) is not None:
+        how = "this request's rule wants one" if wanted else "Enter for none"
+        while (line := ask(f"{answer}: comment ({how}, Ctrl-D to cancel): ")) is not None:
+            if wanted and not line:
+                continue
             try:
                 return check_text(line, "comment", COMMENT_LIMIT)
             except UsageError as exc:
@@ -216,11 +241,20 @@ class _ReviewSession:
 
     def _decide(self, platform: RestPlatform, row: Approval, decision: Status, comment: str | None) -> None:
         try:
-            platform.decide(SubmittedRequest(row.id, row.workspace_id), decision, comment, Deadline.after(READ))
+            submitted = SubmittedRequest(row.id, row.workspace_id)
+            signed = None if self._key is None else self._key.decision(platform, row, decision)
+            counted = platform.decide(submitted, decision, comment, Deadline.after(READ), signed)
+        except SigningError as exc:
+            output.complain(exc)  # the request is shown again
+            return
         except EndedError as exc:
             output.say(f"{visible(exc.message)}")
         except OwnRequestError:  # a second approver was added since it was read
             self._skip_own(row)
+            return
+        except DecisionRefusedError as exc:
+            output.complain(exc)
+            self._skip(row)
             return
         except UnavailableError as exc:
             # The next read shows whether it is still open.
@@ -231,7 +265,11 @@ class _ReviewSession:
             output.talk(f"\n{output.PROGRAM}: {_UNKNOWN}")
             raise
         else:
-            output.talk(marked(f"{decision.value} {visible(row.id)}", decision.value, sys.stderr))
             self._tally[decision.value] += 1
+            count = "" if counted is None else f"; {how_far(platform, submitted, counted)}"
+            output.talk(marked(f"{decision.value} {visible(row.id + count)}", decision.value, sys.stderr))
+            if counted is not None:
+                self._skipped.add(row.id)
+                return
         self._ended.add(row.id)
         self._total -= 1

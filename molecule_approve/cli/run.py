@@ -12,7 +12,8 @@ import typer
 
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import DeliveryError, UsageError
-from molecule_approve.model import Executed, Execution, Outcome, Verdict
+from molecule_approve.executions import Executed, Execution
+from molecule_approve.model import Outcome, Verdict
 from molecule_approve.safe_text import visible_quoted
 
 from . import exits, options, output
@@ -223,7 +224,8 @@ def _earlier(settings: Settings, bound: Binding, approval: str, end: Deadline) -
     from molecule_approve.gate.command import ANY_HOST, differences, parse
     from molecule_approve.model import SubmittedRequest
 
-    from .requests import PENDING_LISTS, READ, earlier, find_id
+    from .options import READ
+    from .requests import PENDING_LISTS, earlier, find_id
 
     with options.open_platform(settings) as platform:
         approval_id = find_id(platform, approval, end)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shlex
 from contextlib import closing, contextmanager, suppress
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 app = commands()
 
+ServerConfig = Annotated[str | None, option("--config", "PATH", "server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]")]
+
 NOBODY = f"there is no approver yet: {output.PROGRAM} approvers add NAME"
 
 
@@ -48,8 +49,10 @@ def server_extra() -> Iterator[None]:
         raise ServerError("the libraries of the embedded server are not installed", hint=hint) from exc
 
 
-def administered() -> AbstractContextManager[Store]:
+def administered(config: str | None) -> AbstractContextManager[Store]:
     """The server's database, for a command of its administrator: that of server.yaml, else this user's SQLite file.
+
+    ``config`` names server.yaml or its folder, as for ``serve``.
 
     Raises:
         ConfigError: the file is invalid, or the running server uses another kind of database.
@@ -61,7 +64,7 @@ def administered() -> AbstractContextManager[Store]:
     with server_extra():
         from molecule_approve.server import credentials
 
-    places, database = locate(os.environ), resolve_server(ServerFlags(), os.environ).database.value
+    places, database = locate(os.environ), resolve_server(ServerFlags(config=config), os.environ).database.value
     credentials.check_same_database(places, database)
     return credentials.opened(places, database=database)
 
@@ -76,9 +79,7 @@ def administered() -> AbstractContextManager[Store]:
     """,
 )
 def serve(
-    config: Annotated[
-        str | None, option("--config", "PATH", "server.yaml or its folder. [env:MOLECULE_SERVER_CONFIG]")
-    ] = None,
+    config: ServerConfig = None,
     host: Annotated[
         str | None, option("--host", "ADDRESS", "The address to listen on; beyond loopback it needs TLS. [127.0.0.1]")
     ] = None,
@@ -97,6 +98,10 @@ def serve(
         bool | None, option("--plain-http", None, "Listen beyond loopback without TLS: a proxy provides it.")
     ] = None,
     database: Annotated[str | None, option("--database", "URL", "The database, if it is not the SQLite file.")] = None,
+    policy: Annotated[
+        str | None,
+        option("--policy", "FILE", "The rules that say who has to approve what. [policy.yaml in the state folder]"),
+    ] = None,
     browser: Annotated[bool, option("--open", None, "Open the page in the browser, signed in as you.")] = False,
     anonymous: Annotated[
         bool | None,
@@ -110,6 +115,7 @@ def serve(
 ) -> int:
     """Run the embedded server until SIGINT or SIGTERM.
 
+    SIGHUP makes it read its policy again.
     It prints its address on stdout when it is ready. At a terminal, the first start makes you an approver
     and prints your token.
     """
@@ -122,15 +128,15 @@ def serve(
     from .browser import SignInPage
 
     proxies = None if trusted_proxy is None else tuple(trusted_proxy)
-    typed = (config, host, port, public_url, tls_cert, tls_key, proxies, plain_http, database, anonymous, log_format)
+    typed = (config, host, port, public_url, tls_cert, tls_key, proxies, plain_http, database, anonymous, log_format, policy)
     settings = resolve_server(ServerFlags(*typed), os.environ)
     places = locate(os.environ)
     as_json = settings.log_format.value == "json"
     written = log_lines.written(lambda line: output.talk(line if as_json else f"{output.PROGRAM}: {line}"), as_json=as_json)
     with written, closing(SignInPage(places.sign_in_page, _complain)) as page:
-        warn = log_lines.warn if as_json else _complain
+        warn, inform = (log_lines.warn, log_lines.inform) if as_json else (_complain, _complain)
         plan = replace(plan_of(settings, places), warn=warn, on_sign_in=page.close)
-        run.serve(plan, lambda server: _welcome(server, page if browser else None))
+        run.serve(plan, lambda server: _welcome(server, page if browser else None, inform))
     return Exit.OK
 
 
@@ -138,6 +144,7 @@ def plan_of(settings: ServerSettings, places: Places) -> ServePlan:
     """The settings as the server knows them."""
     from molecule_approve.server.limits import Limits
     from molecule_approve.server.plan import OpenIdPlan, ServePlan
+    from molecule_approve.settings.policy_file import server_policy
 
     usual, openid = Limits(), settings.openid.value
     limits = replace(
@@ -152,6 +159,7 @@ def plan_of(settings: ServerSettings, places: Places) -> ServePlan:
         anonymous=settings.anonymous_requests.value,
         limits=limits,
         openid=None if openid is None else OpenIdPlan(**openid._asdict()),
+        read_policy=partial(server_policy, settings, places.state),
         sources=settings.sources(),
     )
 
@@ -167,15 +175,18 @@ def _complain(sentence: str) -> None:
     output.say(f"{visible(sentence)}")
 
 
-def _welcome(server: Prepared, page: SignInPage | None) -> None:
-    """Print the notes on stderr, then the address on stdout: a caller that waits for this line can connect at once."""
+def _welcome(server: Prepared, page: SignInPage | None, inform: Callable[[str], None]) -> None:
+    """Print the notes on stderr, then the address on stdout: a caller that waits for this line can connect at once.
+
+    ``inform`` gets the notes that tell of no problem.
+    """
     from molecule_approve.settings.resolve import in_ci
 
     if server.plan.anonymous:
         server.plan.warn("clients without a token may request, list and listen (--anonymous-requests)")
     talking = output.at_terminal() and not in_ci(os.environ)
-    name = _person(server, make=talking)
-    _say_who_decides_own(server)
+    name = _person(server, inform, make=talking)
+    _say_who_decides_own(server, inform)
     if name is not None and talking:
         _show_link(server, name)
     if page is not None:
@@ -184,37 +195,32 @@ def _welcome(server: Prepared, page: SignInPage | None) -> None:
     output.answer(server.url)
 
 
-def _say_who_decides_own(server: Prepared) -> None:
+def _say_who_decides_own(server: Prepared, inform: Callable[[str], None]) -> None:
     from molecule_approve.server import credentials
 
     known = [name for name, _ in credentials.approvers(server.store)]
     if server.plan.self_approval is None and len(known) == 1:
-        _complain(
+        inform(
             f"{known[0]} is the only approver, and may decide what {known[0]} requests; with a second approver, nobody "
             "decides their own requests"
         )
 
 
-def _person(server: Prepared, *, make: bool) -> str | None:
+def _person(server: Prepared, inform: Callable[[str], None], *, make: bool) -> str | None:
     """The approver named like the user, whom the first start adds if ``make`` says so; None, after a hint, for nobody."""
     from molecule_approve.server import credentials
+    from molecule_approve.server.users import user_name
 
-    name, known = _user(), {name for name, _ in credentials.approvers(server.store)}
+    # The name of this user's requests over the Unix socket, so that both are known as one person.
+    name, known = user_name(), {name for name, _ in credentials.approvers(server.store)}
     if not known:
         if make and _first_approver(server, name):
             return name
         server.plan.warn(NOBODY)
         return None
     if not make or name not in known:
-        server.plan.warn("to decide in a browser: molecule-approve approvers link NAME")
+        inform("to decide in a browser: molecule-approve approvers link NAME")
     return name if name in known else None
-
-
-def _user() -> str:
-    name = ""
-    with suppress(OSError, KeyError):  # an account without a name
-        name = getpass.getuser()
-    return name
 
 
 def _first_approver(server: Prepared, name: str) -> bool:
@@ -226,7 +232,7 @@ def _first_approver(server: Prepared, name: str) -> bool:
             "Keep it where no requester can read it. approve, deny and review read it from MOLECULE_APPROVER_TOKEN.\n"
         )
 
-    # An account without a name, or with a misleading one: its owner chooses another.
+    # An account with a reserved or a misleading name: its owner chooses another.
     with suppress(UsageError, DeliveryError):
         credentials.add_approver(server.store, name, show)
         return True

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from molecule_approve.gate.command import parse
-from molecule_approve.lifecycle import is_own
+from molecule_approve.lifecycle import is_own, outcome_of
+from molecule_approve.model import Outcome
 from molecule_approve.safe_text import json_line, visible, visible_lines, visible_quoted
 
 from .requester import PERSON, described, name
@@ -15,12 +16,17 @@ from .terminal import MARGIN, columns_of, rows
 
 if TYPE_CHECKING:
     from molecule_approve.gate.command import Shown
-    from molecule_approve.model import Approval, JsonValue
+    from molecule_approve.model import Approval, ApprovalProgress, JsonValue
 
     from .terminal import SheetLine
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _HASHED = re.compile(r"(.*) sha256:([0-9a-f]{64})")
+_PRESENCES = {
+    "signature": ", each signed",
+    "required": ", each signed with a key that was touched",
+    "verified": ", each signed with a key that verified the person",
+}
 _WARNINGS = frozenset({"not bound", "keeps", "drops", "remark"})
 
 
@@ -36,10 +42,12 @@ def request_lines(row: Approval, *, workspace_name: str = "", decide_as: str = "
     yield "", ""
     yield "Details", ""
     yield "request", visible(row.id)
-    yield "status", visible(row.status.value)
+    # Of a request that nobody decided, the platform's own status says "denied".
+    yield "status", visible(row.status.value if outcome_of(row) is Outcome.FAILED else outcome_of(row).value)
     yield "asked at", visible(row.created_at or "unknown")
     if row.expires_at:
         yield "expires", visible(row.expires_at)
+    yield from _counted(row)
     for key, value in context.items():
         if not (key in PERSON and isinstance(value, str) and value):  # the requester's row shows it
             yield _context_line(key, value)
@@ -49,6 +57,28 @@ def request_lines(row: Approval, *, workspace_name: str = "", decide_as: str = "
             "decide as",
             visible(decide_as) + (", who is also the requester" if is_own(row.requested_by, decide_as) else ""),
         )
+
+
+def _counted(row: Approval) -> Iterator[SheetLine]:
+    """What the request's rule wants, how far it is, and who decided; no count where one approval by anybody will do."""
+    progress = row.progress
+    if progress is not None and progress.rule is not None:
+        yield "rule", visible(_rule(progress))
+    if progress is None or progress.is_plain:
+        return
+    yield "approvals", visible(progress.sentence)
+    for one in row.decisions:
+        proof = f" ({one.proof})" if one.proof else ""
+        comment = f": {one.comment}" if one.comment else ""
+        yield one.decision.value, visible(f"by {one.by} at {one.at}{proof}{comment}")
+
+
+def _rule(progress: ApprovalProgress) -> str:
+    """The rule's name and what it wants: ``two, 2 approvals of dba, each with a comment``."""
+    groups = [one.group or ", ".join(one.people) for one in progress.waiting_for]
+    of = f" of {' or '.join(groups)}" if groups else ""
+    presence, comment = _PRESENCES.get(progress.presence, ""), ", each with a comment" if progress.comment else ""
+    return f"{progress.rule}, {progress.need} approval{'' if progress.need == 1 else 's'}{of}{presence}{comment}"
 
 
 def _context_line(key: str, value: JsonValue) -> tuple[str, str]:

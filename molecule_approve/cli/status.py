@@ -20,7 +20,8 @@ from . import exits, options, output
 from .deliver import failure_as_json, in_array
 from .exits import Exit
 from .help import CliCommand, commands, option
-from .requests import PENDING_LISTS, READ, find_id
+from .options import READ
+from .requests import PENDING_LISTS, find_id
 from .sheet import one_line, request_lines, sheet
 from .terminal import columns_of, marked
 
@@ -56,13 +57,17 @@ def verdict_of(row: Approval) -> Verdict:
         waited_seconds=max(0.0, (until - requested).total_seconds()) if requested and until else 0.0,
         trace_id=row.task_id or None,
         error=error,
+        decisions=row.decisions,
+        progress=row.progress,
     )
 
 
-def line_of(row: Approval, workspace_id: str) -> str:
-    """One request on one line, for people of this workspace."""
-    of = "" if row.workspace_id == workspace_id else f" of workspace {row.workspace_id}"
-    how = f"{status_text(verdict_of(row))}{visible(of)}"
+def line_of(waiting: Waiting, workspace_id: str) -> str:
+    """One request on one line, for people of this workspace; another one is named as the platform names it."""
+    row = waiting.approval
+    of = "" if row.workspace_id == workspace_id else f" of workspace {waiting.workspace_name or row.workspace_id}"
+    count = "" if row.progress is None or row.progress.is_plain else f" ({row.progress.sentence})"
+    how = f"{status_text(verdict_of(row))}{visible(count + of)}"
     return f"{visible(row.id)}  {visible(row.created_at or '')}  {how}  {one_line(row.action)}"
 
 
@@ -103,13 +108,8 @@ def _show_list(rows: Sequence[Waiting], workspace_id: str, *, json: bool, nothin
         for line in request_table(rows, now_utc(), columns, statuses):
             output.answer(line, foreign=True)
     else:
-        for row in requests:
-            output.answer(line_of(row, workspace_id), foreign=True)
-
-
-def _is_table(*, json: bool) -> bool:
-    """Whether a list is shown as a table, which needs what the platform's list leaves out."""
-    return not json and output.is_terminal(sys.stdout)
+        for one in rows:
+            output.answer(line_of(one, workspace_id), foreign=True)
 
 
 def _show_one(row: Approval) -> None:
@@ -168,10 +168,14 @@ def _list_newest(platform: RestPlatform, workspace_id: str, limit: int | None, *
 
     deadline = Deadline.after(READ)
     requests = platform.list_requests(deadline)[-(limit or 0) :]
-    if _is_table(json=json):
+    if not json:
         from .pending_list import PendingRequests
 
-        requests = PendingRequests(platform, workspace_id, approver=False).with_details(requests, deadline)
+        # A table shows details of each request; a line only how far one is that waits.
+        is_table = output.is_terminal(sys.stdout)
+        shown = [row for row in requests if is_table or outcome_of(row) is Outcome.PENDING]
+        details = PendingRequests(platform, workspace_id, approver=False).with_details(shown, deadline)
+        requests = [{one.id: one for one in details}.get(row.id, row) for row in requests]
     _show_list([Waiting(row) for row in requests], workspace_id, json=json, nothing="no requests", with_status=True)
 
 
@@ -241,7 +245,9 @@ def pending(
         _must_watch(json=json)
     with failure_as_json(json=json, form=in_array):
         approver = approver_token(os.environ)
-        with connection.platform(approver) as (settings, platform):
+        settings = connection.settings()
+        opened = options.open_platform(settings) if approver is None else options.approver_platform(settings, approver)
+        with opened as platform:
             if watch:
                 from .pending_watch import watch as live
 
@@ -252,9 +258,9 @@ def pending(
 
 
 def _read_queue(platform: RestPlatform, settings: Settings, *, approver: bool, json: bool) -> PendingList:
-    """What waits; for a table with all that the platform tells of each."""
+    """What waits; for people with all that the platform tells of each."""
     deadline = Deadline.after(READ)
-    if _is_table(json=json):
+    if not json:
         from .pending_list import PendingRequests
 
         return PendingRequests(platform, settings.workspace_id.value, approver=approver).read(deadline)

@@ -12,7 +12,7 @@ from molecule_approve.safe_text import visible
 from . import options, output
 from .exits import Exit
 from .help import CliCommand, CliGroup, commands
-from .serve import administered, server_extra
+from .serve import ServerConfig, administered
 
 app = commands(
     name="workspaces",
@@ -25,12 +25,12 @@ app = commands(
 @app.command(cls=CliCommand, epilog="molecule-approve workspaces add payments")
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The workspace's name, as shown with its requests.")],
+    config: ServerConfig = None,
 ) -> int:
     """Add a workspace, and print its id alone on stdout."""
-    with server_extra():
+    with administered(config) as store:
         from molecule_approve.server import administration
 
-    with administered() as store:
         workspace_id = administration.add_workspace(store, name)
     output.done(workspace_id)
     again = f"{output.PROGRAM} requesters add NAME --workspace {shlex.quote(name)}"
@@ -39,12 +39,11 @@ def add(
 
 
 @app.command("list", cls=CliCommand, epilog="molecule-approve workspaces list")
-def list_workspaces(json: options.Json = False) -> int:
+def list_workspaces(json: options.Json = False, config: ServerConfig = None) -> int:
     """List the workspaces: name, id, how many may ask there, and how many requests are open."""
-    with server_extra():
+    with administered(config) as store:
         from molecule_approve.server import administration
 
-    with administered() as store:
         found = administration.workspaces(store)
     if json:
         output.answer_json(
@@ -73,12 +72,13 @@ def _count(number: int, word: str) -> str:
 
 
 @app.command(cls=CliCommand, epilog="molecule-approve workspaces remove payments")
-def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="The workspace's name or id.")]) -> int:
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The workspace's name or id.")], config: ServerConfig = None
+) -> int:
     """Remove a workspace that has no requesters and no open requests. Its earlier requests are kept."""
-    with server_extra():
+    with administered(config) as store:
         from molecule_approve.server import administration
 
-    with administered() as store:
         gone = administration.remove_workspace(store, name)
     output.say(f"the workspace {visible(gone.name)} is removed; nobody can ask or decide there any more")
     return Exit.OK

@@ -41,6 +41,11 @@ _Address = tuple[Any, Any, Any, Any, Any]
 _AddressInfo = list[_Address]
 
 
+def _unreachable(message: str, hint: str) -> UnavailableError:
+    """The error of a connection that was not made: nothing was sent."""
+    return UnavailableError(message, maybe_sent=False, hint=hint)
+
+
 def _nothing() -> None:
     """Release nothing."""
 
@@ -153,18 +158,14 @@ def resolve(
         try:
             threading.Thread(target=run, daemon=True).start()
         except RuntimeError as exc:
-            raise UnavailableError(
-                f"cannot look up host {host!r}: {exc}",
-                maybe_sent=False,
-                hint="the user's process limit may be reached (ulimit -u)",
+            raise _unreachable(
+                f"cannot look up host {host!r}: {exc}", "the user's process limit may be reached (ulimit -u)"
             ) from exc
         grip.wait(done, deadline.left())
     if not found:
-        raise UnavailableError(f"looking up host {host!r} took too long", maybe_sent=False, hint="check the network")
+        raise _unreachable(f"looking up host {host!r} took too long", "check the network")
     if isinstance(found[0], Exception):
-        raise UnavailableError(
-            f"host {host!r} not found", maybe_sent=False, hint="check PLATFORM_URL and the network"
-        ) from found[0]
+        raise _unreachable(f"host {host!r} not found", "check PLATFORM_URL and the network") from found[0]
     return found[0]
 
 
@@ -212,10 +213,9 @@ def connect_any(addresses: _AddressInfo, host: str, port: int, deadline: Deadlin
             if isinstance(exc, ConnectionRefusedError) and address[4][0].startswith("127."):
                 break  # any user may listen on the same port of the machine's other addresses
     why = "it does not answer" if isinstance(failure, TimeoutError) else failure.strerror or str(failure)
-    raise UnavailableError(
+    raise _unreachable(
         f"cannot connect to {host}:{port}: {why}",
-        maybe_sent=False,
-        hint=_ONLY_HERE if host == "localhost" else "check that the platform is running, and PLATFORM_URL",
+        _ONLY_HERE if host == "localhost" else "check that the platform is running, and PLATFORM_URL",
     ) from failure
 
 
@@ -249,10 +249,8 @@ def _connect_unix(path: str, deadline: Deadline, grip: Handle) -> socket.socket:
             sock.settimeout(max(deadline.left(), _SHORTEST))
             unix.connect_own(sock, path)
     except OSError as exc:
-        raise UnavailableError(
-            f"cannot connect to the embedded server at {path}: {exc.strerror or exc}",
-            maybe_sent=False,
-            hint="start it: molecule-approve serve",
+        raise _unreachable(
+            f"cannot connect to the embedded server at {path}: {exc.strerror or exc}", "start it: molecule-approve serve"
         ) from exc
     return sock
 
@@ -264,7 +262,7 @@ def _read_head(sock: socket.socket, name: str, deadline: Deadline) -> bytes:
         sock.settimeout(max(deadline.left(), _SHORTEST))
         byte = sock.recv(1)
         if not byte or len(head) >= _HEAD_LIMIT:
-            raise UnavailableError(f"the proxy {name} sent an invalid answer", maybe_sent=False, hint=_PROXY_HINT)
+            raise _unreachable(f"the proxy {name} sent an invalid answer", _PROXY_HINT)
         head += byte
     return head
 
@@ -290,7 +288,7 @@ def _check_tunnel(head: bytes, name: str) -> None:
             status=407,
             hint="set them in HTTPS_PROXY: http://user:password@host",
         )
-    raise UnavailableError(f"the proxy {name} refuses the connection: {first[:200]}", maybe_sent=False, hint=_PROXY_HINT)
+    raise _unreachable(f"the proxy {name} refuses the connection: {first[:200]}", _PROXY_HINT)
 
 
 def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Handle) -> socket.socket:
@@ -300,16 +298,14 @@ def _tunnel(proxy: Secret, host: str, port: int, deadline: Deadline, grip: Handl
     try:
         sock = _connect(*address_of(parts.geturl()), deadline, grip)
     except UnavailableError as exc:
-        raise UnavailableError(f"cannot reach the proxy {name}: {exc.message}", maybe_sent=False, hint=_PROXY_HINT) from exc
+        raise _unreachable(f"cannot reach the proxy {name}: {exc.message}", _PROXY_HINT) from exc
     try:
         with _closed_on_failure(sock):
             sock.settimeout(max(deadline.left(), _SHORTEST))
             sock.sendall(_connect_request(parts, host, port))
             _check_tunnel(_read_head(sock, name, deadline), name)
     except OSError as exc:
-        raise UnavailableError(
-            f"the proxy {name} does not answer: {exc.strerror or exc}", maybe_sent=False, hint=_PROXY_HINT
-        ) from exc
+        raise _unreachable(f"the proxy {name} does not answer: {exc.strerror or exc}", _PROXY_HINT) from exc
     return sock
 
 
@@ -349,7 +345,7 @@ def start_tls(sock: socket.socket, context: ssl.SSLContext, host: str, deadline:
         ) from exc
     except OSError as exc:
         why = "it took too long" if isinstance(exc, TimeoutError) else exc.strerror or str(exc)
-        raise UnavailableError(
-            f"the TLS handshake with {host} failed: {why}", maybe_sent=False, hint="check PLATFORM_URL: it may need http://"
+        raise _unreachable(
+            f"the TLS handshake with {host} failed: {why}", "check PLATFORM_URL: it may need http://"
         ) from exc
     return secure

@@ -107,7 +107,7 @@ class _CheckedSocket:
     def _begin(self) -> None:
         left = self._deadline.left()
         if left <= 0:
-            raise UnavailableError("the platform took too long to answer", hint="check its load and the network")
+            raise UnavailableError("the platform took too long to answer", slow=True, hint="check its load and the network")
         self._sock.settimeout(left)
 
     def _hears(self, seconds: float) -> bool:
@@ -134,7 +134,9 @@ class _CheckedSocket:
         try:
             self._sock.sendall(data)
         except TimeoutError as exc:
-            raise UnavailableError("the platform did not accept the request in time", hint="check its load") from exc
+            raise UnavailableError(
+                "the platform did not accept the request in time", slow=True, hint="check its load"
+            ) from exc
         except OSError:
             return  # a server may refuse a request before it has read it whole, and its answer says why
 
@@ -144,7 +146,7 @@ class _CheckedSocket:
         try:
             data = self._sock.recv(_CHUNK)
         except TimeoutError as exc:
-            raise UnavailableError("the platform did not answer in time", hint="check its load") from exc
+            raise UnavailableError("the platform did not answer in time", slow=True, hint="check its load") from exc
         except OSError as exc:
             raise _broken_off() from exc
         self.ended = not data

@@ -1,4 +1,7 @@
-"""Reads a platform's answers to an approver: pending requests, and a sign-in code; ``rest`` asks for them."""
+"""Reads a platform's answers to an approver: pending requests, and a sign-in code; ``rest`` asks for them.
+
+Every function raises ProtocolError for an answer that is not valid.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +50,6 @@ def read_open(data: bytes, workspace_id: str, total: str | None) -> PendingList:
     """Read the answer to ``GET …/approvals?status=pending`` of this workspace.
 
     ``total`` is the header that counts them; None from the platform, which answers with its newest of any status.
-
-    Raises:
-        ProtocolError: it is not valid.
     """
     listed = wire.read_list(data, workspace_id)
     rows = tuple(Waiting(row) for row in reversed(listed) if outcome_of(row) is Outcome.PENDING)
@@ -59,11 +59,7 @@ def read_open(data: bytes, workspace_id: str, total: str | None) -> PendingList:
 
 
 def read_queue(data: bytes) -> PendingList:
-    """Read the answer to ``GET /desk/requests``.
-
-    Raises:
-        ProtocolError: it is not valid.
-    """
+    """Read the answer to ``GET /desk/requests``."""
     body = wire.loads(data)
     pending = body.get("pending") if isinstance(body, dict) else None
     if not isinstance(body, dict) or not isinstance(pending, list):
@@ -75,6 +71,11 @@ def read_queue(data: bytes) -> PendingList:
     )
 
 
+def read_waiting(data: bytes) -> Waiting:
+    """Read the answer to ``GET /desk/requests/{id}``: one request, which may have ended."""
+    return _waiting(wire.loads(data))
+
+
 class SignInCode(NamedTuple):
     """A code that signs the approver ``name`` in to the page once; ``url`` is the page's, None if the server knows none."""
 
@@ -84,11 +85,7 @@ class SignInCode(NamedTuple):
 
 
 def read_code(data: bytes) -> SignInCode:
-    """Read the answer to ``POST /desk/code``.
-
-    Raises:
-        ProtocolError: it is not valid.
-    """
+    """Read the answer to ``POST /desk/code``."""
     body = wire.loads(data)
     found = body if isinstance(body, dict) else {}
     code, name, url = found.get("code"), found.get("name"), found.get("url")

@@ -22,15 +22,19 @@ LIST_LIMIT = 32 * 1024 * 1024
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
+_DATABASE_AWAY = "its database does not answer; try again in a minute, and if that does not help look at the server's log"
+
 
 def error_for(answer: Answer) -> PlatformError:
     """The error for an answer that is not a success."""
-    said = wire.read_error(answer.body).get("error")
+    body = wire.read_error(answer.body)
+    said = body.get("error")
     text = f": {said[:300]}" if isinstance(said, str) and said else ""
     status = answer.status
     if status in _TRANSIENT or status > 504:
         wait = retry_after(answer.headers.get("retry-after"), time.time())
-        return UnavailableError(f"the platform answered {status}{text}", status=status, retry_after=wait)
+        hint = _DATABASE_AWAY if body.get("code") == "platform_unavailable" else ""
+        return UnavailableError(f"the platform answered {status}{text}", status=status, retry_after=wait, hint=hint)
     if status in {401, 403} and not answer.token_sent:
         return CredentialError(
             f"no token was sent, and the platform wants one ({status}){text}",

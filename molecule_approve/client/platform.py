@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from molecule_approve.clock import Deadline
-    from molecule_approve.model import Approval, ApprovalRequest, Status, SubmittedRequest
+    from molecule_approve.model import Approval, ApprovalRequest, JsonValue, SubmittedRequest
     from molecule_approve.wire import Event
 
 
@@ -44,6 +46,13 @@ class Withdrawal(NamedTuple):
     ended_before: bool
 
 
+class SignedStatement(NamedTuple):
+    """A statement, and the proof that a key of the approver signed it, as both are sent."""
+
+    text: str
+    proof: Mapping[str, JsonValue]
+
+
 class Subscription(Protocol):
     """An open event stream. Its events are hints and prove nothing."""
 
@@ -53,11 +62,9 @@ class Subscription(Protocol):
         Raises:
             DisconnectedError: the stream has ended.
         """
-        ...
 
     def close(self) -> None:
         """Close it, at once; never raises."""
-        ...
 
 
 class Platform(Protocol):
@@ -65,14 +72,12 @@ class Platform(Protocol):
 
     def submit(self, request: ApprovalRequest, deadline: Deadline) -> SubmittedRequest:
         """Submit the request once; the answer names its id."""
-        ...
 
     def find(self, request: ApprovalRequest, deadline: Deadline) -> list[Approval]:
         """Every row with our task id, oldest first: finds a request whose answer was lost, and duplicates.
 
         The platform searches only its fifty newest.
         """
-        ...
 
     def fetch(self, submitted: SubmittedRequest, deadline: Deadline) -> Sighting:
         """Read the request. With an attempt id, the embedded server redeems an approval by this read.
@@ -80,11 +85,15 @@ class Platform(Protocol):
         Raises:
             UsedError: another attempt has redeemed the approval.
         """
-        ...
 
     def verifies_approvers(self, deadline: Deadline) -> bool:
         """Whether the name on a decision comes from the approver's own credential."""
-        ...
+
+    def gives_receipts(self, deadline: Deadline) -> bool:
+        """Whether it signs receipts of what was decided."""
+
+    def receipt(self, approval_id: str, deadline: Deadline) -> dict[str, JsonValue]:
+        """The receipt of an ended request, as the platform tells it: nothing of it is checked."""
 
     def watch(self, deadline: Deadline, approval_id: str | None = None) -> Subscription:
         """Subscribe to the workspace's events; to those of one request alone, where an id is given and that is possible.
@@ -93,28 +102,12 @@ class Platform(Protocol):
             CredentialError: the stream rejects the token; REST may accept it.
             UnavailableError: it cannot be reached, or not now.
         """
-        ...
 
     def withdraw(self, submitted: SubmittedRequest, deadline: Deadline) -> Withdrawal:
         """Withdraw the request; only an open one changes by this."""
-        ...
-
-    def list_requests(self, deadline: Deadline) -> list[Approval]:
-        """The workspace's newest requests, oldest first."""
-        ...
-
-    def decide(self, submitted: SubmittedRequest, decision: Status, comment: str | None, deadline: Deadline) -> None:
-        """Approve or deny, with the approver's own credential.
-
-        Raises:
-            EndedError: it had ended before; the message gives the outcome if the platform tells it.
-        """
-        ...
 
     def interrupt(self) -> None:
         """Make the call in progress fail at once; for another thread."""
-        ...
 
     def close(self) -> None:
         """Close every connection; never raises."""
-        ...

@@ -10,25 +10,36 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from molecule_approve import wire
-from molecule_approve.errors import ApprovalError, EndedError, KeyUsedError, OwnRequestError, RejectedError
+from molecule_approve.errors import ApprovalError, EndedError, KeyUsedError, RejectedError
+from molecule_approve.lifecycle import ending
 from molecule_approve.model import Approval, ApprovalRequest, Endpoint, JsonValue, Status, SubmittedRequest
+from molecule_approve.progress_fields import read_count
 from molecule_approve.wire import ONCE_HEADER
 
 from . import sightings
 from .dial import Handle
-from .inbox import PendingList, SignInCode, read_open
+from .inbox import PendingList, SignInCode, Waiting, read_open
 from .peer import Peer, error_for
-from .platform import Sighting, Subscription, Withdrawal
+from .platform import Sighting, SignedStatement, Subscription, Withdrawal
+from .refused import refused_decision
 from .routes import EmbeddedRoutes, MoleculeRoutes, NoSuchRouteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from molecule_approve.clock import Deadline
+    from molecule_approve.model import ApprovalProgress
 
     from .http import Answer
+    from .keys import OwnKey, OwnKeys
 
 _T = TypeVar("_T")
+
+_OF_RULES = {
+    "policy": "nothing was requested; on the server's machine `molecule-approve policy explain -- ACTION` says which rule",
+    "reason_required": "nothing was requested; say why with --reason TEXT",
+}
+"""What to do where the embedded server's rules refuse a request, by the refusal's code."""
 
 
 class RestPlatform:
@@ -64,7 +75,7 @@ class RestPlatform:
         headers = dict([ONCE_HEADER]) if key is None else {"Idempotency-Key": key}
         answer = self._peer.post(self._peer.requests, deadline, wire.submit_body(request), headers=headers)
         if answer.status in {409, 422}:
-            self._refuse_key(answer)
+            self._refuse(answer)
         found = (self._embedded if self._peer.embedded else self._molecule).read_submitted(answer, request)
         self._embedded.missing = not self._peer.embedded
         return SubmittedRequest(
@@ -75,8 +86,13 @@ class RestPlatform:
             own=answer.status == 201,
         )
 
-    def _refuse_key(self, answer: Answer) -> None:
+    def _refuse(self, answer: Answer) -> None:
+        """Return if the answer says nothing about an idempotency key or the server's rules."""
         said = wire.read_error(answer.body)
+        if self._peer.embedded and (hint := _OF_RULES.get(str(said.get("code")))) is not None:
+            refused = RejectedError(str(said.get("error")), status=answer.status, hint=hint)
+            refused.maybe_sent = False  # the server says that it has stored nothing
+            raise refused
         holder = said.get("approval_id")
         if said.get("code") == "key_used":
             raise KeyUsedError.ended(holder if isinstance(holder, str) else None)
@@ -92,6 +108,14 @@ class RestPlatform:
     def verifies_approvers(self, deadline: Deadline) -> bool:
         """Whether the name on a decision comes from the approver's own credential; only the embedded server's does."""
         return self._ask(lambda routes: routes.verifies_approvers(deadline))
+
+    def gives_receipts(self, deadline: Deadline) -> bool:
+        """Whether it signs receipts; only the embedded server does, and not an earlier one."""
+        return self._ask(lambda routes: routes.gives_receipts(deadline))
+
+    def receipt(self, approval_id: str, deadline: Deadline) -> dict[str, JsonValue]:
+        """The receipt of an ended request; see the contract."""
+        return self._ask(lambda routes: routes.receipt(approval_id, deadline))
 
     def find(self, request: ApprovalRequest, deadline: Deadline) -> list[Approval]:
         """Every request with our task id, oldest first; see the contract.
@@ -123,11 +147,41 @@ class RestPlatform:
             return self._embedded.queue(deadline)
         return None
 
+    def waiting(self, approval_id: str, deadline: Deadline) -> Waiting | None:
+        """One request of any workspace, also an ended one, for an approver's token; None if it is not found so."""
+        with suppress(NoSuchRouteError):
+            return self._embedded.waiting(approval_id, deadline)
+        return None
+
     def sign_in_code(self, deadline: Deadline) -> SignInCode | None:
         """A new code that signs the approver of this token in to the page; None on the platform, which has no such page."""
         with suppress(NoSuchRouteError):
             return self._embedded.sign_in_code(deadline)
         return None
+
+    # --- the approver's own keys ---------------------------------------------------------------------------------------
+
+    def own_keys(self, deadline: Deadline) -> OwnKeys | None:
+        """The keys of the approver of this token; None on the platform, which knows none."""
+        with suppress(NoSuchRouteError):
+            return self._embedded.own_keys(deadline)
+        return None
+
+    def add_key(self, public_key: str, label: str, signed: SignedStatement, deadline: Deadline) -> OwnKey:
+        """Enrol a further SSH key, for which another key of the approver vouches.
+
+        Raises:
+            RejectedError: the server does not take it.
+        """
+        return self._embedded.add_key(public_key, label, signed, deadline)
+
+    def remove_key(self, key_id: str, deadline: Deadline) -> None:
+        """Remove one of the approver's keys.
+
+        Raises:
+            RejectedError: there is none with this id.
+        """
+        self._embedded.remove_key(key_id, deadline)
 
     # --- deciding ------------------------------------------------------------------------------------------------------
 
@@ -153,24 +207,60 @@ class RestPlatform:
         known = said.get("code") in {None, "ended", "unknown_approval"} and isinstance(said.get("error"), str)
         return answer.status in {404, 409} and answer.is_json and about and known
 
-    def decide(self, submitted: SubmittedRequest, decision: Status, comment: str | None, deadline: Deadline) -> None:
-        """Approve or deny; see the contract."""
+    def decide(
+        self,
+        submitted: SubmittedRequest,
+        decision: Status,
+        comment: str | None,
+        deadline: Deadline,
+        signed: SignedStatement | None = None,
+    ) -> ApprovalProgress | None:
+        """Approve or deny, by the approver's own credential, and perhaps with a proof.
+
+        None if that has ended the request, else how far it is.
+
+        Raises:
+            EndedError: it had ended before; the message gives the outcome if the platform tells it.
+            OwnRequestError, DecisionRefusedError: this person may not decide it, or not so.
+        """
         if comment is not None and not self.verifies_approvers(deadline):
             raise RejectedError(
                 "this platform does not store comments", status=422, hint="omit --comment, and tell the requester directly"
             )
         path = f"{self._peer.path(submitted.approval_id)}/decide"
-        answer = self._peer.post(path, deadline, wire.decide_body(decision, self._actor, comment))
-        if answer.status == 200:
+        proof: dict[str, JsonValue] = {}
+        if signed is not None:
+            proof = {"statement": signed.text, "proof": dict(signed.proof)}
+        answer = self._peer.post(path, deadline, wire.decide_body(decision, self._actor, comment, **proof))
+        if answer.status != 200:
+            raise self._refused(answer, submitted, deadline)
+        counted = None
+        if decision is Status.APPROVED:
+            counted = read_count(wire.read_error(answer.body), submitted.approval_id)
+        if counted is None:
             wire.check_done(answer.body, submitted.approval_id, decision)
-        elif self._says_ended(answer, submitted):
-            raise EndedError(self._how_it_ended(submitted, wire.read_error(answer.body), deadline))
-        elif answer.status == 403 and (said := wire.read_error(answer.body)).get("code") == "own_request":
-            raise OwnRequestError(
-                str(said.get("error")), hint=f"to withdraw it: molecule-approve withdraw {submitted.approval_id}"
-            )
-        else:
-            raise error_for(answer)
+        return counted
+
+    def retract(self, submitted: SubmittedRequest, deadline: Deadline) -> ApprovalProgress:
+        """Retract the approver's own approval of a request that waits for others: how far it is then.
+
+        Raises:
+            EndedError: the request has ended.
+            DecisionRefusedError: the approver has not approved it.
+        """
+        answer = self._ask(lambda routes: routes.retract(submitted, deadline))
+        if answer.status != 200:
+            raise self._refused(answer, submitted, deadline)
+        counted = read_count(wire.read_error(answer.body), submitted.approval_id)
+        if counted is None:
+            raise wire.unexpected("the answer does not say how many approvals the request has")
+        return counted
+
+    def _refused(self, answer: Answer, submitted: SubmittedRequest, deadline: Deadline) -> ApprovalError:
+        """The error of a decision, or of its retraction, that was not made."""
+        if self._says_ended(answer, submitted):
+            return EndedError(self._how_it_ended(submitted, wire.read_error(answer.body), deadline))
+        return refused_decision(answer, submitted.approval_id) or error_for(answer)
 
     def _how_it_ended(self, submitted: SubmittedRequest, said: dict[str, JsonValue], deadline: Deadline) -> str:
         status, by = said.get("status"), said.get("decided_by")
@@ -182,7 +272,7 @@ class RestPlatform:
             if row is None:
                 return "the platform has no such pending request"
             status, by = row.status.value, row.decided_by
-        return f"the request had already ended: {status} by {by or 'nobody'}"
+        return f"the request had already ended: {ending(status, by if isinstance(by, str) else None)}"
 
     # --- the stream ----------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,10 @@ class SubmitPolicy(NamedTuple):
 
     Attributes:
         total: no try begins after this.
-        attempt: the longest that one try may take.
+        slow: nor after this, while the platform takes connections and answers late: hundreds of commands that start at
+            once on its own machine may keep it from the processor for a minute or two, and each is answered in the end.
+        attempt: the longest that one try may take; twice as long after each that a slow platform did not answer, which has
+            to work on every one of them.
         credential: how long a 401 is retried: the platform answers it to a valid token while its database is away.
         refused: how long a 500 is retried, which is also the answer for an unknown workspace.
         first, most: the shortest and longest pause between tries.
@@ -54,6 +57,7 @@ class SubmitPolicy(NamedTuple):
     """
 
     total: float = 30.0
+    slow: float = 180.0
     attempt: float = 10.0
     credential: float = 5.0
     refused: float = 10.0
@@ -94,6 +98,8 @@ class WaitPolicy(NamedTuple):
 def submit_window(failure: ApprovalError, policy: SubmitPolicy) -> float:
     """For how many seconds after the first try this failure is worth a retry; 0 if it is final."""
     match failure:
+        case UnavailableError(slow=True):
+            return policy.slow
         case UnavailableError(status=500):
             return policy.refused
         case UnavailableError():

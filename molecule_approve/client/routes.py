@@ -6,6 +6,7 @@ Each method says what its platform does; which of the two is asked, ``rest`` dec
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from molecule_approve import wire
 from molecule_approve.errors import CredentialError, ProtocolError, RejectedError, UsedError
@@ -13,14 +14,17 @@ from molecule_approve.lifecycle import answers, outcome_of
 from molecule_approve.model import WITHDRAWN_BY, ApprovalRequest, Outcome, Status, SubmittedRequest
 
 from . import sightings
-from .inbox import PendingList, SignInCode, read_code, read_queue
+from .inbox import PendingList, SignInCode, Waiting, read_code, read_queue, read_waiting
+from .keys import OwnKey, OwnKeys, key_refused, read_key, read_keys
 from .peer import LIST_LIMIT, Peer, error_for
 from .platform import Sighting
 
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
+    from molecule_approve.model import JsonValue
 
     from .http import Answer
+    from .platform import SignedStatement
 
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -51,10 +55,37 @@ class MoleculeRoutes:
         self._peer.get("/health", deadline)
         return False
 
+    def gives_receipts(self, deadline: Deadline) -> bool:
+        """False, and looks for the embedded server's mark as :meth:`verifies_approvers` does."""
+        return self.verifies_approvers(deadline)
+
+    def receipt(self, _approval_id: str, deadline: Deadline) -> dict[str, JsonValue]:
+        """It has none.
+
+        Raises:
+            RejectedError: it is the platform, and not the embedded server behind something that hid its answer.
+        """
+        self.gives_receipts(deadline)
+        if self._peer.embedded:
+            return {}
+        raise RejectedError("this platform gives no receipts", status=404, hint="only the embedded server does")
+
     def withdraw(self, submitted: SubmittedRequest, deadline: Deadline) -> Answer:
         """The answer to a denial by ``withdrawn``."""
         path = f"{self._peer.path(submitted.approval_id)}/decide"
         return self._peer.post(path, deadline, wire.decide_body(Status.DENIED, WITHDRAWN_BY))
+
+    def retract(self, _submitted: SubmittedRequest, _deadline: Deadline) -> Answer:
+        """Nothing: whoever decides there ends the request at once.
+
+        Raises:
+            RejectedError: always.
+        """
+        raise RejectedError(
+            "this platform ends a request with its first decision, so there is nothing to retract",
+            status=404,
+            hint="rules that need several approvals are the embedded server's",
+        )
 
 
 class EmbeddedRoutes:
@@ -140,9 +171,35 @@ class EmbeddedRoutes:
             self._check(self._peer.get(self._peer.path(_NOBODY), deadline))
         return True
 
+    def gives_receipts(self, deadline: Deadline) -> bool:
+        """Whether it knows the route of receipts, which an earlier one does not."""
+        answer = self._peer.get(f"{self._peer.path(_NOBODY)}/receipt", deadline)
+        self._check(answer)
+        if answer.status != 404:
+            raise error_for(answer)
+        return wire.read_error(answer.body).get("code") == "unknown_approval"
+
+    def receipt(self, approval_id: str, deadline: Deadline) -> dict[str, JsonValue]:
+        """What the server says is the receipt."""
+        answer = self._peer.get(f"{self._peer.path(approval_id)}/receipt", deadline)
+        self._check(answer)
+        if answer.status != 200:
+            raise error_for(answer)
+        found = wire.loads(answer.body)
+        receipt = found.get("receipt") if isinstance(found, dict) else None
+        if not isinstance(receipt, dict):
+            raise wire.unexpected("the answer has no receipt in it")
+        return receipt
+
     def withdraw(self, submitted: SubmittedRequest, deadline: Deadline) -> Answer:
         """The answer to a withdrawal."""
         answer = self._peer.post(f"{self._peer.path(submitted.approval_id)}/withdraw", deadline, b"{}")
+        self._check(answer)
+        return answer
+
+    def retract(self, submitted: SubmittedRequest, deadline: Deadline) -> Answer:
+        """The answer to the retraction of an approval."""
+        answer = self._peer.post(f"{self._peer.path(submitted.approval_id)}/retract", deadline, b"{}")
         self._check(answer)
         return answer
 
@@ -154,6 +211,16 @@ class EmbeddedRoutes:
             raise error_for(answer)
         return read_queue(answer.body)
 
+    def waiting(self, approval_id: str, deadline: Deadline) -> Waiting | None:
+        """One request of any workspace, for an approver's token; None if this approver may see none with this id."""
+        answer = self._peer.get(f"/desk/requests/{quote(approval_id, safe='')}", deadline)
+        self._check(answer)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise error_for(answer)
+        return read_waiting(answer.body)
+
     def sign_in_code(self, deadline: Deadline) -> SignInCode:
         """A new code that signs the approver of this token in to the page."""
         answer = self._peer.post("/desk/code", deadline, b"{}")
@@ -161,3 +228,25 @@ class EmbeddedRoutes:
         if answer.status != 201:
             raise error_for(answer)
         return read_code(answer.body)
+
+    def own_keys(self, deadline: Deadline) -> OwnKeys:
+        """The keys of the approver of this token."""
+        answer = self._peer.get("/desk/keys", deadline)
+        self._check(answer)
+        if answer.status != 200:
+            raise error_for(answer)
+        return read_keys(answer.body)
+
+    def add_key(self, public_key: str, label: str, signed: SignedStatement, deadline: Deadline) -> OwnKey:
+        """The key that was added."""
+        proof: JsonValue = {"statement": signed.text, "proof": dict(signed.proof), "public_key": public_key, "label": label}
+        answer = self._peer.post("/desk/keys", deadline, wire.dump(proof))
+        if answer.status != 201:
+            raise key_refused(answer) or error_for(answer)
+        return read_key(wire.loads(answer.body))
+
+    def remove_key(self, key_id: str, deadline: Deadline) -> None:
+        """Remove one of the own keys."""
+        answer = self._peer.post(f"/desk/keys/{quote(key_id, safe='')}/remove", deadline, b"{}")
+        if answer.status != 200:
+            raise key_refused(answer) or error_for(answer)

@@ -24,15 +24,12 @@ class Stop(Protocol):
 
     def check(self) -> None:
         """Raise Interrupted if the attempt was stopped."""
-        ...
 
     def open(self) -> AbstractContextManager[None]:
         """A region in which Interrupted may be raised at any point; outside it waits for the next check."""
-        ...
 
     def sleep(self, seconds: float) -> None:
         """Sleep; raises Interrupted as soon as the attempt is stopped."""
-        ...
 
 
 class Submission:
@@ -55,7 +52,9 @@ class Submission:
         self.maybe_there = False
         self._platform = platform
         self._request = request
+        self._deadline = deadline
         self._end = deadline.capped(policy.total)
+        self._attempt = policy.attempt
         self._started = deadline.clock()
         self._stop = stop
         self._pauses = backoff(policy.first, policy.most, random)
@@ -92,7 +91,7 @@ class Submission:
     def _search(self) -> SubmittedRequest | None:
         if not self.maybe_there and self._request.idempotency_key is None:
             return None
-        return self._find(self._end.capped(self._policy.attempt))
+        return self._find(self._end.capped(self._attempt))
 
     def _find(self, deadline: Deadline) -> SubmittedRequest | None:
         rows = self._platform.find(self._request, deadline)
@@ -101,7 +100,7 @@ class Submission:
     def _submit_once(self) -> SubmittedRequest:
         before, self.maybe_there = self.maybe_there, True  # also if a stop interrupts it
         try:
-            return self._platform.submit(self._request, self._end.capped(self._policy.attempt))
+            return self._platform.submit(self._request, self._end.capped(self._attempt))
         except ApprovalError as exc:
             # Any other failure comes from our own settings, before anything is sent.
             self.maybe_there = before or (isinstance(exc, PlatformError) and exc.maybe_sent)
@@ -111,7 +110,7 @@ class Submission:
         """After an invalid answer the platform may still have the request; then it is found by its task id."""
         try:
             with self._stop.open():
-                found = self._find(self._end.capped(self._policy.attempt))
+                found = self._find(self._end.capped(self._attempt))
         except KeyUsedError:
             raise
         except ApprovalError:
@@ -122,6 +121,9 @@ class Submission:
 
     def _pause(self, failure: ApprovalError) -> None:
         """Wait for the next try, or raise the failure if there is none."""
+        if isinstance(failure, UnavailableError) and failure.slow:
+            self._end = self._deadline.capped(self._started + self._policy.slow - self._deadline.clock())
+            self._attempt *= 2
         left = min(self._end.at, self._started + submit_window(failure, self._policy)) - self._end.clock()
         pause: float | None
         pause = wait = next(self._pauses)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from molecule_approve.errors import ApprovalError, ProtocolError, UnavailableError, UnknownApprovalError, UsedError
 from molecule_approve.lifecycle import outcome_of
 from molecule_approve.model import Approval, Decision, Evidence, Outcome, Status, SubmittedRequest
-from molecule_approve.wire import instant
+from molecule_approve.wire import PROGRESS_EVENT, instant
 
 from .reconnect import ReconnectingStream, StreamState
 from .retry import Random, WaitPolicy, backoff, wait_window
 
 if TYPE_CHECKING:
     from molecule_approve.clock import Deadline
+    from molecule_approve.model import ApprovalProgress
     from molecule_approve.wire import Event
 
     from .platform import Platform, Sighting
@@ -31,28 +32,29 @@ OVERSLEPT = 5.0
 _DECISIONS = frozenset({"APPROVAL_APPROVED", "APPROVAL_DENIED"})
 
 
-class WaitObserver(Protocol):
-    """Follows a wait; it can change nothing."""
+class WaitObserver:
+    """Follows a wait, and can change nothing; this one ignores all of it."""
 
     def link(self, link: StreamState, why: str) -> None:
         """How the decision will be noticed has changed."""
-        ...
 
     def trouble(self, failure: ApprovalError) -> None:
         """Something failed; the wait continues."""
-        ...
 
     def tick(self) -> None:
         """The wait continues; called every few seconds."""
-        ...
+
+    def progress(self, progress: ApprovalProgress) -> None:
+        """How far the request is, as a read showed it; only the embedded server says it."""
 
 
 class Wait:
-    """One wait for one request.
+    """One wait for one request. ``meanwhile`` is called once, as soon as nothing is left to do but to wait.
 
     Attributes:
         submitted: the request; with another row's id once the platform shows an older row of it.
         listed: whether the last read was a list, and every duplicate in it was withdrawn.
+        seen: the request as it was last read; None before that.
     """
 
     def __init__(
@@ -67,9 +69,11 @@ class Wait:
         random: Random,
         policy: WaitPolicy,
         withdraw_duplicates: Callable[[SubmittedRequest], None],
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         self.submitted = submitted
         self.listed = False
+        self.seen: Approval | None = None
         self._platform = platform
         self._deadline = deadline
         self._now = deadline.clock
@@ -95,6 +99,7 @@ class Wait:
         self._claims: dict[tuple[Status, str | None], Event] = {}
         self._may_believe_event = submitted.own
         self._withdraw_duplicates = withdraw_duplicates
+        self._meanwhile = meanwhile
         self._searched = False
         self._has_duplicates = False  # a duplicate may still be open, and no event of it is ours
 
@@ -133,8 +138,15 @@ class Wait:
             decision = self._read()
             if decision is not None:
                 return decision
+        self._use_the_time()
         self._listen()
         return None
+
+    def _use_the_time(self) -> None:
+        """Once, before the first event is waited for: do what the end would otherwise be kept up by."""
+        prepare, self._meanwhile = self._meanwhile, None
+        if prepare is not None:
+            prepare()
 
     # --- the stream ----------------------------------------------------------------------------------------------------
 
@@ -154,6 +166,9 @@ class Wait:
         """Read after an event of our own request, and of no other."""
         ours = event.approval_id == self.submitted.approval_id
         if not ours or event.workspace_id not in {None, self.submitted.workspace_id}:
+            return
+        if event.name == PROGRESS_EVENT:
+            self._next_read = self._now()
             return
         if event.status is Status.PENDING:
             self._note_creation(event.timestamp)
@@ -223,12 +238,15 @@ class Wait:
             return self._decision_by_event(sighting)
         self._note_creation(row.created_at)
         self._go_over_to(row)
+        self.seen = row
         self._has_duplicates = False
         for duplicate in sighting.duplicates:
             self._withdraw(duplicate)
         self.listed = self.listed and not self._has_duplicates
         match outcome_of(row):
             case Outcome.PENDING:
+                if row.progress is not None:
+                    self._observer.progress(row.progress)
                 self._withdraw_unlisted_duplicates()
                 return None
             case Outcome.FAILED:

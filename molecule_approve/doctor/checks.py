@@ -39,7 +39,6 @@ class Finding(NamedTuple):
         result: the grade.
         detail: what was found.
         advice: what to do, or empty.
-
     """
 
     check: str
@@ -72,7 +71,6 @@ def carry_out(name: str, check: Check, seconds: float = LONGEST) -> list[Finding
         name: of that finding.
         check: the check.
         seconds: how long to wait for it.
-
     """
     found: list[Finding] = []
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.integrations.hook_files.interface import dotted
 from molecule_approve.integrations.hook_files.registry import HOST_FILES
-from molecule_approve.integrations.hook_files.survey import Whereabouts, entries_of, host_version, program_fault
+from molecule_approve.integrations.hook_files.survey import Whereabouts, entries_of, faults_of, host_version
 
 from .checks import Check, Finding, Grade
 
@@ -50,13 +50,8 @@ def _folder() -> Path:
 
 def _faults(found: Installed, version: tuple[int, ...] | None) -> Iterator[str]:
     """What is wrong with an entry, a sentence each; that the host may not know how to block is a fault too."""
-    if found.entry is None:
-        yield found.trouble
-        return
-    host, entry = found.host, found.entry
-    yield from filter(None, (program_fault(entry), host.needs(entry, version)))
-    yield from entry.faults
-    if not entry.blocks_if_lost:
+    yield from faults_of(found, version)
+    if found.entry is not None and not found.entry.blocks_if_lost:
         yield "it fails open: the host runs the tool if the hook cannot start or is killed"
-    elif host.since and version is None:
-        yield f"versions before {dotted(host.since)} fail open"
+    elif found.entry is not None and found.host.since and version is None:
+        yield f"versions before {dotted(found.host.since)} fail open"

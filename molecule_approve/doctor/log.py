@@ -7,6 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from molecule_approve.audit import files
@@ -33,13 +34,19 @@ def checks(path: Callable[[], Path], *, optional: bool, mounts: Path = files.MOU
         path: the log; may raise a UsageError or a ConfigError.
         optional: requests go on where it cannot be written.
         mounts: the system's table of mounted file systems.
-
     """
     grade = Grade.WARNING if optional else Grade.FAILED
     yield "log.place", lambda: _place(path(), mounts)
-    yield "log.write", lambda: _write(path(), grade)
-    yield "log.end", lambda: _end(path(), grade)
-    yield "log.archives", lambda: _archives(path(), grade)
+    for check, look in (("log.write", _write), ("log.end", _end), ("log.archives", _archives)):
+        yield check, partial(_looked_at, check, look, path, grade)
+
+
+def _looked_at(check: str, look: Callable[[Path], Finding], path: Callable[[], Path], grade: Grade) -> Iterator[Finding]:
+    """What a look at the log finds; a log that cannot be used is of this grade."""
+    try:
+        yield look(path())
+    except AuditError as exc:
+        yield failure(check, exc, grade)
 
 
 def _place(path: Path, mounts: Path) -> Iterator[Finding]:
@@ -65,14 +72,10 @@ def _free(path: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _write(path: Path, grade: Grade) -> Iterator[Finding]:
-    try:
-        _check_file(path)
-        _check_lock(files.lock_path(path))
-    except AuditError as exc:
-        yield failure("log.write", exc, grade)
-        return
-    yield Finding("log.write", Grade.OK, "it can be written" if os.path.lexists(path) else "it can be created")
+def _write(path: Path) -> Finding:
+    _check_file(path)
+    _check_lock(files.lock_path(path))
+    return Finding("log.write", Grade.OK, "it can be written" if os.path.lexists(path) else "it can be created")
 
 
 def _check_file(path: Path) -> None:
@@ -112,35 +115,26 @@ def _wait_for_lock(handle: int, lock: Path, deadline: Deadline) -> None:
             return
 
 
-def _end(path: Path, grade: Grade) -> Iterator[Finding]:
+def _end(path: Path) -> Finding:
     """Compare the log's end with the remembered head, as the next append does."""
-    try:
-        end = Journal(path).end()
-    except AuditError as exc:
-        yield failure("log.end", exc, grade)
-        return
+    end = Journal(path).end()
     if end.damage:
         detail = f"the log's end is not what was written last ({end.damage['reason']}); the next record will say so"
-        yield Finding("log.end", Grade.WARNING, detail, "run `molecule-approve audit verify`, and keep a copy of the log")
-    elif end.head is None:
-        yield Finding("log.end", Grade.SKIPPED, "there is no record yet")
-    else:
-        sealed = ", sealed" if end.sealed else ""
-        detail = f"the end is whole: record {end.head.seq}{sealed}; the rest is for `molecule-approve audit verify`"
-        yield Finding("log.end", Grade.OK, detail)
+        advice = "run `molecule-approve audit verify`, and keep a copy of the log"
+        return Finding("log.end", Grade.WARNING, detail, advice)
+    if end.head is None:
+        return Finding("log.end", Grade.SKIPPED, "there is no record yet")
+    sealed = ", sealed" if end.sealed else ""
+    detail = f"the end is whole: record {end.head.seq}{sealed}; the rest is for `molecule-approve audit verify`"
+    return Finding("log.end", Grade.OK, detail)
 
 
-def _archives(path: Path, grade: Grade) -> Iterator[Finding]:
-    try:
-        with Snapshot(path) as snapshot:
-            readable = sum(1 for file in snapshot.files if not file.live)
-            unreadable = [file.path.name for file in snapshot.unreadable]
-    except AuditError as exc:
-        yield failure("log.archives", exc, grade)
-        return
+def _archives(path: Path) -> Finding:
+    with Snapshot(path) as snapshot:
+        readable = sum(1 for file in snapshot.files if not file.live)
+        unreadable = [file.path.name for file in snapshot.unreadable]
     if unreadable:
         detail = f"{len(unreadable)} of {readable + len(unreadable)} archives cannot be read: {', '.join(unreadable)}"
         advice = "make them readable: an approval that may be recorded there counts as redeemed"
-        yield Finding("log.archives", Grade.WARNING, detail, advice)
-    else:
-        yield Finding("log.archives", Grade.OK, f"all archives can be read: {readable}" if readable else "none yet")
+        return Finding("log.archives", Grade.WARNING, detail, advice)
+    return Finding("log.archives", Grade.OK, f"all archives can be read: {readable}" if readable else "none yet")

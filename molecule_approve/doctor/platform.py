@@ -20,7 +20,6 @@ from molecule_approve.client.rest import RestPlatform
 from molecule_approve.clock import Deadline, boottime
 from molecule_approve.errors import ApprovalError, CredentialError, PlatformError
 from molecule_approve.model import Endpoint
-from molecule_approve.settings.resolve import OWN_SERVER
 from molecule_approve.settings.urls import is_plain_http
 from molecule_approve.settings.values import Transport
 
@@ -65,8 +64,7 @@ def _connection(settings: Settings) -> Iterator[Finding]:
     try:
         sock = dial.dial(endpoint, deadline, grip)
     except ApprovalError as exc:
-        advice = exc.hint if settings.is_configured else f"PLATFORM_URL is not set; {OWN_SERVER}"
-        yield failure("platform.connection", exc)._replace(advice=advice)
+        yield failure("platform.connection", exc)._replace(advice=settings.hint_on_unreachable(exc.hint))
         return
     with closing(sock):
         yield Finding("platform.connection", Grade.OK, f"{_way(settings)} in {_milliseconds(began)}")

@@ -16,10 +16,10 @@ from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError
 from molecule_approve.model import Endpoint
 from molecule_approve.paths import who_serves
-from molecule_approve.server.reading import approver_names
+from molecule_approve.server.reading import names_in
 from molecule_approve.settings.urls import is_this_machine
 
-from .checks import NETWORK, Check, Finding, Grade, Setup
+from .checks import NETWORK, Check, Finding, Grade, Setup, failure
 from .settings import is_root, owner
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 """Linux's tables of TCP sockets (proc(5))."""
 
 _LISTENING = "0A"
+_LIST = "to read it as the server's user: molecule-approve approvers list"
 _START = "start it: molecule-approve serve"
 
 
@@ -38,6 +39,7 @@ def checks(around: Setup, settings: Settings | None) -> Iterator[tuple[str, Chec
     """The checks of this user's embedded server; whether it is needed, the settings say."""
     needed = settings is not None and settings.local
     yield "server.running", partial(_running, around.places, needed=needed)
+    yield "server.database", partial(_database, around)
     yield "server.approvers", partial(_approvers, around.places, needed=needed)
     yield "server.approver_token", partial(_approver_token, around)
     yield "server.separation", partial(_separation, around.places, settings)
@@ -53,6 +55,22 @@ def _running(places: Places, *, needed: bool) -> Iterator[Finding]:
         yield Finding("server.running", Grade.OK, detail)
 
 
+def _database(around: Setup) -> Iterator[Finding]:
+    """Which database server.yaml names. It is not opened: that would make or change its tables."""
+    from molecule_approve.settings.server_settings import ServerFlags, resolve_server  # noqa: PLC0415 - seldom there
+
+    try:
+        found = resolve_server(ServerFlags(), around.environ).database
+    except ApprovalError as exc:
+        yield failure("server.database", exc, Grade.WARNING)
+        return
+    if found.value is None:
+        yield Finding("server.database", Grade.OK, f"SQLite: {around.places.database}")
+    else:
+        detail = f"not checked: a PostgreSQL database ({found.source}), which is not opened here"
+        yield Finding("server.database", Grade.SKIPPED, detail, _LIST)
+
+
 def _approvers(places: Places, *, needed: bool) -> Iterator[Finding]:
     # Without a server that runs, SQLite would have to make files to read the database.
     serving = who_serves(places)
@@ -60,9 +78,9 @@ def _approvers(places: Places, *, needed: bool) -> Iterator[Finding]:
         yield Finding("server.approvers", Grade.SKIPPED, "not checked: no embedded server of this user is running")
         return
     if serving.shared:
-        yield Finding("server.approvers", Grade.SKIPPED, f"not checked: they are in {serving.shared}")
+        yield Finding("server.approvers", Grade.SKIPPED, f"not checked: they are in {serving.shared}", _LIST)
         return
-    names = approver_names(places.database)
+    names = names_in(places.database, "approvers")
     if names:
         yield Finding("server.approvers", Grade.OK, f"may decide: {', '.join(names)}")
     else:

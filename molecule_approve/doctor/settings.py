@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from molecule_approve.audit.record import SHORT
 from molecule_approve.errors import ApprovalError, NotPermittedError
+from molecule_approve.lifecycle import name_key
 from molecule_approve.model import Secret
 from molecule_approve.policy import roles
+from molecule_approve.proofs.faults import ProofError
 from molecule_approve.settings.given import read_config
 from molecule_approve.settings.resolve import LOCAL, Settings, resolve
 from molecule_approve.settings.system_config import SystemConfig, read_system
+from molecule_approve.settings.urls import PROXIES
+from molecule_approve.wiring import approver_keys
 
 from .checks import Finding, Grade, Setup, failure
 
@@ -25,15 +29,12 @@ if TYPE_CHECKING:
 _HARMLESS = frozenset({"APPROVAL_TIMEOUT", "APPROVAL_POLL_INTERVAL", "APPROVAL_USE_WEBSOCKET", "AUDIT_LOG_ROTATE_AT"})
 """Variables without which all other checks look at the same platform and the same log."""
 
-_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-
 
 class SettingsReading:
     """Reads the settings, and says what it finds.
 
     Attributes:
         settings: what was read; None before, and where the settings cannot be used.
-
     """
 
     def __init__(self, around: Setup) -> None:
@@ -57,6 +58,7 @@ class SettingsReading:
         yield from self._resolve()
         if self.settings is not None:
             yield from _values(self.settings)
+            yield from _approver_keys(self.settings)
             yield from _warnings(self.settings)
             yield _permission(self.settings)
 
@@ -139,6 +141,7 @@ _TEXTS: Mapping[str, Callable[[Any], str]] = {
     "audit_rotate_at": lambda value: "never" if value is None else f"{value:,} bytes",
     "allow_http": lambda value: str(value).lower(),
     "require_verified_approver": lambda value: str(value).lower(),
+    "approver_keys": lambda value: "none" if value is None else str(value.path),
     "roles": _names,
     "allowed_actions": _names,
     "hooks": lambda value: f"rules: {len(value)}" if value else "none",
@@ -161,6 +164,28 @@ def _token_file(settings: Settings) -> Iterator[Finding]:
         yield Finding("settings.token_file", Grade.OK, f"only {owner(path.stat().st_uid)} can read {path}")
 
 
+def _approver_keys(settings: Settings) -> Iterator[Finding]:
+    """Whether a gate would hold keys, whose file only root can write; root itself can."""
+    try:
+        ring = approver_keys(settings)
+        if ring is None:
+            return
+        ring.check()
+    except ApprovalError as exc:
+        yield failure("settings.approvers", exc)
+        return
+    except ProofError as exc:
+        yield Finding("settings.approvers", Grade.FAILED, f"approve.approver_keys: {exc}", "correct the file")
+        return
+    people = {name_key(one.approver) for one in ring.keys}
+    has = f"an approval needs signatures of {ring.approvals} of {len(people)} people whose keys this machine keeps"
+    if is_root():
+        advice = "run gates as a user who is not root"
+        yield Finding("settings.approvers", Grade.WARNING, f"{has}, and this user is root, who can change them", advice)
+    else:
+        yield Finding("settings.approvers", Grade.OK, has)
+
+
 def _warnings(settings: Settings) -> Iterator[Finding]:
     for warning in settings.warnings:
         if not warning.endswith(f" {settings.token.source}"):  # the token's file has a finding of its own
@@ -181,7 +206,7 @@ def _permission(settings: Settings) -> Finding:
 def known_secrets(environ: Mapping[str, str], settings: Settings | None) -> list[Secret]:
     """All that is secret in the environment and in the settings, to be masked wherever it may have got to."""
     found = {environ.get(name, "") for name in ("MOLECULE_TOKEN", "MOLECULE_APPROVER_TOKEN")}
-    found |= {text for name in _PROXIES for text in _userinfo(environ.get(name, ""))}
+    found |= {text for name in PROXIES for text in _userinfo(environ.get(name, ""))}
     if settings is not None:
         found |= {
             value for name, value in settings.headers.value.items() if name.lower() != "origin" and len(value) >= SHORT

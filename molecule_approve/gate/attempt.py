@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from molecule_approve.client.retry import WaitPolicy
 from molecule_approve.client.wait import WaitObserver
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from molecule_approve.client.wait import Wait
     from molecule_approve.clock import Deadline
     from molecule_approve.model import ApprovalRequest
+    from molecule_approve.proofs.keys_file import KeyRing
 
     from .records import Recorder
     from .withdrawal import Withdrawn
@@ -28,20 +29,20 @@ ROUNDING = 1.0
 """Seconds by which a platform's own times may be rounded."""
 
 
-class Observer(WaitObserver, Protocol):
-    """Who follows an attempt; the spinner is one. It can change nothing."""
+class Observer(WaitObserver):
+    """Follows an attempt, as the spinner does, and can change nothing; this one ignores all of it."""
 
     def asked(self, submitted: SubmittedRequest) -> None:
         """The platform has the request."""
-        ...
+
+    def waiting_for_log(self, sentence: str) -> None:
+        """Another process has held the audit log's lock for two seconds; the sentence says so, and for how long at most."""
 
     def withdrawing(self, why: str) -> None:
         """The request is being withdrawn; that takes two seconds at most."""
-        ...
 
     def recorded(self, head: Head) -> None:
         """A record was written to the audit log, whose head is now this one."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Attempt:
     Attributes:
         id: the UUID under which it redeems an approval.
         deadline: when it gives up; ``terms.timeout`` seconds after it began.
+        keys: the keys that have to have signed an approval; None if none is demanded.
         requested_at: when it began, on the wall clock.
         found: the request at the platform, as it was submitted, taken up or found again; None until then.
         submission: submits the request; None before that.
@@ -90,6 +92,7 @@ class Attempt:
     stop: Stop
     observer: Observer
     recorder: Recorder
+    keys: KeyRing | None = None
     requested_at: str = field(default_factory=utc_now)
     found: SubmittedRequest | None = None
     submission: Submission | None = None
@@ -139,8 +142,8 @@ class Attempt:
     def verdict(
         self, outcome: Outcome, error: ApprovalError | Failure | None = None, *, signum: int | None = None
     ) -> Verdict:
-        """A verdict without a decision."""
-        submitted = self.submitted
+        """A verdict without a decision, or with some of those that the request needs."""
+        submitted, seen = self.submitted, None if self.wait is None else self.wait.seen
         return Verdict(
             outcome=outcome,
             action=self.request.action,
@@ -151,6 +154,8 @@ class Attempt:
             recorded=self.recorder.recorded,
             error=Failure.of(error) if isinstance(error, ApprovalError) else error,
             signum=signum,
+            decisions=() if seen is None else seen.decisions,
+            progress=None if seen is None else seen.progress,
         )
 
     def decided(self, outcome: Outcome, decision: Decision) -> Verdict:
@@ -167,4 +172,6 @@ class Attempt:
             decided_at=row.decided_at,
             expires_at=row.expires_at,
             evidence=decision.evidence,
+            decisions=row.decisions,
+            progress=row.progress,
         )

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.errors import ApprovalError, NotExecutableError, UsageError
 from molecule_approve.limits import ACTION_LIMIT
+from molecule_approve.safe_text import quoted
 
 from . import programs
-from .command import ANY_HOST, BoundCommand, BoundFile, FileRole, UnboundFile, quoted, secrets_in
+from .command import ANY_HOST, BoundCommand, BoundFile, FileRole, UnboundFile, secrets_in
 
 if TYPE_CHECKING:
     from .compose import Origin

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from molecule_approve.safe_text import is_hidden
+from molecule_approve.safe_text import is_hidden, quoted
 
 FORM = "molecule-approve run 1"
 """The first field of the digest; a change of its form changes the number."""
@@ -247,21 +246,3 @@ def _places_of(text: str, secrets: Mapping[str, str]) -> Iterator[tuple[int, int
         found = re.escape(value)
         pattern = rf"(?=({found}))" if len(value) >= _SHORT else rf"(?<!\w)(?=({found})(?!\w))"
         yield from ((*place.span(1), name) for place in re.finditer(pattern, text))
-
-
-def quoted(word: str) -> str:
-    """The word as a shell would read it, on one line; ``$'…'`` where a character in it cannot be seen."""
-    if not any(is_hidden(character) for character in word):
-        return shlex.quote(word)
-    return f"$'{''.join(map(_escaped, word))}'"
-
-
-def _escaped(character: str) -> str:
-    if character in "\\'":
-        return f"\\{character}"
-    if not is_hidden(character):
-        return character
-    code = ord(character)
-    if code < 0x80:
-        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character, f"\\x{code:02x}")
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -1,4 +1,7 @@
-"""Composes a request: what it may contain, and where it comes from. Text that is too long is refused, never cut."""
+"""Composes a request: what it may contain, and where it comes from. Text that is too long is refused, never cut.
+
+What is not valid is refused with a UsageError, by every function.
+"""
 
 from __future__ import annotations
 
@@ -45,22 +48,14 @@ def check_text(text: str, what: str, limit: int) -> str:
 
 
 def check_action(action: str) -> str:
-    """Return the action if it is valid: 1 to 4,096 characters, not blank.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """Return the action if it is valid: 1 to 4,096 characters, not blank."""
     if not action.strip():
         raise UsageError("the action is empty", hint="name what is about to be done: molecule-approve request -- ACTION")
     return check_text(action, "action", ACTION_LIMIT)
 
 
 def check_key(key: str) -> str:
-    """Return the idempotency key if it is valid in a header.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """Return the idempotency key if it is valid in a header."""
     if not re.fullmatch(r"[!-~](?:[ -~]{0,253}[!-~])?", key):
         raise UsageError(
             "the idempotency key must be 1 to 255 printable ASCII characters", hint="for example the id of a job"
@@ -69,11 +64,7 @@ def check_key(key: str) -> str:
 
 
 def check_expiry(seconds: float) -> float:
-    """Return the expiry in seconds if it is valid: 1 second to 30 days.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """Return the expiry in seconds if it is valid: 1 second to 30 days."""
     if not 1.0 <= seconds <= EXPIRY_LIMIT:  # also NaN
         raise UsageError(f"expiry {seconds:g} s is out of range (1 s to 30 d)", hint="set another expiry or timeout")
     return seconds
@@ -118,21 +109,41 @@ def _without_credentials(url: str) -> str:
 
 
 def _ci_job(environ: Mapping[str, str]) -> dict[str, str]:
-    """The job's address, repository and commit, from the variables that the usual CI systems set."""
-    get = environ.get
+    """The job's address, repository, ref and commit, from the variables that the usual CI systems set."""
+    get, found = environ.get, tuple[str, ...]()
     if get("GITHUB_ACTIONS") == "true":
         repository = f"{get('GITHUB_SERVER_URL', '')}/{get('GITHUB_REPOSITORY', '')}"
         job = f"{repository}/actions/runs/{get('GITHUB_RUN_ID', '')}"
-        return {"system": "GitHub Actions", "job": job, "repository": repository, "commit": get("GITHUB_SHA", "")}
-    if get("GITLAB_CI"):
-        names = ("GitLab", "CI_JOB_URL", "CI_PROJECT_URL", "CI_COMMIT_SHA")
+        found = ("GitHub Actions", job, repository, get("GITHUB_REF", ""), get("GITHUB_SHA", ""))
+    elif get("GITLAB_CI"):
+        names = ("CI_JOB_URL", "CI_PROJECT_URL", "CI_COMMIT_SHA")
+        ref = _ref(get("CI_COMMIT_TAG"), get("CI_MERGE_REQUEST_REF_PATH"), get("CI_COMMIT_BRANCH"))
+        found = _job_of(environ, "GitLab", names, ref)
     elif get("BUILDKITE"):
-        names = ("Buildkite", "BUILDKITE_BUILD_URL", "BUILDKITE_REPO", "BUILDKITE_COMMIT")
+        names = ("BUILDKITE_BUILD_URL", "BUILDKITE_REPO", "BUILDKITE_COMMIT")
+        number = get("BUILDKITE_PULL_REQUEST", "").replace("false", "")
+        found = _job_of(environ, "Buildkite", names, _ref(get("BUILDKITE_TAG"), _pull(number), get("BUILDKITE_BRANCH")))
     elif get("JENKINS_URL"):
-        names = ("Jenkins", "BUILD_URL", "GIT_URL", "GIT_COMMIT")
+        names = ("BUILD_URL", "GIT_URL", "GIT_COMMIT")
+        branch = get("BRANCH_NAME") or get("GIT_BRANCH", "").removeprefix("origin/")
+        found = _job_of(environ, "Jenkins", names, _ref(get("TAG_NAME"), _pull(get("CHANGE_ID", "")), branch))
     else:
         return {}
-    return {"system": names[0], "job": get(names[1], ""), "repository": get(names[2], ""), "commit": get(names[3], "")}
+    return dict(zip(("system", "job", "repository", "ref", "commit"), found, strict=True))
+
+
+def _job_of(environ: Mapping[str, str], system: str, names: tuple[str, str, str], ref: str) -> tuple[str, ...]:
+    job, repository, commit = (environ.get(name, "") for name in names)
+    return system, job, repository, ref, commit
+
+
+def _pull(number: str) -> str:
+    return number and f"refs/pull/{number}/head"
+
+
+def _ref(tag: str | None, pull: str | None, branch: str | None) -> str:
+    """What is built, as git names it. The branch of a pull request may have any name, also that of a protected branch."""
+    return (tag and f"refs/tags/{tag}") or pull or (branch and f"refs/heads/{branch}") or ""
 
 
 def context_of(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from molecule_approve.errors import ChangedError, ours
-from molecule_approve.model import Executed, Execution, Failure, Verdict
+from molecule_approve.executions import Executed, Execution
+from molecule_approve.model import Failure, Verdict
 
 from .compose import sendable
 
@@ -25,11 +28,9 @@ class Launcher(Protocol):
     @property
     def replaces(self) -> bool:
         """Whether the command replaces this process."""
-        ...
 
     def check(self) -> None:
         """Raise an error if nobody waits for the command any more, or a signal came."""
-        ...
 
     def announce(self, execution: Execution) -> None:
         """Tell, before it starts, that it starts.
@@ -37,7 +38,6 @@ class Launcher(Protocol):
         Raises:
             DeliveryError: it cannot be told, so nothing may start.
         """
-        ...
 
     def start(self, executable: str, arguments: tuple[str, ...], environ: dict[str, str]) -> Callable[[], int]:
         """Start the command; what is returned waits for it, and gives its exit code, or minus the signal that ended it.
@@ -45,7 +45,6 @@ class Launcher(Protocol):
         Raises:
             OSError: it could not be started.
         """
-        ...
 
 
 def execute(binding: Binding, verdict: Verdict, recorder: Recorder, launcher: Launcher) -> Execution:
@@ -58,7 +57,8 @@ def execute(binding: Binding, verdict: Verdict, recorder: Recorder, launcher: La
         launcher.check()
         if binding.is_touched():  # most changes are found before a start is recorded
             _check(binding)
-        recorder.record_started(verdict.approval_id, binding.command, replaces=launcher.replaces)
+        pause = partial(_pause, launcher)
+        recorder.record_started(verdict.approval_id, binding.command, pause, replaces=launcher.replaces)
         execution = execution._replace(executed=Executed.STARTED)
         _check(binding)
         launcher.announce(execution)
@@ -78,6 +78,11 @@ def execute(binding: Binding, verdict: Verdict, recorder: Recorder, launcher: La
     )
     recorder.record_finished(verdict.approval_id, finished)
     return finished
+
+
+def _pause(launcher: Launcher, seconds: float) -> None:
+    time.sleep(seconds)
+    launcher.check()
 
 
 def _check(binding: Binding) -> None:

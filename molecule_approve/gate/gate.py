@@ -6,6 +6,7 @@ out without a decision are in no_decision.py.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -33,7 +34,8 @@ from .records import Log, Recorder
 
 if TYPE_CHECKING:
     from molecule_approve.client.platform import Platform
-    from molecule_approve.model import Execution
+    from molecule_approve.executions import Execution
+    from molecule_approve.proofs.keys_file import KeyRing
 
     from .binding import Binding
     from .execution import Launcher
@@ -42,7 +44,10 @@ __all__ = ["Gate", "Observer", "Terms"]
 
 
 class Gate:
-    """The use case, over a platform to ask, a log to write, and whoever may stop us or look on."""
+    """The use case, over a platform to ask, a log to write, and whoever may stop us or look on.
+
+    With ``keys`` an approval counts only with a receipt that proves it by them.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class Gate:
         *,
         attempt_id: str,
         audit_optional: bool = False,
+        keys: KeyRing | None = None,
         clock: Clock = boottime,
     ) -> None:
         self._platform = platform
@@ -61,6 +67,7 @@ class Gate:
         self._observer = observer
         self._attempt_id = attempt_id
         self._audit_optional = audit_optional
+        self._keys = keys
         self._clock = clock
 
     def request(self, request: ApprovalRequest, terms: Terms, permit: Callable[[], None]) -> Verdict:
@@ -93,11 +100,18 @@ class Gate:
             now=utc_now,
             warn=self._observer.trouble,
             note=self._observer.recorded,
+            pause=self._pause,
         )
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; a stop ends it. Whether anybody reads the verdict is asked when it is delivered."""
+        with self._stop.open():
+            time.sleep(seconds)
 
     def _attempt(self, request: ApprovalRequest, terms: Terms) -> Attempt:
         deadline, recorder = Deadline.after(terms.timeout, self._clock), self._recorder(request)
-        return Attempt(self._attempt_id, request, terms, deadline, self._platform, self._stop, self._observer, recorder)
+        parts = self._platform, self._stop, self._observer, recorder, self._keys
+        return Attempt(self._attempt_id, request, terms, deadline, *parts)
 
 
 def _to_the_end(attempt: Attempt, path: Callable[[Attempt], Verdict]) -> Verdict:
@@ -117,10 +131,12 @@ def _request(permit: Callable[[], None], attempt: Attempt) -> Verdict:
         return no_decision.not_permitted(attempt, exc)
     _record_intent(attempt)
     _require_verification(attempt)
+    asked_sha256 = None if attempt.keys is None else _require_receipts(attempt)
     submitted = attempt.found = _submit(attempt)
-    attempt.recorder.record_requested(submitted, attempt.deadline, wait=attempt.terms.wait)
+    wait = attempt.terms.wait
+    attempt.recorder.record_requested(submitted, attempt.deadline, wait=wait, asked_sha256=asked_sha256)
     attempt.observer.asked(submitted)
-    if not attempt.terms.wait:
+    if not wait:
         return attempt.verdict(Outcome.PENDING)
     return _wait(attempt, submitted)
 
@@ -130,6 +146,8 @@ def _resume(submitted: SubmittedRequest, attempt: Attempt) -> Verdict:
     attempt.recorder.record_resumed(approval_id, attempt.deadline, timeout, attempt.stop.sleep)
     submitted = attempt.found = replace(submitted, attempt_id=attempt.id)
     _require_verification(attempt)
+    if attempt.keys is not None:
+        _require_receipts(attempt)
     attempt.observer.asked(submitted)
     return _wait(attempt, submitted)
 
@@ -155,6 +173,13 @@ def _require_verification(attempt: Attempt) -> None:
         )
 
 
+def _require_receipts(attempt: Attempt) -> str:
+    """The hash of what is asked, which a receipt has to be about; only with keys is the code of receipts loaded."""
+    from . import receipts  # noqa: PLC0415
+
+    return receipts.require(attempt)
+
+
 def _submit(attempt: Attempt) -> SubmittedRequest:
     attempt.submission = Submission(
         attempt.platform,
@@ -178,6 +203,7 @@ def _wait(attempt: Attempt, submitted: SubmittedRequest) -> Verdict:
         random=fraction,
         policy=attempt.terms.policy,
         withdraw_duplicates=partial(no_decision.withdraw_duplicates, attempt),
+        meanwhile=None if attempt.keys is None else partial(_check_keys, attempt.keys),
     )
     decision = attempt.wait.run()
     if decision is not None:
@@ -195,24 +221,33 @@ def _conclude(attempt: Attempt, decision: Decision, transport: str) -> Verdict:
     row, recorder = decision.approval, attempt.recorder
     match outcome_of(row):
         case Outcome.APPROVED:
-            _require_proof(attempt, row)
-            recorder.record_granted(decision, attempt.waited(), transport)
+            receipt_sha256 = _require_proof(attempt, row)
+            recorder.record_granted(decision, attempt.waited(), transport, attempt.deadline, receipt_sha256)
             return attempt.decided(Outcome.APPROVED, decision)
         case Outcome.DENIED:
-            recorder.record_denied(decision, attempt.waited(), transport)
+            recorder.record_denied(decision, attempt.waited(), transport, attempt.deadline)
             return attempt.decided(Outcome.DENIED, decision)
         case Outcome.EXPIRED if attempt.outlived(row):
             return no_decision.timed_out(attempt, expired=True)
         case Outcome.EXPIRED:
-            recorder.record_timeout(row.id, attempt.waited(), "expired", withdrawn=False)
+            recorder.record_timeout(row.id, attempt.waited(), "expired", attempt.deadline, withdrawn=False)
             return attempt.verdict(Outcome.EXPIRED)
         case _:
-            recorder.record_withdrawn(row.id, "by somebody else", withdrawn=False, decision=None)
+            recorder.record_withdrawn(row.id, "by somebody else", attempt.deadline, withdrawn=False, decision=None)
             return attempt.verdict(Outcome.WITHDRAWN)
 
 
-def _require_proof(attempt: Attempt, row: Approval) -> None:
-    """An approval counts for the very text that was requested, and by a verified name where that is demanded."""
+def _check_keys(keys: KeyRing) -> None:
+    from . import receipts  # noqa: PLC0415 - as in _require_receipts
+
+    receipts.check_keys(keys)
+
+
+def _require_proof(attempt: Attempt, row: Approval) -> str | None:
+    """An approval counts for the very text that was requested, by a verified name or with a receipt where that is demanded.
+
+    Returns the hash of the receipt.
+    """
     if row.action != attempt.request.action:
         raise PlatformError("the platform returned an approval for a different action", hint="request this action again")
     if attempt.terms.verified and row.decided_by_verified is not True:
@@ -220,3 +255,8 @@ def _require_proof(attempt: Attempt, row: Approval) -> None:
             "the platform did not verify the approver's name",
             hint="use the embedded server, or omit --require-verified-approver",
         )
+    if attempt.keys is None:
+        return None
+    from . import receipts  # noqa: PLC0415 - as in _require_receipts
+
+    return receipts.prove(attempt, row, attempt.keys)

@@ -14,6 +14,7 @@ from molecule_approve.errors import (
     KeyUsedError,
     PlatformError,
     ProtocolError,
+    ReceiptError,
     UnavailableError,
     UnknownApprovalError,
     UsedError,
@@ -89,7 +90,8 @@ def timed_out(attempt: Attempt, *, expired: bool = False) -> Verdict:
     if attempt.withdrawn is None and not expired:
         return attempt.verdict(Outcome.PENDING)
     withdrawn = attempt.withdrawn is not None and attempt.withdrawn.ended
-    attempt.recorder.record_timeout(attempt.approval_id, attempt.waited(), "nobody_decided", withdrawn=withdrawn)
+    recorder, waited = attempt.recorder, attempt.waited()
+    recorder.record_timeout(attempt.approval_id, waited, "nobody_decided", attempt.deadline, withdrawn=withdrawn)
     return attempt.verdict(Outcome.TIMEOUT)
 
 
@@ -109,8 +111,9 @@ def _end_interrupted(attempt: Attempt, why: str) -> None:
         return
     attempt.observer.withdrawing(why)
     withdrawn = _withdraw(attempt)
+    decision, now = withdrawn.decision, Deadline.after(0.0)
     try:
-        attempt.recorder.record_withdrawn(attempt.approval_id, why, withdrawn=withdrawn.ended, decision=withdrawn.decision)
+        attempt.recorder.record_withdrawn(attempt.approval_id, why, now, withdrawn=withdrawn.ended, decision=decision)
     except AuditError as exc:
         attempt.warn(exc)
 
@@ -131,11 +134,11 @@ def failed(attempt: Attempt, failure: ApprovalError) -> Verdict:
 
 
 def _withdraw_after(attempt: Attempt, failure: ApprovalError) -> None:
-    """Withdraw what is ours; the first three failures say that the request of this id is not, or that it has ended."""
+    """Withdraw what is ours; the first four failures say that the request of this id is not, or that it has ended."""
     match failure:
         case UnknownApprovalError():
             pass
-        case UsedError():
+        case UsedError() | ReceiptError():
             withdraw_duplicates(attempt, attempt.submitted)
         case KeyUsedError():
             if attempt.maybe_there:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from molecule_approve.errors import NotExecutableError, NotFoundError
+from molecule_approve.safe_text import quoted
 
-from .command import FileRole, quoted
+from .command import FileRole
 
 NESTING_LIMIT = 4
 """Scripts whose interpreter is a script again; Linux refuses more (fs/exec.c)."""

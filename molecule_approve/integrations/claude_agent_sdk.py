@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from molecule_approve.model import Outcome, Verdict
 
-from .tool_requests import RequestOptions, checked, failed, missing, refusal, request_async
+from .tool_requests import RequestOptions, checked, missing, refusal, request_async
 
 try:
     from claude_agent_sdk import (
@@ -39,7 +39,6 @@ def approval_hooks(
 
     Raises:
         UsageError: an option is unknown.
-
     """
     checked(options)
     patience = limit - 30 if limit > 60 else limit / 2
@@ -53,7 +52,7 @@ def approval_hooks(
         except TimeoutError:
             verdict = Verdict(Outcome.TIMEOUT, waited_seconds=patience)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the tool must not run
-            verdict = failed(exc)
+            verdict = Verdict.of_error(exc)
         return _answer(verdict)
 
     return {"PreToolUse": [HookMatcher(matcher, [hook], timeout=limit, on_failure="block")]}
@@ -71,7 +70,6 @@ def can_use_tool(*, reason: str = "", **options: Unpack[RequestOptions]) -> CanU
 
     Raises:
         UsageError: an option is unknown.
-
     """
     checked(options)
 

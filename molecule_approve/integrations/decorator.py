@@ -13,7 +13,7 @@ from molecule_approve.errors import ApprovalError, UsageError
 from molecule_approve.model import Verdict
 from molecule_approve.safe_text import visible
 
-from .tool_requests import RequestOptions, checked, failed
+from .tool_requests import RequestOptions, checked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +24,6 @@ class NotApproved(ApprovalError):  # noqa: N818 - it says what is the case, as a
 
     Attributes:
         verdict: who decided what, or what failed.
-
     """
 
     kind = "not_approved"
@@ -57,7 +56,6 @@ def requires_approval(
             runs after its call, in steps, and classes are refused too.
         NotApproved: by each call that was not approved, whatever the cause; also if the action's text is another one after
             the approval, because a list or an object in it was changed meanwhile.
-
     """
     checked(options)
 
@@ -100,7 +98,6 @@ class _CallGate:
 
     Raises:
         UsageError: as for ``requires_approval``.
-
     """
 
     def __init__(self, function: Callable[..., object], action: str, reason: str, options: RequestOptions) -> None:
@@ -115,7 +112,6 @@ class _CallGate:
         Raises:
             NotApproved: the action cannot be formatted.
             TypeError: the function cannot be called like this.
-
         """
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -123,7 +119,7 @@ class _CallGate:
             action = self._action.format_map(bound.arguments)
             context = {**(self._options.get("context") or {}), "function": self._name}
         except Exception as exc:
-            raise NotApproved(failed(exc)) from exc
+            raise NotApproved(Verdict.of_error(exc)) from exc
         return {**self._options, "action": action, "reason": self._reason, "context": context}
 
     def check_unchanged(self, asked: Mapping[str, Any], args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
@@ -133,7 +129,7 @@ class _CallGate:
             changed = UsageError(
                 "the arguments changed after they were shown to the approver", hint="pass values that nothing changes"
             )
-            raise NotApproved(failed(changed))
+            raise NotApproved(Verdict.of_error(changed))
 
 
 def _is_coroutine(function: Callable[..., object]) -> bool:

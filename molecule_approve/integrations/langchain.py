@@ -35,7 +35,6 @@ def _request(action: str, reason: str) -> dict[str, JsonValue]:
     Args:
         action: what you are about to do, complete and exact.
         reason: why it is necessary.
-
     """
     return _result(api.request_approval_sync(action, reason))
 
@@ -88,7 +87,6 @@ class ApprovalMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     Raises:
         UsageError: an option is unknown, or ``gated`` is one text instead of several names, or holds something else, such as
             the tools themselves.
-
     """
 
     def __init__(self, gated: Collection[str] | None = None, *, reason: str = "", **options: Unpack[RequestOptions]) -> None:

@@ -27,7 +27,6 @@ async def resolve_interruptions(
 
     Raises:
         UsageError: an option is unknown.
-
     """
     checked(options)
     state, items = result.to_state(), result.interruptions

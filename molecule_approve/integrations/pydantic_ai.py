@@ -25,7 +25,6 @@ def approval_by_person(*, reason: str = "", **options: Unpack[RequestOptions]) -
 
     Raises:
         UsageError: an option is unknown.
-
     """
     checked(options)
 

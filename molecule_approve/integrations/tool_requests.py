@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any, NoReturn, TypedDict
 
 from molecule_approve.api import request_approval, request_approval_sync
-from molecule_approve.errors import UsageError, ours
-from molecule_approve.model import Failure, Outcome, Verdict
+from molecule_approve.errors import UsageError
+from molecule_approve.model import Verdict
 from molecule_approve.safe_text import visible
 from molecule_approve.strict_json import StrictJsonError, loads
 
@@ -38,7 +38,6 @@ def checked(options: RequestOptions) -> RequestOptions:
 
     Raises:
         UsageError: there is no such option.
-
     """
     if unknown := sorted(set(options) - RequestOptions.__optional_keys__):
         raise UsageError(
@@ -61,12 +60,11 @@ def request(tool: str, arguments: object, facts: Mapping[str, str], reason: str,
         facts: what else the approver should know of the call; beside the context of the options.
         reason: why.
         options: of the adapter.
-
     """
     try:
         return request_approval_sync(**_request(tool, arguments, facts, reason, options))
     except Exception as exc:  # noqa: BLE001 - whatever it is, the tool must not run
-        return failed(exc)
+        return Verdict.of_error(exc)
 
 
 async def request_async(
@@ -76,13 +74,7 @@ async def request_async(
     try:
         return await request_approval(**_request(tool, arguments, facts, reason, options))
     except Exception as exc:  # noqa: BLE001 - whatever it is, the tool must not run
-        return failed(exc)
-
-
-def failed(error: Exception) -> Verdict:
-    """The verdict where the request could not even be made."""
-    found = ours(error)
-    return Verdict(Outcome.FAILED, error=Failure(found.kind, found.message, found.hint))
+        return Verdict.of_error(exc)
 
 
 def refusal(tool: str, verdict: Verdict) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
+from .patterns import matches_pattern
+
 
 class Then(StrEnum):
     """What a rule does with a call: leave it to the host's own rules, ask a person, or refuse it."""
@@ -23,7 +25,6 @@ class HookRule(NamedTuple):
         tool: a pattern of the tool's whole name.
         command: a pattern of the whole command line; None for any call of the tool.
         then: what follows.
-
     """
 
     tool: str
@@ -38,7 +39,6 @@ def decide(rules: Iterable[HookRule], tool: str, command: str | None) -> Then:
         rules: in their order.
         tool: the tool's name.
         command: the command line if the tool is a shell, else None.
-
     """
     return next((rule.then for rule in rules if _matches(rule, tool, command)), Then.ASK)
 
@@ -51,26 +51,6 @@ def _matches(rule: HookRule, tool: str, command: str | None) -> bool:
     if command is None or (rule.then is Then.PASS and not is_plain(command)):
         return False
     return matches_pattern(rule.command, command)
-
-
-def matches_pattern(pattern: str, text: str) -> bool:
-    """Whether the pattern matches the whole text.
-
-    In time proportional to the text, which an agent chooses: a regular expression with several ``.*`` could take hours.
-    """
-    first, *others = pattern.split("*")
-    if not others:
-        return text == pattern
-    *middle, last = others
-    if len(text) < len(first) + len(last) or not (text.startswith(first) and text.endswith(last)):
-        return False
-    at, end = len(first), len(text) - len(last)
-    for part in middle:
-        found = text.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9 _.,:/=+@%~'\"-]+\Z")

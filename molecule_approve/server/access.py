@@ -22,14 +22,12 @@ from .refusals import (
     wrong_admin_token,
     wrong_token,
 )
-from .senders import SENDER
 from .tokens import bearer, hash_token
 from .users import user_name
 
 if TYPE_CHECKING:
-    from starlette.requests import HTTPConnection
-
     from .activity import Activity
+    from .calls import HttpCall
     from .database.transaction import Transaction
     from .database.values import Holder, SessionLimits
     from .limits import Limits
@@ -40,9 +38,6 @@ _MOST_KNOWN = 10_000
 
 _BY_HASH = "hash "
 """The beginning of the keys under which the calls of one token are counted."""
-
-CONNECTION = "molecule.connection"
-"""The key of a call's connection in ``scope["state"]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +201,13 @@ class AccessControl:
             yield
 
     @staticmethod
-    def assign(connection: HTTPConnection, credential: str | None, *, stays: bool) -> None:
+    def assign(call: HttpCall, credential: str | None, *, stays: bool) -> None:
         """Count the connection with those of this credential; None stands for all listeners without one.
 
         Raises:
             RefusedError: 503, the connection ``stays`` open and there is no room for it.
         """
-        found = connection.scope.get("state", {}).get(CONNECTION)
+        found = call.connection
         if found is not None and not found.assign(credential or "anonymous") and stays:
             raise refused(
                 503,
@@ -221,7 +216,7 @@ class AccessControl:
             )
 
     @contextmanager
-    def admit(self, connection: HTTPConnection, token: str | None = None) -> Iterator[Visitor]:
+    def admit(self, call: HttpCall, token: str | None = None) -> Iterator[Visitor]:
         """Count one call; if its credential turns out to be wrong inside this block, count that as a failed login.
 
         ``token`` is given if it does not come in the ``Authorization`` header.
@@ -229,18 +224,18 @@ class AccessControl:
         Raises:
             RefusedError: 429.
         """
-        token = bearer(connection.headers) if token is None else token
+        token = bearer(call.headers) if token is None else token
         if token is None:
-            self.admit_anyone(connection)
+            self.admit_anyone(call)
             yield Visitor(None, self._anonymous, self._sessions.limits)
-            if connection.scope["type"] == "websocket":
+            if call.is_handshake:
                 # Streams stay open: they must not use up the connections on which every first call arrives.
-                self.assign(connection, None, stays=True)
+                self.assign(call, None, stays=True)
             return
         shown = hash_token(token)
         # Counted apart before it is known to be valid: so calls with wrong tokens do not use up the rate of a valid one.
-        self._charge(connection, f"{_BY_HASH}{shown}", self._limits.rate)
-        visitor = Visitor(shown, self._anonymous, self._sessions.limits, _peer_uid(connection), known=shown in self._known)
+        self._charge(call, f"{_BY_HASH}{shown}", self._limits.rate)
+        visitor = Visitor(shown, self._anonymous, self._sessions.limits, _peer_uid(call), known=shown in self._known)
         try:
             yield visitor
         except RefusedError as exc:
@@ -248,16 +243,16 @@ class AccessControl:
                 # Otherwise a caller with a new token each time would have no limit, and fill the memory.
                 self.rates.forget(f"{_BY_HASH}{shown}")
                 self._known.discard(shown)
-                self._failed(connection)
+                self._failed(call)
             raise
         finally:
             # A page that is left open keeps its socket and makes no calls: that does not extend the session.
-            if visitor.holder is not None and connection.scope["type"] == "http":
+            if visitor.holder is not None and not call.is_handshake:
                 self._sessions.note_use(visitor.holder)
         if visitor.holder is not None:  # pragma: no branch - each call that ends well has looked its caller up
             self._remember(shown)
         # The work of an HTTP call is done by now.
-        self.assign(connection, visitor.group, stays=connection.scope["type"] == "websocket")
+        self.assign(call, visitor.group, stays=call.is_handshake)
 
     def _remember(self, shown: str) -> None:
         if len(self._known) >= _MOST_KNOWN:
@@ -265,7 +260,7 @@ class AccessControl:
         self._known.add(shown)
 
     @contextmanager
-    def admit_sign_in(self, connection: HTTPConnection) -> Iterator[None]:
+    def admit_sign_in(self, call: HttpCall) -> Iterator[None]:
         """A call whose credential is in its body: if it is refused inside this block, count that as a failed login.
 
         Raises:
@@ -275,33 +270,32 @@ class AccessControl:
             yield
         except RefusedError as exc:
             if exc.status < 500:
-                self._failed(connection)
+                self._failed(call)
             raise
 
-    def ration(self, connection: HTTPConnection, key: str, limit: int) -> None:
+    def ration(self, call: HttpCall, key: str, limit: int) -> None:
         """Count a call of which one owner may make few a minute; the key names the kind of call and the owner.
 
         Raises:
             RefusedError: 429.
         """
-        self._charge(connection, key, limit)
+        self._charge(call, key, limit)
 
-    def admit_anyone(self, connection: HTTPConnection) -> None:
+    def admit_anyone(self, call: HttpCall) -> None:
         """Count a call that needs no credential, at the rate of such callers from its address.
 
         Raises:
             RefusedError: 429.
         """
-        self._charge(connection, _counted_as(connection), self._limits.unauthenticated_rate)
+        self._charge(call, _counted_as(call), self._limits.unauthenticated_rate)
 
-    def _failed(self, connection: HTTPConnection) -> None:
-        self._charge(connection, f"failed {_counted_as(connection)}", self._limits.failed_login_rate)
-        self.activity.login_failed(connection.scope[SENDER])
+    def _failed(self, call: HttpCall) -> None:
+        self._charge(call, f"failed {_counted_as(call)}", self._limits.failed_login_rate)
+        self.activity.login_failed(call.sender)
 
-    def _charge(self, connection: HTTPConnection, key: str, limit: int) -> None:
+    def _charge(self, call: HttpCall, key: str, limit: int) -> None:
         allowance, within = self.rates.charge(key, limit)
-        # `app` adds it to the answer.
-        connection.scope["molecule.allowance"] = allowance
+        call.allowance = allowance  # `app` adds it to the answer
         if not within:
             raise rate_exceeded(allowance.reset)
 
@@ -311,11 +305,9 @@ def is_counted_everywhere(key: str) -> bool:
     return not key.startswith(_BY_HASH)
 
 
-def _peer_uid(connection: HTTPConnection) -> int | None:
-    found = connection.scope.get("state", {}).get(CONNECTION)
-    return None if found is None else found.peer_uid
+def _peer_uid(call: HttpCall) -> int | None:
+    return None if call.connection is None else call.connection.peer_uid
 
 
-def _counted_as(connection: HTTPConnection) -> str:
-    found: str = connection.scope[SENDER].counted_as
-    return found
+def _counted_as(call: HttpCall) -> str:
+    return call.sender.counted_as

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from molecule_approve.model import Approval
+    from molecule_approve.policy.approval_rules import Policy
 
     from .metrics import Numbers
     from .senders import Sender
@@ -34,13 +35,18 @@ class Activity:
         """The server answers calls. ``sources`` says where each setting comes from that is not a default."""
         note(EVENTS, "started", url=url, settings=dict(sources) or None)
 
+    def policy_read(self, policy: Policy | None) -> None:
+        """These rules are in force from now on."""
+        path, rules = (None, 0) if policy is None else (policy.path, len(policy.rules))
+        note(EVENTS, "policy_read", path=path, rules=rules)
+
     def stopping(self) -> None:
         """The server accepts no more calls."""
         note(EVENTS, "stopping")
 
     def requested(self, approval: Approval) -> None:
         """A request was made."""
-        self.numbers.requests.inc()
+        self.numbers.requests += 1
         note(EVENTS, "requested", **_named(approval), expires_at=approval.expires_at)
 
     def ended(self, approval: Approval) -> None:
@@ -57,17 +63,25 @@ class Activity:
 
     def redeemed(self, approval: Approval) -> None:
         """An approval was used up."""
-        self.numbers.redeemed.inc()
+        self.numbers.redeemed += 1
         note(EVENTS, "redeemed", **_named(approval))
 
     def signed_in(self, name: str, way: str, sender: Sender) -> None:
         """An approver signed in to the page, by a ``code``, a ``token`` or ``openid``."""
-        self.numbers.logins.labels("ok").inc()
+        self.numbers.logins["ok"] += 1
         note(EVENTS, "signed_in", approver=name, way=way, address=_address(sender))
 
     def code_made(self, name: str, sender: Sender) -> None:
         """An approver made a sign-in link."""
         note(EVENTS, "link_made", approver=name, address=_address(sender))
+
+    def key_added(self, name: str, label: str, added_by: str) -> None:
+        """An approver enrolled a key; ``added_by`` is what vouches for it."""
+        note(EVENTS, "key_added", approver=name, key=label, added_by=added_by)
+
+    def key_removed(self, name: str, key_id: str) -> None:
+        """An approver removed one of their keys."""
+        note(EVENTS, "key_removed", approver=name, key=key_id)
 
     def signed_out(self, name: str) -> None:
         """An approver ended a session."""
@@ -75,7 +89,7 @@ class Activity:
 
     def login_failed(self, sender: Sender) -> None:
         """A call had a wrong token or sign-in code."""
-        self.numbers.logins.labels("failed").inc()
+        self.numbers.logins["failed"] += 1
         note(STRANGERS, "login_failed", address=_address(sender))
 
     def host_refused(self, host: str, sender: Sender) -> None:

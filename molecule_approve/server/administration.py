@@ -1,4 +1,7 @@
-"""What an administrator does with workspaces and requesters, for ``workspaces``, ``requesters`` and ``approvers limit``."""
+"""What an administrator does with workspaces and requesters, for ``workspaces``, ``requesters`` and ``approvers limit``.
+
+Every function raises StoreError where the database cannot answer.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from typing import TYPE_CHECKING
 from molecule_approve.clock import utc_now
 from molecule_approve.errors import UsageError
 from molecule_approve.lifecycle import is_own, name_key
+from molecule_approve.limits import WORKSPACE_NAME
 from molecule_approve.paths import Places, read_requester
 
-from .credentials import WORKSPACE_NAME
 from .database.values import ApproverRow, NameTakenError, RequesterRow, WorkspaceRow
 from .names import checked_name, the_workspace, workspace_ids
 from .tokens import hash_token, new_token
@@ -38,11 +41,7 @@ class NewRequester:
 
 
 def workspaces(store: Store) -> list[WorkspaceRow]:
-    """The workspaces, by name.
-
-    Raises:
-        StoreError: the database cannot answer.
-    """
+    """The workspaces, by name."""
     with store.read() as transaction:
         return transaction.administration.workspaces()
 
@@ -52,7 +51,6 @@ def add_workspace(store: Store, name: str) -> str:
 
     Raises:
         UsageError: the name cannot be used, or is taken.
-        StoreError: the database cannot answer.
     """
     name = checked_name(name, "workspace")
     try:
@@ -69,9 +67,9 @@ def remove_workspace(store: Store, text: str) -> WorkspaceRow:
 
     Raises:
         UsageError: there is none, or it is in use.
-        StoreError: the database cannot answer.
     """
     with store.write() as transaction:
+        transaction.administration.wait_for_others()
         found = the_workspace(transaction, text)
         _check_unused(transaction, found)
         transaction.administration.remove_workspace(found.id, utc_now())
@@ -105,7 +103,6 @@ def requesters(store: Store, workspace: str | None = None) -> list[RequesterRow]
 
     Raises:
         UsageError: there is no such workspace.
-        StoreError: the database cannot answer.
     """
     with store.read() as transaction:
         return _requesters(transaction, workspace)
@@ -124,11 +121,12 @@ def add_requester(
     Raises:
         UsageError: the name cannot be used, or is taken in this workspace; there is no such workspace.
         ConfigError: the requester's file is open to others, or is not valid.
-        StoreError: the database cannot answer.
     """
     name, token = checked_name(name, "requester"), new_token()
     try:
         with store.write() as transaction:
+            # The workspace must still be there when the requester is.
+            transaction.administration.wait_for_others()
             found = _own_workspace(places, transaction) if workspace is None else the_workspace(transaction, workspace)
             transaction.credentials.add_requester(name, found.id, hash_token(token), utc_now())
             is_approver = any(is_own(name, row.name) for row in transaction.administration.approvers())
@@ -156,7 +154,6 @@ def revoke_requester(store: Store, name: str, workspace: str | None) -> Requeste
 
     Raises:
         UsageError: there is none, or several; or it is the server's own.
-        StoreError: the database cannot answer.
     """
     with store.write() as transaction:
         found = _named(_requesters(transaction, workspace), name)
@@ -184,11 +181,7 @@ def _named(rows: list[RequesterRow], name: str) -> RequesterRow:
 
 
 def approvers(store: Store) -> list[ApproverRow]:
-    """The approvers, by name.
-
-    Raises:
-        StoreError: the database cannot answer.
-    """
+    """The approvers, by name."""
     with store.read() as transaction:
         return transaction.administration.approvers()
 
@@ -198,7 +191,6 @@ def limit_approver(store: Store, name: str, workspaces: Iterable[str] | None) ->
 
     Raises:
         UsageError: there is no such approver or workspace.
-        StoreError: the database cannot answer.
     """
     with store.write() as transaction:
         approver_id = transaction.credentials.approver_named(name)

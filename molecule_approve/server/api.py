@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from starlette.requests import Request
-from starlette.responses import Response
-
+from molecule_approve.model import Status
 from molecule_approve.wire import ONCE_HEADER, SERVER_FIELD, WAITING_HEADER, approval_path, compact, one_body, row_body
 
 from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
+from .calls import Response
+from .deciding import Counted
 from .endings import RequestPath
-from .origins import CALLED
 from .refusals import RefusedError, missing_workspace
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
 
     from .access import AccessControl, Visitor
+    from .calls import HttpCall
     from .database.transaction import Transaction
     from .limits import Limits
     from .service import Service
@@ -29,17 +29,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 _MEDIA_TYPE = "application/json; charset=utf-8"
+_NO_HEADERS: Mapping[str, str] = {}
 
 
-def answer(value: JsonValue, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def answer(value: JsonValue, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
     """A JSON answer with the platform's content type. Its objects name this server, because a proxy may drop headers."""
     return Response(compact(_signed(value)).encode("utf-8"), status, headers, _MEDIA_TYPE)
 
 
-async def list_answer(value: JsonValue, headers: dict[str, str] | None = None) -> Response:
+async def list_answer(value: JsonValue, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
     """Like :func:`answer`, for lists of requests: made in a thread, request by request, so that other calls go on."""
     body = await asyncio.to_thread(lambda: "".join(_pieces(_signed(value))).encode("utf-8"))
     return Response(body, 200, headers, _MEDIA_TYPE)
@@ -73,6 +72,11 @@ def _ended(approval: Approval) -> Response:
     return answer({"approval_id": approval.id, "status": approval.status.value})
 
 
+def _counted(counted: Counted) -> Response:
+    approvals: JsonValue = {"have": counted.have, "need": counted.need}
+    return answer({"approval_id": counted.approval_id, "status": Status.PENDING.value, "approvals": approvals})
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """The handlers.
@@ -90,21 +94,21 @@ class Api:
     limits: Limits
     anonymous: bool
 
-    async def submit(self, request: Request) -> Response:
+    async def submit(self, call: HttpCall) -> Response:
         """``POST /workspaces/{id}/approvals``: 201, or 200 for the existing request of the idempotency key."""
-        workspace_id = request.path_params["workspace_id"]
-        with self.access.admit(request) as visitor:
+        workspace_id = call.path_params["workspace_id"]
+        with self.access.admit(call) as visitor:
             check = partial(visitor.member, workspace_id=workspace_id, allow_anonymous=True)
-            key, once = (request.headers.get(name) for name in ("idempotency-key", ONCE_HEADER[0]))
+            key, once = (call.headers.get(name) for name in ("idempotency-key", ONCE_HEADER[0]))
             parse = partial(parse_submission, key=key, once=once, limits=self.limits)
-            parsed = await self._parsed(request, visitor, check, parse)
+            parsed = await self._parsed(call, visitor, check, parse)
             approval, created = await self.service.submit(visitor, workspace_id, parsed)
         answered: JsonValue = {"approval_id": approval.id, "status": approval.status.value, "task_id": approval.task_id}
-        location = request.scope[CALLED].base + approval_path(workspace_id, approval.id)
+        location = call.called.base + approval_path(workspace_id, approval.id)
         return answer(answered, 201 if created else 200, {"Location": location})
 
     async def _parsed(
-        self, request: Request, visitor: Visitor, check: Callable[[Transaction], object], parse: Callable[[bytes], T]
+        self, call: HttpCall, visitor: Visitor, check: Callable[[Transaction], object], parse: Callable[[bytes], T]
     ) -> T:
         """The body, for a caller with the right to send it.
 
@@ -114,90 +118,96 @@ class Api:
         if not visitor.known:
             await self.database.read(check)
         try:
-            return parse(await read_body(request, self.limits.body))
+            return parse(await read_body(call, self.limits.body))
         except RefusedError:
             if visitor.known:  # or was, a moment ago
                 await self.database.read(check)
             raise
 
-    async def newest(self, request: Request) -> Response:
+    async def newest(self, call: HttpCall) -> Response:
         """``GET /workspaces/{id}/approvals``: the fifty newest, newest first.
 
         ``?task_id=`` lists the newest with this task id, ``?status=pending`` the oldest open ones; a header counts these.
         The platform has neither parameter.
         """
-        workspace_id = request.path_params["workspace_id"]
-        with self.access.admit(request) as visitor:
-            task_id = parse_task_id(request.query_params.getlist("task_id"), self.limits)
+        workspace_id = call.path_params["workspace_id"]
+        with self.access.admit(call) as visitor:
+            task_id = parse_task_id(call.query.get("task_id", []), self.limits)
             async with self.access.listing(visitor):
-                if request.query_params.get("status") == "pending":
+                if call.query.get("status", [""])[-1] == "pending":
                     found, total = await self.service.oldest_open(visitor, workspace_id)
                     rows: JsonValue = [row_body(approval) for approval in reversed(found)]
                     return await list_answer(rows, {WAITING_HEADER: str(total)})
                 found = await self.service.newest(visitor, workspace_id, task_id)
                 return await list_answer([row_body(approval) for approval in found])
 
-    async def one(self, request: Request) -> Response:
+    async def one(self, call: HttpCall) -> Response:
         """``GET /workspaces/{id}/approvals/{approval_id}``; ``?wait=SECONDS`` delays the answer until the request ends."""
-        path = _path(request)
-        with self.access.admit(request) as visitor:
-            seconds = parse_wait(request.query_params.get("wait"), self.limits.longest_wait)
+        path = _path(call)
+        with self.access.admit(call) as visitor:
+            seconds = parse_wait(call.query.get("wait", [""])[-1], self.limits.longest_wait)
             # A waiting call must not use up the connections on which every first call arrives.
-            reading = self.service.one(visitor, path, seconds, partial(self._stay, request, visitor))
-            approval = await (_while_connected(request, reading) if seconds else reading)
-        return answer(one_body(approval))
+            reading = self.service.one(visitor, path, seconds, partial(self._stay, call, visitor))
+            approval, fields = await (_while_connected(call, reading) if seconds else reading)
+        return answer({**one_body(approval), **fields})
 
-    def _stay(self, request: Request, visitor: Visitor) -> None:
-        self.access.assign(request, visitor.group, stays=True)
+    def _stay(self, call: HttpCall, visitor: Visitor) -> None:
+        self.access.assign(call, visitor.group, stays=True)
 
-    async def decide(self, request: Request) -> Response:
+    async def decide(self, call: HttpCall) -> Response:
         """``POST …/decide``, by an approver, under the name of the credential."""
-        path = _path(request)
-        with self.access.admit(request) as visitor:
+        path = _path(call)
+        with self.access.admit(call) as visitor:
             check = partial(visitor.approver, workspace_id=path.workspace_id)
-            decision = await self._parsed(request, visitor, check, partial(parse_decision, limits=self.limits))
-            approval = await self.service.decide(visitor, path, decision)
-        return _ended(approval)
+            decision = await self._parsed(call, visitor, check, partial(parse_decision, limits=self.limits))
+            answered = await self.service.decide(visitor, path, decision)
+        return _counted(answered) if isinstance(answered, Counted) else _ended(answered)
 
-    async def withdraw(self, request: Request) -> Response:
+    async def retract(self, call: HttpCall) -> Response:
+        """``POST …/retract``, by an approver: retracts the own approval of a request that waits for others."""
+        path = _path(call)
+        with self.access.admit(call) as visitor:
+            return _counted(await self.service.retract(visitor, path))
+
+    async def withdraw(self, call: HttpCall) -> Response:
         """``POST …/withdraw``, by the requester."""
-        path = _path(request)
-        with self.access.admit(request) as visitor:
+        path = _path(call)
+        with self.access.admit(call) as visitor:
             return _ended(await self.service.withdraw(visitor, path))
 
-    async def redeem(self, request: Request) -> Response:
+    async def redeem(self, call: HttpCall) -> Response:
         """``POST …/redeem``, by the requester: uses an approval up, and answers like a read, with the invocation."""
-        path = _path(request)
-        with self.access.admit(request) as visitor:
+        path = _path(call)
+        with self.access.admit(call) as visitor:
             check = partial(visitor.requester, workspace_id=path.workspace_id)
-            invocation = await self._parsed(request, visitor, check, parse_invocation)
-            approval = await self.service.redeem(visitor, path, invocation)
-        return answer({**one_body(approval), "invocation": invocation})
+            invocation = await self._parsed(call, visitor, check, parse_invocation)
+            approval, fields = await self.service.redeem(visitor, path, invocation)
+        return answer({**one_body(approval), **fields, "invocation": invocation})
 
-    async def pending(self, request: Request) -> Response:
+    async def pending(self, call: HttpCall) -> Response:
         """``GET /approvals/pending``, by an approver: the newest, and a header that counts all.
 
         Unlike on the platform, it is not what makes requests expire.
         """
-        with self.access.admit(request) as visitor:
+        with self.access.admit(call) as visitor:
             async with self.access.listing(visitor):
                 found, total = await self.service.pending(visitor)
                 rows: JsonValue = [_pending_row(approval, name) for approval, name in found]
                 return await list_answer(rows, {WAITING_HEADER: str(total)})
 
-    async def health(self, request: Request) -> Response:
+    async def health(self, call: HttpCall) -> Response:
         """``GET /health``: whether the server runs, and whether calls without a token may make requests."""
-        self.access.admit_anyone(request)
+        self.access.admit_anyone(call)
         return answer({"status": "ok", "anonymous_requests": self.anonymous})
 
-    async def nameless(self, request: Request) -> Response:
+    async def nameless(self, call: HttpCall) -> Response:
         """``/workspaces//approvals``: a client without a workspace id, answered as on the platform."""
-        self.access.admit_anyone(request)
+        self.access.admit_anyone(call)
         raise missing_workspace()
 
 
-def _path(request: Request) -> RequestPath:
-    return RequestPath(request.path_params["workspace_id"], request.path_params["approval_id"])
+def _path(call: HttpCall) -> RequestPath:
+    return RequestPath(call.path_params["workspace_id"], call.path_params["approval_id"])
 
 
 def _pending_row(approval: Approval, workspace_name: str) -> JsonValue:
@@ -212,10 +222,10 @@ def _pending_row(approval: Approval, workspace_name: str) -> JsonValue:
     }
 
 
-async def _while_connected(request: Request, reading: Awaitable[Approval]) -> Approval:
+async def _while_connected(call: HttpCall, reading: Awaitable[T]) -> T:
     """Stop waiting when the caller disconnects; otherwise the task would stay for a minute."""
     work = asyncio.ensure_future(reading)
-    disconnected = asyncio.ensure_future(_disconnected(request))
+    disconnected = asyncio.ensure_future(_disconnected(call))
     try:
         await asyncio.wait({work, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -226,6 +236,6 @@ async def _while_connected(request: Request, reading: Awaitable[Approval]) -> Ap
         disconnected.cancel()
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _disconnected(call: HttpCall) -> None:
+    while (await call.receive())["type"] != "http.disconnect":
         pass

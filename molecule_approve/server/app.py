@@ -6,46 +6,33 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Match, Route, Router, WebSocketRoute
-from starlette.websockets import WebSocketDisconnect
-
 from molecule_approve.wire import SERVER_HEADER
 
-from .api import Api, Handler, answer
+from .api import Api, answer
+from .calls import HttpCall, Response
 from .openid.steps import RETURN
 from .origins import wants_page
 from .refusals import RefusedError
-from .senders import SENDER, sender_of
+from .routes import Routes, RouteSpec
+from .senders import sender_of
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
     from .access import AccessControl
     from .activity import Activity
+    from .asgi import App, Receive, Scope, Send
     from .health import Health
     from .inbox import InboxApi
+    from .keys import KeysApi
     from .live import LiveSocket
     from .openid_sign_in import OpenIdApi
     from .origins import Addresses
     from .pages import Pages
+    from .passkey_api import PasskeyApi
     from .plan import Network
-    from .rates import Allowance
+    from .receipts import ReceiptApi
     from .sign_in import SignInApi
 
 logger = logging.getLogger("molecule_approve.server")
-
-
-@dataclass(frozen=True, slots=True)
-class RouteSpec:
-    """One route. The handler's docstring is its summary in ``/openapi.json``; ``shown`` says whether it is listed there."""
-
-    method: str
-    path: str
-    handler: Handler
-    statuses: tuple[int, ...]
-    shown: bool = True
 
 
 DOCUMENTS = ("/", "/requests/{approval_id}", "/history", "/sessions", RETURN)
@@ -55,7 +42,7 @@ DOCUMENTS = ("/", "/requests/{approval_id}", "/history", "/sessions", RETURN)
 def route_specs(handlers: Handlers) -> list[RouteSpec]:
     """Every route except ``/openapi.json`` and the WebSocket."""
     api, inbox, pages, health = handlers.api, handlers.inbox, handlers.pages, handlers.health
-    sign_in, openid = handlers.sign_in, handlers.openid
+    sign_in, openid, passkeys = handlers.sign_in, handlers.openid, handlers.passkeys
     requests = "/workspaces/{workspace_id}/approvals"
     request = requests + "/{approval_id}"
     return [
@@ -63,6 +50,8 @@ def route_specs(handlers: Handlers) -> list[RouteSpec]:
         RouteSpec("GET", requests, api.newest, (200, 401, 404, 422, 429, 503)),
         RouteSpec("GET", request, api.one, (200, 401, 404, 422, 429, 503)),
         RouteSpec("POST", request + "/decide", api.decide, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
+        RouteSpec("POST", request + "/retract", api.retract, (200, 401, 403, 404, 409, 429, 503)),
+        RouteSpec("GET", request + "/receipt", handlers.receipts.receipt, (200, 401, 403, 404, 409, 429, 503)),
         RouteSpec("POST", request + "/redeem", api.redeem, (200, 400, 401, 403, 404, 409, 413, 422, 429, 503)),
         RouteSpec("POST", request + "/withdraw", api.withdraw, (200, 401, 403, 404, 409, 429, 503)),
         RouteSpec("GET", "/approvals/pending", api.pending, (200, 401, 403, 429, 503)),
@@ -78,6 +67,15 @@ def route_specs(handlers: Handlers) -> list[RouteSpec]:
         RouteSpec("POST", "/desk/sessions/{session_id}/end", sign_in.end_session, (200, 401, 403, 404, 429, 503)),
         RouteSpec("POST", "/desk/openid/start", openid.start, (201, 400, 404, 413, 422, 429, 503)),
         RouteSpec("POST", RETURN, openid.finish, (201, 400, 401, 403, 404, 413, 422, 429, 503)),
+        RouteSpec("GET", "/desk/keys", handlers.keys.own, (200, 401, 403, 429, 503)),
+        RouteSpec("POST", "/desk/keys", handlers.keys.add, (201, 400, 401, 403, 409, 413, 422, 429, 503)),
+        RouteSpec("POST", "/desk/keys/{key_id}/remove", handlers.keys.remove, (200, 401, 403, 404, 429, 503)),
+        RouteSpec("GET", "/desk/passkeys", passkeys.own, (200, 401, 403, 429, 503)),
+        RouteSpec("POST", "/desk/keys/invitation", passkeys.invited, (200, 400, 401, 404, 413, 422, 429, 503)),
+        RouteSpec("POST", "/desk/keys/passkey", passkeys.enrol, (201, 400, 401, 404, 409, 413, 422, 429, 503)),
+        RouteSpec(
+            "POST", "/desk/keys/passkey/further", passkeys.enrol_further, (201, 400, 401, 403, 404, 409, 413, 422, 429, 503)
+        ),
         RouteSpec("GET", "/desk/requests", inbox.requests, (200, 401, 403, 429, 503)),
         RouteSpec("GET", "/desk/list", inbox.pending, (200, 401, 403, 422, 429, 503)),
         RouteSpec("GET", "/desk/requests/{approval_id}", inbox.one, (200, 401, 403, 404, 429, 503)),
@@ -110,129 +108,110 @@ def _meaning(status: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _RouteHandler:
-    """A handler as an ASGI application. `Front` answers errors; the wrapper of starlette would catch them first."""
-
-    handler: Handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answered = await self.handler(Request(scope, receive, send))
-        await answered(scope, receive, send)
-
-
-class _Exact(Route):
-    """A route that answers other methods with 404, as the platform does, not with 405."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        # No id has a NUL, and PostgreSQL refuses a statement with one: that would look like a database that is away.
-        if "\0" in scope["path"]:
-            return Match.NONE, {}
-        match, child = super().matches(scope)
-        return (match, child) if match is Match.FULL else (Match.NONE, {})
-
-
-@dataclass(frozen=True, slots=True)
 class Handlers:
     """The parts of the application. ``proxies`` are the networks whose word about a call's sender counts."""
 
     api: Api
+    receipts: ReceiptApi
     inbox: InboxApi
     sign_in: SignInApi
     openid: OpenIdApi
+    passkeys: PasskeyApi
     pages: Pages
     live: LiveSocket
     access: AccessControl
     addresses: Addresses
     health: Health
     activity: Activity
+    keys: KeysApi
     proxies: tuple[Network, ...] = ()
 
 
-def create_app(handlers: Handlers) -> ASGIApp:
+def create_app(handlers: Handlers) -> App:
     """The server as one ASGI application."""
-    access, routes = handlers.access, route_specs(handlers)
-    description = describe(routes)
+    access, specs = handlers.access, route_specs(handlers)
+    description = describe(specs)
 
-    async def openapi(request: Request) -> Response:
-        access.admit_anyone(request)
+    async def openapi(call: HttpCall) -> Response:
+        access.admit_anyone(call)
         return answer(description)
 
-    async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
-        access.admit_anyone(HTTPConnection(scope))
-        await PlainTextResponse("404 page not found", 404)(scope, receive, send)
+    async def unknown_path(call: HttpCall) -> Response:
+        access.admit_anyone(call)
+        return Response(b"404 page not found", 404)
 
-    listed = [_Exact(route.path, _RouteHandler(route.handler), methods=[route.method]) for route in routes]
-    described = _Exact("/openapi.json", _RouteHandler(openapi), methods=["GET"])
-    socket = WebSocketRoute("/ws", handlers.live.listen)
-    router = Router([*listed, described, socket], redirect_slashes=False, default=unknown_path)
-    return Front(router, handlers.addresses, handlers.pages, handlers.activity, handlers.proxies)
+    described = RouteSpec("GET", "/openapi.json", openapi, (200, 429))
+    socket = RouteSpec(_HANDSHAKE, "/ws", handlers.live.listen, ())
+    routes = Routes([*specs, described, socket], unknown_path)
+    return Front(routes, handlers.addresses, handlers.pages, handlers.activity, handlers.proxies)
 
+
+_HANDSHAKE = ""
+"""The method of an event stream's route: a handshake has none."""
 
 _SWITCHED = 101
 """The status of a handshake that succeeds."""
 
 # On every answer. If a browser shows one as a page, nothing in it runs; `pages` has a policy of its own.
-_SAFE = {
-    SERVER_HEADER[0].encode(): SERVER_HEADER[1].encode(),
-    b"x-content-type-options": b"nosniff",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; sandbox",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"referrer-policy": b"no-referrer",
-    b"cache-control": b"no-store",
-}
-
-
-def _headers(message: Message, allowance: Allowance | None) -> list[tuple[bytes, bytes]]:
-    found: list[tuple[bytes, bytes]] = [*message.get("headers", ()), *(allowance.headers() if allowance else ())]
-    if message["type"] == "websocket.accept":
-        return found
-    present = {name.lower() for name, _ in found}
-    return [*found, *(pair for pair in _SAFE.items() if pair[0] not in present)]
+_SAFE = [
+    (SERVER_HEADER[0].encode(), SERVER_HEADER[1].encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
 
 
 class Front:
-    """Wraps every call: checks its origin, adds the headers of every answer, and answers errors."""
+    """Receives every call: checks its origin, finds its route, adds the headers of every answer, and answers errors."""
 
     def __init__(
-        self, inner: ASGIApp, addresses: Addresses, pages: Pages, activity: Activity, proxies: tuple[Network, ...] = ()
+        self, routes: Routes, addresses: Addresses, pages: Pages, activity: Activity, proxies: tuple[Network, ...] = ()
     ) -> None:
-        self._inner = inner
+        self._routes = routes
         self._addresses = addresses
         self._pages = pages
         self._activity = activity
         self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one call or one socket."""
-        scope = self._addresses.without_base(scope)
-        connection = HTTPConnection(scope)
-        started = False
-
-        async def sending(message: Message) -> None:
-            nonlocal started
-            if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
-                started = True
-                self._activity.numbers.answered(message.get("status", _SWITCHED))
-                message = {**message, "headers": _headers(message, scope.get("molecule.allowance"))}
-            await send(message)
-
+        """Serve one call or one handshake."""
+        call = HttpCall(scope, receive, send)
         try:
-            sender = scope[SENDER] = sender_of(connection, self._proxies)
-            self._addresses.check(connection, sender)
-            await self._inner(scope, receive, sending)
+            response = await self._response(call)
         except RefusedError as exc:
-            await self._refusal(connection, exc)(scope, receive, sending)
-        except (ClientDisconnect, WebSocketDisconnect, ConnectionError):
+            response = self._refusal(call, exc)
+        except ConnectionError:
             return  # the caller has disconnected
         except Exception:
-            if started:
+            if call.accepted:
                 raise
             logger.exception("internal error while answering a call")
-            await answer({"error": "internal error", "code": "internal"}, 500)(scope, receive, sending)
+            response = answer({"error": "internal error", "code": "internal"}, 500)
+        self._activity.numbers.answered(_SWITCHED if response is None else response.status)
+        if response is not None:
+            await call.answer(response, _further(call, response))
 
-    def _refusal(self, connection: HTTPConnection, exc: RefusedError) -> Response:
+    async def _response(self, call: HttpCall) -> Response | None:
+        call.path = self._addresses.without_base(call.path)
+        call.sender = sender_of(call.scope, call.headers, self._proxies)
+        self._addresses.check(call)
+        handler, call.path_params = self._routes.find(call.method, call.path)
+        return await handler(call)
+
+    def _refusal(self, call: HttpCall, exc: RefusedError) -> Response:
         if exc.status == 421:
-            self._activity.host_refused(", ".join(connection.headers.getlist("host")), connection.scope[SENDER])
-            if wants_page(connection):
+            self._activity.host_refused(", ".join(call.headers.all("host")), call.sender)
+            if wants_page(call):
                 return self._pages.wrong_address(self._addresses.home)
         return answer(exc.body, exc.status, exc.headers)
+
+
+def _further(call: HttpCall, response: Response) -> list[tuple[bytes, bytes]]:
+    """The headers of every answer, but for those that it has itself."""
+    counted = [] if call.allowance is None else call.allowance.headers()
+    if not response.headers:
+        return counted + _SAFE
+    own = {name.lower().encode("latin-1") for name in response.headers}
+    return counted + [pair for pair in _SAFE if pair[0] not in own]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,7 @@ from molecule_approve.wire import ONCE_HEADER, REQUEST_HEADER, is_uuid
 from .refusals import bad_body, bad_decision, too_large, unacceptable
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
+    from .calls import HttpCall
     from .limits import Limits
 
 CONTEXT_DEPTH = 32
@@ -29,10 +27,13 @@ CONTEXT_DEPTH = 32
 _ISSUER = 2_048
 """Characters of an address."""
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
 _NAMES = frozenset(
     {
         *("action", "reason", "task_id", "context", "expires_in", "decision", "decided_by", "comment", "invocation"),
-        *("code", "token", "challenge", "state", "verifier", "iss"),
+        *("code", "token", "challenge", "state", "verifier", "iss", "statement", "proof", "label"),
+        *("credential_id", "client_data", "attestation", "public_key"),
     }
 )
 """The keys that have a meaning in a body."""
@@ -56,11 +57,39 @@ class SubmitBody:
 
 @dataclass(frozen=True, slots=True)
 class DecisionBody:
-    """A decision as it was sent; ``claimed_by`` is the name in the body, which is never trusted."""
+    """A decision as it was sent; ``claimed_by`` is the name in the body, which is never trusted.
+
+    ``statement`` and ``proof``: what a key of the approver signed, and the signature; both or none.
+    """
 
     status: Status
     claimed_by: str | None
     comment: str | None
+    statement: str | None = None
+    proof: Mapping[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBody:
+    """A further SSH key as it was sent, with the statement by which an enrolled key vouches for it, and the proof."""
+
+    public_key: str
+    label: str
+    statement: str
+    proof: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeyBody:
+    """A new passkey as the page sends it. ``made`` has its id, and what browser and authenticator say.
+
+    ``code``: of the link, or None; ``proof``: that of a passkey of the same approver, or None.
+    """
+
+    label: str
+    made: Mapping[str, JsonValue]
+    code: str | None = None
+    proof: Mapping[str, JsonValue] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +102,26 @@ class ReturnBody:
     issuer: str | None
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(call: HttpCall, limit: int) -> bytes:
     """Read the whole body.
 
     Raises:
         RefusedError: 413, as soon as it is too long.
+        ConnectionAbortedError: the caller disconnects before.
     """
-    announced = request.headers.get("content-length", "0")
+    announced = call.headers.get("content-length") or "0"
     if not announced.isdigit() or int(announced) > limit:
         raise too_large(limit)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body, more = b"", True
+    while more:
+        message = await call.receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionAbortedError
+        body += message.get("body", b"")
         if len(body) > limit:
             raise too_large(limit)
-    return bytes(body)
+        more = message.get("more_body", False)
+    return body
 
 
 def parse_object(data: bytes) -> dict[str, JsonValue]:
@@ -147,7 +181,24 @@ def parse_decision(data: bytes, limits: Limits) -> DecisionBody:
     if decision not in {Status.APPROVED.value, Status.DENIED.value}:
         raise bad_decision()
     claimed, comment = _text(body, "decided_by", limits.name), _text(body, "comment", limits.comment)
-    return DecisionBody(Status(decision), claimed or None, comment or None)
+    statement, proof = _text(body, "statement", limits.statement) or None, body.get("proof")
+    if (statement is None) != (proof is None) or not (proof is None or isinstance(proof, dict)):
+        raise unacceptable("a statement and the proof of it, an object, go together")
+    return DecisionBody(Status(decision), claimed or None, comment or None, statement, proof)
+
+
+def parse_key(data: bytes, limits: Limits) -> KeyBody:
+    """Parse a further key.
+
+    Raises:
+        RefusedError: 400 if something is missing, 422 for texts that are not allowed.
+    """
+    body = parse_object(data)
+    public_key, label, statement = (_text(body, name, limits.statement) for name in ("public_key", "label", "statement"))
+    proof = body.get("proof")
+    if not public_key or not label or not statement or not isinstance(proof, dict):
+        raise bad_body()
+    return KeyBody(public_key, label, statement, proof)
 
 
 def parse_task_id(values: list[str], limits: Limits) -> str | None:
@@ -173,7 +224,7 @@ def parse_invocation(data: bytes) -> str:
     value = parse_object(data).get("invocation")
     if not isinstance(value, str) or not is_uuid(value):
         raise unacceptable("the invocation must be a UUID")
-    return str(uuid.UUID(value))
+    return value.lower()
 
 
 def parse_sign_in(data: bytes) -> tuple[str, str]:
@@ -187,6 +238,31 @@ def parse_sign_in(data: bytes) -> tuple[str, str]:
     if len(kinds) != 1:
         raise bad_body()
     return kinds[0], _secret(body, kinds[0])
+
+
+def parse_key_code(data: bytes) -> str:
+    """Parse the code of a link for a passkey.
+
+    Raises:
+        RefusedError: as for :func:`parse_sign_in`.
+    """
+    return _secret(parse_object(data), "code")
+
+
+def parse_passkey(data: bytes, limits: Limits) -> PasskeyBody:
+    """Parse a new passkey, which either a link's code or another passkey vouches for.
+
+    Raises:
+        RefusedError: 400 if something is missing, 422 for a label that is not allowed.
+    """
+    body = parse_object(data)
+    label, proof = _text(body, "label", limits.name), body.get("proof")
+    if ("code" in body) == isinstance(proof, dict) or not label:
+        raise bad_body()
+    made = {name: _secret(body, name) for name in ("credential_id", "client_data", "attestation")}
+    if isinstance(proof, dict):
+        return PasskeyBody(label, made, proof=proof)
+    return PasskeyBody(label, made, code=_secret(body, "code"))
 
 
 def parse_challenge(data: bytes) -> str:
@@ -250,7 +326,7 @@ def _text(body: Mapping[str, JsonValue], key: str, limit: int) -> str:
 
 def _check_text(text: str, where: str) -> None:
     # NUL ends strings in other programs, and a lone surrogate cannot be written as UTF-8.
-    if "\0" in text or any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+    if _UNSTORABLE.search(text):
         raise unacceptable(f"{where} contains a NUL or a lone surrogate")
 
 

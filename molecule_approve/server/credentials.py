@@ -1,4 +1,7 @@
-"""Creates and revokes the credentials of requesters and approvers, for ``serve`` and ``approvers``."""
+"""Creates and revokes the credentials of requesters and approvers, for ``serve`` and ``approvers``.
+
+Every function that takes a store raises StoreError where the database cannot answer.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from molecule_approve.clock import utc_now
 from molecule_approve.errors import ConfigError, ServerError, UsageError
+from molecule_approve.limits import WORKSPACE_NAME
 from molecule_approve.paths import Places, RequesterCredential, make_private, owner_hint, read_requester, who_serves
 
 from .database.sqlite import SqliteStore
@@ -27,9 +32,6 @@ if TYPE_CHECKING:
     from .database.interface import Store
 
 DEFAULTS = Limits()
-
-WORKSPACE_NAME = "local"
-"""The name of the embedded server's own workspace in ``/approvals/pending``."""
 
 HINT = "check the mode and owner of the file, and the disk"
 
@@ -58,11 +60,9 @@ def opened(
         return
     make_private(places.state)
     try:
-        store = SqliteStore(places.database, limits.database_patience, clock, lambda: _check_nobody_serves(places))
-        try:
+        refuse = partial(_check_nobody_serves, places)
+        with closing(SqliteStore(places.database, limits.database_patience, clock, refuse)) as store:
             yield store
-        finally:
-            store.close()
     except StoreError as exc:
         raise ServerError(
             f"cannot use the server's database {places.database}: {exc}", hint=owner_hint(places.database, HINT)
@@ -82,7 +82,7 @@ def check_same_database(places: Places, database: Secret | None) -> None:
     ours = str(places.database) if database is None else "a PostgreSQL database"
     raise ConfigError(
         f"the server that runs here (process {serving.pid}) uses {theirs}, but the settings at hand name {ours}",
-        hint="name the server's own settings: MOLECULE_SERVER_CONFIG=FILE, as its --config",
+        hint="name the server's own settings: --config FILE, as for `serve`, or MOLECULE_SERVER_CONFIG=FILE",
     )
 
 
@@ -122,7 +122,6 @@ def own_workspace(places: Places, store: Store, replica_id: str | None = None) -
     Raises:
         ConfigError: the file is open to others, or is not valid.
         ServerError: the file cannot be written.
-        StoreError: the database cannot answer.
     """
     found = read_requester(places)
     if found is None:
@@ -152,7 +151,6 @@ def add_approver(
 
     Raises:
         UsageError: the name cannot be used, or is taken; there is no such workspace.
-        StoreError: the database cannot answer.
     """
     name, token = checked_name(name, "approver"), new_token()
     try:
@@ -168,11 +166,7 @@ def add_approver(
 
 
 def approvers(store: Store) -> list[tuple[str, str]]:
-    """The names of all approvers, and when each was added.
-
-    Raises:
-        StoreError: the database cannot answer.
-    """
+    """The names of all approvers, and when each was added."""
     with store.read() as transaction:
         return transaction.credentials.approvers()
 
@@ -182,7 +176,6 @@ def revoke(store: Store, name: str) -> None:
 
     Raises:
         UsageError: there is no approver of that name.
-        StoreError: the database cannot answer.
     """
     with store.write() as transaction:
         gone = transaction.credentials.revoke_approver(name, utc_now())
@@ -195,7 +188,6 @@ def new_code(store: Store, name: str, tell: Callable[[str], None] = lambda _: No
 
     Raises:
         UsageError: there is no approver of that name.
-        StoreError: the database cannot answer.
     """
     code = new_token()
     with store.write() as transaction:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from molecule_approve.clock import utc_now
 from molecule_approve.lifecycle import outcome_of
-from molecule_approve.wire import event_frame, flat_frame
+from molecule_approve.wire import PROGRESS_EVENT, event_frame, flat_frame
 
 from .endings import OPEN_STATUSES
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
 
     from .database.values import Change, OutboxEntry
+    from .deciding import Counted
     from .hub import Hub
     from .threads import DatabaseThreads
 
@@ -45,12 +47,20 @@ class Events:
             for entry in entries:
                 self._publish(entry.approval, _name_of(entry.approval), entry.recorded_at)
 
+    def progressed(self, counted: Counted) -> None:
+        """A call of this server made or retracted a decision, and the request is still open."""
+        if not self._database.shared:
+            self._publish_progress(counted.workspace_id, counted.approval_id)
+
     async def heard(self, changes: Sequence[Change]) -> None:
         """The database told of the changes, in this order.
 
         Raises:
             RefusedError: 503, the database cannot answer.
         """
+        for change in [one for one in changes if one.progress]:
+            self._publish_progress(change.workspace_id, change.approval_id)
+        changes = [change for change in changes if not change.progress]
         ids = [change.approval_id for change in changes if self._hub.is_awaited(change.workspace_id, change.approval_id)]
         if not ids:
             return
@@ -79,6 +89,10 @@ class Events:
 
     async def _read(self, ids: Sequence[str]) -> dict[str, Approval]:
         return await self._database.read(lambda transaction: transaction.requests.several(ids))
+
+    def _publish_progress(self, workspace_id: str, approval_id: str) -> None:
+        frame = event_frame(PROGRESS_EVENT, workspace_id, utc_now(), {"approval_id": approval_id})
+        self._hub.publish(workspace_id, approval_id, [frame])
 
     def _publish(self, approval: Approval, name: str, timestamp: str) -> None:
         if name != _MADE:

@@ -7,21 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from starlette.responses import PlainTextResponse, Response
-
-from .metrics import CONTENT_TYPE
-from .origins import CALLED
+from .calls import Response
 from .refusals import RefusedError, refused
-from .senders import SENDER
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
+    from .calls import HttpCall
     from .database.transaction import Transaction
     from .metrics import Numbers
-    from .origins import CalledAddress
     from .plan import Network
-    from .senders import Sender
     from .threads import DatabaseThreads
 
 _FRESH = 1.0
@@ -34,6 +27,7 @@ class Health:
 
     Attributes:
         scrapers: the networks that may read ``/metrics``, beside this machine.
+        has_public_url: whether others reach the server, which is through a proxy of this machine if it is local.
         clock: monotonic, in seconds.
         draining: whether the server is about to stop.
     """
@@ -42,44 +36,53 @@ class Health:
     numbers: Numbers
     scrapers: tuple[Network, ...]
     clock: Callable[[], float]
+    has_public_url: bool = False
     draining: bool = False
     _asked: float | None = None
     _answers: bool = False
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def live(self, _request: Request) -> Response:
+    async def live(self, _call: HttpCall) -> Response:
         """``GET /healthz``: whether the server runs."""
-        return PlainTextResponse("ok\n")
+        return Response(b"ok\n")
 
-    async def ready(self, _request: Request) -> Response:
+    async def ready(self, _call: HttpCall) -> Response:
         """``GET /readyz``: whether it should get calls: its database answers, and it is not about to stop."""
         if self.draining:
-            return PlainTextResponse("stopping\n", 503, {"Retry-After": "1"})
+            return Response(b"stopping\n", 503, {"Retry-After": "1"})
         if not await self._database_answers():
-            return PlainTextResponse("the database does not answer\n", 503, {"Retry-After": "1"})
-        return PlainTextResponse("ready\n")
+            return Response(b"the database does not answer\n", 503, {"Retry-After": "1"})
+        return Response(b"ready\n")
 
     async def _database_answers(self) -> bool:
         async with self._asking:
             if self._asked is None or self.clock() - self._asked >= _FRESH:
                 try:
-                    self.numbers.pending.set(await self.database.read(_count_pending))
+                    self.numbers.pending = await self.database.read(_count_pending)
                     self._answers = True
                 except RefusedError:
                     self._answers = False
                 self._asked = self.clock()
             return self._answers
 
-    async def metrics(self, request: Request) -> Response:
+    async def metrics(self, call: HttpCall) -> Response:
         """``GET /metrics``: the server's numbers, for this machine and the networks that may read them."""
-        sender: Sender = request.scope[SENDER]
-        called: CalledAddress | None = request.scope.get(CALLED)
-        # Whoever calls the public address comes through a proxy, whether that says so or not.
-        local = sender.is_local and called is not None and not called.is_public
-        if not local and not sender.is_in(self.scrapers):
-            raise refused(403, "metrics are read on the server's machine, or from a network in metrics_from", "forbidden")
+        if not self._may_read(call):
+            sentence = "metrics are read on the server's Unix socket, or from a network in metrics_from"
+            raise refused(403, sentence, "forbidden")
         await self._database_answers()
-        return Response(self.numbers.text(), media_type=CONTENT_TYPE)
+        text, media_type = self.numbers.text()
+        return Response(text, media_type=media_type)
+
+    def _may_read(self, call: HttpCall) -> bool:
+        sender = call.sender
+        if sender.is_in(self.scrapers):
+            # A proxy of this machine that nobody has named has this machine's address, and somebody else's call.
+            return sender.is_local or not sender.is_loopback
+        # A proxy of this machine may pass neither the host nor a word about itself on: nothing tells its calls from those of
+        # a program here, so where there may be one, loopback alone is no proof. Nor is the socket under the public name.
+        known = sender.over_unix or not self.has_public_url
+        return known and sender.is_local and not call.called.is_public
 
 
 def _count_pending(transaction: Transaction) -> int:

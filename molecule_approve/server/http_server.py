@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from asyncio import sslproto
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
 
-from .connections import Connections, protocols
+from .connections import Connections, SocketConnection
+from .http_connection import HttpConnection
+from .tls_connection import TlsConnection
 
 if TYPE_CHECKING:
     import ssl
 
-    from starlette.types import ASGIApp
-
+    from .asgi import App
     from .limits import Limits
 
 _ACCEPTED_AT_ONCE = 16
 """Connections that asyncio accepts before it looks at any: each takes a file descriptor, even if there is no room."""
-
-_TLS_RECORD = 16_384
-"""Bytes of the longest part in which TLS sends data."""
 
 _QUEUE = 2_048
 """Connections that wait in the system to be accepted: a client of the Unix socket would fail if there were no room."""
@@ -62,28 +59,15 @@ class HttpServer(uvicorn.Server):
 
         uvicorn would use TLS for all sockets, and wait a minute for a client's part of the handshake.
         """
-        config, limits, tls = self.config, self._connections.limits, self._tls
-        if listening.family == socket.AF_UNIX:
-            tls = None
-        if tls is not None:
-            # asyncio makes a buffer of this size for each connection: 256 KB, also for a client that only listens.
-            sslproto.SSLProtocol.max_size = _TLS_RECORD
-        handshake, farewell = (None, None) if tls is None else (limits.head_time, limits.stop)
+        config, tls = self.config, None if listening.family == socket.AF_UNIX else self._tls
 
-        def protocol() -> asyncio.Protocol:
+        def protocol() -> asyncio.BaseProtocol:
             made: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]  # uvicorn's
                 config=config, server_state=self.server_state, app_state=self.lifespan.state
             )
-            return made
+            return made if tls is None else TlsConnection(made, self._connections, tls)
 
-        return await asyncio.get_running_loop().create_server(
-            protocol,
-            sock=listening,
-            backlog=config.backlog,
-            ssl=tls,
-            ssl_handshake_timeout=handshake,
-            ssl_shutdown_timeout=farewell,
-        )
+        return await asyncio.get_running_loop().create_server(protocol, sock=listening, backlog=config.backlog)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -115,9 +99,9 @@ class HttpServer(uvicorn.Server):
             connection.transport.abort()
 
 
-def configure(app: ASGIApp, limits: Limits, connections: Connections) -> uvicorn.Config:
+def configure(app: App, limits: Limits, connections: Connections) -> uvicorn.Config:
     """The settings of uvicorn."""
-    http, ws = protocols(connections)
+    http, ws = (type(one.__name__, (one,), {"pool": connections}) for one in (HttpConnection, SocketConnection))
     return uvicorn.Config(
         app,
         loop="asyncio",

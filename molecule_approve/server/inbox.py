@@ -6,33 +6,62 @@ No GET changes anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from molecule_approve.clock import utc_now
-from molecule_approve.lifecycle import is_own, outcome_of, self_approved
+from molecule_approve.lifecycle import is_own, name_key, outcome_of, self_approved
 from molecule_approve.wire import one_body, row_body
 
 from .api import answer, list_answer
+from .counting import requirement_of
 from .database.values import Most
+from .endings import OPEN_STATUSES
 from .refusals import unknown_approval
 from .searches import parse_cursor, parse_ended_search, parse_pending_search
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
-
     from molecule_approve.model import Approval, JsonValue
 
-    from .access import AccessControl, Approver
+    from .access import AccessControl, Approver, Visitor
+    from .calls import HttpCall, Response
     from .database.transaction import Transaction
     from .database.values import EndedPage, RequestLine
     from .limits import Limits
     from .service import Service
+    from .standings import Fields
 
     Named = tuple[Approval, str]
     # A request and the name of its workspace.
     Marks = dict[str, dict[str, JsonValue]]
     # Further fields of each request, by its id.
+
+
+@dataclass(frozen=True, slots=True)
+class _Viewer:
+    """The approver who looks. ``refuses_own``: whether one may not decide one's own requests, unless a rule allows it."""
+
+    approver: Approver
+    refuses_own: bool
+
+    def is_own(self, approval: Approval) -> bool:
+        """Whether the approver made the request, and therefore may not decide it."""
+        allowed = requirement_of(approval).self_approval
+        refused = self.refuses_own if allowed is None else not allowed
+        return refused and is_own(approval.requested_by, self.approver.name)
+
+    def marks(self, approval: Approval, fields: Fields) -> dict[str, JsonValue]:
+        """What the request is to the approver: its own, one that it has decided, one that its rule leaves to others.
+
+        A decision that counts no longer is none: whoever may decide can do so anew.
+        """
+        said: Any = fields
+        me = name_key(self.approver.name)
+        mine = next((one["decision"] for one in said["decisions"] if name_key(one["by"]) == me), None)
+        if approval.status in OPEN_STATUSES and me not in map(name_key, said["approvals"].get("approved_by", ())):
+            mine = None
+        able = {name_key(person) for group in said["approvals"].get("waiting_for", ()) for person in group["people"]}
+        eligible = requirement_of(approval).eligible is None or me in able or mine is not None
+        return {"own": self.is_own(approval), "mine": mine, "eligible": eligible}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +72,17 @@ class InboxApi:
     access: AccessControl
     limits: Limits
 
-    async def requests(self, request: Request) -> Response:
+    async def requests(self, call: HttpCall) -> Response:
         """``GET /desk/requests``, by an approver: pending requests, oldest first, and ended ones, latest first, in full."""
-        with self.access.admit(request) as visitor:
+        with self.access.admit(call) as visitor:
 
             def job(transaction: Transaction) -> tuple[Approver, int, list[Named], list[Named], Marks]:
-                approver, limits = visitor.administrator(transaction), self.limits
+                viewer, limits = self._viewer(transaction, visitor), self.limits
+                approver = viewer.approver
                 only, requests = approver.workspaces, transaction.requests
                 pending = requests.oldest_pending(Most(limits.inbox_pending, limits.list_size), only)
                 decided = requests.latest_ended(Most(limits.inbox_ended, limits.list_size), only)
-                marks = self._marks(transaction, approver, [approval for approval, _ in pending])
+                marks = self._marks(transaction, viewer, [approval for approval, _ in pending])
                 return approver, requests.count_pending(only), pending, decided, marks
 
             async with self.access.listing(visitor):
@@ -69,67 +99,79 @@ class InboxApi:
                     }
                 )
 
-    async def pending(self, request: Request) -> Response:
+    async def pending(self, call: HttpCall) -> Response:
         """``GET /desk/list``, by an approver: pending requests, oldest first, one line each; ``?q=`` and ``?workspace=``."""
-        with self.access.admit(request) as visitor:
+        with self.access.admit(call) as visitor:
 
-            def job(transaction: Transaction) -> tuple[Approver, int, list[RequestLine]]:
-                approver = visitor.administrator(transaction)
-                search = parse_pending_search(request.query_params, self.limits.search)
-                waiting = transaction.requests.count_pending(approver.workspaces)
-                return approver, waiting, transaction.lists.pending(search, self.limits.inbox_lines, approver.workspaces)
+            def job(transaction: Transaction) -> tuple[_Viewer, int, list[RequestLine], dict[str, Fields]]:
+                viewer = self._viewer(transaction, visitor)
+                approver = viewer.approver
+                search = parse_pending_search(call.query, self.limits.search)
+                waiting, limit = transaction.requests.count_pending(approver.workspaces), self.limits.inbox_lines
+                lines = transaction.lists.pending(search, limit, approver.workspaces)
+                counts = self.service.rules.standings.counts(transaction, [line.approval for line in lines])
+                return viewer, waiting, lines, counts
 
             async with self.access.listing(visitor):
-                approver, waiting, lines = await self.service.read(job, lambda found: [line.approval for line in found[2]])
-                rows: JsonValue = [_line(line) for line in lines]
-                return await list_answer({"name": approver.name, "now": utc_now(), "waiting": waiting, "pending": rows})
+                viewer, waiting, lines, counts = await self.service.read(
+                    job, lambda found: [line.approval for line in found[2]]
+                )
+                rows: JsonValue = [{**_line(line, viewer), "approvals": counts[line.approval.id]} for line in lines]
+                return await list_answer(
+                    {"name": viewer.approver.name, "now": utc_now(), "waiting": waiting, "pending": rows}
+                )
 
-    async def one(self, request: Request) -> Response:
+    async def one(self, call: HttpCall) -> Response:
         """``GET /desk/requests/{approval_id}``, by an approver: one request in full, also an ended one."""
-        with self.access.admit(request) as visitor:
+        with self.access.admit(call) as visitor:
 
             def job(transaction: Transaction) -> tuple[Approval, str, Marks]:
-                approver = visitor.administrator(transaction)
-                found = transaction.lists.anywhere(request.path_params["approval_id"], approver.workspaces)
+                viewer = self._viewer(transaction, visitor)
+                found = transaction.lists.anywhere(call.path_params["approval_id"], viewer.approver.workspaces)
                 if found is None:
                     raise unknown_approval()
-                return *found, self._marks(transaction, approver, [found[0]])
+                return *found, self._marks(transaction, viewer, [found[0]])
 
             approval, name, marks = await self.service.read(job, lambda found: [found[0]])
         said: dict[str, JsonValue] = {"outcome": outcome_of(approval), "self_approved": self_approved(approval)}
         return answer({**_named(approval, name), **marks[approval.id], **said})
 
-    def _marks(self, transaction: Transaction, approver: Approver, approvals: list[Approval]) -> Marks:
-        """What each request is to this approver: its own, which it may not decide, or one of a requester that is revoked."""
-        refused = self.service.self_approval.is_refused(transaction)
+    def _viewer(self, transaction: Transaction, visitor: Visitor) -> _Viewer:
+        approver = visitor.administrator(transaction)
+        return _Viewer(approver, self.service.rules.self_approval.is_refused(transaction))
+
+    def _marks(self, transaction: Transaction, viewer: _Viewer, approvals: list[Approval]) -> Marks:
+        """What each request is to this approver, how far it is, and whether its requester is revoked."""
         revoked = transaction.requests.of_revoked(one.id for one in approvals)
+        fields = self.service.rules.standings.of(transaction, approvals)
         return {
-            one.id: {"own": refused and is_own(one.requested_by, approver.name), "requester_revoked": one.id in revoked}
+            one.id: {"requester_revoked": one.id in revoked, **fields[one.id], **viewer.marks(one, fields[one.id])}
             for one in approvals
         }
 
-    async def history(self, request: Request) -> Response:
+    async def history(self, call: HttpCall) -> Response:
         """``GET /desk/history``, by an approver: ended requests, latest first, page by page.
 
         ``?cursor=`` is the ``next`` of the page before; ``?q=``, ``?who=``, ``?outcome=``, ``?since=``, ``?until=`` and
         ``?workspace=`` search. A call looks at a bounded number of requests, so a page may be short, and have a next one.
         """
         limits = self.limits
-        with self.access.admit(request) as visitor:
+        with self.access.admit(call) as visitor:
 
-            def job(transaction: Transaction) -> EndedPage:
-                only = visitor.administrator(transaction).workspaces
-                search, below = parse_ended_search(request.query_params, limits.search), parse_cursor(request.query_params)
-                return transaction.lists.ended(search, below, limits.history_lines, limits.history_examined, only)
+            def job(transaction: Transaction) -> tuple[_Viewer, EndedPage]:
+                viewer = self._viewer(transaction, visitor)
+                only = viewer.approver.workspaces
+                search, below = parse_ended_search(call.query, limits.search), parse_cursor(call.query)
+                return viewer, transaction.lists.ended(search, below, limits.history_lines, limits.history_examined, only)
 
             async with self.access.listing(visitor):
-                page = await self.service.read(job, lambda _: [])
-        rows: JsonValue = [_ended_line(line) for line in page.lines]
+                viewer, page = await self.service.read(job, lambda _: [])
+        rows: JsonValue = [_ended_line(line, viewer) for line in page.lines]
         following = None if page.next is None else str(page.next)
         return answer({"ended": rows, "next": following, "searched_to": page.searched_to})
 
 
-def _line(line: RequestLine) -> dict[str, JsonValue]:
+def _line(line: RequestLine, viewer: _Viewer) -> dict[str, JsonValue]:
     approval = line.approval
     said = [(approval.context or {}).get(key) for key in ("user", "host")]
     return {
@@ -137,6 +179,8 @@ def _line(line: RequestLine) -> dict[str, JsonValue]:
         "workspace_id": approval.workspace_id,
         "workspace_name": line.workspace_name,
         "requested_by": approval.requested_by,
+        "own": viewer.is_own(approval),
+        "requester_revoked": line.requester_revoked,
         # What the client claims about itself.
         "claimed": "@".join(part for part in said if isinstance(part, str) and part),
         "action": approval.action,
@@ -146,10 +190,10 @@ def _line(line: RequestLine) -> dict[str, JsonValue]:
     }
 
 
-def _ended_line(line: RequestLine) -> JsonValue:
+def _ended_line(line: RequestLine, viewer: _Viewer) -> JsonValue:
     approval = line.approval
     ended: dict[str, JsonValue] = {"decided_by": approval.decided_by, "decided_at": approval.decided_at}
-    return {**_line(line), **ended, "outcome": outcome_of(approval)}
+    return {**_line(line, viewer), **ended, "outcome": outcome_of(approval)}
 
 
 def _named(approval: Approval, workspace_name: str) -> dict[str, JsonValue]:

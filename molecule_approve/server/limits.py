@@ -21,7 +21,10 @@ class Limits:
         pending: open requests of one workspace.
         code: how long a sign-in code is valid.
         codes: sign-in codes a minute for one approver.
+        key_code: how long a link is valid by which an approver enrols a passkey.
         openid: how long a sign-in through a provider may take.
+        openid_begun: sign-ins through a provider that are begun and not finished, of all callers together: more than
+            callers of one address can begin within that time.
         session: how long a session lasts.
         session_idle: how long a session lasts without a call.
         inbox_pending: pending requests in full in one answer, oldest first.
@@ -34,6 +37,7 @@ class Limits:
         list_size: size of a list as JSON, if it has more than one request and is not the fifty newest.
         body: size of a call's body.
         action, reason, task_id, key, name, comment: length of this text.
+        statement: length of what a key signs, which repeats action and reason.
         context: size of a context as JSON.
         expiry: how long a request stays open that does not say how long.
         longest_expiry: the longest time that a request may ask for.
@@ -41,7 +45,7 @@ class Limits:
         socket_queue: events that wait for one slow socket before it is closed.
         socket_message: size of a message from a client.
         connections: open connections; a sixth of them for each credential, and for callers without one.
-        head_time: how long a call's head may take, from the connection or the answer before it.
+        head_time: how long a call's head may take, from the connection or its own first byte.
         body_time: how long a call may take with its body.
         slow_reader: how long an answer or an event may wait until its reader takes it.
         unsent: size of what may wait for the reader of a socket.
@@ -64,7 +68,9 @@ class Limits:
     pending: int = 1_000
     code: float = 60.0
     codes: int = 10
+    key_code: float = 600.0
     openid: float = 600.0
+    openid_begun: int = 10_000
     session: float = 12 * 3_600.0
     session_idle: float = 3_600.0
     inbox_pending: int = 100
@@ -75,6 +81,7 @@ class Limits:
     search: int = 200
     pending_list: int = 500
     list_size: int = 8_388_608
+    statement: int = 65_536
     body: int = 1_048_576
     action: int = ACTION_LIMIT
     reason: int = REASON_LIMIT

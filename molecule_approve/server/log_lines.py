@@ -50,6 +50,11 @@ def warn(sentence: str) -> None:
     EVENTS.warning("warning", extra={FIELDS: {"message": sentence}})
 
 
+def inform(sentence: str) -> None:
+    """Log a sentence that reports no problem."""
+    note(EVENTS, "notice", message=sentence)
+
+
 class LineFormatter(logging.Formatter):
     """An event as one line: its time, its name, its fields. What libraries log is an event ``log`` with its message."""
 

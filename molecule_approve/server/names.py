@@ -11,6 +11,8 @@ from molecule_approve.lifecycle import RESERVED_NAMES
 from molecule_approve.safe_text import is_hidden
 from molecule_approve.wire import is_uuid
 
+from .policies import DENIED_BY
+
 if TYPE_CHECKING:
     from .database.transaction import Transaction
     from .database.values import WorkspaceRow
@@ -37,6 +39,8 @@ def checked_name(name: str, what: str) -> str:
         raise UsageError(f"the {what}'s name has hidden characters", hint=hint)
     if (why := _RESERVED.get(name.casefold())) is not None:
         raise UsageError(f"the name {name} is reserved; {why}", hint="choose another one")
+    if name.casefold().startswith(DENIED_BY):
+        raise UsageError(f"the {what}'s name begins with {DENIED_BY}", hint="that marks requests that a rule refused")
     if is_uuid(name):
         raise UsageError(f"the {what}'s name is an id", hint=hint)
     return name

@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 
 from molecule_approve.errors import UsageError
 
+from .calls import CalledAddress
 from .openid.steps import RETURN
 from .refusals import refused
 
 if TYPE_CHECKING:
-    from starlette.requests import HTTPConnection
-    from starlette.types import Scope
-
+    from .calls import HttpCall
     from .plan import Network
     from .refusals import RefusedError
     from .senders import Sender
@@ -29,9 +28,6 @@ _OWN = frozenset({"same-origin", "none"})
 _DOCUMENTS = re.compile(rf"/|/history|/sessions|/requests/[^/]+|{RETURN}")
 """The addresses of the page, to which links from elsewhere, and providers, may lead: it holds no data."""
 
-CALLED = "molecule.called"
-"""The key in a call's scope of the address that was called."""
-
 FIRST_SEGMENTS = frozenset(
     {"workspaces", "approvals", "desk", "requests", "history", "sessions", "static", "ws", "health", "healthz", "readyz"}
 ) | {"metrics", "openapi.json"}
@@ -39,15 +35,6 @@ FIRST_SEGMENTS = frozenset(
 
 _PROBES = frozenset({"/healthz", "/readyz"})
 """Routes that say nothing which a foreign page must not learn: probes call a machine by its number."""
-
-
-@dataclass(frozen=True, slots=True)
-class CalledAddress:
-    """The address of ours that a call names: ``https://approve.example.org`` and ``/approve``, and whether it is public."""
-
-    origin: str
-    base: str = ""
-    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,43 +92,42 @@ class Addresses:
         own = {shown} if ip_address(host).is_loopback else set()
         return cls(frozenset({*own, "127.0.0.1", "localhost", "[::1]"}), public, scrapers)
 
-    def without_base(self, scope: Scope) -> Scope:
-        """The call without the public path, which not every proxy removes."""
+    def without_base(self, path: str) -> str:
+        """The call's path without the public path, which not every proxy removes."""
         base = "" if self.public is None else self.public.base
-        path: str = scope["path"]
         if not base or not f"{path}/".startswith(f"{base}/"):
-            return scope
-        return {**scope, "path": path[len(base) :] or "/"}
+            return path
+        return path[len(base) :] or "/"
 
-    def check(self, connection: HTTPConnection, sender: Sender) -> None:
+    def check(self, call: HttpCall) -> None:
         """Refuse what a browser sends for another page: a rebound host name, a foreign Origin, a cross-site call.
 
-        Afterwards the scope says which of our addresses was called.
+        Afterwards the call says which of our addresses was called.
 
         Raises:
             RefusedError: 421 for the name, 403 for the rest.
         """
-        scope = connection.scope
-        if scope["path"] in _PROBES or (scope["path"] == "/metrics" and not sender.is_local and sender.is_in(self.scrapers)):
+        path, sender = call.path, call.sender
+        if path in _PROBES or (path == "/metrics" and not sender.is_local and sender.is_in(self.scrapers)):
             return
-        called = scope[CALLED] = self._called(connection, sender)
+        called = call.called = self._called(call, sender)
         # Our own page has our name and port; a page on another port of this machine is foreign.
-        if any(found.lower() != called.origin for found in connection.headers.getlist("origin")):
+        if any(found.lower() != called.origin for found in call.headers.all("origin")):
             raise refused(403, "calls from other web pages are refused (Origin header)", "wrong_origin")
         # If there are two headers, both must be allowed. Another port of this machine is "same-site", which is not.
-        if not set(connection.headers.getlist("sec-fetch-site")) <= _OWN and not _follows_a_link(connection):
+        if not set(call.headers.all("sec-fetch-site")) <= _OWN and not _follows_a_link(call):
             raise refused(403, "calls from other web sites are refused (Sec-Fetch-Site header)", "wrong_site")
 
-    def _called(self, connection: HTTPConnection, sender: Sender) -> CalledAddress:
-        hosts = connection.headers.getlist("host")
+    def _called(self, call: HttpCall, sender: Sender) -> CalledAddress:
+        hosts = call.headers.all("host")
         host = hosts[0].lower() if len(hosts) == 1 else ""
         if self.public is not None and host in self.public.authorities:
             return CalledAddress(self.public.origin, self.public.base, is_public=True)
         found = _AUTHORITY.fullmatch(host)
         # A proxy that calls us by a name of our own has not passed on which name its client called.
         if found is None or found["name"] not in self.names or not sender.is_local:
-            raise self._wrong_host(proxied=sender.proxied)
-        secure = connection.scope.get("scheme") in {"https", "wss"}
+            raise self._wrong_host(call, proxied=sender.proxied)
+        secure = call.scope.get("scheme") in {"https", "wss"}
         return CalledAddress(f"{'https' if secure else 'http'}://{host}")
 
     @property
@@ -149,25 +135,24 @@ class Addresses:
         """The public address of the page; None if there is none."""
         return None if self.public is None else f"{self.public.origin}{self.public.base}/"
 
-    def _wrong_host(self, *, proxied: bool) -> RefusedError:
-        where = self.home or "http://localhost:PORT"
+    def _wrong_host(self, call: HttpCall, *, proxied: bool) -> RefusedError:
+        _, port = call.scope.get("server") or ("", None)
+        where = self.home or f"http://localhost:{port or 'PORT'}"
         passing = "; the proxy must pass on the Host header that it gets" if proxied else ""
         return refused(421, f"the Host header does not name this server; open {where}{passing}", "wrong_host")
 
 
-def _follows_a_link(connection: HTTPConnection) -> bool:
+def _follows_a_link(call: HttpCall) -> bool:
     """Whether a person follows a link to the page in a tab; the page itself holds no data."""
-    scope, headers = connection.scope, connection.headers
+    headers = call.headers
     return (
-        scope["type"] == "http"
-        and scope["method"] == "GET"
-        and _DOCUMENTS.fullmatch(scope["path"]) is not None
-        and headers.getlist("sec-fetch-mode") == ["navigate"]
-        and headers.getlist("sec-fetch-dest") == ["document"]
+        call.method == "GET"
+        and _DOCUMENTS.fullmatch(call.path) is not None
+        and headers.all("sec-fetch-mode") == ["navigate"]
+        and headers.all("sec-fetch-dest") == ["document"]
     )
 
 
-def wants_page(connection: HTTPConnection) -> bool:
+def wants_page(call: HttpCall) -> bool:
     """Whether a browser loads a document, which a person will read."""
-    scope = connection.scope
-    return scope["type"] == "http" and scope["method"] == "GET" and "text/html" in connection.headers.get("accept", "")
+    return call.method == "GET" and "text/html" in (call.headers.get("accept") or "")

@@ -17,13 +17,20 @@ from molecule_approve.audit.record import OF_OUTCOME, Record, RecordAction, deco
 from molecule_approve.errors import AuditError
 from molecule_approve.lifecycle import outcome_of, self_approved
 
+from .counting import requirement_of
 from .refusals import RefusedError
+from .time_limit import TimeLimit
 
 if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue
+
     from .database.values import OutboxEntry
     from .limits import Limits
     from .threads import DatabaseThreads
 
+
+_MARKED_TOGETHER = 1_000
+"""Rows that are marked in one statement; when so many wait, also while further ones are appended without a pause."""
 
 _REMEMBERED = 100_000
 """Rows whose numbers are remembered: far more than are committed while one call waits for its turn."""
@@ -54,8 +61,18 @@ def record_of(entry: OutboxEntry) -> Record:
             "context": dict(approval.context or {}) or None,
             "comment": approval.comment,
             "claimed_by": entry.claimed_by,
+            "rule": requirement_of(approval).rule,
+            "decisions": _decisions(entry),
         },
     )
+
+
+def _decisions(entry: OutboxEntry) -> list[JsonValue] | None:
+    """Each person's decision and how it was proven, if there are rows of them; else the record's own fields say it."""
+    return [
+        {"by": one.name, "at": one.decided_at, "decision": one.decision.value, "proof": one.proof_kind}
+        for one in entry.decisions
+    ] or None
 
 
 def recorded_ids(log: Path) -> set[str]:
@@ -90,6 +107,7 @@ class Outbox:
         self._warn = warn
         self._thread = ThreadPoolExecutor(1, "server-journal")
         self._entries: deque[tuple[OutboxEntry, asyncio.Future[None]]] = deque()
+        self._time_limit = TimeLimit(limits.audit_patience, lambda: None)
         self._unmarked: list[int] = []
         self._awake = asyncio.Event()
         self._failing = False
@@ -125,7 +143,7 @@ class Outbox:
             if entry.approval.id in recorded:
                 self._see(entry.number)
                 self._unmarked.append(entry.number)
-        await self.record([entry for entry in entries if entry.approval.id not in recorded])
+        await self.wait(self.record([entry for entry in entries if entry.approval.id not in recorded]))
         self._awake.set()
 
     async def rejoin(self) -> None:
@@ -137,7 +155,7 @@ class Outbox:
         queued = {entry.number for entry, _ in self._entries}
         owed = await self._database.read(lambda transaction: transaction.outbox.unrecorded())
         self._taken |= queued - {entry.number for entry in owed}
-        self._queue(owed)
+        self.record(owed)
 
     async def run(self) -> None:
         """Append queued entries, and mark them when the queue is empty. Runs until it is cancelled."""
@@ -147,6 +165,8 @@ class Outbox:
             elif not await self._drain():
                 await asyncio.sleep(self._limits.audit_retry_delay)
                 self._awake.set()
+            elif len(self._unmarked) >= _MARKED_TOGETHER:
+                await self._mark()
 
     async def _has_work(self) -> bool:
         # Marks are made a little later, together: their transaction would compete with the events for the processor.
@@ -157,16 +177,22 @@ class Outbox:
         self._awake.clear()
         return True
 
-    async def record(self, entries: Sequence[OutboxEntry]) -> None:
-        """Queue the entries, and wait until they are in the log: at most ``audit_patience``, not at all while it fails."""
-        queued = self._queue(entries)
-        if queued and not self._failing:
-            await asyncio.wait(queued, timeout=self._limits.audit_patience)
+    async def wait(self, recording: Sequence[asyncio.Future[None]]) -> None:
+        """Wait until these entries are in the log, or their time is over; not at all while it fails."""
+        for appended in recording:
+            if not self._failing:
+                await appended
 
-    def _queue(self, entries: Sequence[OutboxEntry]) -> list[asyncio.Future[None]]:
+    def record(self, entries: Sequence[OutboxEntry]) -> list[asyncio.Future[None]]:
+        """Queue the entries; for each that is new here, a future that is done once it is in the log.
+
+        It is done after ``audit_patience`` at the latest, and may be cancelled.
+        """
         loop = asyncio.get_running_loop()
         queued = [(entry, loop.create_future()) for entry in entries if self._see(entry.number)]
         self._entries.extend(queued)
+        for _, appended in queued:
+            self._time_limit.add(appended)
         if queued:
             self._awake.set()
         return [appended for _, appended in queued]
@@ -190,7 +216,7 @@ class Outbox:
             for _ in range(count):
                 entry, appended = self._entries.popleft()
                 self._unmarked.append(entry.number)
-                appended.set_result(None)
+                _set_done(appended)
             if error is not None:
                 self._fail(error)
                 return False
@@ -201,7 +227,7 @@ class Outbox:
         """How many entries wait, once those are dropped that another server has taken over."""
         if self._taken:
             for appended in [appended for entry, appended in self._entries if entry.number in self._taken]:
-                appended.set_result(None)
+                _set_done(appended)
             self._entries = deque(pair for pair in self._entries if pair[0].number not in self._taken)
             self._taken = set()
         return len(self._entries)
@@ -222,7 +248,7 @@ class Outbox:
         self._failing = True
 
     async def _mark(self) -> None:
-        numbers = list(self._unmarked)
+        numbers = self._unmarked[:_MARKED_TOGETHER]
         # If the database fails, the next round tries again; after a crash the log itself shows what it holds.
         with suppress(RefusedError):
             await self._database.write(lambda transaction: transaction.outbox.mark_recorded(numbers))
@@ -231,3 +257,8 @@ class Outbox:
     def close(self) -> None:
         """Wait for the append that is under way, and end the thread."""
         self._thread.shutdown(cancel_futures=True)
+
+
+def _set_done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -9,17 +9,14 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from starlette.responses import Response
-
-from .origins import CALLED
+from .calls import Response
 from .refusals import refused
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from .origins import CalledAddress
+    from .calls import HttpCall
 
 DOCUMENT = "inbox.html"
 
@@ -61,34 +58,31 @@ class Pages:
     def packaged(cls) -> Self:
         """The page of this package."""
         folder = resources.files(__package__) / "static"
-        found = [entry for entry in folder.iterdir() if _type(entry.name) is not None]
+        found = [entry for entry in folder.iterdir() if Path(entry.name).suffix in _TYPES]
         return cls({entry.name: entry.read_bytes() for entry in found})
 
-    async def document(self, request: Request) -> Response:
+    async def document(self, call: HttpCall) -> Response:
         """``GET /``: the page."""
-        return self._answer(request, DOCUMENT)
+        return self._answer(call, DOCUMENT)
 
-    async def part(self, request: Request) -> Response:
+    async def part(self, call: HttpCall) -> Response:
         """``GET /static/{name}``: the page's scripts, styles and icon."""
-        return self._answer(request, request.path_params["name"])
+        return self._answer(call, call.path_params["name"])
 
-    def _answer(self, request: Request, name: str) -> Response:
+    def _answer(self, call: HttpCall, name: str) -> Response:
         content = self.files.get(name)
         if content is None:
             raise refused(404, "no such file", "unknown_file")
         # `origins` has checked the Host header: it is one of our own names.
-        called: CalledAddress = request.scope[CALLED]
         if name == DOCUMENT:
-            content = content.replace(_BASE, f'<base href="{html.escape(called.base)}/">'.encode())
-        policy = _POLICY.format(socket=f"ws{called.origin.removeprefix('http')}")
-        return Response(content, headers={**_HEADERS, "Content-Security-Policy": policy}, media_type=_type(name))
+            content = content.replace(_BASE, f'<base href="{html.escape(call.called.base)}/">'.encode())
+        socket = f"ws{call.called.origin.removeprefix('http')}"
+        # The policy's grammar has no address in brackets.
+        policy = _POLICY.format(socket="" if "[" in socket else socket)
+        return Response(content, 200, {**_HEADERS, "Content-Security-Policy": policy}, _TYPES[Path(name).suffix])
 
     def wrong_address(self, home: str | None) -> Response:
         """For a browser that called another name: where the page is."""
         address = html.escape(home or "http://localhost:8788/").encode()
         content = self.files[_WRONG_ADDRESS].replace(b"{address}", address)
-        return Response(content, 421, {"Content-Security-Policy": _PLAIN_POLICY}, _type(_WRONG_ADDRESS))
-
-
-def _type(name: str) -> str | None:
-    return next((kind for ending, kind in _TYPES.items() if name.endswith(ending)), None)
+        return Response(content, 421, {"Content-Security-Policy": _PLAIN_POLICY}, _TYPES[".html"])

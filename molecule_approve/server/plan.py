@@ -14,6 +14,7 @@ from .limits import Limits
 if TYPE_CHECKING:
     from molecule_approve.model import Secret
     from molecule_approve.paths import Places
+    from molecule_approve.policy.approval_rules import Policy
 
 Network = IPv4Network | IPv6Network
 
@@ -66,6 +67,9 @@ class ServePlan:
         database: the address of the database; None for SQLite in the state folder.
         self_approval: whether an approver may decide its own requests; None for only as long as there is no second one.
         openid: the provider at which approvers sign in.
+        policy: the rules that say who has to approve what; None for any approver.
+        read_policy: reads them from their file instead, at the start and whenever it is asked to; None without a file. It
+            raises ConfigError.
         sources: where each setting comes from that is not a default.
     """
 
@@ -85,4 +89,6 @@ class ServePlan:
     database: Secret | None = None
     self_approval: bool | None = None
     openid: OpenIdPlan | None = None
+    policy: Policy | None = None
+    read_policy: Callable[[], Policy | None] | None = None
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

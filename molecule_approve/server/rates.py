@@ -22,8 +22,11 @@ class Allowance:
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The headers, as the platform sends them."""
-        pairs = (("limit", self.limit), ("remaining", self.remaining), ("reset", self.reset))
-        return [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in pairs]
+        return [
+            (b"x-ratelimit-limit", b"%d" % self.limit),
+            (b"x-ratelimit-remaining", b"%d" % self.remaining),
+            (b"x-ratelimit-reset", b"%d" % self.reset),
+        ]
 
 
 class RateLimiter:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from molecule_approve.lifecycle import ending
+
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
+    from molecule_approve.proofs.presence import Presence
 
 
 class RefusedError(Exception):
@@ -125,6 +128,12 @@ def too_many_pending(limit: int) -> RefusedError:
     return RefusedError(429, {"error": sentence, "code": "too_many_pending"}, {"Retry-After": "60"})
 
 
+def too_many_sign_ins() -> RefusedError:
+    """As many sign-ins through the provider are under way as may be."""
+    sentence = "too many sign-ins are under way; try again in some minutes, or sign in with a token"
+    return RefusedError(429, {"error": sentence, "code": "too_many_sign_ins"}, {"Retry-After": "60"})
+
+
 def own_request(name: str, approval_id: str) -> RefusedError:
     """The approver requested this, and may not decide it."""
     return refused(
@@ -135,16 +144,103 @@ def own_request(name: str, approval_id: str) -> RefusedError:
     )
 
 
+def policy_refuses(sentence: str) -> RefusedError:
+    """The policy cannot say who would have to approve the request, or nobody could."""
+    return refused(422, f"the server's policy refuses this request: {sentence}", "policy")
+
+
+def reason_required(rule: str) -> RefusedError:
+    """The request's rule wants a reason."""
+    return refused(422, f"rule {rule} wants a reason; give one with --reason", "reason_required")
+
+
+def not_eligible(name: str, rule: str) -> RefusedError:
+    """The request's rule names other people."""
+    sentence = f"{name} is not among the people who may decide this request by rule {rule}, or not any more"
+    return refused(403, sentence, "not_eligible")
+
+
+def already_decided(name: str, approval_id: str) -> RefusedError:
+    """The same person has decided this request; a person counts once."""
+    sentence = f"{name} has already approved this request; a person counts once, and can retract the approval"
+    return refused(409, sentence, "already_decided", approval_id=approval_id)
+
+
+def nothing_to_retract(name: str, approval_id: str) -> RefusedError:
+    """The person has not decided this request."""
+    return refused(409, f"{name} has not approved this request", "nothing_to_retract", approval_id=approval_id)
+
+
+def comment_required(rule: str) -> RefusedError:
+    """The request's rule wants a comment with each decision."""
+    return refused(422, f"rule {rule} wants a comment with each decision", "comment_required")
+
+
+def presence_required(rule: str, wanted: Presence, shown: Presence) -> RefusedError:
+    """The request's rule wants more than this approval proves."""
+    sentence = f"rule {rule} wants an approval that proves {wanted.sentence}; this one proves {shown.sentence}"
+    return refused(403, sentence, "presence_required", presence=wanted.value)
+
+
+def wrong_statement(sentence: str) -> RefusedError:
+    """What was signed is not a decision about this request."""
+    return refused(422, sentence, "statement")
+
+
+def bad_proof(why: str) -> RefusedError:
+    """No key of the approver made the signature."""
+    return refused(422, f"the proof does not count: {why}", "bad_proof")
+
+
+def key_in_use(sentence: str) -> RefusedError:
+    """The key is enrolled, or was."""
+    return refused(409, sentence, "key_in_use")
+
+
+def first_key(name: str) -> RefusedError:
+    """The approver has no key that could vouch for a new one."""
+    sentence = f"{name} has no key here that could vouch for a new one; an administrator enrols the first key"
+    return refused(403, sentence, "first_key")
+
+
+unknown_key = partial(refused, 404, "you have no such key", "unknown_key")
+"""The key does not exist, was removed, or is somebody else's."""
+
+wrong_key_code = partial(
+    refused, 401, "this link was already used, is older than ten minutes, or is wrong; ask for a new one", "wrong_code"
+)
+"""The code of a link for a passkey is unknown, used or expired; the answer does not say which."""
+
+no_passkeys = partial(
+    refused,
+    404,
+    "passkeys cannot be used here: the server lacks the extra passkeys, or its address is a number; see docs/passkeys.md",
+    "no_passkeys",
+)
+"""The library is missing, or the page has no name that a passkey could be bound to."""
+
+key_known = partial(refused, 409, "this key is enrolled, or was before; make a new one", "key_known")
+"""A key is enrolled once, by one approver; one that was removed stays so."""
+
+proof_used = partial(refused, 409, "this proof was given before; each one counts once", "proof_used")
+"""The same statement was signed for an earlier decision."""
+
+
+def not_ended(approval_id: str) -> RefusedError:
+    """There is no receipt yet."""
+    sentence = "the request has not ended, and only an ended one has a receipt"
+    return refused(409, sentence, "not_ended", approval_id=approval_id)
+
+
 def ended(approval: Approval) -> RefusedError:
     """The request has ended; the answer says how."""
-    by = approval.decided_by or ""
     return refused(
         409,
-        f"the request has already ended: {approval.status.value} by {by}",
+        f"the request has already ended: {ending(approval.status.value, approval.decided_by)}",
         "ended",
         approval_id=approval.id,
         status=approval.status.value,
-        decided_by=by,
+        decided_by=approval.decided_by or "",
     )
 
 

@@ -101,7 +101,7 @@ class Replica:
                 await self._outbox.rejoin()
             else:
                 await self._database.write(self._register)
-        except RefusedError as exc:  # pragma: no cover - it goes away in the moment in which it came back
+        except RefusedError as exc:
             raise StoreError("the database cannot answer") from exc
         except ServerError as exc:
             self._ready.set_exception(exc)
@@ -131,23 +131,23 @@ class Replica:
 
     # --- what the others did
 
-    def _hear(self, line: str) -> None:
-        change = Change.decode(line)
-        if change is not None:
-            self._changes.put_nowait(change)
+    def _hear(self, text: str) -> None:
+        for change in map(Change.decode, text.split("\n")):
+            if change is not None:
+                self._changes.put_nowait(change)
 
     async def _tell(self) -> None:
-        changes: list[Change] = []
         while True:
-            changes.append(await self._changes.get())
+            changes = [await self._changes.get()]
             while not self._changes.empty():
                 changes.append(self._changes.get_nowait())
+            await self._pass_on(changes)
+
+    async def _pass_on(self, changes: list[Change]) -> None:
+        while True:
             with suppress(RefusedError):
-                await self._service.heard(changes)
-                changes = []
-            if changes:  # pragma: no cover - the database goes away between an event and the look at its request
-                await asyncio.sleep(_PAUSE)
-                self._changes.put_nowait(changes.pop())
+                return await self._service.heard(changes)
+            await asyncio.sleep(_PAUSE)
 
     # --- what others left
 
@@ -164,38 +164,48 @@ class Replica:
         owners = await self._database.read(lambda transaction: transaction.outbox.owners()) - {self._row.id}
         rows = {row.id: row for row in await self._database.read(lambda transaction: transaction.replicas.all())}
         now = self._clock()
-        free = {owner for owner in owners if await self._is_gone(owner)}
-        self._free_since = {owner: self._free_since.get(owner, now) for owner in free}
-        for owner, since in self._free_since.items():
+        self._free_since = {owner: since for owner, since in self._free_since.items() if owner in owners}
+        for owner in owners:
             row = rows.get(owner or "")
             patience = self._limits.takeover if _is_here(row) else self._limits.takeover_blind
-            if now - since >= patience:
-                await self._take_over_from(owner, row)
+            due = now - self._free_since.get(owner, now) >= patience
+            if await self._is_gone(owner, row, take_over=due):
+                self._free_since.setdefault(owner, now)
+            else:
+                self._free_since.pop(owner, None)
 
-    async def _is_gone(self, owner: str | None) -> bool:
-        return await asyncio.to_thread(attempts.write, self._store, lambda transaction: transaction.replicas.lock(owner), 0)
+    async def _is_gone(self, owner: str | None, row: ReplicaRow | None, *, take_over: bool) -> bool:
+        """Whether the server has ended; if it has, what it left is taken over on demand."""
 
-    async def _take_over_from(self, owner: str | None, row: ReplicaRow | None) -> None:
-        def job(transaction: Transaction) -> tuple[list[OutboxEntry], bool]:
+        def job(transaction: Transaction) -> tuple[list[OutboxEntry], bool] | None:
             # With its lock: it cannot come back while we look what it has in its log.
-            if not transaction.replicas.lock(owner):  # pragma: no cover - it comes back between two looks
-                return [], True
-            transaction.replicas.take_time()
-            left = transaction.outbox.unrecorded_of(owner)
-            recorded = _recorded_by(row)
-            transaction.outbox.mark_recorded([entry.number for entry in left if entry.approval.id in (recorded or ())])
-            missing = [entry for entry in left if entry.approval.id not in (recorded or ())]
-            transaction.outbox.take_over([entry.number for entry in missing])
-            return missing, recorded is not None
+            if not transaction.replicas.lock(owner):
+                return None
+            return _taken_over(transaction, owner, row) if take_over else ([], True)
 
-        entries, sure = await asyncio.to_thread(attempts.write, self._store, job, 0)
-        if entries and not sure:
+        found = await asyncio.to_thread(attempts.write, self._store, job, 0)
+        if found is None:
+            return False
+        entries, sure = found
+        if not sure:
             where = "a server that is not known" if row is None else f"the server on {row.host}"
             self._warn(
                 f"{where} has ended, and its audit log cannot be read here: the last {len(entries)} decisions that it did "
                 "not confirm are in this server's audit log, and may be in that one too"
             )
-        await self._outbox.record(entries)
+        await self._outbox.wait(self._outbox.record(entries))
+        return True
+
+
+def _taken_over(transaction: Transaction, owner: str | None, row: ReplicaRow | None) -> tuple[list[OutboxEntry], bool]:
+    """The entries that are in no log and ours now, and whether that is sure."""
+    transaction.replicas.take_time()
+    left = transaction.outbox.unrecorded_of(owner)
+    recorded = _recorded_by(row)
+    transaction.outbox.mark_recorded([entry.number for entry in left if entry.approval.id in (recorded or ())])
+    missing = [entry for entry in left if entry.approval.id not in (recorded or ())]
+    transaction.outbox.take_over([entry.number for entry in missing])
+    return missing, recorded is not None or not missing
 
 
 def _is_here(row: ReplicaRow | None) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -13,26 +14,30 @@ from typing import TYPE_CHECKING, Self
 from molecule_approve.clock import boottime
 from molecule_approve.errors import ServerError
 
-from . import credentials
+from . import credentials, policy_check
 from .access import AccessControl, is_counted_everywhere
 from .activity import Activity
 from .api import Api
 from .app import Handlers, create_app
 from .connections import Connections, connection_limit, raise_open_file_limit
-from .database.values import ReplicaRow, StoreError
+from .database.values import GoneError, ReplicaRow, StoreError
+from .hangup import has_terminal
 from .health import Health
 from .http_server import HttpServer, configure
 from .hub import Hub
 from .inbox import InboxApi
+from .keys import KeysApi
 from .live import LiveSocket
 from .log_throttle import throttled_logs
 from .metrics import Numbers
 from .openid_sign_in import OpenIdApi
 from .outbox import Outbox
 from .pages import Pages
+from .passkey_api import PasskeyApi
+from .receipts import ReceiptApi
 from .refusals import RefusedError
 from .replica import Replica, host_name
-from .self_approval import SelfApproval
+from .rules import Rules
 from .service import Service
 from .sessions import Sessions
 from .shared_rates import SharedRates
@@ -53,36 +58,48 @@ __all__ = ["Prepared", "Running", "ServePlan", "prepared", "serve"]
 
 
 def _database_fails(store: Store, error: StoreError) -> str:
-    check = "check that it runs" if store.shared else "check the disk, and which other program has it open"
-    return f"cannot use the database {store.name}: {error}; calls are refused until it can be used; {check}"
+    check = "the disk, and which other program has it open"
+    if store.shared:
+        check = "that PostgreSQL runs, and takes connections from here (psql with the same address)"
+    return (
+        f"cannot use the database {store.name}: {error}; calls are answered with 503 until it can be used, which needs no "
+        f"restart; check {check}"
+    )
 
 
-async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+async def _serve(
+    prepared: Prepared, stop: asyncio.Event, ready: Callable[[], None], reload: asyncio.Event | None = None
+) -> None:
     plan, limits = prepared.plan, prepared.plan.limits
     database = DatabaseThreads(prepared.store, lambda error: plan.warn(_database_fails(prepared.store, error)))
     hub = Hub()
     outbox = Outbox(plan.places.server_log, database, limits, plan.warn)
     activity = _activity(hub, outbox)
-    service = Service(database, hub, outbox, limits, activity, SelfApproval(plan.self_approval))
+    site = prepared.passkey_site
+    rules = Rules.of(plan, prepared.identity.id, site.origins)
+    service = Service(database, hub, outbox, limits, activity, rules)
     anonymous = prepared.requester.workspace_id if plan.anonymous else None
     sessions = Sessions(limits)
     access = AccessControl(limits, boottime, anonymous, sessions, activity)
-    health = Health(database, activity.numbers, plan.metrics_from, boottime)
+    health = Health(database, activity.numbers, plan.metrics_from, boottime, plan.public_url is not None)
     provider = prepared.provider
     where = (plan.public_url, prepared.local_url)
     provider_name = None if provider is None else provider.host
     entrance = SignInApi(database, hub, access, sessions, limits, *where, provider_name, plan.on_sign_in)
     handlers = Handlers(
         Api(service, database, access, limits, plan.anonymous),
+        ReceiptApi(service, access, prepared.identity),
         InboxApi(service, access, limits),
         entrance,
         OpenIdApi(provider, entrance, plan.warn),
+        PasskeyApi(database, access, limits, site),
         Pages.packaged(),
         LiveSocket(hub, access, database),
         access,
         prepared.addresses,
         health,
         activity,
+        KeysApi(database, access, limits, rules.proof_checks),
         plan.trusted_proxies,
     )
     connections = Connections(limits, connection_limit(limits))
@@ -91,6 +108,8 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
 
     def begin() -> None:
         activity.started(prepared.url, plan.sources)
+        if plan.policy is not None:
+            activity.policy_read(plan.policy)
         ready()
 
     def drain() -> None:
@@ -107,6 +126,7 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         sessions.run(database),
         _recheck(database, hub, sessions, limits),
         _restore_files(prepared, server),
+        policy_check.follow(plan, database, rules.policies, activity, reload or asyncio.Event()),
         *(() if prepared.certificate is None else (_renew(prepared.certificate, plan),)),
     )
     background = [asyncio.create_task(job) for job in jobs]
@@ -125,6 +145,11 @@ async def _serve(prepared: Prepared, stop: asyncio.Event, ready: Callable[[], No
         ends = await asyncio.gather(*background, return_exceptions=True)
         database.close()
         outbox.close()
+    _raise_fault(ends)
+
+
+def _raise_fault(ends: Iterable[BaseException | None]) -> None:
+    """Raise what ended one of the server's jobs, if it is a fault."""
     for end in ends:
         if isinstance(end, ServerError):
             raise end
@@ -163,9 +188,11 @@ async def _restore_files(prepared: Prepared, server: HttpServer) -> None:
         await asyncio.sleep(prepared.plan.limits.check_interval)
         try:
             await asyncio.to_thread(prepared.store.check)
-        except StoreError as exc:
+        except GoneError as exc:
             hint = "restore the file if you have it, and start the server again; no decision was accepted since"
             raise ServerError(f"the server stopped: {exc}", hint=hint) from exc
+        except StoreError:
+            continue  # calls are refused as long as this is so, and the first of them warns
         made = await asyncio.to_thread(prepared.state_folder.restore, prepared.requester)
         if made is not None:
             await server.also_serve(made)
@@ -197,7 +224,9 @@ def _invalid(rights: set[tuple[str, frozenset[str] | None]], limits: SessionLimi
 
 
 def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP; ``ready`` is called once calls are served.
+    """Serve until SIGINT or SIGTERM, or until the terminal is closed; ``ready`` is called once calls are served.
+
+    Any other SIGHUP makes it read its policy again.
 
     Raises:
         UsageError, ConfigError, ServerError: it cannot start; see :func:`prepared`.
@@ -208,9 +237,12 @@ def serve(plan: ServePlan, ready: Callable[[Prepared], None]) -> None:
 
 
 async def _until_signal(server: Prepared, ready: Callable[[Prepared], None]) -> None:
-    stop = asyncio.Event()
+    stop, reload, at_terminal = asyncio.Event(), asyncio.Event(), has_terminal()
 
     def hang_up() -> None:
+        if not at_terminal or has_terminal():
+            reload.set()
+            return
         stop.set()
         server.plan.warn("the terminal was closed (SIGHUP), so the server stops; to keep it running, use nohup or setsid")
 
@@ -220,10 +252,12 @@ async def _until_signal(server: Prepared, ready: Callable[[Prepared], None]) -> 
             asyncio.get_running_loop().add_signal_handler(signum, end)
 
     def announce() -> None:
+        # What the start has made stays: each full collection would look at it for 15 ms, in which no call is answered.
+        gc.freeze()
         server.announce()
         ready(server)
 
-    await _serve(server, stop, announce)
+    await _serve(server, stop, announce, reload)
 
 
 class Running:

@@ -1,4 +1,4 @@
-"""Parses the query parameters of the inbox page's lists -> values, or a refusal."""
+"""Parses the query parameters of the inbox page's lists -> values; wrong ones are a RefusedError (422)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from .database.values import EndedSearch, PendingSearch, epoch_text
 from .refusals import unacceptable
 
 if TYPE_CHECKING:
-    from starlette.datastructures import QueryParams
+    from collections.abc import Mapping
+
+    Query = Mapping[str, list[str]]
 
 _WORDS = 8
 """Words of one search: each is another condition."""
@@ -22,21 +24,13 @@ _OUTCOMES = {outcome.value: outcome for outcome in (Outcome.APPROVED, Outcome.DE
 _LARGEST = 2**63 - 1
 
 
-def parse_pending_search(query: QueryParams, limit: int) -> PendingSearch:
-    """Parse ``q`` and ``workspace``, each of at most ``limit`` characters.
-
-    Raises:
-        RefusedError: 422.
-    """
+def parse_pending_search(query: Query, limit: int) -> PendingSearch:
+    """Parse ``q`` and ``workspace``, each of at most ``limit`` characters."""
     return PendingSearch(_words(query, limit), _text(query, "workspace", limit))
 
 
-def parse_ended_search(query: QueryParams, limit: int) -> EndedSearch:
-    """Parse ``q``, ``who``, ``outcome``, ``since``, ``until`` and ``workspace``.
-
-    Raises:
-        RefusedError: 422.
-    """
+def parse_ended_search(query: Query, limit: int) -> EndedSearch:
+    """Parse ``q``, ``who``, ``outcome``, ``since``, ``until`` and ``workspace``."""
     outcome = _text(query, "outcome", limit)
     if outcome and outcome not in _OUTCOMES:
         raise unacceptable(f"outcome must be one of {', '.join(_OUTCOMES)}")
@@ -50,12 +44,8 @@ def parse_ended_search(query: QueryParams, limit: int) -> EndedSearch:
     )
 
 
-def parse_cursor(query: QueryParams) -> int | None:
-    """Parse ``cursor``, which is the ``next`` of an earlier page.
-
-    Raises:
-        RefusedError: 422.
-    """
+def parse_cursor(query: Query) -> int | None:
+    """Parse ``cursor``, which is the ``next`` of an earlier page."""
     text = _text(query, "cursor", len(str(_LARGEST)))
     if not text:
         return None
@@ -64,21 +54,21 @@ def parse_cursor(query: QueryParams) -> int | None:
     return int(text)
 
 
-def _text(query: QueryParams, name: str, limit: int) -> str:
-    found = query.getlist(name)
+def _text(query: Query, name: str, limit: int) -> str:
+    found = query.get(name, [])
     if len(found) > 1 or any(len(text) > limit or "\0" in text for text in found):
         raise unacceptable(f"{name} must be given once, and have at most {limit} characters")
     return found[0] if found else ""
 
 
-def _words(query: QueryParams, limit: int) -> tuple[str, ...]:
+def _words(query: Query, limit: int) -> tuple[str, ...]:
     words = tuple(_text(query, "q", limit).split())
     if len(words) > _WORDS:
         raise unacceptable(f"q must have at most {_WORDS} words")
     return words
 
 
-def _moment(query: QueryParams, name: str, limit: int) -> str:
+def _moment(query: Query, name: str, limit: int) -> str:
     """A time, written like those in the database, so that they can be compared as texts."""
     text = _text(query, name, limit)
     if not text:

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from starlette.requests import HTTPConnection
-
+    from .asgi import Headers, Scope
     from .plan import Network
 
 Address = IPv4Address | IPv6Address
 
-SENDER = "molecule.sender"
-"""The key of a call's sender in its scope."""
-
-_FORWARDING = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_FORWARDING = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 """Headers of which each says that a proxy sends the call, also one that nobody has named to this server."""
+
+_KNOWN = 1_000
+"""Callers whose parsed address is kept: parsing it takes as long as all other checks of a call."""
 
 _MANY_HOPS = 32
 """The most entries of ``X-Forwarded-For`` that are looked at."""
@@ -46,8 +46,12 @@ class Sender:
     @property
     def is_local(self) -> bool:
         """Whether a program of this machine calls, and no proxy for somebody else."""
-        loopback = self.address is not None and self.address.is_loopback
-        return self.over_unix or (loopback and not self.proxied)
+        return self.over_unix or (self.is_loopback and not self.proxied)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether its address is a loopback address of this machine."""
+        return self.address is not None and self.address.is_loopback
 
     @property
     def counted_as(self) -> str:
@@ -68,24 +72,24 @@ class Sender:
         return self.address is not None and _is_in(self.address, networks)
 
 
-def over_tcp(connection: HTTPConnection) -> bool:
+def over_tcp(scope: Scope) -> bool:
     """Whether the call comes over TCP, not on the Unix socket."""
     # uvicorn gives a port for TCP only.
-    server = connection.scope.get("server")
+    server = scope.get("server")
     return server is None or server[1] is not None
 
 
-def sender_of(connection: HTTPConnection, proxies: tuple[Network, ...]) -> Sender:
+def sender_of(scope: Scope, headers: Headers, proxies: tuple[Network, ...]) -> Sender:
     """The sender of a call: the client of the last proxy in a row of trusted ones, or whoever is connected."""
-    if not over_tcp(connection):
+    if not over_tcp(scope):
         return Sender(None, over_unix=True)
-    client = connection.scope.get("client")
-    address = None if client is None else _address(client[0])
+    client = scope.get("client")
+    address = None if client is None else _peer_address(client[0])
     # Whoever forges one is taken for less than it is, never for more.
-    proxied = any(name in connection.headers for name in _FORWARDING)
+    proxied = headers.has_any(_FORWARDING)
     if address is None or not _is_in(address, proxies):
         return Sender(address, proxied=proxied)
-    hops = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")[-_MANY_HOPS:]
+    hops = ",".join(headers.all("x-forwarded-for")).split(",")[-_MANY_HOPS:]
     if hops == [""]:
         return Sender(address, proxied=proxied)
     for hop in reversed(hops):
@@ -109,6 +113,11 @@ def _address(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found
+
+
+@lru_cache(_KNOWN)
+def _peer_address(text: str) -> Address | None:
+    return _address(text)
 
 
 def _is_in(address: Address, networks: Iterable[Network]) -> bool:

@@ -1,4 +1,4 @@
-"""The use cases: submit, decide, redeem, withdraw, expire. Each commits, then records what ended, then announces it."""
+"""The use cases: submit, decide, redeem, withdraw, expire. Each commits, announces what ended, and waits for its record."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from molecule_approve.model import WITHDRAWN_BY, Approval, Status
 from molecule_approve.wire import LIST_LENGTH, key_task_id
 
 from .database.values import Draft, Most, Resolution, epoch_text
+from .deciding import Counted
 from .endings import OPEN_STATUSES, as_it_is, end, expire_due, is_due
 from .events import Events
 from .refusals import (
@@ -20,10 +21,8 @@ from .refusals import (
     already_redeemed,
     key_conflict,
     key_used,
-    own_request,
     too_many_pending,
     unknown_approval,
-    unknown_to_decide,
 )
 
 if TYPE_CHECKING:
@@ -36,10 +35,13 @@ if TYPE_CHECKING:
     from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
-    from .self_approval import SelfApproval
+    from .rules import Rules
+    from .standings import Fields
     from .threads import DatabaseThreads
 
 T = TypeVar("T")
+Told = tuple[Approval, "Fields"]
+"""A request, and what else answers say of it."""
 
 _LONGEST_SLEEP = 60.0
 """Seconds after which the expiry timer reads the wall clock again, in case it was changed."""
@@ -58,18 +60,17 @@ class Service:
         outbox: Outbox,
         limits: Limits,
         activity: Activity,
-        self_approval: SelfApproval,
+        rules: Rules,
     ) -> None:
         self._database = database
         self._hub = hub
         self._outbox = outbox
         self._limits = limits
-        self.self_approval = self_approval
+        self.rules = rules
         self.events = Events(database, hub)
         self._activity = activity
         self._earlier = asyncio.Event()
         self._next_expiry: str | None = None
-        self._recording: set[asyncio.Task[None]] = set()
 
     # --- submitting
 
@@ -77,7 +78,7 @@ class Service:
         """Store the request, or return the one that its idempotency key stands for; and whether it is new.
 
         Raises:
-            RefusedError: the caller's; 409 and 422 (the idempotency key), 429 (too many open requests), 503.
+            RefusedError: the caller's; 409 and 422 (the idempotency key, the policy), 429 (too many open requests), 503.
         """
         approval_id = str(uuid.uuid4())
 
@@ -94,6 +95,7 @@ class Service:
         approval, created = submitted
         if created:
             self._activity.requested(approval)
+        if created and approval.status in OPEN_STATUSES:
             self._watch(approval.expires_at or "")
             self.events.made(approval)
 
@@ -119,11 +121,17 @@ class Service:
             found = transaction.requests.keyed(draft.workspace_id, draft.task_id)
             if found is not None:
                 return _reuse(as_it_is(transaction, found), draft)
-        if transaction.requests.count_open(draft.workspace_id) >= self._limits.pending:
+        most = self._limits.pending
+        ruled, denial = self.rules.policies.apply(transaction, draft)
+        approval = transaction.requests.insert(ruled, most)
+        if approval is None:
             expire_due(transaction)
-            if transaction.requests.count_open(draft.workspace_id) >= self._limits.pending:
-                return too_many_pending(self._limits.pending)
-        return transaction.requests.insert(draft), True
+            approval = transaction.requests.insert(ruled, most)
+        if approval is None:
+            return too_many_pending(most)
+        if denial is not None:
+            approval = transaction.requests.end(draft.workspace_id, draft.id, denial, transaction.now) or approval
+        return approval, True
 
     # --- reading
 
@@ -173,7 +181,7 @@ class Service:
     def _most(self, count: int) -> Most:
         return Most(count, self._limits.list_size)
 
-    async def one(self, visitor: Visitor, path: RequestPath, seconds: float, before_waiting: Callable[[], None]) -> Approval:
+    async def one(self, visitor: Visitor, path: RequestPath, seconds: float, before_waiting: Callable[[], None]) -> Told:
         """One request: as soon as it has ended, or as it is after so many seconds (0: at once).
 
         Raises:
@@ -182,23 +190,26 @@ class Service:
         if seconds == 0:
             return await self._one(visitor, path)
         with self._hub.waiting_for(path.approval_id) as event:
-            approval = await self._one(visitor, path)
+            approval, fields = await self._one(visitor, path)
             if approval.status not in OPEN_STATUSES:
-                return approval
+                return approval, fields
             before_waiting()
             with suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), seconds)
         return await self._one(visitor, path)
 
-    async def _one(self, visitor: Visitor, path: RequestPath) -> Approval:
-        def job(transaction: Transaction) -> Approval:
+    async def _one(self, visitor: Visitor, path: RequestPath) -> Told:
+        def job(transaction: Transaction) -> Told:
             visitor.member(transaction, path.workspace_id)
             found = transaction.requests.one(path.workspace_id, path.approval_id)
             if found is None:
                 raise unknown_approval()
-            return found.approval
+            return self._told(transaction, found.approval)
 
-        return await self.read(job, lambda approval: [approval])
+        return await self.read(job, lambda told: [told[0]])
+
+    def _told(self, transaction: Transaction, approval: Approval) -> Told:
+        return approval, self.rules.standings.of(transaction, [approval])[approval.id]
 
     async def read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
         """Run a job that reads; again if time is over for one of the open ``approvals`` that it found.
@@ -220,23 +231,37 @@ class Service:
 
     # --- ending
 
-    async def decide(self, visitor: Visitor, path: RequestPath, decision: DecisionBody) -> Approval:
-        """End the request by an approver's decision, under the name of the approver's credential.
+    async def decide(self, visitor: Visitor, path: RequestPath, decision: DecisionBody) -> Approval | Counted:
+        """Make an approver's decision, under the name of the approver's credential.
 
         Raises:
-            RefusedError: the caller's; 403 (it is the approver's own), 404, 409 (it has ended: how), 503.
+            RefusedError: the caller's; 403 (the approver may not decide it), 404, 409 (it has ended: how), 422, 503.
         """
         now = utc_now()
 
-        def job(transaction: Transaction) -> Approval | RefusedError:
+        def job(transaction: Transaction) -> Approval | Counted | RefusedError:
             approver = visitor.approver(transaction, path.workspace_id)
-            requester = transaction.requests.open_requester(path.workspace_id, path.approval_id, transaction.now)
-            if self.self_approval.forbids(transaction, approver, requester):
-                return own_request(approver.name, path.approval_id)
-            resolution = Resolution(decision.status, approver.name, now, True, decision.claimed_by, decision.comment)
-            return end(transaction, path, resolution, unknown_to_decide())
+            return self.rules.deciding.decide(transaction, approver, path, decision, now)
 
-        return await self._write(job)
+        return await self._write(job, self._announce_progress)
+
+    async def retract(self, visitor: Visitor, path: RequestPath) -> Counted:
+        """Retract the approver's own decision about an open request.
+
+        Raises:
+            RefusedError: the caller's; 404, 409 (there is none, or the request has ended: how), 503.
+        """
+        now = utc_now()
+
+        def job(transaction: Transaction) -> Counted | RefusedError:
+            approver = visitor.approver(transaction, path.workspace_id)
+            return self.rules.deciding.retract(transaction, approver, path, now)
+
+        return await self._write(job, self._announce_progress)
+
+    def _announce_progress(self, answered: Approval | Counted) -> None:
+        if isinstance(answered, Counted):
+            self.events.progressed(answered)
 
     async def withdraw(self, visitor: Visitor, path: RequestPath) -> Approval:
         """End the request by a withdrawal.
@@ -252,7 +277,7 @@ class Service:
 
         return await self._write(job)
 
-    async def redeem(self, visitor: Visitor, path: RequestPath, invocation: str) -> Approval:
+    async def redeem(self, visitor: Visitor, path: RequestPath, invocation: str) -> Told:
         """Return the request, and use its approval up for this invocation if it is approved.
 
         Raises:
@@ -260,22 +285,21 @@ class Service:
         """
         used_at, first = utc_now(), []
 
-        def job(transaction: Transaction) -> Approval | RefusedError:
+        def job(transaction: Transaction) -> Told | RefusedError:
             visitor.requester(transaction, path.workspace_id)
-            transaction.requests.redeem(path.workspace_id, path.approval_id, invocation, used_at)
-            found = transaction.requests.one(path.workspace_id, path.approval_id)
+            found = transaction.requests.redeem(path.workspace_id, path.approval_id, invocation, used_at)
             if found is None:
                 return unknown_approval()
             if found.redeemed_by not in {None, invocation}:
                 return already_redeemed(found.approval, found.redeemed_at or "")
             # An attempt may ask again, if the answer was lost.
             first.append(found.redeemed_at == used_at)
-            return found.approval
+            return self._told(transaction, found.approval)
 
-        approval = await self._write(job)
+        told = await self._write(job)
         if first[-1]:
-            self._activity.redeemed(approval)
-        return approval
+            self._activity.redeemed(told[0])
+        return told
 
     async def expire(self) -> None:
         """Deny by ``auto-expired`` whatever is due.
@@ -288,14 +312,15 @@ class Service:
     async def _write(
         self, job: Callable[[Transaction], T | RefusedError], announce: Callable[[T], None] = lambda _: None
     ) -> T:
-        """Run the job in one transaction; then ``announce`` what it returned, and record and announce all that ended in it.
+        """Run the job in one transaction; then ``announce`` what it returned, and announce and record all that ended in it.
 
-        What is committed is recorded and announced also if the caller is gone by then, or has been refused with 503.
+        What is committed is announced and recorded also if the caller is gone by then, or has been refused with 503. It is
+        announced first: it holds by the commit alone, whoever reads sees it, and events need not wait for the log's disk.
 
         A refusal is raised last: raised inside, it would undo an expiry, and the jobs of others. So a job that raises one
         must not have changed anything.
         """
-        recording: list[asyncio.Task[None]] = []
+        recording: list[asyncio.Future[None]] = []
 
         def run(transaction: Transaction) -> tuple[T | RefusedError, list[OutboxEntry]]:
             try:
@@ -308,27 +333,20 @@ class Service:
             if not isinstance(answer, RefusedError):
                 announce(answer)
             if ended:
-                recording.append(self._begin_recording(ended))
+                self._announce_ended(ended)
+                recording.extend(self._outbox.record(ended))
 
         answer, _ = await self._database.write(run, committed)
-        for task in recording:
-            await asyncio.shield(task)
+        if recording:
+            await self._outbox.wait(recording)
         if isinstance(answer, RefusedError):
             raise answer
         return answer
 
-    def _begin_recording(self, ended: list[OutboxEntry]) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._record(ended))
-        # The event loop itself keeps no task alive.
-        self._recording.add(task)
-        task.add_done_callback(self._recording.discard)
-        return task
-
-    async def _record(self, ended: list[OutboxEntry]) -> None:
-        await self._outbox.record(ended)
+    def _announce_ended(self, ended: list[OutboxEntry]) -> None:
+        self.events.ended(ended)
         for entry in ended:
             self._activity.ended(entry.approval)
-        self.events.ended(ended)
 
     # --- the timer
 

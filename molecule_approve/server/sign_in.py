@@ -13,23 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from .api import answer
 from .bodies import parse_sign_in, read_body
 from .database.values import epoch_text
-from .origins import CALLED
 from .refusals import RefusedError, forbidden, unacceptable, unknown_session, wrong_approver_token, wrong_code
-from .senders import SENDER
 from .tokens import hash_token, new_token
 
 if TYPE_CHECKING:
-    from starlette.requests import HTTPConnection, Request
-    from starlette.responses import Response
-
     from molecule_approve.model import JsonValue
 
     from .access import AccessControl, Visitor
+    from .calls import HttpCall, Response
     from .database.transaction import Transaction
     from .database.values import OpenSession
     from .hub import Hub
     from .limits import Limits
-    from .origins import CalledAddress
     from .sessions import Sessions
     from .threads import DatabaseThreads
 
@@ -68,28 +63,28 @@ class SignInApi:
     provider_name: str | None
     on_sign_in: Callable[[], None]
 
-    async def ways(self, request: Request) -> Response:
+    async def ways(self, call: HttpCall) -> Response:
         """``GET /desk/sign-in``: which ways in there are beside links and tokens."""
-        self.access.admit_anyone(request)
+        self.access.admit_anyone(call)
         return answer({"openid": self.provider_name is not None, "name": self.provider_name})
 
     # --- in and out
 
-    async def sign_in(self, request: Request) -> Response:
+    async def sign_in(self, call: HttpCall) -> Response:
         """``POST /desk/session``: a session for a sign-in code, which is then redeemed, or for an approver's token."""
-        with self.access.admit_sign_in(request):
-            kind, secret = parse_sign_in(await read_body(request, SECRET_BODY))
+        with self.access.admit_sign_in(call):
+            kind, secret = parse_sign_in(await read_body(call, SECRET_BODY))
             begin = self._by_code if kind == "code" else self._by_token
-            client = request.headers.get("user-agent", "")
+            client = call.headers.get("user-agent") or ""
             begun = await self.database.write(partial(begin, shown=hash_token(secret), client=client))
             if isinstance(begun, RefusedError):
                 raise begun
-        return self.welcome(request, begun, kind)
+        return self.welcome(call, begun, kind)
 
-    def welcome(self, request: Request, begun: SignedIn, way: str) -> Response:
+    def welcome(self, call: HttpCall, begun: SignedIn, way: str) -> Response:
         """The answer to whoever has signed in, by a ``code``, a ``token`` or ``openid``."""
         self.on_sign_in()
-        self.access.activity.signed_in(begun.name, way, request.scope[SENDER])
+        self.access.activity.signed_in(begun.name, way, call.sender)
         return answer({"token": begun.token, "name": begun.name, "expires_in": int(self.limits.session)}, 201)
 
     def _by_code(self, transaction: Transaction, *, shown: str, client: str) -> SignedIn | RefusedError:
@@ -108,9 +103,9 @@ class SignInApi:
             return forbidden("a requester's token does not sign in; use an approver's token")
         return SignedIn(holder.name, self.sessions.begin(transaction, holder.id, client))
 
-    async def sign_out(self, request: Request) -> Response:
+    async def sign_out(self, call: HttpCall) -> Response:
         """``POST /desk/session/end``: the session ends at once, and its sockets are closed."""
-        with self.access.admit(request) as visitor:
+        with self.access.admit(call) as visitor:
             ended = await self.database.write(partial(_end_own, visitor))
         return self._ended(*ended)
 
@@ -122,18 +117,18 @@ class SignInApi:
 
     # --- codes
 
-    async def make_code(self, request: Request) -> Response:
+    async def make_code(self, call: HttpCall) -> Response:
         """``POST /desk/code``, by an approver's token: a sign-in code for this approver, and the page's address."""
-        with self.access.admit(request) as visitor:
+        with self.access.admit(call) as visitor:
             approver = await self.database.read(visitor.administrator)
             if approver.session_id is not None:
                 raise forbidden("a session cannot make sign-in links; use the approver's token")
-            self.access.ration(request, f"codes of {approver.id}", self.limits.codes)
+            self.access.ration(call, f"codes of {approver.id}", self.limits.codes)
             code = new_token()
             await self.database.write(partial(self._put_code, visitor, code_hash=hash_token(code)))
-        self.access.activity.code_made(approver.name, request.scope[SENDER])
+        self.access.activity.code_made(approver.name, call.sender)
         # Over TCP a caller without a public address knows best how to reach the page.
-        url = self.public_url or (self.local_url if request.scope[SENDER].over_unix else None)
+        url = self.public_url or (self.local_url if call.sender.over_unix else None)
         return answer({"code": code, "name": approver.name, "url": url, "expires_in": int(self.limits.code)}, 201)
 
     def _put_code(self, visitor: Visitor, transaction: Transaction, *, code_hash: str) -> None:
@@ -142,9 +137,9 @@ class SignInApi:
 
     # --- one's sessions
 
-    async def list_sessions(self, request: Request) -> Response:
+    async def list_sessions(self, call: HttpCall) -> Response:
         """``GET /desk/sessions``: the caller's own sessions, the one that was used last first."""
-        with self.access.admit(request) as visitor:
+        with self.access.admit(call) as visitor:
             return answer(await self.database.read(partial(self._sessions, visitor)))
 
     def _sessions(self, visitor: Visitor, transaction: Transaction) -> JsonValue:
@@ -153,10 +148,10 @@ class SignInApi:
         rows: list[JsonValue] = [_row(session, approver.session_id) for session in found]
         return {"name": approver.name, "now": epoch_text(transaction.now), "sessions": rows}
 
-    async def end_session(self, request: Request) -> Response:
+    async def end_session(self, call: HttpCall) -> Response:
         """``POST /desk/sessions/{session_id}/end``: one of the caller's sessions ends; with ``others`` all but its own."""
-        with self.access.admit(request) as visitor:
-            job = partial(_end_listed, visitor, session_id=request.path_params["session_id"])
+        with self.access.admit(call) as visitor:
+            job = partial(_end_listed, visitor, session_id=call.path_params["session_id"])
             ended = await self.database.write(job)
         return self._ended(*ended)
 
@@ -188,7 +183,6 @@ def _end_listed(visitor: Visitor, transaction: Transaction, *, session_id: str) 
     return approver.name, ended
 
 
-def page_address(connection: HTTPConnection) -> str:
+def page_address(call: HttpCall) -> str:
     """The address under which the caller sees the page, without a slash at its end."""
-    called: CalledAddress = connection.scope[CALLED]
-    return f"{called.origin}{called.base}"
+    return f"{call.called.origin}{call.called.base}"

@@ -7,18 +7,21 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from molecule_approve.clock import Steady, boottime
-from molecule_approve.errors import ServerError, UsageError
+from molecule_approve.errors import ConfigError, ServerError, UsageError
 from molecule_approve.paths import make_private
 
 from . import credentials
+from .identity import server_identity
 from .origins import Addresses
+from .passkeys import PasskeySite
 from .plan import ServePlan
+from .policy_check import policy_at_start
 from .state_folder import StateFolder
 from .tls import Certificate
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from molecule_approve.paths import RequesterCredential
 
     from .database.interface import Store
+    from .database.values import ServerIdentity
     from .openid.provider import OpenIdProvider
     from .plan import OpenIdPlan
 
@@ -58,9 +62,15 @@ class Prepared:
     local_url: str
     addresses: Addresses
     state_folder: StateFolder
+    identity: ServerIdentity
     certificate: Certificate | None = None
     provider: OpenIdProvider | None = None
     replica_id: str | None = None
+
+    @property
+    def passkey_site(self) -> PasskeySite:
+        """Where passkeys can be used: on the public page; without one on this machine's, under its name."""
+        return PasskeySite.of(self.addresses.home or self.local_url)
 
     def announce(self) -> None:
         """Tell this user's commands who serves, and with which database."""
@@ -71,36 +81,51 @@ def address_to_bind(plan: ServePlan) -> str:
     """The address to bind to.
 
     Raises:
-        UsageError: it is not an address; or it is beyond loopback, and the plan lacks what that needs.
+        UsageError, ConfigError: it is not an address; or it is beyond loopback, and the plan lacks what that needs. The
+            message names the option, or the line of server.yaml.
     """
     address = "127.0.0.1" if plan.host == "localhost" else plan.host
     try:
         own = ip_address(address).is_loopback
     except ValueError:
-        raise UsageError(
-            f"--host {plan.host} is not an address of this machine",
-            hint="write an IP address, or localhost; the name that people use goes into --public-url",
-        ) from None
+        hint = "write an IP address, or localhost; the name that people use goes into --public-url (public_url)"
+        raise _refusal(plan, "host", f"{plan.host!r} is not an address of this machine", hint) from None
     if (plan.tls_cert is None) != (plan.tls_key is None):
-        missing = "--tls-cert" if plan.tls_cert is None else "--tls-key"
-        raise UsageError(f"{missing} is missing", hint="a certificate and its key go together")
+        given, missing = ("tls_key", "tls_cert") if plan.tls_cert is None else ("tls_cert", "tls_key")
+        hint = f"a certificate and its key go together; add {_option(missing)}, or {missing} in server.yaml"
+        raise _refusal(plan, given, f"{missing} is missing", hint)
     if not own:
         _check_beyond_loopback(plan)
     _check_public_url(plan)
     return address
 
 
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+def _refusal(plan: ServePlan, key: str, message: str, hint: str) -> UsageError | ConfigError:
+    """The error about a setting; it names where the setting comes from."""
+    source = plan.sources.get(key, _option(key))
+    kind = UsageError if source == _option(key) else ConfigError
+    return kind(f"{source}: {message}", hint=hint)
+
+
 def _check_beyond_loopback(plan: ServePlan) -> None:
     if plan.tls_cert is None and not plan.plain_http:
-        raise UsageError(
-            f"--host {plan.host} is not a loopback address, and without TLS tokens would cross the network unprotected",
-            hint="add --tls-cert and --tls-key; or omit --host, and let a proxy with TLS pass calls on; or allow it with "
+        raise _refusal(
+            plan,
+            "host",
+            f"{plan.host} is not a loopback address, and without TLS tokens would cross the network unprotected",
+            "add --tls-cert and --tls-key; or omit --host, and let a proxy with TLS pass calls on; or allow it with "
             "--plain-http",
         )
     if plan.public_url is None:
-        raise UsageError(
-            f"--host {plan.host} is not a loopback address, and --public-url is missing",
-            hint="name the address that people open, such as --public-url https://approve.example.org; calls under another "
+        raise _refusal(
+            plan,
+            "host",
+            f"{plan.host} is not a loopback address, and --public-url is missing",
+            "name the address that people open, such as --public-url https://approve.example.org; calls under another "
             "name are refused",
         )
 
@@ -108,9 +133,11 @@ def _check_beyond_loopback(plan: ServePlan) -> None:
 def _check_public_url(plan: ServePlan) -> None:
     parts = urlsplit(plan.public_url or "")
     if parts.scheme == "http" and not plan.plain_http and not _is_loopback(parts.hostname or ""):
-        raise UsageError(
-            "--public-url is an http:// address: tokens would cross the network unprotected",
-            hint="use https://, or allow it with --plain-http",
+        raise _refusal(
+            plan,
+            "public_url",
+            "an http:// address: tokens would cross the network unprotected",
+            "use https://, or allow it with --plain-http",
         )
 
 
@@ -127,7 +154,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
 
     Raises:
         UsageError: see :func:`address_to_bind`, and :meth:`Addresses.of`.
-        ConfigError: the user's folders are open to others, or cannot be made.
+        ConfigError: the user's folders are open to others, or cannot be made; the policy cannot be used.
         ServerError: a server runs already, the port is in use, the database or the certificate cannot be used.
     """
     host = address_to_bind(plan)
@@ -142,6 +169,7 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         opened = credentials.opened(plan.places, plan.limits, Steady(time.time), plan.database, replica_id)
         store = stack.enter_context(opened)
         requester = credentials.own_workspace(plan.places, store, replica_id)
+        plan = replace(plan, policy=policy_at_start(plan, store))
         sockets = listen_tcp(host, plan.port, _LOOPBACKS.get(host))
         for listening in sockets:
             stack.enter_context(listening)
@@ -150,8 +178,20 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         local_url = _url(host, port, secure=certificate is not None)
         url = plan.public_url or local_url
         everything = (*sockets, unix)
+        me = server_identity(store)
         yield Prepared(
-            plan, store, requester, everything, url, local_url, addresses, state_folder, certificate, provider, replica_id
+            plan,
+            store,
+            requester,
+            everything,
+            url,
+            local_url,
+            addresses,
+            state_folder,
+            me,
+            certificate,
+            provider,
+            replica_id,
         )
 
 

@@ -26,7 +26,7 @@ _LOCK_TRIES = 25
 _LOCK_PAUSE = 0.02  # seconds
 _BACKLOG = 128
 
-KnownApprover = tuple[int, int]
+Identity = tuple[int, int]
 """Device and inode of a file."""
 
 
@@ -45,7 +45,7 @@ class StateFolder:
         self._warn = warn
         self._folder = self._lock = -1
         self._url = self._shared = ""
-        self._bound: KnownApprover | None = None
+        self._bound: Identity | None = None
         self._failing = False
         self.socket = places.socket
 
@@ -201,7 +201,7 @@ def try_lock(handle: int) -> bool:
     return True
 
 
-def _identity(of: Path | int) -> KnownApprover | None:
+def _identity(of: Path | int) -> Identity | None:
     """The identity of a file; None if there is none."""
     try:
         found = of.lstat() if isinstance(of, Path) else os.fstat(of)

@@ -7,12 +7,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .database import attempts
 from .database.values import LostConnectionError, RaceError, StoreError, UnknownCommitError
 from .refusals import unavailable
+from .time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from .database.interface import Store
@@ -24,6 +26,13 @@ READERS = 2
 
 TOGETHER = 64
 """The most jobs of one transaction: other processes wait for the database's lock meanwhile."""
+
+_CROWD = TOGETHER // 2
+"""Jobs that wait for one thread before another one begins: fewer are quicker together in its next transaction."""
+
+_GATHERING = 0.01
+"""Seconds that a transaction waits at most until it has as many jobs as the last one, and no longer than that one took: who
+was answered often calls again at once, and a transaction costs as much as several jobs."""
 
 _LONGEST = 20.0
 """Seconds after which a call is refused although the database may still answer."""
@@ -37,6 +46,9 @@ class _JobOutcome:
     error: Exception | None = None
 
 
+_LATE = _JobOutcome(error=StoreError(f"it has not answered for {_LONGEST:.0f} s"))
+
+
 @dataclass(frozen=True, slots=True)
 class _QueuedJob:
     """A job that waits for a writing thread, the future that gets its outcome, and what is called once it is committed."""
@@ -44,6 +56,11 @@ class _QueuedJob:
     job: Callable[[Transaction], Any]
     answer: asyncio.Future[_JobOutcome]
     committed: Callable[[Any], None]
+
+    def answered(self, outcome: _JobOutcome) -> None:
+        """Pass the outcome on, if somebody still waits for it."""
+        if not self.answer.done():
+            self.answer.set_result(outcome)
 
 
 def _nothing(_: object) -> None:
@@ -66,6 +83,9 @@ class DatabaseThreads:
         self._readers = ThreadPoolExecutor(READERS, "server-read")
         self._queue: deque[_QueuedJob] = deque()
         self._writing: set[asyncio.Task[None]] = set()
+        self._expected, self._took = 0, 0.0
+        self._gathered = asyncio.Event()
+        self._time_limit = TimeLimit(_LONGEST, lambda: _LATE)
 
     @property
     def shared(self) -> bool:
@@ -78,8 +98,12 @@ class DatabaseThreads:
         Raises:
             RefusedError: 503, the database cannot answer.
         """
-        running = asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
-        value: T = await self._value(self._readers, running)
+        try:
+            async with asyncio.timeout(_LONGEST):
+                outcome = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, job)
+        except TimeoutError:
+            outcome = _LATE
+        value: T = self._value(self._readers, outcome)
         return value
 
     async def write(self, job: Callable[[Transaction], T], committed: Callable[[T], None] = _nothing) -> T:
@@ -96,17 +120,15 @@ class DatabaseThreads:
         """
         queued = _QueuedJob(job, asyncio.get_running_loop().create_future(), committed)
         self._queue.append(queued)
-        if len(self._writing) < self._store.writers:
+        if len(self._queue) >= self._expected:
+            self._gathered.set()
+        if not self._writing or (len(self._queue) > _CROWD and len(self._writing) < self._store.writers):
             self._writing.add(asyncio.create_task(self._write_queued()))
-        value: T = await self._value(self._writers, queued.answer)
+        self._time_limit.add(queued.answer)
+        value: T = self._value(self._writers, await queued.answer)
         return value
 
-    async def _value(self, threads: ThreadPoolExecutor, running: asyncio.Future[_JobOutcome]) -> Any:  # noqa: ANN401 - the job's
-        try:
-            async with asyncio.timeout(_LONGEST):
-                outcome = await running
-        except TimeoutError:
-            outcome = _JobOutcome(error=StoreError(f"it has not answered for {_LONGEST:.0f} s"))
+    def _value(self, threads: ThreadPoolExecutor, outcome: _JobOutcome) -> Any:  # noqa: ANN401 - the job's
         if isinstance(outcome.error, StoreError):
             if threads not in self._failing:
                 self._failing.add(threads)
@@ -122,20 +144,31 @@ class DatabaseThreads:
         loop = asyncio.get_running_loop()
         try:
             while self._queue:
+                await self._gather()
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), TOGETHER))]
                 # A caller that is gone before its job has begun wants it no more.
                 batch = [queued for queued in batch if not queued.answer.done()]
                 if not batch:
                     continue
+                begin = loop.time()
                 outcomes = await loop.run_in_executor(self._writers, self._write, [queued.job for queued in batch])
+                self._expected, self._took = min(len(batch), _CROWD), loop.time() - begin
                 for queued, outcome in zip(batch, outcomes, strict=True):
                     if outcome.error is None:
                         queued.committed(outcome.value)
-                    if not queued.answer.done():
-                        queued.answer.set_result(outcome)
+                    queued.answered(outcome)
         finally:
             # In the same step as the queue is seen to be empty: a job that is queued after it must find nobody at work.
             self._writing.discard(asyncio.current_task())
+
+    async def _gather(self) -> None:
+        """Wait a moment for as many jobs as the last transaction had; after one alone, for none."""
+        if len(self._queue) >= self._expected:
+            return
+        self._gathered.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(self._took, _GATHERING)):
+                await self._gathered.wait()
 
     def _read(self, job: Callable[[Transaction], Any]) -> _JobOutcome:
         try:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .asgi import Headers
 
 
 def new_token() -> str:
@@ -17,7 +20,7 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def bearer(headers: Mapping[str, str]) -> str | None:
+def bearer(headers: Headers) -> str | None:
     """The bearer token of the call, or None. Like the platform it takes no other spelling of the scheme than ``Bearer``."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+    scheme, _, token = (headers.get("authorization") or "").partition(" ")
     return token.strip() if scheme == "Bearer" and token.strip() else None

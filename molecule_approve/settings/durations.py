@@ -37,3 +37,12 @@ def short_form(text: str) -> str | None:
     """``5m`` for ``5 minutes``; None where the text is not a number and a unit."""
     found = _IN_WORDS.match(text.lower())
     return None if found is None else found[1] + found[2]
+
+
+def duration_text(seconds: float) -> str:
+    """``1h30m`` for 5,400, as :func:`parse_duration` reads it; parts of a second are not shown."""
+    left, text = int(seconds), ""
+    for unit, length in zip("dhms", _LENGTHS, strict=True):
+        count, left = divmod(left, int(length))
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"

@@ -29,7 +29,6 @@ class Given:
         environ: the environment.
         file: config.yaml, or None.
         system: the system's own file.
-
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class Given:
 
         Raises:
             UsageError, ConfigError: it is locked, and given with another value.
-
         """
         return self._system.settle(key, self._chosen(key, variable))
 
@@ -68,7 +66,6 @@ def read_config(flags: object, environ: Mapping[str, str], system: SystemConfig)
 
     Raises:
         UsageError, ConfigError: it cannot be used, or must not be.
-
     """
     named = Given(flags, environ, None, system).find("config", "WORKSPACE_CONFIG_PATH")
     path = Path(CONFIGS) if named is None else values.read(named, values.path).value

@@ -22,7 +22,6 @@ def read_hooks(file: ConfigFile | None) -> Sourced[Rules]:
 
     Raises:
         ConfigError: a pattern is empty, or ``then`` is an unknown word.
-
     """
     if file is None or file.hooks is None:
         return Sourced(())

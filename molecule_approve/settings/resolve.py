@@ -18,6 +18,7 @@ from molecule_approve.paths import LocalSocket, Places, can_write, read_requeste
 from molecule_approve.policy import roles as roles_module
 
 from . import trusted_file, urls, values
+from .approver_keys import ApproverKeys, absolute
 from .given import CONFIGS, Given, read_config
 from .hooks import Rules, read_hooks
 from .near_misses import misspelt
@@ -67,13 +68,13 @@ class Settings:
         poll_interval: seconds, at least 1.
         audit_optional: go on where the audit log cannot be written.
         audit_rotate_at: bytes at which the audit log becomes an archive; None for never.
+        approver_keys: the keys that have to have signed each approval; None if a decision needs no signature.
         hooks: which tool calls of an agent need a person; the first that matches counts.
         local: the platform is this user's embedded server, on its Unix socket.
         unix_socket: that socket, or None.
         requester_file: the embedded server's workspace and token.
         config_path: the config.yaml that was read, or None.
         warnings: one sentence each, for the user.
-
     """
 
     platform_url: Sourced[str]
@@ -89,6 +90,7 @@ class Settings:
     audit_rotate_at: Sourced[int | None]
     allow_http: Sourced[bool]
     require_verified_approver: Sourced[bool]
+    approver_keys: Sourced[ApproverKeys | None]
     roles: Sourced[tuple[str, ...]]
     allowed_actions: Sourced[Mapping[str, frozenset[str]]]
     hooks: Sourced[Rules]
@@ -103,6 +105,10 @@ class Settings:
         """Whether the platform was configured; the built-in address can be reached from few machines."""
         return self.platform_url.source != "default"
 
+    def hint_on_unreachable(self, hint: str) -> str:
+        """The hint of a platform that cannot be reached; another one where nobody named it."""
+        return hint if self.is_configured else f"PLATFORM_URL is not set; {OWN_SERVER}"
+
     def endpoint(self, approver: Secret | None = None, *, any_workspace: bool = False) -> Endpoint:
         """Where to ask, as the workspace; or, with an approver's token, as that approver.
 
@@ -110,7 +116,6 @@ class Settings:
 
         Raises:
             UsageError, ConfigError: there is no workspace, or the token would cross a network unencrypted.
-
         """
         if not any_workspace:
             require_workspace(self)
@@ -135,7 +140,6 @@ def require_workspace(settings: Settings) -> None:
     Raises:
         ConfigError: the platform is the embedded server, and it has never run.
         UsageError: no workspace is set.
-
     """
     if settings.workspace_id.value:
         return
@@ -160,7 +164,6 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
     Raises:
         UsageError: an option or a variable has an invalid value.
         ConfigError: a file is invalid.
-
     """
     system = read_system(places.system)
     file = read_config(flags, environ, system)
@@ -188,6 +191,7 @@ def resolve(flags: Flags, environ: Mapping[str, str], places: Places, *, at_term
         audit_rotate_at=given.setting("audit_rotate_at", "AUDIT_LOG_ROTATE_AT", values.size, default=16 * 1024**2),
         allow_http=allow_http,
         require_verified_approver=given.setting("require_verified_approver", None, values.boolean, default=False),
+        approver_keys=_approver_keys(given, places),
         roles=_roles(file),
         allowed_actions=_allowed_actions(file),
         hooks=read_hooks(system.choose_hooks(file)),
@@ -204,7 +208,6 @@ def resolve_audit_log(flags: Flags, environ: Mapping[str, str], places: Places) 
 
     Raises:
         UsageError, ConfigError: as ``resolve``, for this setting and config.yaml.
-
     """
     system = read_system(places.system)
     return _audit_log(Given(flags, environ, read_config(flags, environ, system), system), places)
@@ -215,7 +218,6 @@ def approver_token(environ: Mapping[str, str]) -> Secret | None:
 
     Raises:
         UsageError: the value is not a token.
-
     """
     found = environ.get("MOLECULE_APPROVER_TOKEN")
     return None if found is None else values.read(Sourced(found, "MOLECULE_APPROVER_TOKEN"), values.token).value
@@ -314,6 +316,13 @@ def _audit_log(given: Given, places: Places) -> Sourced[Path]:
     return read
 
 
+def _approver_keys(given: Given, places: Places) -> Sourced[ApproverKeys | None]:
+    found = given.find("approver_keys", None)  # no variable and no option: whoever starts a gate could weaken it
+    if found is None:
+        return Sourced(None)
+    return found.swap(ApproverKeys(values.read(found, absolute).value, places.system.owner))
+
+
 def _default_audit_log(system: Path, places: Places) -> Path:
     # A log that was used stays: another one would not know which approvals are redeemed.
     return recall_audit_log(places.state) or (system if can_write(system) else places.audit_log)
@@ -323,12 +332,12 @@ def _roles(file: trusted_file.ConfigFile | None) -> Sourced[tuple[str, ...]]:
     if file is None or file.roles is None:
         return Sourced(roles_module.DEFAULT_ROLES)
     for role in file.roles:
-        if not roles_module.is_known(role.name, file.allowed_actions or {}):
+        if not roles_module.is_known(role.text, file.allowed_actions or {}):
             raise trusted_file.source_of(file.path, role.line, "rbac.roles").refuse(
-                f"unknown role {role.name!r}",
+                f"unknown role {role.text!r}",
                 f"known roles: {', '.join(sorted({*roles_module.BUILT_IN, *(file.allowed_actions or {})}))}",
             )
-    return Sourced(tuple(role.name for role in file.roles), f"{file.path}: rbac.roles", from_file=True)
+    return Sourced(tuple(role.text for role in file.roles), f"{file.path}: rbac.roles", from_file=True)
 
 
 def _allowed_actions(file: trusted_file.ConfigFile | None) -> Sourced[Mapping[str, frozenset[str]]]:

@@ -47,6 +47,7 @@ class ServerFlags(NamedTuple):
     database: str | None = None
     anonymous_requests: bool | None = None
     log_format: str | None = None
+    policy: str | None = None
 
 
 class OpenIdSettings(NamedTuple):
@@ -68,6 +69,7 @@ class ServerSettings:
 
     Attributes:
         database: the address of the database, which may hold a password; None for the SQLite file of the state folder.
+        policy: the file with the rules; None for policy.yaml in the state folder, if it is there.
         self_approval: None for what follows from the number of approvers.
         session_lifetime: in seconds; None for the default, as for ``session_idle``.
         path: the server.yaml that was read, or None.
@@ -82,6 +84,7 @@ class ServerSettings:
     metrics_from: Sourced[tuple[Network, ...]]
     plain_http: Sourced[bool]
     database: Sourced[Secret | None]
+    policy: Sourced[Path | None]
     self_approval: Sourced[bool | None]
     anonymous_requests: Sourced[bool]
     log_format: Sourced[str]
@@ -182,6 +185,7 @@ def resolve_server(flags: ServerFlags, environ: Mapping[str, str]) -> ServerSett
         metrics_from=given.several("metrics_from", _network),
         plain_http=given.setting("plain_http", values.boolean, default=False),
         database=_database(given, readable=readable),
+        policy=given.file_path("policy"),
         self_approval=given.setting("self_approval", values.boolean, default=None),
         anonymous_requests=given.setting("anonymous_requests", values.boolean, default=False),
         log_format=given.setting("log_format", _log_format, default="text"),

@@ -40,7 +40,6 @@ class SystemConfig(NamedTuple):
         path: the file.
         file: its values; None if there is none.
         locked: the keys that nobody else can change.
-
     """
 
     path: Path
@@ -52,7 +51,6 @@ class SystemConfig(NamedTuple):
 
         Raises:
             UsageError, ConfigError: the key is locked, and the two differ.
-
         """
         own = None if self.file is None else trusted_file.sourced(self.file, key)
         if own is None or (found is not None and key not in self.locked):
@@ -66,7 +64,6 @@ class SystemConfig(NamedTuple):
 
         Raises:
             ConfigError: they are locked, and config.yaml has others.
-
         """
         if self.file is None or self.file.hooks is None:
             return file
@@ -81,7 +78,6 @@ class SystemConfig(NamedTuple):
 
         Raises:
             ConfigError: ``locked`` demands that this user cannot change it, and this user can.
-
         """
         if CONFIG in self.locked and (open_to_us := changeable(path)) is not None:
             raise ConfigError(
@@ -94,7 +90,6 @@ class SystemConfig(NamedTuple):
 
         Raises:
             ConfigError: a variable names one.
-
         """
         for name in _AUTHORITIES if "platform_url" in self.locked else ():
             named = environ.get(name)
@@ -113,12 +108,11 @@ def read_system(place: SystemPlace) -> SystemConfig:
 
     Raises:
         ConfigError: the file is not only root's, or not valid.
-
     """
     found = trusted_file.read_trusted(place.path, wanted=False)
     if found is None:
         return SystemConfig(place.path)
-    _refuse_others(place)
+    refuse_others(place.path, place.owner)
     from . import config_yaml  # noqa: PLC0415 - as in read_config
 
     file = config_yaml.parse(found.data, place.path)
@@ -144,12 +138,20 @@ def _check(file: ConfigFile) -> None:
             )
 
 
-def _refuse_others(place: SystemPlace) -> None:
-    for found in _way(place.path):
-        about = found.lstat()
-        if about.st_uid not in {0, place.owner} or _by_others(about):
+def refuse_others(path: Path, owner: int = 0) -> None:
+    """Return if nobody but root and the owner can change what is read at the path: the file, a folder or a link on the way.
+
+    Raises:
+        ConfigError: others can, or it cannot be known.
+    """
+    for found in _way(path):
+        try:
+            about = found.lstat()
+        except OSError as exc:
+            raise ConfigError(f"cannot look at {found}: {exc.strerror}", hint=f"check the path {path}") from exc
+        if about.st_uid not in {0, owner} or _by_others(about):
             raise ConfigError(
-                f"{place.path} is not only root's: others can change {found}", hint=f"chown root {found}; chmod go-w {found}"
+                f"{path} is not only root's: others can change {found}", hint=f"chown root {found}; chmod go-w {found}"
             )
 
 

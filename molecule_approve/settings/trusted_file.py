@@ -11,7 +11,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple, overload
 
 from molecule_approve.errors import ConfigError
 
@@ -25,13 +25,6 @@ class Scalar(NamedTuple):
     """One value of config.yaml as it was written, and its line (from 1)."""
 
     text: str
-    line: int
-
-
-class RoleName(NamedTuple):
-    """A role in ``rbac.roles``, and its line."""
-
-    name: str
     line: int
 
 
@@ -49,7 +42,7 @@ class ConfigFile(NamedTuple):
     """
 
     path: Path
-    roles: tuple[RoleName, ...] | None = None
+    roles: tuple[Scalar, ...] | None = None
     allowed_actions: Mapping[str, frozenset[str]] | None = None
     approve: Mapping[str, Scalar] = MappingProxyType({})
     headers: Mapping[str, Scalar] | None = None
@@ -93,6 +86,14 @@ class Trusted(NamedTuple):
 
     data: bytes
     readable_by_all: bool
+
+
+@overload
+def read_trusted(path: Path, *, wanted: Literal[True]) -> Trusted: ...
+
+
+@overload
+def read_trusted(path: Path, *, wanted: bool) -> Trusted | None: ...
 
 
 def read_trusted(path: Path, *, wanted: bool) -> Trusted | None:

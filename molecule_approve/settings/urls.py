@@ -20,6 +20,9 @@ _PATH = re.compile(r"[A-Za-z0-9._~/-]*\Z")
 _HINT = "write it like https://platform.example.org"
 _PUBLIC_HINT = "write it like https://approve.example.org, or https://example.org/approve"
 _PROXY_HINT = "write it like http://proxy.example.org:3128"
+PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+"""The variables that may name a proxy, the first that is set."""
+
 _PROXY_PORT = 1080
 """The default, as curl's."""
 
@@ -81,7 +84,7 @@ def find_proxy(url: str, environ: Mapping[str, str]) -> Secret | None:
     """
     if not url.startswith("https://") or is_this_machine(url) or _is_exempt(url, environ):
         return None
-    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+    for name in PROXIES:
         if environ.get(name):
             return Secret(_proxy_url(environ[name], name))
     return None

@@ -144,6 +144,7 @@ def crew() -> Iterator[Crew]:
         yield found
 
 
+@pytest.mark.usefixtures("untraced")  # the tests above run all of it
 @needs_strace
 @pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO", "error=ENOSPC"])
 def test_a_fault_in_any_system_call_loses_and_doubles_none(crew: Crew, tmp_path: Path, make: MakeRecord, fault: str) -> None:

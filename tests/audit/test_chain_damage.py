@@ -216,6 +216,7 @@ def proved(lines: list[bytes], chooser: random.Random, *, with_key: bool) -> Rep
     return made.finish()
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("seed", range(8))
 def test_the_fast_way_and_the_plain_way_agree(seed: int) -> None:
     """Counts, gaps, the first break and its kind, the head: the same for every damage, in whatever stretches."""

@@ -1,4 +1,4 @@
-"""The files of a log are opened only if they are what they should be; the lock is one; the head is remembered."""
+"""The files of a log are opened only if they are what they should be; the head is remembered."""
 
 from __future__ import annotations
 
@@ -13,25 +13,13 @@ import pytest
 
 from molecule_approve.audit import files
 from molecule_approve.audit.chain import Head
-from molecule_approve.clock import boottime
-from molecule_approve.errors import AuditError, Interrupted
+from molecule_approve.errors import AuditError
 
 HEAD = Head("7d444840-9dc0-11d1-b245-5ffdce74fad2", 7, "ab" * 32)
 
 
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def hold(log: Path, pause: Callable[[float], None], patience: float = 0.2) -> None:
-    """Take the lock and give it back."""
-    with files.locked(log, patience=patience, pause=pause, clock=boottime):
-        pass
-
-
-def no_pause(seconds: float) -> None:
-    """Fail: nothing should be waited for."""
-    pytest.fail(f"waited {seconds} s for a free lock")
 
 
 def test_what_is_created_is_private(tmp_path: Path) -> None:
@@ -148,68 +136,6 @@ def test_a_name_that_means_another_file_is_noticed(tmp_path: Path) -> None:
     assert not files.is_named(handle, path)
     path.touch()
     assert not files.is_named(handle, path)
-    os.close(handle)
-
-
-def test_a_free_lock_is_had_at_once_and_freed(tmp_path: Path) -> None:
-    """Nothing is waited for, the lock file stays, and the next one has the lock at once."""
-    log = tmp_path / "audit.jsonl"
-    hold(log, no_pause)
-    hold(log, no_pause, patience=0)
-    assert files.lock_path(log).exists()
-    assert mode_of(files.lock_path(log)) == 0o600
-
-
-def test_a_held_lock_is_waited_for_with_growing_pauses_and_no_longer_than_told(tmp_path: Path) -> None:
-    """The pauses grow, their sum is the patience, and the error says how long that was."""
-    log = tmp_path / "audit.jsonl"
-    now = [100.0]
-    pauses: list[float] = []
-
-    def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        now[0] += seconds
-
-    with (
-        files.locked(log, patience=0, pause=no_pause, clock=boottime),
-        pytest.raises(AuditError, match=r"within 2 s"),
-        files.locked(log, patience=2.0, pause=pause, clock=lambda: now[0]),
-    ):
-        pytest.fail("two held the lock")
-    assert sum(pauses) == pytest.approx(2.0)
-    assert pauses[0] < pauses[3] < pauses[6]
-    assert max(pauses) <= 0.5
-
-
-def test_what_a_pause_raises_leaves_nothing_open(tmp_path: Path) -> None:
-    """A signal that comes while the lock is waited for passes, and no handle stays behind."""
-    log = tmp_path / "audit.jsonl"
-
-    def interrupted(seconds: float) -> None:
-        raise Interrupted(15, "stopped")
-
-    with files.locked(log, patience=0, pause=no_pause, clock=boottime):
-        before = len(list(Path("/proc/self/fd").iterdir()))
-        with pytest.raises(Interrupted):
-            hold(log, interrupted)
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def test_a_lock_file_that_was_deleted_is_made_again(tmp_path: Path) -> None:
-    """Whoever deletes the lock file against all advice does not make two of us write at once: the name decides."""
-    log = tmp_path / "audit.jsonl"
-    handle = files.open_for_writing(files.lock_path(log))
-    files.lock_path(log).unlink()
-    assert not files._is_locked(handle, files.lock_path(log))
-    os.close(handle)
-    hold(log, no_pause)
-
-
-def test_a_handle_that_cannot_be_locked_is_an_error(tmp_path: Path) -> None:
-    """What the system says about a lock becomes a sentence."""
-    handle = os.open("/proc/self/status", os.O_RDONLY | os.O_PATH) if hasattr(os, "O_PATH") else -1
-    with pytest.raises(AuditError, match="cannot be locked"):
-        files._is_locked(handle, tmp_path)
     os.close(handle)
 
 

@@ -28,6 +28,8 @@ from tests.audit.records import record
 if TYPE_CHECKING:
     from molecule_approve.audit.record import Record
 
+pytestmark = pytest.mark.usefixtures("untraced")  # the journal's own tests run all of it
+
 LIMIT = 900
 """Bytes that three records have, so that the fourth begins a new file."""
 

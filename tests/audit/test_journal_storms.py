@@ -255,9 +255,9 @@ def test_a_lock_that_another_process_holds_is_not_waited_for_beyond_patience(
         """
         import sys
         from pathlib import Path
-        from molecule_approve.audit import files
+        from molecule_approve.audit import locking
         from molecule_approve.clock import boottime
-        with files.locked(Path(sys.argv[1]), patience=0, pause=print, clock=boottime):
+        with locking.locked(Path(sys.argv[1]), patience=0, pause=print, clock=boottime):
             print("held", flush=True)
             sys.stdin.readline()
         """,

@@ -24,7 +24,10 @@ Before = Callable[[object, Callable[[], None]], AbstractContextManager[None]]
 
 PROGRAM = shutil.which("logrotate", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
 
-pytestmark = pytest.mark.skipif(not PROGRAM, reason="logrotate is not installed")
+pytestmark = [
+    pytest.mark.skipif(not PROGRAM, reason="logrotate is not installed"),
+    pytest.mark.usefixtures("untraced"),  # the journal's own tests run all of it
+]
 
 USUAL = "create\ndelaycompress\ncompress"
 WAYS = {

@@ -39,8 +39,18 @@ def opened():
         except FileNotFoundError:
             os.read(watching, 65_536)
             continue
-        # The file first, and then what came into it until now.
-        return handle, libc.inotify_add_watch(watching, b"/proc/self/fd/%d" % handle, MODIFY | MOVE_SELF)
+        watch = libc.inotify_add_watch(watching, b"/proc/self/fd/%d" % handle, MODIFY | MOVE_SELF)
+        # Of a move before the watch nobody tells.
+        if leads_to(handle):
+            return handle, watch
+        shipped(handle)
+        os.close(handle)
+
+def leads_to(handle):
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 def shipped(handle):
     while data := os.read(handle, 65_536):
@@ -56,7 +66,7 @@ while True:
     while at < len(data):
         number, mask, _, length = HEADER.unpack_from(data, at)
         at += HEADER.size + length
-        # It never looks at the name by itself: only the inode's own move tells that another file is to be followed.
+        # It does not look at the name again: only the inode's own move tells that another file is to be followed.
         if number == watch and mask & MOVE_SELF:
             shipped(handle)
             os.close(handle)

@@ -14,6 +14,7 @@ from pathlib import Path
 from molecule_approve.audit.journal import Journal
 from molecule_approve.audit.record import RecordOutcome
 from molecule_approve.paths import Places, locate
+from molecule_approve.server import administration
 from molecule_approve.server.run import Running, ServePlan
 from tests.audit.records import record
 from tests.server.desk import desk_of
@@ -82,12 +83,24 @@ def house() -> Iterator[House]:
         shutil.rmtree(folder)
 
 
+def _add_names(server: Running) -> None:
+    """Approvers, requesters and workspaces; some with names that a shell would take for something else."""
+    for name in ("bob@example.org", "$(touch run-by-tab)", "--yes", "Bo Li"):
+        server.add_approver(name)
+    with server.opened() as store:
+        for name in ("payments", "web; touch run-by-tab"):
+            administration.add_workspace(store, name)
+        for name, where in (("deploy-bot", "payments"), ("deploy-bot", None), ("`touch run-by-tab`", None)):
+            administration.add_requester(server.places, store, name, where)
+
+
 @contextmanager
 def asked() -> Iterator[tuple[House, Asked]]:
     """A house with a server that runs, and with requests there and in the audit log, also one that is no id at all."""
     with house() as made, Running(ServePlan(made.places)) as server, desk_of(server) as desk:
         older, newer, denied = desk.ask(), desk.ask(), desk.ask()
         desk.decide(denied, "denied")
+        _add_names(server)
         logged = made.log_says("0a0a0a0a-1111-4222-8333-444444444444", RecordOutcome.REQUESTED)
         granted = made.log_says("0b0b0b0b-1111-4222-8333-444444444444", RecordOutcome.REQUESTED, RecordOutcome.GRANTED)
         made.log_says(denied, RecordOutcome.REQUESTED)

@@ -53,8 +53,6 @@ while True:
     signal.pause()
 """
 
-pytestmark = pytest.mark.measured
-
 
 def parent(*command: str, how: str = "start", early: str = "") -> tuple[str, ...]:
     """A process that runs this command as `run` does."""
@@ -113,6 +111,7 @@ def test_signals_that_are_sent_to_us_reach_the_command_once() -> None:
         assert rest(process) == (7, "<SIGTERM>\n")
 
 
+@pytest.mark.measured
 def test_a_signal_that_came_before_the_command_reaches_it_once() -> None:
     """What came after the last look and before the start is not lost, and not told twice."""
     with launched(parent("/bin/sleep", "60", early="SIGTERM")) as process:
@@ -220,6 +219,7 @@ def test_the_terminal_stays_as_the_command_left_it(terminals: list[Terminal]) ->
     assert not terminal.echoes
 
 
+@pytest.mark.measured
 def test_a_lost_terminal_hangs_the_command_up(terminals: list[Terminal], tmp_path: Path) -> None:
     """The kernel tells the session's leader alone, which is us."""
     script = "trap 'echo lost >lost; exit 4' HUP; echo ready; while :; do sleep 0.05; done"
@@ -264,6 +264,7 @@ def test_ctrl_z_stops_and_fg_continues_both(terminals: list[Terminal], tmp_path:
     assert re.findall(r"<(\w+)>", terminal.seen) == ["ready", "SIGCONT", "SIGCONT", "SIGUSR1", "SIGTERM"]
 
 
+@pytest.mark.measured
 def test_only_we_are_continued_and_the_command_goes_on(terminals: list[Terminal], tmp_path: Path) -> None:
     """A SIGCONT to us alone, as from a script, is not lost."""
     terminal = at_shell(terminals, tmp_path)
@@ -281,6 +282,7 @@ def test_only_we_are_continued_and_the_command_goes_on(terminals: list[Terminal]
     assert re.findall(r"<(\w+)>", terminal.seen) == ["ready", "SIGCONT", "SIGTERM"]
 
 
+@pytest.mark.measured
 def test_a_command_that_stops_itself_does_not_stop_us() -> None:
     """It asked nobody; whoever continues us continues it."""
     script = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); print('went on', flush=True); signal.pause()"

@@ -1,7 +1,8 @@
-"""What TAB asks the program: which ids are told, that nothing else ever is, that nothing changes, and that it is quick."""
+"""What TAB asks the program: which ids and names are told, that nothing else is, that nothing changes, and its cost."""
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.audit.record import RecordOutcome
+from molecule_approve.server import administration, credentials
 from tests.callers import PATIENCE, SAYING, Told, ended, start
 from tests.cli.tab_house import Asked, House, asked, house
 from tests.forks import PROGRAM
@@ -78,13 +80,54 @@ def test_a_decision_is_offered_only_what_is_pending(busy: tuple[House, Asked], c
 
 
 def test_a_status_is_offered_everything(busy: tuple[House, Asked]) -> None:
-    """The newest of the server, then the log's, whatever became of them; each once."""
+    """The newest of the server, then the log's, whatever became of them; each once. A receipt may be of any too."""
     found, ids = busy
-    assert told(found, "status") == [ids.denied, ids.newer, ids.older, ids.granted, ids.logged]
+    for command in ("status", "receipt show"):
+        assert told(found, command) == [ids.denied, ids.newer, ids.older, ids.granted, ids.logged]
+
+
+def test_names_are_told_while_the_server_runs(busy: tuple[House, Asked]) -> None:
+    """Those that exist, in order and once, and none that a shell could take for anything else."""
+    found, _ = busy
+    own = getpass.getuser()
+    assert told(found, "approvers") == ["alice", "bob@example.org"]
+    assert told(found, "requesters") == sorted(["deploy-bot", own])
+    assert told(found, "workspaces") == ["local", "payments"]
+
+
+def test_names_are_told_by_a_server_that_has_ended(home: House) -> None:
+    """Its file is read as it is: no file appears beside it; and nothing is told of what was revoked or removed."""
+    with credentials.opened(home.places) as store:
+        administration.add_workspace(store, "payments")
+        administration.remove_workspace(store, administration.add_workspace(store, "web"))
+        administration.add_requester(home.places, store, "bot", "payments")
+        administration.add_requester(home.places, store, "gone", "payments")
+        administration.revoke_requester(store, "gone", "payments")
+        for name in ("alice", "carol"):
+            credentials.add_approver(store, name)
+        credentials.revoke(store, "carol")
+    before = contents(home.folder)
+    assert (told(home, "approvers"), told(home, "requesters")) == (["alice"], ["bot"])
+    assert told(home, "workspaces") == ["payments"]
+    assert contents(home.folder) == before
 
 
 @pytest.mark.measured
-@pytest.mark.parametrize("command", ["", "request", "review", "pending", "bash_complete", "$(touch run-by-tab)"])
+def test_no_names_are_told_of_another_database(home: House) -> None:
+    """Where server.yaml names PostgreSQL the file is an old one; where it cannot be read, nothing is known."""
+    with credentials.opened(home.places) as store:
+        credentials.add_approver(store, "alice")
+    settings = home.folder / "server.yaml"
+    for text, names in (("port: 1\n", ["alice"]), ("database: postgresql://h/x\n", []), ("nonsense: 1\n", [])):
+        settings.write_text(text)
+        settings.chmod(0o600)
+        assert told(home, "approvers", MOLECULE_SERVER_CONFIG=str(settings)) == names
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize(
+    "command", ["", "request", "review", "pending", "approver", "approvers revoke", "bash_complete", "$(touch run-by-tab)"]
+)
 def test_no_other_word_gets_an_answer(busy: tuple[House, Asked], command: str) -> None:
     """Whatever else the variable says, Typer's own words included."""
     assert told(busy[0], command) == []
@@ -108,14 +151,15 @@ def test_nothing_changes_by_looking(busy: tuple[House, Asked]) -> None:
     before = contents(found.folder)
     assert told(found, "wait")
     assert told(found, "status")
+    assert told(found, "workspaces")
     assert contents(found.folder) == before
 
 
-@pytest.mark.measured
 def test_nothing_comes_to_be_where_nothing_ever_ran(home: House) -> None:
     """No log, no state folder, no ids, no words."""
     before = contents(home.folder)
-    assert told(home, "wait") == []
+    for asked_for in ("wait", "approvers", "requesters", "workspaces"):
+        assert told(home, asked_for) == []
     assert contents(home.folder) == before
 
 
@@ -313,7 +357,6 @@ def test_only_what_is_needed_is_imported(busy: tuple[House, Asked]) -> None:
         "yaml",
         "sqlite3",
         "sqlalchemy",
-        "starlette",
     }
     heavy |= {"asyncio", "http.client", "email", "ssl", "subprocess", "tempfile", "logging", "random"}
     assert heavy & set(out.stderr.split()) == set()

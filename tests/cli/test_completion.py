@@ -76,6 +76,9 @@ def test_what_an_option_wants_is_known() -> None:
     assert options["-q"] is options["--quiet"]
     assert _options("audit tail")["--event-type"].choices == ("approval", "rbac", "audit")
     assert "granted" in _options("audit tail")["--outcome"].choices
+    assert _options("run")["--approval"].asked == "wait"
+    for place in ("approvers limit", "requesters list", "policy explain"):
+        assert _options(place)["--workspace"].asked == "workspaces"
 
 
 @pytest.mark.parametrize(
@@ -84,13 +87,17 @@ def test_what_an_option_wants_is_known() -> None:
         *((name, "ids") for name in ("wait", "withdraw", "approve", "deny", "status")),
         ("request", "text"),
         ("run", "command"),
-        ("approvers revoke", "text"),
+        ("receipt show", "ids"),
+        *((f"approvers {name}", "approvers") for name in ("revoke", "limit", "link", "keys add", "keys list")),
+        ("requesters revoke", "requesters"),
+        ("workspaces remove", "workspaces"),
+        *((f"{family} add", "text") for family in ("approvers", "requesters", "workspaces")),
         ("serve", ""),
         ("audit", ""),
     ],
 )
 def test_what_an_argument_wants_is_known(place: str, wants: str) -> None:
-    """The id of a request, a command, a text of its own, or nothing."""
+    """The id of a request, a name that exists, a command, a text of its own, or nothing."""
     assert _of(place).wants == wants
 
 
@@ -124,6 +131,7 @@ def test_every_script_holds_every_word() -> None:
     commands = completion.read(app)
     words = {name for command in commands for option in command.options for name in option.names}
     words |= {f"'{command.place}'" for command in commands} | {"--transport=websocket", "--outcome=granted"}
+    words |= {"--approval=wait", "--workspace=workspaces"}
     for text in completion.write(commands).values():
         assert [word for word in words if word not in text] == []
         assert "@TABLE@" not in text

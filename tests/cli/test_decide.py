@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 import signal
+import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve.cli.decide import named
+from molecule_approve.cli.options import named
 from molecule_approve.errors import CredentialError
 from molecule_approve.server import administration
+from molecule_approve.server.credentials import DEFAULTS
+from molecule_approve.server.run import Running, ServePlan
+from tests.server.desk import desk_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from molecule_approve.paths import Places
     from tests.callers import Caller
     from tests.integration.fake_platform import FakePlatform
 
@@ -132,6 +140,86 @@ def test_a_requesters_token_decides_nothing(caller: Caller) -> None:
     assert told.code == 125
     assert "hint: check MOLECULE_APPROVER_TOKEN" in told.err
     assert caller.desk.one(found)["status"] == "pending"
+
+
+def test_an_approver_names_no_workspace(caller: Caller) -> None:
+    """The server tells whose a request is, and the workspace's name; also of one that has ended, by its whole id."""
+    other = str(uuid.uuid4())
+    caller.desk.add_workspace(other, "Payroll", f"token-of-{other}")
+    with caller.desk.client(f"token-of-{other}") as client:
+        posted = client.post(f"/workspaces/{other}/approvals", json={"action": "pay"})
+        ids = [caller.desk.ask(), str(posted.json()["approval_id"])]
+        token = caller.desk.server.add_approver(name := f"a-{other[:8]}")
+        url, proof = caller.desk.server.url, {"MOLECULE_APPROVER_TOKEN": token}
+        caller.set(PLATFORM_URL=url, **proof)
+        caller.patch.delenv("WORKSPACE_ID", raising=False)
+        listed = caller.main("pending").out
+        assert f"{ids[1]}  " in listed
+        assert "pending of workspace Payroll  pay\n" in listed
+        assert caller.main("approve", "--yes", ids[0]).code == 0
+        assert caller.main("deny", "--yes", ids[1][:13]).code == 0
+        rows = caller.desk.one(ids[0]), client.get(f"/workspaces/{other}/approvals/{ids[1]}").json()
+        assert [(row["status"], row["decided_by"]) for row in rows] == [("approved", name), ("denied", name)]
+        told = caller.main("deny", "--yes", ids[1])
+        assert (told.code, f"the request had already ended: denied by {name}" in told.err) == (3, True)
+        for text in (ids[1][:13], missing := str(uuid.uuid4()), missing[:4]):
+            told = caller.main("deny", "--yes", text)
+            assert told.code == 2
+            assert f"none of the pending requests begins with '{text}'" in told.err
+            assert "set WORKSPACE_ID to the request's workspace" in told.err
+
+
+@pytest.fixture
+def crowded(caller: Caller, server_places: Places) -> Iterator[Caller]:
+    """An approver without a workspace, at a server that lists only the two oldest pending requests."""
+    few = replace(DEFAULTS, inbox_pending=2)
+    with Running(ServePlan(server_places, limits=few)) as server, desk_of(server) as desk:
+        token = desk.decider.headers["Authorization"].removeprefix("Bearer ")
+        caller.set(PLATFORM_URL=server.url, MOLECULE_APPROVER_TOKEN=token)
+        caller.patch.delenv("WORKSPACE_ID", raising=False)
+        yield replace(caller, desk=desk)
+
+
+def test_a_whole_id_is_found_behind_the_oldest_requests(crowded: Caller) -> None:
+    """Its beginning is not, and the error says how many were searched; confirmed, it is shown like any other."""
+    desk = crowded.desk
+    desk.ask()
+    desk.ask()
+    found = desk.ask_as("bot")
+    with desk.server.opened() as store:
+        administration.revoke_requester(store, "bot", None)
+    told = crowded.main("approve", "--yes", found[:13])
+    assert told.code == 2
+    assert f"none of the 2 oldest of 3 pending requests begins with '{found[:13]}'" in told.err
+    assert "hint: pass all of the id, or set WORKSPACE_ID to the request's workspace" in told.err
+    with crowded.terminal("approve", found.upper(), size=(40, 100)) as terminal:
+        shown = PLAIN.sub("", terminal.until("[y/N]: "))
+        assert f"\r\nworkspace local ({desk.workspace_id})\r\n" in shown
+        assert "\r\nrequester bot (revoked)\r\n" in shown
+        assert "\r\ndecide as alice\r\n" in shown
+        terminal.type("y\r")
+        assert terminal.end() == 0
+    assert desk.one(found)["status"] == "approved"
+
+
+def test_on_a_platform_an_approver_names_the_workspace(caller: Caller, platform: FakePlatform) -> None:
+    """It has no list of the requests of all."""
+    caller.set(MOLECULE_APPROVER_TOKEN=platform.admin)
+    caller.patch.delenv("WORKSPACE_ID")
+    for argv in (("pending",), ("approve", "--yes", str(uuid.uuid4()))):
+        told = caller.main(*argv)
+        assert (told.code, "no workspace is set" in told.err) == (2, True)
+
+
+@pytest.mark.parametrize("argv", [("approve", "--yes"), ("pending",)])
+def test_a_wrong_approvers_token_is_called_so(caller: Caller, argv: tuple[str, ...]) -> None:
+    """Not the workspace's, as the platform says of any token."""
+    found = [caller.desk.ask()] if argv[0] == "approve" else []
+    caller.set(MOLECULE_APPROVER_TOKEN="mistyped-mistyped-mistyped")
+    told = caller.main(*argv, *found)
+    assert told.code == 125
+    assert "the platform does not know this approver's token (401)" in told.err
+    assert "hint: check MOLECULE_APPROVER_TOKEN: it must be an approver's token, and not be revoked" in told.err
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ _CODES = {
 }
 
 _MADE: dict[str, dict[str, object]] = {
+    "DecisionRefusedError": {"code": "not_eligible"},
     "NotPermittedError": {"roles": ("read-only",)},
     "CredentialError": {"status": 401},
     "RejectedError": {"status": 422},

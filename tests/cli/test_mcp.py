@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve.cli import mcp
+from tests.watching import load_unwatched
 
 if TYPE_CHECKING:
     from tests.callers import Caller
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sdk() -> None:
+    load_unwatched("mcp.server")
 
 
 def test_without_its_extra_it_says_how_to_install_it(caller: Caller) -> None:

@@ -78,6 +78,23 @@ def test_it_lives(seated: Caller) -> None:
         assert terminal.seen.count(ENTER) == 1
 
 
+def test_without_a_workspace_those_of_all_are_shown_live(seated: Caller) -> None:
+    """An approver names none: each workspace's requests come with its name, and go when they are decided."""
+    desk = seated.desk
+    desk.add_workspace("w-2", "Payroll", "payroll-token")
+    seated.patch.delenv("WORKSPACE_ID")
+    with seated.terminal("pending", "--watch") as terminal:
+        shows(terminal, "nothing waits for a decision (live)")
+        found = desk.ask("first")
+        assert "local" in shows(terminal, "first")[3]
+        with desk.client("payroll-token") as client:
+            client.post("/workspaces/w-2/approvals", json={"action": "pay"})
+        assert "Payroll" in shows(terminal, "pay")[4]
+        desk.decide(found, "denied")
+        assert shows(terminal, "1 waits")[0] == "1 waits for a decision (live)"
+        leave(terminal)
+
+
 def test_nothing_is_drawn_where_nothing_changes(seated: Caller) -> None:
     """An empty table stands still."""
     with seated.terminal("pending", "--watch") as terminal:
@@ -114,7 +131,6 @@ def test_a_platform_that_lets_nobody_listen_is_polled(caller: Caller, platform: 
     assert all(later - earlier > 0.9 for earlier, later in pairwise(times[1:]))
 
 
-@pytest.mark.measured
 def test_who_wants_no_stream_polls(caller: Caller, platform: FakePlatform) -> None:
     """No handshake at all; how it is said to `request` says it here too."""
     caller.set(APPROVAL_USE_WEBSOCKET="false", APPROVAL_POLL_INTERVAL="1")
@@ -206,7 +222,6 @@ def test_it_is_stopped_between_two_pictures_only(caller: Caller, unbuffered: str
         assert ended(process).out == f"{ENTER}{HOME}{'x' * 200_000}\x1b[K\x1b[J{LEAVE}"
 
 
-@pytest.mark.measured
 def test_between_two_pictures_it_is_stopped_at_once(caller: Caller) -> None:
     """The screen is given back before, and taken again by the same picture after."""
     script = (
@@ -306,6 +321,7 @@ def test_columns_go_where_the_window_is_narrow(columns: int, names: list[str]) -
     assert plain(state, columns, 24)[2].split() == names
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("columns", [1, 7, 8, 12, 40, 79, 80, 81, 200])
 @pytest.mark.parametrize("lines", [1, 2, 5, 6, 24])
 def test_it_fits_every_window(columns: int, lines: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shlex
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.audit import locking
 from molecule_approve.audit.chain import Head
 from molecule_approve.audit.files import head_path
 from molecule_approve.cli.progress import Plain, Progress, Scene, Silent, Spinner, span
 from molecule_approve.client.reconnect import StreamState
+from molecule_approve.clock import boottime
 from molecule_approve.errors import PlatformError
 from molecule_approve.model import Failure, Outcome, SubmittedRequest, Verdict
-from tests.callers import PATIENCE, Caller, until
+from tests.callers import PATIENCE, Caller, ended, until
 from tests.forks import PROGRAM
 from tests.integration import behaviours as does
 
@@ -108,6 +111,31 @@ def test_what_may_have_to_be_mended_is_said_once(capsys: pytest.CaptureFixture[s
     assert len(capsys.readouterr().err.splitlines()) == 48
 
 
+@pytest.mark.measured
+def test_a_log_that_another_process_holds_is_waited_for_in_so_many_words(caller: Caller) -> None:
+    """After two seconds, once, on stderr, and never with --quiet; at the timeout it is an error."""
+    waiting = (
+        f"molecule-approve: waiting for the lock of the audit log {caller.log}, which another process holds (3 s at most)"
+    )
+    with locking.locked(caller.log, patience=5.0, pause=time.sleep, clock=boottime), contextlib.ExitStack() as started:
+        plain, quiet, json, rotating = (
+            started.enter_context(caller.start(*argv))
+            for argv in (
+                ("request", "--timeout", "3", "--", "drop it"),
+                ("request", "--timeout", "3", "--quiet", "--", "drop it"),
+                ("request", "--timeout", "3", "--json", "--", "drop it"),
+                ("audit", "rotate"),
+            )
+        )
+        for process, times in ((plain, 1), (quiet, 0), (json, 1)):
+            told = ended(process)
+            assert (told.code, told.err.splitlines().count(waiting), waiting in told.out) == (125, times, False)
+            assert f"cannot lock the audit log {caller.log}" in told.err
+        assert rotating.stderr is not None
+        assert rotating.stderr.readline() == waiting.replace("(3 s", "(10 s") + "\n"
+        rotating.terminate()
+
+
 def test_an_error_is_told_where_it_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     """Not twice."""
     Plain(_scene(), _nothing).finish(Verdict(Outcome.INTERRUPTED, error=Failure("interrupted", "why")))
@@ -131,6 +159,7 @@ def test_silent_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     silent.asked(QUESTION)
     silent.link(StreamState.LIVE, "why")
     silent.trouble(PlatformError("x"))
+    silent.waiting_for_log("x")
     silent.withdrawing("x")
     silent.recorded(Head("a", 1, "b"))
     silent.tick()
@@ -336,8 +365,8 @@ def test_a_terminal_that_somebody_stopped_keeps_nobody_from_taking_it_back(calle
         terminal.until(" left")
         terminal.type("\x13")
         approval_id = caller.requested()
-        until(lambda: caller.desk.one(approval_id)["decided_by"] == "withdrawn", 6)
-        until(lambda: caller.records()[-1]["outcome"] == "timeout", 6)
+        until(lambda: caller.desk.one(approval_id)["decided_by"] == "withdrawn", seconds=6)
+        until(lambda: caller.records()[-1]["outcome"] == "timeout", seconds=6)
         terminal.type("\x11")
         assert terminal.end() == 124
         assert "timed out: nobody decided" in terminal.seen

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from molecule_approve.audit import files
+from molecule_approve.audit import locking
 from molecule_approve.clock import boottime
 from tests.callers import Caller, ended, until
 from tests.forks import PROGRAM
@@ -569,7 +569,7 @@ def _without_a_reader(caller: Caller, *options: str, program: tuple[str, ...] = 
         os.close(writer)
         approval_id = caller.requested()
         # As long as the log is locked, an approval that was redeemed is not delivered.
-        with files.locked(caller.log, patience=5.0, pause=time.sleep, clock=boottime):
+        with locking.locked(caller.log, patience=5.0, pause=time.sleep, clock=boottime):
             caller.desk.decide(approval_id)
             until(lambda: _is_redeemed(caller, approval_id))
             os.close(reader)

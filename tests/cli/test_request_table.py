@@ -13,7 +13,7 @@ import pytest
 from molecule_approve.cli.request_table import request_table
 from molecule_approve.cli.terminal import cells
 from molecule_approve.client.inbox import Waiting
-from molecule_approve.model import Approval, Outcome, Status
+from molecule_approve.model import Approval, ApprovalProgress, Outcome, Status, WaitingGroup
 from tests.cli.conftest import COMMAND_LINE
 
 if TYPE_CHECKING:
@@ -47,6 +47,27 @@ def test_open_requests_have_their_workspace(monkeypatch: pytest.MonkeyPatch) -> 
     """Its name where there is one."""
     monkeypatch.setenv("NO_COLOR", "1")
     assert request_table([Waiting(ROW, "payments")], NOW, 80)[1] == "1a2b3c4d  1:00   50 s   payments   -          deploy"
+
+
+@pytest.mark.parametrize(
+    ("width", "row"),
+    [
+        (
+            120,
+            "1a2b3c4d  1:00   50 s   1 of 2: alice; waiting for dba (bo, cy)  payments   -          deploy the application",
+        ),
+        (100, "1a2b3c4d  1:00   50 s   1 of 2: alice; waiting for db…  payments   -          deploy the applicat…"),
+        (80, "1a2b3c4d  1:00   50 s   1 of 2: alice; waiting for dba …  deploy the applicat…"),
+        (56, "1a2b3c4d  1 of 2: alice; waiting …  deploy the applic…"),
+        (50, "1a2b3c4d  deploy the application"),
+    ],
+)
+def test_how_far_a_request_is_takes_what_its_action_leaves(width: int, row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And as much as the action gets where neither fits; in a narrow window there is no such column."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    progress = ApprovalProgress(2, 1, approved_by=("alice",), waiting_for=(WaitingGroup("dba", ("bo", "cy")),))
+    asked = replace(ROW, action="deploy the application", progress=progress)
+    assert request_table([Waiting(asked, "payments")], NOW, width)[1] == row
 
 
 @pytest.mark.parametrize("width", [1, 9, 20, 40, 60, 80])

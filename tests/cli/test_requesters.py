@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from tests.callers import PATIENCE, start
 from tests.forks import PROGRAM
 from tests.pages import SNIPPETS
 from tests.server.serving import environment
+from tests.server.team import Team
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +115,7 @@ def test_list_says_who_may_ask_where(home: Path, capsys: pytest.CaptureFixture[s
         ("ci", "payments", False),
         ("web", "payments", False),
     ]
-    assert found[0].keys() == {"name", "workspace_id", "workspace_name", "created_at", "built_in"}
+    assert found[0].keys() == {"name", "workspace_id", "workspace_name", "created_at", "built_in", "server"}
 
 
 def test_a_requester_named_like_an_approver_is_said_to_be_one_person(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +123,30 @@ def test_a_requester_named_like_an_approver_is_said_to_be_one_person(capsys: pyt
     main(["approvers", "add", "alice"])
     assert main(["requesters", "add", "Alice"]) == 0
     assert "Alice is also an approver: that counts as one person" in capsys.readouterr().err
+
+
+def test_the_servers_settings_are_named_as_for_serve(
+    home: Path, served_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a file or its folder: what is added is in that server's database, and not in this user's own."""
+    path = home / "server.yaml"
+    path.write_text(f"database: {served_url}\npublic_url: https://approve.example.org\n")
+    path.chmod(0o600)
+    config = ["--config", str(path)]
+    for argv in (["workspaces", "add", "web"], ["approvers", "add", "alice"], ["requesters", "add", "bot"]):
+        assert main([*argv, *config]) == 0
+    assert "  PLATFORM_URL=https://approve.example.org\n" in capsys.readouterr().err
+    for family, name in (("workspaces", "web"), ("approvers", "alice"), ("requesters", "bot")):
+        assert main([family, "list", "--config", str(home)]) == 0
+        assert name in capsys.readouterr().out
+        assert main([family, "list"]) == 0
+        assert name not in capsys.readouterr().out
+    assert main(["approvers", "limit", "alice", "--workspace", "web", *config]) == 0
+    assert main(["approvers", "revoke", "alice", *config]) == 0
+    assert main(["requesters", "revoke", "bot", *config]) == 0
+    assert main(["workspaces", "remove", "web", *config]) == 0
+    assert main(["approvers", "link", *config]) == 2
+    assert "--config is for a link by NAME" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -166,3 +192,25 @@ def test_a_requester_whose_token_could_not_be_told_is_not_there(home: Path, caps
         assert start(("requesters", "add", "bot"), env=environment(home), stdout=full).wait(PATIENCE) == 125
     assert main(["requesters", "list"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_of_several_servers_each_ones_own_requester_is_told_apart(
+    home: Path, served_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its machine; that of a server that has ended and is forgotten is called so."""
+    path = home / "server.yaml"
+    path.write_text(f"database: {served_url}\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("MOLECULE_SERVER_CONFIG", str(path))
+    with Team(served_url) as team:
+        team.start()
+        with Running(team.plan()) as gone:
+            forgotten = gone.places.replica.read_text().strip()
+        with gone.opened() as store, store.write() as transaction:
+            transaction.replicas.forget(forgotten)
+        assert main(["requesters", "list"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert sorted(line.rpartition("  ")[2] for line in lines) == [
+            "(own of a server that has ended)",
+            f"(own of the server on {socket.gethostname()})",
+        ]

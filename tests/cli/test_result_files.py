@@ -16,6 +16,7 @@ from molecule_approve.errors import UsageError
 from molecule_approve.model import Outcome, Verdict
 from molecule_approve.paths import locate
 from molecule_approve.settings.resolve import Flags, resolve
+from tests.users import become
 
 if TYPE_CHECKING:
     from tests.callers import Caller
@@ -130,10 +131,10 @@ def test_a_file_that_may_not_be_removed_stays(caller: Caller) -> None:
         folder.chmod(0o1777)
         theirs = folder / "result"
         theirs.touch()
-        os.seteuid(65_534)
+        become(65_534)
         try:
             with pytest.raises(UsageError, match="cannot replace"):
                 ResultFiles.checked(str(theirs), None).clear(settings)
         finally:
-            os.seteuid(0)
+            become(0)
         assert theirs.exists()

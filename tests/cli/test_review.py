@@ -308,7 +308,7 @@ def test_who_won_is_told(seated: Caller) -> None:
         assert f"request   {last}" in shown
         assert "the request had already ended: denied by alice" in shown
         assert f"meanwhile {first} ended: approved by alice\r\n" in unfolded(shown)
-        assert f"meanwhile {third} ended: timed out: the request was withdrawn\r\n" in unfolded(shown)
+        assert f"meanwhile {third} ended: withdrawn by the requester\r\n" in unfolded(shown)
         assert f"meanwhile {second}" not in unfolded(shown)
         assert terminal.end() == 0
         assert last_line(terminal) == "1 skipped; 1 still waits"
@@ -316,8 +316,11 @@ def test_who_won_is_told(seated: Caller) -> None:
 
 
 @pytest.mark.measured
-def test_every_workspace_is_served(seated: Caller) -> None:
-    """A request of another one is decided there, and told of when it ended there."""
+@pytest.mark.parametrize("named", [True, False], ids=["with a workspace", "without one"])
+def test_every_workspace_is_served(seated: Caller, *, named: bool) -> None:
+    """A request of another one is decided there, and told of when it ended there; the approver has to name none."""
+    if not named:
+        seated.patch.delenv("WORKSPACE_ID")
     desk, other = seated.desk, str(uuid.uuid4())
     desk.add_workspace(other, "staging", "staging-token")
     client = desk.client("staging-token")
@@ -329,7 +332,7 @@ def test_every_workspace_is_served(seated: Caller) -> None:
         client.post(f"/workspaces/{other}/approvals/{ids[1]}/withdraw")
         terminal.type("s\r")
         assert terminal.end() == 0
-        assert f"meanwhile {ids[1]} ended: timed out" in unfolded(terminal.seen)
+        assert f"meanwhile {ids[1]} ended: withdrawn by the requester" in unfolded(terminal.seen)
     assert client.get(f"/workspaces/{other}/approvals/{ids[0]}").json()["decided_by"] == "alice"
     client.close()
 
@@ -451,3 +454,16 @@ def test_the_token_is_asked_for(own: Caller) -> None:
         assert terminal.end() == 0
         assert token not in terminal.seen
     assert own.desk.one(found)["status"] == "pending"
+
+
+def test_a_decision_that_is_not_signed_is_not_sent(seated: Caller, tmp_path: Path) -> None:
+    """The request is shown again, as it was."""
+    asked, nonsense = seated.desk.ask("sign me"), tmp_path / "nonsense"
+    nonsense.write_text("nonsense")
+    with seated.terminal("review", "--sign", str(nonsense), size=(40, 120)) as terminal:
+        say(terminal, "approve")
+        say(terminal, "", COMMENTS)
+        terminal.until("ssh-keygen did not sign with")
+        terminal.type("\x03")
+        terminal.end()
+    assert seated.desk.one(asked)["status"] == "pending"

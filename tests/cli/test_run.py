@@ -24,8 +24,9 @@ from molecule_approve.cli.result_files import ResultFiles
 from molecule_approve.cli.run import _ChildLauncher, _say_not_run
 from molecule_approve.cli.stop import SignalStop
 from molecule_approve.errors import DeliveryError
+from molecule_approve.executions import Executed, Execution
 from molecule_approve.gate.execution import RESTORED
-from molecule_approve.model import Executed, Execution, Failure, Outcome, Verdict
+from molecule_approve.model import Failure, Outcome, Verdict
 from tests.callers import until
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from molecule_approve.cli.main import main
 from molecule_approve.paths import Places, locate, read_requester, who_serves
 from molecule_approve.server import credentials
 from molecule_approve.server.run import Running, ServePlan
+from molecule_approve.server.users import user_name
 from molecule_approve.settings.server_settings import ServerFlags, resolve_server
 from tests.callers import PATIENCE, SAYING, Told, ended, start
 from tests.forks import PROGRAM
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from molecule_approve.server.starting import Prepared
+
+
+ME = user_name()
+"""The user who runs the tests, by the system's list of users; the environment of the tests names another one."""
 
 
 def _told(home: Path, *argv: str, **options: Any) -> Told:  # noqa: ANN401 - Popen's
@@ -74,7 +79,6 @@ def test_a_second_one_says_who_runs_already(home: Path) -> None:
     assert f"a server is already running: process {process.pid} at {url}" in again.err
 
 
-@pytest.mark.measured
 def test_the_leave_for_callers_without_a_token_is_said_at_every_start(home: Path) -> None:
     """On stderr, also at the second start."""
     for _ in range(2):
@@ -95,18 +99,30 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(home: Path) -> Non
         assert process.wait(PATIENCE) == 0
 
 
+_CONTROLLED = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
 @pytest.mark.measured
-def test_a_hangup_ends_it_cleanly_with_a_sentence(home: Path) -> None:
+def test_a_terminal_that_is_closed_ends_it_cleanly_with_a_sentence(home: Path) -> None:
     """0, as after any other signal that stops it: whoever looks at its stderr later knows why."""
-    with serving(home) as (process, _):
-        process.send_signal(signal.SIGHUP)
+    leader, follower = pty.openpty()
+    program = (sys.executable, "-c", _CONTROLLED, *PROGRAM)
+    streams: dict[str, Any] = {**SAYING, "stdin": follower, "start_new_session": True}
+    with start(("serve", "--port", "0"), program, env=environment(home), **streams) as process:
+        os.close(follower)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("http://")
+        process.send_signal(signal.SIGHUP)  # while the terminal is open, this is about the policy
+        assert process.stderr is not None
+        while "policy_read rules=0" not in process.stderr.readline():
+            pass
+        os.close(leader)
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "the terminal was closed (SIGHUP), so the server stops" in err
     assert not locate(environment(home)).socket.exists()
 
 
-@pytest.mark.measured
 def test_under_nohup_it_goes_on(home: Path) -> None:
     """A hangup that was ignored at the start stays ignored."""
     with serving(home, through=("sh", "-c", 'trap "" HUP; exec "$@"', "sh")) as (process, url):
@@ -116,7 +132,6 @@ def test_under_nohup_it_goes_on(home: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
-@pytest.mark.measured
 def test_without_stdin_and_stderr_it_serves(home: Path) -> None:
     """No file of its own gets their numbers, where a library's talk would be written into it."""
     with serving(home, through=("sh", "-c", 'exec "$@" <&- 2>&-', "sh")) as (process, url):
@@ -213,14 +228,13 @@ def test_without_its_libraries_it_says_what_to_install(home: Path, tmp_path: Pat
         assert "molecule-approve[server]" in found.stderr
 
 
-@pytest.mark.measured
 def test_a_first_start_at_a_terminal_makes_an_approver(home: Path) -> None:
     """Named after the user; the token is shown once, on stderr, and can decide."""
     with _at_a_terminal(home) as (first, _):
         pass
-    assert "You are an approver now, as tester. This is your token; it is shown once:" in first
+    assert f"You are an approver now, as {ME}. This is your token; it is shown once:" in first
     lines = [line.strip() for line in first.splitlines()]
-    token = lines[lines.index("You are an approver now, as tester. This is your token; it is shown once:") + 1]
+    token = lines[lines.index(f"You are an approver now, as {ME}. This is your token; it is shown once:") + 1]
     with serving(home) as (_, url):
         answer = httpx.get(f"{url}/approvals/pending", headers={"Authorization": f"Bearer {token}"})
         assert (answer.status_code, answer.json()) == (200, [])
@@ -234,33 +248,30 @@ def test_each_start_at_a_terminal_shows_a_sign_in_link(home: Path) -> None:
     for _ in range(2):
         with _at_a_terminal(home) as (said, url):
             lines = [line.strip() for line in said.splitlines()]
-            at = lines.index("To decide in a browser as tester, open this link within a minute; it works once:")
+            at = lines.index(f"To decide in a browser as {ME}, open this link within a minute; it works once:")
             address, _, code = lines[at + 1].partition("/#sign-in=")
             assert address == url
-            assert lines[at + 2 :] == ["A new one: molecule-approve approvers link tester", url]
+            assert lines[at + 2 :] == [f"A new one: molecule-approve approvers link {ME}", url]
             answers = [httpx.post(f"{url}/desk/session", json={"code": code}) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [201, 401]
-        assert answers[0].json()["name"] == "tester"
+        assert answers[0].json()["name"] == ME
 
 
-@pytest.mark.measured
-@pytest.mark.parametrize("changed", [{"CI": "true"}, {"LOGNAME": "somebody", "USER": "somebody"}])
+@pytest.mark.parametrize(("approver", "changed"), [(ME, {"CI": "true"}), ("somebody", {})])
 def test_where_the_link_would_be_nobodys_or_everybodys_only_the_way_to_one_is_said(
-    home: Path, changed: dict[str, str]
+    home: Path, approver: str, changed: dict[str, str]
 ) -> None:
     """In a CI job, and to a user who is no approver; a link in a job's log would sign anybody in."""
-    with _at_a_terminal(home):
-        pass
+    assert _told(home, "approvers", "add", approver).code == 0
     with _at_a_terminal(home, changed) as (said, _):
         assert "molecule-approve: to decide in a browser: molecule-approve approvers link NAME" in said
         assert "sign-in" not in said
 
 
 @pytest.mark.started
-@pytest.mark.parametrize("changed", [{"CI": "true"}, {"LOGNAME": "auto-expired", "USER": "auto-expired"}])
-def test_in_ci_or_without_a_usable_name_no_approver_is_made(home: Path, changed: dict[str, str]) -> None:
-    """A token in a job's log would be everybody's; a reserved name would be nobody's."""
-    with _at_a_terminal(home, changed) as (said, _):
+def test_in_ci_no_approver_is_made(home: Path) -> None:
+    """A token in a job's log would be everybody's."""
+    with _at_a_terminal(home, {"CI": "true"}) as (said, _):
         assert "there is no approver yet" in said
         assert "shown once" not in said
 
@@ -274,6 +285,9 @@ def test_nobody_is_made_whose_token_nobody_reads(server_places: Places, monkeypa
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", closed)
             assert not serve._first_approver(prepared, "tester")
+        assert not serve._first_approver(prepared, "auto-expired")  # a reserved name
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", closed)
             assert credentials.approvers(store) == []
             credentials.add_approver(store, "tester")
             serve._show_link(prepared, "tester")
@@ -283,18 +297,22 @@ def test_nobody_is_made_whose_token_nobody_reads(server_places: Places, monkeypa
 
 @contextmanager
 def _at_a_terminal(home: Path, changed: dict[str, str] | None = None, *options: str) -> Iterator[tuple[str, str]]:
-    """What a server says at a terminal, from its start to the line on stdout, and its address; it is stopped in the end."""
+    """What a server says at a terminal, to the line on stdout, and its address; it is stopped in the end.
+
+    Lines of its log are left out: they come whenever they come.
+    """
     leader, follower = pty.openpty()
     streams: dict[str, Any] = {"stdin": follower, "stdout": follower, "stderr": follower, "start_new_session": True}
     process = start(("serve", "--port", "0", *options), env={**environment(home), **(changed or {})}, **streams)
     os.close(follower)
     said, until = b"", time.monotonic() + PATIENCE
     try:
-        while not re.search(rb"^http://127\.0\.0\.1:\d+\r\n", said, re.MULTILINE):
+        while (address := re.search(rb"^http://127\.0\.0\.1:\d+(?=\r\n)", said, re.MULTILINE)) is None:
             ready, _, _ = select.select([leader], [], [], max(0, until - time.monotonic()))
             assert ready, said
             said += os.read(leader, 4_096)
-        yield said.decode(), said.decode().splitlines()[-1]
+        before = re.sub(rb"^molecule-approve: \d{4}-.*\n", b"", said[: address.end()], flags=re.MULTILINE)
+        yield before.decode(), address[0].decode()
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
     finally:
@@ -365,22 +383,21 @@ def test_open_signs_the_browser_in_without_the_code_in_a_command_line(home: Path
         assert code not in said  # the link at the terminal is another one, and stays good
         assert "talk on stdout" not in said
         answer = httpx.post(f"{url}/desk/session", json={"code": code})
-        assert (answer.status_code, answer.json()["name"]) == (201, "tester")
+        assert (answer.status_code, answer.json()["name"]) == (201, ME)
         assert not page.exists()
 
 
 ALONE = (
-    "tester is the only approver, and may decide what tester requests; with a second approver, nobody decides their own "
+    f"{ME} is the only approver, and may decide what {ME} requests; with a second approver, nobody decides their own "
     "requests"
 )
 
 
-@pytest.mark.measured
 def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home: Path, browser: Browser) -> None:
     """A desktop's launcher has none; stdout holds the address and nothing of the browser's."""
     page = locate(environment(home)).sign_in_page
     env = {**environment(home), **browser.environment}
-    assert _told(home, "approvers", "add", "tester").code == 0
+    assert _told(home, "approvers", "add", ME).code == 0
     with serving(home, "--open", through=("env", f"BROWSER={env['BROWSER']}")) as (process, url):
         assert _code(browser.told()[1], url)
         assert page.exists()
@@ -391,6 +408,20 @@ def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home:
     assert _sentences(err) == [
         "molecule-approve: to decide in a browser: molecule-approve approvers link NAME",
         f"molecule-approve: {ALONE}",
+    ]
+
+
+@pytest.mark.measured
+def test_the_way_to_a_link_is_no_problem_in_the_log(home: Path) -> None:
+    """Whoever is alarmed by warnings is not woken by each start; the log's lines are all JSON."""
+    assert _told(home, "approvers", "add", "alice").code == 0
+    with serving(home, "--log-format", "json") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE)
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert [(line["level"], line["message"].partition(":")[0]) for line in lines if "message" in line] == [
+        ("info", "to decide in a browser"),
+        ("info", ALONE.replace(ME, "alice")),
     ]
 
 
@@ -475,7 +506,11 @@ def test_server_yaml_says_how_it_is_reached(home: Path) -> None:
     ("text", "options", "code", "message"),
     [
         ("prot: 1\n", (), 125, "server.yaml, line 1: prot: unknown key"),
-        ("host: 0.0.0.0\n", (), 2, "without TLS tokens would cross the network unprotected"),
+        ("host: 0.0.0.0\n", (), 125, "server.yaml, line 1: host: 0.0.0.0 is not a loopback address, and without TLS"),
+        ("host: here\n", (), 125, "server.yaml, line 1: host: 'here' is not an address of this machine"),
+        ("port: 0\ntls_cert: c.pem\n", (), 125, "server.yaml, line 2: tls_cert: tls_key is missing"),
+        ("public_url: http://a.example\n", (), 125, "server.yaml, line 1: public_url: an http:// address: tokens"),
+        ("host: 127.0.0.1\n", ("--host", "::"), 2, "--host: :: is not a loopback address"),
         ("", ("--public-url", "https://alice@x.example"), 2, "--public-url: the address has a user or a password"),
         ("", ("--public-url", "https://x.example/desk"), 2, "the path of --public-url begins with desk"),
         ("", ("--tls-cert", "none.pem", "--tls-key", "none.key"), 125, "cannot read the key none.key"),

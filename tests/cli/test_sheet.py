@@ -177,6 +177,22 @@ def test_without_a_window_each_line_is_one_row_with_its_margin(tmp_path: Path) -
         assert sheet(asked("a", "b"), None) == ["action    a", "reason    b"]
 
 
+@pytest.mark.parametrize(
+    ("status", "by", "shown"),
+    [
+        (Status.DENIED, "auto-expired", "expired"),
+        (Status.DENIED, "withdrawn", "withdrawn"),
+        (Status.DENIED, "alice", "denied"),
+        (Status.APPROVED, "", "approved"),
+        (Status.UNKNOWN, None, "unknown"),
+    ],
+)
+def test_a_request_that_nobody_decided_is_not_called_denied(status: Status, by: str | None, shown: str) -> None:
+    """It expired or was withdrawn, as its line above the sheet says; a status that is no verdict is shown as it is."""
+    row = Approval("id", "w", "a", status, decided_by=by)
+    assert ("status", shown) in list(request_lines(row))
+
+
 def test_who_asks_and_who_decides_are_named() -> None:
     """The person and the CI job, as the requester's machine says; the workspace by its name, too."""
     job: dict[str, JsonValue] = {"system": "GitHub Actions", "job": "https://ci.example/7"}
@@ -303,7 +319,6 @@ def _facts(folder: Path, action: str) -> list[str]:
     ]
 
 
-@pytest.mark.measured
 def test_a_command_that_run_asks_for_is_its_own_block_above_its_facts(seated: Caller, running: str) -> None:
     """Whoever decides reads it as a shell would, and under it what the requester bound, each under a label of ours."""
     action = seated.desk.one(running)["action"]

@@ -34,10 +34,10 @@ def _name_database(home: Path, url: str) -> None:
 
 
 def test_it_says_what_it_moved(
-    home: Path, environ: dict[str, str], postgres_url: str, capsys: pytest.CaptureFixture[str]
+    home: Path, environ: dict[str, str], served_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Afterwards the commands of the administrator find the new database by server.yaml."""
-    _name_database(home, postgres_url)
+    _name_database(home, served_url)
     with Running(ServePlan(locate(environ))) as server, desk_of(server) as desk:
         desk.ask()
     assert main(["requests", "import"]) == 0
@@ -47,20 +47,20 @@ def test_it_says_what_it_moved(
     assert main(["approvers", "add", "bob"]) == 0
     assert main(["approvers", "list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["alice", "bob"]
-    with credentials.opened(locate(environ), database=Secret(postgres_url)) as store:
+    with credentials.opened(locate(environ), database=Secret(served_url)) as store:
         assert [name for name, *_ in credentials.approvers(store)] == ["alice", "bob"]
 
 
 def test_no_command_changes_another_database_than_the_server_reads(
     home: Path,
     environ: dict[str, str],
-    postgres_url: str,
+    served_url: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A server with PostgreSQL runs, and the command is not told: it would revoke a name in a forgotten SQLite file."""
-    _name_database(home, postgres_url)
-    with Running(ServePlan(locate(environ), database=Secret(postgres_url))):
+    _name_database(home, served_url)
+    with Running(ServePlan(locate(environ), database=Secret(served_url))):
         assert main(["approvers", "add", "alice"]) == 0
         monkeypatch.delenv("MOLECULE_SERVER_CONFIG")
         capsys.readouterr()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from molecule_approve.client.platform import Sighting, Withdrawal
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, Interrupted
+from molecule_approve.gate.attempt import Observer
 from molecule_approve.model import Approval, ApprovalRequest, Endpoint, Secret, Status, SubmittedRequest
 from molecule_approve.wire import Event
 from tests.integration.listener import Listener
@@ -21,6 +22,7 @@ from tests.integration.raw_http import Channel, PeerGoneError
 if TYPE_CHECKING:
     from molecule_approve.audit.chain import Head
     from molecule_approve.client.reconnect import StreamState
+    from molecule_approve.model import ApprovalProgress, JsonValue
 
 WORKSPACE = "11111111-1111-4111-8111-111111111111"
 OURS = "22222222-2222-4222-8222-222222222222"
@@ -138,7 +140,7 @@ class Stop:
 
 
 @dataclass
-class Watcher:
+class Watcher(Observer):
     """Remembers what an observer is told."""
 
     links: list[tuple[StreamState, str]] = field(default_factory=list)
@@ -146,6 +148,7 @@ class Watcher:
     questions: list[SubmittedRequest] = field(default_factory=list)
     withdrawals: list[str] = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
+    progressed: list[ApprovalProgress] = field(default_factory=list)
     ticks: int = 0
     on_asked: Callable[[SubmittedRequest], object] | None = None
     on_withdrawing: Callable[[], object] | None = None
@@ -159,6 +162,9 @@ class Watcher:
     def tick(self) -> None:
         self.ticks += 1
         assert self.ticks < 5000, "the wait spins"
+
+    def progress(self, progress: ApprovalProgress) -> None:
+        self.progressed.append(progress)
 
     def asked(self, submitted: SubmittedRequest) -> None:
         self.questions.append(submitted)
@@ -224,10 +230,12 @@ class Contract:
         taken_back: ids of withdrawn questions.
         sent: requests that were submitted.
         read: questions that were read.
+        given: seconds that each submission and each search had.
 
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        self.given: list[float] = []
         self.calls: list[tuple[str, float]] = []
         self.taken_back: list[str] = []
         self.sent: list[ApprovalRequest] = []
@@ -238,6 +246,8 @@ class Contract:
         self.streams: Scripted = [ApprovalError("there is no stream")]
         self.withdrawals: Scripted = [Withdrawal(withdrawn=True, ended_before=False)]
         self.verifies: Scripted = [False]
+        self.gives: Scripted = [True]
+        self.receipts: Scripted = [{}]
         self.opened: list[Stream] = []
         self.named: list[str | None] = []
         self.kind = Stream
@@ -252,6 +262,7 @@ class Contract:
 
     def submit(self, request: ApprovalRequest, deadline: Deadline) -> SubmittedRequest:
         self._called("submit")
+        self.given.append(deadline.left())
         self.sent.append(request)
         found = _next(self.submits)
         assert isinstance(found, SubmittedRequest)
@@ -259,6 +270,7 @@ class Contract:
 
     def find(self, request: ApprovalRequest, deadline: Deadline) -> list[Approval]:
         self._called("find")
+        self.given.append(deadline.left())
         found = _next(self.finds)
         if isinstance(found, Approval):
             return [found]
@@ -275,6 +287,16 @@ class Contract:
     def verifies_approvers(self, deadline: Deadline) -> bool:
         self._called("verifies")
         return _next(self.verifies) is True
+
+    def gives_receipts(self, deadline: Deadline) -> bool:
+        self._called("gives")
+        return _next(self.gives) is True
+
+    def receipt(self, approval_id: str, deadline: Deadline) -> dict[str, JsonValue]:
+        self._called("receipt")
+        found = _next(self.receipts)
+        assert isinstance(found, dict)
+        return found
 
     def watch(self, deadline: Deadline, approval_id: str | None = None) -> Stream:
         self._called("watch")

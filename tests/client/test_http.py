@@ -153,8 +153,9 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 def test_dripping_bytes_do_not_prolong_it(data: bytes) -> None:
     """An answer that comes byte by byte, headers or body, has the same time as any."""
     began = time.monotonic()
-    with Peer(dripping(data)) as peer, pytest.raises(UnavailableError, match=r"in time|too long"):
+    with Peer(dripping(data)) as peer, pytest.raises(UnavailableError, match=r"in time|too long") as caught:
         exchange(peer, seconds=0.3)
+    assert caught.value.slow
     assert 0.25 <= time.monotonic() - began < 8
 
 
@@ -192,8 +193,9 @@ def test_an_endless_prelude_does_not_prolong_it() -> None:
         while not pause.wait(0.005):
             channel.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    with Peer(script) as peer, pytest.raises(UnavailableError, match=r"in time|too long"):
+    with Peer(script) as peer, pytest.raises(UnavailableError, match=r"in time|too long") as caught:
         exchange(peer, seconds=0.3)
+    assert caught.value.slow
 
 
 def test_a_server_that_does_not_read() -> None:

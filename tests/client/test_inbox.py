@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from molecule_approve.client.inbox import read_code, read_open, read_queue
+from molecule_approve.client.inbox import read_code, read_open, read_queue, read_waiting
 from molecule_approve.errors import ProtocolError
 from molecule_approve.model import Status
 
@@ -25,6 +25,14 @@ def test_rows_come_with_their_workspaces_name_and_all_that_was_sent() -> None:
     assert [one.workspace_name for one in queue.rows] == ["prod", ""]
     assert (queue.rows[0].approval.context, queue.rows[0].approval.status) == ({"user": "bob"}, Status.PENDING)
     assert queue.total == 7
+
+
+def test_one_request_comes_with_its_workspace_or_is_refused() -> None:
+    """As in the list; the id of a workspace becomes a part of a path."""
+    assert read_waiting(json.dumps({**ROW, "workspace_name": "prod"}).encode()).workspace_name == "prod"
+    for wrong in ("[]", json.dumps({**ROW, "workspace_id": "../x"}), '{"id": "x"}'):
+        with pytest.raises(ProtocolError):
+            read_waiting(wrong.encode())
 
 
 @pytest.mark.parametrize(("name", "told"), [("alice", "alice"), (None, ""), (7, "")])

@@ -401,6 +401,15 @@ def test_answers_that_may_pass(told: Teller, code: int) -> None:
             client.submit(request(), soon())
 
 
+def test_a_database_that_is_away_is_called_so(told: Teller) -> None:
+    """The hint says what to do about it; other refusals of the moment are the platform's to explain."""
+    away = {"error": "platform datastore unavailable — retry shortly", "code": "platform_unavailable"}
+    with closing(told(503, away).client) as client, pytest.raises(UnavailableError) as caught:
+        client.submit(request(), soon())
+    assert caught.value.message == "the platform answered 503: platform datastore unavailable — retry shortly"
+    assert caught.value.hint.startswith("its database does not answer; try again in a minute")
+
+
 @pytest.mark.parametrize(
     ("code", "body", "kind", "words"),
     [
@@ -848,6 +857,10 @@ def test_who_comes_too_late_on_the_embedded_server(served: Served) -> None:
     served.approver.decide(ours, Status.DENIED, None, soon())
     with pytest.raises(EndedError, match="already ended: denied by alice"):
         served.approver.decide(ours, Status.APPROVED, None, soon())
+    gone = served.ask()
+    served.asker.withdraw(gone, soon())
+    with pytest.raises(EndedError, match=r"already ended: withdrawn$"):
+        served.approver.decide(gone, Status.APPROVED, None, soon())
 
 
 def test_a_requester_cannot_decide(served: Served) -> None:
@@ -945,3 +958,15 @@ def test_a_request_whose_answer_was_lost_is_not_asked_twice(served: Served) -> N
     assert (first.own, again.own) == (True, False)
     assert again.approval_id == first.approval_id
     assert len(served.asker.list_requests(soon())) == 1
+
+
+def test_an_approver_reads_one_request_of_any_workspace(served: Served, rest: RestPlatform) -> None:
+    """By its id, with the workspace's name; no other request, not for a requester's token, and not on the platform."""
+    found = served.asker.submit(new_request(served.server.requester.workspace_id), soon())
+    seen = served.approver.waiting(found.approval_id, soon())
+    assert seen is not None
+    assert (seen.approval.id, seen.workspace_name) == (found.approval_id, "local")
+    assert served.approver.waiting(NOBODY, soon()) is None
+    with pytest.raises(CredentialError):
+        served.asker.waiting(found.approval_id, soon())
+    assert rest.waiting(found.approval_id, soon()) is None

@@ -9,7 +9,13 @@ from random import Random
 import pytest
 
 from molecule_approve.client.retry import SubmitPolicy, WaitPolicy, backoff, spread, submit_window, wait_window
-from molecule_approve.errors import ApprovalError, CredentialError, ProtocolError, RejectedError, UnavailableError
+from molecule_approve.errors import (
+    ApprovalError,
+    CredentialError,
+    ProtocolError,
+    RejectedError,
+    UnavailableError,
+)
 
 SUBMIT, WAIT = SubmitPolicy(), WaitPolicy()
 
@@ -24,6 +30,7 @@ def test_backoff_doubles_up_to_its_bound(random: float, expected: list[float]) -
     ("failure", "window"),
     [
         (UnavailableError("away"), 30.0),
+        (UnavailableError("no answer in time", slow=True), 180.0),
         (UnavailableError("refused", status=500), 10.0),
         (UnavailableError("busy", status=429), 30.0),
         (CredentialError("no", status=401), 5.0),

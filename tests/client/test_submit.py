@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NEVER_SENT = UnavailableError("refused", maybe_sent=False)
 LOST = UnavailableError("broken off")
+SLOW = UnavailableError("no answer in time", slow=True)
 BUSY = UnavailableError("busy", status=500)
 STRANGER = CredentialError("no", status=401)
 OWN_WORD = RejectedError("no", status=400)
@@ -129,14 +130,27 @@ def test_a_failing_look_is_no_leave_to_ask() -> None:
     assert scene.calls == ["submit", "find", "find", "find", "submit"]
 
 
-@pytest.mark.parametrize(("failure", "window"), [(NEVER_SENT, 30.0), (LOST, 30.0), (BUSY, 10.0), (STRANGER, 5.0)])
+@pytest.mark.parametrize(
+    ("failure", "window"), [(NEVER_SENT, 30.0), (LOST, 30.0), (SLOW, 180.0), (BUSY, 10.0), (STRANGER, 5.0)]
+)
 def test_tries_end_with_their_window(failure: ApprovalError, window: float) -> None:
-    """An outage is tried again for 30 s, a 500 for 10 s, a 401 for 5 s, and then raised."""
+    """An outage is tried again for 30 s, a slow platform for 180 s, a 500 for 10 s, a 401 for 5 s, and then it is raised."""
     scene = Scene()
     scene.platform.submits = [failure]
     assert scene.fails(ApprovalError) is failure
     assert window / 2 < scene.passed <= window
     assert len(scene.calls) > 3
+
+
+def test_a_slow_platform_gets_longer_each_time() -> None:
+    """What it did not answer it works on all the same: so the tries become fewer, each within the deadline."""
+    scene = Scene(timeout=60.0)
+    scene.platform.submits = [SLOW, submitted()]
+    scene.platform.finds = [SLOW, SLOW, None]
+    scene.run()
+    assert scene.calls == ["submit", "find", "find", "find", "submit"]
+    assert scene.platform.given[:3] == pytest.approx([10.0, 20.0, 40.0])
+    assert scene.platform.given[3:] == pytest.approx([60.0 - (at - scene.started) for _, at in scene.platform.calls[3:]])
 
 
 def test_a_500_names_the_workspace_as_the_likely_cause() -> None:

@@ -22,7 +22,7 @@ from molecule_approve.errors import (
     UnknownApprovalError,
     UsedError,
 )
-from molecule_approve.model import Approval, Decision, Evidence, Status, SubmittedRequest
+from molecule_approve.model import Approval, ApprovalProgress, Decision, Evidence, Status, SubmittedRequest
 from molecule_approve.wire import Event
 from tests.client.fakes import OTHER, OURS, T0, WORKSPACE, Clock, Contract, Said, Stop, Stream, Watcher, row, submitted
 
@@ -34,7 +34,11 @@ ENDED = DisconnectedError("ended")
 
 def event(name: str = "APPROVAL_APPROVED", by: str | None = "alice", **fields: object) -> Event:
     """An event of our request in the platform's own dialect."""
-    status = {"APPROVAL_APPROVED": Status.APPROVED, "APPROVAL_REQUESTED": Status.PENDING}.get(name, Status.DENIED)
+    status = {
+        "APPROVAL_APPROVED": Status.APPROVED,
+        "APPROVAL_REQUESTED": Status.PENDING,
+        "APPROVAL_PROGRESS": Status.PENDING,
+    }.get(name, Status.DENIED)
     made: dict[str, object] = {
         "name": name,
         "approval_id": OURS,
@@ -46,6 +50,9 @@ def event(name: str = "APPROVAL_APPROVED", by: str | None = "alice", **fields: o
         **fields,
     }
     return Event(**made)  # type: ignore[arg-type]  # the tests name the fields rightly
+
+
+PROGRESS = event("APPROVAL_PROGRESS", status=Status.PENDING)
 
 
 class Scene:
@@ -203,6 +210,23 @@ def test_other_events_do_not_make_us_read(foreign: Event) -> None:
     scene = Scene(stream=[(7.0, foreign)], timeout=20.0)
     assert scene.run() is None
     assert scene.reads == [0]
+
+
+def test_an_approval_that_is_not_the_last_makes_us_read_and_is_shown() -> None:
+    """An event of our own request says that somebody decided; the read says how far it is. Others' events cost nothing."""
+    said: list[Said] = [(5.0, PROGRESS._replace(approval_id=OTHER)), (7.0, PROGRESS)]
+    scene = Scene(stream=said, timeout=20.0)
+    scene.decided_at(7.0, row(progress=ApprovalProgress(2, 1)))
+    assert scene.run() is None
+    assert scene.reads == [0, 7]
+    assert scene.watcher.progressed == [ApprovalProgress(2, 1)]
+
+
+def test_a_storm_of_progress_costs_one_read_a_second() -> None:
+    """However often people approve and retract."""
+    scene = Scene(stream=[(1.0 + number / 100, PROGRESS) for number in range(600)], timeout=8.0)
+    assert scene.run() is None
+    assert 6 < len(scene.reads) <= 3 + 8
 
 
 def test_an_event_without_a_workspace_is_a_hint_as_well() -> None:

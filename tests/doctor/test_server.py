@@ -41,7 +41,27 @@ def grades(found: dict[str, Finding]) -> dict[str, Grade]:
 def test_without_a_server_nothing_is_amiss(around: Around) -> None:
     """Where another platform is named."""
     found = look(around(PLATFORM_URL="https://platform.example"))
-    assert grades(found) == {"running": SKIPPED, "approvers": SKIPPED, "approver_token": OK, "separation": SKIPPED}
+    assert grades(found) == {
+        "running": SKIPPED,
+        "database": OK,
+        "approvers": SKIPPED,
+        "approver_token": OK,
+        "separation": SKIPPED,
+    }
+
+
+def test_a_database_that_is_not_looked_at_is_said(around: Around, tmp_path: Path) -> None:
+    """With the line of server.yaml that names it, and what reads it; a file that cannot be used is a warning."""
+    path = tmp_path / "server.yaml"
+    path.write_text("port: 0\ndatabase: postgresql://approve@db.example.org/approve\n")
+    path.chmod(0o600)
+    named = around(PLATFORM_URL="https://platform.example", MOLECULE_SERVER_CONFIG=str(path))
+    found = look(named)["server.database"]
+    assert (found.result, f"{path}, line 2: database" in found.detail) == (SKIPPED, True)
+    assert "molecule-approve approvers list" in found.advice
+    path.write_text("prot: 0\n")
+    found = look(named)["server.database"]
+    assert (found.result, f"{path}, line 1: prot: unknown key" in found.detail) == (WARNING, True)
 
 
 def test_the_server_that_is_needed_does_not_run(around: Around) -> None:
@@ -155,4 +175,5 @@ def test_the_system_says_who_listens() -> None:
 def test_without_settings_it_is_not_known_who_is_asked(around: Around) -> None:
     """What is known without them is told."""
     found = found_by(checks(around(), None))
-    assert grades(found) == {"running": SKIPPED, "approvers": SKIPPED, "approver_token": OK, "separation": SKIPPED}
+    names = ("running", "database", "approvers", "approver_token", "separation")
+    assert grades(found) == dict(zip(names, (SKIPPED, OK, SKIPPED, OK, SKIPPED), strict=True))

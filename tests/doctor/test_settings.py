@@ -12,9 +12,14 @@ import pytest
 from molecule_approve.doctor.checks import Finding, Grade, Setup
 from molecule_approve.doctor.settings import SettingsReading, known_secrets, owner
 from molecule_approve.paths import SystemPlace
+from molecule_approve.proofs.enrolled import EnrolledKey
+from molecule_approve.proofs.keys_file import key_line
+from molecule_approve.proofs.passkey import Passkey
+from molecule_approve.proofs.presence import Presence
 from molecule_approve.settings.config_yaml import APPROVE_KEYS
 from molecule_approve.settings.resolve import Flags
 from tests.doctor.conftest import Around, by_name
+from tests.proofs.signing import SoftwareHardwareKey
 
 if TYPE_CHECKING:
     from molecule_approve.server.run import Running
@@ -191,3 +196,33 @@ def test_all_secrets_are_known(around: Around, written: Written) -> None:
     outside = {"token", "approver", "u:p%40ss", "u:p@ss", "p%40ss", "p@ss"}
     assert {secret.reveal() for secret in known_secrets(environ, reading.settings)} == outside | {"header-secret"}
     assert {secret.reveal() for secret in known_secrets(environ, None)} == outside
+
+
+def test_the_approvers_keys_are_looked_at(
+    around: Around, written: Written, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They can be used, they are not valid, or root could change them; without the setting nothing is said."""
+    path = home / "approvers.keys"
+    good = key_line(EnrolledKey("alice", SoftwareHardwareKey().key, Presence.REQUIRED))
+    broken = key_line(EnrolledKey("bo", Passkey("localhost", ("http://localhost",), "AAAA", "AAAA"), Presence.REQUIRED))
+    system = SystemPlace(home / "none", os.geteuid())
+
+    def look(keys: str, uid: int) -> Finding:
+        path.write_text(keys)
+        path.chmod(0o644)
+        made = around(written(f"approve: {{approver_keys: {path}}}"))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "geteuid", lambda: uid)
+            return read(made._replace(places=made.places._replace(system=system)))["settings.approvers"]
+
+    somebody = os.geteuid() or 1_000  # root's files are everybody's to trust
+    assert look(f"approvals 1\n{good}\n", somebody) == Finding(
+        "settings.approvers", Grade.OK, "an approval needs signatures of 1 of 1 people whose keys this machine keeps"
+    )
+    if os.geteuid() == 0:
+        as_root = look(f"approvals 1\n{good}\n", 0)
+        assert (as_root.result, "and this user is root" in as_root.detail) == (Grade.WARNING, True)
+    for keys, why in (("alice", "line 1"), (f"approvals 1\n{broken}\n", "of bo: the passkey's public key is malformed")):
+        found = look(keys, somebody)
+        assert (found.result, why in found.detail) == (Grade.FAILED, True)
+    assert "settings.approvers" not in read(around())

@@ -18,11 +18,13 @@ from molecule_approve.client.retry import WaitPolicy
 from molecule_approve.clock import boottime
 from molecule_approve.errors import Interrupted
 from molecule_approve.gate.gate import Gate, Terms
+from tests.callers import until
 from tests.client.fakes import Contract, Watcher, request, submitted
 
 if TYPE_CHECKING:
     from molecule_approve.client.platform import Platform
     from molecule_approve.model import Approval, SubmittedRequest, Verdict
+    from molecule_approve.proofs.keys_file import KeyRing
 
 ENDINGS = {"granted", "denied", "timeout", "withdrawn", "failure"}
 QUICK = WaitPolicy(tick=0.05, poll_interval=0.05)
@@ -64,6 +66,7 @@ class Scene:
         self.watcher = Watcher()
         self.terms = Terms(timeout=5.0, stream=False, policy=QUICK)
         self.asked = request()
+        self.keys: KeyRing | None = None
         self.broken_log = False
 
     def gate(self, platform: Platform | None = None, *, optional: bool = False) -> Gate:
@@ -74,6 +77,7 @@ class Scene:
             self.watcher,
             attempt_id=str(uuid.uuid4()),
             audit_optional=optional,
+            keys=self.keys,
         )
 
     def request(self, platform: Platform | None = None, *, optional: bool = False, **terms: Any) -> Verdict:  # noqa: ANN401 - Terms
@@ -82,6 +86,15 @@ class Scene:
     def resume(self, asked: SubmittedRequest | None = None, platform: Platform | None = None, **terms: Any) -> Verdict:  # noqa: ANN401 - Terms
         found = asked or submitted(own=False)
         return self.gate(platform).resume(self.asked, found, replace(self.terms, withdraw=False, **terms))
+
+    def stop_once(self, outcome: str) -> None:
+        """Pull the stop as soon as the log says so."""
+
+        def pull() -> None:
+            until(lambda: self.path.is_file() and f'"{outcome}"'.encode() in self.path.read_bytes())
+            self.stop.pull()
+
+        threading.Thread(target=pull).start()
 
     def breaks_the_log(self, *_: object) -> None:
         """From now on a folder lies where the log should be."""

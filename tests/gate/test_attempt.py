@@ -35,6 +35,7 @@ def begin(tmp_path: Path) -> Callable[..., Attempt]:
             now=utc_now,
             warn=watcher.trouble,
             note=watcher.recorded,
+            pause=stop.sleep,
         )
         deadline = Deadline.after(60.0, clock)
         return Attempt("i", wanted, Terms(60.0), deadline, platform, stop, watcher, recorder, requested_at="then")

@@ -16,10 +16,10 @@ from molecule_approve.gate.command import (
     UnboundFile,
     differences,
     parse,
-    quoted,
     secrets_in,
     without_secrets,
 )
+from molecule_approve.safe_text import quoted
 
 SHA = "ab" * 32
 COMMAND = BoundCommand(

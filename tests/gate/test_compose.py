@@ -81,8 +81,9 @@ _JOBS = {
             "GITHUB_REPOSITORY": "a/b",
             "GITHUB_RUN_ID": "7",
             "GITHUB_SHA": "abc",
+            "GITHUB_REF": "refs/heads/main",
         },
-        ("https://git.example/a/b/actions/runs/7", "https://git.example/a/b", "abc"),
+        ("https://git.example/a/b/actions/runs/7", "https://git.example/a/b", "refs/heads/main", "abc"),
     ),
     "GitLab": (
         {
@@ -90,8 +91,9 @@ _JOBS = {
             "CI_JOB_URL": "https://git.example/-/jobs/7",
             "CI_PROJECT_URL": "https://git.example/a",
             "CI_COMMIT_SHA": "abc",
+            "CI_COMMIT_BRANCH": "main",
         },
-        ("https://git.example/-/jobs/7", "https://git.example/a", "abc"),
+        ("https://git.example/-/jobs/7", "https://git.example/a", "refs/heads/main", "abc"),
     ),
     "Buildkite": (
         {
@@ -99,8 +101,10 @@ _JOBS = {
             "BUILDKITE_BUILD_URL": "https://ci.example/7",
             "BUILDKITE_REPO": "https://user:hunter2@git.example/a",
             "BUILDKITE_COMMIT": "abc",
+            "BUILDKITE_BRANCH": "main",
+            "BUILDKITE_PULL_REQUEST": "false",
         },
-        ("https://ci.example/7", "https://git.example/a", "abc"),
+        ("https://ci.example/7", "https://git.example/a", "refs/heads/main", "abc"),
     ),
     "Jenkins": (
         {
@@ -108,24 +112,54 @@ _JOBS = {
             "BUILD_URL": "https://ci.example/job/7",
             "GIT_URL": "git@git.example:a/b",
             "GIT_COMMIT": "abc",
+            "GIT_BRANCH": "origin/main",
         },
-        ("https://ci.example/job/7", "git@git.example:a/b", "abc"),
+        ("https://ci.example/job/7", "git@git.example:a/b", "refs/heads/main", "abc"),
     ),
 }
 
 
 @pytest.mark.parametrize("system", _JOBS)
 def test_a_job_is_known_by_its_variables(system: str) -> None:
-    """Its address, repository and commit; never a password."""
-    environ, (job, repository, commit) = _JOBS[system]
+    """Its address, repository, ref and commit; never a password."""
+    environ, (job, repository, ref, commit) = _JOBS[system]
     context = compose.context_of(ORIGIN, environ, {"ticket": "OPS-12"})
     assert context == {
         "user": "ada",
         "host": "host",
         "folder": "/srv/app",
-        "ci": {"system": system, "job": job, "repository": repository, "commit": commit},
+        "ci": {"system": system, "job": job, "repository": repository, "ref": ref, "commit": commit},
         "ticket": "OPS-12",
     }
+
+
+@pytest.mark.parametrize(
+    ("system", "changed", "ref"),
+    [
+        ("GitHub Actions", {"GITHUB_REF": "refs/pull/3/merge"}, "refs/pull/3/merge"),
+        ("GitLab", {"CI_COMMIT_TAG": "v1", "CI_COMMIT_BRANCH": ""}, "refs/tags/v1"),
+        ("GitLab", {"CI_MERGE_REQUEST_REF_PATH": "refs/merge-requests/3/head"}, "refs/merge-requests/3/head"),
+        ("Buildkite", {"BUILDKITE_TAG": "v1"}, "refs/tags/v1"),
+        ("Buildkite", {"BUILDKITE_PULL_REQUEST": "3"}, "refs/pull/3/head"),
+        ("Jenkins", {"BRANCH_NAME": "feature/x"}, "refs/heads/feature/x"),
+        ("Jenkins", {"BRANCH_NAME": "PR-3", "CHANGE_ID": "3"}, "refs/pull/3/head"),
+        ("Jenkins", {"TAG_NAME": "v1"}, "refs/tags/v1"),
+    ],
+)
+def test_a_tag_and_a_pull_request_are_no_branch(system: str, changed: dict[str, str], ref: str) -> None:
+    """Whatever the branch of a pull request is called, it is not the protected one of that name."""
+    context = compose.context_of(ORIGIN, {**_JOBS[system][0], **changed}, {})
+    assert isinstance(context["ci"], dict)
+    assert context["ci"]["ref"] == ref
+
+
+@pytest.mark.parametrize("system", _JOBS)
+def test_a_job_without_a_ref_has_none(system: str) -> None:
+    """It is left out, as everything that is empty."""
+    environ = {name: value for name, value in _JOBS[system][0].items() if not name.endswith(("_REF", "BRANCH"))}
+    context = compose.context_of(ORIGIN, environ, {})
+    assert isinstance(context["ci"], dict)
+    assert "ref" not in context["ci"]
 
 
 def test_outside_a_job_there_is_none() -> None:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from molecule_approve.audit import files
 from molecule_approve.audit.journal import Journal
 from molecule_approve.errors import ApprovalError, AuditError, DeliveryError
+from molecule_approve.executions import Executed
 from molecule_approve.gate.binding import Binding, bind
 from molecule_approve.gate.compose import Origin
 from molecule_approve.gate.execution import execute
 from molecule_approve.gate.records import Recorder
-from molecule_approve.model import Executed, Outcome, Verdict
+from molecule_approve.model import Outcome, Verdict
 from tests.client.fakes import OURS, request
 
 if TYPE_CHECKING:
-    from molecule_approve.model import Execution
+    from molecule_approve.executions import Execution
 
 NOW = "2026-11-22T12:00:00.000000Z"
 GRANTED = Verdict(Outcome.APPROVED, approval_id=OURS, decided_by="ali\0ce\ud800")
@@ -82,6 +87,7 @@ class Scene:
             now=self._now,
             warn=self.warnings.append,
             note=lambda _: None,
+            pause=time.sleep,
         )
         return execute(self.binding, GRANTED, recorder, self.hand)
 
@@ -161,6 +167,21 @@ def test_who_is_gone_before_the_start_gets_nothing_started(scene: Scene) -> None
     found = scene.run()
     assert (found.executed, found.error is not None, scene.hand.started) == (Executed.NO, True, [])
     assert (scene.outcomes, scene.records[0]["reason"]) == (["refused"], "delivery")
+
+
+def test_who_is_gone_while_the_start_waits_for_the_log_gets_nothing_started(scene: Scene) -> None:
+    """Another process holds the log's lock: a signal ends that wait, and the log says that nothing was started."""
+    held = files.open_for_writing(files.lock_path(scene.path))
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    def refuse_while_it_waits() -> None:
+        if any(thread.name == "audit-lock" for thread in threading.enumerate()):
+            os.close(held)
+            refuse()
+
+    scene.hand.checking = refuse_while_it_waits
+    found = scene.run()
+    assert (found.executed, scene.hand.started, scene.outcomes) == (Executed.NO, [], ["refused"])
 
 
 def test_a_change_before_the_start_is_recorded(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import threading
 import time
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from molecule_approve.audit.files import lock_path
-from molecule_approve.client.platform import Withdrawal
+from molecule_approve.audit.locking import LOOK
+from molecule_approve.client.platform import Sighting, Withdrawal
 from molecule_approve.client.rest import RestPlatform
 from molecule_approve.errors import (
     DeliveryError,
@@ -38,6 +40,7 @@ from molecule_approve.model import (
     SubmittedRequest,
     Verdict,
 )
+from tests.callers import until
 from tests.client.fakes import OURS, TASK, WORKSPACE, request, row, soon, submitted
 
 if TYPE_CHECKING:
@@ -183,6 +186,50 @@ def test_a_stop_while_the_lock_is_waited_for(scene: Scene) -> None:
         verdict = scene.request()
     assert (verdict.outcome, verdict.signum, scene.calls) == (Outcome.INTERRUPTED, signal.SIGTERM, ["submit"])
     assert scene.outcomes == ["initiated", "requested"]
+
+
+def behind_a_lock(scene: Scene, held: list[int]) -> Callable[[], Sighting]:
+    """A read that shows an approval, just after somebody has taken the log's lock."""
+
+    def read() -> Sighting:
+        held.append(os.open(lock_path(scene.path), os.O_RDWR))
+        fcntl.flock(held[0], fcntl.LOCK_EX)
+        return Sighting(row("approved", "alice"))
+
+    return read
+
+
+def test_an_approval_waits_for_the_log_as_long_as_it_has_time(scene: Scene) -> None:
+    """Somebody holds the lock for a while: the approval is recorded once it is free."""
+    held: list[int] = []
+    read = behind_a_lock(scene, held)
+
+    def read_and_let_go_later() -> Sighting:
+        found = read()
+        threading.Timer(3 * LOOK, os.close, held).start()
+        return found
+
+    scene.contract.shows = [read_and_let_go_later]
+    assert scene.request(timeout=60.0).outcome is Outcome.APPROVED
+    assert scene.outcomes == ["initiated", "requested", "granted"]
+
+
+def test_a_stop_while_an_approval_waits_for_the_log(scene: Scene) -> None:
+    """An approval that is not yet recorded is none: the request is withdrawn, and that is the one ending."""
+    held: list[int] = []
+
+    def stop() -> None:
+        until(lambda: any(thread.name == "audit-lock" for thread in threading.enumerate()))
+        scene.stop.pull()
+
+    scene.contract.shows = [behind_a_lock(scene, held)]
+    scene.watcher.on_withdrawing = lambda: os.close(held[0])
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    verdict = scene.request(timeout=60.0)
+    stopping.join()
+    assert (verdict.outcome, verdict.signum) == (Outcome.INTERRUPTED, signal.SIGTERM)
+    assert scene.outcomes == ["initiated", "requested", "withdrawn"]
 
 
 def test_a_log_that_breaks_once_it_is_asked(scene: Scene) -> None:

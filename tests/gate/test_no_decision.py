@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -291,7 +290,7 @@ def test_a_stop_in_the_middle_of_the_question(scene: Scene) -> None:
 
 def test_a_stop_while_waiting(scene: Scene) -> None:
     """A signal in the wait withdraws, records, and is the verdict."""
-    threading.Timer(0.1, scene.stop.pull).start()
+    scene.stop_once("requested")
     verdict = scene.request()
     assert (verdict.outcome, scene.contract.taken_back) == (Outcome.INTERRUPTED, [OURS])
     assert scene.ending["outcome"] == "withdrawn"
@@ -322,7 +321,7 @@ def test_a_stop_while_it_is_taken_back(scene: Scene) -> None:
 def test_a_stop_that_cannot_be_recorded(scene: Scene) -> None:
     """A signal's verdict stands although the log broke, and that is told."""
     scene.watcher.on_withdrawing = scene.breaks_the_log
-    threading.Timer(0.1, scene.stop.pull).start()
+    scene.stop_once("requested")
     verdict = scene.request()
     assert (verdict.outcome, verdict.recorded) == (Outcome.INTERRUPTED, False)
     assert [failure.kind for failure in scene.watcher.troubles] == ["audit"]
@@ -330,7 +329,7 @@ def test_a_stop_that_cannot_be_recorded(scene: Scene) -> None:
 
 def test_a_stop_without_leave_to_withdraw(scene: Scene) -> None:
     """``wait`` without ``--withdraw`` leaves the question, and the record says why it ended."""
-    threading.Timer(0.1, scene.stop.pull).start()
+    scene.stop_once("resumed")
     verdict = scene.resume()
     assert (verdict.outcome, scene.contract.taken_back) == (Outcome.INTERRUPTED, [])
     assert (scene.ending["outcome"], scene.ending["reason"]) == ("failure", "interrupted")

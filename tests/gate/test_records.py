@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve.audit.chain import Head
-from molecule_approve.errors import ApprovalError, AuditError, NotPermittedError, UsedError
-from molecule_approve.gate.records import AFTER, AGAIN, BEFORE, Recorder
-from molecule_approve.model import Decision, Evidence
+from molecule_approve.errors import ApprovalError, AuditError, Interrupted, NotPermittedError, UsedError
+from molecule_approve.gate.records import AGAIN, ENDING, PATIENCE, Recorder
+from molecule_approve.model import ApprovalProgress, Decision, Evidence, PersonDecision, Status
 from tests.client.fakes import OURS, TASK, WORKSPACE, request, row, soon, submitted
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ def no_pause(_seconds: float) -> None:
     """Nothing is waited for here."""
 
 
+def no_pause_after(_seconds: float) -> None:
+    """Nor here, once the request was submitted."""
+
+
 class Log:
     """A log in memory, that fails when it is told to."""
 
@@ -33,7 +37,7 @@ class Log:
         self.records: list[Record] = []
         self.patience: list[float] = []
         self.pauses: list[Pause | None] = []
-        self.fails: ApprovalError | None = None
+        self.fails: BaseException | None = None
 
     def append(self, record: Record, *, patience: float, pause: Pause = no_pause) -> Head:
         self.patience.append(patience)
@@ -46,6 +50,12 @@ class Log:
     def grant(self, record: Record, *, approval_id: str, patience: float, pause: Pause = no_pause) -> Head:
         assert approval_id == OURS
         return self.append(record, patience=patience, pause=pause)
+
+    def has_asked(self, approval_id: str, asked_sha256: str | None = None) -> bool:
+        raise AssertionError("nobody here demands receipts")
+
+    def keep_receipt(self, data: bytes) -> str:
+        raise AssertionError("nobody here demands receipts")
 
 
 class Scene:
@@ -63,6 +73,7 @@ class Scene:
             now=lambda: NOW,
             warn=self.warnings.append,
             note=self.heads.append,
+            pause=no_pause_after,
         )
 
     @property
@@ -96,7 +107,7 @@ def test_the_beginnings() -> None:
 def test_what_is_empty_is_left_out() -> None:
     """A reason that was not given, and an id that is not known, make no field."""
     scene = Scene()
-    scene.recorder.record_timeout(None, 1.23456, "nobody_decided", withdrawn=False)
+    scene.recorder.record_timeout(None, 1.23456, "nobody_decided", soon(0), withdrawn=False)
     assert scene.last.extras == {
         "invocation": "the-invocation",
         "waited_seconds": 1.235,
@@ -108,7 +119,7 @@ def test_what_is_empty_is_left_out() -> None:
 def test_a_grant_and_a_denial_name_the_person() -> None:
     """The actor is who decided; evidence and way of the answer stand there."""
     scene = Scene()
-    scene.recorder.record_granted(YES, 2.0, "live")
+    scene.recorder.record_granted(YES, 2.0, "live", soon(60))
     wanted = {
         "invocation": "the-invocation",
         "approval_id": OURS,
@@ -123,16 +134,37 @@ def test_a_grant_and_a_denial_name_the_person() -> None:
     assert (scene.last.outcome, scene.last.actor, scene.last.extras) == ("granted", "alice", wanted)
     assert scene.recorder.ended
     scene = Scene()
-    scene.recorder.record_denied(Decision(row("denied", "bob"), Evidence.EVENT), 2.0, "polling")
+    scene.recorder.record_denied(Decision(row("denied", "bob"), Evidence.EVENT), 2.0, "polling", soon(60))
     assert (scene.last.outcome, scene.last.actor, scene.last.extras["evidence"]) == ("denied", "bob", "event")
+
+
+def test_a_decision_by_a_rule_lists_everybody() -> None:
+    """The rule, and each person's decision with how it was proven; without a rule a proof alone is reason enough."""
+    decisions = (
+        PersonDecision("alice", NOW, Status.APPROVED, "fine", "passkey"),
+        PersonDecision("bo", NOW, Status.APPROVED, None, "token"),
+    )
+    said = [
+        {"by": "alice", "at": NOW, "decision": "approved", "proof": "passkey"},
+        {"by": "bo", "at": NOW, "decision": "approved", "proof": "token"},
+    ]
+    for progress, rule in ((ApprovalProgress(2, 2, "two"), "two"), (ApprovalProgress(1, 1), None)):
+        scene = Scene()
+        found = row("approved", "bo", decisions=decisions, progress=progress)
+        scene.recorder.record_granted(Decision(found), 2.0, "live", soon(60))
+        assert (scene.last.extras.get("rule"), scene.last.extras["decisions"]) == (rule, said)
+    scene = Scene()
+    plain = row("approved", "bo", decisions=(PersonDecision("bo", NOW, Status.APPROVED),), progress=ApprovalProgress(1, 1))
+    scene.recorder.record_granted(Decision(plain), 2.0, "live", soon(60))
+    assert not {"rule", "decisions"} & set(scene.last.extras)
 
 
 def test_a_denial_by_nobody_is_the_workspaces() -> None:
     """A denial without a name has the workspace as its actor."""
     scene = Scene()
-    scene.recorder.record_denied(Decision(row("denied", None)), 2.0, "polling")
+    scene.recorder.record_denied(Decision(row("denied", None)), 2.0, "polling", soon(60))
     assert scene.last.actor == WORKSPACE
-    scene.recorder.record_granted(Decision(row("approved", None)), 2.0, "polling")
+    scene.recorder.record_granted(Decision(row("approved", None)), 2.0, "polling", soon(60))
     assert scene.last.actor == WORKSPACE
 
 
@@ -141,11 +173,11 @@ def test_every_record_that_stands_is_noted_with_its_head() -> None:
     scene = Scene(optional=True)
     scene.recorder.record_initiated(soon(60), 60.0, no_pause)
     scene.recorder.record_requested(submitted(), soon(60))
-    scene.recorder.record_granted(YES, 1.0, "live")
+    scene.recorder.record_granted(YES, 1.0, "live", soon(60))
     assert scene.heads == [Head("log", number, "hash") for number in (1, 2, 3)]
     scene.log.fails = AuditError("full")
     scene.recorder.record_undelivered(OURS, "gone")
-    scene.recorder.record_denied(YES, 1.0, "live")
+    scene.recorder.record_denied(YES, 1.0, "live", soon(60))
     assert len(scene.heads) == 3
 
 
@@ -154,7 +186,7 @@ def test_a_withdrawal_names_the_decision_that_stood(stood: object) -> None:
     """After a signal the record says whether it was taken back, and what had been decided."""
     scene = Scene()
     found = row("approved", "alice") if stood is not None else None
-    scene.recorder.record_withdrawn(OURS, "stopped", withdrawn=False, decision=found)
+    scene.recorder.record_withdrawn(OURS, "stopped", soon(0), withdrawn=False, decision=found)
     assert (scene.last.outcome, scene.last.actor, scene.last.extras["taken_back"]) == ("withdrawn", WORKSPACE, False)
     assert scene.last.extras.get("decision_that_stood") == ("approved" if stood is not None else None)
 
@@ -180,18 +212,33 @@ def test_not_permitted() -> None:
 
 
 def test_how_long_the_log_may_be_waited_for() -> None:
-    """Ten seconds before the question and never past the deadline, two afterwards, and hardly any once it failed."""
+    """As long as the attempt has time, up to a limit; at its end for a moment; hardly at all once the log failed."""
     scene = Scene(optional=True)
-    scene.recorder.record_initiated(soon(60), 60.0, no_pause)
+    scene.recorder.record_initiated(soon(600), 600.0, no_pause)
     scene.recorder.record_initiated(soon(0.5), 60.0, no_pause)
-    scene.recorder.record_requested(submitted(), soon(60))
+    scene.recorder.record_requested(submitted(), soon(600))
     scene.recorder.record_requested(submitted(), soon(-1))
     scene.recorder.record_not_permitted(NotPermittedError("no", roles=()), soon(-1), no_pause)
-    scene.log.fails = AuditError("full")
-    scene.recorder.record_granted(YES, 1.0, "live")
+    scene.recorder.record_denied(YES, 1.0, "live", soon(10))
+    scene.recorder.record_timeout(OURS, 1.0, "nobody_decided", soon(-1), withdrawn=True)
     scene.recorder.record_failure(OURS, "x", "y")
-    assert scene.log.patience == pytest.approx([BEFORE, 0.5, AFTER, AGAIN, 0.0, AFTER, AGAIN], abs=0.05)
-    assert scene.log.pauses[0] is no_pause
+    scene.log.fails = AuditError("full")
+    scene.recorder.record_granted(YES, 1.0, "live", soon(600))
+    scene.recorder.record_failure(OURS, "x", "y")
+    wanted = [PATIENCE, 0.5, PATIENCE, AGAIN, 0.0, 10.0, ENDING, ENDING, PATIENCE, AGAIN]
+    assert scene.log.patience == pytest.approx(wanted, abs=0.05)
+    assert scene.log.pauses[:3] == [no_pause, no_pause, no_pause_after]
+
+
+def test_an_ending_that_is_interrupted_is_none() -> None:
+    """A signal while a decision waits for the log leaves the ending to the record of the withdrawal."""
+    scene = Scene()
+    scene.recorder.record_initiated(soon(), 60.0, no_pause)
+    scene.log.fails = Interrupted(2, "stopped")
+    for record in (scene.recorder.record_granted, scene.recorder.record_denied):
+        with pytest.raises(Interrupted):
+            record(YES, 1.0, "live", soon())
+        assert scene.recorder.open
 
 
 def test_a_log_that_fails_stops_us() -> None:
@@ -203,10 +250,10 @@ def test_a_log_that_fails_stops_us() -> None:
     with pytest.raises(AuditError):
         scene.recorder.record_requested(submitted(), soon())
     with pytest.raises(AuditError):
-        scene.recorder.record_granted(YES, 1.0, "live")
+        scene.recorder.record_granted(YES, 1.0, "live", soon(60))
     assert (scene.recorder.begun, scene.recorder.ended, scene.recorder.recorded) == (False, False, False)
     with pytest.raises(AuditError):
-        scene.recorder.record_denied(YES, 1.0, "live")
+        scene.recorder.record_denied(YES, 1.0, "live", soon(60))
     assert scene.recorder.ended
 
 
@@ -215,7 +262,7 @@ def test_an_optional_log_that_fails_is_told() -> None:
     scene = Scene(optional=True)
     scene.log.fails = AuditError("full")
     assert scene.recorder.record_initiated(soon(), 1.0, no_pause) is None
-    scene.recorder.record_granted(YES, 1.0, "live")
+    scene.recorder.record_granted(YES, 1.0, "live", soon(60))
     assert (scene.recorder.begun, scene.recorder.ended, scene.recorder.recorded) == (True, True, False)
     assert len(scene.warnings) == 2
     scene.log.fails = None
@@ -229,7 +276,7 @@ def test_an_approval_that_was_granted_before_is_never_a_warning(optional: bool) 
     scene = Scene(optional=optional)
     scene.log.fails = UsedError("used")
     with pytest.raises(UsedError):
-        scene.recorder.record_granted(YES, 1.0, "live")
+        scene.recorder.record_granted(YES, 1.0, "live", soon(60))
     assert not scene.recorder.ended
 
 

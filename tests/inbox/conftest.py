@@ -1,13 +1,15 @@
 """Fixtures of the browser's tests: a real Chromium, a server of one's own, and seats at its desk.
 
-The browser lives as long as a module: Playwright keeps an event loop in this thread, in which other tests start theirs.
+One browser serves the tests of this folder that follow one another, and ends before any other test: Playwright keeps an
+event loop in this thread, in which other tests start theirs.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,9 +31,20 @@ def unmeasured(untraced: None) -> None:
     """The modules' own tests reach every branch."""
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+_open = ExitStack()
+_browsers: list[Browser] = []
+
+
+@pytest.fixture
+def chromium() -> Browser:
     """The Chromium of this machine. Without one these tests are skipped."""
+    if not _browsers:
+        _browsers.append(_open.enter_context(_launched()))
+    return _browsers[0]
+
+
+@contextmanager
+def _launched() -> Iterator[Browser]:
     # The same engine without the windows around it takes a third of the time.
     names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
@@ -44,6 +57,17 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """End the browser where the tests of another folder follow, or none."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path.parent != item.path.parent:
+            _browsers.clear()
+            _open.close()
 
 
 @pytest.fixture

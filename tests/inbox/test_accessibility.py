@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
 from molecule_approve.gate.command import BoundCommand, BoundFile, FileRole, UnboundFile
+from tests.inbox.axe import AXE, look
 from tests.inbox.seat import Seat, link_for
 
 if TYPE_CHECKING:
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
     from tests.inbox.conftest import NewSeat
 
-AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-# A theme changes colours only, and a width none, but what has a name or is shown as a sign.
-LOOKS = [(1280, "light"), (1280, "dark"), (390, "light")]
-RULES = [{}, {"runOnly": ["color-contrast", "link-in-text-block"]}, {"runOnly": ["button-name", "label", "link-name"]}]
-RUN = """async rules => (await axe.run(document, rules)).violations.map(
-    found => [found.id, found.nodes.map(node => [node.html.slice(0, 200), node.failureSummary])])"""
 LONG = "a long line of words, and more of them; " * 40
 COMMAND = BoundCommand(
     ("./deploy.sh", "a b", "x" * 700),
@@ -40,20 +34,6 @@ JOB = {
     "repository": "https://ci.example/x",
     "commit": "c" * 40,
 }
-
-
-def _look(seat: Seat, states: dict[str, Callable[[Seat], None]]) -> None:
-    """Go from state to state, and look at each in both themes, and in both widths."""
-    found = []
-    for name, reach in states.items():
-        reach(seat)
-        for (width, scheme), rules in zip(LOOKS, RULES, strict=True):
-            seat.page.set_viewport_size({"width": width, "height": 900})
-            seat.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # one of its words
-            found += [(name, width, scheme, fault) for fault in seat.page.evaluate(RUN, rules)]
-            if seat.page.evaluate("document.documentElement.scrollWidth") > width:
-                found.append((name, width, scheme, "it reaches out of the window"))
-    assert found == [], "\n".join(map(str, found))
 
 
 def _confirm(seat: Seat) -> None:
@@ -138,7 +118,7 @@ def test_axe_finds_nothing_at_the_desk(examined: Seat) -> None:
         "help": _help,
         "lost": _lost,
     }
-    _look(examined, states)
+    look(examined, states)
 
 
 def test_axe_finds_nothing_at_the_door(examined: Seat) -> None:
@@ -162,7 +142,7 @@ def test_axe_finds_nothing_at_the_door(examined: Seat) -> None:
         seat.page.goto(link_for(seat.desk, "bob"))
         expect(seat.page.locator("#change")).to_have_attribute("aria-disabled", "false")
 
-    _look(examined, {"door": door, "refused": refused, "asking": asking})
+    look(examined, {"door": door, "refused": refused, "asking": asking})
 
 
 def test_arrivals_and_results_are_announced(seat: Seat) -> None:

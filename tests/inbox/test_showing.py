@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from playwright.sync_api import expect
 
 from molecule_approve.safe_text import is_hidden
+from molecule_approve.server import administration, credentials
 
 if TYPE_CHECKING:
     from tests.inbox.conftest import NewSeat
@@ -28,7 +29,7 @@ COMMIT = "6fe2991cd3a9b1c7f0e84d1d1a1f6ab2c07f9e55"
 def test_script_and_escapes_in_every_field_are_text(seat: Seat) -> None:
     """Nothing of them runs or is obeyed: markup is shown as it was written, and what hides is written out."""
     bad = HOSTILE + ESCAPES
-    job = {"system": bad, "job": bad, "repository": bad, "commit": bad, bad: bad}
+    job = {"system": bad, "job": bad, "repository": bad, "ref": bad, "commit": bad, bad: bad}
     context = {"user": bad, "host": bad, "folder": bad, "ci": job, bad: {bad: [bad]}, "audit_head": bad}
     first = seat.desk.ask(bad, reason=bad, context=context)
     card = seat.armed(first)
@@ -37,7 +38,7 @@ def test_script_and_escapes_in_every_field_are_text(seat: Seat) -> None:
     expect(card.locator(".reason .words")).to_have_text(whole)
     expect(card.locator(".claims")).to_have_text(f"says it runs as {whole}@{whole}")
     expect(seat.row(first).locator(".row-action")).to_have_text(whole)
-    for label in ("Folder", "CI system", "CI job", "Repository", "Commit", "Audit log"):
+    for label in ("Folder", "CI system", "CI job", "Repository", "Branch or tag", "Commit", "Audit log"):
         expect(card.locator(".fact", has=seat.page.get_by_text(label, exact=True)).locator("dd")).to_have_text(whole)
     assert card.locator("img, script, a").count() == 0
     assert card.locator(".hidden").count() >= 6 * 10
@@ -318,3 +319,21 @@ def test_blocked_notifications_say_so(new_seat: NewSeat) -> None:
     expect(seat.page.locator("#notify")).to_have_text("Notifications blocked")
     seat.row(seat.desk.ask("deploy")).wait_for()
     assert seat.page.evaluate("noticed") == []
+
+
+def test_a_requester_that_was_revoked_is_called_so(seat: Seat) -> None:
+    """In its line, in the request, and in the history: what is approved now, nobody redeems."""
+    places = seat.desk.server.places
+    with credentials.opened(places) as store:
+        token = administration.add_requester(places, store, "bot", None).token
+    with seat.desk.client(token) as bot:
+        asked = bot.post(seat.desk.path, json={"action": "deploy"}).json()["approval_id"]
+    with credentials.opened(places) as store:
+        administration.revoke_requester(store, "bot", None)
+    card = seat.armed(asked)
+    expect(card.locator(".who")).to_have_text("bot (revoked)")
+    seat.page.reload()
+    expect(seat.row(asked).locator(".row-who")).to_have_text("bot (revoked)")
+    seat.decide(seat.armed(asked), "deny")
+    seat.ended(asked)
+    expect(seat.history().locator(".row-who")).to_have_text("bot (revoked)")

@@ -13,9 +13,10 @@ from molecule_approve.server import credentials
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running
 from molecule_approve.server.starting import ServePlan
+from tests.callers import until
 from tests.inbox.seat import ARMING, Seat, link_for
 from tests.integration.proxy import Proxy
-from tests.server.desk import Desk, desk_of, wait_for
+from tests.server.desk import Desk, desk_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,7 @@ def _held(seat: Seat) -> str:
 def _is_over(seat: Seat, token: str) -> None:
     """The server knows the session no more."""
     with seat.desk.client(token) as client:
-        wait_for(lambda: client.get("/desk/list").status_code == 401, "the session is still good")
+        until(lambda: client.get("/desk/list").status_code == 401, "the session is still good")
 
 
 def test_the_link_of_another_approver_changes_nobody_without_a_question(seat: Seat) -> None:
@@ -112,7 +113,7 @@ def test_the_link_of_another_approver_changes_nobody_without_a_question(seat: Se
     assert _held(seat) == offered
     _is_over(seat, before)
     again = _follow(seat, "bob")
-    wait_for(lambda: _held(seat) == again, "one's own link was not taken")
+    until(lambda: _held(seat) == again, "one's own link was not taken")
     seat.live()
 
 

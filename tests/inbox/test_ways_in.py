@@ -15,9 +15,10 @@ from molecule_approve.paths import Places
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.server.run import Running, ServePlan
+from tests.callers import until
 from tests.inbox.seat import ARMING, Seat
 from tests.inbox.test_sign_in import ENDED, signed_out
-from tests.server.desk import Desk, desk_of, wait_for
+from tests.server.desk import Desk, desk_of
 from tests.server.openid.real import real_provider
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def test_somebody_signs_in_through_the_provider_and_ends_the_other_sessions(prov
     assert seat.context.cookies(provided.server.url) == []
     found = provided.ask("deploy")
     seat.decide(seat.armed(found))
-    wait_for(lambda: seat.status(found) == "approved", "it was not decided")
+    until(lambda: seat.status(found) == "approved", "it was not decided")
     assert provided.one(found)["decided_by"] == CAROL
     seat.page.get_by_role("link", name="Sessions").click()
     rows = seat.page.locator(".session")

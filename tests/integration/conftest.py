@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.deployments import Deployment, deployed
 from tests.integration.fake_platform import FakePlatform
 from tests.integration.invariants import violations
 from tests.integration.program import World, new_world
+from tests.proxies import needs_nginx
+
+if TYPE_CHECKING:
+    from tests.server.postgres import Cluster
 
 pytest.register_assert_rewrite(
     *(f"tests.integration.{name}" for name in ("fault", "faults_answer", "faults_host", "faults_setup", "faults_signals"))
@@ -49,3 +55,22 @@ def worlds() -> Iterator[NewWorld]:
 def world(worlds: NewWorld) -> World:
     """A world with a faithful platform that runs."""
     return worlds(None)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("replicas", marks=needs_nginx)])
+def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """Servers that run: one with SQLite, one with PostgreSQL, or three of one PostgreSQL behind nginx."""
+    if request.param == "sqlite":
+        with deployed(None, None, replicas=False) as found:
+            yield found
+        return
+    cluster: Cluster = request.getfixturevalue("postgres_cluster")
+    with cluster.served() as url, deployed(cluster, url, replicas=request.param == "replicas") as found:
+        yield found
+
+
+@pytest.fixture
+def local(world: World) -> World:
+    """A world whose user runs the embedded server, and has named alice an approver."""
+    world.run_server()
+    return world

@@ -13,7 +13,6 @@ from molecule_approve.paths import Places, RequesterCredential
 from molecule_approve.server.state_folder import write_requester
 from tests.callers import until
 from tests.integration.fault import Fault, both, names, within
-from tests.integration.served import Served
 
 if TYPE_CHECKING:
     from tests.integration.facts import Facts
@@ -70,15 +69,6 @@ def _in_a_folder(mode: int, owner: int) -> Callable[[World], None]:
     return arrange
 
 
-def _served(world: World) -> None:
-    """The user's own embedded server runs."""
-    for name in ("WORKSPACE_ID", "MOLECULE_TOKEN"):
-        del world.env[name]
-    world.env["PLATFORM_URL"] = "local"
-    world.served = Served(world.env, world.folder)
-    world.closing.append(world.served.stop)
-
-
 def _moves(world: World, path: str, program: Program) -> None:
     """While the program waits, a logout takes the runtime folder along, for good, and the server moves; alice approves."""
     served = world.served
@@ -106,7 +96,7 @@ ROWS = (
     _row(
         "a socket in a folder of all", "another user's socket", _in_a_folder(0o777, os.geteuid()), "is not trusted", "chmod"
     ),
-    Fault("a server that moved", "a server that moved", 0, "granted", arrange=_served, act=_moves),
+    Fault("a server that moved", "a server that moved", 0, "granted", arrange=lambda world: world.run_server(), act=_moves),
     _row("the other loopback", "the other loopback", _on_the_other_loopback, "cannot connect to localhost", "::1"),
     *(
         [_row("another user's socket", "another user's socket", _in_a_folder(0o700, NOBODY), "is not trusted", str(NOBODY))]

@@ -16,12 +16,12 @@ from tests.callers import PATIENCE, Terminal, has_ended, let_pass, start
 from tests.forks import PROGRAM
 from tests.integration.facts import Facts
 from tests.integration.fake_platform import FakePlatform
+from tests.integration.served import Served
 
 if TYPE_CHECKING:
     import subprocess
 
     from tests.integration.proxy import Proxy
-    from tests.integration.served import Served
 
 ACTION = "drop the staging database"
 PATHS = ("websocket", "poll")
@@ -198,6 +198,14 @@ class World:
             "MOLECULE_TOKEN": platform.token,
             "AUDIT_LOG_PATH": str(self.log),
         }
+
+    def run_server(self) -> None:
+        """The user runs the embedded server from now on, and has named alice an approver."""
+        for name in ("WORKSPACE_ID", "MOLECULE_TOKEN"):
+            del self.env[name]
+        self.env["PLATFORM_URL"] = "local"
+        self.served = Served(self.env, self.folder)
+        self.closing.append(self.served.stop)
 
     def scratch(self, name: str) -> Path:
         """A path that nothing has used yet."""

@@ -18,7 +18,7 @@ from tests.callers import has_ended, let_pass, until
 if TYPE_CHECKING:
     import random
 
-    from tests.server.desk import Desk
+    from tests.integration.deployments import Deployment
 
 Launch = Callable[..., Popen[Any]]
 """Has the program run, with these arguments and a Popen's options."""
@@ -127,7 +127,7 @@ class Case:
             (self.place / "tool").rename(self.place / "ours")
             (self.place / "tool").symlink_to("ours")
 
-    def happen(self, launch: Launch, desk: Desk) -> None:
+    def happen(self, launch: Launch, deployment: Deployment) -> None:
         """From the first start to the last end."""
         self.prepare()
         runs = self._ask(launch)
@@ -135,7 +135,7 @@ class Case:
         self._await_id(runs)
         self._kill(runs, "asked")
         if self.approval_id:
-            self._swap_and_decide(launch, desk, runs)
+            self._swap_and_decide(launch, deployment, runs)
         self._kill(runs, "decided")
         self.codes = [run.wait(PATIENCE) for run in runs]
 
@@ -168,16 +168,16 @@ class Case:
         until(lambda: known() or all(has_ended(run.pid, 0) for run in runs))
         known()
 
-    def _swap_and_decide(self, launch: Launch, desk: Desk, runs: list[Popen[Any]]) -> None:
+    def _swap_and_decide(self, launch: Launch, deployment: Deployment, runs: list[Popen[Any]]) -> None:
         plan = self.plan
         if plan.kind == "approval":
             runs += [self._start(launch, number, "--approval", self.approval_id) for number in range(2)]
         if plan.before:
             self._swap()
         if plan.decision == "withdrawn":
-            desk.withdraw(self.approval_id)
+            deployment.withdraw(self.approval_id)
         elif plan.decision != "none":
-            desk.decide(self.approval_id, plan.decision)
+            deployment.decide(self.approval_id, plan.decision)
         if not plan.before:
             let_pass(plan.pauses[0])
             self._swap()

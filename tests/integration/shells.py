@@ -46,6 +46,9 @@ _show() {{ print; print -r -- "line<$BUFFER>"; BUFFER='' }}
 zle -N _show
 bindkey '^X^X' _show
 """
+_DUMPS: dict[Path, bytes] = {}
+"""What zsh found on its path, by our script there, for its next start: it looks through a thousand files for it."""
+
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])")
 
 
@@ -133,7 +136,11 @@ def terminal(shell: str, script: Path, env: Mapping[str, str], folder: Path, ext
     else:
         (folder / ".zshrc").write_text(f"fpath=('{script.parent}' $fpath)\n{_ZSH}{extra}\n")
         argv = [path, "-d", "-i"]
+        if script in _DUMPS:
+            (folder / "dump").write_bytes(_DUMPS[script])
     with Terminal(argv, everywhere, folder) as opened:
+        if shell == "zsh":
+            _DUMPS[script] = (folder / "dump").read_bytes()
         yield opened
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,17 +23,6 @@ if TYPE_CHECKING:
     from tests.integration.raw_http import Channel
 
 both_paths = pytest.mark.parametrize("path", PATHS)
-
-
-@pytest.fixture
-def local(world: World) -> World:
-    """A world whose user runs the embedded server, and has named alice an approver."""
-    for name in ("WORKSPACE_ID", "MOLECULE_TOKEN"):
-        del world.env[name]
-    world.env["PLATFORM_URL"] = "local"
-    world.served = Served(world.env, world.folder)
-    world.closing.append(world.served.stop)
-    return world
 
 
 def _served(world: World) -> Served:
@@ -192,21 +180,6 @@ def test_a_restart_loses_nothing(local: World, path: str, end: Callable[[Served]
 
 
 @both_paths
-def test_of_many_deciders_one_wins_and_everybody_agrees(local: World, path: str) -> None:
-    """Sixty-four decisions at once: one 200, and exit code, database and log say what it was."""
-    program = local.request(path)
-    approval_id = _asked(local, program)
-    words = ["approved", "denied"] * 32
-    with ThreadPoolExecutor(64) as pool:
-        codes = list(pool.map(lambda word: _served(local).decide(approval_id, word), words))
-    assert sorted(codes) == [200] + [409] * 63
-    won = words[codes.index(200)]
-    facts = program.wait()
-    assert (facts.code, facts.ending[0]["outcome"]) == {"approved": (0, "granted"), "denied": (77, "denied")}[won]
-    assert _served(local).rows()[-1]["status"] == won
-
-
-@both_paths
 def test_a_client_in_another_session_finds_the_server(local: World, path: str) -> None:
     """Cron has no XDG_RUNTIME_DIR, and a logout took the server's along: the request waits, and the yes arrives."""
     shutil.rmtree(local.folder / "run")
@@ -217,21 +190,6 @@ def test_a_client_in_another_session_finds_the_server(local: World, path: str) -
     program = local.request(path)
     assert _served(local).decide(_asked(local, program)) == 200
     assert program.wait().code == 0
-
-
-def test_of_many_waiters_one_gets_the_yes(local: World) -> None:
-    """Several processes wait for one approval, each with a log of its own: one 0."""
-    asked = local.run("request", "--no-wait", "--json", "--", ACTION)
-    approval_id = asked.answer["approval_id"]
-    waiters = []
-    for number in range(4):
-        local.log = local.folder / f"log.{number}"
-        local.env["AUDIT_LOG_PATH"] = str(local.log)
-        options = ("--transport", "poll", "--poll-interval", "1", "--timeout", "10", "--action", ACTION, "--json")
-        waiters.append(local.start("wait", *options, approval_id, timeout=10))
-        until(lambda: b'"resumed"' in local.log_text())
-    assert _served(local).decide(approval_id) == 200
-    assert sorted(waiter.process.wait(15) for waiter in waiters) == [0, 125, 125, 125]
 
 
 def test_the_requester_cannot_approve_itself(local: World) -> None:

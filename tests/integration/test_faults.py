@@ -1,7 +1,7 @@
-"""Every row of the fault table, on each of its paths, with the program as a real process.
+"""Every row of the fault table, with the program as a real process.
 
-One test an example of the design; its rows run side by side, because they mostly wait. `make soak` starts all programs,
-which are forked otherwise.
+One test an example of the design; its rows run side by side, because they mostly wait. The rows of an example take turns
+with the two paths; `make soak` meets each row on each of its paths, and starts all programs, which are forked otherwise.
 """
 
 from __future__ import annotations
@@ -42,9 +42,21 @@ def _meet(world: World, fault: Fault, path: str) -> str:
     return ""
 
 
-def _all_wrong(worlds: Callable[[FakePlatform | None], World], example: str) -> list[str]:
-    """What is wrong with the ends of the example's rows."""
-    rows = [(fault, path) for fault in TABLE for path in fault.paths if fault.example == example]
+def _everywhere(example: str) -> list[tuple[Fault, str]]:
+    """Each row of the example on each of its paths."""
+    return [(fault, path) for fault in TABLE for path in fault.paths if fault.example == example]
+
+
+def _in_turn(example: str) -> list[tuple[Fault, str]]:
+    """Each row of the example on one of its paths, the next row on the next; both paths of a row that is alone."""
+    rows = [fault for fault in TABLE if fault.example == example]
+    if len(rows) == 1:
+        return _everywhere(example)
+    return [(fault, fault.paths[number % len(fault.paths)]) for number, fault in enumerate(rows)]
+
+
+def _all_wrong(worlds: Callable[[FakePlatform | None], World], rows: list[tuple[Fault, str]]) -> list[str]:
+    """What is wrong with the ends of these rows."""
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         return [found for found in pool.map(lambda row: _meet(worlds(None), *row), rows) if found]
 
@@ -56,7 +68,7 @@ def test_what_breaks_comes_to_the_end_that_the_table_says(
     worlds: Callable[[FakePlatform | None], World], example: str
 ) -> None:
     """The exit code and the ending record are the table's; the invariants are checked afterwards by the fixture."""
-    assert _all_wrong(worlds, example) == []
+    assert _all_wrong(worlds, _in_turn(example)) == []
 
 
 @pytest.mark.soak
@@ -65,8 +77,8 @@ def test_what_breaks_comes_to_the_end_that_the_table_says(
 def test_it_comes_to_the_same_end_when_every_program_is_started(
     worlds: Callable[[FakePlatform | None], World], example: str
 ) -> None:
-    """What loading does, or leaves behind, changes no row's end; nor does a start that takes its time."""
-    assert _all_wrong(worlds, example) == []
+    """On each path of a row: what loading does, or leaves behind, changes no end; nor does a start that takes its time."""
+    assert _all_wrong(worlds, _everywhere(example)) == []
 
 
 def test_every_example_of_the_design_has_a_row() -> None:
@@ -75,10 +87,15 @@ def test_every_example_of_the_design_has_a_row() -> None:
 
 
 def test_every_example_is_met_on_both_paths() -> None:
-    """Each example has a row on the socket and one on polling, where both can meet it at all."""
+    """Each example has a row that meets it on the socket here and one on polling, where both can meet it at all."""
     for path in PATHS:
-        met = {fault.example for fault in TABLE if path in fault.paths}
+        met = {example for example in _WANTED if path in {taken for _, taken in _in_turn(example)}}
         assert set(_WANTED) - BEFORE_THE_PATH - (SOCKET_ONLY if path == "poll" else set()) <= met
+
+
+def test_every_row_is_met() -> None:
+    """Taking turns leaves no row to the soak alone."""
+    assert {fault.id for fault in TABLE} == {fault.id for example in _WANTED for fault, _ in _in_turn(example)}
 
 
 def test_every_row_has_a_name_of_its_own() -> None:

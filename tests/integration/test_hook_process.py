@@ -9,12 +9,15 @@ import os
 import signal
 import subprocess
 import termios
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from molecule_approve.audit import locking
+from molecule_approve.clock import boottime
 from tests.callers import Caller, Told, ended, until
 from tests.cli.hook.hosts import COMMAND, NAMES, check_allowed, check_blocked, event
 from tests.forks import PROGRAM
@@ -50,6 +53,15 @@ def test_sigterm_while_a_person_is_asked(caller: Caller, host: str) -> None:
         told = ended(process)
     assert "stopped by SIGTERM" in check_blocked(host, told)
     assert caller.desk.one(approval)["decided_by"] == "withdrawn"
+
+
+def test_a_log_that_another_process_holds_is_a_no_and_nothing_else_is_said(caller: Caller) -> None:
+    """The host reads what a hook says: the reason stands in its answer, and no line before it."""
+    caller.set(APPROVAL_TIMEOUT="3")
+    with locking.locked(caller.log, patience=5.0, pause=time.sleep, clock=boottime):
+        told = run(caller, "gemini")
+    assert "cannot lock the audit log" in check_blocked("gemini", told)
+    assert "waiting for the lock" not in told.err + told.out
 
 
 @pytest.mark.measured
@@ -114,7 +126,6 @@ def held(caller: Caller) -> Path:
     return pipe
 
 
-@pytest.mark.measured
 @pytest.mark.parametrize("host", NAMES)
 def test_a_signal_during_imports(caller: Caller, host: str) -> None:
     """The host's no, where any other command would leave with the signal's code."""
@@ -124,7 +135,6 @@ def test_a_signal_during_imports(caller: Caller, host: str) -> None:
     assert "stopped by signal 15" in check_blocked(host, told)
 
 
-@pytest.mark.measured
 @pytest.mark.parametrize("host", NAMES)
 def test_a_broken_installation(caller: Caller, host: str) -> None:
     """Any exit code but 2 would let the call through."""

@@ -10,19 +10,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from molecule_approve.paths import locate
+from molecule_approve.server.run import Running, ServePlan
 from tests.callers import PATIENCE, until
 from tests.pages import SNIPPETS
-from tests.server.serving import environment, serving
+from tests.server.desk import desk_of
+from tests.server.serving import environment
 
 if TYPE_CHECKING:
     from tests.integration.program import Program, World
+    from tests.server.desk import Desk
 
 TEXT_GATE = SNIPPETS["gated-text"]
 PATHS = ("websocket", "poll")
@@ -249,32 +253,36 @@ Shell = Callable[[str], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def desk() -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """A folder with a short name, as a Unix socket's path wants it."""
-    with tempfile.TemporaryDirectory(prefix="ma.") as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix="ma.") as found:
+        yield Path(found)
 
 
 @pytest.fixture
-def terminals(desk: Path) -> Iterator[Shell]:
-    """Terminals beside a real server: each runs a script as that server's user."""
-    home = desk / "home"
+def desk(folder: Path) -> Iterator[Desk]:
+    """A server, whose user has the terminals; its approver is alice."""
+    with Running(ServePlan(locate(environment(folder / "home")))) as server, desk_of(server) as found:
+        yield found
+
+
+@pytest.fixture
+def terminals(folder: Path, desk: Desk) -> Iterator[Shell]:
+    """Terminals beside the server: each runs a script as its user, and in the end all that it started is killed."""
     started: list[subprocess.Popen[str]] = []
     pipe = subprocess.PIPE
-    with serving(home):
-        env = {**environment(home), "PATH": install(desk / "bin")}
+    env = {**environment(desk.server.places.state.parent.parent), "PATH": install(folder / "bin")}
 
-        def run(script: str) -> subprocess.Popen[str]:
-            command = ["bash", "-c", script]
-            started.append(
-                subprocess.Popen(command, env=env, cwd=desk, text=True, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
-            )
-            return started[-1]
+    def run(script: str) -> subprocess.Popen[str]:
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "text": True}
+        started.append(subprocess.Popen(["bash", "-c", script], env=env, cwd=folder, start_new_session=True, **streams))
+        return started[-1]
 
-        yield run
-        for process in started:
-            process.kill()
-            process.communicate()
+    yield run
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def asked(submitted: subprocess.Popen[str]) -> None:
@@ -284,17 +292,17 @@ def asked(submitted: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(("word", "code"), [("approve", 0), ("deny", 77)])
-def test_the_quick_start_works(terminals: Shell, desk: Path, word: str, code: int) -> None:
+def test_the_quick_start_works(terminals: Shell, folder: Path, word: str, code: int) -> None:
     """The two blocks of the quick start, with a token and the id that `pending` shows; the folder goes or stays."""
     submitted = terminals(SNIPPETS["ask"])
     asked(submitted)
     shown = '"$(molecule-approve pending | cut -d" " -f1)" --yes'
-    token = terminals("molecule-approve approvers add alice").communicate(timeout=PATIENCE)[0].strip()
+    token = terminals("molecule-approve approvers add bo").communicate(timeout=PATIENCE)[0].strip()
     lines = SNIPPETS["decide"].replace("approve ID", f"{word} {shown}")
     decide = terminals(f"export MOLECULE_APPROVER_TOKEN={token}\n{lines}")
     assert decide.communicate(timeout=PATIENCE)[0].splitlines()[-1].startswith("approved" if code == 0 else "denied")
     assert submitted.communicate(timeout=PATIENCE)[0].splitlines()[-1] == f"exit code {code}"
-    assert (desk / "old").exists() == (code != 0)
+    assert (folder / "old").exists() == (code != 0)
 
 
 @pytest.mark.parametrize(
@@ -308,26 +316,27 @@ def test_the_quick_start_works(terminals: Shell, desk: Path, word: str, code: in
         ("python-gate", "deny", "not done: denied by alice denied\n"),
     ],
 )
-def test_the_python_examples_work(terminals: Shell, desk: Path, name: str, word: str, said: str) -> None:
+def test_the_python_examples_work(desk: Desk, terminals: Shell, folder: Path, name: str, word: str, said: str) -> None:
     """Each example, against the embedded server."""
-    staging(desk)
-    (desk / "example.py").write_text(SNIPPETS[name])
-    token = terminals("molecule-approve approvers add alice").communicate(timeout=PATIENCE)[0].strip()
-    example = terminals(f"PLATFORM_URL=local AUDIT_LOG_PATH=audit.jsonl '{sys.executable}' example.py")
-    assert terminals(decision(token, word)).wait(PATIENCE) == 0
-    assert example.communicate(timeout=PATIENCE)[0].startswith(said)
+    staging(folder)
+    (folder / "example.py").write_text(SNIPPETS[name])
+    example = f"PLATFORM_URL=local AUDIT_LOG_PATH=audit.jsonl '{sys.executable}' example.py"
+    assert decided_meanwhile(desk, terminals, example, word)[1].startswith(said)
 
 
-def decision(token: str, word: str) -> str:
-    """A script that decides about the first request that is pending."""
-    return textwrap.dedent(f"""
-        export PLATFORM_URL=local MOLECULE_APPROVER_TOKEN={token}
-        until id=$(molecule-approve pending | cut -d' ' -f1) && [ -n "$id" ]; do :; done
-        molecule-approve {word} "$id" --yes
-    """)
+def decided_meanwhile(desk: Desk, terminals: Shell, script: str, word: str) -> tuple[int, str]:
+    """The exit code of a script that asks, after alice's decision, and what it said on stdout."""
+    with desk.listening() as events:
+        running = terminals(script)
+        asked = events.event()["payload"]["approval_id"]
+    assert desk.decide(asked, {"approve": "approved", "deny": "denied"}[word]).status_code == 200
+    out = running.communicate(timeout=PATIENCE)[0]
+    return running.returncode, out
 
 
 # --- docs/run.md -----------------------------------------------------------------------------------------------------------
+
+LOCAL = "export PLATFORM_URL=local\n"
 
 
 def staging(folder: Path) -> None:
@@ -337,38 +346,29 @@ def staging(folder: Path) -> None:
     (folder / "plan").write_text("x\n")
 
 
-def told(terminals: Shell, script: str, word: str) -> tuple[int, str]:
-    """The exit code of a script of the page after this decision, and what it said on stdout."""
-    token = terminals("molecule-approve approvers add alice").communicate(timeout=PATIENCE)[0].strip()
-    running = terminals(f"export PLATFORM_URL=local\n{script}")
-    assert terminals(decision(token, word)).wait(PATIENCE) == 0
-    out = running.communicate(timeout=PATIENCE)[0]
-    return running.returncode, out
-
-
 @pytest.mark.parametrize(("word", "code", "out"), [("approve", 0, "dropped\n"), ("deny", 77, "")])
-def test_the_first_example_of_run_works(terminals: Shell, desk: Path, word: str, code: int, out: str) -> None:
+def test_the_first_example_of_run_works(desk: Desk, terminals: Shell, folder: Path, word: str, code: int, out: str) -> None:
     """What was approved runs, and nothing else does."""
-    staging(desk)
-    assert told(terminals, SNIPPETS["run"], word) == (code, out)
+    staging(folder)
+    assert decided_meanwhile(desk, terminals, LOCAL + SNIPPETS["run"], word) == (code, out)
 
 
-def test_what_the_approver_sees_has_the_form_of_the_page(terminals: Shell, desk: Path) -> None:
+def test_what_the_approver_sees_has_the_form_of_the_page(terminals: Shell, folder: Path) -> None:
     """Line by line, but for hashes and names."""
-    staging(desk)
+    staging(folder)
     show = "LD_LIBRARY_PATH=/x molecule-approve run --show -- ./drop-staging.sh --plan=plan"
     shown = terminals(show).communicate(timeout=PATIENCE)[0]
 
     def form(text: str) -> str:
-        text = re.sub(r"[0-9a-f]{64}", "HASH", text).replace(str(desk), "/srv/staging")
+        text = re.sub(r"[0-9a-f]{64}", "HASH", text).replace(str(folder), "/srv/staging")
         return re.sub(r"(?m)^(host|user): .*$", r"\1: NAME", text)
 
     assert form(shown) == form(SNIPPETS["show"])
 
 
-def test_anybody_can_compute_the_digest(terminals: Shell, desk: Path) -> None:
+def test_anybody_can_compute_the_digest(terminals: Shell, folder: Path) -> None:
     """The page's lines give what `run --show` says."""
-    staging(desk)
+    staging(folder)
     computed = terminals(SNIPPETS["digest"]).communicate(timeout=PATIENCE)[0].split()[0]
     show = "unset LOGNAME USER; molecule-approve run --show -- ./drop-staging.sh --plan=plan"
     shown = terminals(show).communicate(timeout=PATIENCE)[0]
@@ -385,23 +385,23 @@ def test_anybody_can_compute_the_digest(terminals: Shell, desk: Path) -> None:
 )
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed on this machine")
 def test_a_script_tells_the_exit_codes_of_a_command_from_ours(
-    terminals: Shell, desk: Path, text: str, word: str, said: str
+    desk: Desk, terminals: Shell, folder: Path, text: str, word: str, said: str
 ) -> None:
     """By the result file, as on the page."""
-    staging(desk)
-    (desk / "drop-staging.sh").write_text(f"#!/bin/sh\n{text}\n")
-    assert told(terminals, SNIPPETS["executed"], word) == (0, said)
+    staging(folder)
+    (folder / "drop-staging.sh").write_text(f"#!/bin/sh\n{text}\n")
+    assert decided_meanwhile(desk, terminals, LOCAL + SNIPPETS["executed"], word) == (0, said)
 
 
-def test_what_is_asked_now_is_run_later(terminals: Shell, desk: Path) -> None:
+def test_what_is_asked_now_is_run_later(desk: Desk, terminals: Shell, folder: Path) -> None:
     """The two halves of the page; a file that has changed meanwhile stops the second and leaves the approval unused."""
-    staging(desk)
-    assert told(terminals, SNIPPETS["for"], "approve")[0] == 0
-    later = f"export PLATFORM_URL=local\n{SNIPPETS['later']}"
-    (desk / "plan").write_text("y\n")
+    staging(folder)
+    assert decided_meanwhile(desk, terminals, LOCAL + SNIPPETS["for"], "approve")[0] == 0
+    later = LOCAL + SNIPPETS["later"]
+    (folder / "plan").write_text("y\n")
     changed = terminals(later)
     assert "this is not the command of request" in changed.communicate(timeout=PATIENCE)[1]
     assert changed.returncode == 2
-    (desk / "plan").write_text("x\n")
+    (folder / "plan").write_text("x\n")
     assert terminals(later).communicate(timeout=PATIENCE)[0] == "dropped\n"
     assert terminals(later).wait(PATIENCE) == 125

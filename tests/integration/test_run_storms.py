@@ -25,7 +25,7 @@ from tests.callers import start
 from tests.integration.run_cases import CONSTANT, OURS, SHELL, THEIRS, Case, Plan
 
 if TYPE_CHECKING:
-    from tests.server.desk import Desk
+    from tests.integration.deployments import Deployment
 
 AT_ONCE = 4
 
@@ -142,7 +142,7 @@ class Storm:
 
     seed: int
     folder: Path
-    desk: Desk
+    deployment: Deployment
 
     def rage(self, size: int) -> list[Case]:
         """All of them, until their last process is gone."""
@@ -150,7 +150,7 @@ class Storm:
         reading, alive = os.pipe()
         launch = partial(start, env=self._environ(), stdout=alive)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda case: case.happen(launch, self.desk), cases))
+            list(pool.map(lambda case: case.happen(launch, self.deployment), cases))
         os.close(alive)
         _await_end(reading)
         return cases
@@ -160,11 +160,13 @@ class Storm:
         records = [json.loads(line) for line in (self.folder / "audit.jsonl").read_bytes().splitlines()]
         ran = [line.rsplit(" ", 1) for line in (self.folder / "ledger").read_text().splitlines()]
         known = {case.approval_id for case in cases}
+        unused = {row.id for row in self.deployment.rows().values() if row.used_by is None}
         wrong = [f"{what!r} ran for {found!r}, which nobody asked" for what, found in ran if found not in known]
+        wrong += [f"{what!r} ran for {found!r}, whose approval is not used up" for what, found in ran if found in unused]
         for number, case in enumerate(cases):
             if case.approval_id:
                 mine = [record for record in records if record.get("approval_id") == case.approval_id]
-                row = self.desk.one(case.approval_id)
+                row = self.deployment.one(case.approval_id)
                 trail = Trail(case, mine, [what for what, found in ran if found == case.approval_id], row)
                 wrong += [f"run {number}: {found}: {case.plan}, {case.codes}" for found in trail.wrong()]
         return wrong
@@ -176,18 +178,7 @@ class Storm:
         return Case(plan, folder, self.folder / "ledger", self.folder / "audit.jsonl")
 
     def _environ(self) -> dict[str, str]:
-        home = self.desk.server.places.state.parent.parent
-        return {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "LANG": "C.UTF-8",
-            "HOME": str(self.folder),
-            "USER": "tester",
-            "XDG_STATE_HOME": str(home / "state"),
-            "XDG_RUNTIME_DIR": str(home / "run"),
-            "PLATFORM_URL": "local",
-            "AUDIT_LOG_PATH": str(self.folder / "audit.jsonl"),
-            "CONFIGS_DIR": str(self.folder / "none"),
-        }
+        return self.deployment.environ(self.folder)
 
 
 def _await_end(reading: int) -> None:
@@ -199,29 +190,33 @@ def _await_end(reading: int) -> None:
             return
 
 
-def outlive(size: int, folder: Path, desk: Desk) -> None:
+def outlive(size: int, folder: Path, deployment: Deployment, pause: float) -> None:
     """A storm, and what must hold after it."""
-    storm = Storm(int(os.environ.get("STORM_SEED", "11")), folder, desk)
+    storm = Storm(int(os.environ.get("STORM_SEED", "11")), folder, deployment)
     sys.stdout.write(f"STORM_SEED={storm.seed}\n")
-    cases = storm.rage(size)
+    with deployment.raging(random.Random(storm.seed), pause) as faults:
+        cases = storm.rage(size)
     codes = Counter(itertools.chain.from_iterable(case.codes for case in cases))
     ran = (folder / "ledger").read_text().count("\n")
-    sys.stdout.write(f"{ran} commands ran, exit codes {sorted(codes.items())}\n")
-    assert storm.check(cases) == []
-    assert size // 5 < ran < size
+    sys.stdout.write(f"{ran} commands ran, exit codes {sorted(codes.items())}, faults: {dict(faults)}\n")
+    deployment.settle()
+    assert [*storm.check(cases), *deployment.wrong()] == []
+    assert size // 10 < ran < size
+    deployment.verify()
     assert main(["audit", "verify", "--audit-log", str(folder / "audit.jsonl")]) == 0
     shutil.rmtree(folder)
 
 
 @needs_dash
-def test_a_storm_of_runs(tmp_path: Path, common_desk: Desk) -> None:
-    """A hundred requests with kills, swaps and rivals: what ran was approved, it ran once, and every report is true."""
-    outlive(100, tmp_path, common_desk)
+@pytest.mark.timeout(300)
+def test_a_storm_of_runs(tmp_path: Path, deployment: Deployment) -> None:
+    """Requests with kills, swaps and rivals: what ran was approved, it ran once, and every report and every log is true."""
+    outlive(15 if deployment.shared else 40, tmp_path, deployment, pause=2.5)
 
 
 @needs_dash
 @pytest.mark.soak
-@pytest.mark.timeout(900)
-def test_a_thousand_runs(tmp_path: Path, common_desk: Desk) -> None:
+@pytest.mark.timeout(1_800)
+def test_a_thousand_runs(tmp_path: Path, deployment: Deployment) -> None:
     """The same, a thousand times."""
-    outlive(1_000, tmp_path, common_desk)
+    outlive(1_000, tmp_path, deployment, pause=5.0)

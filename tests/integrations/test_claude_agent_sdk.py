@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, CLIConnectionError, Transport
 
 from molecule_approve.errors import UsageError
-from molecule_approve.integrations.claude_agent_sdk import approval_hooks, can_use_tool
-from tests.callers import PATIENCE
+from tests.watching import load_unwatched
 
 if TYPE_CHECKING:
     from tests.callers import Caller
@@ -30,82 +26,17 @@ EVENT: dict[str, Any] = {
 }
 
 
-class ClaudeCode(Transport):
-    """What Claude Code says and hears: it knows its hooks, and asks when a test lets it."""
-
-    def __init__(self, *, honours_on_failure: bool = True) -> None:
-        self.hooks: Any = None
-        self._honours = honours_on_failure
-        self._sent: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-
-    async def connect(self) -> None:
-        """Nothing starts."""
-
-    async def write(self, data: str) -> None:
-        """Hear a message; `initialize` is answered at once."""
-        message = json.loads(data)
-        if message["type"] == "control_request":
-            self.hooks = message["request"].get("hooks")
-            answer = {"hook_on_failure_supported": self._honours}
-            response = {"subtype": "success", "request_id": message["request_id"], "response": answer}
-            self._sent.put_nowait({"type": "control_response", "response": response})
-        else:
-            self._heard.put_nowait(message["response"])
-
-    async def read_messages(self) -> AsyncIterator[dict[str, Any]]:
-        """What it says."""
-        while (message := await self._sent.get()) is not None:
-            yield message
-
-    async def close(self) -> None:
-        """Say nothing more."""
-        self._sent.put_nowait(None)
-
-    def is_ready(self) -> bool:
-        """Always."""
-        return True
-
-    async def end_input(self) -> None:
-        """Nothing more is heard."""
-
-    def ask(self, **request: object) -> None:
-        """Send a control request."""
-        self._sent.put_nowait({"type": "control_request", "request_id": "r-1", "request": request})
-
-    def cancel(self) -> None:
-        """Take the request back."""
-        self._sent.put_nowait({"type": "control_cancel_request", "request_id": "r-1"})
-
-    async def answer(self) -> dict[str, Any]:
-        """What the SDK answers."""
-        return await asyncio.wait_for(self._heard.get(), PATIENCE)
-
-
-def conversation(options: ClaudeAgentOptions, **request: object) -> dict[str, Any]:
-    """The SDK's answer to one control request."""
-
-    async def main() -> dict[str, Any]:
-        claude = ClaudeCode()
-        client = ClaudeSDKClient(options, claude)
-        await client.connect()
-        claude.ask(**request)
-        try:
-            return await claude.answer()
-        finally:
-            await client.disconnect()
-
-    return asyncio.run(main())
+@pytest.fixture(scope="module", autouse=True)
+def _sdk() -> None:
+    load_unwatched("claude_agent_sdk")
 
 
 def hooked(event: object = EVENT, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - also what makes no sense
     """What our hook decides about a call, as Claude Code hears it."""
+    from .claude_code import conversation, hooking
+
     answer = conversation(
-        ClaudeAgentOptions(hooks=approval_hooks(**options)),
-        subtype="hook_callback",
-        callback_id="hook_0",
-        input=event,
-        tool_use_id="toolu_1",
+        hooking, options, subtype="hook_callback", callback_id="hook_0", input=event, tool_use_id="toolu_1"
     )
     assert answer["subtype"] == "success"
     found: dict[str, Any] = answer["response"]["hookSpecificOutput"]
@@ -115,13 +46,9 @@ def hooked(event: object = EVENT, **options: Any) -> dict[str, Any]:  # noqa: AN
 
 def permitted(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
     """What our callback decides about a call, as Claude Code hears it."""
-    answer = conversation(
-        ClaudeAgentOptions(can_use_tool=can_use_tool(**options)),
-        subtype="can_use_tool",
-        tool_name="Bash",
-        input=BASH,
-        tool_use_id="toolu_1",
-    )
+    from .claude_code import conversation, permitting
+
+    answer = conversation(permitting, options, subtype="can_use_tool", tool_name="Bash", input=BASH, tool_use_id="toolu_1")
     assert answer["subtype"] == "success"
     found: dict[str, Any] = answer["response"]
     return found
@@ -194,10 +121,11 @@ def test_the_hook_ends_before_claude_code_gives_up(caller: Caller) -> None:
 
 def test_a_call_that_claude_code_takes_back_is_withdrawn(caller: Caller) -> None:
     """Its cancel request ends ours."""
+    from .claude_code import ClaudeCode, hooking
 
     async def main() -> None:
         claude = ClaudeCode()
-        client = ClaudeSDKClient(ClaudeAgentOptions(hooks=approval_hooks()), claude)
+        client = hooking(claude)
         await client.connect()
         claude.ask(subtype="hook_callback", callback_id="hook_0", input=EVENT, tool_use_id="toolu_1")
         approval_id = await asyncio.to_thread(caller.requested)
@@ -212,10 +140,11 @@ def test_a_call_that_claude_code_takes_back_is_withdrawn(caller: Caller) -> None
 @pytest.mark.parametrize(("matcher", "limit"), [(None, 3_600), ("Bash|Write", 90)], ids=["every tool", "some tools"])
 def test_claude_code_is_told_to_block_when_the_hook_fails(matcher: str | None, limit: float) -> None:
     """And which tools, and how long it may take."""
+    from .claude_code import ClaudeCode, hooking
 
     async def main() -> Any:  # noqa: ANN401 - JSON
         claude = ClaudeCode()
-        client = ClaudeSDKClient(ClaudeAgentOptions(hooks=approval_hooks(matcher, limit=limit)), claude)
+        client = hooking(claude, matcher, limit=limit)
         await client.connect()
         await client.disconnect()
         return claude.hooks
@@ -226,9 +155,12 @@ def test_claude_code_is_told_to_block_when_the_hook_fails(matcher: str | None, l
 
 def test_a_claude_code_that_would_let_a_failed_hook_pass_is_refused() -> None:
     """By the SDK, when it connects."""
+    from claude_agent_sdk import CLIConnectionError
+
+    from .claude_code import ClaudeCode, hooking
 
     async def main() -> None:
-        client = ClaudeSDKClient(ClaudeAgentOptions(hooks=approval_hooks()), ClaudeCode(honours_on_failure=False))
+        client = hooking(ClaudeCode(honours_on_failure=False))
         try:
             with pytest.raises(CLIConnectionError, match="does not honor on_failure"):
                 await client.connect()
@@ -261,8 +193,10 @@ def test_whatever_breaks_the_callback_denies(caller: Caller, options: dict[str, 
     assert says in found["message"]
 
 
-@pytest.mark.parametrize("make", [approval_hooks, can_use_tool])
-def test_an_unknown_option_is_refused(make: Callable[..., object]) -> None:
+@pytest.mark.parametrize("make", ["approval_hooks", "can_use_tool"])
+def test_an_unknown_option_is_refused(make: str) -> None:
     """Where it is made."""
+    from molecule_approve.integrations import claude_agent_sdk
+
     with pytest.raises(UsageError, match="unknown option time_out="):
-        make(time_out=5)
+        getattr(claude_agent_sdk, make)(time_out=5)

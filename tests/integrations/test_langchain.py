@@ -5,36 +5,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import typing
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import tool
 
 from molecule_approve.errors import UsageError
-from molecule_approve.integrations.langchain import ApprovalMiddleware, request_approval
 from tests.integration import behaviours as does
 from tests.pages import SNIPPETS
+from tests.watching import load_unwatched
 
 if TYPE_CHECKING:
-    from langchain_core.runnables import Runnable
+    from langchain.agents.middleware import AgentMiddleware, ToolCallRequest
 
+    from molecule_approve.integrations.langchain import ApprovalMiddleware
     from tests.callers import Caller
     from tests.integration.fake_platform import Exchange, FakePlatform
     from tests.integration.raw_http import Reply
+
+    from .langchain_agent import Agent, InFront
 
 ASKED = {"action": "drop it", "reason": "spring"}
 Asynchronous = bool
 BOTH = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _framework() -> None:
+    load_unwatched("langchain.agents")
+
+
 def asked(asynchronous: Asynchronous) -> dict[str, Any]:
     """What the tool answers."""
+    from molecule_approve.integrations.langchain import request_approval
+
     if asynchronous:
         return typing.cast("dict[str, Any]", asyncio.run(request_approval.ainvoke(ASKED)))
     return typing.cast("dict[str, Any]", request_approval.invoke(ASKED))
@@ -59,8 +64,8 @@ EARLIER: dict[str, dict[str, object]] = {
     "unreachable": {"approved": False, "error": "Failed to request approval: All connection attempts failed"},
 }
 OTHER_WORDS: dict[str, str] = {
-    "expired": "timed out: the request expired before anybody decided",
-    "withdrawn": "timed out: the request was withdrawn",
+    "expired": "expired: nobody decided in time",
+    "withdrawn": "withdrawn by the requester",
     "not permitted": "RBAC: the workspace's roles (read-only) do not grant 'approve'",
     "refused": "Failed to request approval: gate failed: ",
     "unreachable": "Failed to request approval: gate failed: ",
@@ -128,6 +133,8 @@ def test_a_failure_after_the_request_keeps_its_id(caller: Caller, platform: Fake
 
 def test_the_model_is_offered_the_earlier_tool(caller: Caller) -> None:
     """Name and arguments, both required; and a description that says when."""
+    from molecule_approve.integrations.langchain import request_approval
+
     assert request_approval.name == "request_approval"
     schema = request_approval.get_input_jsonschema()
     assert {name: entry["type"] for name, entry in schema["properties"].items()} == {"action": "string", "reason": "string"}
@@ -138,48 +145,24 @@ def test_the_model_is_offered_the_earlier_tool(caller: Caller) -> None:
 # --- the middleware -------------------------------------------------------------------------------------------------------
 
 
-class Model(GenericFakeChatModel):
-    """Says what it was told to say; it knows every tool."""
+def gate(gated: Any = None, **options: Any) -> ApprovalMiddleware:  # noqa: ANN401 - also what makes no sense
+    """Our middleware."""
+    from molecule_approve.integrations.langchain import ApprovalMiddleware
 
-    def bind_tools(self, tools: Sequence[Any], **more: Any) -> Runnable[Any, AIMessage]:  # noqa: ANN401 - LangChain's
-        return self
+    return ApprovalMiddleware(gated, **options)
 
 
-class Agent:
-    """An agent with two tools that say what ran, and what it got back of the calls that its model makes."""
+def agent_behind(*middleware: AgentMiddleware[Any, Any, Any], asynchronous: bool) -> Agent:
+    """An agent with two tools."""
+    from .langchain_agent import Agent
 
-    def __init__(self, *middleware: AgentMiddleware[Any, Any, Any], asynchronous: bool) -> None:
-        self.ran: list[str] = []
-        self._asynchronous = asynchronous
-        self._middleware = middleware
-
-    def run(self, *calls: tuple[str, dict[str, Any]]) -> list[ToolMessage]:
-        """Let the model make these calls in one step."""
-
-        @tool
-        def drop(table: str) -> str:
-            """Drop a table."""
-            self.ran.append(table)
-            return f"dropped {table}"
-
-        @tool
-        def look(table: str) -> str:
-            """Look at a table."""
-            self.ran.append(f"look {table}")
-            return "empty"
-
-        made = [{"name": name, "args": args, "id": f"call-{number}"} for number, (name, args) in enumerate(calls)]
-        said = [AIMessage("", tool_calls=made), AIMessage("done")]
-        agent = create_agent(Model(messages=iter(said)), [drop, look], middleware=self._middleware)
-        given: Any = {"messages": [HumanMessage("clean up")]}
-        found = asyncio.run(agent.ainvoke(given)) if self._asynchronous else agent.invoke(given)
-        return [message for message in found["messages"] if isinstance(message, ToolMessage)]
+    return Agent(*middleware, asynchronous=asynchronous)
 
 
 @BOTH
 def test_an_approved_call_runs_and_another_tool_is_not_asked_about(caller: Caller, asynchronous: Asynchronous) -> None:
     """The approver sees the whole call; the request has its id."""
-    agent = Agent(ApprovalMiddleware(["drop"], reason="spring"), asynchronous=asynchronous)
+    agent = agent_behind(gate(["drop"], reason="spring"), asynchronous=asynchronous)
     with caller.answering('drop {"table": "users"}'):
         messages = agent.run(("drop", {"table": "users"}), ("look", {"table": "users"}))
     assert [(message.content, message.status) for message in messages] == [
@@ -194,7 +177,7 @@ def test_an_approved_call_runs_and_another_tool_is_not_asked_about(caller: Calle
 @BOTH
 def test_a_denied_call_gives_the_model_an_error_with_the_reason(caller: Caller, asynchronous: Asynchronous) -> None:
     """And does not run; the agent goes on."""
-    agent = Agent(ApprovalMiddleware(), asynchronous=asynchronous)
+    agent = agent_behind(gate(), asynchronous=asynchronous)
     with caller.answering('drop {"table": "users"}', lambda found: caller.desk.decide(found, "denied", comment="too early")):
         [message] = agent.run(("drop", {"table": "users"}))
     assert (message.content, message.status) == ("drop was not run: denied by alice: too early", "error")
@@ -219,7 +202,7 @@ def test_whatever_breaks_runs_nothing(
     caller: Caller, options: dict[str, Any], arguments: dict[str, Any], says: str, asynchronous: Asynchronous
 ) -> None:
     """The model is told, and the agent does not fail."""
-    agent = Agent(ApprovalMiddleware(["drop"], **options), asynchronous=asynchronous)
+    agent = agent_behind(gate(["drop"], **options), asynchronous=asynchronous)
     [message] = agent.run(("drop", arguments))
     assert (message.status, agent.ran) == ("error", [])
     assert says in str(message.content)
@@ -227,35 +210,25 @@ def test_whatever_breaks_runs_nothing(
 
 def test_each_call_is_a_request_of_its_own(caller: Caller) -> None:
     """Two calls of one step, one approved and one denied."""
-    agent = Agent(ApprovalMiddleware(), asynchronous=True)
+    agent = agent_behind(gate(), asynchronous=True)
     with caller.answering('drop {"table": "a"}'), caller.answering('drop {"table": "b"}', "denied"):
         messages = agent.run(("drop", {"table": "a"}), ("drop", {"table": "b"}))
     assert [message.status for message in messages] == ["success", "error"]
     assert agent.ran == ["a"]
 
 
-class InFront(AgentMiddleware[Any, Any, Any]):
-    """Changes the call before the approval is requested, and keeps what it handed on."""
+def in_front(change: Callable[[ToolCallRequest], ToolCallRequest]) -> InFront:
+    """Middleware that changes the call first."""
+    from .langchain_agent import InFront
 
-    def __init__(self, change: Callable[[ToolCallRequest], ToolCallRequest]) -> None:
-        super().__init__()
-        self._change = change
-        self.handed: list[ToolCallRequest] = []
-
-    def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:  # noqa: ANN401 - LangChain's
-        self.handed.append(self._change(request))
-        return handler(self.handed[0])
-
-    async def awrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]) -> Any:  # noqa: ANN401 - LangChain's
-        self.handed.append(self._change(request))
-        return await handler(self.handed[0])
+    return InFront(change)
 
 
 @BOTH
 def test_the_tool_gets_the_arguments_that_the_approver_saw(caller: Caller, asynchronous: Asynchronous) -> None:
     """Not what somebody else who holds them made of them meanwhile."""
-    front = InFront(lambda request: request)
-    agent = Agent(front, ApprovalMiddleware(), asynchronous=asynchronous)
+    front = in_front(lambda request: request)
+    agent = agent_behind(front, gate(), asynchronous=asynchronous)
 
     def answer(approval_id: str) -> None:
         front.handed[0].tool_call["args"]["table"] = "users"
@@ -275,7 +248,7 @@ def renamed(request: ToolCallRequest) -> ToolCallRequest:
 @pytest.mark.parametrize("gated", ["drop", "look"])
 def test_a_renamed_call_is_gated_by_either_name(caller: Caller, gated: str, asynchronous: Asynchronous) -> None:
     """The approver sees the tool that would run."""
-    agent = Agent(InFront(renamed), ApprovalMiddleware([gated]), asynchronous=asynchronous)
+    agent = agent_behind(in_front(renamed), gate([gated]), asynchronous=asynchronous)
     with caller.answering('drop {"table": "users"}', "denied"):
         agent.run(("drop", {"table": "users"}))
     assert agent.ran == []
@@ -283,7 +256,7 @@ def test_a_renamed_call_is_gated_by_either_name(caller: Caller, gated: str, asyn
 
 def test_a_call_of_a_tool_that_there_is_not_is_requested_by_its_name(caller: Caller) -> None:
     """LangChain refuses it afterwards."""
-    agent = Agent(ApprovalMiddleware(), asynchronous=False)
+    agent = agent_behind(gate(), asynchronous=False)
     with caller.answering("destroy {}"):
         [message] = agent.run(("destroy", {}))
     assert (message.status, agent.ran) == ("error", [])
@@ -291,6 +264,7 @@ def test_a_call_of_a_tool_that_there_is_not_is_requested_by_its_name(caller: Cal
 
 def test_tools_are_no_names() -> None:
     """A function among the names would gate no tool, in silence; so would anything else that is no text."""
+    from langchain_core.tools import tool
 
     def drop(table: str) -> str:
         return table
@@ -298,14 +272,14 @@ def test_tools_are_no_names() -> None:
     for gated in ([drop], [tool(drop, description="Drop a table.")], ["drop", None], [b"drop"]):
         wrong: Any = gated
         with pytest.raises(UsageError, match="must be a list of names, not of") as found:
-            ApprovalMiddleware(wrong)
+            gate(wrong)
         assert found.value.hint == "pass the tools' names"
 
 
 def test_one_text_is_no_list_of_names() -> None:
     """Its letters would gate no tool."""
     with pytest.raises(UsageError, match="list of names") as found:
-        ApprovalMiddleware("drop")
+        gate("drop")
     assert found.value.hint == "pass ['drop']"
 
 
@@ -313,7 +287,7 @@ def test_an_unknown_option_is_refused() -> None:
     """Where the middleware is made."""
     options: Any = {"time_out": 5}
     with pytest.raises(UsageError, match="unknown option time_out="):
-        ApprovalMiddleware(**options)
+        gate(**options)
 
 
 # --- docs/python-api.md ---------------------------------------------------------------------------------------------------
@@ -322,6 +296,11 @@ def test_an_unknown_option_is_refused() -> None:
 @pytest.mark.parametrize("decision", ["approved", "denied"])
 def test_the_example_of_the_page_gates_the_tool_and_offers_the_other(caller: Caller, decision: str) -> None:
     """The gated tool runs after an approval only; what the model requests of its own accord is another request."""
+    from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+    from langchain_core.tools import tool
+
+    from .langchain_agent import Model
+
     ran: list[str] = []
 
     @tool

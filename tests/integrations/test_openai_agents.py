@@ -5,118 +5,46 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from agents import (
-    Agent,
-    HostedMCPTool,
-    Model,
-    ModelResponse,
-    RunConfig,
-    Runner,
-    ShellTool,
-    Tool,
-    ToolApprovalItem,
-    Usage,
-    function_tool,
-    tool_namespace,
-)
-from agents.items import ToolCallOutputItem
-from openai.types.responses import (
-    ResponseFunctionShellToolCall,
-    ResponseFunctionToolCall,
-    ResponseOutputMessage,
-    ResponseOutputText,
-)
-from openai.types.responses.response_output_item import McpApprovalRequest
 
 from molecule_approve.errors import UsageError
-from molecule_approve.integrations.openai_agents import resolve_interruptions
+from tests.watching import load_unwatched
 
 if TYPE_CHECKING:
+    from agents import ToolApprovalItem
+
     from tests.callers import Caller
 
-OFFLINE = RunConfig(tracing_disabled=True)
+    from .openai_cleaner import Cleaner
 
 
-def call(number: int, arguments: str, name: str = "drop") -> ResponseFunctionToolCall:
+@pytest.fixture(scope="module", autouse=True)
+def _sdk() -> None:
+    load_unwatched("agents")
+
+
+@pytest.fixture
+def cleaner() -> Cleaner:
+    """An agent that may drop tables."""
+    from .openai_cleaner import Cleaner
+
+    return Cleaner()
+
+
+def call(number: int, arguments: str, name: str = "drop", **more: str) -> dict[str, Any]:
     """The model calls a tool."""
-    return ResponseFunctionToolCall(name=name, arguments=arguments, call_id=f"call-{number}", type="function_call")
+    return {"type": "function_call", "name": name, "arguments": arguments, "call_id": f"call-{number}", **more}
 
 
-def shell(command: str) -> ResponseFunctionShellToolCall:
+def shell(command: str) -> dict[str, Any]:
     """The model calls the shell."""
-    made = {"id": "s", "call_id": "call-0", "type": "shell_call", "status": "completed", "action": {"commands": [command]}}
-    return ResponseFunctionShellToolCall.model_validate(made)
+    return {"id": "s", "call_id": "call-0", "type": "shell_call", "status": "completed", "action": {"commands": [command]}}
 
 
-def done() -> ResponseOutputMessage:
-    """The model says its last word."""
-    text = ResponseOutputText(annotations=[], text="done", type="output_text")
-    return ResponseOutputMessage(id="m", content=[text], role="assistant", status="completed", type="message")
-
-
-class Scripted(Model):
-    """Makes these calls in its first answer, the later ones each in one of its own, and then is done."""
-
-    def __init__(self, calls: Sequence[Any], later: Sequence[Any]) -> None:
-        self._answers = [list(calls), *([one] for one in later), [done()]]
-
-    async def get_response(self, *arguments: Any, **more: Any) -> ModelResponse:  # noqa: ANN401 - the SDK's
-        """The next answer."""
-        return ModelResponse(output=self._answers.pop(0), usage=Usage(), response_id=None)
-
-    def stream_response(self, *arguments: Any, **more: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - the SDK's
-        """Nobody streams here."""
-        raise NotImplementedError
-
-
-class Cleaner:
-    """An agent that may drop tables, and what it ran."""
-
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-
-    def run(self, *calls: Any, later: Sequence[Any] = (), **options: Any) -> list[str]:  # noqa: ANN401 - of several types
-        """Let the model make these calls, resolve what the run waits for, and give what the model was told of them."""
-
-        @function_tool(needs_approval=True)
-        def drop(table: str) -> str:
-            self.ran.append(table)
-            return f"dropped {table}"
-
-        def drop_old(table: str) -> str:
-            self.ran.append(f"old {table}")
-            return "dropped"
-
-        def execute(request: Any) -> str:  # noqa: ANN401 - the SDK's
-            self.ran.extend(request.data.action.commands)
-            return "executed"
-
-        hosted = HostedMCPTool({"type": "mcp", "server_label": "warehouse", "server_url": "https://db.example"})
-        tools: list[Tool] = [drop, ShellTool(executor=execute, needs_approval=True), hosted]
-        tools += tool_namespace(
-            name="archive", description="Old tables.", tools=[function_tool(drop_old, needs_approval=True)]
-        )
-        agent = Agent(name="Cleaner", model=Scripted(calls, later), tools=tools)
-
-        async def main() -> list[str]:
-            result = await Runner.run(agent, "clean up", run_config=OFFLINE)
-            assert self.ran == []
-            while result.interruptions:
-                state = await resolve_interruptions(result, **options)
-                result = await Runner.run(agent, state, run_config=OFFLINE)
-            assert result.final_output == "done"
-            return [str(item.output) for item in result.new_items if isinstance(item, ToolCallOutputItem)]
-
-        return asyncio.run(main())
-
-
-def test_an_approved_call_runs(caller: Caller) -> None:
+def test_an_approved_call_runs(caller: Caller, cleaner: Cleaner) -> None:
     """The approver sees the whole call, and who makes it."""
-    cleaner = Cleaner()
     with caller.answering('drop {"table": "users"}'):
         assert cleaner.run(call(0, '{"table": "users"}'), reason="spring") == ["dropped users"]
     assert cleaner.ran == ["users"]
@@ -124,9 +52,8 @@ def test_an_approved_call_runs(caller: Caller) -> None:
     assert (row["reason"], row["context"]["agent"], row["context"]["tool_call_id"]) == ("spring", "Cleaner", "call-0")
 
 
-def test_a_denied_call_tells_the_model_why(caller: Caller) -> None:
+def test_a_denied_call_tells_the_model_why(caller: Caller, cleaner: Cleaner) -> None:
     """And does not run; the run goes on."""
-    cleaner = Cleaner()
     with caller.answering('drop {"table": "users"}', lambda found: caller.desk.decide(found, "denied", comment="no")):
         assert cleaner.run(call(0, '{"table": "users"}')) == ["drop was not run: denied by alice: no"]
     assert cleaner.ran == []
@@ -143,26 +70,25 @@ def test_a_denied_call_tells_the_model_why(caller: Caller) -> None:
     ],
     ids=["late", "away", "misspelt value", "context that is none", "too long"],
 )
-def test_whatever_breaks_runs_nothing(caller: Caller, options: dict[str, Any], arguments: str, says: str) -> None:
+def test_whatever_breaks_runs_nothing(
+    caller: Caller, cleaner: Cleaner, options: dict[str, Any], arguments: str, says: str
+) -> None:
     """The call is rejected, and the run does not fail."""
-    cleaner = Cleaner()
     [told] = cleaner.run(call(0, arguments), **options)
     assert says in told
     assert cleaner.ran == []
 
 
-def test_the_calls_of_one_step_wait_together(caller: Caller) -> None:
+def test_the_calls_of_one_step_wait_together(caller: Caller, cleaner: Cleaner) -> None:
     """Each is decided for itself."""
-    cleaner = Cleaner()
     with caller.answering('drop {"table": "a"}'), caller.answering('drop {"table": "b"}', "denied"):
         told = cleaner.run(call(0, '{"table": "a"}'), call(1, '{"table": "b"}'))
     assert sorted(told) == ["drop was not run: denied by alice", "dropped a"]
     assert cleaner.ran == ["a"]
 
 
-def test_an_approval_is_for_one_call(caller: Caller) -> None:
+def test_an_approval_is_for_one_call(caller: Caller, cleaner: Cleaner) -> None:
     """The same call again is requested again."""
-    cleaner = Cleaner()
     with caller.answering('drop {"table": "a"}'):
         cleaner.run(call(0, '{"table": "a"}'))
     cleaner.ran.clear()
@@ -171,9 +97,8 @@ def test_an_approval_is_for_one_call(caller: Caller) -> None:
     assert cleaner.ran == []
 
 
-def test_a_yes_does_not_hold_for_the_tool(caller: Caller) -> None:
+def test_a_yes_does_not_hold_for_the_tool(caller: Caller, cleaner: Cleaner) -> None:
     """A later call of the same run is requested for itself, with the same arguments and with others."""
-    cleaner = Cleaner()
     same, other = call(1, '{"table": "a"}'), call(2, '{"table": "b"}')
 
     def once(found: str) -> None:
@@ -186,28 +111,26 @@ def test_a_yes_does_not_hold_for_the_tool(caller: Caller) -> None:
     assert cleaner.ran == ["a"]
 
 
-def test_a_tool_of_a_namespace_is_named_with_it(caller: Caller) -> None:
+def test_a_tool_of_a_namespace_is_named_with_it(caller: Caller, cleaner: Cleaner) -> None:
     """Another one can have the same name."""
-    cleaner = Cleaner()
-    made = call(0, '{"table": "a"}', "drop_old").model_copy(update={"namespace": "archive"})
     with caller.answering('archive.drop_old {"table": "a"}'):
-        cleaner.run(made)
+        cleaner.run(call(0, '{"table": "a"}', "drop_old", namespace="archive"))
     assert cleaner.ran == ["old a"]
 
 
-def test_a_call_of_a_hosted_server_is_shown_with_the_server(caller: Caller) -> None:
+def test_a_call_of_a_hosted_server_is_shown_with_the_server(caller: Caller, cleaner: Cleaner) -> None:
     """It runs elsewhere: the run goes on with the answer."""
-    cleaner = Cleaner()
-    made = McpApprovalRequest(id="m", name="purge", server_label="warehouse", arguments="{}", type="mcp_approval_request")
+    made = {"type": "mcp_approval_request", "id": "m", "name": "purge", "server_label": "warehouse", "arguments": "{}"}
     with caller.answering("purge {}", "denied"):
         cleaner.run(made)
     assert caller.desk.one(caller.requested())["context"]["server"] == "warehouse"
 
 
-def test_of_a_shell_the_whole_call_is_shown(caller: Caller) -> None:
+def test_of_a_shell_the_whole_call_is_shown(caller: Caller, cleaner: Cleaner) -> None:
     """It has no arguments of its own."""
-    cleaner = Cleaner()
-    action = f"shell {json.dumps(shell('rm -rf /srv').model_dump(mode='json'))}"
+    from .openai_cleaner import parsed
+
+    action = f"shell {json.dumps(parsed(shell('rm -rf /srv')).model_dump(mode='json'))}"
     with caller.answering(action):
         assert cleaner.run(shell("rm -rf /srv")) == ["executed"]
     assert cleaner.ran == ["rm -rf /srv"]
@@ -215,6 +138,10 @@ def test_of_a_shell_the_whole_call_is_shown(caller: Caller) -> None:
 
 def test_a_call_that_is_a_dict_is_shown_whole(caller: Caller) -> None:
     """The SDK has both forms."""
+    from agents import Agent, ToolApprovalItem
+
+    from molecule_approve.integrations.openai_agents import resolve_interruptions
+
     made: dict[str, Any] = {"type": "shell_call", "call_id": "call-0", "action": {"commands": ["rm -rf /srv"]}}
     item = ToolApprovalItem(Agent(name="Cleaner"), made, tool_name="shell")
     approved: list[ToolApprovalItem] = []
@@ -234,6 +161,8 @@ def test_a_call_that_is_a_dict_is_shown_whole(caller: Caller) -> None:
 
 def test_an_unknown_option_is_refused() -> None:
     """Before anything is requested."""
+    from molecule_approve.integrations.openai_agents import resolve_interruptions
+
     result: Any = None
     options: Any = {"time_out": 5}
     with pytest.raises(UsageError, match="unknown option time_out="):

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _PIECE = 65_536
-_COMMIT = b"COMMIT\0"
+_COMMIT = b"; COMMIT\0"
+"""How a commit of what was written ends; whoever only reads says the word alone."""
 
 
 class CommitProxy:

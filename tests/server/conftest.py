@@ -45,7 +45,7 @@ def open_desk(server_places: Places, new_database: NewDatabase) -> Iterator[Open
 
         def opened(**limits: object) -> Desk:
             plan = ServePlan(server_places, database=database)
-            for name in ("anonymous", "warn", "host", "self_approval"):
+            for name in ("anonymous", "warn", "host", "self_approval", "policy"):
                 if name in limits:
                     plan = replace(plan, **{name: limits.pop(name)})  # type: ignore[arg-type]  # the tests name them rightly
             plan = replace(plan, limits=replace(Limits(), **limits))  # type: ignore[arg-type]  # so do these

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from molecule_approve.server.tokens import hash_token
 from tests.integration.raw_http import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from websockets.sync.connection import Connection
 
@@ -99,6 +98,13 @@ class Desk:
         answer = self.asker.post(self.path, json={"action": action, **more})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["approval_id"])
+
+    def ask_heard(self, **more: Any) -> str:  # noqa: ANN401 - JSON
+        """Ask, and wait until it is told, so that no stream hears of it that is opened afterwards; the request's id."""
+        with self.listening() as stream:
+            approval_id = self.ask(**more)
+            assert stream.event()["event"] == "APPROVAL_REQUESTED"
+        return approval_id
 
     def ask_as(self, name: str, **more: Any) -> str:  # noqa: ANN401 - JSON
         """Ask as a new requester of this name, and give the request's id."""
@@ -214,13 +220,6 @@ def read_log(places: Places) -> list[dict[str, Any]]:
     if not places.server_log.exists():
         return []
     return [json.loads(line) for line in places.server_log.read_bytes().splitlines()]
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Wait, bounded, for what another thread or process brings about."""
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until, what
 
 
 @contextmanager

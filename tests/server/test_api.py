@@ -57,7 +57,8 @@ def test_a_withdrawn_request_cannot_be_decided(desk: Desk) -> None:
     approval_id = desk.ask()
     answer = desk.withdraw(approval_id)
     assert (answer.status_code, answer.json()) == (200, {"approval_id": approval_id, "status": "denied"})
-    assert desk.decide(approval_id).json()["decided_by"] == "withdrawn"
+    late = desk.decide(approval_id).json()
+    assert (late["decided_by"], late["error"]) == ("withdrawn", "the request has already ended: withdrawn")
     assert desk.withdraw(approval_id).json()["code"] == "ended"
     assert desk.one(approval_id)["decided_by_verified"] is False
 
@@ -135,7 +136,7 @@ def test_an_unknown_request_is_unknown(desk: Desk, route: str) -> None:
 
 def test_a_held_answer_comes_with_the_decision(desk: Desk) -> None:
     """`?wait=` answers as soon as the request ends, long before the time is over."""
-    approval_id = desk.ask()
+    approval_id = desk.ask_heard()
     with ThreadPoolExecutor(1) as pool, desk.listening() as stream:
         held = pool.submit(desk.one, approval_id, 30)
         assert not held.done()

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from starlette.requests import ClientDisconnect
 
 from molecule_approve.server.activity import Activity
 from molecule_approve.server.app import Front
 from molecule_approve.server.metrics import Numbers
 from molecule_approve.server.origins import Addresses
 from molecule_approve.server.pages import Pages
+from molecule_approve.server.routes import Routes
 from molecule_approve.wire import key_task_id
 
 if TYPE_CHECKING:
     import httpx
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from molecule_approve.server.asgi import App, Message, Receive, Scope, Send
+    from molecule_approve.server.calls import Handler, HttpCall
     from tests.server.conftest import OpenDesk
     from tests.server.desk import Desk
 
@@ -224,7 +225,7 @@ def test_the_description_names_every_route_that_answers(desk: Desk) -> None:
     """`/openapi.json` is made from the list of routes: each of its addresses answers, with one of its statuses."""
     described = desk.asker.get("/openapi.json").json()
     assert described["openapi"].startswith("3.1")
-    assert len(described["paths"]) == 22
+    assert len(described["paths"]) == 30
     for path, methods in described["paths"].items():
         for method, told in methods.items():
             filled = path.replace("{workspace_id}", desk.workspace_id).replace("{approval_id}", "none")
@@ -242,27 +243,37 @@ def test_a_fault_of_the_server_is_told_without_its_words(desk: Desk, caplog: pyt
     assert "nonsense" in caplog.text
 
 
-def test_a_fault_after_the_answer_began_is_passed_on() -> None:
+def test_a_fault_after_a_handshake_was_accepted_is_passed_on() -> None:
     """A second answer cannot follow the first; the server under us ends the connection."""
 
-    async def half(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+    async def half(call: HttpCall) -> None:
+        await call.accept(None)
         raise LookupError
 
-    assert _front(half) == (["http.response.start"], LookupError)
+    assert _front("websocket", half) == (["websocket.accept"], LookupError)
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("http", "http.response"), ("websocket", "websocket.http.response")])
+def test_a_fault_before_it_is_answered(kind: str, sent: str) -> None:
+    """Whatever was called."""
+
+    async def broken(_call: HttpCall) -> None:
+        raise LookupError
+
+    assert _front(kind, broken) == ([f"{sent}.start", f"{sent}.body"], None)
 
 
 def test_a_caller_that_went_away_gets_no_answer() -> None:
     """Nothing is sent, nothing is logged."""
 
-    async def gone(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise ClientDisconnect
+    async def gone(_call: HttpCall) -> None:
+        raise ConnectionAbortedError
 
-    assert _front(gone) == ([], None)
+    assert _front("http", gone) == ([], None)
 
 
-def _front(inner: ASGIApp) -> tuple[list[str], type[Exception] | None]:
-    """What passes the front of the server while this application serves, and what it raises."""
+def _front(kind: str, handler: Handler) -> tuple[list[str], type[Exception] | None]:
+    """What the front of the server sends for a call that this handler answers, and what it raises."""
     sent: list[str] = []
 
     async def send(message: Message) -> None:
@@ -272,15 +283,16 @@ def _front(inner: ASGIApp) -> tuple[list[str], type[Exception] | None]:
         return {"type": "http.disconnect"}
 
     own = ("127.0.0.1", 1)
-    scope = {"type": "http", "path": "/", "server": own, "client": own, "headers": [(b"host", b"127.0.0.1:1")]}
+    scope = {"type": kind, "path": "/", "server": own, "client": own, "headers": [(b"host", b"127.0.0.1:1")]}
+    front = Front(Routes([], handler), Addresses.of("127.0.0.1"), Pages({}), Activity(Numbers()))
     try:
-        asyncio.run(_called(Front(inner, Addresses.of("127.0.0.1"), Pages({}), Activity(Numbers())), scope, receive, send))
+        asyncio.run(_called(front, scope, receive, send))
     except LookupError as exc:
         return sent, type(exc)
     return sent, None
 
 
-async def _called(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def _called(app: App, scope: Scope, receive: Receive, send: Send) -> None:
     await app(scope, receive, send)
 
 

@@ -18,8 +18,9 @@ from websockets.sync.client import connect
 
 from molecule_approve.server.connections import SocketConnection, connection_limit, raise_open_file_limit
 from molecule_approve.server.limits import Limits
+from tests.callers import until
 from tests.integration.raw_http import PLAIN
-from tests.server.desk import PATIENCE, Desk, wait_for
+from tests.server.desk import PATIENCE, Desk
 
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
@@ -174,7 +175,7 @@ def _until_reset(connection: socket.socket) -> None:
             return True
         return False
 
-    wait_for(gone, "the connection is still there")
+    until(gone, "the connection is still there")
 
 
 def _pings(connection: socket.socket, most: int) -> int:
@@ -319,7 +320,8 @@ def test_handshakes_that_are_none_end_quietly(shared_desk: Desk) -> None:
     """With another method, without a key, with too long a target: an answer or the end, and the server serves on."""
     for head in (b"POST /ws", b"GET /ws", b"GET /ws?" + b"x" * 9_000):
         with _dial(shared_desk) as connection:
-            connection.sendall(head + b" HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            lines = b"Host: localhost\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n"
+            connection.sendall(head + b" HTTP/1.1\r\n" + lines)
             assert b"101" not in _all(connection)[:12]
     assert shared_desk.asker.get(shared_desk.path).status_code == 200
 

@@ -15,7 +15,7 @@ import pytest
 from molecule_approve.errors import ConfigError, ServerError, UsageError
 from molecule_approve.model import Secret
 from molecule_approve.paths import Places
-from molecule_approve.server import credentials
+from molecule_approve.server import credentials, enrolment
 from molecule_approve.server.run import Running, ServePlan
 
 
@@ -48,6 +48,16 @@ def test_a_name_is_taken_until_it_is_revoked(server_places: Places) -> None:
         assert credentials.add_approver(store, "alice") != first
         with pytest.raises(UsageError, match="no approver named bob"):
             credentials.revoke(store, "bob")
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a\0"])
+def test_what_no_name_can_be_is_nobodys(server_places: Places, name: str) -> None:
+    """A command's argument may be bytes that are not UTF-8: no database takes them, and nobody is called so."""
+    with credentials.opened(server_places) as store:
+        credentials.add_approver(store, "alice")
+        for look in (credentials.revoke, credentials.new_code, enrolment.enrolled):
+            with pytest.raises(UsageError, match="no approver named"):
+                look(store, name)
 
 
 def test_the_workspace_outlives_its_file_with_another_token(server_places: Places) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.server.desk import Desk, wait_for
+from tests.callers import until
 
 if TYPE_CHECKING:
     import httpx
 
     from tests.server.conftest import OpenDesk
+    from tests.server.desk import Desk
 
 BOTH_DATABASES = True
 
@@ -46,7 +47,8 @@ def test_what_waits_comes_oldest_first_with_everything(desk: Desk) -> None:
     assert [row["id"] for row in found["pending"]] == [first, second, third]
     assert [row["workspace_name"] for row in found["pending"]] == ["local", "other", "local"]
     assert (found["waiting"], found["decided"]) == (3, [])
-    assert found["pending"][0] == {**desk.one(first), "workspace_name": "local", "own": False, "requester_revoked": False}
+    marks = {"own": False, "mine": None, "eligible": True, "requester_revoked": False}
+    assert found["pending"][0] == {**desk.one(first), "workspace_name": "local", **marks}
     assert found["pending"][0]["context"] == {"user": "root", "command": ["x"] * 1_000}
     assert found["pending"][0]["created_at"] <= found["now"] < found["pending"][0]["expires_at"]
 
@@ -142,14 +144,14 @@ def test_each_session_has_a_rate_of_its_own(open_desk: OpenDesk) -> None:
 
 def test_the_claimed_name_is_kept_beside_and_never_believed(desk: Desk) -> None:
     """The desk, the requester, the event and the audit log say whose session it was; the database keeps what was claimed."""
-    approval_id = desk.ask()
+    approval_id = desk.ask_heard()
     with desk.client(desk.session()) as client, desk.listening() as stream:
         body = {"decision": "approved", "decided_by": "root", "claimed_by": "root", "name": "root"}
         assert client.post(f"{desk.path}/{approval_id}/decide", json=body).status_code == 200
         assert stream.event()["payload"]["decided_by"] == "alice"
         assert _view(client)["decided"][0]["decided_by"] == "alice"
     assert desk.one(approval_id)["decided_by"] == "alice"
-    wait_for(desk.journal, "the decision is not in the log")
+    until(desk.journal, "the decision is not in the log")
     assert [record["actor"] for record in desk.journal()] == ["alice"]
     assert desk.select("SELECT claimed_by FROM approvals") == [("root",)]
     assert "root" in json.dumps(desk.journal()[0])
@@ -179,11 +181,14 @@ def test_the_list_has_a_line_for_each_pending_request(open_desk: OpenDesk) -> No
         "workspace_id": desk.workspace_id,
         "workspace_name": "local",
         "requested_by": one["requested_by"],
+        "own": False,
+        "requester_revoked": False,
         "claimed": "mallory@laptop",
         "action": "a" * 300,
         "action_length": 301,
         "created_at": one["created_at"],
         "expires_at": one["expires_at"],
+        "approvals": {"have": 0, "need": 1},
     }
     assert (one["requested_by"], found["pending"][1]["workspace_name"]) != (None, "local")
     [found_late] = _get(desk, "/desk/list", q="LATE", workspace=desk.workspace_id)["pending"]
@@ -195,8 +200,9 @@ def test_one_request_comes_in_full_also_when_it_has_ended(desk: Desk) -> None:
     """With its workspace's name and its outcome; what is unknown is not found, and what is due is not pending."""
     first, second = desk.ask("deploy", context={"x": [1]}), desk.ask("deploy")
     found = _get(desk, f"/desk/requests/{first}")
-    more = {"workspace_name": "local", "outcome": "pending", "own": False, "self_approved": None, "requester_revoked": False}
-    assert found == {**desk.one(first), **more}
+    more = {"workspace_name": "local", "outcome": "pending", "self_approved": None}
+    marks = {"own": False, "mine": None, "eligible": True, "requester_revoked": False}
+    assert found == {**desk.one(first), **more, **marks}
     desk.decide(first, "denied", comment="no")
     found = _get(desk, f"/desk/requests/{first}")
     assert (found["outcome"], found["decided_by"], found["comment"]) == ("denied", "alice", "no")
@@ -215,7 +221,8 @@ def test_the_history_comes_page_by_page_and_is_searched(open_desk: OpenDesk) -> 
     desk.withdraw(ids[3])
     page = _get(desk, "/desk/history")
     assert [(row["id"], row["outcome"]) for row in page["ended"]] == [(ids[3], "withdrawn"), (ids[2], "denied")]
-    assert set(page["ended"][0]) - set(desk.one(ids[3])) == {"workspace_name", "claimed", "action_length", "outcome"}
+    added = {"workspace_name", "claimed", "action_length", "outcome", "own", "requester_revoked"}
+    assert set(page["ended"][0]) - set(desk.one(ids[3])) == added
     last = _get(desk, "/desk/history", cursor=page["next"])
     assert ([row["id"] for row in last["ended"]], last["next"], last["searched_to"]) == ([ids[1], ids[0]], None, None)
     query = {"q": "step no", "who": "ALICE", "outcome": "denied", "since": "2026-01-01T00:00:00+01:00"}

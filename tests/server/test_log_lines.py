@@ -12,7 +12,7 @@ import pytest
 from molecule_approve.server import log_lines
 from molecule_approve.server.log_lines import EVENTS, LineFormatter, note, written
 from molecule_approve.server.log_throttle import LogThrottle
-from tests.server.desk import wait_for
+from tests.callers import until
 
 if TYPE_CHECKING:
     from tests.server.conftest import OpenDesk
@@ -70,6 +70,7 @@ def test_json_is_for_programs() -> None:
     assert (said["event"], said["level"], said["message"]) == ("warning", "warning", "a sentence")
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_reader_that_takes_no_line_holds_nothing_up() -> None:
     """Lines wait up to a number, then they are dropped; the end does not wait for who never reads."""
     lines: list[str] = []
@@ -87,7 +88,7 @@ def test_a_reader_that_takes_no_line_holds_nothing_up() -> None:
             note(EVENTS, "more", number=number)
     assert lines == []
     reads.set()
-    wait_for(lambda: len(lines) == log_lines._QUEUE + 1, "all that waited")
+    until(lambda: len(lines) == log_lines._QUEUE + 1, "all that waited")
     assert lines[-1].endswith(f"number={log_lines._QUEUE - 1}")
 
 
@@ -117,7 +118,7 @@ def test_every_event_is_one_line_without_what_the_request_says(open_desk: OpenDe
         desk.redeem(approved)
         desk.withdraw(desk.ask(secret, expires_in=60))
         expired = desk.ask(secret)
-        wait_for(lambda: desk.one(expired)["status"] == "denied", "expired")
+        until(lambda: desk.one(expired)["status"] == "denied", "expired")
         session = desk.session()
         with desk.client(session) as page, desk.client("wrong") as guess:
             assert page.post("/desk/session/end").status_code == 200

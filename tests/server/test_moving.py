@@ -14,7 +14,8 @@ from molecule_approve.errors import ServerError
 from molecule_approve.model import Secret
 from molecule_approve.server import moving
 from molecule_approve.server.run import Running, ServePlan
-from tests.server.desk import PATIENCE, Desk, desk_of, read_log, wait_for
+from tests.callers import until
+from tests.server.desk import PATIENCE, Desk, desk_of, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,13 +70,13 @@ def test_what_a_killed_server_had_not_noted_is_recorded_once(server_places: Plac
         held, lacking = desk.ask(), desk.ask()
         desk.decide(held)
         desk.decide(lacking)
-        wait_for(lambda: desk.select("SELECT count(*) FROM journal WHERE journaled") == [(2,)], "it is not noted")
+        until(lambda: desk.select("SELECT count(*) FROM journal WHERE journaled") == [(2,)], "it is not noted")
         desk.change("UPDATE journal SET journaled = 0")
     kept, _ = server_places.server_log.read_bytes().splitlines(keepends=True)
     server_places.server_log.write_bytes(kept)
     moving.move(server_places, Secret(postgres_url))
     with _again(server_places, postgres_url, desk) as moved:
-        wait_for(lambda: moved.select("SELECT count(*) FROM journal WHERE journaled") == [(2,)], "it is not noted")
+        until(lambda: moved.select("SELECT count(*) FROM journal WHERE journaled") == [(2,)], "it is not noted")
     found = [record["approval_id"] for record in read_log(server_places) if "approval_id" in record]
     assert found == [held, lacking]
 
@@ -85,7 +86,7 @@ def test_a_database_that_is_not_empty_is_refused(server_places: Places, postgres
     with Running(ServePlan(server_places)) as server, desk_of(server) as desk:
         desk.ask()
     moving.move(server_places, Secret(postgres_url))
-    with pytest.raises(ServerError, match="it has rows in workspaces") as caught:
+    with pytest.raises(ServerError, match="it has rows in identity") as caught:
         moving.move(server_places, Secret(postgres_url))
     assert caught.value.hint == "nothing was copied"
     with _again(server_places, postgres_url, desk) as moved:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from joserfc.jwk import OctKey
 
 from molecule_approve.errors import ConfigError, ServerError
 from molecule_approve.model import Secret
@@ -22,13 +21,16 @@ from molecule_approve.server.openid.steps import challenge_of
 from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.tokens import hash_token, new_token
-from tests.server.desk import Desk, desk_of, wait_for
-from tests.server.openid.provider import CLIENT, EC, OTHER_RSA, RSA, Provider, serving, signed, unsigned
+from molecule_approve.settings.policy_yaml import parse_policy
+from tests.callers import until
+from tests.server.desk import Desk, desk_of
+from tests.server.openid.provider import CLIENT, EC, Provider, other_rsa, public_as_secret, serving, signed, unsigned
 from tests.server.openid.real import real_provider, say_yes
 
 if TYPE_CHECKING:
     import httpx
 
+    from molecule_approve.policy.approval_rules import Policy
     from tests.server.postgres import NewDatabase
 
 BOTH_DATABASES = True
@@ -99,12 +101,19 @@ def open_house(server_places: Places, new_database: NewDatabase, tmp_path: Path)
     (tmp_path / "secret").chmod(0o600)
     with new_database() as database, ExitStack() as stack:
 
-        def opened(limits: Limits | None = None, **settings: Any) -> House:  # noqa: ANN401 - the fields of the settings
+        def opened(limits: Limits | None = None, policy: Policy | None = None, **settings: Any) -> House:  # noqa: ANN401 - the fields of the settings
             provider = stack.enter_context(serving())
             given = {"approvers": (ALICE,), **settings}
             openid = OpenIdPlan(provider.issuer, CLIENT[0], tmp_path / "secret", **given)
             said: list[str] = []
-            plan = ServePlan(server_places, database=database, limits=limits or Limits(), warn=said.append, openid=openid)
+            plan = ServePlan(
+                server_places,
+                database=database,
+                limits=limits or Limits(),
+                warn=said.append,
+                openid=openid,
+                policy=policy,
+            )
             return House(stack.enter_context(desk_of(stack.enter_context(Running(plan)), "root")), provider, said)
 
         yield opened
@@ -182,6 +191,33 @@ def test_a_group_is_enough(open_house: OpenHouse) -> None:
         assert gone.get("/desk/requests").status_code == 401
         assert stays.get("/desk/requests").status_code == 200
     assert house.visit(groups="ops").status_code == 201
+
+
+def test_the_groups_of_the_last_sign_in_decide_who_may_approve(open_house: OpenHouse) -> None:
+    """Who is no longer in the group, or no approver at all any more, does not count."""
+    text = b"version: 1\nrules:\n- {name: ops, match: {action: 'stop*'}, approvers: ['group:ops']}\n"
+    policy = parse_policy(text, Path("policy.yaml"), {"ops", "devs"})
+    groups = {"ops": ("operators", "admins"), "devs": ("developers",)}
+    house = open_house(policy=policy, approvers=(ALICE,), groups_claim="groups", groups=groups)
+    bob = {"email": "bob@example.org", "sub": "bob"}
+    refused = house.desk.asker.post(house.desk.path, json={"action": "stop it"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "policy")
+    token = house.visit(**bob, groups=["operators", "developers", "others"]).json()["token"]
+    assert house.visit(groups=["developers"]).status_code == 201
+    of_bob, of_alice = ("bob@example.org", "devs"), (ALICE, "devs")
+    query = "SELECT a.name, g.name FROM approvers a JOIN approver_groups g ON g.approver_id = a.id ORDER BY 1, 2"
+    assert [tuple(row) for row in house.desk.select(query)] == [of_alice, of_bob, ("bob@example.org", "ops")]
+    asked, other = house.desk.ask("stop it"), house.desk.ask("stop it")
+
+    def decided(approval_id: str, token: str) -> httpx.Response:
+        with house.desk.client(token) as client:
+            return client.post(f"{house.desk.path}/{approval_id}/decide", json={"decision": "approved"})
+
+    assert decided(asked, token).json()["status"] == "approved"
+    again = house.visit(**bob, groups=["developers"]).json()["token"]
+    assert decided(other, again).json()["code"] == "not_eligible"
+    assert house.visit(**bob, groups=["others"]).status_code == 403
+    assert [tuple(row) for row in house.desk.select(query)] == [of_alice]
 
 
 def test_a_revoked_name_is_refused(open_house: OpenHouse) -> None:
@@ -276,19 +312,16 @@ def test_a_name_that_nobody_may_have_is_refused(open_house: OpenHouse, name: str
 # --- what it must not believe
 
 
-PUBLIC = OctKey.import_key(RSA.as_pem(private=False).replace(b"-----", b""))
-
 FORGED: list[tuple[str, Callable[[dict[str, Any]], str], str]] = [
     ("issuer", lambda claims: signed({**claims, "iss": "https://evil.example.org"}), "iss"),
     ("audience", lambda claims: signed({**claims, "aud": "another"}), "aud"),
     ("audiences", lambda claims: signed({**claims, "aud": [CLIENT[0], "another"]}), "azp"),
     ("nonce", lambda claims: signed({**claims, "nonce": "another"}), "nonce"),
     ("expired", lambda claims: signed({**claims, "exp": int(time.time()) - 61}), "exp"),
-    ("signature", lambda claims: signed(claims, OTHER_RSA), "signature"),
+    ("signature", lambda claims: signed(claims, other_rsa()), "signature"),
     ("key", lambda claims: signed(claims, EC, alg="ES256"), "key"),
     ("none", lambda claims: unsigned(claims, {"alg": "none"}), "signature"),
-    # The public key as the secret: what a check believes that takes the token's own algorithm.
-    ("HS256", lambda claims: signed(claims, PUBLIC, alg="HS256", kid="one"), "signature"),
+    ("HS256", lambda claims: signed(claims, public_as_secret(), alg="HS256", kid="one"), "signature"),
     ("not verified", lambda claims: signed({**claims, "email_verified": False}), "not verified"),
 ]
 
@@ -414,6 +447,19 @@ def test_guessing_has_a_limit(open_house: OpenHouse) -> None:
 
 
 @pytest.mark.sqlite_only
+def test_begun_sign_ins_are_bounded(open_house: OpenHouse) -> None:
+    """Whoever begins ever more of them does not fill the database; a finished one makes room."""
+    house = open_house(replace(Limits(), openid_begun=2))
+    house.provider.claims = {"email": ALICE}
+    first, second, late = (Visitor(house.desk) for _ in range(3))
+    address, _ = first.start(), second.start()
+    refused = late.begin()
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (429, "too_many_sign_ins", "60")
+    assert "too many sign-ins are under way; try again" in refused.json()["error"]
+    assert first.finish(house.provider.authorize(address)).status_code == 201
+    assert late.begin().status_code == 201
+
+
 def test_a_provider_that_is_away_is_said(house: House) -> None:
     """503, and the sign-in works as soon as it is back; requests do not wait for it."""
     house.provider.answers["/.well-known/openid-configuration"] = (500, {}, b"")
@@ -423,7 +469,7 @@ def test_a_provider_that_is_away_is_said(house: House) -> None:
     assert house.said == ["a sign-in failed: 127.0.0.1 answered 500, without the document that is needed"]
     house.desk.ask()
     house.provider.answers = {"/token": (503, {}, b"")}
-    wait_for(lambda: visitor.begin().status_code == 201, "the provider is not tried again")
+    until(lambda: visitor.begin().status_code == 201, "the provider is not tried again")
     back = house.provider.authorize(visitor.start())
     house.refused(visitor.finish(back), 503, "provider_failed", "refuses to exchange a code (503)")
     house.provider.answers = {}
@@ -454,7 +500,7 @@ def test_without_a_provider_nobody_signs_in_through_one(desk: Desk) -> None:
     assert "openid in server.yaml" in answer.json()["error"]
 
 
-def test_another_replica_finishes_a_sign_in(postgres_url: str, home: Path, tmp_path: Path) -> None:
+def test_another_replica_finishes_a_sign_in(served_url: str, home: Path, tmp_path: Path) -> None:
     """A proxy sends each call to any of them; of two that get the same answer one believes it, and both know the session."""
     (tmp_path / "secret").write_text(CLIENT[1])
     (tmp_path / "secret").chmod(0o600)
@@ -465,7 +511,7 @@ def test_another_replica_finishes_a_sign_in(postgres_url: str, home: Path, tmp_p
         found = []
         for name in ("one", "two"):
             places = Places(home / name, home / f"{name}-run")
-            plan = ServePlan(places, database=Secret(postgres_url), public_url="https://approve.example.org", openid=openid)
+            plan = ServePlan(places, database=Secret(served_url), public_url="https://approve.example.org", openid=openid)
             found.append(stack.enter_context(desk_of(stack.enter_context(Running(plan)), name)))
         first, second = found
         visitor = Visitor(first)

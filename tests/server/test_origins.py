@@ -19,6 +19,7 @@ def test_a_foreign_host_name_is_refused(desk: Desk, host: str) -> None:
     """A name that was rebound to loopback reaches nothing, with whatever token."""
     answer = desk.asker.get(desk.path, headers={"Host": host})
     assert (answer.status_code, answer.json()["code"]) == (421, "wrong_host")
+    assert f"open http://localhost:{desk.server.url.rpartition(':')[2]}" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "LOCALHOST"])

@@ -6,6 +6,7 @@ import gzip
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,8 @@ from molecule_approve.server import credentials
 from molecule_approve.server.database.values import OutboxEntry
 from molecule_approve.server.outbox import record_of, recorded_ids
 from molecule_approve.server.run import Running, ServePlan
-from tests.server.desk import PATIENCE, Desk, desk_of, read_log, wait_for
+from tests.callers import until
+from tests.server.desk import PATIENCE, Desk, desk_of, read_log
 from tests.server.holding import log_held
 from tests.server.serving import environment, serving
 
@@ -44,7 +46,7 @@ def test_every_ending_stands_in_the_log_with_its_actor(desk: Desk) -> None:
     desk.decide(denied, "denied")
     desk.withdraw(withdrawn)
     expired = desk.ask("four", expires_in=0.01)
-    wait_for(lambda: len(desk.journal()) == 4, "the expiry is not journaled")
+    until(lambda: len(desk.journal()) == 4, "the expiry is not journaled")
     rows = desk.journal()
     told = [(row["approval_id"], row["outcome"], row["actor"], row["resource"]) for row in rows]
     assert told == [
@@ -86,29 +88,41 @@ def test_the_log_says_what_the_approver_saw_of_where_it_came_from(desk: Desk) ->
 def test_what_the_log_holds_is_noted_in_the_database(desk: Desk) -> None:
     """So that a later start need not look into the log."""
     desk.decide(desk.ask())
-    wait_for(lambda: desk.select("SELECT journaled FROM journal") == [(True,)], "the row is not marked")
+    until(lambda: desk.select("SELECT journaled FROM journal") == [(True,)], "the row is not marked")
 
 
 def test_a_log_that_cannot_be_written_delays_a_decision_a_bounded_time(open_desk: OpenDesk) -> None:
     """The decision is told all the same, the next one at once, one complaint says so, and the log gets all in order."""
     said: list[str] = []
     desk = open_desk(audit_patience=0.05, audit_retry_delay=0.01, warn=said.append)
-    with desk.listening() as stream:
-        first, second = desk.ask(), desk.ask()
-        assert stream.events(2) == ["APPROVAL_REQUESTED"] * 2
+    first, second = desk.ask_heard(), desk.ask_heard()
     with log_held(desk.server.places), desk.listening() as stream:
         assert desk.decide(first).status_code == 200
         assert stream.events(2) == ["APPROVAL_APPROVED", "APPROVAL_DECIDED"]
         assert desk.decide(second, "denied").status_code == 200
         assert desk.journal() == []
-        wait_for(lambda: bool(said), "nobody was told")
-        until = time.monotonic() + 0.3
-        while time.monotonic() < until:
+        until(lambda: bool(said), "nobody was told")
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
             desk.one(first)  # it is tried again and again meanwhile
-    wait_for(lambda: len(desk.journal()) == 2, "the decisions are not journaled")
+    until(lambda: len(desk.journal()) == 2, "the decisions are not journaled")
     assert [row["approval_id"] for row in desk.journal()] == [first, second]
     assert len(said) == 1
     assert "stay in the database until it can be written" in said[0]
+
+
+def test_a_decision_is_told_before_it_is_in_the_log(open_desk: OpenDesk) -> None:
+    """It holds by its commit, so no reader of events waits for the log's disk; the approver's call does."""
+    desk = open_desk(audit_patience=PATIENCE)
+    approval_id = desk.ask_heard()
+    with ThreadPoolExecutor(1) as pool, desk.listening() as stream:
+        with log_held(desk.server.places):
+            deciding = pool.submit(desk.decide, approval_id)
+            assert stream.events(2) == ["APPROVAL_APPROVED", "APPROVAL_DECIDED"]
+            assert desk.journal() == []
+            assert not deciding.done()
+        assert deciding.result(PATIENCE).status_code == 200
+    assert [row["approval_id"] for row in desk.journal()] == [approval_id]
 
 
 def test_a_killed_server_loses_no_record(home: Path) -> None:
@@ -118,7 +132,7 @@ def test_a_killed_server_loses_no_record(home: Path) -> None:
         assert read_log(places) == []
     with serving(home) as (_, url):
         assert url
-        wait_for(lambda: len(read_log(places)) == 1, "the decision is not journaled")
+        until(lambda: len(read_log(places)) == 1, "the decision is not journaled")
         assert (read_log(places)[0]["approval_id"], read_log(places)[0]["actor"]) == (approval_id, "alice")
 
 
@@ -158,10 +172,19 @@ def test_a_crash_between_the_log_and_the_note_of_it_doubles_nothing(server_place
     with server_places.server_log.open("ab") as log:
         log.write(b'{"another": "tool"}\nno json\n')
     with Running(ServePlan(server_places)):
-        wait_for(lambda: _marks(server_places) == [True, True], "the rows are not marked")
+        until(lambda: _marks(server_places) == [True, True], "the rows are not marked")
     lines = server_places.server_log.read_text().splitlines()
     assert [held in line for line in lines] == [True, False, False, False]
     assert [lacking in line for line in lines] == [False, False, False, True]
+
+
+def test_it_is_noted_also_while_decisions_never_pause(open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a long storm would end in one note of more rows than a statement can name."""
+    monkeypatch.setattr("molecule_approve.server.outbox._MARKED_TOGETHER", 2)
+    desk = open_desk(audit_mark_delay=600.0)
+    for _ in range(2):
+        desk.decide(desk.ask())
+    until(lambda: desk.select("SELECT journaled FROM journal") == [(True,)] * 2, "the rows are not marked")
 
 
 @pytest.mark.sqlite_only
@@ -173,13 +196,13 @@ def test_a_note_that_the_database_refuses_is_made_later(open_desk: OpenDesk) -> 
         with log_held(desk.server.places):
             desk.decide(approval_id)
             holder.execute("BEGIN IMMEDIATE")
-        wait_for(lambda: len(desk.journal()) == 1, "the decision is not journaled")
+        until(lambda: len(desk.journal()) == 1, "the decision is not journaled")
         # Each of these waits in the same line as the note, and is refused after it.
         for _ in range(5):
             assert desk.asker.post(desk.path, json={"action": "a"}).status_code == 503
         assert _marks(desk.server.places) == [False]
         holder.execute("ROLLBACK")
-    wait_for(lambda: _marks(desk.server.places) == [True], "the row is not marked")
+    until(lambda: _marks(desk.server.places) == [True], "the row is not marked")
 
 
 def test_a_log_that_cannot_be_read_at_the_start_is_told_and_written_to_later(server_places: Places) -> None:
@@ -197,7 +220,7 @@ def test_a_log_that_cannot_be_read_at_the_start_is_told_and_written_to_later(ser
         assert "1 decisions from before this start are not written to it" in said[0]
     server_places.server_log.rmdir()
     with Running(ServePlan(server_places)):
-        wait_for(lambda: _marks(server_places) == [True], "the row is not marked")
+        until(lambda: _marks(server_places) == [True], "the row is not marked")
     # Before it the log says itself that it was gone.
     assert [record["action"] for record in read_log(server_places)] == ["recover", "approve"]
 
@@ -245,4 +268,4 @@ def test_only_the_last_rows_are_remembered(desk: Desk, monkeypatch: pytest.Monke
     asked = [desk.ask() for _ in range(3)]
     for approval_id in asked:
         desk.decide(approval_id)
-    wait_for(lambda: [record["approval_id"] for record in desk.journal()] == asked, "it is not recorded")
+    until(lambda: [record["approval_id"] for record in desk.journal()] == asked, "it is not recorded")

@@ -88,6 +88,9 @@ def test_the_socket_is_allowed_under_the_name_that_was_called(shared_desk: Desk)
     with shared_desk.client(None) as stranger:
         answer = stranger.get("/", headers={"Host": f"LOCALHOST:{port}"})
     assert _policy(answer)["connect-src"] == f"'self' ws://localhost:{port}"
+    with shared_desk.client(None) as stranger:
+        answer = stranger.get("/", headers={"Host": f"[::1]:{port}"})
+    assert _policy(answer)["connect-src"] == "'self'"  # the grammar has no address in brackets
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,11 @@ import pytest
 from molecule_approve.paths import Places
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running
-from tests.callers import SAYING, ended, start
+from tests.callers import SAYING, ended, start, until
 from tests.certificates import KeyPair, new_pair
 from tests.integration.program import PATHS
 from tests.proxies import KINDS, free_port, plan_behind, proxy, url_of
-from tests.server.desk import PATIENCE, Desk, desk_of, wait_for
+from tests.server.desk import PATIENCE, Desk, desk_of
 from tests.server.serving import environment
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def behind(request: pytest.FixtureRequest) -> Iterator[Behind]:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="ma-")))
         kind, port, pair = request.param, free_port(), new_pair(home / "tls")
         plan = plan_behind(Places(home / "state", home / "run"), url_of(kind, port))
-        server = stack.enter_context(Running(replace(plan, limits=replace(Limits(), failed_login_rate=3))))
+        here = (ip_network("127.0.0.1"),)
+        plan = replace(plan, limits=replace(Limits(), failed_login_rate=3), metrics_from=here)
+        server = stack.enter_context(Running(plan))
         desk = stack.enter_context(desk_of(server))
         stack.enter_context(proxy(home, kind, port, urlsplit(server.url).netloc, pair))
         yield Behind(desk, url_of(kind, port), pair)
@@ -66,9 +69,9 @@ def test_a_request_is_decided_through_a_proxy(behind: Behind, home: Path, path: 
     env = {**environment(home), **named, "SSL_CERT_FILE": str(behind.pair.cert)}
     words = ("request", "--transport", path, "--poll-interval", "1", "--json", "--", "deploy")
     with start(words, env=env, **SAYING) as process:
-        wait_for(lambda: _pending(desk), "the request")
+        until(lambda: _pending(desk), "the request")
         if path == "websocket":
-            wait_for(lambda: "molecule_sockets 1.0" in desk.asker.get("/metrics").text, "the event stream")
+            until(lambda: "molecule_sockets 1.0" in desk.asker.get("/metrics").text, "the event stream")
         assert desk.decide(_pending(desk)[0]).status_code == 200
         told = ended(process)
     assert (told.code, told.object["decided_by"]) == (0, "alice")

@@ -231,4 +231,4 @@ def test_beyond_loopback_callers_are_told_apart(server_places: Places) -> None:
         assert [status(own, "approve.example.org") for _ in range(3)] == [200, 200, 429]
         assert [status("127.0.0.1", f"localhost:{port}") for _ in range(3)] == [200, 200, 429]
         assert [status(own, "approve.example.org", path) for path in ("/metrics", "/readyz")] == [403, 200]
-        assert status("127.0.0.1", f"localhost:{port}", "/metrics") == 200
+        assert status("127.0.0.1", f"localhost:{port}", "/metrics") == 403

@@ -6,6 +6,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -25,7 +26,7 @@ from molecule_approve.server.run import Running
 from tests.callers import let_pass, until
 from tests.integration.proxy import Proxy
 from tests.server.commits import CommitProxy
-from tests.server.desk import PATIENCE, Desk, Socket, read_log, wait_for
+from tests.server.desk import PATIENCE, Desk, Socket, read_log
 from tests.server.holding import log_held
 from tests.server.serving import environment
 from tests.server.team import Team, recorded, requester_of
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def team(postgres_url: str) -> Iterator[Team]:
+def team(served_url: str) -> Iterator[Team]:
     """No server yet."""
-    with Team(postgres_url) as found:
+    with Team(served_url) as found:
         yield found
 
 
@@ -115,7 +116,7 @@ def test_failed_logins_are_counted_over_all_servers(team: Team) -> None:
     with first.client("wrong") as client:
         assert [client.get(first.path).status_code for _ in range(6)] == [401] * 5 + [429]
     with second.client("wrong as well") as client:
-        wait_for(lambda: second.select("SELECT sum(count) FROM rates") != [(None,)], "nothing is counted")
+        until(lambda: second.select("SELECT sum(count) FROM rates") != [(None,)], "nothing is counted")
         assert client.get(second.path).status_code == 401  # makes it ask what the others counted
         let_pass(1.5)
         assert client.get(second.path).status_code == 429
@@ -151,7 +152,7 @@ def test_a_server_that_was_taken_for_ended_writes_itself_down_again(team: Team, 
     _run(team, postgres_cluster, "DELETE FROM replicas")
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     _run(team, postgres_cluster, f"SELECT pg_terminate_backend(pid) {others}")
-    wait_for(lambda: first.select("SELECT id, log FROM replicas") == rows, "it is not known any more")
+    until(lambda: first.select("SELECT id, log FROM replicas") == rows, "it is not known any more")
 
 
 # --- the database is away
@@ -167,12 +168,14 @@ def test_what_happened_without_a_connection_is_read_again(team: Team, postgres_c
             approval_id = first.ask()
             with second.listening() as stream, ThreadPoolExecutor(1) as pool:
                 waiting = pool.submit(second.one, approval_id, PATIENCE)
+                # A call that has yet to look at the request would look now, and fail where the stall lasts.
+                until(lambda: "\nmolecule_waiting_calls 1.0\n" in second.asker.get("/metrics").text)
                 until(lambda: second.one(approval_id)["status"] == "pending")
                 proxy.stall()
                 assert first.decide(approval_id).status_code == 200
                 proxy.cut()
                 assert waiting.result()["status"] == "approved"
-                wait_for(lambda: _is_closed(stream), "the stream stays open")
+                until(lambda: _is_closed(stream), "the stream stays open")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=["restarted", "crashed"])
@@ -185,22 +188,24 @@ def test_a_database_that_comes_back_finds_all_servers_at_work(
     with postgres_cluster.away(number):
         for desk in pair:
             assert desk.decide(approval_id).status_code == 503
-    wait_for(lambda: first.one(approval_id).get("status") == "pending", "the first server does not come back")
+    for desk in pair:
+        until(partial(_is_pending, desk, approval_id), "a server does not come back")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(second.one, approval_id, PATIENCE)
-        wait_for(lambda: first.decide(approval_id).status_code in {200, 409}, "the first server does not decide")
+        until(lambda: first.decide(approval_id).status_code in {200, 409}, "the first server does not decide")
         assert waiting.result()["status"] == "approved"
-    wait_for(lambda: len(first.journal()) + len(second.journal()) == 1, "the decision is not in one log")
+    until(lambda: len(first.journal()) + len(second.journal()) == 1, "the decision is not in one log")
     assert all("cannot use the database postgresql://" in said for said in team.said)
+    assert all("which needs no restart; check that PostgreSQL runs, and takes connections" in said for said in team.said)
 
 
 @pytest.mark.parametrize("reaches", [True, False], ids=["stored", "lost"])
 def test_a_commit_whose_answer_is_lost_is_answered_rightly(
-    team: Team, postgres_cluster: Cluster, postgres_url: str, reaches: bool
+    team: Team, postgres_cluster: Cluster, served_url: str, reaches: bool
 ) -> None:
     """Asked once, decided by whom it was decided, withdrawn, redeemed by whom it was redeemed; each is recorded once."""
     with CommitProxy(postgres_cluster.port) as proxy:
-        with Team(postgres_url.replace(str(postgres_cluster.port), str(proxy.port))) as far:
+        with Team(served_url.replace(str(postgres_cluster.port), str(proxy.port))) as far:
             desk = far.desk()
             for _ in range(2):
                 proxy.break_next(reaches=reaches)
@@ -217,10 +222,14 @@ def test_a_commit_whose_answer_is_lost_is_answered_rightly(
                 assert desk.withdraw(second).status_code == 409
             asked = desk.asker.get(desk.path).json()
             assert len(asked) == 4
-            wait_for(lambda: len(desk.journal()) == 4, "what was decided is not in the log")
-            wait_for(lambda: desk.select("SELECT count(*) FROM journal WHERE journaled") == [(4,)], "it is not noted")
+            until(lambda: len(desk.journal()) == 4, "what was decided is not in the log")
+            until(lambda: desk.select("SELECT count(*) FROM journal WHERE journaled") == [(4,)], "it is not noted")
             assert len({record["approval_id"] for record in desk.journal()}) == 4
         assert proxy.broken == 8
+
+
+def _is_pending(desk: Desk, approval_id: str) -> bool:
+    return desk.one(approval_id).get("status") == "pending"
 
 
 def _is_closed(stream: Socket) -> bool:
@@ -264,7 +273,7 @@ def test_what_a_killed_server_left_is_in_one_log_once(team: Team, append: bool) 
     """Another server looks into its log first, and writes what is missing there into its own."""
     desk, home = team.desk(), team.home()
     approval_id = _left(team, home, append=append)
-    wait_for(lambda: desk.select("SELECT count(*) FROM journal WHERE journaled") == [(1,)], "nobody takes it over")
+    until(lambda: desk.select("SELECT count(*) FROM journal WHERE journaled") == [(1,)], "nobody takes it over")
     ours = [record["approval_id"] for record in read_log(desk.server.places)]
     assert (recorded(home), ours) == (([approval_id], []) if append else ([], [approval_id]))
     with team.process(home) as (_, url):
@@ -277,7 +286,7 @@ def test_a_server_that_comes_back_in_time_writes_what_it_left(team: Team) -> Non
     desk, home = team.desk(team.start(takeover=60.0)), team.home()
     approval_id = _left(team, home, append=False)
     with team.process(home):
-        wait_for(lambda: desk.select("SELECT count(*) FROM journal WHERE journaled") == [(1,)], "it does not write it")
+        until(lambda: desk.select("SELECT count(*) FROM journal WHERE journaled") == [(1,)], "it does not write it")
     assert recorded(home) == [approval_id]
     assert read_log(desk.server.places) == []
 
@@ -298,7 +307,7 @@ def test_a_log_that_cannot_be_read_is_told(team: Team, postgres_cluster: Cluster
     else:
         places.server_log.mkdir()
     desk = team.desk()
-    wait_for(lambda: [record["approval_id"] for record in desk.journal()] == [approval_id], "nobody takes it over")
+    until(lambda: [record["approval_id"] for record in desk.journal()] == [approval_id], "nobody takes it over")
     (said,) = team.said
     assert "has ended, and its audit log cannot be read here: the last 1 decisions" in said
 
@@ -314,13 +323,13 @@ def test_what_was_taken_over_is_not_written_by_its_first_server(team: Team, post
                 assert second.decide(approval_id).status_code == 200
                 proxy.stall()
                 _run(team, postgres_cluster, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
-                wait_for(lambda: len(first.journal()) == 1, "the first server does not take it over")
+                until(lambda: len(first.journal()) == 1, "the first server does not take it over")
                 let_pass(5.0)  # the lease of the second one
             proxy.cut()
-            wait_for(lambda: second.one(approval_id).get("status") == "approved", "it does not come back")
+            until(lambda: second.one(approval_id).get("status") == "approved", "it does not come back")
             other = second.ask()
             assert second.decide(other).status_code == 200
-            wait_for(lambda: [record["approval_id"] for record in second.journal()] == [other], "it does not write")
+            until(lambda: [record["approval_id"] for record in second.journal()] == [other], "it does not write")
     assert [record["approval_id"] for record in first.journal()] == [approval_id]
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from molecule_approve.errors import UsageError
 from molecule_approve.server import administration, credentials
 from molecule_approve.server.users import user_name
-from tests.server.desk import PATIENCE, Client, wait_for
+from tests.callers import until
+from tests.server.desk import PATIENCE, Client
 from tests.users import become
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def test_a_request_has_the_name_of_its_credential(desk: Desk) -> None:
     assert desk.decide(asked).status_code == 200
     [row] = desk.decider.get("/desk/requests").json()["decided"]
     assert (row["requested_by"], row["self_approved"]) == ("bot", False)
-    wait_for(desk.journal, "the record")
+    until(desk.journal, "the record")
     [record] = desk.journal()
     assert (record["requested_by"], record["actor"], record["context"]["user"]) == ("bot", "alice", "alice")
     assert "self_approved" not in record
@@ -73,7 +75,7 @@ def test_without_a_token_a_request_has_no_name(open_desk: OpenDesk) -> None:
         asked = asked_by(desk, nobody, context={"user": "alice"})
     assert desk.one(asked)["requested_by"] is None
     assert desk.decide(asked).status_code == 200
-    wait_for(desk.journal, "the record")
+    until(desk.journal, "the record")
     assert "requested_by" not in desk.journal()[0]
 
 
@@ -85,6 +87,26 @@ def test_a_requester_of_a_removed_workspace_is_nobody(desk: Desk) -> None:
         desk.change("UPDATE workspaces SET removed_at = '2026-01-01T00:00:00Z' WHERE id = 'other'")
         assert other.get("/workspaces/other/approvals").status_code == 401
         assert other.post("/workspaces/other/approvals", json={"action": "deploy"}).status_code == 401
+
+
+def test_no_workspace_is_removed_while_a_requester_is_added_there(desk: Desk) -> None:
+    """The removal waits, and is then told who asks there; an addition that comes after a removal finds no workspace."""
+    with desk.server.opened() as store, desk.server.opened() as other, ThreadPoolExecutor(1) as threads:
+        administration.add_workspace(store, "web")
+        removals: list[Future[object]] = []
+
+        def tell(_token: str) -> None:
+            removals.append(threads.submit(administration.remove_workspace, other, "web"))
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            until(lambda: not store.shared or removals[0].done() or desk.select(waits) == [(1,)], "the removal")
+
+        administration.add_requester(desk.server.places, store, "bot", "web", tell)
+        with pytest.raises(UsageError, match="the workspace web has requesters: bot"):
+            removals[0].result(PATIENCE)
+        administration.revoke_requester(store, "bot", "web")
+        administration.remove_workspace(store, "web")
+        with pytest.raises(UsageError, match="there is no workspace web"):
+            administration.add_requester(desk.server.places, store, "bot", "web")
 
 
 def _on_the_socket(desk: Desk, token: str) -> str:
@@ -174,9 +196,27 @@ def test_whoever_is_alone_decides_their_own_requests_and_the_records_say_so(desk
     assert desk.decide(second, "denied").status_code == 200
     rows = {row["id"]: row for row in desk.decider.get("/desk/requests").json()["decided"]}
     assert (rows[first]["self_approved"], rows[second]["self_approved"]) == (True, False)
-    wait_for(lambda: len(desk.journal()) == 2, "both records")
+    until(lambda: len(desk.journal()) == 2, "both records")
     assert [record.get("self_approved") for record in desk.journal()] == [True, None]
     assert desk.withdraw(third).status_code == 200
+
+
+def _lines(desk: Desk) -> list[dict[str, Any]]:
+    """One pending request's line, and one ended request's."""
+    [pending], [ended] = (
+        desk.decider.get(f"/desk/{path}").json()[key] for path, key in (("list", "pending"), ("history", "ended"))
+    )
+    return [pending, ended]
+
+
+def test_each_line_says_whether_its_reader_may_not_decide_it(desk: Desk) -> None:
+    """As the request in full says it: nothing is refused to whoever is alone."""
+    with add(desk, "alice") as alice:
+        desk.decide(asked_by(desk, alice))
+        asked_by(desk, alice)
+    assert [row["own"] for row in _lines(desk)] == [False, False]
+    desk.server.add_approver("bob")
+    assert [row["own"] for row in _lines(desk)] == [True, True]
 
 
 @pytest.mark.parametrize(("allowed", "status"), [(True, 200), (False, 403)])
@@ -276,6 +316,8 @@ def test_a_revoked_requester_is_out_and_its_requests_stay(open_desk: OpenDesk) -
         assert bot.get(f"{desk.path}/{pending}", params={"wait": 5}).status_code == 401
     assert [row["requester_revoked"] for row in desk.decider.get("/desk/requests").json()["pending"]] == [True]
     assert desk.decider.get(f"/desk/requests/{pending}").json()["requester_revoked"]
+    for row in _lines(desk):
+        assert (row["requester_revoked"], row["own"]) == (True, False)
     assert desk.decide(pending, "denied").status_code == 200
 
 

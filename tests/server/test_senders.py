@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
 
 import pytest
-from starlette.requests import HTTPConnection
 
 from molecule_approve.server.senders import Sender, sender_of
+from tests.server.calling import called
+
+if TYPE_CHECKING:
+    from molecule_approve.server.calls import HttpCall
 
 PROXIES = (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
 
 
+def _found(call: HttpCall) -> Sender:
+    return sender_of(call.scope, call.headers, PROXIES)
+
+
 def _sender(client: str, *forwarded: str, header: str = "x-forwarded-for") -> Sender:
     headers = [(header.encode(), text.encode()) for text in forwarded]
-    scope = {"type": "http", "server": ("10.0.0.1", 443), "client": (client, 5000), "headers": headers}
-    return sender_of(HTTPConnection(scope), PROXIES)
+    return _found(called(server=("10.0.0.1", 443), client=(client, 5000), headers=headers))
 
 
 @pytest.mark.parametrize(
@@ -84,14 +91,13 @@ def test_calls_are_counted_by_address_beyond_loopback() -> None:
 
 def test_the_unix_socket_is_local_and_counted_apart() -> None:
     """Whatever a caller there says of proxies."""
-    scope = {"type": "http", "server": ("/run/x", None), "client": None, "headers": [(b"x-forwarded-for", b"203.0.113.5")]}
-    found = sender_of(HTTPConnection(scope), PROXIES)
+    found = _found(called(server=("/run/x", None), client=None, headers=[(b"x-forwarded-for", b"203.0.113.5")]))
     assert (found.is_local, found.counted_as) == (True, "on the socket")
 
 
 def test_who_has_gone_already_is_nobody_of_this_machine() -> None:
     """The system does not tell the address of a connection that has ended."""
-    found = sender_of(HTTPConnection({"type": "http", "server": ("127.0.0.1", 1), "client": None, "headers": []}), PROXIES)
+    found = _found(called(server=("127.0.0.1", 1), client=None))
     assert (found.address, found.is_local, found.is_in(PROXIES)) == (None, False, False)
 
 

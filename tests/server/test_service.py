@@ -17,7 +17,8 @@ import pytest
 
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.wire import ONCE_HEADER
-from tests.server.desk import PATIENCE, Desk, desk_of, unsigned, wait_for
+from tests.callers import until
+from tests.server.desk import PATIENCE, Desk, desk_of, unsigned
 
 if TYPE_CHECKING:
     from molecule_approve.paths import Places
@@ -47,7 +48,7 @@ def _journaled(desk: Desk, approval_id: str) -> list[tuple[str, str | None]]:
 @pytest.mark.usefixtures("untraced")
 def test_of_sixty_four_deciders_one_wins(desk: Desk) -> None:
     """The others get 409 that says who won; database and log agree; the stream tells one decision."""
-    approval_id = desk.ask()
+    approval_id = desk.ask_heard()
     tokens = {f"approver-{number}": desk.server.add_approver(f"approver-{number}") for number in range(RACERS)}
     path = f"{desk.path}/{approval_id}/decide"
     with ExitStack() as stack, desk.listening() as stream:
@@ -94,7 +95,7 @@ def test_approval_withdrawal_expiry_and_redemption_agree_on_one_ending(desk: Des
         assert redeem.json()["status"] in {"pending", found["status"]}
         outcome = {"alice": "granted", "withdrawn": "withdrawn", "auto-expired": "timeout"}[found["decided_by"]]
         # An expiry by the timer can be read a moment before it is journaled.
-        wait_for(partial(_journaled, desk, approval_id), "the ending is not journaled")
+        until(partial(_journaled, desk, approval_id), "the ending is not journaled")
         assert _journaled(desk, approval_id) == [(outcome, found["decided_by"])]
     assert endings <= {"alice", "withdrawn", "auto-expired"}
 
@@ -160,7 +161,7 @@ def test_a_key_does_not_take_up_what_has_expired(desk: Desk) -> None:
     answer = desk.asker.post(desk.path, json={"action": "a"}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (409, "key_used")
     desk.ask()
-    wait_for(lambda: _journaled(desk, first) == [("timeout", "auto-expired")], "the expiry is not journaled")
+    until(lambda: _journaled(desk, first) == [("timeout", "auto-expired")], "the expiry is not journaled")
     assert desk.one(first)["decided_by"] == "auto-expired"
 
 

@@ -11,7 +11,8 @@ from molecule_approve.server.database.sqlite import SqliteStore
 from molecule_approve.server.database.values import SessionLimits, SessionRow
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.tokens import hash_token
-from tests.server.desk import desk_of, wait_for
+from tests.callers import until
+from tests.server.desk import desk_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,12 +134,12 @@ def test_a_call_is_a_use_and_a_handshake_is_none(open_desk: OpenDesk) -> None:
     began = _used(desk, session)
     # Each call notes the use, once a tenth of the idle time has passed.
     with desk.client(session) as client:
-        wait_for(
+        until(
             lambda: client.get("/desk/requests").status_code == 200 and _used(desk, session) > began,
             "the use is not noted",
         )
     with desk.client(session) as client:
-        wait_for(lambda: not _dials(desk, session), "a handshake keeps the session alive")
+        until(lambda: not _dials(desk, session), "a handshake keeps the session alive")
         assert client.get("/desk/requests").status_code == 401
 
 

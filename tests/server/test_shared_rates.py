@@ -15,10 +15,10 @@ from molecule_approve.server.shared_rates import SharedRates
 from molecule_approve.server.threads import DatabaseThreads
 
 
-def test_what_others_counted_is_known_for_a_minute(postgres_url: str) -> None:
+def test_what_others_counted_is_known_for_a_minute(served_url: str) -> None:
     """A server's own calls are not counted twice; keys that are not shared are told to nobody."""
     now = [0.0]
-    store = PostgresStore(parse(postgres_url), 1.0)
+    store = PostgresStore(parse(served_url), 1.0)
     threads = DatabaseThreads(store, lambda _: None)
     limiters = [RateLimiter(lambda: now[0]) for _ in range(2)]
     shared = [SharedRates(rates, threads, lambda key: key == "key", lambda: now[0]) for rates in limiters]

@@ -149,19 +149,19 @@ PUBLIC = "https://approve.example.org"
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"host": "example.com"}, "--host example.com is not an address of this machine"),
+        ({"host": "example.com"}, "--host: 'example.com' is not an address of this machine"),
         ({"host": ""}, "is not an address"),
         ({"host": "0.0.0.0"}, "without TLS tokens would cross the network unprotected"),
         ({"host": "192.168.1.7", "public_url": PUBLIC}, "without TLS tokens would cross the network unprotected"),
         ({"host": "::", "plain_http": True}, "--public-url is missing"),
         ({"host": "::", "tls_cert": Path("c"), "tls_key": Path("k")}, "--public-url is missing"),
-        ({"tls_cert": Path("c")}, "--tls-key is missing"),
-        ({"tls_key": Path("k")}, "--tls-cert is missing"),
-        ({"public_url": "http://approve.example.org"}, "--public-url is an http:// address"),
+        ({"tls_cert": Path("c")}, "--tls-cert: tls_key is missing"),
+        ({"tls_key": Path("k")}, "--tls-key: tls_cert is missing"),
+        ({"public_url": "http://approve.example.org"}, "--public-url: an http:// address"),
     ],
 )
 def test_what_would_be_reached_unprotected_is_refused(server_places: Places, more: dict[str, Any], message: str) -> None:
-    """Each with the option that is missing."""
+    """Each with the option that is wrong, or alone."""
     with pytest.raises(UsageError, match=message):
         address_to_bind(ServePlan(server_places, **more))
 

@@ -14,6 +14,7 @@ import pytest
 
 from molecule_approve.errors import ServerError
 from molecule_approve.paths import Places, RequesterCredential, find_socket, read_requester, who_serves
+from molecule_approve.server.database.sqlite import SqliteStore
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.state_folder import StateFolder, try_lock
@@ -170,6 +171,33 @@ def test_a_database_that_goes_away_stops_the_server(server_places: Places, name:
                 path.touch(0o600)
             server.join()
     assert who_serves(server_places) is None
+
+
+def test_a_database_that_may_still_be_there_stops_no_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the system cannot say whether it was removed, calls are refused; afterwards they are served again."""
+    checks, check = [0], SqliteStore.check
+
+    def counted(store: SqliteStore) -> None:
+        checks[0] += 1
+        check(store)
+
+    monkeypatch.setattr(SqliteStore, "check", counted)
+    (home / "here").mkdir()
+
+    def lead(target: str) -> None:
+        (home / "new").symlink_to(target)
+        (home / "new").rename(home / "way")  # at no moment is there nothing
+
+    lead("here")
+    with Running(ServePlan(Places(home / "way" / "state", home / "run"), limits=QUICK, warn=lambda _: None)) as server:
+        address = f"{server.url}/workspaces/{server.requester.workspace_id}/approvals"
+        headers = {"Authorization": f"Bearer {server.requester.token}"}
+        lead("way")  # in circles
+        assert httpx.post(address, headers=headers, json={"action": "a"}).status_code == 503
+        before = checks[0]
+        until(lambda: checks[0] >= before + 2)
+        lead("here")
+        assert httpx.post(address, headers=headers, json={"action": "a"}).status_code == 201
 
 
 def test_until_then_nothing_is_written(server_places: Places) -> None:

@@ -19,11 +19,14 @@ from molecule_approve.server.api import Api
 from molecule_approve.server.app import DOCUMENTS, Handlers, route_specs
 from molecule_approve.server.health import Health
 from molecule_approve.server.inbox import InboxApi as DeskRoutes
+from molecule_approve.server.keys import KeysApi
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.live import LiveSocket
 from molecule_approve.server.openid_sign_in import OpenIdApi
 from molecule_approve.server.origins import Addresses
 from molecule_approve.server.pages import Pages
+from molecule_approve.server.passkey_api import PasskeyApi
+from molecule_approve.server.receipts import ReceiptApi
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.sign_in import SignInApi
 from tests.server.desk import PATIENCE, Desk, desk_of
@@ -44,6 +47,9 @@ ALLOWED = {
     ("GET", REQUEST): (401, 200, 401, 200, 200, 200, 403),
     # The session decides; the approver's token, which comes after it, is told so. The second to redeem is told, too.
     ("POST", REQUEST + "/decide"): (401, 403, 401, 200, 409, 403, 403),
+    ("POST", REQUEST + "/retract"): (401, 403, 401, 409, 409, 403, 403),
+    # It has not ended while the readers are tried.
+    ("GET", REQUEST + "/receipt"): (401, 409, 401, 409, 409, 409, 403),
     ("POST", REQUEST + "/redeem"): (401, 200, 401, 403, 403, 409, 403),
     ("POST", REQUEST + "/withdraw"): (401, 409, 401, 403, 403, 409, 403),
     ("GET", "/approvals/pending"): (401, 403, 403, 200, 200, 403, 200),
@@ -52,7 +58,14 @@ ALLOWED = {
     ("POST", "/desk/session"): (401, 401, 401, 401, 401, 401, 401),
     ("POST", "/desk/code"): (401, 403, 403, 403, 201, 403, 201),
     ("GET", "/desk/sessions"): (401, 403, 403, 200, 200, 403, 200),
+    ("GET", "/desk/keys"): (401, 403, 403, 200, 200, 403, 200),
+    ("GET", "/desk/passkeys"): (401, 403, 403, 200, 200, 403, 200),
+    # Without a body that says which key; a link's code is in it, and stands in for a credential.
+    ("POST", "/desk/keys"): (401, 403, 403, 400, 400, 403, 400),
+    ("POST", "/desk/keys/passkey/further"): (401, 403, 403, 400, 400, 403, 400),
+    **{("POST", path): (400,) * 7 for path in ("/desk/keys/invitation", "/desk/keys/passkey")},
     # Its id is nobody's.
+    ("POST", "/desk/keys/{key_id}/remove"): (401, 403, 403, 404, 404, 403, 404),
     ("POST", "/desk/sessions/{session_id}/end"): (401, 403, 403, 404, 404, 403, 404),
     # Without a provider in server.yaml.
     ("POST", "/desk/openid/start"): (404, 404, 404, 404, 404, 404, 404),
@@ -98,7 +111,7 @@ class Sweep:
     def status(self, method: str, path: str, credential: str | None) -> int:
         """What one call is answered with."""
         filled = {"{workspace_id}": self.desk.workspace_id, "{approval_id}": self.approval_id}
-        filled |= {"{name}": "inbox.js", "{session_id}": "none"}
+        filled |= {"{name}": "inbox.js", "{session_id}": "none", "{key_id}": "none"}
         body = json.dumps(_bodies().get(path, {}))
         for name, value in filled.items():
             path = path.replace(name, value)
@@ -118,6 +131,9 @@ class Sweep:
             "sign_in_codes",
             "sessions",
             "approvals",
+            "decisions",
+            "approver_keys",
+            "key_codes",
             "journal",
         )
         with closing(sqlite3.connect(self.desk.server.places.database)) as database:
@@ -176,7 +192,21 @@ def test_every_route_lets_in_whom_the_table_names_and_nobody_else(server_places:
 
 def unborn() -> Handlers:
     """Enough to list the routes: none of their handlers is called."""
-    kinds = (Api, DeskRoutes, SignInApi, OpenIdApi, Pages, LiveSocket, AccessControl, Addresses, Health, Activity)
+    kinds = (
+        Api,
+        ReceiptApi,
+        DeskRoutes,
+        SignInApi,
+        OpenIdApi,
+        PasskeyApi,
+        Pages,
+        LiveSocket,
+        AccessControl,
+        Addresses,
+        Health,
+        Activity,
+        KeysApi,
+    )
     return Handlers(*(object.__new__(kind) for kind in kinds))  # type: ignore[arg-type]  # one of each
 
 

@@ -6,16 +6,23 @@ import asyncio
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 
 from molecule_approve.clock import utc_now
 from molecule_approve.server import credentials
+from molecule_approve.server.database.address import parse
+from molecule_approve.server.database.postgres import PostgresStore
+from molecule_approve.server.database.sqlite import SqliteStore
+from molecule_approve.server.database.values import Change
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.refusals import RefusedError, forbidden
 from molecule_approve.server.threads import TOGETHER, DatabaseThreads
@@ -43,11 +50,11 @@ class Held:
         assert self.let_go.wait(PATIENCE)
 
     @contextmanager
-    def holding(self, threads: DatabaseThreads) -> Iterator[None]:
-        """The thread is occupied inside this block."""
+    def holding(self, threads: DatabaseThreads) -> Iterator[asyncio.Future[None]]:
+        """The thread is occupied inside this block; gives the end of the job."""
         task = asyncio.ensure_future(threads.write(self))
         try:
-            yield
+            yield task
         finally:
             self.let_go.set()
         assert not task.cancelled()
@@ -107,6 +114,55 @@ def test_jobs_that_wait_share_a_transaction(server_places: Places) -> None:
     assert _run(server_places, scene) == []
 
 
+async def _share(threads: DatabaseThreads, jobs: int) -> None:
+    """Let so many jobs share a transaction."""
+    held = Held()
+    with held.holding(threads):
+        await held.has_begun()
+        waiting = [asyncio.ensure_future(threads.write(lambda _: None)) for _ in range(jobs)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+
+
+def test_a_transaction_waits_for_as_many_jobs_as_the_last_one_had(
+    server_places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that come in different steps of the event loop share it then."""
+    monkeypatch.setattr("molecule_approve.server.threads._GATHERING", PATIENCE)
+
+    async def scene(threads: DatabaseThreads) -> None:
+        await _share(threads, 3)
+        threads._took = PATIENCE
+        seen: list[Transaction] = []
+        waiting = []
+        for _ in range(3):
+            waiting.append(asyncio.ensure_future(threads.write(seen.append)))
+            for _ in range(12):
+                await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        assert seen == [seen[0]] * 3
+
+    assert _run(server_places, scene) == []
+
+
+@pytest.mark.parametrize(("took", "most"), [(0.01, 2 * PATIENCE), (2 * PATIENCE, 0.01)])
+def test_a_job_that_stays_alone_waits_for_a_moment_only(
+    server_places: Places, monkeypatch: pytest.MonkeyPatch, took: float, most: float
+) -> None:
+    """As long as the last transaction took, and never long; the next job, after one alone, waits for nobody."""
+    monkeypatch.setattr("molecule_approve.server.threads._GATHERING", most)
+
+    async def scene(threads: DatabaseThreads) -> None:
+        await _share(threads, 3)
+        threads._took = took
+        assert await asyncio.wait_for(threads.write(lambda _: "alone"), PATIENCE) == "alone"
+        monkeypatch.setattr("molecule_approve.server.threads._GATHERING", 2 * PATIENCE)
+        threads._took = 2 * PATIENCE
+        assert await asyncio.wait_for(threads.write(lambda _: "next"), PATIENCE) == "next"
+
+    assert _run(server_places, scene) == []
+
+
 def test_the_failure_of_one_undoes_nothing_of_another(server_places: Places) -> None:
     """What the one had changed is undone, what the others changed is committed; each ran once for good."""
 
@@ -148,15 +204,21 @@ def test_a_job_whose_caller_is_gone_does_not_begin(server_places: Places) -> Non
     """Others that wait with it do; where nobody is left there is no transaction at all."""
 
     async def scene(threads: DatabaseThreads) -> None:
-        for kept in ("a", ""):
+        begun: list[object] = []
+        assert isinstance(threads._store, SqliteStore)
+        sa.event.listen(threads._store._engine, "checkout", lambda *told: begun.append(told))
+        for kept, transactions in (("a", 2), ("", 1)):
+            begun.clear()
             held = Held()
-            with held.holding(threads):
+            with held.holding(threads) as end:
                 await held.has_begun()
                 waiting = [asyncio.ensure_future(threads.write(_adding(name, []))) for name in ("gone", kept) if name]
                 await asyncio.sleep(0)
                 waiting[0].cancel()
                 await asyncio.sleep(0)
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(end, *waiting, return_exceptions=True)
+            await threads.write(lambda _: None)
+            assert len(begun) == transactions + 1
         assert await _names(threads) == ["a"]
 
     assert _run(server_places, scene) == []
@@ -218,3 +280,38 @@ def test_a_database_that_stays_silent_is_waited_for_a_bounded_time(
 
     (said,) = _run(server_places, scene)
     assert "it has not answered for" in str(said)
+
+
+def test_only_a_crowd_gets_a_second_thread(postgres_url: str) -> None:
+    """A few jobs share the next transaction of the first thread, which is cheaper; many do not wait for it."""
+
+    async def main() -> None:
+        with closing(PostgresStore(parse(postgres_url), PATIENCE)) as store:
+            said: list[StoreError] = []
+            threads, held = DatabaseThreads(store, said.append), Held()
+            with held.holding(threads):
+                await held.has_begun()
+                few = [asyncio.ensure_future(threads.write(lambda _: "few")) for _ in range(TOGETHER // 2)]
+                await asyncio.sleep(0)
+                at_work = len(threads._writing)
+                crowd = [asyncio.ensure_future(threads.write(lambda _: "crowd")) for _ in range(TOGETHER // 2)]
+                assert set(await asyncio.wait_for(asyncio.gather(*few, *crowd), PATIENCE)) == {"few", "crowd"}
+                assert not held.let_go.is_set()
+            assert (at_work, said) == (1, [])
+            await asyncio.to_thread(threads.close)
+
+    asyncio.run(main())
+
+
+def test_a_crowd_of_changes_is_told_of_in_messages_that_fit(postgres_url: str) -> None:
+    """Each change of a transaction arrives once, in order, however many there are."""
+    changes = [Change(str(uuid.uuid4()), str(uuid.uuid4()), 1_777_777_777.123456 + n) for n in range(200)]
+    with (
+        closing(PostgresStore(parse(postgres_url), PATIENCE)) as store,
+        psycopg.connect(postgres_url, autocommit=True) as listening,
+    ):
+        listening.execute("LISTEN molecule_approve")
+        with store.write() as transaction:
+            transaction.requests.changes.extend(changes)
+        heard = [notice.payload for notice in listening.notifies(timeout=PATIENCE, stop_after=4)]
+    assert [Change.decode(line) for text in heard for line in text.split("\n")] == changes

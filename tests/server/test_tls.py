@@ -19,9 +19,10 @@ from molecule_approve.errors import ServerError
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running, ServePlan
 from molecule_approve.server.tls import Certificate
+from tests.callers import until
 from tests.certificates import KeyPair, new_pair
 from tests.integration.raw_http import PLAIN
-from tests.server.desk import PATIENCE, wait_for
+from tests.server.desk import PATIENCE
 
 if TYPE_CHECKING:
     from molecule_approve.paths import Places
@@ -75,7 +76,7 @@ def test_the_unix_socket_speaks_no_tls(server_places: Places, pair: KeyPair) -> 
             assert client.get("/health").status_code == 200
             before = server_places.socket.stat().st_ino
             server_places.socket.unlink()
-            wait_for(lambda: server_places.socket.exists() and server_places.socket.stat().st_ino != before, "restored")
+            until(lambda: server_places.socket.exists() and server_places.socket.stat().st_ino != before, "restored")
         assert server.requester.token
         transport = httpx.HTTPTransport(verify=PLAIN, uds=str(server_places.socket))
         with httpx.Client(transport=transport, base_url="http://localhost") as client:
@@ -91,12 +92,12 @@ def test_a_new_certificate_is_used_without_a_restart(server_places: Places, tmp_
     with Running(plan) as server:
         assert _shown(server.url) == _of(pair)
         own.cert.write_text("no certificate")
-        wait_for(lambda: told, "a sentence about it")
+        until(lambda: told, "a sentence about it")
         assert "the certificate that was read before stays in use" in told[0]
         assert _shown(server.url) == _of(pair)
         newer = new_pair(tmp_path, "newer")
         _put(own, newer)
-        wait_for(lambda: _shown(server.url) == _of(newer), "the new one")
+        until(lambda: _shown(server.url) == _of(newer), "the new one")
 
 
 def _put(own: KeyPair, other: KeyPair) -> None:

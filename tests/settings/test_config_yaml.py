@@ -8,7 +8,7 @@ import pytest
 
 from molecule_approve.errors import ConfigError
 from molecule_approve.settings.config_yaml import APPROVE_KEYS, parse
-from molecule_approve.settings.trusted_file import ConfigFile, RoleName, Scalar
+from molecule_approve.settings.trusted_file import ConfigFile, Scalar
 
 PATH = Path("/configs/config.yaml")
 
@@ -41,6 +41,7 @@ approve:
     X-Molecule-Org-Id: acme
   allow_http: yes
   require_verified_approver: false
+  approver_keys: /etc/molecule-approve/approvers.keys
   hooks:
   - {tool: Bash, command: "git status*", then: pass}
   - tool: "*"
@@ -49,7 +50,7 @@ approve:
 """,
     )
     assert found.path == PATH
-    assert found.roles == (RoleName("operator", 3), RoleName("deployer", 3))
+    assert found.roles == (Scalar("operator", 3), Scalar("deployer", 3))
     assert found.allowed_actions == {"deployer": frozenset({"approve", "memory.read"}), "idle": frozenset()}
     assert found.approve == {
         "platform_url": Scalar("https://platform.example.org", 8),
@@ -62,14 +63,15 @@ approve:
         "audit_rotate_at": Scalar("1048576", 15),
         "allow_http": Scalar("yes", 18),
         "require_verified_approver": Scalar("false", 19),
+        "approver_keys": Scalar("/etc/molecule-approve/approvers.keys", 20),
     }
     assert set(found.approve) == set(APPROVE_KEYS)
     assert found.headers == {"X-Molecule-Org-Id": Scalar("acme", 17)}
     assert found.hooks == (
-        {"tool": Scalar("Bash", 21), "command": Scalar("git status*", 21), "then": Scalar("pass", 21)},
-        {"tool": Scalar("*", 22), "then": Scalar("deny", 23)},
+        {"tool": Scalar("Bash", 22), "command": Scalar("git status*", 22), "then": Scalar("pass", 22)},
+        {"tool": Scalar("*", 23), "then": Scalar("deny", 24)},
     )
-    assert found.locked == (Scalar("platform_url", 24), Scalar("config", 24))
+    assert found.locked == (Scalar("platform_url", 25), Scalar("config", 25))
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "---\n", "--- # nothing\n...\n", "\ufeff"])
@@ -143,7 +145,7 @@ approve: {timeout: 5}
         ("rbac: {roles: [!!binary aGk=]}\n", r"rbac.roles: is of another type, not text"),
         ("rbac: {roles: ['']}\n", r"rbac.roles: '' is not a name"),
         ("rbac: {roles: ['a b']}\n", r"rbac.roles: 'a b' is not a name"),
-        ('rbac: {roles: ["\\ud800"]}\n', r"rbac.roles: '\\ud800' is not a name"),
+        ('rbac: {roles: ["\\ud800"]}\n', "rbac.roles: has a zero byte or half a character"),
         ("rbac: {allowed_actions: [approve]}\n", r"rbac.allowed_actions: is a list, not keys"),
         ("rbac: {allowed_actions: {on: [approve]}}\n", r"rbac.allowed_actions: a key is a boolean"),
         ("rbac: {allowed_actions: {'a b': [approve]}}\n", r"rbac.allowed_actions: 'a b' is not a name"),

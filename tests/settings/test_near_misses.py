@@ -64,6 +64,6 @@ def test_every_variable_that_the_program_reads_is_known() -> None:
         for path in (*package.glob("*.py"), *package.glob("settings/*.py"), *package.glob("gate/*.py"))
         for name in re.findall(r'"((?:APPROVAL|AUDIT_LOG|CONFIGS|MOLECULE|PLATFORM|WORKSPACE)_[A-Z_]+)"', path.read_text())
     }
-    events = {name for name in read if re.fullmatch("APPROVAL_[A-Z]+(ED|WN)", name)}
+    events = {name for name in read if re.fullmatch("APPROVAL_([A-Z]+(ED|WN)|PROGRESS)", name)}
     told = {"MOLECULE_APPROVAL_ID", "MOLECULE_APPROVED_BY"}  # to a command that run starts
     assert read - events - told == VARIABLES

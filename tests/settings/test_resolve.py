@@ -43,6 +43,7 @@ def test_nothing_given_means_the_defaults(resolve: Resolve, places: Places) -> N
     assert found.audit_rotate_at == Sourced(16 * 1024**2, "default")
     assert found.allow_http == Sourced(value=False)
     assert found.require_verified_approver == Sourced(value=False)
+    assert found.approver_keys == Sourced(None, "default")
     assert found.roles == Sourced(("operator",), "default")
     assert found.allowed_actions == Sourced({}, "default")
     assert found.hooks == Sourced((), "default")

@@ -24,6 +24,7 @@ trusted_proxies: [127.0.0.1, "2001:db8::/32"]
 metrics_from: [10.0.0.0/8]
 database: postgresql://molecule@db.example.org/approvals
 self_approval: false
+policy: rules.yaml
 anonymous_requests: yes
 log_format: json
 session:
@@ -68,6 +69,7 @@ def test_a_whole_file_is_read(file: Callable[..., Path], tmp_path: Path) -> None
     assert found.trusted_proxies.value == (ip_network("127.0.0.1"), ip_network("2001:db8::/32"))
     assert found.metrics_from.value == (ip_network("10.0.0.0/8"),)
     assert found.database.value == Secret("postgresql://molecule@db.example.org/approvals")
+    assert found.policy.value == path.parent / "rules.yaml"
     assert (found.self_approval.value, found.anonymous_requests.value, found.plain_http.value) == (False, True, False)
     assert (found.log_format.value, found.session_lifetime.value, found.session_idle.value) == ("json", 28_800.0, 1_800.0)
     openid = found.openid.value
@@ -79,7 +81,7 @@ def test_a_whole_file_is_read(file: Callable[..., Path], tmp_path: Path) -> None
     assert openid.scopes == ("openid", "email", "groups")
     assert found.path == path
     assert found.sources()["port"] == f"{path}, line 2: port"
-    assert found.sources()["openid"] == f"{path}, line 17: openid"
+    assert found.sources()["openid"] == f"{path}, line 18: openid"
     for key in (*SERVER_KEYS, *SERVER_LISTS, GROUPS):
         assert f"{key.rpartition('.')[2]}:" in WHOLE
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.chain import Head, Link, link_of
@@ -24,12 +24,13 @@ def build(
     exported_at: str,
     remembered: Head | None,
     chain: Sequence[bytes] | None = None,
+    receipts: Mapping[str, bytes] | None = None,
 ) -> dict[str, JsonValue]:
     """The document of one request's records, the oldest first, to be written as JSON.
 
     Unchained lines, and records of another log than the head's, are left out. The time ``exported_at`` is for people, and
     not protected; ``remembered`` is the head beside the log; ``chain`` has all chained lines from the first record to the
-    head, where all of them are wanted.
+    head, where all of them are wanted; ``receipts`` are those that the records name, by their SHA-256.
 
     Raises:
         AuditError: no record is left.
@@ -50,6 +51,7 @@ def build(
         # The gate gives the platform the head as it is just after `initiated`: that record itself.
         "audit_heads": [_mark(link) for entry, link in kept if entry.kind[2] == RecordOutcome.INITIATED],
         **({"seal": {"from": sealed[0]}} if sealed else {}),
+        **({"receipts": [_receipt(*one) for one in receipts.items()]} if receipts else {}),
         **({} if chain is None else {"chain": [_text(line) for line in chain]}),
     }
 
@@ -88,6 +90,10 @@ def _record(entry: StoryRecord, link: Link) -> JsonValue:
         "before": None if entry.before is None else _mark(entry.before),
         "after": None if after is None else {**_mark(after), "prev": after.prev},
     }
+
+
+def _receipt(digest: str, data: bytes) -> JsonValue:
+    return {"sha256": digest, "text": data.decode("utf-8")}
 
 
 def _mark(place: Head | Link) -> dict[str, JsonValue]:

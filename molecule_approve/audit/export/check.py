@@ -7,6 +7,7 @@ proves that they are the log's.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from molecule_approve.audit.chain import START, Link, link_of
 from molecule_approve.audit.record import RecordAction, RecordOutcome, decode
 from molecule_approve.audit.report.executions import NO_EXECUTIONS, ExecutionCount, Executions, executions_in
+from molecule_approve.audit.report.receipts import receipts_in
 from molecule_approve.audit.seal import Keys, SealKey, is_sealed
 
 from .parse import ExportDocument, ExportedRecord, NotAnExportError, RecordHash, read
@@ -51,6 +53,8 @@ class ExportReport(NamedTuple):
         sealed: numbers of the records that carry a seal.
         seal_checked: numbers of those whose seal holds under a key that was given.
         executions: what its records say of the request's command; a start that was not approved is a warning, not a fault.
+        receipts: numbers of the records whose receipts are in it.
+        missing_receipts: numbers of those whose receipts are not, which is a warning: they may have been moved away.
         said: all of this in sentences, the verdict first.
     """
 
@@ -67,6 +71,8 @@ class ExportReport(NamedTuple):
     sealed: tuple[int, ...] = ()
     seal_checked: tuple[int, ...] = ()
     executions: ExecutionCount = NO_EXECUTIONS
+    receipts: tuple[int, ...] = ()
+    missing_receipts: tuple[int, ...] = ()
     said: tuple[str, ...] = ()
 
 
@@ -102,6 +108,7 @@ class _Check:
         self._check_links()
         self._check_marks()
         self._check_seals()
+        receipts, missing = self._check_receipts()
         expected = tuple(self._meet(seq, digest) for seq, digest in self.wanted)
         claim = self.claim
         numbers = tuple(record.seq for record in claim.records)
@@ -119,6 +126,8 @@ class _Check:
             sealed=tuple(record.seq for record in claim.records if is_sealed(record.line)),
             seal_checked=tuple(seq for seq in self.seal_checked if seq in numbers),
             executions=self._executions(),
+            receipts=receipts,
+            missing_receipts=missing,
         )
         return found._replace(said=tuple(_sentences(found, claim)))
 
@@ -251,6 +260,22 @@ class _Check:
         else:
             self._wrong(f"record {seq}: its seal is wrong")
 
+    # --- receipts --------------------------------------------------------------------------------------------------------
+
+    def _check_receipts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The records whose receipts are in the document, and those whose are not. Each must be named, and unchanged."""
+        named = receipts_in([record.line for record in self.claim.records])
+        there = {one.sha256 for one in self.claim.receipts}
+        for receipt in self.claim.receipts:
+            if hashlib.sha256(receipt.text).hexdigest() != receipt.sha256:
+                self._wrong(f"the receipt with SHA-256 {receipt.sha256} has another one")
+        for digest in sorted(there - {one.sha256 for one in named}):
+            self._wrong(f"no record names the receipt with SHA-256 {digest}")
+        return (
+            tuple(one.seq for one in named if one.sha256 in there),
+            tuple(one.seq for one in named if one.sha256 not in there),
+        )
+
     # --- heads from elsewhere ----------------------------------------------------------------------------------------
 
     def _meet(self, seq: int, digest: str) -> ForeignHead:
@@ -311,6 +336,10 @@ def _sentences(report: ExportReport, claim: ExportDocument) -> Iterable[str]:
     yield from report.faults
     yield "outcomes: " + ", ".join(f"{seq} {what}" for seq, what in zip(report.records, report.outcomes, strict=True))
     yield from (f"warning: {odd}" for odd in report.executions.first_odd)
+    if report.missing_receipts:
+        yield f"warning: the receipts of {_listed(report.missing_receipts)} are not in the export"
+    if report.receipts:
+        yield f"with the receipts of {_listed(report.receipts)}: `molecule-approve receipt verify` says what they prove"
     if not report.whole:
         yield "a damaged export proves nothing: ask for a new one"
         return

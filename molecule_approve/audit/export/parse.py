@@ -52,6 +52,13 @@ class ExportedRecord(NamedTuple):
     after: NextRecord | None
 
 
+class ExportedReceipt(NamedTuple):
+    """A receipt, and what the document says is its SHA-256."""
+
+    sha256: str
+    text: bytes
+
+
 class ExportDocument(NamedTuple):
     """The whole document, its types checked and nothing else. ``chain`` holds lines, ``sealed_from`` a record's number."""
 
@@ -64,6 +71,7 @@ class ExportDocument(NamedTuple):
     audit_heads: tuple[RecordHash, ...]
     sealed_from: int | None
     chain: tuple[bytes, ...] | None
+    receipts: tuple[ExportedReceipt, ...] = ()
 
 
 def read(document: bytes) -> ExportDocument:
@@ -87,7 +95,7 @@ def read(document: bytes) -> ExportDocument:
 
 def _claim(found: dict[str, Any]) -> ExportDocument:
     wanted = {"format", "version", "log_id", "trace_id", "exported_at", "records", "head", "remembered", "audit_heads"}
-    _keys(found, "the document", wanted, {"seal", "chain"})
+    _keys(found, "the document", wanted, {"seal", "chain", "receipts"})
     records = tuple(_record(one) for one in _list(found["records"], "records"))
     if not records:
         raise NotAnExportError("the export has no records")
@@ -101,6 +109,7 @@ def _claim(found: dict[str, Any]) -> ExportDocument:
         audit_heads=tuple(_mark(one, "audit_heads") for one in _list(found["audit_heads"], "audit_heads")),
         sealed_from=_number(_keys(found["seal"], "seal", {"from"})["from"], "seal") if "seal" in found else None,
         chain=tuple(_line(one) for one in _list(found["chain"], "chain")) if "chain" in found else None,
+        receipts=tuple(_receipt(one) for one in _list(found.get("receipts", []), "receipts")),
     )
 
 
@@ -113,6 +122,11 @@ def _record(value: object) -> ExportedRecord:
         before=None if found["before"] is None else _mark(found["before"], "before"),
         after=None if found["after"] is None else _after(found["after"]),
     )
+
+
+def _receipt(value: object) -> ExportedReceipt:
+    found = _keys(value, "a receipt", {"sha256", "text"})
+    return ExportedReceipt(_hash(found["sha256"], "sha256"), _line(found["text"]))
 
 
 def _after(value: object) -> NextRecord:

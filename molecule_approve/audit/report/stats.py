@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from molecule_approve.audit.chain import LONGEST, place_in
 from molecule_approve.audit.record import ENDINGS, EventType, RecordAction, RecordOutcome, decode, moment, text_in
 
-from .story import BEGINNINGS, DECISIONS
+from .story import BEGINNINGS, DECISIONS, deciders
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -58,18 +58,10 @@ class ApproverStatistics(NamedTuple):
     denied: int
 
 
-class RequesterStatistics(NamedTuple):
-    """The requests of one requester, by the name of its credential: how many, and their outcomes."""
+class RequestSums(NamedTuple):
+    """The requests of one requester, by the name of its credential, or of one workspace: how many, and their outcomes."""
 
     name: str
-    requests: int
-    outcomes: Mapping[str, int]
-
-
-class Workspace(NamedTuple):
-    """The requests of one workspace: how many, and their outcomes."""
-
-    id: str
     requests: int
     outcomes: Mapping[str, int]
 
@@ -132,9 +124,9 @@ class Statistics(NamedTuple):
     requests: int
     outcomes: Mapping[str, int]
     approvers: Sequence[ApproverStatistics]
-    requesters: Sequence[RequesterStatistics]
+    requesters: Sequence[RequestSums]
     self_approved: int
-    workspaces: Sequence[Workspace]
+    workspaces: Sequence[RequestSums]
     waits: Waits | None
     transports: Mapping[str, int]
     commands: CommandStatistics
@@ -166,7 +158,7 @@ class _Request:
     began: datetime | None
     beginnings: int = 0
     outcome: str = OPEN
-    approver: tuple[str, bool] | None = None
+    approvers: tuple[tuple[str, bool], ...] = ()
     transport: str = ""
     waited: float | None = None
     undelivered: bool = False
@@ -178,7 +170,7 @@ class _Request:
     def settle(self) -> None:
         """Use the observed outcome, if none was recorded."""
         if self.seen is not None and self.outcome in (OPEN, NOT_AWAITED):
-            self.outcome, self.approver, self.waited = self.seen
+            self.outcome, self.approvers, self.waited = self.seen
 
 
 _SUCCEEDED = "succeeded"
@@ -189,7 +181,7 @@ class _Seen(NamedTuple):
     """What an `observed` record says: the outcome, who decided, and after how many seconds."""
 
     outcome: str
-    approver: tuple[str, bool] | None
+    approvers: tuple[tuple[str, bool], ...]
     waited: float | None
 
 
@@ -252,7 +244,7 @@ def _happened(request: _Request, fields: Mapping[str, JsonValue], outcome: str) 
     elif outcome == RecordOutcome.REQUESTED and fields.get("wait") is False:
         request.outcome = NOT_AWAITED
     if outcome in DECISIONS:
-        request.approver = _approver(fields)
+        request.approvers = _deciders(fields, outcome)
         request.self_approved = fields.get("self_approved") is True
         request.transport = text_in(fields, "transport")
         request.waited = _waited(request, fields)
@@ -277,12 +269,16 @@ def _seen(request: _Request, fields: Mapping[str, JsonValue]) -> _Seen:
     """The record's own time says nothing of the decision's: it was seen later."""
     outcome = text_in(fields, "observed_outcome")
     if outcome not in DECISIONS:
-        return _Seen(outcome, None, None)
-    return _Seen(outcome, _approver(fields), _since_begun(request, moment(fields.get("decided_at"))))
+        return _Seen(outcome, (), None)
+    return _Seen(outcome, _deciders(fields, outcome), _since_begun(request, moment(fields.get("decided_at"))))
 
 
-def _approver(fields: Mapping[str, JsonValue]) -> tuple[str, bool]:
-    return text_in(fields, "decided_by") or text_in(fields, "actor"), fields.get("decided_by_verified") is True
+def _deciders(fields: Mapping[str, JsonValue], outcome: str) -> tuple[tuple[str, bool], ...]:
+    """Everybody whose decision it was, and whether their names are verified: of several, all whose approvals counted."""
+    verified = fields.get("decided_by_verified") is True
+    several = deciders(fields, "approved") if outcome == RecordOutcome.GRANTED else []
+    names = [name for name, _ in several] or [text_in(fields, "decided_by") or text_in(fields, "actor")]
+    return tuple((name, verified) for name in names)
 
 
 def _waited(request: _Request, fields: Mapping[str, JsonValue]) -> float | None:
@@ -315,9 +311,9 @@ def _counted(walk: _RequestCount, since: datetime | None, until: datetime | None
         requests=len(chosen),
         outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
         approvers=_approvers(chosen),
-        requesters=[RequesterStatistics(*row) for row in _by((one.requester, one.outcome) for one in chosen) if row[0]],
+        requesters=[sums for sums in _by((one.requester, one.outcome) for one in chosen) if sums.name],
         self_approved=sum(one.self_approved for one in chosen),
-        workspaces=[Workspace(*row) for row in _by((one.workspace, one.outcome) for one in chosen)],
+        workspaces=_by((one.workspace, one.outcome) for one in chosen),
         waits=_waits(sorted(array("d", (one.waited for one in chosen if one.waited is not None)))),
         transports=dict(Counter(one.transport for one in chosen if one.transport).most_common()),
         commands=_commands(Counter(one.command for one in chosen)),
@@ -341,7 +337,7 @@ def _commands(found: Counter[str]) -> CommandStatistics:
 
 
 def _approvers(requests: Iterable[_Request]) -> list[ApproverStatistics]:
-    decided = Counter((one.approver, one.outcome) for one in requests if one.approver is not None)
+    decided = Counter((who, one.outcome) for one in requests for who in one.approvers)
     found = [
         ApproverStatistics(*who, decided[who, RecordOutcome.GRANTED], decided[who, RecordOutcome.DENIED])
         for who in {who for who, _ in decided}
@@ -349,13 +345,13 @@ def _approvers(requests: Iterable[_Request]) -> list[ApproverStatistics]:
     return sorted(found, key=lambda one: (-one.granted - one.denied, one.name, one.verified))
 
 
-def _by(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, int, dict[str, int]]]:
+def _by(pairs: Iterable[tuple[str, str]]) -> list[RequestSums]:
     """How many pairs each name is in, and with which outcomes; the one with most first."""
     counts: dict[str, Counter[str]] = {}
     for name, outcome in pairs:
         counts.setdefault(name, Counter())[outcome] += 1
-    found = [(name, count.total(), {word: count[word] for word in OUTCOMES}) for name, count in counts.items()]
-    return sorted(found, key=lambda row: (-row[1], row[0]))
+    found = [RequestSums(name, count.total(), {word: count[word] for word in OUTCOMES}) for name, count in counts.items()]
+    return sorted(found, key=lambda one: (-one.requests, one.name))
 
 
 def _waits(seconds: Sequence[float]) -> Waits | None:

@@ -20,6 +20,7 @@ from molecule_approve.audit.record import (
     decode,
     moment,
     needle,
+    text_in,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ class RequestRecords(NamedTuple):
 
     entries: list[StoryRecord]
     head: Head | None
+
+
+def deciders(fields: Mapping[str, JsonValue], decision: str) -> list[tuple[str, str]]:
+    """Who decided so, as the record lists it, each with how that was proven (empty if it does not say); in their order."""
+    found = fields.get("decisions")
+    rows = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    decided = [(text_in(one, "by"), text_in(one, "proof")) for one in rows if one.get("decision") == decision]
+    return [(name, proof) for name, proof in decided if name]
 
 
 def matching_requests(newest: Newest, text: str) -> list[IdMatch]:

@@ -11,12 +11,13 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
-from molecule_approve.audit import files, sealing
+from molecule_approve.audit import files, receipts, sealing
 from molecule_approve.audit.chain import LONGEST, Stretch, examine
 from molecule_approve.audit.read import archives, texts
 from molecule_approve.audit.read.archives import LogFile, Unreadable
 from molecule_approve.audit.report.executions import ExecutionCount, ExecutionRecord, Executions, executions_in
 from molecule_approve.audit.report.open_requests import OpenChanges, OpenCount, OpenRequests, changes_in
+from molecule_approve.audit.report.receipts import NamedReceipt, ReceiptCount, receipts_in
 from molecule_approve.audit.seal import Keys, SealKey
 from molecule_approve.errors import AuditError
 
@@ -68,6 +69,7 @@ class VerifyResult(NamedTuple):
         open: open requests.
         not_awaited: those of them that were asked without waiting, which are not counted among the others.
         executions: commands without a recorded end, and starts that do not fit what was approved. Neither is damage.
+        receipts: those that the records name. One that is missing is not damage of the log: old ones may be moved away.
     """
 
     report: Report
@@ -77,6 +79,7 @@ class VerifyResult(NamedTuple):
     open: OpenCount
     not_awaited: OpenCount
     executions: ExecutionCount
+    receipts: ReceiptCount = ReceiptCount()
 
     @property
     def whole(self) -> bool:
@@ -95,7 +98,11 @@ def verify_log(path: Path, options: VerifyOptions = _DEFAULTS, watch: OnProgress
     with archives.Snapshot(path) as snapshot:
         if not (snapshot.files or snapshot.unreadable or heads):
             os.close(files.open_for_reading(path))  # says that it is not there
-        return _verify(snapshot, Verification(heads, begins=options.begins), options, watch, snapshot.unreadable)
+        named: list[NamedReceipt] = []
+        verification = Verification(heads, begins=options.begins)
+        result = _verify(snapshot, verification, options, watch, snapshot.unreadable, named)
+    missing = dict.fromkeys(one.seq for one in named if receipts.find(path, one.sha256) is None)
+    return result._replace(receipts=ReceiptCount(len(set(named)), tuple(missing)))
 
 
 def verify_file(path: Path, options: VerifyOptions = _DEFAULTS, watch: OnProgress = _ignore) -> VerifyResult:
@@ -104,7 +111,7 @@ def verify_file(path: Path, options: VerifyOptions = _DEFAULTS, watch: OnProgres
     Raises:
         AuditError: it cannot be read, or a key is another log's.
     """
-    return _verify(_OneFile(path), Verification(options.expected, begins=None), options, watch, ())
+    return _verify(_OneFile(path), Verification(options.expected, begins=None), options, watch, (), [])
 
 
 class _Files(Protocol):
@@ -144,6 +151,7 @@ class _BlockResult(NamedTuple):
     stretch: Stretch
     requests: OpenChanges
     executions: tuple[ExecutionRecord, ...]
+    receipts: tuple[NamedReceipt, ...]
 
 
 class _PartResult(NamedTuple):
@@ -163,8 +171,14 @@ def _remembered(path: Path) -> list[ExpectedHead]:
 
 
 def _verify(
-    found: _Files, verification: Verification, options: VerifyOptions, watch: OnProgress, unreadable: Sequence[Unreadable]
+    found: _Files,
+    verification: Verification,
+    options: VerifyOptions,
+    watch: OnProgress,
+    unreadable: Sequence[Unreadable],
+    named: list[NamedReceipt],
 ) -> VerifyResult:
+    """What the files show; the receipts that they name are added to ``named``."""
     keys = Keys(options.keys) if options.keys else None
     plan = [_parts(found, file) for file in found.files]
     parts = [part for some in plan for part in some]
@@ -183,6 +197,7 @@ def _verify(
                 verification.add(block.stretch)
                 open_requests.add(block.requests)
                 executions.add(block.executions)
+                named += block.receipts
             done += part.weight
             watch(done, total)
     report = verification.finish()
@@ -258,7 +273,8 @@ def _examine_part(found: _Files, part: _Part, watched: frozenset[int], keys: Key
             if not unfinished:
                 lines.pop()
             stretch, others = examine(lines, watched, keys, unfinished=unfinished)
-            stretches.append(_BlockResult(stretch, changes_in(lines, others), executions_in(lines, others)))
+            requests, executions = changes_in(lines, others), executions_in(lines, others)
+            stretches.append(_BlockResult(stretch, requests, executions, receipts_in(lines, others)))
     except AuditError as exc:
         # What a damaged archive unpacks to need not be what was packed: nothing in it says anything about the log.
         return _PartResult([] if part.end < 0 else stretches, exc.message)

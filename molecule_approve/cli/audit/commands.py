@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from molecule_approve.audit.record import RecordAction, RecordOutcome
 from molecule_approve.cli.exits import command_end
 from molecule_approve.cli.terminal import style_of
-from molecule_approve.model import Executed
+from molecule_approve.executions import Executed
 
 if TYPE_CHECKING:
     from molecule_approve.audit.report.story import Story

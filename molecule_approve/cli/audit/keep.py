@@ -21,11 +21,15 @@ def rotate(config: options.Config = None, audit_log: options.AuditLog = None) ->
     from molecule_approve.audit.journal import Journal
 
     path = options.audit_log_path(config, audit_log)
-    archive = Journal(path).rotate(patience=PATIENCE)
+    archive = Journal(path, on_wait=_say).rotate(patience=PATIENCE)
     if archive is None:
         raise AuditError(f"the audit log {path} has no records to archive")
     output.done(visible(str(archive)))
     return Exit.OK
+
+
+def _say(sentence: str) -> None:
+    output.say(f"{visible(sentence)}")
 
 
 def init(
@@ -48,7 +52,9 @@ def init(
     if new_key and not seal:
         raise UsageError("--new-key requires --seal", hint="add --seal")
     path = options.audit_log_path(config, audit_log)
-    journal = Journal(path, limit=None)  # what the size is to be is not asked for here, and "never" may be meant
+    journal = Journal(
+        path, limit=None, on_wait=_say
+    )  # what the size is to be is not asked for here, and "never" may be meant
     origin = wiring.origin()
     record = make_record(
         RecordAction.INIT,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from molecule_approve.audit.report.stats import BOUNDS, OPEN, OUTCOMES, CommandStatistics, Statistics, Waits
+from molecule_approve.audit.report.stats import BOUNDS, OPEN, OUTCOMES, CommandStatistics, RequestSums, Statistics, Waits
 from molecule_approve.cli.terminal import cells, cut
 from molecule_approve.safe_text import visible
 
@@ -38,10 +38,10 @@ def statistics_lines(found: Statistics, width: int, remark: str, *, blocks: bool
         yield from _table([_approver(one) for one in found.approvers], width)
     if found.requesters:
         yield from ("", "requested by")
-        yield from _table([(visible(one.name), _sums(one.requests, one.outcomes)) for one in found.requesters], width)
+        yield from _table([_sums(one) for one in found.requesters], width)
     if len(found.workspaces) > 1:
         yield from ("", "by workspace")
-        yield from _table([(visible(one.id) or "-", _sums(one.requests, one.outcomes)) for one in found.workspaces], width)
+        yield from _table([_sums(one) for one in found.workspaces], width)
     if found.waits is not None:
         yield from ("", *_waits(found.waits, width, blocks=blocks))
     if found.transports:
@@ -63,13 +63,13 @@ def statistics_json(found: Statistics, since: datetime | None, until: datetime |
         "last": _moment(found.last),
         "requests": found.requests,
         "open": found.outcomes[OPEN],
-        "outcomes": {str(word): count for word, count in found.outcomes.items()},
+        "outcomes": _outcomes_json(found.outcomes),
         "commands": {"started": found.commands.started, **found.commands._asdict()},
         "undelivered": found.undelivered,
         "approvers": [one._asdict() for one in found.approvers],
-        "requesters": [{"name": one.name, **_sums_json(one.requests, one.outcomes)} for one in found.requesters],
+        "requesters": [_sums_json("name", one) for one in found.requesters],
         "self_approved": found.self_approved,
-        "workspaces": [{"id": one.id, **_sums_json(one.requests, one.outcomes)} for one in found.workspaces],
+        "workspaces": [_sums_json("id", one) for one in found.workspaces],
         "waited_seconds": None if waits is None else _waits_json(waits),
         "transports": dict(found.transports),
         "records": found.records,
@@ -79,8 +79,12 @@ def statistics_json(found: Statistics, since: datetime | None, until: datetime |
     }
 
 
-def _sums_json(requests: int, outcomes: Mapping[str, int]) -> dict[str, JsonValue]:
-    return {"requests": requests, "outcomes": {str(word): count for word, count in outcomes.items()}}
+def _sums_json(key: str, found: RequestSums) -> JsonValue:
+    return {key: found.name, "requests": found.requests, "outcomes": _outcomes_json(found.outcomes)}
+
+
+def _outcomes_json(outcomes: Mapping[str, int]) -> JsonValue:
+    return {str(word): count for word, count in outcomes.items()}
 
 
 def _waits_json(waits: Waits) -> JsonValue:
@@ -135,9 +139,9 @@ def _approver(one: tuple[str, bool, int, int]) -> tuple[str, str]:
     return (visible(name) or "-", f"approved {granted}, denied {denied}" + ("" if verified else " (name not verified)"))
 
 
-def _sums(requests: int, outcomes: Mapping[str, int]) -> str:
-    parts = [f"{_outcome(word)} {outcomes[word]}" for word in OUTCOMES if outcomes[word]]
-    return f"{requests}: {', '.join(parts)}"
+def _sums(found: RequestSums) -> tuple[str, str]:
+    parts = [f"{_outcome(word)} {found.outcomes[word]}" for word in OUTCOMES if found.outcomes[word]]
+    return visible(found.name) or "-", f"{found.requests}: {', '.join(parts)}"
 
 
 def _table(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:

@@ -17,8 +17,8 @@ import typer
 from molecule_approve.cli import options, output
 from molecule_approve.cli.exits import Exit
 from molecule_approve.cli.help import FILTERS, option
+from molecule_approve.cli.new_file import write_new
 from molecule_approve.errors import AuditError, DeliveryError, UsageError
-from molecule_approve.paths import write_private
 from molecule_approve.safe_text import json_line, visible
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def export(
     if target is None:
         output.answer(text)
     else:
-        _keep(Path(target), f"{text}\n".encode())
+        write_new(Path(target), f"{text}\n".encode())
     if report.whole:
         return Exit.OK
     output.say(f"warning: the export is not whole, because the log is damaged: {report.faults[0]}")
@@ -127,6 +127,8 @@ def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportRep
     from molecule_approve.audit.export.check import check
     from molecule_approve.audit.files import recall
     from molecule_approve.audit.read import history
+    from molecule_approve.audit.receipts import find
+    from molecule_approve.audit.report.receipts import receipts_in
     from molecule_approve.clock import utc_now
 
     memory = recall(path)  # first: the log may grow meanwhile, and must not seem to be behind
@@ -139,7 +141,9 @@ def _exported(path: Path, trace: str, *, complete: bool) -> tuple[str, ExportRep
         with contextlib.closing(history.backwards(path)) as newest:
             chain = stretch(newest, first, head)
     remembered = None if memory is None else memory.head
-    text = json_line(build(entries, head, exported_at=utc_now(), remembered=remembered, chain=chain))
+    named = [one.sha256 for one in receipts_in([entry.line for entry in entries])]
+    receipts = {digest: data for digest in named if (data := find(path, digest)) is not None}
+    text = json_line(build(entries, head, exported_at=utc_now(), remembered=remembered, chain=chain, receipts=receipts))
     # Missing records may be in an archive that cannot be read: that is not damage.
     if unread:
         raise _lacks(unread)
@@ -265,25 +269,3 @@ def _width() -> int:
 
 def _draws_blocks() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-
-
-# --- keeping -------------------------------------------------------------------------------------------------------------
-
-
-def _keep(path: Path, data: bytes) -> None:
-    """Write the file 0600, whole or not at all, and over no other.
-
-    Raises:
-        UsageError: something of that name is there.
-        DeliveryError: it cannot be written.
-    """
-    try:
-        write_private(path, data, over=False)
-    except FileExistsError as exc:
-        raise UsageError(
-            f"--output: {str(path)!r} already exists", hint="pass another path; files are never overwritten"
-        ) from exc
-    except OSError as exc:
-        raise DeliveryError(
-            f"{path} cannot be written: {exc.strerror}", hint="pass a path in a folder that you can write to"
-        ) from exc

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from molecule_approve.audit.record import EventType, RecordAction, RecordOutcome, moment
+from molecule_approve.audit.report.story import deciders
 from molecule_approve.audit.seal import FIELD as SEAL
 from molecule_approve.cli.requester import ci, described, job, person
 from molecule_approve.gate.command import parse
@@ -39,7 +40,8 @@ _TIME = 9  # of the time that passed
 # What the sentences say already.
 _SAID = frozenset(
     {
-        "attempted_action", "comment", "decided_by", "decided_by_verified", "decision_that_stood", "error", "exit_code",
+        "attempted_action", "comment", "decided_by", "decided_by_verified", "decision_that_stood", "decisions", "error",
+        "exit_code",
         "observed_by", "observed_outcome", "reason", "replaces_process", "requested_by", "roles", "self_approved",
         "signal", "taken_back", "timeout_seconds", "transport", "wait", "waited_seconds", "withdrawn",
     }
@@ -235,13 +237,25 @@ def _by(entry: StoryRecord) -> str:
 
 
 def _decision(entry: StoryRecord, done: str) -> str:
-    return _with(f"{done} by {_name(entry)}", _word(entry, "comment"))
+    return _with(f"{done} by {_name(entry, done)}", _word(entry, "comment"))
 
 
-def _name(entry: StoryRecord) -> str:
+def _name(entry: StoryRecord, done: str) -> str:
+    """Who decided so: everybody whose decision the record lists, each with how it was proven."""
     verified = "" if entry.fields.get("decided_by_verified") is True else " (name not verified)"
     own = " (also the requester)" if entry.fields.get("self_approved") is True else ""
-    return f"{_word(entry, 'decided_by') or _word(entry, 'actor') or 'nobody'}{verified}{own}"
+    listed = _listed(entry, done)
+    return f"{listed or _word(entry, 'decided_by') or _word(entry, 'actor') or 'nobody'}{verified}{own}"
+
+
+def _listed(entry: StoryRecord, decision: str) -> str:
+    return ", ".join(visible(f"{by} ({proof})" if proof else by) for by, proof in deciders(entry.fields, decision))
+
+
+def _too_few(entry: StoryRecord) -> str:
+    """Who had approved a request that ended without a decision."""
+    listed = _listed(entry, "approved")
+    return f"; approved by {listed} alone" if listed else ""
 
 
 def _timeout(entry: StoryRecord) -> str:
@@ -249,16 +263,17 @@ def _timeout(entry: StoryRecord) -> str:
     after = "" if waited is None else f" after {waited}"
     why = {"nobody_decided": "", "expired": "expired by the platform"}.get(entry.text("reason"), _word(entry, "reason"))
     left = "" if entry.fields.get("withdrawn") is not False or why else "it could not be withdrawn"
-    return _with(f"timed out{after}", why or left)
+    return _with(f"timed out{after}", why or left) + _too_few(entry)
 
 
 def _withdrawal(entry: StoryRecord) -> str:
     said = _with("withdrawn", _word(entry, "reason"))
     stood = _word(entry, "decision_that_stood")
     if stood:
-        return f"{said}; it was already {stood} by {_name(entry)}"
+        return f"{said}; it was already {stood} by {_name(entry, stood)}"
     by_others = entry.text("reason") == "by somebody else"
-    return said if by_others or entry.fields.get("taken_back") is not False else f"{said}; it could not be withdrawn"
+    stays = not by_others and entry.fields.get("taken_back") is False
+    return f"{said}{'; it could not be withdrawn' if stays else ''}{_too_few(entry)}"
 
 
 def _execution(entry: StoryRecord, outcome_word: str) -> str:

@@ -198,7 +198,7 @@ def _platform_heads(flags: Flags, path: Path) -> _PlatformHeads:
     """
     from molecule_approve import wiring
     from molecule_approve.audit.journal import Journal
-    from molecule_approve.cli.requests import READ
+    from molecule_approve.cli.options import READ
     from molecule_approve.clock import Deadline
     from molecule_approve.model import SubmittedRequest
 

@@ -9,11 +9,10 @@ from molecule_approve.audit.verify.report import Source
 from molecule_approve.safe_text import visible
 
 if TYPE_CHECKING:
-    from molecule_approve.audit.chain import Break, Gap
+    from molecule_approve.audit.chain import Gap
     from molecule_approve.audit.export.check import ExportReport
     from molecule_approve.audit.report.executions import ExecutionCount
     from molecule_approve.audit.report.open_requests import OpenCount
-    from molecule_approve.audit.verify.report import FileReport
     from molecule_approve.audit.verify.run import VerifyResult
     from molecule_approve.model import JsonValue
 
@@ -39,6 +38,7 @@ def result_lines(result: VerifyResult, archive_name: ArchiveName | None = None) 
     said += _about_seals(result)
     said += _about_open_requests(result)
     said += _about_commands(result.executions)
+    said += _about_receipts(result)
     head = result.report.head
     if head is not None:
         said.append(f"head: {visible(head.log_id)} {head.seq}:{head.hash}")
@@ -51,14 +51,14 @@ def result_json(result: VerifyResult) -> dict[str, JsonValue]:
     return {
         "whole": result.whole,
         "log_id": None if report.head is None else report.head.log_id,
-        "files": [_file(file, compressed=file.name in result.compressed) for file in report.files],
+        "files": [{**file._asdict(), "compressed": file.name in result.compressed} for file in report.files],
         "records": report.covered,
         "other_lines": report.uncovered,
         "doubled": report.doubled,
         "first": report.first,
         "head": None if report.head is None else dict(report.head._asdict()),
         "breaks": report.breaks,
-        "first_break": None if report.first_break is None else _break(report.first_break),
+        "first_break": None if report.first_break is None else report.first_break._asdict(),
         "gaps": [_gap(gap) for gap in report.gaps if not gap.is_between_files],
         "missing_archives": [_gap(gap) for gap in report.gaps if gap.is_between_files],
         "unreadable": [{"name": one.path.name, "reason": one.reason} for one in result.unreadable],
@@ -67,6 +67,7 @@ def result_json(result: VerifyResult) -> dict[str, JsonValue]:
         "open_commands": _counted(result.executions.open),
         "odd_starts": _odd_starts(result.executions),
         "seal": {"records": report.sealed, "sealed_from": report.sealed_from, "checked_from": result.checked_from},
+        "receipts": {"named": result.receipts.named, "missing": list(result.receipts.missing)},
         "expected": [
             {"seq": one.head.seq, "hash": one.head.hash, "source": one.head.source.value, "met": one.met}
             for one in report.expected
@@ -89,6 +90,7 @@ def export_json(report: ExportReport) -> dict[str, JsonValue]:
         "expected": [{"seq": one.seq, "hash": one.hash, "met": one.met} for one in report.expected],
         "odd_starts": _odd_starts(report.executions),
         "seal": {"sealed": list(report.sealed), "checked": list(report.seal_checked)},
+        "receipts": {"included": list(report.receipts), "missing": list(report.missing_receipts)},
     }
 
 
@@ -155,6 +157,13 @@ def _about_open_requests(result: VerifyResult) -> Iterator[str]:
             yield f"{what} (not an error): {_count(found.total, 'request')}: {_named(found)}"
 
 
+def _about_receipts(result: VerifyResult) -> Iterator[str]:
+    if result.receipts.missing:
+        numbers = ", ".join(map(str, result.receipts.missing[:NAMED]))
+        more = ", …" if len(result.receipts.missing) > NAMED else ""
+        yield f"warning: receipts that are gone or were changed, of records {numbers}{more}"
+
+
 def _about_commands(found: ExecutionCount) -> Iterator[str]:
     """Starts that do not fit are no damage of the log, but somebody should look at them."""
     if found.open.total:
@@ -179,20 +188,6 @@ def _odd_starts(found: ExecutionCount) -> JsonValue:
         {"trace_id": one.trace_id, "seq": one.seq, "fault": one.fault.value} for one in found.first_odd
     ]
     return {"count": found.odd, "records": starts}
-
-
-def _file(file: FileReport, *, compressed: bool) -> JsonValue:
-    return {**file._asdict(), "compressed": compressed}
-
-
-def _break(found: Break) -> JsonValue:
-    return {
-        "file": found.file,
-        "line": found.line,
-        "fault": found.fault.value,
-        "expected": found.expected,
-        "found": found.found,
-    }
 
 
 def _gap(gap: Gap) -> JsonValue:

@@ -17,6 +17,7 @@ from molecule_approve.cli.deliver import check_reader
 from molecule_approve.cli.stop import Audience, SignalStop
 from molecule_approve.clock import Deadline, boottime
 from molecule_approve.errors import ApprovalError, DeliveryError, Interrupted, UnavailableError, UsageError, ours
+from molecule_approve.gate.attempt import Observer
 from molecule_approve.integrations.hooks.asking import Asking
 from molecule_approve.integrations.hooks.registry import HOSTS
 from molecule_approve.model import Outcome
@@ -28,10 +29,8 @@ from .start import WATCH
 from .stdin import read_event
 
 if TYPE_CHECKING:
-    from molecule_approve.audit.chain import Head
-    from molecule_approve.client.reconnect import StreamState
     from molecule_approve.integrations.hooks.interface import HookAnswer, Host, ToolCall
-    from molecule_approve.model import Failure, SubmittedRequest, Verdict
+    from molecule_approve.model import Failure, Verdict
     from molecule_approve.settings.resolve import Settings
 
 MARGIN = 30.0
@@ -64,7 +63,6 @@ def respond(host: Host, limit: str | None, connection: options.ConnectionOptions
         limit: ``--limit``: after how long the host gives us up.
         connection: the options that name a platform.
         after_yes: ``allow``, or ``none`` to leave an approved call to the host's own rules.
-
     """
     reply = Reply(host, sys.stdout)
     with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints, stdout has the one answer
@@ -161,7 +159,7 @@ def _reason(settings: Settings, verdict: Verdict) -> str:
         return f"{verdict.message}; do not make this call in another way"
     error = verdict.error
     if error.kind == UnavailableError.kind and verdict.approval_id is None:
-        error = replace(error, hint=options.hint_on_unreachable(settings, error.hint))
+        error = replace(error, hint=settings.hint_on_unreachable(error.hint))
     return _sentence(error, verdict.outcome.value.replace("_", " "))
 
 
@@ -170,7 +168,7 @@ def _sentence(error: ApprovalError | Failure, label: str = "failed") -> str:
     return f"{label}: {error.message}{hint}; nothing was approved"
 
 
-class _Following:
+class _Following(Observer):
     """Follows the gate: a host that stops us is answered before the request is withdrawn, for it may not wait."""
 
     def __init__(self, reply: Reply) -> None:
@@ -179,13 +177,3 @@ class _Following:
     def withdrawing(self, why: str) -> None:
         """Say no: we were stopped, for at the timeout a hook's request stays open."""
         self._reply.deny(f"{why}; nothing was approved")
-
-    def asked(self, submitted: SubmittedRequest) -> None: ...
-
-    def link(self, link: StreamState, why: str) -> None: ...
-
-    def trouble(self, failure: ApprovalError) -> None: ...
-
-    def recorded(self, head: Head) -> None: ...
-
-    def tick(self) -> None: ...

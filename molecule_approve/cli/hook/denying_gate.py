@@ -35,7 +35,6 @@ class DenyingGate:
         folder: a private folder of the test's.
         asked: how many requests came so far.
         surroundings: what leads a hook there.
-
     """
 
     def __init__(self, folder: Path, server: Running, token: str) -> None:

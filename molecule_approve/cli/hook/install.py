@@ -71,7 +71,8 @@ def install(
         _confirm(found, text, unasked=yes and not file.entries(found.document, path))
         found.write(text)
         output.done(visible(f"installed in {path}"))
-    _advise(_advice(file, where, scope))
+    for sentence in _advice(file, where, scope):
+        output.talk(f"{output.PROGRAM}: {visible(sentence)}")
     return Exit.OK
 
 
@@ -105,7 +106,6 @@ def host_file(name: str) -> HostFile:
 
     Raises:
         UsageError: there is none.
-
     """
     from molecule_approve.integrations.hook_files.registry import HOST_FILES
 
@@ -126,7 +126,6 @@ def own_program(schemes: Iterable[str] = (sysconfig.get_default_scheme(), "posix
 
     Raises:
         ConfigError: this package has none, or it cannot be executed.
-
     """
     for scheme in schemes:
         path = Path(sysconfig.get_path("scripts", scheme)) / output.PROGRAM
@@ -164,7 +163,6 @@ def _confirm(found: SettingsFile, text: str, *, unasked: bool) -> None:
     Raises:
         UsageError: there is no terminal.
         ApprovalError: the person did not agree.
-
     """
     from molecule_approve.cli.decide import stoppable
     from molecule_approve.cli.prompt import ask
@@ -196,8 +194,3 @@ def _advice(file: HostFile, where: Whereabouts, scope: Scope) -> Iterable[str]:
     lacks = {file.needs(found.entry, version) for found in entries_of(file, where) if found.entry is not None}
     yield from filter(None, (*lacks, file.gap, file.afterwards))
     yield f"try it: {output.PROGRAM} hook test {file.name}"
-
-
-def _advise(sentences: Iterable[str]) -> None:
-    for sentence in sentences:
-        output.talk(f"{output.PROGRAM}: {visible(sentence)}")

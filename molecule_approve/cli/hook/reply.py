@@ -31,7 +31,6 @@ class Reply:
     Attributes:
         stream: where its answer goes; None where stdout was closed from the start.
         call: the tool call, once it is known.
-
     """
 
     def __init__(self, host: Host, stream: TextIO | None) -> None:
@@ -46,7 +45,6 @@ class Reply:
 
         Raises:
             DeliveryError: it cannot be written, or a no was said before.
-
         """
         with self._turn:
             if self._said:
@@ -60,7 +58,6 @@ class Reply:
             reason: why, for the agent and its user.
             quiet: stderr tells it already.
             patience: seconds to wait for another thread that writes; negative for as long as it takes.
-
         """
         shown = visible(reason)
         answer = self._host.deny(f"{output.PROGRAM}: {shown[:LONGEST]}", self.call)

@@ -28,7 +28,6 @@ class StartWatch:
             block: says no to the host, with the reason, and gives the exit code.
             seconds: how long the start may take.
             leave: ends the process.
-
         """
 
         def wait() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from molecule_approve.cli import options, output
 from molecule_approve.cli.exits import Exit
 from molecule_approve.integrations.hook_files.interface import dotted
+from molecule_approve.integrations.hook_files.survey import faults_of
 from molecule_approve.safe_text import visible
 
 from .install import here
@@ -39,18 +40,6 @@ def status(json: options.Json = False) -> int:
     if json:
         output.answer_json(rows)
     return Exit.OK
-
-
-def faults_of(found: Installed, version: tuple[int, ...] | None) -> list[str]:
-    """What is wrong with an entry, a sentence each, the host's own version included."""
-    from molecule_approve.integrations.hook_files.survey import program_fault
-
-    if found.entry is None:
-        return [found.trouble]
-    return [
-        *filter(None, (program_fault(found.entry), found.host.needs(found.entry, version))),
-        *found.entry.faults,
-    ]
 
 
 def _as_json(host: HostFile, version: tuple[int, ...] | None, found: list[Installed]) -> JsonValue:

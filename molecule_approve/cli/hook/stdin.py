@@ -26,7 +26,6 @@ def read_event(end: Deadline) -> bytes:
 
     Raises:
         HookEventError: there is no stdin, or it is a terminal, too large, or not closed in time.
-
     """
     if sys.stdin is None:
         raise HookEventError("stdin is closed", hint=_BY_HAND)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
-from .outputs import json_object
-
-if TYPE_CHECKING:
-    from molecule_approve.model import JsonValue
+from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, json_object
 
 
 class ClaudeCodeFile(HostFile):
@@ -18,15 +14,12 @@ class ClaudeCodeFile(HostFile):
 
     name = "claude-code"
     programs = ("claude",)
+    folder = ".claude"
+    moved_by = "CLAUDE_CONFIG_DIR"
+    file = "settings.json"
     since = (2, 1, 295)  # knows onFailure; older ones ignore it without a word
     # A matcher with other characters than letters and | is a regular expression that need not match the whole name.
     matchers: ClassVar[Mapping[str, str]] = {"PreToolUse": "^(Bash|Write|Edit|NotebookEdit|mcp__.*)$"}
-
-    def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
-        """``CLAUDE_CONFIG_DIR`` moves the user's."""
-        if scope is Scope.PROJECT:
-            return project / ".claude" / "settings.json"
-        return Path(environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "settings.json"
 
     def handler(self, command: InstalledCommand) -> JsonObject:
         """Without a shell."""
@@ -38,10 +31,6 @@ class ClaudeCodeFile(HostFile):
             "onFailure": "block",
             "statusMessage": "waiting for a person's approval",
         }
-
-    def read_limit(self, handler: JsonObject) -> JsonValue:
-        """In seconds."""
-        return handler.get("timeout")
 
     def blocks_if_lost(self, handler: JsonObject) -> bool:
         """``onFailure``."""

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
-from .outputs import json_object
+from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, json_object
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -19,19 +18,16 @@ class CodexFile(HostFile):
 
     name = "codex"
     programs = ("codex",)
+    folder = ".codex"
+    moved_by = "CODEX_HOME"
+    file = "hooks.json"
     matchers: ClassVar[Mapping[str, str]] = {"PreToolUse": "^(Bash|apply_patch|mcp__.*)$"}
     gap = "Codex runs the tool if the hook is late; it has no setting against that"
     afterwards = "Codex skips the hook until you trust it: start codex and enter /hooks. Do so again after each change"
 
-    def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
-        """``CODEX_HOME`` moves the user's."""
-        if scope is Scope.PROJECT:
-            return project / ".codex" / "hooks.json"
-        return Path(environ.get("CODEX_HOME") or home / ".codex") / "hooks.json"
-
     def trust_file(self, environ: Mapping[str, str], home: Path) -> Path | None:
         """The user's, also for a project's hooks."""
-        return self.path(Scope.USER, environ, home, home).with_name("config.toml")
+        return self.user_folder(environ, home) / "config.toml"
 
     def untrusted(self, trust: Mapping[str, JsonValue], path: Path, event: str) -> str:
         """By what Codex writes after ``/hooks``, measured with 0.171.0; whether its hash still fits only Codex can tell."""
@@ -53,10 +49,6 @@ class CodexFile(HostFile):
             "timeout": command.limit,
             "statusMessage": "waiting for a person's approval",
         }
-
-    def read_limit(self, handler: JsonObject) -> JsonValue:
-        """In seconds."""
-        return handler.get("timeout")
 
     def made_up(self, event: str, folder: str) -> JsonObject:
         """A call of Bash."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from .interface import PROGRAM, HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
-from .outputs import json_object
+from .interface import PROGRAM, HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope, json_object
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -21,6 +20,9 @@ class CopilotFile(HostFile):
 
     name = "copilot"
     programs = ("copilot",)
+    folder = ".copilot"
+    moved_by = "COPILOT_HOME"
+    file = f"hooks/{PROGRAM}.json"
     matchers: ClassVar[Mapping[str, str]] = {"preToolUse": f"^(?!({_HARMLESS})$).*"}
     grouped = False
     blank: ClassVar[JsonObject] = {"version": 1, "hooks": {}}
@@ -28,19 +30,13 @@ class CopilotFile(HostFile):
     gap = "Copilot runs the tool if the hook is late; it has no setting against that"
 
     def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
-        """``COPILOT_HOME`` moves the user's."""
-        name = f"{PROGRAM}.json"
-        if scope is Scope.PROJECT:
-            return project / ".github" / "hooks" / name
-        return Path(environ.get("COPILOT_HOME") or home / ".copilot") / "hooks" / name
+        """A project's are beside what else belongs to GitHub."""
+        return project / ".github" / self.file if scope is Scope.PROJECT else super().path(scope, environ, home, project)
 
     def switches(self, environ: Mapping[str, str], home: Path, project: Path) -> tuple[Path, ...]:
         """Its settings, which are no hook files."""
-        names = (".github/copilot/settings.json", ".github/copilot/settings.local.json")
-        return (
-            Path(environ.get("COPILOT_HOME") or home / ".copilot") / "settings.json",
-            *(project / name for name in names),
-        )
+        folder = project / ".github" / "copilot"
+        return self.user_folder(environ, home) / "settings.json", folder / "settings.json", folder / "settings.local.json"
 
     def handler(self, command: InstalledCommand) -> JsonObject:
         """Without a shell."""

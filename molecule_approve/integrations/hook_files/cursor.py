@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
-from .outputs import json_object
-
-if TYPE_CHECKING:
-    from molecule_approve.model import JsonValue
+from .interface import HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, json_object
 
 
 class CursorFile(HostFile):
@@ -18,6 +13,8 @@ class CursorFile(HostFile):
 
     name = "cursor"
     programs = ("cursor-agent", "cursor")
+    folder = ".cursor"
+    file = "hooks.json"
     # preToolUse fires for the shell and for MCP, too: without its matcher each such call would be asked about twice.
     matchers: ClassVar[Mapping[str, str]] = {
         "beforeShellExecution": "",
@@ -28,18 +25,9 @@ class CursorFile(HostFile):
     blank: ClassVar[JsonObject] = {"version": 1, "hooks": {}}
     default_limit = 60
 
-    def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
-        """In ``.cursor``."""
-        del environ
-        return (project if scope is Scope.PROJECT else home) / ".cursor" / "hooks.json"
-
     def handler(self, command: InstalledCommand) -> JsonObject:
         """By the shell."""
         return {"command": command.shell, "timeout": command.limit, "failClosed": True}
-
-    def read_limit(self, handler: JsonObject) -> JsonValue:
-        """In seconds."""
-        return handler.get("timeout")
 
     def blocks_if_lost(self, handler: JsonObject) -> bool:
         """``failClosed``, or the guard."""

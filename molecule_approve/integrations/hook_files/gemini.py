@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from .interface import PROGRAM, HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, Scope
-from .outputs import json_object
+from .interface import PROGRAM, HookEntry, HookRun, HostFile, InstalledCommand, JsonObject, json_object
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -18,14 +16,11 @@ class GeminiFile(HostFile):
 
     name = "gemini"
     programs = ("gemini",)
+    folder = ".gemini"
+    file = "settings.json"
     matchers: ClassVar[Mapping[str, str]] = {"BeforeTool": "^(run_shell_command|write_file|replace|mcp_.*)$"}
     default_limit = 60
     gap = "Gemini CLI runs the tool if the hook is late; it has no setting against that"
-
-    def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
-        """In ``.gemini``."""
-        del environ
-        return (project if scope is Scope.PROJECT else home) / ".gemini" / "settings.json"
 
     def handler(self, command: InstalledCommand) -> JsonObject:
         """By the shell."""

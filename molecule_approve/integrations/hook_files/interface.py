@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from molecule_approve import strict_json
 from molecule_approve.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ class HookEntry(NamedTuple):
         limit: seconds.
         blocks_if_lost: whether the entry tells the host to block if the hook cannot start or is killed.
         faults: what is wrong with it, a sentence each.
-
     """
 
     event: str
@@ -90,11 +90,16 @@ class HookRun(NamedTuple):
 
 
 class HostFile(ABC):
-    """The settings file of one host. Every method is pure; ``document`` is the file's value.
+    """The settings file of one host. Every method is pure; ``document`` is the file's value, and ``path`` names it.
+
+    What reads its hooks raises ConfigError where they have another form.
 
     Attributes:
         name: as in ``hook NAME``.
         programs: the host's own program, by the names that it may have.
+        folder: of its settings, in the user's home folder and in a project.
+        moved_by: the variable that names another folder for the user's settings; empty if there is none.
+        file: the settings file, below that folder.
         matchers: the events that our hook is for, each with the matcher that it gets; empty for all tools.
         grouped: the form.
         blank: what a new file has beside our entry.
@@ -102,11 +107,13 @@ class HostFile(ABC):
         gap: when the host runs the tool although the hook gave no answer, if nothing can be set against that; else empty.
         since: the first version that blocks if the entry tells it to; empty if all do.
         afterwards: what the user must do after an installation; empty if nothing.
-
     """
 
     name: ClassVar[str]
     programs: ClassVar[tuple[str, ...]]
+    folder: ClassVar[str]
+    moved_by: ClassVar[str] = ""
+    file: ClassVar[str]
     matchers: ClassVar[Mapping[str, str]]
     grouped: ClassVar[bool] = True
     blank: ClassVar[JsonObject] = {}
@@ -116,16 +123,8 @@ class HostFile(ABC):
     afterwards: ClassVar[str] = ""
 
     @abstractmethod
-    def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
-        """Where the file is."""
-
-    @abstractmethod
     def handler(self, command: InstalledCommand) -> JsonObject:
         """Our handler."""
-
-    @abstractmethod
-    def read_limit(self, handler: JsonObject) -> JsonValue:
-        """The handler's limit, in seconds if it is a number; None if it has none."""
 
     @abstractmethod
     def made_up(self, event: str, folder: str) -> JsonObject:
@@ -134,6 +133,19 @@ class HostFile(ABC):
     @abstractmethod
     def blocks(self, run: HookRun, entry: HookEntry) -> bool:
         """Whether the host lets no tool run after a hook that ended so."""
+
+    def user_folder(self, environ: Mapping[str, str], home: Path) -> Path:
+        """The folder of the user's settings."""
+        return Path(environ.get(self.moved_by) or home / self.folder)
+
+    def path(self, scope: Scope, environ: Mapping[str, str], home: Path, project: Path) -> Path:
+        """Where the file is."""
+        folder = project / self.folder if scope is Scope.PROJECT else self.user_folder(environ, home)
+        return folder / self.file
+
+    def read_limit(self, handler: JsonObject) -> JsonValue:
+        """The handler's limit, in seconds if it is a number; None if it has none."""
+        return handler.get("timeout")
 
     def needs(self, entry: HookEntry, version: tuple[int, ...] | None) -> str:
         """What the host's version lacks for this entry, as a sentence; empty if nothing, or the version is unknown."""
@@ -182,10 +194,6 @@ class HostFile(ABC):
             document: the file's value.
             path: the file.
             others: the values of further files in which hooks can be turned off.
-
-        Raises:
-            ConfigError: the hooks have another form.
-
         """
         return [
             self._entry({**others, path: document}, event, element, handler)
@@ -205,10 +213,6 @@ class HostFile(ABC):
             path: the file, for errors.
             command: what the host is to start.
             matcher: which tools, instead of the usual ones.
-
-        Raises:
-            ConfigError: the hooks have another form.
-
         """
         made: JsonObject = copy.deepcopy({**self.blank, **document})
         hooks: JsonObject = {}
@@ -222,12 +226,7 @@ class HostFile(ABC):
         return made
 
     def removed(self, document: JsonObject, path: Path) -> JsonObject:
-        """The value without our entries, and without what held nothing else.
-
-        Raises:
-            ConfigError: the hooks have another form.
-
-        """
+        """The value without our entries, and without what held nothing else."""
         made = copy.deepcopy(document)
         before = _events(made, path)
         hooks: JsonObject = {}
@@ -304,6 +303,15 @@ class HostFile(ABC):
 def dotted(version: tuple[int, ...]) -> str:
     """A version as people write it."""
     return ".".join(map(str, version))
+
+
+def json_object(text: str) -> JsonObject:
+    """The one JSON object that a hook printed, as hosts read it; empty if the text is something else."""
+    try:
+        found = strict_json.loads(text)
+    except strict_json.StrictJsonError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def words_of(handler: JsonObject) -> tuple[tuple[str, ...], str]:

@@ -37,7 +37,6 @@ def rewritten(text: str, value: JsonValue) -> str:
         text: valid JSON, or only blanks.
         value: what is to be in it. An object or array that differs from the text's is laid out anew, with the text's own
             indentation; each part of it that does not differ is copied.
-
     """
     body = text.strip(_BLANKS)
     found = _INDENT.match(body)

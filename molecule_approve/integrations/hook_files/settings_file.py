@@ -28,7 +28,6 @@ class SettingsFile(NamedTuple):
     Attributes:
         data: its bytes; None if there is no file.
         document: its value; empty if there is no file, or nothing in it.
-
     """
 
     path: Path
@@ -49,7 +48,6 @@ class SettingsFile(NamedTuple):
 
         Raises:
             ConfigError: it was changed since it was read, or cannot be written.
-
         """
         target = Path(os.path.realpath(self.path))
         try:
@@ -68,7 +66,6 @@ class SettingsFile(NamedTuple):
 
         Raises:
             ConfigError: it was changed since it was read, or cannot be removed.
-
         """
         if self.path.is_symlink():
             self.write("{}\n")
@@ -89,7 +86,6 @@ def read(path: Path) -> SettingsFile:
 
     Raises:
         ConfigError: it cannot be read, or is not one JSON object: comments, a trailing comma, a duplicate key.
-
     """
     data = _bytes_of(path)
     if data is None or not data.strip():

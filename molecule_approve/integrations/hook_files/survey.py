@@ -50,7 +50,6 @@ class Installed(NamedTuple):
     Attributes:
         entry: the entry; None if the file cannot be read.
         trouble: why it cannot be read; else empty.
-
     """
 
     host: HostFile
@@ -112,6 +111,13 @@ def program_fault(entry: HookEntry) -> str:
     if not os.path.isfile(program):  # noqa: PTH113 - Path.is_file raises if a folder above is closed to us
         return f"{program} does not exist, or this user cannot see it"
     return "" if os.access(program, os.X_OK) else f"{program} is not executable"
+
+
+def faults_of(found: Installed, version: tuple[int, ...] | None) -> list[str]:
+    """What is wrong with an entry, a sentence each, the host's own version included."""
+    if found.entry is None:
+        return [found.trouble]
+    return [*filter(None, (program_fault(found.entry), found.host.needs(found.entry, version))), *found.entry.faults]
 
 
 def host_version(host: HostFile, environ: Mapping[str, str]) -> tuple[int, ...] | None:

@@ -44,7 +44,6 @@ class Asked(NamedTuple):
     Attributes:
         verdict: the verdict about the call.
         undelivered: records that its approval did not reach the host, for this reason.
-
     """
 
     verdict: Verdict
@@ -61,7 +60,6 @@ class Asking:
         end: when to give up; the request stays open after that.
         stop: what may stop us.
         gate: makes a gate, for one attempt.
-
     """
 
     settings: Settings
@@ -78,7 +76,6 @@ class Asking:
         Raises:
             UsageError: the call cannot be shown to an approver, because it is too long for instance.
             ApprovalError: there can be no gate; see ``wiring.gate``.
-
         """
         memory = self.settings.requester_file.parent / "hook-calls"
         with self.stop.open():

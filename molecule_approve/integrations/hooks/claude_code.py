@@ -9,22 +9,18 @@ right by itself. Any other exit code, a crash and a timeout let the call through
 
 from __future__ import annotations
 
-from molecule_approve.safe_text import json_line
-
 from . import copilot
 from . import event as read
-from .interface import BLOCKED, HookAnswer, ToolCall
+from .interface import BLOCKED, HookAnswer, Host, ToolCall
 
-NAME = "claude-code"
-_EVENT = "PreToolUse"
 _SHELLS = frozenset({"Bash", "PowerShell"})
 _COPILOT = copilot.Copilot()
 
 
-class ClaudeCode:
+class ClaudeCode(Host):
     """The host; Copilot, which reads its settings too, is answered in Copilot's form."""
 
-    name = NAME
+    name = "claude-code"
     title = "Claude Code"
     default_limit = 600.0
 
@@ -33,38 +29,16 @@ class ClaudeCode:
         event = read.read(data)
         if copilot.is_ours(event):
             return copilot.call_of(event)
-        name = read.expect(event, _EVENT)
-        tool, arguments = read.text(event, "tool_name"), read.fields(event, "tool_input")
-        return ToolCall(
-            NAME,
-            name,
-            tool,
-            arguments,
-            read.command_of(tool, arguments, _SHELLS),
-            session=read.text(event, "session_id"),
-            folder=read.optional(event, "cwd"),
-            call_id=read.optional(event, "tool_use_id"),
-            agent=read.optional(event, "agent_id"),
-        )
+        return read.pre_tool_use(self.name, event, _SHELLS)
 
     def allow(self, call: ToolCall) -> HookAnswer:
         """Its own prompt is skipped; its own rules to deny or to ask hold nevertheless."""
         if call.host == copilot.NAME:
             return _COPILOT.allow(call)
-        return HookAnswer(_decision("allow", "approved by a person"), "", 0)
-
-    def leave(self, call: ToolCall) -> HookAnswer:
-        """An object without a decision; Copilot takes it for the same."""
-        del call
-        return HookAnswer("{}", "", 0)
+        return HookAnswer(read.decision("allow", "approved by a person"), "", 0)
 
     def deny(self, reason: str, call: ToolCall | None = None) -> HookAnswer:
         """The reason goes to the agent."""
         if call is not None and call.host == copilot.NAME:
             return _COPILOT.deny(reason, call)
-        return HookAnswer(_decision("deny", reason), reason, BLOCKED)
-
-
-def _decision(word: str, reason: str) -> str:
-    found = {"hookEventName": _EVENT, "permissionDecision": word, "permissionDecisionReason": reason}
-    return json_line({"hookSpecificOutput": found})
+        return HookAnswer(read.decision("deny", reason), reason, BLOCKED)

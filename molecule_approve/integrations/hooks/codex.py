@@ -9,39 +9,22 @@ Only a denial with a reason, or exit code 2 with something on stderr, blocks. Wh
 
 from __future__ import annotations
 
-from molecule_approve.safe_text import json_line
-
 from . import event as read
-from .interface import BLOCKED, HookAnswer, ToolCall
+from .interface import BLOCKED, HookAnswer, Host, ToolCall
 
-NAME = "codex"
-_EVENT = "PreToolUse"
 _SHELLS = frozenset({"Bash"})
 
 
-class Codex:
+class Codex(Host):
     """The host."""
 
-    name = NAME
+    name = "codex"
     title = "OpenAI Codex"
     default_limit = 600.0
 
     def parse(self, data: bytes) -> ToolCall:
         """The call; see the interface. ``apply_patch`` has its patch in ``command``, which is not a command line."""
-        event = read.read(data)
-        name = read.expect(event, _EVENT)
-        tool, arguments = read.text(event, "tool_name"), read.fields(event, "tool_input")
-        return ToolCall(
-            NAME,
-            name,
-            tool,
-            arguments,
-            read.command_of(tool, arguments, _SHELLS),
-            session=read.text(event, "session_id"),
-            folder=read.optional(event, "cwd"),
-            call_id=read.optional(event, "tool_use_id"),
-            agent=read.optional(event, "agent_id"),
-        )
+        return read.pre_tool_use(self.name, read.read(data), _SHELLS)
 
     def allow(self, call: ToolCall) -> HookAnswer:
         """Silence; its own rules and its sandbox hold nevertheless."""
@@ -55,5 +38,4 @@ class Codex:
     def deny(self, reason: str, call: ToolCall | None = None) -> HookAnswer:
         """The reason goes to the agent."""
         del call
-        said = {"hookEventName": _EVENT, "permissionDecision": "deny", "permissionDecisionReason": reason}
-        return HookAnswer(json_line({"hookSpecificOutput": said}), reason, BLOCKED)
+        return HookAnswer(read.decision("deny", reason), reason, BLOCKED)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from molecule_approve.safe_text import json_line
 
 from . import event as read
-from .interface import BLOCKED, HookAnswer, ToolCall
+from .interface import BLOCKED, HookAnswer, Host, ToolCall
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -26,10 +26,9 @@ LIMIT = 30.0
 
 _SHELLS = frozenset({"bash", "powershell", "Bash"})
 _CAMEL = "preToolUse"
-_SNAKE = "PreToolUse"
 
 
-class Copilot:
+class Copilot(Host):
     """The host."""
 
     name = NAME
@@ -44,11 +43,6 @@ class Copilot:
         """Its own prompt is skipped."""
         del call
         return HookAnswer(json_line({"permissionDecision": "allow"}), "", 0)
-
-    def leave(self, call: ToolCall) -> HookAnswer:
-        """An object without a decision is default behaviour."""
-        del call
-        return HookAnswer("{}", "", 0)
 
     def deny(self, reason: str, call: ToolCall | None = None) -> HookAnswer:
         """The reason goes to the agent."""
@@ -66,7 +60,7 @@ def call_of(event: Fields) -> ToolCall:
     """The call of an event in one of the two forms; see the interface."""
     if "toolName" in event:
         return _call(_CAMEL, read.text(event, "toolName"), event.get("toolArgs"), read.text(event, "sessionId"), event)
-    name = read.expect(event, _SNAKE)
+    name = read.expect(event, read.PRE_TOOL_USE)
     return _call(name, read.text(event, "tool_name"), event.get("tool_input"), read.text(event, "session_id"), event)
 
 

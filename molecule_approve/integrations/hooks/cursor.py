@@ -13,22 +13,21 @@ from typing import TYPE_CHECKING
 from molecule_approve.safe_text import json_line
 
 from . import event as read
-from .interface import BLOCKED, HookAnswer, ToolCall
+from .interface import BLOCKED, HookAnswer, Host, ToolCall
 
 if TYPE_CHECKING:
     from .event import Fields
 
-NAME = "cursor"
 SHELL = "Shell"
 """Its own name for the shell as a tool; ``beforeShellExecution`` names none."""
 
 _SHELL_EVENT, _MCP_EVENT, _TOOL_EVENT = "beforeShellExecution", "beforeMCPExecution", "preToolUse"
 
 
-class Cursor:
+class Cursor(Host):
     """The host."""
 
-    name = NAME
+    name = "cursor"
     title = "Cursor"
     default_limit = 60.0
 
@@ -41,7 +40,7 @@ class Cursor:
             tool = f"MCP:{tool}"
         arguments = _arguments(name, event)
         return ToolCall(
-            NAME,
+            self.name,
             name,
             tool,
             arguments,
@@ -56,11 +55,6 @@ class Cursor:
         """Its own list of allowed commands holds nevertheless."""
         del call
         return HookAnswer(json_line({"permission": "allow"}), "", 0)
-
-    def leave(self, call: ToolCall) -> HookAnswer:
-        """An object without a permission."""
-        del call
-        return HookAnswer("{}", "", 0)
 
     def deny(self, reason: str, call: ToolCall | None = None) -> HookAnswer:
         """The reason goes to the user and to the agent."""

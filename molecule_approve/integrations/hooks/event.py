@@ -1,4 +1,7 @@
-"""Pure: reads the fields of an event. What is not as the contract says is a HookEventError, whoever sent it."""
+"""Pure: reads events, and the form of them that several hosts share.
+
+Every function raises HookEventError for what is not as the contract says, whoever sent it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ import json
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import HookEventError
+from molecule_approve.safe_text import json_line
 from molecule_approve.strict_json import StrictJsonError, loads
+
+from .interface import ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,26 +23,19 @@ if TYPE_CHECKING:
 Fields = dict[str, "JsonValue"]
 """An event, or the arguments of a tool."""
 
+PRE_TOOL_USE = "PreToolUse"
+"""Claude Code's event, which other hosts took over."""
+
 
 def read(data: bytes) -> Fields:
-    """The event's object; a byte order mark in front is ignored.
-
-    Raises:
-        HookEventError: it is not one JSON object.
-
-    """
+    """The event's object; a byte order mark in front is ignored."""
     if not data.strip():
         raise HookEventError("there is no event on stdin", hint="this command is started by the agent's program")
     return parsed_object(data.removeprefix(codecs.BOM_UTF8), "the event on stdin")
 
 
 def parsed_object(data: bytes | str, what: str) -> Fields:
-    """The object of a JSON text.
-
-    Raises:
-        HookEventError: it is something else.
-
-    """
+    """The object of a JSON text."""
     try:
         found = loads(data)
     except StrictJsonError as exc:
@@ -47,12 +46,7 @@ def parsed_object(data: bytes | str, what: str) -> Fields:
 
 
 def text(event: Mapping[str, JsonValue], name: str) -> str:
-    """A field that must be text, and not empty.
-
-    Raises:
-        HookEventError: it is missing, or something else.
-
-    """
+    """A field that must be text, and not empty."""
     found = event.get(name)
     if not isinstance(found, str) or not found.strip():
         raise HookEventError(f"the event's {name} is missing, empty or not text")
@@ -60,12 +54,7 @@ def text(event: Mapping[str, JsonValue], name: str) -> str:
 
 
 def optional(event: Mapping[str, JsonValue], name: str) -> str:
-    """A field that may be missing or null; then it is empty.
-
-    Raises:
-        HookEventError: it is something other than text.
-
-    """
+    """A field that must be text, or missing or null; then it is empty."""
     found = event.get(name)
     if found is None:
         return ""
@@ -81,12 +70,7 @@ def as_text(event: Mapping[str, JsonValue], name: str) -> str:
 
 
 def fields(event: Mapping[str, JsonValue], name: str) -> Fields:
-    """A field that must be an object, such as a tool's arguments.
-
-    Raises:
-        HookEventError: it is missing, or something else.
-
-    """
+    """A field that must be an object, such as a tool's arguments."""
     found = event.get(name)
     if not isinstance(found, dict):
         raise HookEventError(f"the event's {name} is missing or not an object")
@@ -98,7 +82,6 @@ def expect(event: Mapping[str, JsonValue], *names: str) -> str:
 
     Raises:
         HookEventError: it is another one; a hook that is installed for it would block what it does not know.
-
     """
     found = text(event, "hook_event_name")
     if found not in names:
@@ -108,11 +91,26 @@ def expect(event: Mapping[str, JsonValue], *names: str) -> str:
     return found
 
 
+def call_of(host: str, event: Fields, name: str, shells: frozenset[str], **more: str) -> ToolCall:
+    """The call of an event of this name, in the form that several hosts share; ``more`` are further fields of it."""
+    tool, arguments = text(event, "tool_name"), fields(event, "tool_input")
+    command, session = command_of(tool, arguments, shells), text(event, "session_id")
+    return ToolCall(host, name, tool, arguments, command, session, folder=optional(event, "cwd"), **more)
+
+
+def pre_tool_use(host: str, event: Fields, shells: frozenset[str]) -> ToolCall:
+    """The call of a ``PreToolUse`` event."""
+    name = expect(event, PRE_TOOL_USE)
+    ids = {"call_id": optional(event, "tool_use_id"), "agent": optional(event, "agent_id")}
+    return call_of(host, event, name, shells, **ids)
+
+
+def decision(word: str, reason: str) -> str:
+    """The answer to a ``PreToolUse`` event."""
+    found = {"hookEventName": PRE_TOOL_USE, "permissionDecision": word, "permissionDecisionReason": reason}
+    return json_line({"hookSpecificOutput": found})
+
+
 def command_of(tool: str, arguments: Mapping[str, JsonValue], shells: frozenset[str]) -> str | None:
-    """The command line if the tool is a shell, else None.
-
-    Raises:
-        HookEventError: a shell without a command line.
-
-    """
+    """The command line if the tool is a shell, else None."""
     return text(arguments, "command") if tool in shells else None

@@ -12,16 +12,15 @@ from __future__ import annotations
 from molecule_approve.safe_text import json_line
 
 from . import event as read
-from .interface import BLOCKED, HookAnswer, ToolCall
+from .interface import BLOCKED, HookAnswer, Host, ToolCall
 
-NAME = "gemini"
 _SHELLS = frozenset({"run_shell_command"})
 
 
-class Gemini:
+class Gemini(Host):
     """The host."""
 
-    name = NAME
+    name = "gemini"
     title = "Gemini CLI"
     default_limit = 60.0
 
@@ -29,27 +28,12 @@ class Gemini:
         """The call; see the interface."""
         event = read.read(data)
         name = read.expect(event, "BeforeTool")
-        tool, arguments = read.text(event, "tool_name"), read.fields(event, "tool_input")
-        return ToolCall(
-            NAME,
-            name,
-            tool,
-            arguments,
-            read.command_of(tool, arguments, _SHELLS),
-            session=read.text(event, "session_id"),
-            folder=read.optional(event, "cwd"),
-            server=read.as_text(event, "mcp_context"),
-        )
+        return read.call_of(self.name, event, name, _SHELLS, server=read.as_text(event, "mcp_context"))
 
     def allow(self, call: ToolCall) -> HookAnswer:
         """Its own policy holds nevertheless."""
         del call
         return HookAnswer(json_line({"decision": "allow"}), "", 0)
-
-    def leave(self, call: ToolCall) -> HookAnswer:
-        """An object without a decision."""
-        del call
-        return HookAnswer("{}", "", 0)
 
     def deny(self, reason: str, call: ToolCall | None = None) -> HookAnswer:
         """The reason goes to the agent."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
@@ -28,7 +29,6 @@ class ToolCall:
         call_id: the host's id of this call, or empty.
         agent: the subagent that makes it, or empty.
         server: what the host says about the MCP server of the tool, or empty.
-
     """
 
     host: str
@@ -51,43 +51,41 @@ class HookAnswer(NamedTuple):
     code: int
 
 
-class Host(Protocol):
+class Host(ABC):
     """An agent's program that starts hooks.
 
     Attributes:
         name: as ``molecule-approve hook`` knows it.
         title: as people know it.
         default_limit: seconds after which it gives a hook up, where its settings do not say otherwise.
-
     """
 
-    name: str
-    title: str
-    default_limit: float
+    name: ClassVar[str]
+    title: ClassVar[str]
+    default_limit: ClassVar[float]
 
+    @abstractmethod
     def parse(self, data: bytes) -> ToolCall:
         """The tool call of an event.
 
         Raises:
             HookEventError: it is not an event of this host, or its tool has arguments of an unknown form.
-
         """
-        ...
 
+    @abstractmethod
     def allow(self, call: ToolCall) -> HookAnswer:
         """A person approved the call."""
-        ...
 
     def leave(self, call: ToolCall) -> HookAnswer:
-        """No opinion: the host's own rules decide."""
-        ...
+        """No opinion: the host's own rules decide. Most hosts take an object without a decision for that."""
+        del call
+        return HookAnswer("{}", "", 0)
 
+    @abstractmethod
     def deny(self, reason: str, call: ToolCall | None = None) -> HookAnswer:
         """The call must not be made.
 
         Args:
             reason: one line for the agent and its user; not empty.
             call: the call, or None where the event could not be read.
-
         """
-        ...

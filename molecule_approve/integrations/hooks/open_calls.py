@@ -27,7 +27,6 @@ class OpenCall:
     Attributes:
         key: the idempotency key of its request.
         is_known: whether an earlier attempt may have made that request.
-
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve import arguments, wiring
-from molecule_approve.calls import NoProgress, ThreadStop, failed, thread
+from molecule_approve.calls import ThreadStop, failed, thread
 from molecule_approve.errors import ApprovalError, DeliveryError, UnknownApprovalError
+from molecule_approve.gate.attempt import Observer
 from molecule_approve.gate.compose import sendable
 from molecule_approve.model import Failure, JsonValue, Outcome, Verdict
 from molecule_approve.settings import values
@@ -38,7 +39,6 @@ class Bounds(NamedTuple):
         progress: seconds between reports of progress.
         open: requests that may be open at once: each takes a thread, a connection, and somebody's attention.
         kept: requests that are remembered; of more, the oldest that are over are forgotten.
-
     """
 
     wait: float = 50.0
@@ -55,7 +55,6 @@ class Wanted(NamedTuple):
         reason: why.
         context: what the approver should know besides.
         timeout: seconds until the request is withdrawn.
-
     """
 
     action: str
@@ -74,7 +73,6 @@ class Wanted(NamedTuple):
 
         Raises:
             UsageError: one of them is not valid.
-
         """
         timeout = arguments.time(given, "timeout")
         named = [("agent", agent)] if agent else []
@@ -101,14 +99,13 @@ _NOTHING: dict[str, JsonValue] = {
 _GIVEN = "you were given this approval before, and it counts once"
 
 
-class OwnRequest(NoProgress):
+class OwnRequest(Observer):
     """One request, in a thread of its own until it has ended.
 
     Attributes:
         id: the platform's id; None until the platform has the request.
         taken: done once the id is known, or the request has ended without one.
         verdict: how it ended.
-
     """
 
     def __init__(self, settings: Settings, wanted: Wanted, tell: Tell) -> None:
@@ -137,7 +134,6 @@ class OwnRequest(NoProgress):
         Args:
             redeem: give the approval to the client, if there is one and it was not given before: only then, and only
                 once, ``allowed`` is true.
-
         """
         verdict = self.verdict.result() if self.verdict.done() else None
         if redeem and self._given:
@@ -269,7 +265,6 @@ class OwnRequests:
 
         Raises:
             ApprovalError: too many of them are open.
-
         """
         if sum(request.is_open for request in self._all) >= self.bounds.open:
             raise ApprovalError(
@@ -288,7 +283,6 @@ class OwnRequests:
 
         Raises:
             UnknownApprovalError: this client made none, or it was over long ago.
-
         """
         for request in self._all:
             if request.id == approval_id:

@@ -54,7 +54,6 @@ def make_server(
         version: the program's.
         tell: is told what goes wrong on the side.
         bounds: what one client can make it do.
-
     """
 
     @asynccontextmanager
@@ -186,7 +185,6 @@ class _OwnTool(NamedTuple):
 
         Raises:
             UsageError: one is missing that has none, or there is one too many.
-
         """
         properties = self.offered.input_schema["properties"]
         unknown = [name for name in given if name not in properties]

@@ -9,6 +9,7 @@ from psycopg.pq import TransactionStatus
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGconn
 
     from .address import PostgresAddress
 
@@ -45,6 +46,17 @@ _SILENCE = _SLOWEST + 5.0
 class _BoundedConnection(psycopg.Connection[Any]):
     """A connection that waits for each answer for a bounded time."""
 
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self._cursors: dict[str, psycopg.Cursor[Any]] = {}
+
+    def cursor_for(self, statement: str) -> psycopg.Cursor[Any]:
+        """The cursor of a statement that comes often: a new one would find out again how to read each of its columns."""
+        found = self._cursors.get(statement)
+        if found is None:
+            found = self._cursors[statement] = self.cursor()
+        return found
+
     def wait(self, gen: PQGen[_T], interval: float = 0.1, timeout: float | None = None) -> _T:
         """Wait for the answer.
 
@@ -65,13 +77,13 @@ def connect(address: PostgresAddress, patience: float) -> psycopg.Connection[Any
     Raises:
         psycopg.Error: the database cannot be reached.
     """
+    # Transactions are begun in words, together with what comes first in them.
     connection = _BoundedConnection.connect(address.conninfo, autocommit=True)
     try:
         connection.execute(SETTINGS, settings_of(patience))
     except BaseException:
         connection.close()
         raise
-    connection.autocommit = False
     return connection
 
 
@@ -84,6 +96,8 @@ def settings_of(patience: float) -> dict[str, list[str]]:
         "idle_in_transaction_session_timeout": f"{_ABANDONED * 1_000}",
         "default_transaction_isolation": "read committed",
         "default_transaction_read_only": "off",
+        # Entries of rows that have ended are passed over for good by a plain scan, and again and again by a bitmap.
+        "enable_bitmapscan": "off",
     }
     return {"names": [*settings], "values": [*settings.values()]}
 

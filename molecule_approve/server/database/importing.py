@@ -9,8 +9,12 @@ import sqlalchemy as sa
 
 from .schema import (
     approvals,
+    approver_groups,
+    approver_keys,
     approver_workspaces,
     approvers,
+    decisions,
+    identity,
     outbox,
     requesters,
     sessions,
@@ -24,10 +28,13 @@ if TYPE_CHECKING:
     from .interface import Store
     from .transaction import Transaction
 
-# In an order in which each row's owner comes first. Sign-in codes live for a minute, and stay behind.
-_TABLES = (workspaces, requesters, approvers, approver_workspaces, sessions, approvals, outbox)
+# In an order in which each row's owner comes first. Codes live for minutes, and stay behind.
+_TABLES = (
+    *(identity, workspaces, requesters, approvers, approver_workspaces, approver_groups, approver_keys, sessions),
+    *(approvals, decisions, outbox),
+)
 
-_NUMBERED = (approvals, outbox)
+_NUMBERED = (approvals, decisions, outbox)
 
 _AT_ONCE = 1_000
 

@@ -17,7 +17,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration. A database with a revision that this program does not know is refused."""
 
 POSTGRESQL_CLOCK = "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
@@ -167,6 +167,8 @@ approvals = Table(
     Column("comment", String),
     Column("used_by", String),
     Column("used_at", String),
+    # What its rule asks for, as JSON (`policy.requirement`); NULL where no policy was in force.
+    Column("requirement", String),
     UniqueConstraint("workspace_id", "key_id"),
     sqlite_autoincrement=True,
 )
@@ -183,6 +185,99 @@ PENDING = "status = 'pending'"
 """Requests that wait for an approver."""
 
 Index("approvals_pending", approvals.c.number, sqlite_where=text(PENDING), postgresql_where=text(PENDING))
+
+# Each person's decision about a request. Without a requirement and a proof, the columns of the request say all.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    Column("approval_id", String, nullable=False),
+    # The name in the spelling in which all its spellings are equal: a person counts once, whatever the credential is.
+    Column("person", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("approver_id", String, nullable=False),
+    Column("decision", String, nullable=False),
+    Column("decided_at", String, nullable=False),
+    Column("claimed_by", String),
+    Column("comment", String),
+    # How it was proven: 'token', 'session', 'passkey', 'ssh' or 'ssh-sk'.
+    Column("proof_kind", String, nullable=False),
+    # What was signed, and the signature as JSON; NULL for a decision by a credential alone.
+    Column("statement", String),
+    Column("proof", String),
+    # SHA-256 of the statement, in hex: a proof counts once.
+    Column("statement_hash", String, unique=True),
+    Column("retracted_at", String),
+    sqlite_autoincrement=True,
+)
+NOT_RETRACTED = "retracted_at IS NULL"
+Index(
+    "decisions_of_request",
+    decisions.c.approval_id,
+    decisions.c.person,
+    unique=True,
+    sqlite_where=text(NOT_RETRACTED),
+    postgresql_where=text(NOT_RETRACTED),
+)
+
+# The keys with which approvers prove decisions.
+approver_keys = Table(
+    "approver_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("approver_id", String, ForeignKey("approvers.id"), nullable=False),
+    # 'passkey' or 'ssh'.
+    Column("kind", String, nullable=False),
+    Column("label", String, nullable=False),
+    # An SSH key as in authorized_keys; a passkey's key as SubjectPublicKeyInfo in base64url.
+    Column("public_key", String, nullable=False),
+    # For a passkey: its id, the host it is bound to, its counter and the model of its authenticator.
+    Column("credential_id", String),
+    Column("rp_id", String),
+    Column("sign_count", _NUMBER, nullable=False),
+    Column("aaguid", String),
+    Column("added_at", String, nullable=False),
+    # Who enrolled it: 'administrator', or the id of the key that signed for it.
+    Column("added_by", String, nullable=False),
+    Column("removed_at", String),
+)
+KEY_IN_USE = "removed_at IS NULL"
+Index("approver_keys_of_approver", approver_keys.c.approver_id)
+Index(
+    "approver_keys_once",
+    approver_keys.c.public_key,
+    unique=True,
+    sqlite_where=text(KEY_IN_USE),
+    postgresql_where=text(KEY_IN_USE),
+)
+
+# Links by which an approver enrols a key, once.
+key_codes = Table(
+    "key_codes",
+    metadata,
+    # SHA-256 of the code, in hex.
+    Column("code_hash", String, primary_key=True),
+    Column("approver_id", String, ForeignKey("approvers.id"), nullable=False),
+    Column("made", Float, nullable=False),
+)
+
+# The groups that the provider says an approver is in, as of the last sign-in.
+approver_groups = Table(
+    "approver_groups",
+    metadata,
+    Column("approver_id", String, ForeignKey("approvers.id"), primary_key=True),
+    Column("name", String, primary_key=True),
+)
+
+# Who this server is, for receipts: one row, for all servers of the database.
+identity = Table(
+    "identity",
+    metadata,
+    Column("id", String, primary_key=True),
+    # Ed25519, 32 bytes in base64url.
+    Column("private_key", String, nullable=False),
+    Column("created_at", String, nullable=False),
+)
 
 outbox = Table(
     "journal",

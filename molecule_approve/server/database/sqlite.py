@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,11 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import upgrade
+from .prepared import driver_of
 from .transaction import Transaction
-from .values import StoreError
+from .values import GoneError, StoreError
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
 
@@ -59,8 +61,12 @@ class SqliteStore:
         )
         sa.event.listen(self._engine, "do_connect", lambda *_: self.check())
         _configure(self._engine)
-        with self.write() as transaction:
-            upgrade.sqlite(transaction.connection, path, before_upgrade)
+        try:
+            with self.write() as transaction:
+                upgrade.sqlite(transaction.connection, path, before_upgrade)
+        except BaseException:
+            self.close()
+            raise
         # While a connection is open, and here one always is, the newest commits are only in this file.
         log = path.with_name(f"{path.name}-wal")
         with suppress(OSError):  # some file systems cannot have one
@@ -89,10 +95,16 @@ class SqliteStore:
     @contextmanager
     def _begin(self, words: str) -> Iterator[Transaction]:
         try:
-            with self._engine.connect().execution_options(begin=words) as connection, connection.begin():
-                yield Transaction(connection, self._clock)
-                self.check()
-        except SQLAlchemyError as exc:
+            with self._engine.connect() as connection:
+                driver = driver_of(connection)
+                driver.execute(words)
+                try:
+                    yield Transaction(connection, self._clock)
+                    self.check()
+                    driver.commit()
+                finally:
+                    driver.rollback()  # it does nothing after a commit
+        except (SQLAlchemyError, sqlite3.Error) as exc:
             raise StoreError(str(getattr(exc, "orig", None) or exc)) from exc
 
     def listener(self, *_: object) -> NoReturn:
@@ -107,15 +119,18 @@ class SqliteStore:
         """Check that the open files are still at their paths: what is written into a removed file is lost.
 
         Raises:
-            StoreError: a file was removed or replaced.
+            GoneError: a file was removed or replaced.
+            StoreError: the system does not say whether it was.
         """
         for path, known in self._files.items():
             try:
                 found = _identity(path.lstat())
+            except (FileNotFoundError, NotADirectoryError) as exc:
+                raise GoneError(f"{path} was removed: {exc.strerror}") from exc
             except OSError as exc:
-                raise StoreError(f"{path} was removed: {exc.strerror}") from exc
+                raise StoreError(f"{path} cannot be checked: {exc.strerror}") from exc
             if found != known:
-                raise StoreError(f"{path} was replaced by another file")
+                raise GoneError(f"{path} was replaced by another file")
 
     def close(self) -> None:
         """Close the file."""
@@ -147,7 +162,3 @@ def _configure(engine: Engine) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.close()
-
-    @sa.event.listens_for(engine, "begin")
-    def _on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options()["begin"])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from .queries.administration import AdministrationQueries
 from .queries.credentials import CredentialQueries
+from .queries.decisions import DecisionQueries
+from .queries.keys import KeyQueries
 from .queries.lists import ListQueries
 from .queries.openid import OpenIdQueries
 from .queries.outbox import OutboxQueries
@@ -58,6 +60,16 @@ class Transaction:
     def requests(self) -> RequestQueries:
         """Requests, from the first word to the last."""
         return RequestQueries(self.connection, self._owner)
+
+    @cached_property
+    def decisions(self) -> DecisionQueries:
+        """What people decided about requests."""
+        return DecisionQueries(self.connection)
+
+    @cached_property
+    def keys(self) -> KeyQueries:
+        """Approvers' keys, and the server's own."""
+        return KeyQueries(self.connection)
 
     @cached_property
     def rates(self) -> RateQueries:

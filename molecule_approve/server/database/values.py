@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue, Outcome, Status
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 class StoreError(Exception):
     """The database cannot answer: locked for too long, full, unreadable, or another version. It never leaves the server."""
+
+
+class GoneError(StoreError):
+    """The database's file was removed or replaced: what is written into it is lost."""
 
 
 class LostConnectionError(StoreError):
@@ -75,7 +79,10 @@ class WorkspaceRow:
 
 @dataclass(frozen=True, slots=True)
 class RequesterRow:
-    """A valid requester; ``built_in``: the server's own."""
+    """A valid requester; ``built_in``: a server's own.
+
+    ``host`` is the machine of that server, if several share the database and this one did not end.
+    """
 
     id: str
     name: str
@@ -83,6 +90,7 @@ class RequesterRow:
     workspace_name: str
     created_at: str
     built_in: bool
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +182,7 @@ class Draft:
     requested_by: str | None = None
     once: bool = False
     requester_id: str | None = None
+    requirement: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,22 +207,110 @@ class StoredApproval:
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """One person's decision about a request.
+
+    Attributes:
+        name: of the approver's credential.
+        claimed_by: the name in the decision's body; recorded, never trusted.
+        proof_kind: ``token``, ``session``, ``passkey``, ``ssh`` or ``ssh-sk``.
+        statement, proof: what was signed, and the signature as JSON; None for a decision by a credential alone.
+        statement_hash: the SHA-256 that was signed, in hex.
+    """
+
+    name: str
+    approver_id: str
+    decision: Status
+    decided_at: str
+    proof_kind: str
+    claimed_by: str | None = None
+    comment: str | None = None
+    statement: str | None = None
+    proof: str | None = None
+    statement_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key of an approver.
+
+    Attributes:
+        kind: ``ssh`` or ``passkey``.
+        public_key: an SSH key as in authorized_keys; a passkey's as SubjectPublicKeyInfo in base64url.
+        credential_id, rp_id, aaguid: of a passkey: its id, the host it is bound to, the model of its authenticator.
+        sign_count: how often it was used, as it last counted itself.
+        added_by: ``administrator``, or the id of the key that signed for it.
+    """
+
+    id: str
+    approver_id: str
+    kind: str
+    label: str
+    public_key: str
+    added_at: str
+    added_by: str
+    credential_id: str | None = None
+    rp_id: str | None = None
+    aaguid: str | None = None
+    sign_count: int = 0
+
+
+class KeyOwner(NamedTuple):
+    """A key, and the name of the approver whose it is; ``removed_at``: when it was removed, None while it is in use."""
+
+    approver: str
+    key: KeyRow
+    removed_at: str | None = None
+
+
+class ServerIdentity(NamedTuple):
+    """The id of the servers of a database, and their Ed25519 key in base64url."""
+
+    id: str
+    private_key: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class PersonNow:
+    """An approver who is not revoked.
+
+    Attributes:
+        groups: those that the provider named at the last sign-in.
+        workspaces: where the approver may decide; None for everywhere.
+    """
+
+    id: str
+    name: str
+    groups: frozenset[str]
+    workspaces: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """An ended request on its way to the audit log. ``number`` is that of its outbox row."""
+    """An ended request on its way to the audit log. ``number`` is that of its outbox row.
+
+    ``decisions`` are those that stood at its end, if they have rows.
+    """
 
     number: int
     recorded_at: str
     approval: Approval
     claimed_by: str | None
+    decisions: tuple[DecisionRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLine:
-    """A request in a list: ``approval`` has only the beginning of the action, no reason, and no long context."""
+    """A request in a list: ``approval`` has only the beginning of the action, no reason, and no long context.
+
+    ``requester_revoked`` says whether the requester was revoked since.
+    """
 
     approval: Approval
     workspace_name: str
     action_length: int
+    requester_revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,27 +363,34 @@ class ReplicaRow:
     public_url: str | None
 
 
+_ENDED, _PROGRESS = "ended", "progress"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the servers of one database tell each other: a request was made, or has ended.
+    """What the servers of one database tell each other: a request was made, goes on after a decision, or has ended.
 
     Attributes:
-        expires: for a new request, in seconds since the epoch; None for one that has ended.
+        expires: for a new request, in seconds since the epoch; else None.
+        progress: somebody's decision was made or retracted, and the request is still open.
     """
 
     approval_id: str
     workspace_id: str
     expires: float | None = None
+    progress: bool = False
 
     def encode(self) -> str:
         """As one line."""
-        return f"{'ended' if self.expires is None else self.expires} {self.approval_id} {self.workspace_id}"
+        word = _PROGRESS if self.progress else _ENDED if self.expires is None else self.expires
+        return f"{word} {self.approval_id} {self.workspace_id}"
 
     @classmethod
     def decode(cls, line: str) -> Change | None:
         """Read such a line; None if it is none."""
         try:
             word, approval_id, workspace_id = line.split(" ", 2)
-            return cls(approval_id, workspace_id, None if word == "ended" else float(word))
+            expires = None if word in {_ENDED, _PROGRESS} else float(word)
+            return cls(approval_id, workspace_id, expires, progress=word == _PROGRESS)
         except ValueError:
             return None

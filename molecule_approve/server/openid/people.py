@@ -6,6 +6,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from molecule_approve.lifecycle import name_key
+
 from .faults import AnswerError
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from molecule_approve.server.plan import OpenIdPlan
 
 _EMAIL = "email"
+_SUBJECT = 255
+"""Characters of a subject at most, all of them ASCII: OpenID Connect Core 1.0, section 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +56,20 @@ def find_person(claims: Mapping[str, JsonValue], settings: OpenIdPlan) -> Person
         AnswerError: they name nobody, or an e-mail address that the provider has not verified.
     """
     name, subject = claims.get(settings.name_claim), claims.get("sub")
-    if not isinstance(name, str) or not name.strip() or not isinstance(subject, str) or not subject:
+    if not isinstance(name, str) or not name.strip():
         raise AnswerError(f"the provider's answer has no {settings.name_claim} claim; check openid.name_claim and scopes")
+    if not isinstance(subject, str) or not 0 < len(subject) <= _SUBJECT or not (subject.isascii() and subject.isprintable()):
+        raise AnswerError(f"the provider's answer has no sub claim of 1 to {_SUBJECT} printable ASCII characters")
     if settings.name_claim == _EMAIL:
         if claims.get("email_verified") is not True:
             raise AnswerError("the provider has not verified this e-mail address")
         name = name.lower()  # one person, however the address is written
     name = unicodedata.normalize("NFC", name)
-    listed = {_folded(one) for one in settings.approvers}
-    return Person(name, subject, _folded(name) in listed, _our_groups(claims, settings))
+    listed = {name_key(one) for one in settings.approvers}
+    return Person(name, subject, name_key(name) in listed, _our_groups(claims, settings))
 
 
 def _our_groups(claims: Mapping[str, JsonValue], settings: OpenIdPlan) -> frozenset[str]:
     said = claims.get(settings.groups_claim) if settings.groups_claim else None
     theirs = {one for one in (said if isinstance(said, list) else [said]) if isinstance(one, str)}
     return frozenset(ours for ours, values in settings.groups.items() if theirs.intersection(values))
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

@@ -5,12 +5,11 @@
 //  * buttons are armed a moment after they appeared or moved, so that no click meant for something else hits them.
 // The owner of the card sends the decision.
 
-import { parse } from "./command.js";
-import { boundFacts, detailsOf, factsOf } from "./facts.js";
-import { Details, Fold } from "./fold.js";
+import { Content, part } from "./content.js";
 import { badge, outcomeOf } from "./outcome.js";
-import { claimOf, requesterOf } from "./row.js";
-import { isLong, looksLikeCommand, show } from "./text.js";
+import { addressOf } from "./route.js";
+import { Standing, exclusion, nameOf, proofWanted, same } from "./standing.js";
+import { make, show } from "./text.js";
 import { absolute, clockwork, now, showAgo } from "./times.js";
 
 /** Milliseconds from the moment a request appears or moves to the moment its buttons work. */
@@ -21,28 +20,17 @@ const WORDS = {
   approved: { verb: "Approve", doing: "Approving…", key: "A" },
   denied: { verb: "Deny", doing: "Denying…", key: "D" },
 };
-const OWN = "You requested this yourself, so another approver must decide it.";
 const ALONE = "You requested this yourself. As the only approver you may decide it; that is recorded.";
-const ONLY_THERE = "Before you approve, open Details: some of what the requester sent is only there.";
+const ALLOWED = "You requested this yourself. You may decide it; that is recorded.";
 
-function* part(node, ...classes) {
-  for (const name of classes) {
-    yield node.querySelector(`.${name}`);
-  }
-}
-
-/** `owner` has `decide(card, decision, comment)`, `next()`, `say(text)`, `steady(change)`, `connected` and `name`. */
+/**
+ * `owner` has `decide(card, decision, comment, isSigned)`, `retract(card)`, `next()`, `say(text)`, `steady(change)`, `connected`,
+ * `passkeys` and `name`.
+ */
 export class Card {
   constructor(request, owner) {
     this.request = request;
     this.owner = owner;
-    this.command = parse(request.action);
-    this.folds = [];
-    this.opened = (change) =>
-      owner.steady(() => {
-        change();
-        this.refresh();
-      });
     this.state = "waiting";
     this.choice = null;
     this.armed = false;
@@ -63,8 +51,7 @@ export class Card {
   }
 
   get isOwn() {
-    const [requester, name] = [this.request.requested_by, this.owner.name].map((text) => text?.normalize().toLowerCase());
-    return requester !== undefined && requester === name;
+    return typeof this.request.requested_by === "string" && same(this.request.requested_by, this.owner.name);
   }
 
   build() {
@@ -77,11 +64,43 @@ export class Card {
     );
     const [approve, deny, yes, back] = part(this.node, "approve", "deny", "yes", "back");
     Object.assign(this, { buttons: { approved: approve, denied: deny }, yes, back });
+    [this.retraction, this.retractButton] = part(this.node, "retraction", "retract");
+    [this.sign, this.signIt, this.signThere] = part(this.node, "sign", "sign-it", "sign-there");
+    this.standing = new Standing(this.node.querySelector(".standing"));
+    this.content = new Content(this.node, this.request, (change) => this.opened(change));
     this.name();
-    this.fill();
-    if (this.request.own) {
-      this.choices.hidden = this.field.hidden = true;
+    [this.askedAt] = part(this.node, "asked");
+    this.left.hidden = Number.isNaN(this.ends);
+    this.left.title = this.left.hidden ? "" : `until ${absolute(this.ends)}`;
+    this.settle();
+  }
+
+  opened(change) {
+    this.owner.steady(() => {
+      change();
+      this.refresh();
+    });
+  }
+
+  /** The request was read again: others may have decided meanwhile. */
+  update(request) {
+    this.request = request;
+    this.settle();
+    this.refresh();
+  }
+
+  /** Show how far the request is, and what this person can do with it. */
+  settle() {
+    this.shownTo = this.owner.name;
+    this.standing.show(this.request, this.shownTo, this.state === "ended");
+    this.excluded = exclusion(this.request);
+    if (this.excluded) {
+      this.unchoose();
     }
+    this.choices.hidden = this.excluded !== "" || this.choice !== null;
+    this.field.hidden = this.excluded !== "";
+    this.retraction.hidden = !this.request.mine;
+    this.comment.placeholder = this.request.approvals?.comment ? "Required; the requester sees it" : "Optional; the requester sees it";
   }
 
   // For screen readers: ids connect labels with their elements.
@@ -92,8 +111,7 @@ export class Card {
     asks.id = `${id}-asks`;
     action.id = `${id}-action`;
     // A long action would be read aloud in full at each step from request to request.
-    const text = this.command?.line ?? this.request.action;
-    this.node.setAttribute("aria-labelledby", isLong(text) ? asks.id : `${asks.id} ${action.id}`);
+    this.node.setAttribute("aria-labelledby", this.content.isLong ? asks.id : `${asks.id} ${action.id}`);
     this.hint.id = `${id}-hint`;
     this.question.id = `${id}-question`;
     this.comment.id = `${id}-comment`;
@@ -104,65 +122,14 @@ export class Card {
     }
   }
 
-  fill() {
-    const [who, claims, heading, why, asked] = part(this.node, "who", "claims", "action", "reason", "asked");
-    show(who, requesterOf(this.request));
-    this.claim(claims);
-    heading.append(this.act().node);
-    why.hidden = !this.request.reason;
-    if (this.request.reason) {
-      why.append(this.fold(this.request.reason, "prose").node);
-    }
-    this.tell();
-    this.askedAt = asked;
-    this.left.hidden = Number.isNaN(this.ends);
-    this.left.title = this.left.hidden ? "" : `until ${absolute(this.ends)}`;
-  }
-
-  fold(text, className, isCommand = false) {
-    const fold = new Fold(text, className, this.opened, isCommand);
-    this.folds.push(fold);
-    return fold;
-  }
-
-  act() {
-    const text = this.command?.line ?? this.request.action;
-    const isCommand = this.command !== null || looksLikeCommand(text);
-    return this.fold(text, isCommand ? "code" : "prose", isCommand);
-  }
-
-  // What the client says of itself is a claim, beside the name of its credential.
-  claim(claims) {
-    const claimed = claimOf(this.request);
-    claims.hidden = claimed === "";
-    if (claimed !== "") {
-      claims.append(this.fold(claimed, "claimed").node);
-    }
-  }
-
-  // Everything else: what is bound with a command, the facts, and the details.
-  tell() {
-    const [kind, bound, details, more] = part(this.node, "kind", "bound", "details", "more");
-    const stated = this.command?.facts ?? [];
-    if (stated.length > 0) {
-      const found = boundFacts(stated, this.opened);
-      bound.append(found.node);
-      this.folds.push(...found.folds);
-      kind.hidden = bound.hidden = false;
-    }
-    const facts = factsOf(this.request, stated, this.opened);
-    details.append(facts.node);
-    const { node, must } = detailsOf(this.request, stated, this.opened);
-    more.append(node);
-    this.details = new Details(more, must, this.opened);
-    this.folds.push(...facts.folds, this.details);
-  }
-
   listen() {
     for (const [decision, button] of Object.entries(this.buttons)) {
       this.press(button, () => this.choose(decision));
     }
     this.press(this.yes, () => this.decide(this.choice));
+    this.press(this.retractButton, () => this.retract());
+    this.comment.addEventListener("input", () => this.refresh());
+    this.signIt.addEventListener("change", () => this.confirm.focus({ preventScroll: true }));
     // It is where the button that chose was: the second click of a double click is not meant for it.
     this.back.addEventListener("click", (event) => event.detail < 2 && this.unchoose());
     const [next] = part(this.node, "next");
@@ -203,34 +170,57 @@ export class Card {
     if (this.state !== "waiting") {
       return "";
     }
-    if (this.request.own) {
-      return OWN;
-    }
-    return (decision === "approved" && this.unseen()) || (this.armed ? null : "");
+    const approving = decision === "approved" && (this.content.unseen() || this.unsigned());
+    return this.excluded || approving || this.uncommented() || (this.armed ? null : "");
   }
 
-  /** What has to be shown before this can be approved; "" if nothing. */
-  unseen() {
-    const folded = this.folds.filter((fold) => !fold.seen);
-    if (folded.length === 0) {
-      return "";
+  /** What the rule asks for and is not there yet; "" if nothing. */
+  uncommented() {
+    const { comment, rule } = this.request.approvals ?? {};
+    return comment && !this.comment.value.trim() ? `Write a comment first: ${nameOf(rule)} asks for one.` : "";
+  }
+
+  /** Whether this decision is by the rule signed with a passkey here. */
+  mustSign(decision) {
+    return decision === "approved" && proofWanted(this.request) !== "";
+  }
+
+  /** Why the proof that the rule wants cannot be given in this page; "" if it can, or is not wanted. */
+  unsigned() {
+    const { obstacle } = this.owner.passkeys;
+    const wanted = proofWanted(this.request);
+    return wanted && obstacle ? `To approve, ${nameOf(this.request.approvals.rule)} asks for ${wanted}: ${obstacle}.` : "";
+  }
+
+  // Where the rule wants a passkey, and this page's address cannot have any: the way to the one that can.
+  offerAddress() {
+    const page = this.waiting && !this.excluded && proofWanted(this.request) ? this.owner.passkeys.elsewhere : null;
+    this.signThere.hidden = page === null;
+    if (page !== null) {
+      const link = make("a", "", `Open this request at ${new URL(page).origin}; you sign in there again`);
+      link.href = `${page}/${addressOf(this.id).slice(document.baseURI.length)}`;
+      this.signThere.replaceChildren(link);
     }
-    if (folded[0] === this.details) {
-      return ONLY_THERE;
-    }
-    const count = folded.filter((fold) => fold !== this.details).length;
-    return `Before you approve, show ${count === 1 ? "the long text" : `the ${count} long texts`} above in full.`;
+  }
+
+  get retractable() {
+    return this.owner.connected && this.armed && this.state === "waiting";
   }
 
   /** Update the buttons and the hint. */
   refresh() {
+    if (this.shownTo !== this.owner.name) {
+      this.settle();
+    }
     for (const [decision, button] of Object.entries(this.buttons)) {
       button.setAttribute("aria-disabled", String(this.obstacle(decision) !== null));
     }
     this.yes.setAttribute("aria-disabled", String(this.choice === null || this.obstacle(this.choice) !== null));
+    this.retractButton.setAttribute("aria-disabled", String(!this.retractable));
     this.node.dataset.armed = String(this.armed);
     this.node.dataset.state = this.state;
-    const hint = this.fault || this.obstacle("approved") || (this.isOwn ? ALONE : "");
+    this.offerAddress();
+    const hint = this.fault || this.obstacle("approved") || (this.isOwn ? (this.request.approvals?.rule ? ALLOWED : ALONE) : "");
     if (this.hint.textContent !== hint) {
       show(this.hint, hint);
     }
@@ -241,11 +231,14 @@ export class Card {
     this.owner.say(obstacle || "Wait a moment, then try again.");
     this.hint.classList.remove("told");
     requestAnimationFrame(() => this.hint.classList.add("told"));
-    this.folds.find((fold) => !fold.seen)?.button.scrollIntoView({ block: "nearest" });
+    this.content.point();
   }
 
   /** What a person would click on: the buttons to choose, or the panel that asks. */
   get target() {
+    if (!this.retraction.hidden) {
+      return this.retraction;
+    }
     return this.choice === null ? this.choices : this.confirm;
   }
 
@@ -261,7 +254,10 @@ export class Card {
     this.question.textContent = `${verb} this request?`;
     const [hint] = part(this.confirm, "keys");
     hint.textContent = `Shift + ${key} confirms, Escape goes back.`;
-    this.yes.textContent = `Yes, ${verb.toLowerCase()}`;
+    const must = this.mustSign(decision);
+    this.yes.textContent = `Yes, ${verb.toLowerCase()}${must ? " with passkey" : ""}`;
+    this.sign.hidden = must || this.owner.passkeys.obstacle !== "";
+    this.signIt.checked = must;
     this.yes.className = `yes ${decision}`;
     this.confirm.hidden = false;
     this.choices.hidden = true;
@@ -291,15 +287,46 @@ export class Card {
       this.refuse(obstacle);
       return;
     }
-    this.state = "deciding";
-    this.fault = WORDS[decision].doing;
+    const isSigned = this.signIt.checked;
+    this.state = isSigned ? "signing" : "deciding";
+    this.fault = isSigned ? "Waiting for your passkey…" : WORDS[decision].doing;
     this.refresh();
-    this.owner.decide(this, decision, this.comment.value.trim() ? this.comment.value : "");
+    this.owner.decide(this, decision, this.comment.value.trim() ? this.comment.value : "", isSigned);
+  }
+
+  /** The passkey has signed; whether the decision can be sent, as the request has not ended meanwhile. */
+  signed() {
+    if (this.state !== "signing") {
+      return false;
+    }
+    this.state = "deciding";
+    this.fault = WORDS[this.choice].doing;
+    this.refresh();
+    return true;
+  }
+
+  /** Retract the approval, if that is possible now. */
+  retract() {
+    if (this.retractable) {
+      this.state = "deciding";
+      this.fault = "Retracting…";
+      this.refresh();
+      this.owner.retract(this);
+    }
+  }
+
+  /** The request goes on waiting: `mine` is this person's decision now, or null, and so many approvals count. */
+  counted(mine, approvals) {
+    this.state = "waiting";
+    this.fault = "";
+    this.unchoose();
+    this.update({ ...this.request, mine, approvals: { ...this.request.approvals, ...approvals } });
+    this.arm();
   }
 
   /** The decision failed; it can be tried again. */
   failed(sentence) {
-    if (this.state === "deciding") {
+    if (["signing", "deciding"].includes(this.state)) {
       this.state = "waiting";
       this.fault = sentence;
       this.unchoose();
@@ -325,6 +352,7 @@ export class Card {
     show(remark, row?.comment ?? "", true);
     this.badge.replaceChildren(badge(tone));
     this.decision.hidden = this.left.hidden = true;
+    this.standing.show(this.request, this.owner.name, true);
     this.result.hidden = this.badge.hidden = false;
     this.tick();
     this.refresh();
@@ -341,6 +369,7 @@ export class Card {
   /** Each second: update the time since the request, and the time left. */
   tick() {
     showAgo(this.askedAt, this.asked);
+    this.standing.tick();
     if (this.endedAt?.at) {
       showAgo(this.endedAt.when, this.endedAt.at);
     }
@@ -354,10 +383,8 @@ export class Card {
     this.ring.setAttribute("stroke-dashoffset", String(100 - 100 * share));
   }
 
-  /** Show the next long text in full, or the details, and scroll to it. */
+  /** Show the next long text in full, or the details. */
   open() {
-    const fold = this.folds.find((one) => !one.seen) ?? this.details;
-    fold.open();
-    fold.button.scrollIntoView({ block: "nearest" });
+    this.content.open();
   }
 }

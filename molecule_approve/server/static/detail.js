@@ -4,6 +4,7 @@
 import { Card } from "./card.js";
 import { headline } from "./command.js";
 import { one } from "./requests.js";
+import { isRuled } from "./standing.js";
 import { brief } from "./text.js";
 
 const STEADY = 1;
@@ -12,7 +13,7 @@ const SOON = 300;
 
 const MISSING = "There is no request with this address, or it is in a workspace that you cannot see.";
 
-/** `inbox` has `decide(card, decision, comment)`, `say(text)`, `next()`, `ended(card)`, `failed(failure)`, `live`, `name` and `connected`. */
+/** `inbox` has `decide(card, decision, comment, isSigned)`, `retract(card)`, `say(text)`, `next()`, `ended(card)`, `failed(failure)`, `live`, `name`, `passkeys` and `connected`. */
 export class Detail {
   constructor(pane, inbox) {
     this.pane = pane;
@@ -28,6 +29,10 @@ export class Detail {
     return this.inbox.connected;
   }
 
+  get passkeys() {
+    return this.inbox.passkeys;
+  }
+
   get name() {
     return this.inbox.name;
   }
@@ -40,8 +45,12 @@ export class Detail {
     this.inbox.next();
   }
 
-  decide(card, decision, comment) {
-    this.inbox.decide(card, decision, comment);
+  decide(card, decision, comment, isSigned) {
+    this.inbox.decide(card, decision, comment, isSigned);
+  }
+
+  retract(card) {
+    this.inbox.retract(card);
   }
 
   /** Show the request with this id; null shows none. */
@@ -51,7 +60,7 @@ export class Detail {
       this.id = id;
       this.put(this.cards.get(id) ?? null);
     }
-    if (id !== null && this.card === null) {
+    if (id !== null && (this.card === null || isRuled(this.card.request))) {
       await this.read(focused);
     }
     if (focused && this.id === id) {
@@ -85,6 +94,8 @@ export class Detail {
         this.cards.set(card.id, card);
       }
       this.put(card);
+    } else {
+      this.steady(() => this.card.update(request));
     }
     if (request.outcome !== "pending") {
       this.end(this.card, request);
@@ -105,6 +116,7 @@ export class Detail {
   end(card, row, by = null) {
     if (card?.waiting) {
       card.end(row, by);
+      this.passkeys.cancel();
       this.cards.delete(card.id);
       this.inbox.ended(card);
     }
@@ -139,8 +151,8 @@ export class Detail {
   }
 
   /**
-   * The list was read: `there` has the ids of its requests. What is gone is forgotten; the request that is shown is read,
-   * because a list may be cut, and a request that was not readable before may be so now.
+   * The list was read: `there` has its requests by their ids. What is gone is forgotten; the request that is shown is read,
+   * because a list may be cut, and a request that was not readable before may be so now; or it has other approvals.
    */
   listed(there) {
     for (const id of this.cards.keys()) {
@@ -148,8 +160,10 @@ export class Detail {
         this.cards.delete(id);
       }
     }
-    const gone = this.card?.state === "waiting" && !there.has(this.id);
-    if (this.id !== null && (this.card === null || gone)) {
+    const waits = ["waiting", "signing"].includes(this.card?.state);
+    const gone = waits && !there.has(this.id);
+    const counted = waits && !gone && there.get(this.id).approvals?.have !== this.card.request.approvals?.have;
+    if (this.id !== null && (this.card === null || gone || counted)) {
       this.read();
     }
   }

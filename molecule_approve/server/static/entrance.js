@@ -1,6 +1,7 @@
 // Who is signed in: follows sign-in links, asks before another person is signed in, and signs out. The session is in
 // session.js, the view in sign-in.js.
 
+import { Enrolment } from "./enrolment.js";
 import * as openid from "./openid.js";
 import { remember } from "./route.js";
 import * as session from "./session.js";
@@ -14,6 +15,7 @@ export class Entrance {
     this.inbox = inbox;
     this.offer = null;
     this.view = new SignIn(this);
+    this.enrolment = new Enrolment(this);
     session.onOtherTab(() => this.open());
     addEventListener("hashchange", () => this.open());
   }
@@ -22,8 +24,10 @@ export class Entrance {
   async open() {
     this.decline();
     const back = openid.takeReturn();
-    const code = session.takeCode();
-    if (back !== null) {
+    const { code, enrolment } = session.takeCodes();
+    if (enrolment !== null) {
+      await this.enrolment.show(enrolment);
+    } else if (back !== null) {
       await this.signIn(() => openid.exchange(back), refusal);
     } else if (code !== null) {
       await this.signIn(() => session.exchange({ code }), refusalOfLink);
@@ -73,6 +77,12 @@ export class Entrance {
       this.offer = offer.token;
       this.view.ask(here, offer.name);
     }
+  }
+
+  /** Show the panel that enrols a passkey; whoever is signed in stays so. */
+  showEnrolment() {
+    this.inbox.leave();
+    this.view.enrol();
   }
 
   /** End a session that was offered but not used; nobody else knows it. */

@@ -9,6 +9,7 @@ const JOB = [
   ["system", "CI system"],
   ["job", "CI job"],
   ["repository", "Repository"],
+  ["ref", "Branch or tag"],
   ["commit", "Commit"],
 ];
 const COMMIT_PAGES = { "GitHub Actions": "/commit/", GitLab: "/-/commit/" };
@@ -123,7 +124,7 @@ class Context {
 function addJob(facts, job) {
   for (const [key, label] of JOB.filter(([name]) => name in job)) {
     const text = written(job[key]);
-    if (key === "system") {
+    if (key === "system" || key === "ref") {
       facts.text(label, text);
     } else {
       facts.address(label, (key === "commit" && commitPage(job)) || text);

@@ -7,11 +7,14 @@ import { HistoryPane } from "./history.js";
 import { Keys } from "./keys.js";
 import { Live } from "./live.js";
 import { Notices, count, say } from "./notices.js";
+import { PasskeyList } from "./enrolment.js";
+import { Passkeys } from "./passkeys.js";
 import { Pending } from "./pending.js";
-import { decide } from "./requests.js";
+import { decide, retract } from "./requests.js";
 import * as route from "./route.js";
 import * as session from "./session.js";
 import { SessionList } from "./sessions.js";
+import { isRuled } from "./standing.js";
 import { show } from "./text.js";
 import { setServerTime } from "./times.js";
 
@@ -31,7 +34,8 @@ class Inbox {
     this.pending = new Pending(this);
     this.past = new HistoryPane(this);
     this.entrance = new Entrance(this);
-    this.sessions = new SessionList(this.entrance);
+    this.passkeys = new Passkeys();
+    this.sessions = new SessionList(this.entrance, new PasskeyList(this.passkeys));
     this.notices = new Notices(at("notify"), (id) => this.go(id));
     this.keys = new Keys(this, at("help"));
     this.listen();
@@ -67,7 +71,10 @@ class Inbox {
       // The click that brings the window to the front must not decide.
       addEventListener(name, () => this.detail.arm());
     }
-    document.addEventListener("visibilitychange", () => this.detail.arm());
+    document.addEventListener("visibilitychange", () => {
+      this.detail.arm();
+      this.lookForPasskeys();
+    });
     for (const name of ["pointerdown", "keydown"]) {
       addEventListener(name, () => this.present(), { passive: true });
     }
@@ -85,6 +92,14 @@ class Inbox {
     }
     this.visit();
     this.live.start();
+    this.lookForPasskeys();
+  }
+
+  // Also when the person comes back to this tab: one may have been enrolled in another.
+  async lookForPasskeys() {
+    if (this.signedIn && this.passkeys.keys.length === 0 && (await this.passkeys.load())) {
+      this.detail.refresh();
+    }
   }
 
   /** Forget everything that was shown. */
@@ -212,7 +227,7 @@ class Inbox {
     this.detail.restore();
     this.connected = true;
     this.pending.read(view, this.detail.id);
-    this.detail.listed(new Set(view.pending.map((request) => request.id)));
+    this.detail.listed(new Map(view.pending.map((request) => [request.id, request])));
     if (this.detail.id === null && this.view === "inbox") {
       this.select(route.here().id ?? this.first(), false);
     }
@@ -239,6 +254,13 @@ class Inbox {
     } else if (word === "live" && before === "lost") {
       this.detail.arm();
       say("Connected again.");
+    }
+  }
+
+  /** A person decided about this request, or retracted that, and it goes on waiting. */
+  progressed(id) {
+    if (this.detail.id === id) {
+      this.detail.read();
     }
   }
 
@@ -271,17 +293,46 @@ class Inbox {
     this.count();
   }
 
-  async decide(card, decision, comment) {
+  async decide(card, decision, comment, isSigned) {
     const live = this.live;
+    let found;
     try {
-      await decide(card.request, decision, comment, live.token);
+      const signed = isSigned ? await this.passkeys.sign(card.request, decision) : null;
+      if (isSigned && !card.signed()) {
+        return;
+      }
+      found = await decide(card.request, decision, comment, signed, live.token);
     } catch (failure) {
       this.undecided(card, failure, live);
       return;
     }
+    if (found.status !== decision) {
+      this.counted(card, decision, found, `Your approval counts: ${found.approvals.have} of ${found.approvals.need}.`);
+      return;
+    }
     this.pending.decided();
     this.detail.end(card, { outcome: decision, comment }, "by you");
+    if (isRuled(card.request)) {
+      this.progressed(card.id);
+    }
     live.hint();
+  }
+
+  async retract(card) {
+    const live = this.live;
+    try {
+      this.counted(card, null, await retract(card.request, live.token), "Your approval is retracted.");
+    } catch (failure) {
+      this.undecided(card, failure, live);
+    }
+  }
+
+  // The request goes on waiting.
+  counted(card, mine, { approvals }, sentence) {
+    this.detail.steady(() => card.counted(mine, approvals));
+    say(sentence);
+    this.progressed(card.id);
+    this.live?.hint();
   }
 
   undecided(card, failure, live) {
@@ -293,9 +344,12 @@ class Inbox {
       this.late(card, failure.body);
       return;
     }
+    if (failure.isHere && !card.waiting) {
+      return;
+    }
     const why = failure.message;
-    const sentence = failure.fromServer
-      ? `Not decided: ${why}.`
+    const sentence = failure.fromServer || failure.isHere
+      ? `${card.request.mine ? "Not retracted" : "Not decided"}: ${why}.`
       : `${why[0].toUpperCase()}${why.slice(1)}. The list will show whether it was decided.`;
     card.failed(sentence);
     say(sentence);

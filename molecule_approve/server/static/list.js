@@ -21,7 +21,7 @@ export class RowList {
 
   /** Show these requests in this order; `keep` is the id of a row that stays although its request is gone. */
   show(requests, keep = null) {
-    const next = new Map(requests.map((request) => [request.id, this.rows.get(request.id) ?? this.make(request)]));
+    const next = new Map(requests.map((request) => [request.id, this.row(request)]));
     const kept = keep !== null && !next.has(keep) && this.rows.get(keep);
     for (const [id, row] of this.rows) {
       if (!next.has(id) && row !== kept) {
@@ -44,6 +44,12 @@ export class RowList {
     }
     this.rows = next;
     this.select(this.selected);
+  }
+
+  row(request) {
+    const row = this.rows.get(request.id);
+    row?.update?.(request);
+    return row ?? this.make(request);
   }
 
   /** Mark the row of this request, and bring it into sight if that is asked for. */

@@ -17,8 +17,18 @@ const RESPITE = 5_000;
 const RESTARTING = 1012;
 const RETURNS = 12;
 const RETURN_DELAY = 250;
+const PROGRESS = "APPROVAL_PROGRESS";
 
-/** Reads and listens until it is stopped. `owner` has `read(view)`, `state(word, until)` and `refused()`. */
+// An event; empty if it is not one.
+function parsed(data) {
+  try {
+    return JSON.parse(data) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** Reads and listens until it is stopped. `owner` has `read(view)`, `state(word, until)`, `progressed(id)` and `refused()`. */
 export class Live {
   constructor(owner) {
     this.owner = owner;
@@ -84,8 +94,16 @@ export class Live {
       this.owner.state("live");
       this.hint();
     });
-    socket.addEventListener("message", () => this.hint());
+    socket.addEventListener("message", ({ data }) => this.heard(data));
     socket.addEventListener("close", (event) => this.lost(socket, event.code));
+  }
+
+  heard(data) {
+    this.hint();
+    const { event, payload } = parsed(data);
+    if (event === PROGRESS && !this.stopped) {
+      this.owner.progressed(payload?.approval_id);
+    }
   }
 
   hangUp() {

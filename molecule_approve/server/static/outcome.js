@@ -11,6 +11,7 @@ const OUTCOMES = {
 };
 // The refusal of a late decision has only the name.
 const NAMES = { "auto-expired": "expired", withdrawn: "withdrawn" };
+const RULE = "policy:";
 const SVG = "http://www.w3.org/2000/svg";
 
 /** How a request ended: `{tone, word, sentence, isDecided}`; without a row, and for a row without a verdict, the outcome is unknown. */
@@ -19,8 +20,16 @@ export function outcomeOf(row) {
   const tone = found in OUTCOMES ? found : "unknown";
   const { word, sentence } = OUTCOMES[tone];
   const isDecided = sentence === undefined && Boolean(row.decided_by);
-  const by = `by ${row?.decided_by || "an approver"}${row?.self_approved === true ? ", who requested it" : ""}`;
+  const by = `by ${row?.decided_by || "an approver"}${aboutOf(row)}`;
   return { tone, word, sentence: sentence ?? by, isDecided };
+}
+
+// No approver's name begins like a rule's.
+function aboutOf(row) {
+  if (row?.decided_by?.startsWith(RULE)) {
+    return ", a rule of this server";
+  }
+  return row?.self_approved === true ? ", who requested it" : "";
 }
 
 /** A badge for one of these outcomes. */

@@ -29,9 +29,23 @@ export function past(search, token) {
   return call("GET", query("/desk/history", search), isPage, undefined, token);
 }
 
-/** Decide a request. It succeeds only if the answer names this request and this decision. */
-export function decide({ workspace_id: workspace, id }, decision, comment, token) {
-  const path = `/workspaces/${encodeURIComponent(workspace)}/approvals/${encodeURIComponent(id)}/decide`;
-  const done = (found) => found.approval_id === id && found.status === decision;
-  return call("POST", path, done, { decision, comment: comment || undefined }, token);
+const pathOf = ({ workspace_id: workspace, id }, verb) =>
+  `/workspaces/${encodeURIComponent(workspace)}/approvals/${encodeURIComponent(id)}/${verb}`;
+const isCounted = ({ status, approvals }) =>
+  status === "pending" && Number.isInteger(approvals?.have) && Number.isInteger(approvals.need);
+
+/**
+ * Decide a request. It succeeds only if the answer names this request, and this decision; or says that the approval counts,
+ * and others are needed. `signed` has its statement and proof, or is null.
+ */
+export function decide(request, decision, comment, signed, token) {
+  const counts = (found) => found.status === decision || (decision === "approved" && isCounted(found));
+  const done = (found) => found.approval_id === request.id && counts(found);
+  return call("POST", pathOf(request, "decide"), done, { decision, comment: comment || undefined, ...signed }, token);
+}
+
+/** Retract the own approval of a request that waits for others. */
+export function retract(request, token) {
+  const done = (found) => found.approval_id === request.id && isCounted(found);
+  return call("POST", pathOf(request, "retract"), done, undefined, token);
 }

@@ -13,6 +13,11 @@ export function requesterOf(request) {
   return request.requested_by || "anonymous";
 }
 
+/** The same, with what a person should know of it: a requester that was revoked redeems nothing any more. */
+export function whoOf(request) {
+  return request.requester_revoked ? `${requesterOf(request)} (revoked)` : requesterOf(request);
+}
+
 /** What the requester claims to run as: user@host, as far as it says so, else "". */
 export function claimOf(request) {
   if (typeof request.claimed === "string") {
@@ -53,7 +58,7 @@ class Row {
     this.link = make("a", "row");
     this.link.href = addressOf(request.id);
     this.link.dataset.id = request.id;
-    const [name, claim] = [requesterOf(request), claimOf(request)];
+    const [name, claim] = [whoOf(request), claimOf(request)];
     this.who = show(make("span", "row-who"), name);
     // A narrow column may cut the name.
     this.who.title = plain(claim === "" ? name : `${name}, says it runs as ${claim}`);
@@ -87,10 +92,23 @@ export class PendingRow extends Row {
     this.age = labelled("row-age", "requested");
     this.left = labelled("row-left", "time left");
     this.age.cell.title = absolute(this.asked);
-    this.link.append(this.who, actionOf(request), this.workspace.cell, this.age.cell, this.left.cell);
-    const claim = claimOf(request);
-    this.words = [request.action, requesterOf(request), claim, request.workspace_name].join("\n").toLowerCase();
+    this.count = make("span", "row-count");
+    const action = actionOf(request);
+    action.prepend(this.count);
+    this.link.append(this.who, action, this.workspace.cell, this.age.cell, this.left.cell);
+    const [name, claim] = [whoOf(request), claimOf(request)];
+    this.words = [request.action, name, claim, request.workspace_name].join("\n").toLowerCase();
+    this.update(request);
     this.tick();
+  }
+
+  /** Show how many approvals it has by now, if it needs several. */
+  update({ approvals }) {
+    this.count.hidden = !(approvals?.need > 1);
+    if (!this.count.hidden) {
+      write(this.count, `${approvals.have} of ${approvals.need}`);
+      this.count.title = `${approvals.have} of ${approvals.need} approvals`;
+    }
   }
 
   /** Whether all these words are in the row, and it is of this workspace ("": any). */

@@ -123,13 +123,13 @@ export async function answers() {
   }
 }
 
-/** The code of a sign-in link, or null; it is removed from the address bar and the history at once. */
-export function takeCode() {
-  const found = new URLSearchParams(location.hash.slice(1)).get("sign-in");
+/** The codes of a sign-in link and of one for a passkey, each or null; they leave the address bar and the history at once. */
+export function takeCodes() {
+  const found = new URLSearchParams(location.hash.slice(1));
   if (location.hash) {
     history.replaceState(history.state, "", location.pathname + location.search);
   }
-  return found;
+  return { code: found.get("sign-in"), enrolment: found.get("enrol") };
 }
 
 /** The name of the person who is signed in, or null. Throws a CallError if that cannot be read. */

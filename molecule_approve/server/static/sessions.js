@@ -31,10 +31,11 @@ export function browserName(client) {
 const isList = ({ now, sessions }) => typeof now === "string" && Array.isArray(sessions) && sessions.every(isSession);
 const isSession = ({ id, client, began, used }) => [id, client, began, used].every((part) => typeof part === "string");
 
-/** `page` has `failed(failure)`. */
+/** `page` has `failed(failure)`. The passkeys are shown below. */
 export class SessionList {
-  constructor(page) {
+  constructor(page, passkeys) {
     this.page = page;
+    this.passkeys = passkeys;
     this.rows = [];
     at("end-others").addEventListener("click", () => this.end("others", "All other sessions have ended."));
     at("sessions").addEventListener("click", (event) => {
@@ -48,6 +49,7 @@ export class SessionList {
   /** Read the sessions and show them. */
   async enter() {
     at("sessions-failed").hidden = true;
+    this.passkeys.enter();
     try {
       const found = await call("GET", "/desk/sessions", isList);
       setServerTime(found.now);
@@ -60,6 +62,7 @@ export class SessionList {
   /** Forget what was shown. */
   clear() {
     this.show([]);
+    this.passkeys.clear();
   }
 
   show(sessions) {
@@ -91,6 +94,7 @@ export class SessionList {
 
   tick() {
     this.rows.forEach((row) => row.tick());
+    this.passkeys.tick();
   }
 }
 

@@ -27,7 +27,7 @@ export class SignIn {
 
   /** Show the ways in, and a sentence why; `signedIn` says that there is a session to go back to. */
   show(sentence, signedIn = false) {
-    this.toggle(false);
+    this.toggle("sign-in");
     at("why").textContent = sentence;
     at("why").hidden = !sentence;
     at("back").hidden = !signedIn;
@@ -63,7 +63,7 @@ export class SignIn {
 
   /** Ask whether to sign in `offered` instead of `here`. Neither answer is the default. */
   ask(here, offered) {
-    this.toggle(true);
+    this.toggle("ask");
     for (const [id, name] of [["here", here], ["offered", offered], ["stay-name", here], ["change-name", offered]]) {
       showText(at(id), name);
     }
@@ -72,9 +72,15 @@ export class SignIn {
     say(`Change who is signed in? This browser is signed in as ${here}, and now ${offered} would be.`);
   }
 
-  toggle(asking) {
-    at("ask").hidden = !asking;
-    at("sign-in").hidden = asking;
+  /** Show the panel that enrols a passkey (enrolment.js). */
+  enrol() {
+    this.toggle("enrol");
+  }
+
+  toggle(panel) {
+    for (const id of ["ask", "sign-in", "enrol"]) {
+      at(id).hidden = id !== panel;
+    }
   }
 
   // The second click of a double click on the link, or a key that was meant for another window, must not answer.

@@ -256,6 +256,7 @@ def test_a_follower_of_another_tools_log_shows_its_lines(path: Path) -> None:
     assert seen(path, *steps, count=0) == [b"1\n", b"2\n"]
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("told", [True, False])
 def test_a_storm_of_records_and_rotations_is_shown_once_and_in_order(records: Log, told: bool) -> None:
     """Two writers, a full file every few records, and a follower that is sometimes late: every record, once, in order."""

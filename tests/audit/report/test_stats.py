@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +19,9 @@ from molecule_approve.audit.report.stats import (
     statistics,
 )
 from tests.audit.records import begun, foreign, lines, record, seen
+
+if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue
 
 
 def counted(*records: Record, since: datetime | None = None, until: datetime | None = None) -> Statistics:
@@ -130,17 +134,30 @@ def test_approvers_are_told_apart_by_name_and_by_proof() -> None:
     ]
 
 
+def test_each_person_whose_approval_counted_is_counted() -> None:
+    """Of several the last one is not the only approver; a denial is that person's alone; other lists mean nothing."""
+    both: list[JsonValue] = [{"by": name, "decision": "approved"} for name in ("alice", "bo")]
+    records = [begun(name) for name in "abc"]
+    records.append(record("granted", "a", decided_by="bo", decided_by_verified=True, decisions=both))
+    no: list[JsonValue] = [both[0], {"by": "bo", "decision": "denied"}]
+    records.append(record("denied", "b", decided_by="bo", decided_by_verified=True, decisions=no))
+    odd: list[JsonValue] = [1, {"by": 5, "decision": "approved"}, {"decision": "approved"}]
+    records.append(record("granted", "c", decided_by="cy", decided_by_verified=True, decisions=odd))
+    found = counted(*records).approvers
+    assert [(one.name, one.granted, one.denied) for one in found] == [("bo", 1, 1), ("alice", 1, 0), ("cy", 1, 0)]
+
+
 def test_workspaces_are_counted_apart() -> None:
     """Each with what came of its requests."""
     found = counted(
         begun("a", workspace="one"), begun("b", workspace="two"), begun("c", workspace="two"), record("timeout", "c")
     )
     told = {
-        one.id: (one.requests, {str(word): count for word, count in one.outcomes.items() if count})
+        one.name: (one.requests, {str(word): count for word, count in one.outcomes.items() if count})
         for one in found.workspaces
     }
     assert told == {"two": (2, {"open": 1, "timeout": 1}), "one": (1, {"open": 1})}
-    assert found.workspaces[0].id == "two"
+    assert found.workspaces[0].name == "two"
 
 
 def test_an_approval_that_could_not_be_told_is_counted_beside() -> None:

@@ -286,7 +286,7 @@ def test_json_tells_how_it_ended_in_one_word(rows: list[Record], outcome: str) -
 def test_what_json_cannot_say_is_left_out() -> None:
     """NaN, and what is nested so deeply that it can only just be read, of another tool's line."""
     deep: Any = "x"
-    for _ in range(5_000):
+    for _ in range(50_000):
         deep = [deep]
     rows: list[dict[str, JsonValue]] = [{"trace_id": "t", "n": value} for value in (float("nan"), deep)]
     told = Story([StoryRecord(b"", None, row) for row in rows])
@@ -305,3 +305,20 @@ def test_what_json_cannot_say_is_left_out() -> None:
 def test_time_spans_are_told_as_people_say_them(seconds: float, text: str) -> None:
     """Two units at most."""
     assert span(seconds) == text
+
+
+def test_everybody_who_decided_is_named() -> None:
+    """With how it was proven; of a request that ended otherwise, who had approved it."""
+    one: JsonValue = {"by": "al\nice", "decision": "approved", "proof": "passkey"}
+    both: JsonValue = [one, {"by": "bo", "decision": "approved", "proof": None}]
+
+    def bo(outcome: str, decisions: JsonValue, **more: str) -> str:
+        return said(outcome, decided_by="bo", decided_by_verified=True, decisions=decisions, **more)
+
+    assert bo("granted", decisions=both, comment="go") == "approved by al\\nice (passkey), bo: go"
+    assert bo("denied", decisions=[one, {"by": "bo", "decision": "denied"}]) == "denied by bo"
+    assert bo("granted", decisions="x") == "approved by bo"
+    assert said("timeout", reason="expired", decisions=[one]).endswith("; approved by al\\nice (passkey) alone")
+    assert said("withdrawn", reason="why", decisions=[one]) == "withdrawn: why; approved by al\\nice (passkey) alone"
+    stood = bo("withdrawn", reason="why", decision_that_stood="approved", decisions=both)
+    assert stood == "withdrawn: why; it was already approved by al\\nice (passkey), bo"

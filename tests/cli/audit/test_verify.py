@@ -199,6 +199,7 @@ def test_seals_are_checked_with_the_keys_of_a_file(
     assert "belongs to log" in capfd.readouterr().err
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_heads_that_the_platform_keeps_are_compared(caller: Caller) -> None:
     """A log that was cut off, exchanged or deleted, with all beside it, is found by what the requests' contexts hold.
 

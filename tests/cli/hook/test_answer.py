@@ -65,7 +65,7 @@ def test_somebody_else_withdraws_it(caller: Caller) -> None:
     """Nobody said no, and nobody said yes."""
     with caller.answering(COMMAND, caller.desk.withdraw):
         told = call(caller, "gemini", event("gemini"))
-    assert "was withdrawn" in check_blocked("gemini", told)
+    assert "withdrawn by the requester" in check_blocked("gemini", told)
 
 
 def test_the_approver_sees_who_calls_what(caller: Caller) -> None:

@@ -183,8 +183,8 @@ def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     """Where no file can grow that far, the old one is whole, and no piece of the new one lies beside it."""
-    import resource  # noqa: PLC0415
-    import signal  # noqa: PLC0415
+    import resource
+    import signal
 
     path = tmp_path / "settings.json"
     path.write_text("{}")

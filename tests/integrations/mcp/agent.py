@@ -8,16 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import anyio
-from mcp import Client
-
 from molecule_approve import wiring
 from molecule_approve.integrations.mcp.requests import Bounds
-from molecule_approve.integrations.mcp.server import make_server
 from molecule_approve.paths import locate
 from molecule_approve.settings.resolve import Flags, resolve
 
 if TYPE_CHECKING:
+    from mcp import Client
     from mcp.client.client import ConnectMode
     from mcp.server import Server
 
@@ -67,6 +64,8 @@ class Agent:
 
 def server_of(bounds: Bounds = Bounds(), told: list[str] | None = None) -> Server[OwnRequests]:  # noqa: B008 - a frozen value
     """A server at the settings of this moment."""
+    from molecule_approve.integrations.mcp.server import make_server
+
     environ = wiring.environment()
     settings = resolve(Flags(), environ, locate(environ), at_terminal=False)
     return make_server(settings, "1", (told if told is not None else []).append, bounds)
@@ -75,12 +74,16 @@ def server_of(bounds: Bounds = Bounds(), told: list[str] | None = None) -> Serve
 @asynccontextmanager
 async def agent_of(server: Any, mode: ConnectMode = "legacy") -> AsyncIterator[Agent]:  # noqa: ANN401 - what the SDK's client takes
     """An agent at this server."""
+    from mcp import Client
+
     async with Client(server, mode=mode) as client:
         yield Agent(client)
 
 
 async def cancelled(caller: Caller, call: Callable[[], Coroutine[Any, Any, Report]]) -> None:
     """Cancel a call once the request is there; the client tells the server."""
+    import anyio
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(call)
         await asyncio.to_thread(caller.requested)

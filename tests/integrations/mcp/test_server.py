@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp.shared.exceptions import MCPError
 
 from molecule_approve.integrations.mcp.requests import Bounds
 from tests.callers import until
@@ -433,6 +432,7 @@ def test_a_wrong_argument_of_a_wait_withdraws_nothing(caller: Caller) -> None:
 
 def test_there_is_no_other_tool(caller: Caller) -> None:
     """An error of the protocol."""
+    from mcp.shared.exceptions import MCPError
 
     async def body(agent: Agent) -> None:
         with pytest.raises(MCPError, match="there is no tool 'approve'"):

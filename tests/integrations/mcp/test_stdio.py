@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp import Client, StdioServerParameters
-from mcp.client.stdio import stdio_client
 
 from tests.callers import PATIENCE, let_pass, until
 from tests.forks import PROGRAM
@@ -101,6 +99,9 @@ def raw(caller: Caller, *argv: str, program: tuple[str, ...] = PROGRAM) -> Itera
 @pytest.mark.measured
 def test_a_host_starts_it_and_leaves(caller: Caller) -> None:
     """An approval, a cancelled wait, and an open request that is withdrawn once the host closes stdin; a silent stderr."""
+    from mcp import Client, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
     parameters = StdioServerParameters(command=sys.executable, args=[*PROGRAM[1:], "mcp"], env=dict(os.environ))
     errors = caller.folder / "stderr"
     # By default 2 s until SIGTERM, and 2 more until SIGKILL, which a busy machine may need for itself.

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 pytest.importorskip("psycopg")
 
@@ -63,7 +64,8 @@ def store(open_store: OpenStore) -> PostgresStore:
 
 def _ask(transaction: Transaction, approval_id: str = "a", seconds: float = 60.0, key: str | None = None) -> None:
     transaction.requests.insert(
-        Draft(approval_id, "w", key or "t", key is not None, "deploy", "", None, "now", transaction.now + seconds, "bob")
+        Draft(approval_id, "w", key or "t", key is not None, "deploy", "", None, "now", transaction.now + seconds, "bob"),
+        1_000,
     )
 
 
@@ -446,3 +448,19 @@ def test_the_migrations_make_what_a_new_database_has(
         for query in (_COLUMNS, indexes):
             old, fresh = (postgres_cluster.run(query, url.rpartition("/")[2]) for url in (postgres_url, new))
             assert old == fresh
+
+
+def test_statements_stay_prepared_from_one_transaction_to_the_next(
+    store: PostgresStore, postgres_cluster: Cluster, postgres_url: str
+) -> None:
+    """PostgreSQL plans each of them once for a connection; and anew, without an error, once somebody has changed a table."""
+
+    def job(transaction: Transaction) -> int:
+        transaction.requests.one("w", "a")
+        return int(transaction.connection.execute(sa.text("SELECT count(*) FROM pg_prepared_statements")).scalar_one())
+
+    for _ in range(10):
+        attempts.read(store, job, PATIENCE)
+    prepared = attempts.read(store, job, PATIENCE)
+    postgres_cluster.run("ALTER TABLE approvals ALTER COLUMN comment TYPE varchar(100000)", postgres_url.rpartition("/")[2])
+    assert (prepared > 0, attempts.read(store, job, PATIENCE) >= 0) == (True, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from alembic.script import ScriptDirectory
 from molecule_approve.server.database.schema import REVISION, metadata
 from molecule_approve.server.database.sqlite import SqliteStore
 from molecule_approve.server.database.upgrade import MIGRATIONS
-from molecule_approve.server.database.values import Most, SessionLimits, StoreError
+from molecule_approve.server.database.values import GoneError, Most, SessionLimits, StoreError
 
 LIMITS = SessionLimits(12 * 3_600.0, 3_600.0)
 
@@ -60,6 +61,23 @@ def test_a_file_that_is_no_longer_there_takes_nothing(tmp_path: Path, name: str,
     (tmp_path / "old.db").replace(path)
     with store.read() as transaction:
         assert transaction.credentials.approvers() == []
+    store.close()
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_called_removed(tmp_path: Path) -> None:
+    """Nothing is read or written meanwhile, and the error is another one: it may be there."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    store = SqliteStore(folder / "server.db", 1)
+    folder.rename(tmp_path / "away")
+    folder.symlink_to(folder)
+    for transact in (store.read, store.write):
+        with pytest.raises(StoreError, match=r"server.db cannot be checked: Too many levels") as caught, transact():
+            pass
+        assert not isinstance(caught.value, GoneError)
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    store.check()
     store.close()
 
 
@@ -166,6 +184,7 @@ def test_an_upgrade_that_cannot_be_copied_is_not_done(tmp_path: Path) -> None:
     (tmp_path / f"{copy.name}.new").mkdir()
     with pytest.raises(StoreError, match=f"cannot copy the database to {copy}"):
         SqliteStore(tmp_path / "server.db", 1)
+    assert str(tmp_path / "server.db") not in map(os.path.realpath, Path("/proc/self/fd").iterdir())  # it is closed
     copy.write_bytes(b"of an earlier try")
     SqliteStore(tmp_path / "server.db", 1).close()
     assert copy.read_bytes() == b"of an earlier try"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,11 +21,26 @@ from joserfc.jws import JWSRegistry
 if TYPE_CHECKING:
     import ssl
 
-RSA = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"}, auto_kid=False)
-OTHER_RSA = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"}, auto_kid=False)
 EC = ECKey.generate_key("P-256", {"kid": "curve"}, auto_kid=False)
 
 CLIENT = ("approvals", "a secret & more")
+
+
+@cache
+def rsa() -> RSAKey:
+    """The provider's own key. It takes long to make, so the processes that only collect tests make none."""
+    return RSAKey.generate_key(2048, {"kid": "one", "use": "sig"}, auto_kid=False)
+
+
+@cache
+def other_rsa() -> RSAKey:
+    """Somebody else's, of the same name."""
+    return RSAKey.generate_key(2048, {"kid": "one", "use": "sig"}, auto_kid=False)
+
+
+def public_as_secret() -> OctKey:
+    """The provider's public key as a secret: what a check believes that takes the token's own algorithm."""
+    return OctKey.import_key(rsa().as_pem(private=False).replace(b"-----", b""))
 
 
 def public(key: RSAKey | ECKey) -> Any:  # noqa: ANN401 - JSON
@@ -32,8 +48,9 @@ def public(key: RSAKey | ECKey) -> Any:  # noqa: ANN401 - JSON
     return key.as_dict(private=False)
 
 
-def signed(claims: dict[str, Any], key: RSAKey | ECKey | OctKey = RSA, **header: Any) -> str:  # noqa: ANN401 - any value
-    """The claims as a JWT of this key, whatever the header says; None leaves a field of the header away."""
+def signed(claims: dict[str, Any], key: RSAKey | ECKey | OctKey | None = None, **header: Any) -> str:  # noqa: ANN401 - any value
+    """The claims as a JWT of this key or the provider's own, whatever the header says; None leaves a field of it away."""
+    key = key or rsa()
     whole = {"alg": "RS256", "kid": key.kid, **header}
     text = unsigned(claims, {name: value for name, value in whole.items() if value is not None})
     signature = JWSRegistry.algorithms[whole["alg"]].sign(text[:-1].encode(), key)
@@ -66,7 +83,7 @@ class Provider:
 
     issuer: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
-    keys: list[Any] = field(default_factory=lambda: [public(RSA)])
+    keys: list[Any] = field(default_factory=lambda: [public(rsa())])
     claims: dict[str, Any] = field(default_factory=dict)
     sign: Callable[[dict[str, Any]], str] = signed
     userinfo: dict[str, Any] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from molecule_approve.server.openid.faults import AnswerError, ProviderError, UnknownKeyError
 from molecule_approve.server.openid.id_token import LEEWAY, Expected, SigningKeys, check_id_token, read_keys
 from molecule_approve.server.tokens import hash_token
-from tests.server.openid.provider import EC, OTHER_RSA, RSA, public, signed, unsigned
+from tests.server.openid.provider import EC, other_rsa, public, public_as_secret, rsa, signed, unsigned
 
 NOW = 1_800_000_000
 EXPECTED = Expected("https://id.example.org", "approvals", hash_token("the-nonce"), NOW + 0.5)
@@ -26,7 +27,7 @@ GOOD: dict[str, Any] = {
 
 
 def keys(*found: RSAKey | ECKey) -> SigningKeys:
-    return read_keys({"keys": [public(key) for key in found or (RSA, EC)]})
+    return read_keys({"keys": [public(key) for key in found or (rsa(), EC)]})
 
 
 @pytest.mark.parametrize(
@@ -96,50 +97,48 @@ def test_a_wrong_claim_is_refused(changed: dict[str, Any], claim: str) -> None:
     assert "evil" not in str(failed.value)
 
 
-PUBLIC = RSA.as_pem(private=False)
+WRONG: dict[str, Callable[[], str]] = {
+    "none": lambda: unsigned(GOOD, {"alg": "none", "kid": "one"}),
+    "None": lambda: unsigned(GOOD, {"alg": "None"}),
+    "no algorithm": lambda: unsigned(GOOD, {"kid": "one"}),
+    "no signature": lambda: unsigned(GOOD, {"alg": "RS256", "kid": "one"}),
+    "the client's secret": lambda: signed(
+        GOOD, OctKey.import_key("the client's own secret, long enough"), alg="HS256", kid="one"
+    ),
+    "the public key as a secret": lambda: signed(GOOD, public_as_secret(), alg="HS256", kid="one"),
+    "another key": lambda: signed(GOOD, other_rsa()),
+    "another kind of key": lambda: signed(GOOD, EC, alg="ES256", kid="one"),
+    "an extension": lambda: signed(GOOD, crit=["exp"], exp=1),
+    "another signature": lambda: signed(GOOD)[:-4] + "AAAA",
+    "an empty part": lambda: signed(GOOD).replace(".", "..", 1),
+    "too long": lambda: signed({**GOOD, "pad": "x" * 200_000}),
+    "empty": lambda: "",
+    "words": lambda: "not a token",
+    "no header": lambda: "e30.e30.e30",
+    "no ASCII": lambda: "\u00e4.b.c",
+}
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        unsigned(GOOD, {"alg": "none", "kid": "one"}),
-        unsigned(GOOD, {"alg": "None"}),
-        unsigned(GOOD, {"kid": "one"}),
-        unsigned(GOOD, {"alg": "RS256", "kid": "one"}),
-        signed(GOOD, OctKey.import_key("the client's own secret, long enough"), alg="HS256", kid="one"),
-        # The public key as the secret: what a check that takes the token's own algorithm believes.
-        signed(GOOD, OctKey.import_key(PUBLIC.replace(b"-----", b"")), alg="HS256", kid="one"),
-        signed(GOOD, OTHER_RSA),
-        signed(GOOD, EC, alg="ES256", kid="one"),
-        signed(GOOD, RSA, crit=["exp"], exp=1),
-        signed(GOOD)[:-4] + "AAAA",
-        signed(GOOD).replace(".", "..", 1),
-        signed({**GOOD, "pad": "x" * 200_000}),
-        "",
-        "not a token",
-        "e30.e30.e30",
-        "\u00e4.b.c",
-    ],
-)
-def test_a_wrong_signature_is_refused(token: str) -> None:
+@pytest.mark.parametrize("token", WRONG.values(), ids=WRONG)
+def test_a_wrong_signature_is_refused(token: Callable[[], str]) -> None:
     """No algorithm but ours, no other key, nothing that must be understood and is not, and nothing that is no token."""
     with pytest.raises(AnswerError):
-        check_id_token(token, keys(RSA), EXPECTED)
+        check_id_token(token(), keys(rsa()), EXPECTED)
 
 
 def test_a_key_inside_the_token_is_not_taken() -> None:
     """Neither ``jwk`` nor ``jku`` says by which key it is checked."""
-    token = signed(GOOD, OTHER_RSA, jwk=public(OTHER_RSA), jku="https://evil.example.org/keys")
+    token = signed(GOOD, other_rsa(), jwk=public(other_rsa()), jku="https://evil.example.org/keys")
     with pytest.raises(AnswerError):
-        check_id_token(token, keys(RSA), EXPECTED)
+        check_id_token(token, keys(rsa()), EXPECTED)
 
 
 def test_an_unknown_key_is_told_apart() -> None:
     """The provider may have changed its keys; with two keys a token must name one."""
     with pytest.raises(UnknownKeyError):
-        check_id_token(signed(GOOD, RSA, kid="new"), keys(), EXPECTED)
+        check_id_token(signed(GOOD, kid="new"), keys(), EXPECTED)
     with pytest.raises(UnknownKeyError):
-        check_id_token(signed(GOOD, RSA, kid=None), keys(), EXPECTED)
+        check_id_token(signed(GOOD, kid=None), keys(), EXPECTED)
 
 
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
@@ -147,7 +146,7 @@ def test_keys_that_are_no_good_are_left_out() -> None:
     """Symmetric ones, ones for encryption, short ones, broken ones and unknown kinds; the good one among them is used."""
     bad: list[Any] = [
         {"kty": "oct", "k": "c2VjcmV0", "kid": "one"},
-        {**public(RSA), "use": "enc"},
+        {**public(rsa()), "use": "enc"},
         public(RSAKey.generate_key(1024, {"kid": "short"})),
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
         {"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA"},
@@ -159,7 +158,7 @@ def test_keys_that_are_no_good_are_left_out() -> None:
         "text",
         None,
     ]
-    private: Any = RSA.as_dict(private=True)
+    private: Any = rsa().as_dict(private=True)
     assert len(read_keys({"keys": [*bad, private]}).keys.keys) == 1
     assert not read_keys({"keys": [private]}).keys.keys[0].is_private
     for none in (bad, [], "keys", None):

@@ -36,12 +36,21 @@ def test_an_address_that_is_not_verified_names_nobody(verified: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"email": None}, {"email": ""}, {"email": " "}, {"email": ["alice@example.org"]}, {"sub": None}, {"sub": ""}]
+    ("claim", "value"),
+    [
+        *(("email", value) for value in (None, "", " ", ["alice@example.org"])),
+        *(("sub", value) for value in (None, "", 7, "a\0b", "\ud800", "\u00e9", "s" * 256)),
+    ],
 )
-def test_claims_without_a_name_are_refused(changed: dict[str, Any]) -> None:
-    """The sentence says which claim is missing."""
-    with pytest.raises(AnswerError, match="no email claim"):
-        find_person({**ALICE, **changed}, settings())
+def test_claims_that_name_nobody_are_refused(claim: str, value: Any) -> None:  # noqa: ANN401 - JSON
+    """The sentence says which claim it is; of a subject also what no database could keep."""
+    with pytest.raises(AnswerError, match=f"no {claim} claim"):
+        find_person({**ALICE, claim: value}, settings())
+
+
+def test_the_longest_subject_is_one() -> None:
+    """Of as many characters as the standard allows."""
+    assert find_person({**ALICE, "sub": "s" * 255}, settings()).subject == "s" * 255
 
 
 def test_another_claim_may_be_the_name() -> None:

@@ -19,7 +19,7 @@ from molecule_approve.server.openid.steps import Outset, Return, challenge_of
 from molecule_approve.server.plan import OpenIdPlan
 from molecule_approve.server.tokens import hash_token
 from tests.client.conftest import new_certificate
-from tests.server.openid.provider import CLIENT, EC, OTHER_RSA, Provider, public, serving, signed
+from tests.server.openid.provider import CLIENT, EC, Provider, other_rsa, public, serving, signed
 
 if TYPE_CHECKING:
     from molecule_approve.server.openid.people import Person
@@ -140,7 +140,7 @@ def test_a_wrong_id_token_is_refused(provider: Provider, claims: dict[str, Any],
 
 def test_a_forged_id_token_is_refused(provider: Provider) -> None:
     """Signed with another key of the same name."""
-    provider.sign = lambda claims: signed(claims, OTHER_RSA)
+    provider.sign = lambda claims: signed(claims, other_rsa())
     refused(provider, AnswerError, "signature")
 
 

@@ -15,6 +15,7 @@ from molecule_approve.server.database.schema import (
     approvals,
     approver_workspaces,
     approvers,
+    replicas,
     requesters,
     workspaces,
 )
@@ -36,8 +37,11 @@ _REQUESTERS = (
         _WORKSPACE.name.label("workspace_name"),
         _REQUESTER.created_at,
         _REQUESTER.built_in,
+        replicas.c.host,
     )
     .join(workspaces, _WORKSPACE.id == _REQUESTER.workspace_id)
+    # The requester of a server among several has the server's id.
+    .outerjoin(replicas, replicas.c.id == _REQUESTER.id)
     .where(_REQUESTER.revoked_at.is_(None))
     .order_by(_WORKSPACE.name, _REQUESTER.name, _REQUESTER.created_at)
 )
@@ -48,6 +52,10 @@ class AdministrationQueries:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def wait_for_others(self) -> None:
+        """Let no other transaction add a requester or remove a workspace until this one ends; call it first."""
+        lock_names(self._connection)
 
     # --- workspaces
 

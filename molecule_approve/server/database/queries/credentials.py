@@ -10,9 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from molecule_approve.lifecycle import is_own
+from molecule_approve.server.database.prepared import PreparedQuery
 from molecule_approve.server.database.schema import (
     ADDED,
+    KEY_IN_USE,
     NOT_REVOKED,
+    approver_keys,
     approver_workspaces,
     approvers,
     requesters,
@@ -30,10 +33,11 @@ _NAMES_LOCK = 6_011_771_425_201_937_412
 
 _APPROVER, _REQUESTER, _SESSION, _WORKSPACE = approvers.c, requesters.c, sessions.c, workspaces.c
 _HASH: BindParameter[str] = bindparam("p_hash")
+_NO_TIME = sa.literal_column("0.0", sa.Float)
 _NO_TEXT = sa.null().cast(sa.String)
 _NOT_REVOKED_APPROVER = _APPROVER.revoked_at.is_(None)
 
-_HOLDER = sa.union_all(
+_HOLDERS = sa.union_all(
     sa.select(
         _APPROVER.id,
         _APPROVER.name,
@@ -41,8 +45,8 @@ _HOLDER = sa.union_all(
         _NO_TEXT.label("workspace_id"),
         _APPROVER.limited,
         _NO_TEXT.label("session_id"),
-        sa.literal(0.0).label("began"),
-        sa.literal(0.0).label("used"),
+        _NO_TIME.label("began"),
+        _NO_TIME.label("used"),
         sa.false().label("built_in"),
     ).where(_APPROVER.token_hash == _HASH, _NOT_REVOKED_APPROVER),
     sa.select(
@@ -52,8 +56,8 @@ _HOLDER = sa.union_all(
         _REQUESTER.workspace_id,
         sa.false(),
         _NO_TEXT,
-        sa.literal(0.0),
-        sa.literal(0.0),
+        _NO_TIME,
+        _NO_TIME,
         _REQUESTER.built_in,
     )
     # One may be added in the very moment in which the workspace is removed.
@@ -73,12 +77,15 @@ _HOLDER = sa.union_all(
     .join(approvers, _APPROVER.id == _SESSION.approver_id)
     .where(_SESSION.token_hash == _HASH, _NOT_REVOKED_APPROVER),
 )
+_HOLDER = PreparedQuery(_HOLDERS)
 _ALLOWED = sa.select(approver_workspaces.c.workspace_id).where(approver_workspaces.c.approver_id == bindparam("p_approver"))
-_HAS_WORKSPACE = sa.select(_WORKSPACE.id).where(_WORKSPACE.id == bindparam("p_workspace"), _WORKSPACE.removed_at.is_(None))
+_HAS_WORKSPACE = PreparedQuery(
+    sa.select(_WORKSPACE.id).where(_WORKSPACE.id == bindparam("p_workspace"), _WORKSPACE.removed_at.is_(None))
+)
 _APPROVER_NAMED = sa.select(_APPROVER.id).where(_APPROVER.name == bindparam("p_name"), sa.text(NOT_REVOKED))
 
 _APPROVERS_NAMES = sa.select(_APPROVER.name).where(sa.text(NOT_REVOKED))
-_TWO_APPROVERS = sa.select(_APPROVER.id).where(sa.text(NOT_REVOKED)).limit(2)
+_TWO_APPROVERS = PreparedQuery(sa.select(_APPROVER.id).where(sa.text(NOT_REVOKED)).limit(2))
 
 
 class CredentialQueries:
@@ -87,12 +94,25 @@ class CredentialQueries:
     def __init__(self, connection: Connection, now: Callable[[], float]) -> None:
         self._connection = connection
         self._now = now
+        self._holders: dict[str, Holder] = {}
+        self._workspaces: set[str] = set()
 
     # --- whose a token is
 
     def holder(self, token_hash: str, limits: SessionLimits) -> Holder | None:
-        """The approver or requester whose token, or session, has this hash."""
-        found = self._connection.execute(_HOLDER, {"p_hash": token_hash}).one_or_none()
+        """The approver or requester whose token, or session, has this hash.
+
+        One is looked up once in a transaction: all the calls that share it came before it began.
+        """
+        known = self._holders.get(token_hash)
+        if known is None:
+            known = self._look_up(token_hash, limits)
+            if known is not None:
+                self._holders[token_hash] = known
+        return known
+
+    def _look_up(self, token_hash: str, limits: SessionLimits) -> Holder | None:
+        found = _HOLDER.first(self._connection, p_hash=token_hash)
         if found is None:
             return None
         if found.session_id is not None and not _lasts(found.began, found.used, self._now(), limits):
@@ -105,7 +125,7 @@ class CredentialQueries:
             workspaces=self._allowed(found.id) if found.limited else None,
             session_id=found.session_id,
             used=found.used,
-            built_in=bool(found.built_in),
+            built_in=found.built_in,
         )
 
     def _allowed(self, approver_id: str) -> frozenset[str]:
@@ -114,8 +134,20 @@ class CredentialQueries:
     # --- workspaces
 
     def has_workspace(self, workspace_id: str) -> bool:
-        """Whether the workspace exists, and was not removed."""
-        return self._connection.execute(_HAS_WORKSPACE, {"p_workspace": workspace_id}).first() is not None
+        """Whether the workspace exists, and was not removed; looked up once, as a holder is."""
+        if workspace_id in self._workspaces:
+            return True
+        found = _HAS_WORKSPACE.first(self._connection, p_workspace=workspace_id) is not None
+        if found:
+            self._workspaces.add(workspace_id)
+        return found
+
+    def workspace_name(self, workspace_id: str) -> str:
+        """The workspace's name; its id, if it does not exist."""
+        found: str | None = self._connection.execute(
+            sa.select(_WORKSPACE.name).where(_WORKSPACE.id == workspace_id)
+        ).scalar()
+        return workspace_id if found is None else found
 
     def workspace_named(self, name: str) -> str | None:
         """The id of the oldest workspace of that name."""
@@ -185,13 +217,15 @@ class CredentialQueries:
         return str(values["id"])
 
     def approver_named(self, name: str) -> str | None:
-        """The id of the approver of that name."""
+        """The id of the approver of that name; an argument of a command that is not text names nobody."""
+        if not _is_text(name):
+            return None
         found: str | None = self._connection.execute(_APPROVER_NAMED, {"p_name": name}).scalar()
         return found
 
     def has_several_approvers(self) -> bool:
         """Whether there are two approvers or more."""
-        return len(self._connection.execute(_TWO_APPROVERS).all()) > 1
+        return len(_TWO_APPROVERS.rows(self._connection)) > 1
 
     def approvers(self) -> list[tuple[str, str]]:
         """The names of all approvers, sorted, and when each was added."""
@@ -199,9 +233,20 @@ class CredentialQueries:
         return [(row.name, row.created_at) for row in self._connection.execute(query)]
 
     def revoke_approver(self, name: str, revoked_at: str) -> bool:
-        """Revoke the approver; whether there was one."""
+        """Revoke the approver, and remove the approver's keys; whether there was one."""
+        if not _is_text(name):
+            return False
+        lock_names(self._connection)  # no key is added meanwhile
+        of = sa.select(_APPROVER.id).where(_APPROVER.name == name, sa.text(NOT_REVOKED))
+        keys = approver_keys.c.approver_id.in_(of), sa.text(KEY_IN_USE)
+        self._connection.execute(sa.update(approver_keys).where(*keys).values(removed_at=revoked_at))
         query = sa.update(approvers).where(_APPROVER.name == name, sa.text(NOT_REVOKED)).values(revoked_at=revoked_at)
         return self._connection.execute(query).rowcount > 0
+
+
+def _is_text(name: str) -> bool:
+    """Whether a database takes it as a value: neither bytes that were not UTF-8, nor a NUL."""
+    return "\0" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def lock_names(connection: Connection) -> None:

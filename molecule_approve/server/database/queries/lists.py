@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from molecule_approve.model import EXPIRED_BY, WITHDRAWN_BY, Approval, Outcome, Status
-from molecule_approve.server.database.schema import PENDING, approvals, outbox, workspaces
+from molecule_approve.server.database.schema import PENDING, approvals, outbox, requesters, workspaces
 from molecule_approve.server.database.values import EndedPage, EndedSearch, PendingSearch, RequestLine, epoch_text
 
 from .requests import approval_of
@@ -47,12 +47,15 @@ _LINE: tuple[sa.ColumnElement[Any], ...] = (
     _ROW.requested_by,
     _ROW.decided_by,
     _ROW.decided_at,
+    _ROW.requirement,
     workspaces.c.name,
+    requesters.c.revoked_at,
 )
 _COUNT = bindparam("p_count", type_=sa.Integer)
 _PENDING: sa.Select[Any] = (
     sa.select(*_LINE)
     .join_from(approvals, workspaces, workspaces.c.id == _ROW.workspace_id)
+    .outerjoin(requesters, requesters.c.id == _ROW.requester_id)
     .where(sa.text(PENDING))
     .order_by(_ROW.number)
     .limit(_COUNT)
@@ -61,6 +64,7 @@ _ENDED: sa.Select[Any] = (
     sa.select(*_LINE, outbox.c.number.label("entry"))
     .join_from(outbox, approvals, _ROW.id == outbox.c.approval_id)
     .join(workspaces, workspaces.c.id == _ROW.workspace_id)
+    .outerjoin(requesters, requesters.c.id == _ROW.requester_id)
     .where(outbox.c.number >= bindparam("p_from"), outbox.c.number < bindparam("p_below"))
     .order_by(outbox.c.number.desc())
     .limit(_COUNT)
@@ -98,8 +102,9 @@ def _line(row: Row[Any]) -> RequestLine:
         created_at=row.created_at,
         context=None if row.context is None else json.loads(row.context),
         expires_at=epoch_text(row.expires),
+        requirement=row.requirement,
     )
-    return RequestLine(approval, row.name, row.action_length)
+    return RequestLine(approval, row.name, row.action_length, row.revoked_at is not None)
 
 
 def _within(workspace: str, only: frozenset[str] | None) -> list[sa.ColumnElement[bool]]:

@@ -20,6 +20,7 @@ _TAKE = (
     .where(_SIGN_IN.state_hash == bindparam("p_state"))
     .returning(_SIGN_IN.challenge, _SIGN_IN.nonce_hash, _SIGN_IN.began)
 )
+_COUNT = sa.select(sa.func.count()).select_from(openid_sign_ins)
 # Of all approvers: letter cases and Unicode forms are compared here, as each database knows others.
 _IDENTITIES = sa.select(_APPROVER.id, _APPROVER.name, _APPROVER.source, _APPROVER.subject, _APPROVER.revoked_at.is_not(None))
 
@@ -30,11 +31,17 @@ class OpenIdQueries:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def put(self, state_hash: str, begun: OpenSignIn, now: float, lifetime: float) -> None:
-        """Store a sign-in that begins, and delete those that are over."""
+    def put(self, state_hash: str, begun: OpenSignIn, now: float, lifetime: float, most: int) -> bool:
+        """Store a sign-in that begins, and delete those that are over; False if there are already as many as may be.
+
+        Transactions that run at the same time may exceed that by their number.
+        """
         self._connection.execute(sa.delete(openid_sign_ins).where(sa.not_(_SIGN_IN.began.between(now - lifetime, now))))
+        if self._connection.execute(_COUNT).scalar_one() >= most:
+            return False
         values = {"state_hash": state_hash, "challenge": begun.challenge, "nonce_hash": begun.nonce_hash, "began": now}
         self._connection.execute(sa.insert(openid_sign_ins), values)
+        return True
 
     def take(self, state_hash: str, now: float, lifetime: float) -> OpenSignIn | None:
         """Delete the sign-in of this state, and return it; None if it is unknown, or too old."""

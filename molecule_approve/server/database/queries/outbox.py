@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from molecule_approve.server.database.prepared import PreparedQuery
 from molecule_approve.server.database.schema import UNRECORDED, approvals, outbox
 from molecule_approve.server.database.values import OutboxEntry
 
+from .decisions import DecisionQueries
 from .requests import approval_of
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_UNRECORDED = (
+_UNRECORDED = PreparedQuery(
     sa.select(outbox.c.number.label("entry"), outbox.c.recorded_at, approvals)
     .join(approvals, approvals.c.id == outbox.c.approval_id)
     .where(sa.text(UNRECORDED), outbox.c.owner.is_not_distinct_from(sa.bindparam("p_owner", type_=sa.String)))
@@ -39,8 +41,13 @@ class OutboxQueries:
 
     def unrecorded_of(self, owner: str | None) -> list[OutboxEntry]:
         """The same of another server."""
-        rows = self._connection.execute(_UNRECORDED, {"p_owner": owner})
-        return [OutboxEntry(row.entry, row.recorded_at, approval_of(row), row.claimed_by) for row in rows]
+        rows = _UNRECORDED.rows(self._connection, p_owner=owner)
+        ruled = [row.id for row in rows if row.requirement is not None]
+        made = DecisionQueries(self._connection).of_several(ruled) if ruled else {}
+        return [
+            OutboxEntry(row.entry, row.recorded_at, approval_of(row), row.claimed_by, tuple(made.get(row.id, ())))
+            for row in rows
+        ]
 
     def owners(self) -> set[str | None]:
         """The servers that have such requests."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from molecule_approve.model import Approval, Status
+from molecule_approve.server.database.prepared import PreparedQuery
 from molecule_approve.server.database.schema import (
     OPEN,
     PENDING,
@@ -31,7 +32,10 @@ from molecule_approve.server.database.values import (
     epoch_text,
 )
 
+from .decisions import DecisionQueries
+
 if TYPE_CHECKING:
+    from sqlalchemy import BindParameter
     from sqlalchemy.engine import Connection, Row
     from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -40,12 +44,14 @@ _ROW, _IS_OPEN, _IS_PENDING = approvals.c, sa.text(OPEN), sa.text(PENDING)
 _COUNT = bindparam("p_count", type_=sa.Integer)
 _IN_WORKSPACE = _ROW.workspace_id == bindparam("p_workspace")
 
-_INSERT = sa.insert(approvals).returning(approvals)
-_ONE = sa.select(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE)
+_BY_ID = sa.select(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE)
+_ONE, _LOCKED = PreparedQuery(_BY_ID), PreparedQuery(_BY_ID.with_for_update())
 _SEVERAL = sa.select(approvals).where(_ROW.id.in_(bindparam("p_ids", expanding=True)))
-_KEYED = sa.select(approvals).where(_IN_WORKSPACE, _ROW.key_id == bindparam("p_key"))
-_OPEN_REQUESTER = sa.select(_ROW.requested_by).where(
-    _ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN, _ROW.expires > bindparam("p_now")
+_KEYED = PreparedQuery(sa.select(approvals).where(_IN_WORKSPACE, _ROW.key_id == bindparam("p_key")))
+_OPEN_TERMS = PreparedQuery(
+    sa.select(_ROW.requested_by, _ROW.requirement).where(
+        _ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN, _ROW.expires > bindparam("p_now")
+    )
 )
 _OF_REVOKED = (
     sa.select(_ROW.id)
@@ -67,7 +73,7 @@ _COUNT_PENDING = sa.select(sa.func.count()).select_from(approvals).where(_IS_PEN
 _LATEST_ENDED = _OF_ANY.join(outbox, outbox.c.approval_id == _ROW.id).order_by(outbox.c.number.desc())
 # The empty text keeps the database from the index of workspaces, along which it would look at requests of any age.
 _ONLY = (_ROW.workspace_id + "").in_(bindparam("p_only", expanding=True))
-_NEXT_EXPIRY = sa.select(sa.func.min(_ROW.expires)).where(_IS_OPEN)
+_NEXT_EXPIRY = PreparedQuery(sa.select(sa.func.min(_ROW.expires)).where(_IS_OPEN))
 # In one order, and locked where several servers may expire them: otherwise they could wait for each other.
 _DUE = (
     sa.select(_ROW.workspace_id, _ROW.id)
@@ -75,18 +81,61 @@ _DUE = (
     .order_by(_ROW.expires, _ROW.number)
     .with_for_update()
 )
-_END = sa.update(approvals).where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN).returning(approvals)
-_DECIDE = _END.where(_ROW.expires > bindparam("p_now"))
-# It may have waited for the row until now, and looked at its time before.
-_DECIDE_IN_POSTGRESQL = _DECIDE.returning((_ROW.expires > sa.literal_column(POSTGRESQL_CLOCK)).label("in_time"))
-_EXPIRE = _END.where(_ROW.expires <= bindparam("p_now"))
-_INSERT_OUTBOX = sa.insert(outbox).returning(outbox.c.number)
-_REDEEM = sa.update(approvals).where(
-    _ROW.id == bindparam("p_id"), _IN_WORKSPACE, _ROW.status == Status.APPROVED.value, _ROW.used_by.is_(None)
+
+
+def _parameters(table: sa.Table, *names: str) -> dict[str, BindParameter[Any]]:
+    return {name: bindparam(f"p_{name}", type_=table.c[name].type) for name in names}
+
+
+_NEW = _parameters(
+    approvals,
+    *("id", "workspace_id", "task_id", "key_id", "action", "reason", "context", "status", "created_at", "expires"),
+    *("requested_by", "requester_id", "requirement", "verified"),
 )
 
 
-def approval_of(row: Row[Any]) -> Approval:
+def _insert(hint: str = "") -> PreparedQuery:
+    """Insert a request, if so many of its workspace are not open yet."""
+    opened = f"SELECT count(*) FROM approvals {hint} WHERE workspace_id = :p_workspace_id AND {OPEN}"  # noqa: S608 - our own words
+    room = sa.text(f"({opened}) < :p_most")
+    return PreparedQuery(sa.insert(approvals).from_select([*_NEW], sa.select(*_NEW.values()).where(room)).returning(_ROW.id))
+
+
+# By itself SQLite, which does not know the values, would count along all requests of the workspace.
+_INSERT = {"sqlite": _insert("INDEXED BY approvals_open"), "postgresql": _insert()}
+
+_END = (
+    sa.update(approvals)
+    .where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE, _IS_OPEN)
+    .values(_parameters(approvals, "status", "decided_by", "decided_at", "verified", "claimed_by", "comment"))
+    .returning(approvals)
+)
+_DECIDE, _EXPIRE = _END.where(_ROW.expires > bindparam("p_now")), _END.where(_ROW.expires <= bindparam("p_now"))
+_ENTRY = _parameters(outbox, "approval_id", "recorded_at", "journaled", "owner")
+_INSERT_OUTBOX = PreparedQuery(sa.insert(outbox).values(_ENTRY).returning(outbox.c.number))
+
+
+def _with_entry(end: ReturningUpdate[Any]) -> PreparedQuery:
+    """End a request, and insert its outbox row: in one statement, such as SQLite does not have."""
+    ended = end.cte("ended")
+    values = sa.select(*_ENTRY.values()).select_from(ended)
+    entered = sa.insert(outbox).from_select([*_ENTRY], values).returning(outbox.c.number).cte("entered")
+    return PreparedQuery(sa.select(ended, entered.c.number.label("entry")).join_from(ended, entered, sa.true()))
+
+
+# It may have waited for the row until now, and looked at its time before.
+_IN_TIME = (_ROW.expires > sa.literal_column(POSTGRESQL_CLOCK)).label("in_time")
+_DECISIONS = {"sqlite": PreparedQuery(_DECIDE), "postgresql": _with_entry(_DECIDE.returning(_IN_TIME))}
+_EXPIRIES = {"sqlite": PreparedQuery(_EXPIRE), "postgresql": _with_entry(_EXPIRE)}
+_REDEEM = PreparedQuery(
+    sa.update(approvals)
+    .where(_ROW.id == bindparam("p_id"), _IN_WORKSPACE, _ROW.status == Status.APPROVED.value, _ROW.used_by.is_(None))
+    .values(_parameters(approvals, "used_by", "used_at"))
+    .returning(approvals)
+)
+
+
+def approval_of(row: Any) -> Approval:  # noqa: ANN401 - of the library, or of a prepared statement
     """The request of a row that has all columns of the table."""
     return Approval(
         id=row.id,
@@ -103,6 +152,27 @@ def approval_of(row: Row[Any]) -> Approval:
         context=None if row.context is None else json.loads(row.context),
         expires_at=epoch_text(row.expires),
         decided_by_verified=row.verified,
+        requirement=row.requirement,
+    )
+
+
+def _stored(row: Any | None) -> StoredApproval | None:  # noqa: ANN401 - as above
+    return None if row is None else StoredApproval(approval_of(row), row.used_by, row.used_at)
+
+
+def _pending(draft: Draft) -> Approval:
+    """A request as it is when it was stored."""
+    return Approval(
+        id=draft.id,
+        workspace_id=draft.workspace_id,
+        action=draft.action,
+        status=Status.PENDING,
+        reason=draft.reason,
+        task_id=draft.task_id,
+        requested_by=draft.requested_by,
+        created_at=draft.created_at,
+        context=draft.context,
+        expires_at=epoch_text(draft.expires),
     )
 
 
@@ -118,38 +188,53 @@ class RequestQueries:
         self.ended: list[OutboxEntry] = []
         self.changes: list[Change] = []
 
-    def insert(self, draft: Draft) -> Approval:
-        """Store a new request."""
-        values = {
-            "id": draft.id,
-            "workspace_id": draft.workspace_id,
-            "task_id": draft.task_id,
-            "key_id": draft.task_id if draft.keyed else None,
-            "action": draft.action,
-            "reason": draft.reason,
-            "context": None if draft.context is None else json.dumps(draft.context, allow_nan=False),
-            "status": Status.PENDING.value,
-            "created_at": draft.created_at,
-            "expires": draft.expires,
-            "requested_by": draft.requested_by,
-            "requester_id": draft.requester_id,
-            "verified": False,
-        }
+    def insert(self, draft: Draft, most: int) -> Approval | None:
+        """Store a new request; None if so many of its workspace are open."""
+        inserted = _INSERT[self._connection.dialect.name].first(
+            self._connection,
+            p_id=draft.id,
+            p_workspace_id=draft.workspace_id,
+            p_task_id=draft.task_id,
+            p_key_id=draft.task_id if draft.keyed else None,
+            p_action=draft.action,
+            p_reason=draft.reason,
+            p_context=None if draft.context is None else json.dumps(draft.context, allow_nan=False),
+            p_status=Status.PENDING.value,
+            p_created_at=draft.created_at,
+            p_expires=draft.expires,
+            p_requested_by=draft.requested_by,
+            p_requester_id=draft.requester_id,
+            p_requirement=draft.requirement,
+            p_verified=False,
+            p_most=most,
+        )
+        if inserted is None:
+            return None
         self.changes.append(Change(draft.id, draft.workspace_id, draft.expires))
-        return approval_of(self._connection.execute(_INSERT, values).one())
+        return _pending(draft)
 
     # --- reading
 
     def one(self, workspace_id: str, approval_id: str) -> StoredApproval | None:
         """One request of the workspace."""
-        row = self._connection.execute(_ONE, {"p_workspace": workspace_id, "p_id": approval_id}).one_or_none()
-        return None if row is None else StoredApproval(approval_of(row), row.used_by, row.used_at)
+        return _stored(_ONE.first(self._connection, p_workspace=workspace_id, p_id=approval_id))
 
-    def open_requester(self, workspace_id: str, approval_id: str, now: float) -> str | None:
-        """The name of the requester of a request that is open and has time left."""
-        values = {"p_workspace": workspace_id, "p_id": approval_id, "p_now": now}
-        found: str | None = self._connection.execute(_OPEN_REQUESTER, values).scalar()
-        return found
+    def locked(self, workspace_id: str, approval_id: str) -> StoredApproval | None:
+        """One request of the workspace, which no other transaction changes before this one ends."""
+        return _stored(_LOCKED.first(self._connection, p_workspace=workspace_id, p_id=approval_id))
+
+    def open_terms(self, workspace_id: str, approval_id: str, now: float) -> tuple[str | None, bool]:
+        """Who requested it, and whether it came under a rule; of a request that is open and has time left."""
+        found = _OPEN_TERMS.first(self._connection, p_workspace=workspace_id, p_id=approval_id, p_now=now)
+        return (None, False) if found is None else (found.requested_by, found.requirement is not None)
+
+    def set_requirement(self, approval_id: str, requirement: str) -> None:
+        """Store what the request needs."""
+        self._connection.execute(sa.update(approvals).where(_ROW.id == approval_id).values(requirement=requirement))
+
+    def note_progress(self, workspace_id: str, approval_id: str) -> None:
+        """Let all servers tell that somebody's decision about an open request was made or retracted."""
+        self.changes.append(Change(approval_id, workspace_id, progress=True))
 
     def several(self, ids: Sequence[str]) -> dict[str, Approval]:
         """The requests with these ids, of any workspace, by id."""
@@ -161,7 +246,7 @@ class RequestQueries:
 
     def keyed(self, workspace_id: str, key_id: str) -> Approval | None:
         """The request of an idempotency key."""
-        row = self._connection.execute(_KEYED, {"p_workspace": workspace_id, "p_key": key_id}).one_or_none()
+        row = _KEYED.first(self._connection, p_workspace=workspace_id, p_key=key_id)
         return None if row is None else approval_of(row)
 
     def newest(self, workspace_id: str, count: int) -> list[Approval]:
@@ -217,58 +302,61 @@ class RequestQueries:
 
     def next_expiry(self) -> float | None:
         """When the next open request expires, in seconds since the epoch."""
-        found: float | None = self._connection.execute(_NEXT_EXPIRY).scalar()
+        found: float | None = _NEXT_EXPIRY.scalar(self._connection)
         return found
 
     # --- ending: each writes its outbox row
 
     def end(self, workspace_id: str, approval_id: str, resolution: Resolution, now: float) -> Approval | None:
         """End the request; None if it is not open, its time is over, or it is unknown."""
-        query = _DECIDE if self._connection.dialect.name == "sqlite" else _DECIDE_IN_POSTGRESQL
-        return self._end(query, workspace_id, approval_id, resolution, now)
+        return self._end(_DECISIONS, workspace_id, approval_id, resolution, now)
 
     def expire(self, workspace_id: str, approval_id: str, resolution: Resolution, now: float) -> Approval | None:
         """End the request if its time is over; None if it is not open, has time left, or is unknown."""
-        return self._end(_EXPIRE, workspace_id, approval_id, resolution, now)
+        return self._end(_EXPIRIES, workspace_id, approval_id, resolution, now)
 
     def due(self, now: float) -> list[tuple[str, str]]:
         """The workspace and id of every open request whose time is over."""
         return [(row.workspace_id, row.id) for row in self._connection.execute(_DUE, {"p_now": now})]
 
     def _end(
-        self, query: ReturningUpdate[Any], workspace_id: str, approval_id: str, resolution: Resolution, now: float
+        self, kind: Mapping[str, PreparedQuery], workspace_id: str, approval_id: str, resolution: Resolution, now: float
     ) -> Approval | None:
-        values = {
-            "p_workspace": workspace_id,
-            "p_id": approval_id,
-            "p_now": now,
-            "status": resolution.status.value,
-            "decided_by": resolution.decided_by,
-            "decided_at": resolution.decided_at,
-            "verified": resolution.verified,
-            "claimed_by": resolution.claimed_by,
-            "comment": resolution.comment,
+        entry = {
+            "p_approval_id": approval_id,
+            "p_recorded_at": resolution.decided_at,
+            "p_journaled": False,
+            "p_owner": self._owner,
         }
-        row = self._connection.execute(query, values).one_or_none()
+        dialect = self._connection.dialect.name
+        row = kind[dialect].first(
+            self._connection,
+            p_workspace=workspace_id,
+            p_id=approval_id,
+            p_now=now,
+            p_status=resolution.status.value,
+            p_decided_by=resolution.decided_by,
+            p_decided_at=resolution.decided_at,
+            p_verified=resolution.verified,
+            p_claimed_by=resolution.claimed_by,
+            p_comment=resolution.comment,
+            **entry if dialect == "postgresql" else {},
+        )
         if row is None:
             return None
         if not getattr(row, "in_time", True):
             raise RaceError("the request's time was over when the decision got to it")
-        entered = {
-            "approval_id": approval_id,
-            "recorded_at": resolution.decided_at,
-            "journaled": False,
-            "owner": self._owner,
-        }
-        number, approval = self._connection.execute(_INSERT_OUTBOX, entered).scalar_one(), approval_of(row)
+        number = row.entry if dialect == "postgresql" else _INSERT_OUTBOX.scalar(self._connection, **entry)
+        approval = approval_of(row)
         self.changes.append(Change(approval_id, workspace_id))
-        self.ended.append(OutboxEntry(number, resolution.decided_at, approval, resolution.claimed_by))
+        made = () if approval.requirement is None else DecisionQueries(self._connection).of_request(approval_id)
+        self.ended.append(OutboxEntry(number, resolution.decided_at, approval, resolution.claimed_by, tuple(made)))
         return approval
 
-    def redeem(self, workspace_id: str, approval_id: str, invocation: str, used_at: str) -> None:
-        """Mark the request as redeemed by this invocation, if it is approved and not redeemed yet."""
-        values = {"p_workspace": workspace_id, "p_id": approval_id, "used_by": invocation, "used_at": used_at}
-        self._connection.execute(_REDEEM, values)
+    def redeem(self, workspace_id: str, approval_id: str, invocation: str, used_at: str) -> StoredApproval | None:
+        """Mark the request as redeemed by this invocation, if it is approved and not redeemed yet; how it is then."""
+        values = {"p_workspace": workspace_id, "p_id": approval_id, "p_used_by": invocation, "p_used_at": used_at}
+        return _stored(_REDEEM.first(self._connection, **values)) or self.one(workspace_id, approval_id)
 
 
 def _limited(query: sa.Select[Any], only: frozenset[str] | None) -> tuple[sa.Select[Any], dict[str, Any]]:

@@ -44,7 +44,7 @@ def _ask(store: SqliteStore, number: int, **more: Any) -> None:  # noqa: ANN401 
     }
     draft = Draft(id=str(number), task_id="t", keyed=False, created_at="c", expires=9e9, **values)
     with store.write() as transaction:
-        transaction.requests.insert(draft)
+        transaction.requests.insert(draft, 1_000)
 
 
 def _end(

@@ -1,0 +1,1 @@
+"""The family of ``policy``: what rules say, before a server follows them."""

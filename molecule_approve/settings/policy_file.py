@@ -1,0 +1,44 @@
+"""Finds and reads the policy of a server, or of a command that looks at one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import trusted_file
+
+if TYPE_CHECKING:
+    from molecule_approve.policy.approval_rules import Policy
+
+    from .server_settings import ServerSettings
+
+FILE_NAME = "policy.yaml"
+
+
+def provider_groups(settings: ServerSettings) -> Collection[str]:
+    """The groups whose members the OpenID provider of server.yaml names."""
+    openid = settings.openid.value
+    return () if openid is None else openid.groups
+
+
+def server_policy(settings: ServerSettings, state: Path) -> Policy | None:
+    """The policy of the server with these settings: the file that they name, else policy.yaml in its state folder.
+
+    None if they name none, and there is none. It is read anew each time.
+
+    Raises:
+        ConfigError: it is missing, others can write it, or it is invalid, with file, line and key.
+    """
+    named = settings.policy.value
+    return read_policy(named or state / FILE_NAME, provider_groups(settings), wanted=named is not None)
+
+
+def read_policy(path: Path, groups: Collection[str] = (), *, wanted: bool) -> Policy | None:
+    """The policy of a file that only its owner and root can write; see :func:`server_policy`."""
+    found = trusted_file.read_trusted(path, wanted=wanted)
+    if found is None:
+        return None
+    from .policy_yaml import parse_policy  # noqa: PLC0415 - most servers have no policy
+
+    return parse_policy(found.data, path, groups)

@@ -28,6 +28,7 @@ def _importing(caller: Caller, program: tuple[str, ...] = PROGRAM) -> Iterator[s
         yield process
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("number", STOPS)
 def test_a_signal_during_imports_is_its_code(caller: Caller, number: signal.Signals) -> None:
     """128 and the signal, at once, without a word."""
@@ -45,6 +46,7 @@ def test_an_ignored_signal_stays_ignored(caller: Caller) -> None:
     assert ended(process).code == 125
 
 
+@pytest.mark.measured
 def test_a_broken_installation_is_125_and_says_so(caller: Caller) -> None:
     """One sentence and a hint: a traceback's exit code would be 1."""
     (caller.folder / "typer.py").write_text("raise ImportError('no typer here')")
@@ -59,6 +61,7 @@ def test_a_broken_installation_is_125_and_says_so(caller: Caller) -> None:
     assert told.code == 125
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("encoding", ["undefined", "utf-16"])
 def test_a_hook_writes_what_its_host_reads_whatever_the_environment_says(caller: Caller, encoding: str) -> None:
     """Its no is UTF-8 on both streams: after a silent exit code 2 some hosts make the call."""
@@ -70,6 +73,7 @@ def test_a_hook_writes_what_its_host_reads_whatever_the_environment_says(caller:
     assert "there is no event on stdin" in told.err
 
 
+@pytest.mark.measured
 def test_a_hook_without_stdout_blocks(caller: Caller) -> None:
     """By its exit code and stderr."""
     told = caller.run("hook", "codex", program=("/bin/sh", "-c", 'exec "$@" </dev/null >&-', "sh", *PROGRAM))
@@ -96,6 +100,7 @@ def test_all_that_was_said_arrives(caller: Caller) -> None:
     assert out.read_text() == told.out
 
 
+@pytest.mark.measured
 def test_the_installed_command_is_the_same(caller: Caller) -> None:
     """By its name, with its code."""
     command = os.path.join(os.path.dirname(PROGRAM[0]), "molecule-approve")  # noqa: PTH118, PTH120 - the venv is a link

@@ -100,6 +100,7 @@ def child_of(pid: int) -> int:
 # --- signals -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.measured
 def test_signals_that_are_sent_to_us_reach_the_command_once() -> None:
     """As if we were not there; its code is ours."""
     with launched(noting()) as process:
@@ -122,6 +123,7 @@ def test_a_signal_that_came_before_the_command_reaches_it_once() -> None:
         assert (line(process), rest(process)[0]) == ("set()", 128 + signal.SIGUSR1)
 
 
+@pytest.mark.measured
 def test_what_is_ignored_stays_ignored() -> None:
     """SIGINT of a background job and SIGHUP under nohup; what Python ignores for itself is not handed on, nor is a mask."""
     grep = (shutil.which("grep") or "", "Sig", "/proc/self/status")
@@ -132,12 +134,14 @@ def test_what_is_ignored_stays_ignored() -> None:
     assert int(found["Blk"], 16) == 0
 
 
+@pytest.mark.measured
 def test_a_child_that_nobody_waited_for_before_is_waited_for_now() -> None:
     """Who ignores SIGCHLD would never learn how it ended."""
     with launched(("sh", "-c", "trap '' CHLD; exec \"$@\"", "sh", *parent("/bin/sh", "-c", "exit 5"))) as process:
         assert rest(process) == (5, "")
 
 
+@pytest.mark.measured
 def test_a_command_that_cannot_be_started() -> None:
     """Is an error, whichever way it was to be started."""
     for how in ("start", "replace"):
@@ -145,6 +149,7 @@ def test_a_command_that_cannot_be_started() -> None:
             assert rest(process) == (99, "No such file or directory\n")
 
 
+@pytest.mark.measured
 def test_a_command_that_replaces_us_has_our_process() -> None:
     """With every signal as it is for a fresh program."""
     with launched(parent("/bin/sh", "-c", "echo $$; exec grep SigBlk /proc/self/status", how="replace")) as process:
@@ -152,12 +157,14 @@ def test_a_command_that_replaces_us_has_our_process() -> None:
     assert (code, out.split()) == (0, [str(process.pid), "SigBlk:", "0000000000000000"])
 
 
+@pytest.mark.measured
 def test_a_signal_that_came_before_ends_us_as_it_would_the_command() -> None:
     """Where the command replaces us, nothing of it runs any more."""
     with launched(parent("/bin/echo", "ran", how="replace", early="SIGUSR1")) as process:
         assert rest(process) == (-signal.SIGUSR1, "")
 
 
+@pytest.mark.measured
 def test_what_would_have_ended_the_command_is_found_before_it_starts() -> None:
     """And nothing of it is left when the signals have their usual effect again."""
     script = """
@@ -194,6 +201,7 @@ def at_terminal(terminals: list[Terminal], program: tuple[str, ...], *arguments:
     return terminals[-1]
 
 
+@pytest.mark.measured
 def test_what_a_terminal_sends_reaches_the_command_once(terminals: list[Terminal]) -> None:
     r"""Ctrl-C, Ctrl-\ and a new size go to both of us, and are not passed on."""
     terminal = at_terminal(terminals, noting())
@@ -212,6 +220,7 @@ def test_what_a_terminal_sends_reaches_the_command_once(terminals: list[Terminal
     assert found == ["ready", "SIGINT", "SIGQUIT", "SIGWINCH", "SIGUSR2", "SIGUSR2", "SIGTERM"]
 
 
+@pytest.mark.measured
 def test_the_terminal_stays_as_the_command_left_it(terminals: list[Terminal]) -> None:
     """Its mode is the command's."""
     terminal = at_terminal(terminals, parent("/bin/stty", "-echo"))
@@ -240,6 +249,7 @@ def at_shell(terminals: list[Terminal], folder: Path) -> Terminal:
     return terminal
 
 
+@pytest.mark.measured
 def test_ctrl_z_stops_and_fg_continues_both(terminals: list[Terminal], tmp_path: Path) -> None:
     """At a real bash: its jobs shows the job as stopped, and fg lets the command go on, which hears of that once."""
     terminal = at_shell(terminals, tmp_path)
@@ -299,6 +309,7 @@ def test_a_command_that_stops_itself_does_not_stop_us() -> None:
 # --- commands that leave others behind -----------------------------------------------------------------------------------
 
 
+@pytest.mark.measured
 def test_a_command_that_closes_its_output_and_leaves_a_process_behind_has_ended() -> None:
     """We do not wait for what it left."""
     script = "sleep 60 </dev/null >/dev/null 2>&1 & echo $!; exec >&- 2>&-; exit 3"
@@ -328,6 +339,7 @@ print("left" if os.path.exists(f"/proc/{orphan}") else "reaped", os.getppid(), f
 """
 
 
+@pytest.mark.measured
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root makes a pid namespace")
 def test_as_the_first_process_of_a_container_we_reap_and_pass_on() -> None:
     """Nobody else would reap what the command leaves behind, and the kernel gives a first process no default signals."""

@@ -155,6 +155,7 @@ def test_nothing_changes_by_looking(busy: tuple[House, Asked]) -> None:
     assert contents(found.folder) == before
 
 
+@pytest.mark.measured
 def test_nothing_comes_to_be_where_nothing_ever_ran(home: House) -> None:
     """No log, no state folder, no ids, no words."""
     before = contents(home.folder)

@@ -78,6 +78,7 @@ def test_a_terminal_gets_marks_and_the_advice_below(caller: Caller) -> None:
     assert "\r\n  \x1b[33mto do: run `molecule-approve serve`" in terminal.seen
 
 
+@pytest.mark.measured
 def test_a_terminal_without_our_characters_gets_plain_marks(caller: Caller) -> None:
     """An encoding that has none of them."""
     with caller.terminal("doctor", env={**os.environ, "NO_COLOR": "1", "PYTHONIOENCODING": "ascii"}) as terminal:

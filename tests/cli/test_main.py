@@ -93,6 +93,7 @@ def test_a_fault_of_the_program_is_125_and_one_sentence(caller: Caller) -> None:
     assert "Traceback" not in told.err
 
 
+@pytest.mark.measured
 def test_ctrl_c_in_a_program_that_calls_main_is_130(caller: Caller, platform: FakePlatform) -> None:
     """Where nobody took the signals over, Python's own exception ends a command that waits for an answer."""
     platform.on("list", does.hold)

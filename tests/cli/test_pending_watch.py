@@ -131,6 +131,7 @@ def test_a_platform_that_lets_nobody_listen_is_polled(caller: Caller, platform: 
     assert all(later - earlier > 0.9 for earlier, later in pairwise(times[1:]))
 
 
+@pytest.mark.measured
 def test_who_wants_no_stream_polls(caller: Caller, platform: FakePlatform) -> None:
     """No handshake at all; how it is said to `request` says it here too."""
     caller.set(APPROVAL_USE_WEBSOCKET="false", APPROVAL_POLL_INTERVAL="1")
@@ -222,6 +223,7 @@ def test_it_is_stopped_between_two_pictures_only(caller: Caller, unbuffered: str
         assert ended(process).out == f"{ENTER}{HOME}{'x' * 200_000}\x1b[K\x1b[J{LEAVE}"
 
 
+@pytest.mark.measured
 def test_between_two_pictures_it_is_stopped_at_once(caller: Caller) -> None:
     """The screen is given back before, and taken again by the same picture after."""
     script = (

@@ -58,6 +58,7 @@ def test_with_withdraw_the_question_does_not_outlive_the_wait(caller: Caller) ->
     assert caller.desk.one(found)["decided_by"] == "withdrawn"
 
 
+@pytest.mark.measured
 def test_a_signal_leaves_the_question_standing(caller: Caller) -> None:
     """143, and only --withdraw would take it back."""
     found = _ask(caller)

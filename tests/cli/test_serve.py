@@ -79,6 +79,7 @@ def test_a_second_one_says_who_runs_already(home: Path) -> None:
     assert f"a server is already running: process {process.pid} at {url}" in again.err
 
 
+@pytest.mark.measured
 def test_the_leave_for_callers_without_a_token_is_said_at_every_start(home: Path) -> None:
     """On stderr, also at the second start."""
     for _ in range(2):
@@ -123,6 +124,7 @@ def test_a_terminal_that_is_closed_ends_it_cleanly_with_a_sentence(home: Path) -
     assert not locate(environment(home)).socket.exists()
 
 
+@pytest.mark.measured
 def test_under_nohup_it_goes_on(home: Path) -> None:
     """A hangup that was ignored at the start stays ignored."""
     with serving(home, through=("sh", "-c", 'trap "" HUP; exec "$@"', "sh")) as (process, url):
@@ -132,6 +134,7 @@ def test_under_nohup_it_goes_on(home: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
+@pytest.mark.measured
 def test_without_stdin_and_stderr_it_serves(home: Path) -> None:
     """No file of its own gets their numbers, where a library's talk would be written into it."""
     with serving(home, through=("sh", "-c", 'exec "$@" <&- 2>&-', "sh")) as (process, url):
@@ -228,6 +231,7 @@ def test_without_its_libraries_it_says_what_to_install(home: Path, tmp_path: Pat
         assert "molecule-approve[server]" in found.stderr
 
 
+@pytest.mark.measured
 def test_a_first_start_at_a_terminal_makes_an_approver(home: Path) -> None:
     """Named after the user; the token is shown once, on stderr, and can decide."""
     with _at_a_terminal(home) as (first, _):
@@ -257,6 +261,7 @@ def test_each_start_at_a_terminal_shows_a_sign_in_link(home: Path) -> None:
         assert answers[0].json()["name"] == ME
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(("approver", "changed"), [(ME, {"CI": "true"}), ("somebody", {})])
 def test_where_the_link_would_be_nobodys_or_everybodys_only_the_way_to_one_is_said(
     home: Path, approver: str, changed: dict[str, str]
@@ -393,6 +398,7 @@ ALONE = (
 )
 
 
+@pytest.mark.measured
 def test_open_works_without_a_terminal_for_an_approver_named_like_the_user(home: Path, browser: Browser) -> None:
     """A desktop's launcher has none; stdout holds the address and nothing of the browser's."""
     page = locate(environment(home)).sign_in_page

@@ -263,6 +263,7 @@ def test_the_head_of_the_requesters_log_is_one_short_line(key: str, value: JsonV
     assert sheet(request_lines(row), None)[-1].startswith(line)
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("command", ["approve", "deny"])
 @pytest.mark.parametrize("typed", ["y\r", "y\ry\ry\r", "y"])
 def test_what_was_typed_before_the_question_decides_nothing(
@@ -319,6 +320,7 @@ def _facts(folder: Path, action: str) -> list[str]:
     ]
 
 
+@pytest.mark.measured
 def test_a_command_that_run_asks_for_is_its_own_block_above_its_facts(seated: Caller, running: str) -> None:
     """Whoever decides reads it as a shell would, and under it what the requester bound, each under a label of ours."""
     action = seated.desk.one(running)["action"]

@@ -318,6 +318,7 @@ def test_only_so_many_of_the_newest(caller: Caller, platform: FakePlatform) -> N
 CODES = re.compile(r"\x1b\[[\d;]*m")
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("approver", [False, True])
 def test_at_a_terminal_what_waits_is_a_table(own: Caller, approver: bool) -> None:
     """With age, time left and requester, who need not be the approver; in a pipe the lines are as ever."""

@@ -285,6 +285,7 @@ def test_nohup_expects_nobody() -> None:
 # --- real processes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.measured
 def test_a_reader_that_goes_away_while_it_waits(caller: Caller) -> None:
     """129 within seconds, and the question is taken back."""
     reader, writer = os.pipe()

@@ -95,6 +95,7 @@ def test_without_a_database_it_is_refused(home: Path, environ: dict[str, str], c
     assert "--database is missing" in capsys.readouterr().err
 
 
+@pytest.mark.measured
 def test_without_its_libraries_it_says_what_to_install(
     environ: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ def held(caller: Caller) -> Path:
     return pipe
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("host", NAMES)
 def test_a_signal_during_imports(caller: Caller, host: str) -> None:
     """The host's no, where any other command would leave with the signal's code."""
@@ -135,6 +136,7 @@ def test_a_signal_during_imports(caller: Caller, host: str) -> None:
     assert "stopped by signal 15" in check_blocked(host, told)
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("host", NAMES)
 def test_a_broken_installation(caller: Caller, host: str) -> None:
     """Any exit code but 2 would let the call through."""

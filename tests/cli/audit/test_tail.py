@@ -220,6 +220,7 @@ def test_colours_are_left_out_where_they_are_not_wanted(
     assert coloured or "  04-27 10:00:00  granted    deploy 11" in shown
 
 
+@pytest.mark.measured
 def test_rows_fit_the_window_also_when_its_size_changes(journal: Journal, log: Path) -> None:
     """What comes after the change fits the new width, below a header of its own."""
     master, slave = pty.openpty()

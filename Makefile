@@ -14,6 +14,7 @@ LOWEST_TESTS := tests/settings tests/client tests/cli/test_app.py tests/cli/audi
   tests/integration/test_embedded.py::test_a_denial_says_who_and_why
 # Eight on two cores: many tests wait for peers and for time; with five, a fifth of the processors' time is idle.
 JOBS ?= 8
+PYTEST := pytest -q -n $(JOBS) --dist worksteal
 # Thousands of processes are started: where none may keep what it compiled, each takes a third longer.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -43,23 +44,27 @@ $(LOWEST)/lowest: pyproject.toml .ci/lowest
 demo: $(VENV)/server ## The main job, for real: a server, a request, a verdict, an approved command.
 	@PATH="$(BIN):$$PATH" bash .ci/demo
 
-test: $(VENV)/dev ## Every test, with branch coverage.
-	rm -f .coverage .coverage.*
+test: $(VENV)/dev ## Every test but the storms. With COVERAGE=1, as CI runs it, those too, and branch coverage.
 	@# pytest compiles the tests in a way of its own: once, side by side, rather than once more in each of the processes below.
 	@find tests -name 'test_*.py' $$(test ! -e $(VENV)/compiled || echo "-newer $(VENV)/compiled") -print0 | sort -z | \
 	  xargs -r -0 -n 80 -P 2 $(BIN)/python -m pytest -q --collect-only >/dev/null || true
 	@touch $(VENV)/compiled
-	$(BIN)/coverage run -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' $(ARGS)
+ifdef COVERAGE
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m $(PYTEST) -m 'not soak' $(ARGS)
 	$(BIN)/coverage combine --quiet 2>/dev/null # a process that was killed leaves half a file; what it ran, others run too
 	rm -f .coverage.*
 	$(BIN)/coverage report
+else
+	$(BIN)/python -m $(PYTEST) -m 'not soak and not storm' $(ARGS)
+endif
 
 lowest: $(LOWEST)/lowest ## Some tests of each library, with the oldest versions that pyproject.toml allows.
-	$(LOWEST)/bin/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' $(LOWEST_TESTS)
+	$(LOWEST)/bin/python -m $(PYTEST) -m 'not soak' $(LOWEST_TESTS)
 
 soak: $(VENV)/dev ## Storms that take minutes, and every test with programs that are started, not forked.
 	$(BIN)/python -m pytest -q -m soak --timeout 1800 || test $$? -eq 5
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not soak' --real-starts
+	$(BIN)/python -m $(PYTEST) -m 'not soak' --real-starts
 
 lint: $(VENV)/dev ## ruff: rules and format.
 	$(BIN)/ruff check .
@@ -94,7 +99,8 @@ package: $(VENV)/dev ## A wheel and an sdist in dist/.
 	rm -rf dist
 	$(BIN)/python -m hatchling build --directory dist
 
-check: lint types completions-check docs-check test ## All that CI runs.
+check: lint types completions-check docs-check ## All that CI runs.
+	$(MAKE) test COVERAGE=1
 
 clean: ## Remove what these targets made.
 	rm -rf $(VENV) $(LOWEST) dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache

@@ -144,9 +144,15 @@ class Caller:
             return ended(process)
 
     @contextlib.contextmanager
-    def terminal(self, *argv: str, size: tuple[int, int] = (24, 100), **options: Any) -> Iterator[Terminal]:  # noqa: ANN401 - Popen's
-        """Run the program at a terminal of its own; it is killed, if the test did not end it."""
-        terminal = Terminal(argv, size, options)
+    def terminal(
+        self,
+        *argv: str,
+        size: tuple[int, int] = (24, 100),
+        typed: str = "",
+        **options: Any,  # noqa: ANN401 - Popen's
+    ) -> Iterator[Terminal]:
+        """Run the program at a terminal of its own, with a line typed before; it is killed, if the test did not end it."""
+        terminal = Terminal(argv, size, options, typed=typed)
         try:
             yield terminal
         finally:
@@ -206,22 +212,31 @@ class Terminal:
     """
 
     def __init__(
-        self, argv: Sequence[str], size: tuple[int, int], options: Mapping[str, Any], program: Sequence[str] = PROGRAM
+        self,
+        argv: Sequence[str],
+        size: tuple[int, int],
+        options: Mapping[str, Any],
+        program: Sequence[str] = PROGRAM,
+        typed: str = "",
     ) -> None:
         self._leader, follower = pty.openpty()
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-        options = {"stdin": follower, "stdout": follower, "stderr": follower, "start_new_session": True, **options}
-        if can_fork(program, options):
-            self.process: subprocess.Popen[Any] = Fork(argv, terminal=True, **options)
-        else:
-            # What only takes the terminal needs no site, and is not measured.
-            self.process = start(argv, (sys.executable, "-ISc", _CONTROLLING, *program), **options)
         # Kept open, so that what the terminal was set to can be looked at after the process has ended.
         self._follower = follower
         self.seen = ""
         self.raw = b""
         # A character may come in two pieces, and what is typed need not be one.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+        if typed:
+            self.type(f"{typed}\r")
+            # The system takes it on some time later; then it shows it.
+            self.until(typed)
+        options = {"stdin": follower, "stdout": follower, "stderr": follower, "start_new_session": True, **options}
+        if can_fork(program, options):
+            self.process: subprocess.Popen[Any] = Fork(argv, terminal=True, **options)
+        else:
+            # What only takes the terminal needs no site, and is not measured.
+            self.process = start(argv, (sys.executable, "-ISc", _CONTROLLING, *program), **options)
 
     def until(self, text: str) -> str:
         """Read until this text stands behind what was read before; all that was read meanwhile."""

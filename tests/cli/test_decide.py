@@ -277,8 +277,7 @@ def test_the_token_is_typed_unseen(caller: Caller) -> None:
     """It decides, and stands nowhere on the screen; what was typed before it was asked for is not taken for it."""
     found = caller.desk.ask()
     token = caller.desk.decider.headers["Authorization"].removeprefix("Bearer ")
-    with caller.terminal("deny", found) as terminal:
-        terminal.type("typed too soon\r")
+    with caller.terminal("deny", found, typed="typed too soon") as terminal:
         terminal.until("approver's token: ")
         terminal.type(f"{token}\r")
         terminal.until("deny this request? [y/N]: ")

@@ -277,6 +277,7 @@ def test_what_was_typed_before_the_question_decides_nothing(
     def type_first(exchange: Exchange) -> Reply | None:
         until(lambda: sat)
         sat[0].type(typed)
+        until(lambda: sat[0].seen)  # it is shown once the system has taken it on
         return exchange.default()
 
     platform.on("list", type_first, does.FIRST)

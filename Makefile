@@ -44,7 +44,7 @@ $(LOWEST)/lowest: pyproject.toml .ci/lowest
 demo: $(VENV)/server ## The main job, for real: a server, a request, a verdict, an approved command.
 	@PATH="$(BIN):$$PATH" bash .ci/demo
 
-test: $(VENV)/dev ## Every test but the storms. With COVERAGE=1, as CI runs it, those too, and branch coverage.
+test: $(VENV)/dev ## The tests. With COVERAGE=1, as CI runs them, also the slow ones, and with branch coverage.
 	@# pytest compiles the tests in a way of its own: once, side by side, rather than once more in each of the processes below.
 	@find tests -name 'test_*.py' $$(test ! -e $(VENV)/compiled || echo "-newer $(VENV)/compiled") -print0 | sort -z | \
 	  xargs -r -0 -n 80 -P 2 $(BIN)/python -m pytest -q --collect-only >/dev/null || true
@@ -56,7 +56,7 @@ ifdef COVERAGE
 	rm -f .coverage.*
 	$(BIN)/coverage report
 else
-	$(BIN)/python -m $(PYTEST) -m 'not soak and not storm' $(ARGS)
+	$(BIN)/python -m $(PYTEST) -m 'not soak and not slow' $(ARGS)
 endif
 
 lowest: $(LOWEST)/lowest ## Some tests of each library, with the oldest versions that pyproject.toml allows.

@@ -165,7 +165,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of a module that says ``BOTH_DATABASES`` with SQLite and with PostgreSQL, but those of one kind."""
     if getattr(metafunc.module, "BOTH_DATABASES", False) and "database_kind" in metafunc.fixturenames:
         one = metafunc.definition.get_closest_marker("sqlite_only") is not None
-        kinds = ["sqlite"] if one else ["sqlite", "postgresql"]
+        kinds = ["sqlite", *([] if one else [pytest.param("postgresql", marks=pytest.mark.slow)])]
         metafunc.parametrize("database_kind", kinds, indirect=True, scope="module")
 
 

@@ -66,7 +66,7 @@ def check(crowd: Deployment, asked: str) -> list[str]:
     return people
 
 
-@pytest.mark.storm
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_sixty_four_approvers_race(crowd: Deployment) -> None:
     """So many as are needed count, each once, one of them ends it, and all others are told that it has ended."""

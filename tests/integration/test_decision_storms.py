@@ -167,7 +167,7 @@ def _recorded(home: Path, outcome: str) -> dict[str, Any]:
     return found[0]
 
 
-@pytest.mark.storm
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["websocket", "poll"])
 def test_of_many_deciders_one_wins_and_everybody_agrees(deployment: Deployment, tmp_path: Path, transport: str) -> None:
     """Sixty-four decisions at once, on any of the servers: one counts, and exit code, database and logs say what it was."""
@@ -187,7 +187,7 @@ def test_of_many_deciders_one_wins_and_everybody_agrees(deployment: Deployment, 
     deployment.verify()
 
 
-@pytest.mark.storm
+@pytest.mark.slow
 def test_of_many_waiters_one_gets_the_yes(deployment: Deployment, tmp_path: Path) -> None:
     """Several processes wait for one approval, each with a log of its own and at any of the servers: one 0."""
     asked = deployment.call("POST", deployment.path, "requester", {201}, json={"action": "race"})
@@ -207,7 +207,7 @@ def test_of_many_waiters_one_gets_the_yes(deployment: Deployment, tmp_path: Path
     assert list(deployment.wrong()) == []
 
 
-@pytest.mark.storm
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_storm_of_decisions(deployment: Deployment, tmp_path: Path) -> None:
     """No decision is lost, doubled or changed; no approval is redeemed twice; each is in one log, once; none stays open."""

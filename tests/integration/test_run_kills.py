@@ -174,7 +174,7 @@ def moments(calls: list[Call]) -> list[Call]:
     return [*found, starts[-1], waits[0], *renames]
 
 
-@pytest.mark.storm
+@pytest.mark.slow
 @needs_strace
 def test_a_run_that_is_killed_at_what_can_be_seen_never_runs_twice(here: Caller) -> None:
     """Killed before and after each record, the start and each result file: the log and the result file stay true."""

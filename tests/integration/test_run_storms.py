@@ -207,7 +207,7 @@ def outlive(size: int, folder: Path, deployment: Deployment, pause: float) -> No
     shutil.rmtree(folder)
 
 
-@pytest.mark.storm
+@pytest.mark.slow
 @needs_dash
 @pytest.mark.timeout(300)
 def test_a_storm_of_runs(tmp_path: Path, deployment: Deployment) -> None:

@@ -112,11 +112,11 @@ def test_an_address_where_nobody_listens_fails(look: Look, dead: str) -> None:
 
 def test_a_platform_that_never_answers_is_given_up(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call ends for itself."""
-    monkeypatch.setattr(platform_module, "NETWORK", 0.2)
+    monkeypatch.setattr(platform_module, "NETWORK", 0.8)
     began = time.monotonic()
     with Peer(lambda channel, _: channel.wait_for_end()) as silent:
         found = look(PLATFORM_URL=silent.url, WORKSPACE_ID="w", MOLECULE_TOKEN="t")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10
     assert (found["platform.connection"].result, found["platform.answer"].result) == (OK, FAILED)
     assert "did not answer in time" in found["platform.answer"].detail
     assert found["platform.events"].result is WARNING

@@ -277,7 +277,7 @@ def test_a_database_that_stands_still_is_given_up(
     postgres_cluster: Cluster, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No thread waits for it for ever."""
-    monkeypatch.setattr("molecule_approve.server.database.connecting._SILENCE", 0.3)
+    monkeypatch.setattr("molecule_approve.server.database.connecting._SILENCE", 1.0)
     assert _status(store) is None
     postgres_cluster.freeze()
     try:

@@ -169,3 +169,12 @@ def test_a_hook_that_has_ended_is_not_killed() -> None:
         process.wait()
         trial._kill(process, "true")
     assert process.returncode == 0
+
+
+def test_a_program_that_does_not_come_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command goes on, and so does the test of it."""
+    monkeypatch.setattr(trial, "PATIENCE", 0.2)
+    with subprocess.Popen(["sleep", "60"], text=True) as process:
+        trial._kill(process, "another program")
+        assert process.poll() is None
+        process.kill()

@@ -7,6 +7,8 @@ import json
 import math
 from typing import TYPE_CHECKING
 
+from molecule_approve.strict_json import StrictJsonError, loads
+
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
@@ -32,6 +34,21 @@ def digest_of(value: JsonValue) -> str:
         ValueError: as for :func:`canonical`.
     """
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def fields_of(text: str, kind: str) -> dict[str, JsonValue]:
+    """The fields of a JSON text whose ``type`` is this one, but that field.
+
+    Raises:
+        ValueError: it is not a JSON object, or of another type.
+    """
+    try:
+        fields = loads(text)
+    except StrictJsonError as exc:
+        raise ValueError(f"it is not JSON: {exc}") from exc
+    if not isinstance(fields, dict) or fields.pop("type", None) != kind:
+        raise ValueError(f"it is not {kind!r}")
+    return fields
 
 
 def _text(value: JsonValue) -> str:

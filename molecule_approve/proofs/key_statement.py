@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 
-from molecule_approve.strict_json import StrictJsonError, loads
-
-from .canonical import canonical
+from .canonical import canonical, fields_of
 
 TYPE = "molecule-approve key v1"
 """The ``type`` of every such statement."""
@@ -55,12 +53,7 @@ def parse_key_statement(text: str) -> KeyStatement:
     Raises:
         ValueError: it is not one, byte for byte.
     """
-    try:
-        fields = loads(text)
-    except StrictJsonError as exc:
-        raise ValueError(f"it is not JSON: {exc}") from exc
-    if not isinstance(fields, dict) or fields.pop("type", None) != TYPE:
-        raise ValueError(f"it is not {TYPE!r}")
+    fields = fields_of(text, TYPE)
     texts = {name: value for name, value in fields.items() if isinstance(value, str)}
     if fields.keys() != set(KeyStatement.__slots__) or texts.keys() != fields.keys():
         raise ValueError("it has other fields than a key's statement has")

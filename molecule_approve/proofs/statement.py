@@ -10,9 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from molecule_approve.strict_json import StrictJsonError, loads
-
-from .canonical import canonical, digest_of
+from .canonical import canonical, digest_of, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,12 +114,7 @@ def parse_statement(text: str) -> Statement:
     Raises:
         ValueError: it is not one, byte for byte.
     """
-    try:
-        fields = loads(text)
-    except StrictJsonError as exc:
-        raise ValueError(f"it is not JSON: {exc}") from exc
-    if not isinstance(fields, dict) or fields.pop("type", None) != TYPE:
-        raise ValueError(f"it is not {TYPE!r}")
+    fields = fields_of(text, TYPE)
     decision, approver, at = (_text(fields.pop(name, None), name) for name in ("decision", "approver", "at"))
     found = Statement(parse_subject(fields), decision, approver, at)
     if found.text != text:

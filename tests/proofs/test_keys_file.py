@@ -97,9 +97,9 @@ WRONG = {
     "line 1: presence= takes": [f"{LINES['plain']} presence=none"],
     "proves a signature at most": [f"{LINES['plain']} presence=required"],
     "line 1: a field of the proof is not base64url": ["bo passkey localhost http://localhost a+ AAAA"],
-    "asks for 2 approvers, and has keys of 1": ["approvals 2", LINES["plain"], LINES["hardware"].replace("alice", "Cy")],
+    "asks for 2 approvers, and has keys of 1": ["approvals 2", LINES["plain"], LINES["hardware"].replace("alice", "Cy", 1)],
     "asks for 1 approver, and has keys of 0": ["approvals 1"],
-    "a key is listed twice": ["approvals 1", LINES["plain"], LINES["plain"].replace("cy", "di")],
+    "a key is listed twice": ["approvals 1", LINES["plain"], f"di ssh {PLAIN.text}"],
     "keys of type": ["alice ssh ssh-dss AAAAB3NzaC1kc3M="],
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -176,5 +177,5 @@ def test_a_program_that_does_not_come_is_not_waited_for_long(monkeypatch: pytest
     monkeypatch.setattr(trial, "PATIENCE", 0.2)
     with subprocess.Popen(["sleep", "60"], text=True) as process:
         trial._kill(process, "another program")
-        assert process.poll() is None
-        process.kill()
+        process.terminate()
+    assert process.returncode == -signal.SIGTERM

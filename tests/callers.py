@@ -202,6 +202,16 @@ def has_ended(pid: int, seconds: float) -> bool:
         os.close(handle)
 
 
+def takers(pid: int | None = None, number: signal.Signals = signal.SIGQUIT) -> list[int]:
+    """The threads of a process, or of this one, that would take such a signal to the process (proc_pid_status(5))."""
+    found = []
+    for thread in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+        fields = dict(line.split(":", 1) for line in (thread / "status").read_text().splitlines())
+        if not int(fields["SigBlk"], 16) >> number - 1 & 1:
+            found.append(int(thread.name))
+    return found
+
+
 class Terminal:
     """A process at a terminal of its own, which it controls.
 

@@ -49,7 +49,7 @@ class Rule:
 
 # The first rule that names a module holds.
 RULES = (
-    Rule(("errors", "clock", "safe_text", "limits", "unix_peer"), ()),
+    Rule(("errors", "clock", "safe_text", "limits", "unix_peer", "signals"), ()),
     Rule(("model", "paths", "arguments"), ("errors",)),
     Rule(("strict_json", "executions"), ("model",)),
     Rule(("progress_fields",), ("errors", "model")),
@@ -71,14 +71,14 @@ RULES = (
     Rule(("settings.*",), (*GROUND, "settings.*", "policy.*")),
     # Whose a file is that root left behind is known where all folders of the user's are looked at.
     Rule(("audit.files", "audit.receipts"), ("errors", "model", "clock", "paths", "audit.*")),
-    Rule(("audit.*",), ("errors", "model", "clock", "safe_text", "strict_json", "audit.*")),
+    Rule(("audit.*",), ("errors", "model", "clock", "safe_text", "strict_json", "signals", "audit.*")),
     # `submit` for the interface of what can stop us; the wait knows the contract, never who implements it.
     Rule(("client.wait",), (*PURE, "client.platform", "client.reconnect", "client.retry", "client.submit")),
     Rule(("client.platform", "client.retry"), PURE),
     Rule(("client.submit", "client.reconnect"), (*PURE, "client.platform", "client.retry")),
     # Whose the folder of the socket is, is looked at by the same code that the server uses.
     Rule(("client.unix",), (*PURE, "paths", "unix_peer", "client.*")),
-    Rule(("client.*",), (*PURE, "client.*")),
+    Rule(("client.*",), (*PURE, "signals", "client.*")),
     # The server's own folder, socket and token lie in paths; no other part of it looks there.
     Rule(
         (

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molecule_approve import signals
 from molecule_approve.clock import Clock, Deadline
 from molecule_approve.errors import AuditError
 
@@ -148,7 +149,8 @@ def _queued(handle: int, path: Path) -> Event | None:
     # The lock belongs to both handles. Whoever gives up frees it, and so does the thread if it comes to its turn afterwards.
     turn, own = threading.Event(), os.dup(handle)
     try:
-        threading.Thread(target=_wait_in_queue, args=(own, path, turn), name="audit-lock", daemon=True).start()
+        with signals.held():
+            threading.Thread(target=_wait_in_queue, args=(own, path, turn), name="audit-lock", daemon=True).start()
     except RuntimeError:  # the user's process limit
         os.close(own)
         return None

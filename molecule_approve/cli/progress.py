@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from molecule_approve import signals
 from molecule_approve.client.reconnect import StreamState
 from molecule_approve.clock import Clock, boottime
 from molecule_approve.gate.command import parse
@@ -234,7 +235,8 @@ class Spinner(Plain):
         """Show the first lines, and start the live line."""
         super().asked(submitted)
         painter = threading.Thread(target=self._paint, name="spinner", daemon=True)
-        with contextlib.suppress(RuntimeError):  # no thread can be started: the wait goes on without a live line
+        # No thread can be started: the wait goes on without a live line.
+        with contextlib.suppress(RuntimeError), signals.held():
             painter.start()
             self._painter = painter
 

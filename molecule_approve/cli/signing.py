@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from molecule_approve import signals
 from molecule_approve.client.platform import SignedStatement
 from molecule_approve.clock import Deadline, utc_now
 from molecule_approve.errors import ProtocolError, SigningError, UsageError
@@ -107,7 +108,7 @@ def _run(command: list[str], line: bytes) -> tuple[int, bytes]:
             stack.close()
             signature = b"".join(iter(lambda: os.read(answers, _PIECE), b""))
         except BaseException:
-            _hold_signals(stack)  # the same one is sent again until it is out of here
+            stack.enter_context(signals.held())  # the same one is sent again until it is out of here
             _end(pid, answers)
             raise
         finally:
@@ -130,7 +131,7 @@ def _end(pid: int, answers: int) -> None:
 
 def _spawned(command: list[str], line: bytes, stack: ExitStack) -> tuple[int, int]:
     """Start the command: its process, and where to read its stdout. Signals wait until the stack is closed."""
-    before = _hold_signals(stack)
+    before = stack.enter_context(signals.held())
     (question, asking), (answers, answering) = os.pipe(), os.pipe()
     os.write(asking, line)
     os.close(asking)
@@ -142,10 +143,3 @@ def _spawned(command: list[str], line: bytes, stack: ExitStack) -> tuple[int, in
         os.close(question)
         os.close(answering)
     return pid, answers
-
-
-def _hold_signals(stack: ExitStack) -> set[int]:
-    """Let signals wait until the stack is closed; which ones did before."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
-    return {int(number) for number in before}

@@ -12,6 +12,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from molecule_approve import signals
 from molecule_approve.clock import boottime
 from molecule_approve.errors import Interrupted
 
@@ -78,7 +79,8 @@ class Repeater:
         self._numbers, note = os.pipe()
         os.set_blocking(note, False)
         signal.set_wakeup_fd(note, warn_on_full_buffer=False)
-        with contextlib.suppress(RuntimeError):  # no thread to be had: then a signal has the effect that Python gives it
+        # No thread to be had: then a signal has the effect that Python gives it.
+        with contextlib.suppress(RuntimeError), signals.held():
             threading.Thread(target=self._repeat, daemon=True).start()
 
     def taken(self) -> None:
@@ -86,7 +88,6 @@ class Repeater:
         self._taken.set()
 
     def _repeat(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
         number = self._first()
         # Only to that handler: to the system's own it would mean something else.
         while number and not self._taken.wait(REPEAT) and signal.getsignal(number) == self._handler:

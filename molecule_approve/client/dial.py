@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from molecule_approve import signals
 from molecule_approve.errors import ConfigError, CredentialError, PlatformError, UnavailableError
 
 from . import unix
@@ -156,7 +157,8 @@ def resolve(
         run()
     else:
         try:
-            threading.Thread(target=run, daemon=True).start()
+            with signals.held():
+                threading.Thread(target=run, daemon=True).start()
         except RuntimeError as exc:
             raise _unreachable(
                 f"cannot look up host {host!r}: {exc}", "the user's process limit may be reached (ulimit -u)"

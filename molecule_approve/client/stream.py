@@ -18,6 +18,7 @@ from websockets.protocol import State
 from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
+from molecule_approve import signals
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import ApprovalError, CredentialError, DisconnectedError, RejectedError, UnavailableError
 from molecule_approve.wire import REQUEST_HEADER, Event, read_event
@@ -137,11 +138,13 @@ def _open(endpoint: Endpoint, headers: dict[str, str], deadline: Deadline, grip:
     protocol = ClientProtocol(uri, max_size=MESSAGE_LIMIT, logger=_LOG)
     let_go = sock.close
     try:
-        connection = ClientConnection(sock, protocol, ping_interval=ping, ping_timeout=ping, close_timeout=0.2)
+        with signals.held():  # it starts a thread
+            connection = ClientConnection(sock, protocol, ping_interval=ping, ping_timeout=ping, close_timeout=0.2)
         let_go = connection.close_socket
         connection.__enter__()  # newer releases warn without it; it does nothing else
         _shake_hands(connection, headers, deadline)
-        connection.start_keepalive()
+        with signals.held():
+            connection.start_keepalive()
     except BaseException as exc:
         with contextlib.suppress(Exception):
             let_go()

@@ -18,6 +18,7 @@ import pytest
 from molecule_approve.audit import files, locking
 from molecule_approve.clock import boottime
 from molecule_approve.errors import AuditError, Interrupted
+from tests.callers import takers
 
 
 def hold(log: Path, pause: Callable[[float], None] = time.sleep, patience: float = 30.0) -> None:
@@ -105,12 +106,13 @@ def test_a_long_wait_is_told_once(log: Path, patience: float, told: int) -> None
 
 
 def test_whoever_waits_gets_the_lock_as_soon_as_it_is_free(log: Path) -> None:
-    """It needs no more looks than the one that is due."""
+    """It needs no more looks than the one that is due; the thread that waits for it takes no signal."""
     with held(log):
         done = threading.Thread(target=hold, args=(log,))
         done.start()
         while not waiters():
             os.sched_yield()
+        assert waiters()[0].native_id not in takers()
     done.join(30)
     assert not done.is_alive()
     assert all_have_ended()

@@ -21,6 +21,7 @@ from molecule_approve.client.dial import Handle, address_of, connect_any, dial, 
 from molecule_approve.errors import ConfigError, CredentialError, PlatformError, UnavailableError
 from molecule_approve.model import Secret
 from molecule_approve.paths import LocalSocket, Places, write_private
+from tests.callers import takers
 from tests.client.fakes import Peer, endpoint, soon
 
 if TYPE_CHECKING:
@@ -183,16 +184,20 @@ def test_a_name_that_is_none(host: str) -> None:
 
 
 def test_a_look_up_that_takes_too_long() -> None:
-    """A look-up that hangs is left behind when the time is over."""
+    """A look-up that hangs is left behind when the time is over; its thread takes no signal of ours then."""
     answered = threading.Event()
+    left: list[int] = []
 
     def hang(*_: object, **__: object) -> list[tuple[Any, Any, Any, Any, Any]]:
+        left.append(threading.get_native_id())
         answered.wait(10)
         return []
 
     with within(0.2), pytest.raises(UnavailableError, match="took too long") as caught:
         resolve("platform", 80, soon(0.2), Handle(), look_up=hang)
+    assert not {*left}.intersection(takers())
     answered.set()
+    assert left
     assert not caught.value.maybe_sent
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.callers import PATIENCE, ended, until
+from tests.callers import PATIENCE, ended, takers, until
 from tests.forks import PROGRAM
 
 if TYPE_CHECKING:
@@ -105,6 +105,16 @@ def test_a_signal_between_the_record_and_the_start_stops_it(house: House, name: 
     assert (found["outcome"], found["approved"], found["executed"]) == ("interrupted", False, "started")
     assert (found["exit_code"], found["child_exit_code"]) == (128 + number, None)
     assert house.starts_are_granted()
+
+
+def test_a_signal_meets_no_thread_that_would_take_it(house: House) -> None:
+    """Our other threads block it: one that lasts would end us, and leave the command alone."""
+    with house.caller.terminal("run", "--", "./tool", cwd=house.folder) as terminal:
+        house.caller.requested()
+        until(lambda: len(list(Path(f"/proc/{terminal.process.pid}/task").iterdir())) > 4)
+        assert takers(terminal.process.pid) == [terminal.process.pid]
+        house.approve()
+        assert terminal.end() == 0
 
 
 def test_a_signal_that_ends_nothing_reaches_the_command(house: House) -> None:
@@ -224,8 +234,8 @@ def test_a_job_in_the_background_is_not_interrupted(house: House) -> None:
 @pytest.mark.started
 def test_ctrl_c_at_the_terminal_ends_the_command(house: House) -> None:
     """It reaches the command from the terminal; our code is the command's."""
-    script = "import signal, sys\nsignal.signal(2, lambda *_: sys.exit(9))\nprint('rea' + 'dy', flush=True)\nsignal.pause()"
-    (house.folder / "wait.py").write_text(script)
+    lines = ("from signal import *", "pthread_sigmask(SIG_BLOCK, {2})", "print('rea' + 'dy', flush=True)", "sigwait({2})")
+    (house.folder / "wait.py").write_text("\n".join((*lines, "raise SystemExit(9)")))
     python = shutil.which("python3") or ""
     with house.caller.terminal("run", "--", python, "-ISs", "wait.py", cwd=house.folder) as terminal:
         house.approve()

@@ -1,17 +1,16 @@
-"""Many commands that start at once, with one log and one server: each ends right, and nothing is asked twice."""
+"""Many commands that start at once, with one log of theirs: each ends right, and nothing is asked twice."""
 
 from __future__ import annotations
 
 import contextlib
 import resource
 import signal
-import sqlite3
 import subprocess
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +20,10 @@ from molecule_approve.clock import boottime
 from molecule_approve.gate.records import ENDING
 from tests.callers import PATIENCE, Caller, ended, let_pass, until
 from tests.forks import PROGRAM
+from tests.proxies import needs_nginx
+
+if TYPE_CHECKING:
+    from tests.integration.deployments import Deployment
 
 TRAIL = ["initiated", "requested", "granted"]
 
@@ -28,9 +31,10 @@ TRAIL = ["initiated", "requested", "granted"]
 class Rush:
     """Commands that start at once; alice approves whatever stands."""
 
-    def __init__(self, caller: Caller, size: int, program: tuple[str, ...]) -> None:
-        caller.set(APPROVAL_TIMEOUT="900")
+    def __init__(self, caller: Caller, deployment: Deployment, size: int, program: tuple[str, ...]) -> None:
+        caller.set(**{**deployment.environ(caller.folder), "AUDIT_LOG_PATH": str(caller.log), "APPROVAL_TIMEOUT": "900"})
         self._caller = caller
+        self._deployment = deployment
         self._over = threading.Event()
         self._actions = {f"{caller.folder.name} {number}" for number in range(size)}
         self._said = caller.folder / "said"
@@ -51,9 +55,8 @@ class Rush:
 
     def _approve(self) -> None:
         while not self._over.wait(0.05):
-            for row in self._caller.desk.decider.get("/approvals/pending").json():
-                if row["action"] in self._actions:
-                    self._caller.desk.decide(row["id"])
+            for row in self._deployment.call("GET", "/approvals/pending", "alice", {200}).json():
+                self._deployment.decide(row["id"], "approved")
 
     def codes(self, seconds: float) -> set[int]:
         """How they ended, within that time."""
@@ -71,13 +74,8 @@ class Rush:
         """All are approved, with a whole trail each, and asked once."""
         assert self.codes(seconds) == {0}, self._said.read_text()
         assert self.trails() == dict.fromkeys(self._actions, TRAIL)
-        assert sorted(self._asked()) == sorted(self._actions)
+        assert sorted(row.action for row in self._deployment.rows().values()) == sorted(self._actions)
         assert main(["audit", "verify", "--audit-log", str(self._caller.log)]) == 0
-
-    def _asked(self) -> list[str]:
-        with contextlib.closing(sqlite3.connect(self._caller.desk.server.places.database)) as database:
-            rows = database.execute("SELECT action FROM approvals WHERE action LIKE ?", (f"{self._caller.folder.name} %",))
-            return [action for (action,) in rows]
 
 
 def blocked(caller: Caller) -> int:
@@ -94,11 +92,20 @@ def lock_held(caller: Caller) -> Iterator[None]:
 
 
 @pytest.mark.timeout(120)
-def test_commands_outlast_a_lock_that_is_held_for_long(caller: Caller) -> None:
+@pytest.mark.parametrize(
+    "deployment",
+    [
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.slow),
+        pytest.param("replicas", marks=[pytest.mark.slow, needs_nginx]),
+    ],
+    indirect=True,
+)
+def test_commands_outlast_a_lock_that_is_held_for_long(caller: Caller, deployment: Deployment) -> None:
     """24 commands stand before a log that another process holds for longer than an ending may wait; all end right."""
     size = 24
     with lock_held(caller):
-        rush = Rush(caller, size, PROGRAM)
+        rush = Rush(caller, deployment, size, PROGRAM)
         until(lambda: blocked(caller) == size)
     with rush.approved():
         until(lambda: len(rush.trails()) == size)
@@ -126,12 +133,12 @@ def test_a_signal_ends_a_wait_for_the_log(caller: Caller, number: signal.Signals
 
 @pytest.mark.soak
 @pytest.mark.timeout(1_200)
-def test_five_hundred_commands(caller: Caller) -> None:
+def test_five_hundred_commands(caller: Caller, deployment: Deployment) -> None:
     """Five hundred real starts at once, which keep the machine busy for a minute or more; all end right."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
     try:
-        rush = Rush(caller, 500, ("/usr/bin/env", *PROGRAM))
+        rush = Rush(caller, deployment, 500, ("/usr/bin/env", *PROGRAM))
         with rush.approved():
             rush.check(900)
     finally:

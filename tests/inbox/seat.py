@@ -132,10 +132,14 @@ class Seat:
 
     def press(self, button: Locator) -> None:
         """Press and release where the button is, whether or not it works: as a hand does that does not look."""
+        self.page.mouse.click(*self.place(button))
+
+    def place(self, button: Locator) -> tuple[float, float]:
+        """Where a button is."""
         button.scroll_into_view_if_needed()
         box = button.bounding_box()
         assert box is not None
-        self.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     def misled(self, path: str, **answer: Any) -> None:  # noqa: ANN401 - what Route.fulfill takes
         """Let something on the way answer calls of this path in the server's place."""

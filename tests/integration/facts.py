@@ -17,7 +17,8 @@ class Facts:
     Attributes:
         argv: the arguments behind the program's name.
         code: the exit code as a shell shows it (128 + n after a signal).
-        seconds: how long it ran, from its start; ``stopped`` of these somebody held it with SIGSTOP.
+        seconds: how long it ran, from its start; ``stopped`` of these somebody held it with SIGSTOP,
+            and ``starved`` of these it waited for a processor.
         timeout: what it was given, or None.
         action: the text that was asked.
         workspace: the workspace that asked.
@@ -43,6 +44,7 @@ class Facts:
     result: bytes = b""
     seconds: float = 0.0
     stopped: float = 0.0
+    starved: float = 0.0
     timeout: float | None = None
     action: str = ""
     workspace: str = ""

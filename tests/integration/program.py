@@ -32,6 +32,11 @@ def read_log(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
 
 
+def _starved(pid: int) -> float:
+    """Seconds for which a process that has ended had waited for a processor: sched-stats, in Linux's documentation."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 class Program:
     """One process of the program."""
 
@@ -57,6 +62,7 @@ class Program:
         self._before = len(world.log_lines())
         self._facts: Facts | None = None
         self._ended = 0.0
+        self._starved = 0.0
         self.process: subprocess.Popen[Any]
         self.started = time.monotonic()
         options: dict[str, Any] = {"env": world.env, "cwd": world.folder, **streams}
@@ -132,6 +138,7 @@ class Program:
         if not (self._terminal.read_to_end(seconds) if self._terminal else has_ended(self.pid, seconds)):
             return False
         self._ended = time.monotonic()
+        self._starved = _starved(self.pid)
         self.process.wait()
         return True
 
@@ -147,6 +154,7 @@ class Program:
             result=self._world.result.read_bytes() if self._world.result.is_file() else b"",
             seconds=self._ended - self.started,
             stopped=self.stopped,
+            starved=self._starved,
             timeout=self._timeout,
             action=self._action,
             terminal=self._terminal is not None,

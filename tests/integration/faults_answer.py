@@ -134,7 +134,7 @@ REST = (
         _passes(f"{code} on the first read", str(code), breaks("list", does.status(code), does.FIRST))
         for code in (500, 502, 503, 504)
     ),
-    _fails("500 on every POST", "500", breaks("submit", does.status(500)), timeout=3, check=names("WORKSPACE_ID")),
+    _fails("500 on every POST", "500", breaks("submit", does.status(500)), timeout=6, check=names("WORKSPACE_ID")),
     _fails("503 on every POST", "503", breaks("submit", does.status(503)), timeout=1),
     *(
         _fails(f"{code} on the POST", "redirects", _redirected(code, "submit"), check=names(str(code)))

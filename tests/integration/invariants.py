@@ -16,8 +16,8 @@ APPROVED, USAGE, ENDED, PENDING, DAMAGED, DENIED, TIMEOUT, FAILED = 0, 2, 3, 8, 
 INTERRUPTED = {129, 130, 143}
 GATES = {"request", "wait"}
 NOBODY = {"auto-expired", "withdrawn"}
-MACHINE = 3.0
-"""Seconds that a loaded machine may take to start a program, and to see its end: its own clock runs in between."""
+MACHINE = 8.0
+"""Seconds that a loaded machine may take to start a program, to bring its records to the disk, and to see its end."""
 _OPEN = {"pending", "escalated"}
 _SCREEN = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ORDERS = re.compile(r"^\s*::|##\[|##vso\[|section_(start|end):", re.MULTILINE | re.IGNORECASE)

@@ -114,12 +114,14 @@ class Serving(NamedTuple):
         url: the loopback address, with its port.
         socket: its Unix socket, wherever the folder of whoever looks may be; None where it does not say.
         shared: the address of its PostgreSQL database, without a password; empty for the SQLite file.
+        policy: the policy file that it was told to read; empty where it looks into its state folder.
     """
 
     pid: int
     url: str
     socket: Path | None = None
     shared: str = ""
+    policy: str = ""
 
 
 def locate(environ: Mapping[str, str]) -> Places:
@@ -343,7 +345,8 @@ def read_serving(places: Places) -> Serving | None:
         found = json.loads(read_private(places.serving) or b"null")
         named = found.get("socket")
         place = None if named is None else Path(str(named))
-        return Serving(int(found["pid"]), str(found["url"]), place, str(found.get("shared", "")))
+        shared, policy = (str(found.get(key, "")) for key in ("shared", "policy"))
+        return Serving(int(found["pid"]), str(found["url"]), place, shared, policy)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None  # it is starting: it holds the lock and has not said its address yet
 

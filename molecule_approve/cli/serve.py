@@ -160,6 +160,7 @@ def plan_of(settings: ServerSettings, places: Places) -> ServePlan:
         limits=limits,
         openid=None if openid is None else OpenIdPlan(**openid._asdict()),
         read_policy=partial(server_policy, settings, places.state),
+        policy_file=settings.policy.value,
         sources=settings.sources(),
     )
 

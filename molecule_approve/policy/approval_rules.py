@@ -26,6 +26,9 @@ Condition = tuple[str, str | list[str], bool]
 DEFAULTS = "defaults"
 """The name of the rule for what no other one matches."""
 
+USER, GROUP = "user:", "group:"
+"""In front of the name of a person or a group among a rule's approvers."""
+
 
 @dataclass(frozen=True, slots=True)
 class AskedRequest:
@@ -136,7 +139,7 @@ def _listed(value: object) -> JsonValue:
 
 def group_names(approvers: Iterable[str]) -> list[str]:
     """The groups among the approvers of a rule."""
-    return [name.removeprefix("group:") for name in approvers if name.startswith("group:")]
+    return [name.removeprefix(GROUP) for name in approvers if name.startswith(GROUP)]
 
 
 class Refusal(NamedTuple):
@@ -170,6 +173,7 @@ class Policy:
         path: its file, for people.
         named: everybody whom rules and groups name, in the order of the file.
         provider_groups: the groups whose members the OpenID provider names.
+        lines: where the values of a rule stand, by its name and the key.
     """
 
     rules: tuple[ApprovalRule, ...]
@@ -179,6 +183,7 @@ class Policy:
     path: str = "policy.yaml"
     named: tuple[NamedPerson, ...] = ()
     provider_groups: frozenset[str] = frozenset()
+    lines: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def source(self, line: int, key: str) -> str:
         """A place in the file, for a message."""
@@ -268,7 +273,8 @@ class Policy:
 
     def eligible(self, rule: ApprovalRule, person: PossibleApprover) -> Eligible | None:
         """How the rule names the person; None if it does not."""
-        if rule.approvers is None or any(_same(person.name, name) for name in rule.approvers):
+        people = (name for name in rule.approvers or () if not name.startswith(GROUP))
+        if rule.approvers is None or any(_same(person.name, name) for name in people):
             return Eligible(person.name)
         groups = tuple(name for name in group_names(rule.approvers) if self.is_member(person, name))
         return Eligible(person.name, groups) if groups else None

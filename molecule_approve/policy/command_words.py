@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from molecule_approve.safe_text import has_escapes, quoted
 
 from .patterns import matches_words
+
+if TYPE_CHECKING:
+    from molecule_approve.model import JsonValue
 
 _PROGRAM = "program: "
 _NO_DIGEST = "0" * 64
@@ -26,9 +31,15 @@ class RuleError(Exception):
         self.problem = problem
 
 
-def bound_text(words: Sequence[str], path: str) -> str:
-    """What ``run`` would request for these words and the program at this path, as far as a rule looks at it."""
-    return f"{' '.join(map(quoted, words))}\n{_PROGRAM}{quoted(path)} sha256:{_NO_DIGEST}\ndigest: sha256:{_NO_DIGEST}"
+def bound_text(words: Sequence[str], path: str, context: Mapping[str, JsonValue] = MappingProxyType({})) -> str:
+    """What ``run`` would request for these words and the program at this path, as far as a rule looks at it.
+
+    The folder, the host and the user are those of the context.
+    """
+    program = f"{_PROGRAM}{quoted(path)} sha256:{_NO_DIGEST}"
+    said = ((name, context.get(name)) for name in ("folder", "host", "user"))
+    facts = [f"{name}: {quoted(value)}" for name, value in said if isinstance(value, str)]
+    return "\n".join((" ".join(map(quoted, words)), program, *facts, f"digest: sha256:{_NO_DIGEST}"))
 
 
 class CommandWords:

@@ -80,13 +80,15 @@ class Explanation:
 
 
 def explain(
-    policy: Policy, asked: AskedRequest, people: Sequence[PossibleApprover] | None, *, self_approval: bool
+    policy: Policy, asked: AskedRequest, people: Sequence[PossibleApprover] | None, *, self_approval: bool | None
 ) -> Explanation:
     """What the policy says about the request.
 
     ``people`` are the approvers of its workspace; with None those whom the policy names, and then nobody is said to be
-    missing whom only the server knows.
+    missing whom only the server knows. Without ``self_approval`` one's own request is decided only by who is alone.
     """
+    known = _named(policy) if people is None else people
+    own = len(known) < 2 if self_approval is None else self_approval
     try:
         rule = policy.find(asked)
     except RuleError as exc:
@@ -96,7 +98,7 @@ def explain(
     if rule.deny:
         return Explanation(rule.name, rule.line, because, PolicyOutcome.DENY, rule.message)
     provided = tuple(name for name in group_names(rule.approvers or ()) if name in policy.provider_groups)
-    possible = policy.possible(rule, asked, _named(policy) if people is None else people, self_approval=self_approval)
+    possible = policy.possible(rule, asked, known, self_approval=own)
     if people is not None or not (rule.approvers is None or provided):
         try:
             check_enough(rule, possible)

@@ -45,16 +45,22 @@ class KeyRing:
         return [one for one in self.keys if name_key(one.approver) == name_key(approver)]
 
     def check(self) -> None:
-        """Check that the numbers of every key are those of a key; this loads the cryptographic library.
+        """Check that every key is one, and another one than the rest; this loads the cryptographic library.
 
         Raises:
-            ProofError: those of one are not; its approver is named.
+            ProofError: its numbers are not those of a key; or it is another key of the file once more, said to be of another
+                kind, so that one private key could count for two people. Its approver is named.
         """
+        known: dict[bytes, EnrolledKey] = {}
         for one in self.keys:
             try:
-                check_passkey(one.key) if isinstance(one.key, Passkey) else check_ssh_key(one.key)
+                info = check_passkey(one.key) if isinstance(one.key, Passkey) else check_ssh_key(one.key)
             except ProofError as exc:
                 raise ProofError(f"the key {one.describe()} of {one.approver}: {exc}") from None
+            other = known.setdefault(info, one)
+            if other is not one:
+                theirs = f"{other.describe()} of {other.approver}"
+                raise ProofError(f"the key {one.describe()} of {one.approver} is {theirs} once more: it could count twice")
 
 
 def parse_keys(data: bytes) -> KeyRing:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from molecule_approve.strict_json import StrictJsonError, loads
 
 from .faults import ProofError
-from .strength import check_ed25519, check_rsa
+from .strength import check_ed25519, check_rsa, key_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,23 +140,19 @@ def _check_client_data(client_data: bytes, key: Passkey, challenge: bytes) -> No
         raise ProofError("the passkey was used in a frame of another page")
 
 
-def check_passkey(key: Passkey) -> None:
-    """Check that the public key is one of a kind that is taken; this loads the cryptographic library.
+def check_passkey(key: Passkey) -> bytes:
+    """The public key as SubjectPublicKeyInfo; this loads the cryptographic library.
 
     Raises:
-        ProofError: it is not.
+        ProofError: it is not one of a kind that is taken.
     """
-    _load(key)
+    return key_info(_load(key))
 
 
 def _load(key: Passkey) -> _Public:
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - 30 ms, only where something is verified
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-        Encoding,
-        PublicFormat,
-        load_der_public_key,
-    )
+    from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
 
     data = decode(key.public_key)
     try:
@@ -169,7 +165,7 @@ def _load(key: Passkey) -> _Public:
         check_rsa(public.key_size)
     elif not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise ProofError("the passkey's algorithm is not taken")
-    if public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != data:
+    if key_info(public) != data:
         raise ProofError("the passkey's public key is not in its usual form")  # it could count for two people
     return public
 

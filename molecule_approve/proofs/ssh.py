@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from .faults import ProofError
-from .strength import check_ed25519, check_rsa
+from .strength import check_ed25519, check_rsa, key_info
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -142,13 +142,13 @@ def parse_ssh_key(text: str) -> SshKey:
     return key
 
 
-def check_ssh_key(key: SshKey) -> None:
-    """Check that the key's numbers are those of a key; this loads the cryptographic library.
+def check_ssh_key(key: SshKey) -> bytes:
+    """The key as SubjectPublicKeyInfo, in which no kind but the algorithm stands; this loads the cryptographic library.
 
     Raises:
-        ProofError: they are not.
+        ProofError: its numbers are not those of a key.
     """
-    _load(key)
+    return key_info(_load(key))
 
 
 def read_ssh_key(text: str) -> SshKey:

@@ -1,8 +1,13 @@
-"""Public keys with which more people could sign than the one who has the private key."""
+"""Public keys with which more people could sign than the one who has the private key, and what tells keys apart."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .faults import ProofError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 RSA_BITS = range(2_048, 16_385)
 """How many bits RSA keys have here: factoring fewer is a matter of money."""
@@ -36,3 +41,10 @@ def check_ed25519(point: bytes) -> None:
     height = int.from_bytes(point, "little") & ~_SIGN
     if height in _SMALL or height >= _FIELD:
         raise ProofError("anybody could sign with this key, or it is spelt oddly")
+
+
+def key_info(public: PublicKeyTypes) -> bytes:
+    """The key as SubjectPublicKeyInfo in DER (RFC 5280): the same for the same numbers, whatever it is used for."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415 - only to verify
+
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

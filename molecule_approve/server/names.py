@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from molecule_approve.errors import UsageError
 from molecule_approve.lifecycle import RESERVED_NAMES
+from molecule_approve.policy.approval_rules import GROUP, USER
 from molecule_approve.safe_text import is_hidden
 from molecule_approve.wire import is_uuid
 
@@ -22,6 +23,11 @@ LENGTH = 64
 _RESERVED = {
     **dict.fromkeys(RESERVED_NAMES, "it marks requests that no person decided"),
     "anonymous": "it marks requests that came without a token",
+}
+
+_STARTS = {
+    DENIED_BY: "that marks requests that a rule refused",
+    **dict.fromkeys((USER, GROUP), "a rule writes that in front of a name"),
 }
 
 
@@ -39,8 +45,9 @@ def checked_name(name: str, what: str) -> str:
         raise UsageError(f"the {what}'s name has hidden characters", hint=hint)
     if (why := _RESERVED.get(name.casefold())) is not None:
         raise UsageError(f"the name {name} is reserved; {why}", hint="choose another one")
-    if name.casefold().startswith(DENIED_BY):
-        raise UsageError(f"the {what}'s name begins with {DENIED_BY}", hint="that marks requests that a rule refused")
+    for start, why in _STARTS.items():
+        if name.casefold().startswith(start):
+            raise UsageError(f"the {what}'s name begins with {start}", hint=why)
     if is_uuid(name):
         raise UsageError(f"the {what}'s name is an id", hint=hint)
     return name

@@ -70,6 +70,7 @@ class ServePlan:
         policy: the rules that say who has to approve what; None for any approver.
         read_policy: reads them from their file instead, at the start and whenever it is asked to; None without a file. It
             raises ConfigError.
+        policy_file: the file that it reads, if one was named.
         sources: where each setting comes from that is not a default.
     """
 
@@ -91,4 +92,5 @@ class ServePlan:
     openid: OpenIdPlan | None = None
     policy: Policy | None = None
     read_policy: Callable[[], Policy | None] | None = None
+    policy_file: Path | None = None
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -73,8 +73,9 @@ class Prepared:
         return PasskeySite.of(self.addresses.home or self.local_url)
 
     def announce(self) -> None:
-        """Tell this user's commands who serves, and with which database."""
-        self.state_folder.announce(self.url, self.store.name if self.store.shared else "")
+        """Tell this user's commands who serves, with which database, and by which policy."""
+        policy = "" if self.plan.policy_file is None else str(self.plan.policy_file.absolute())
+        self.state_folder.announce(self.url, self.store.name if self.store.shared else "", policy)
 
 
 def address_to_bind(plan: ServePlan) -> str:

@@ -44,7 +44,7 @@ class StateFolder:
         self._places = places
         self._warn = warn
         self._folder = self._lock = -1
-        self._url = self._shared = ""
+        self._said = {"url": ""}
         self._bound: Identity | None = None
         self._failing = False
         self.socket = places.socket
@@ -133,13 +133,13 @@ class StateFolder:
         self.socket, self._bound = path, _identity(path)
         return listening
 
-    def announce(self, url: str, shared: str) -> None:
-        """Write our process id, address and ``shared`` database, if it has one, into the lock file."""
-        self._url, self._shared = url, shared
+    def announce(self, url: str, shared: str, policy: str) -> None:
+        """Write our process id and address into the lock file, the shared database and the policy file, if there are any."""
+        self._said = {"url": url, "shared": shared, "policy": policy}
         self._write_lock_file()
 
     def _write_lock_file(self) -> None:
-        said = {"pid": os.getpid(), "url": self._url, "socket": str(self.socket), "shared": self._shared}
+        said = {"pid": os.getpid(), "socket": str(self.socket), **self._said}
         text = json.dumps(said).encode()
         os.pwrite(self._lock, text, 0)
         os.ftruncate(self._lock, len(text))

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.errors import ConfigError
+from molecule_approve.lifecycle import name_key
 from molecule_approve.policy.approval_rules import AskedRequest, PossibleApprover
 from molecule_approve.policy.command_words import bound_text
 from molecule_approve.policy.explanation import PolicyOutcome
 
 from .strict_yaml import BOOLEAN, NUMBER, TEXT, Node, Reader, compose
+from .values import boolean
 
 if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
+    from molecule_approve.policy.approval_rules import Policy
     from molecule_approve.policy.explanation import Explanation
 
 T = TypeVar("T")
@@ -70,20 +73,37 @@ class CaseTable:
 
     Attributes:
         policy: the file that they are about; None if they name none.
-        people: the approvers that there are, each with the groups that the provider names.
-        self_approval: whether the server lets approvers decide their own requests.
+        people: the approvers that there are, each with the groups that the provider names; None if nobody is listed, and
+            then those whom the policy names.
+        self_approval: whether the server lets approvers decide their own requests; None if that is not set.
     """
 
     path: Path
     policy: Path | None
-    people: tuple[PossibleApprover, ...]
-    self_approval: bool
+    people: tuple[PossibleApprover, ...] | None
+    self_approval: bool | None
     cases: tuple[PolicyCase, ...] = field(default=())
 
     @property
     def provider_groups(self) -> frozenset[str]:
         """All groups of its people."""
-        return frozenset[str]().union(*(one.groups for one in self.people))
+        return frozenset[str]().union(*(one.groups for one in self.people or ()))
+
+    def check(self, policy: Policy) -> None:
+        """Check that everybody is listed whom the policy names: a server does not start with one that names others.
+
+        Raises:
+            ConfigError: somebody is not, with file, line and key.
+        """
+        if self.people is None:
+            return
+        known = {name_key(one.name) for one in self.people}
+        for person in policy.named:
+            if name_key(person.name) not in known:
+                raise ConfigError(
+                    f"{policy.source(person.line, person.key)}: {person.name} is not among the people of {self.path}",
+                    hint="list all approvers there, or omit people: for those whom the policy names",
+                )
 
 
 def parse_cases(data: bytes, path: Path) -> CaseTable:
@@ -106,8 +126,7 @@ class _CaseReader(Reader):
     def table(self, root: Node) -> CaseTable:
         """All of it."""
         found = self.section(root, "", {"policy", "people", "self_approval", "cases"})
-        policy = self._text(found, "", "policy")
-        own = self.scalar(found["self_approval"], "self_approval", BOOLEAN).text if "self_approval" in found else "false"
+        policy, own = self._text(found, "", "policy"), "self_approval"
         items = self.items(found["cases"], "cases", "[{action: ..., expect: {...}}]") if "cases" in found else []
         if not items:
             raise self.refuse(
@@ -116,33 +135,38 @@ class _CaseReader(Reader):
         return CaseTable(
             self.path,
             None if policy is None else self.path.parent / policy,
-            self._people(found["people"]) if "people" in found else (),
-            own.lower() in {"true", "yes", "on"},
+            self._people(found["people"]) if "people" in found else None,
+            boolean(self.scalar(found[own], own, BOOLEAN).text) if own in found else None,
             tuple(self._case(item) for item in items),
         )
 
     def _people(self, node: Node) -> tuple[PossibleApprover, ...]:
         found = self.mapping(node, "people")
-        groups = {name: self.texts(value, f"people.{name}", "[ops]") for name, value in found.items()}
+        groups, known = {}, dict[str, str]()
+        for name, value in found.items():
+            if (other := known.setdefault(name_key(name), name)) != name:
+                raise self.refuse(value, "people", f"{other} and {name} are one person", "keep one of them")
+            groups[name] = self.texts(value, f"people.{name}", "[ops]")
         return tuple(PossibleApprover(name, frozenset(one.text for one in theirs)) for name, theirs in groups.items())
 
     def _case(self, node: Node) -> PolicyCase:
         found = self.section(node, "cases", _CASE)
         workspace = self._text(found, "cases", "workspace") or ""
+        context = self._context(found["context"]) if "context" in found else {}
         return PolicyCase(
             AskedRequest(
-                action=self._action(node, found),
+                action=self._action(node, found, context),
                 reason="",
                 workspace=workspace,
                 workspace_id=workspace,
                 requester=self._text(found, "cases", "requester"),
-                context=self._context(found["context"]) if "context" in found else {},
+                context=context,
             ),
             self._expected(found["expect"]) if "expect" in found else ExpectedOutcome(),
             node.start_mark.line + 1,
         )
 
-    def _action(self, node: Node, found: Mapping[str, Node]) -> str:
+    def _action(self, node: Node, found: Mapping[str, Node], context: Mapping[str, JsonValue]) -> str:
         if ("action" in found) == ("command" in found):
             raise self.refuse(node, "cases.action", "is missing, or beside a command", "write one of action and command")
         if "action" in found:
@@ -150,7 +174,7 @@ class _CaseReader(Reader):
         words = [word.text for word in self.texts(found["command"], "cases.command", "[psql, -c, DROP TABLE x]")]
         if not words:
             raise self.refuse(found["command"], "cases.command", "has no words", "write it like [psql, -c, DROP TABLE x]")
-        return bound_text(words, words[0])
+        return bound_text(words, words[0], context)
 
     def _context(self, node: Node) -> dict[str, JsonValue]:
         key = "cases.context"

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from molecule_approve.errors import ApprovalError, ConfigError, UsageError
 from molecule_approve.lifecycle import name_key
-from molecule_approve.policy.approval_rules import DEFAULTS, ApprovalRule, Match, NamedPerson, Policy, group_names, too_few
+from molecule_approve.policy.approval_rules import (
+    DEFAULTS,
+    GROUP,
+    USER,
+    ApprovalRule,
+    Match,
+    NamedPerson,
+    Policy,
+    group_names,
+    too_few,
+)
 from molecule_approve.proofs.presence import Presence
 
 from . import values
@@ -49,6 +59,7 @@ class _PolicyReader(Reader):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._named: list[NamedPerson] = []
+        self._lines: dict[tuple[str, str], int] = {}
 
     def policy(self, root: Node, provider_groups: Collection[str]) -> Policy:
         """All of it."""
@@ -62,9 +73,8 @@ class _PolicyReader(Reader):
         defaults = self._defaults(found[DEFAULTS], known) if DEFAULTS in found else ApprovalRule(DEFAULTS)
         nodes = self.items(found["rules"], "rules", "[{name: all, outcome: ask}]") if "rules" in found else []
         rules = tuple(self._rule(node, defaults, known) for node in nodes)
-        policy = Policy(
-            rules, defaults, groups, _matches_regex, str(self.path), tuple(self._named), frozenset(provider_groups)
-        )
+        named, provided = tuple(self._named), frozenset(provider_groups)
+        policy = Policy(rules, defaults, groups, _matches_regex, str(self.path), named, provided, self._lines)
         self._check(policy, provider_groups)
         return policy
 
@@ -81,7 +91,7 @@ class _PolicyReader(Reader):
 
     def _known_as(self, node: Node, key: str, name: str) -> str:
         """The name, once it is one of a person's."""
-        if not name.strip() or name.startswith(("user:", "group:")):
+        if not name.strip() or name.startswith((USER, GROUP)):
             hint = "write a name alone; a group has people, and no groups"
             raise self.refuse(node, key, f"{name[:60]!r} is not the name of a person", hint)
         self._named.append(NamedPerson(name, node.start_mark.line + 1, key))
@@ -107,16 +117,12 @@ class _PolicyReader(Reader):
     def _terms(self, node: Node, found: Mapping[str, Node], base: ApprovalRule, known: Collection[str]) -> ApprovalRule:
         """The rule with what is written here in place of what it takes over."""
         name = DEFAULTS if base.name == DEFAULTS else "rules"
+        self._lines |= {(base.name, key): value.start_mark.line + 1 for key, value in found.items()}
         deny = self._outcome(found, name)
-        message = self.scalar(found["message"], f"{name}.message", TEXT).text if "message" in found else ""
-        extra = found.keys() & ({*_TERMS} - {"outcome"} if deny else {"message"})
-        if extra or (deny and not message.strip()):
-            hint = "a rule with outcome: deny has a message and nothing but name and match beside; no other rule has one"
-            raise self.refuse(node, f"{name}.message", "a denial needs a message, and takes nothing else", hint)
         return replace(
             base,
             deny=deny,
-            message=message,
+            message=self._message(node, found, deny=deny),
             approvers=self._approvers(found["approvers"], name, known) if "approvers" in found else base.approvers,
             approvals=self._read(found, name, "approvals", NUMBER, _approvals, base.approvals),
             presence=self._read(found, name, "presence", TEXT, _presence, base.presence),
@@ -125,6 +131,23 @@ class _PolicyReader(Reader):
             expires_in=self._read(found, name, "expires_in", NUMBER_OR_TEXT, values.span(1, _LONGEST), base.expires_in),
             self_approval=self._read(found, name, "self_approval", BOOLEAN, values.boolean, base.self_approval),
         )
+
+    def _message(self, node: Node, found: Mapping[str, Node], *, deny: bool) -> str:
+        """The message of a rule that denies: it has one and no terms, any other one has none."""
+        key = "rules.message"
+        text = self.scalar(found["message"], key, TEXT).text if "message" in found else ""
+        if not deny and "message" in found:
+            hint = "add outcome: deny, or remove the message"
+            raise self.refuse(found["message"], key, "a rule has one only if it denies", hint)
+        if not deny:
+            return ""
+        if not text.strip():
+            hint = "say there what to do instead"
+            raise self.refuse(found.get("message", node), key, "a rule that denies needs one", hint)
+        for extra in (extra for extra in _TERMS if extra in found and extra != "outcome"):
+            hint = "it has name, match, outcome and message; remove what is beyond these"
+            raise self.refuse(found[extra], f"rules.{extra}", "a rule that denies does not ask for anything", hint)
+        return text
 
     def _read(
         self, found: Mapping[str, Node], name: str, key: str, kinds: frozenset[str], parse: Callable[[str], T], default: T
@@ -163,12 +186,18 @@ class _PolicyReader(Reader):
                 hint = f"known groups: {', '.join(sorted(known)) or 'none'}"
                 raise self.refuse(node, name, f"there is no group {group[:60]!r}", hint)
             return text
-        return self._known_as(node, name, text.removeprefix("user:"))
+        return self._known_as(node, name, text.removeprefix(USER))
 
     def _match(self, node: Node) -> Match:
         found = self.section(node, "rules.match", set(_MATCH))
         ci = self.section(found.get("ci"), "rules.match.ci", {"repository", "ref"})
         context = self.mapping(found["context"], "rules.match.context") if "context" in found else {}
+        for key, value in (("ci", ci), ("context", context)):
+            if key in found and not value:
+                raise self.refuse(found[key], f"rules.match.{key}", "is empty, so that it matches all", "remove it")
+        for key in _NO_TEXTS & context.keys():
+            why, hint = "can never match: no request has a text there", "match a CI job with ci: {repository: ..., ref: ...}"
+            raise self.refuse(context[key], f"rules.match.context.{key}", why, hint)
         texts = {
             key: self.scalar(value, f"rules.match.{key}", TEXT).text
             for key, value in {**found, **ci}.items()
@@ -207,7 +236,7 @@ class _PolicyReader(Reader):
             groups = group_names(rule.approvers or ())
             if rule.approvers is None or any(name in provider_groups for name in groups):
                 continue
-            people = [name for name in rule.approvers if not name.startswith("group:")]
+            people = [name for name in rule.approvers if not name.startswith(GROUP)]
             people += [name for group in groups for name in policy.groups[group]]
             if (count := len({name_key(name) for name in people})) < rule.approvals and not rule.deny:
                 message = f"rule {rule.name} {too_few(rule, count)}"
@@ -215,8 +244,12 @@ class _PolicyReader(Reader):
 
     def _wrong(self, rule: ApprovalRule, key: str, message: str, hint: str) -> ApprovalError:
         section = DEFAULTS if rule.name == DEFAULTS else "rules"
-        return source_of(self.path, rule.line, f"{section}.{key}").refuse(message, hint)
+        line = self._lines.get((rule.name, key), rule.line)
+        return source_of(self.path, line, f"{section}.{key}").refuse(message, hint)
 
+
+_NO_TEXTS = {"ci", "audit_head"}
+"""What requests have in their context, and not as a text."""
 
 _PLAIN = {"action", "action_regex", "workspace", "requester", "repository", "ref"}
 

@@ -156,9 +156,12 @@ def refuse_others(path: Path, owner: int = 0) -> None:
 
 
 def _by_others(about: os.stat_result) -> bool:
-    """Whether more users than its owner can write it; root's own group is nobody else."""
-    others = about.st_mode & stat.S_IWOTH or (about.st_mode & stat.S_IWGRP and about.st_gid != 0)
-    return bool(others) and not _only_owner_counts(about)
+    """Whether more users than its owner can write it, by its mode or by an access control list.
+
+    The bits of the group are the most that a list grants to anybody (acl(5)); and in some containers every user is in
+    root's group.
+    """
+    return bool(about.st_mode & (stat.S_IWOTH | stat.S_IWGRP)) and not _only_owner_counts(about)
 
 
 def _only_owner_counts(about: os.stat_result) -> bool:

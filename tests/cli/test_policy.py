@@ -11,6 +11,7 @@ import pytest
 
 from molecule_approve.paths import locate
 from molecule_approve.server.run import Running, ServePlan
+from molecule_approve.settings.policy_file import read_policy
 from tests.server.serving import environment
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ rules:
 
 CASES = """\
 policy: policy.yaml
-people: {ana: [], bo: [], cy: [ops]}
+people: {ana: [], bo: [], cy: [ops], di: []}
 cases:
 - {action: drop prod, expect: {rule: no-prod, outcome: deny}}
-- {action: other, expect: {approvers: [ana, bo, cy]}}
+- {action: other, expect: {approvers: [ana, bo, cy, di]}}
 - {command: [psql, -l], requester: ana, expect: {outcome: refuse}}
 """
 
@@ -146,6 +147,31 @@ def test_a_program_of_this_folder_is_explained_by_its_path(files: Files, monkeyp
         assert files.explained("--run", "--", typed, "-x")["rule"] == name
 
 
+def test_a_command_is_explained_with_its_folder_and_the_claims_of_this_machine(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `run` would request it from here: a pattern of the action sees them, one of the context sees the others, too."""
+    folder = files.folder / "prod"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    rules = (
+        f"{{name: folder, match: {{context: {{folder: '{folder}'}}, action: 'x*'}}}}, "
+        "{name: named, match: {context: {host: elsewhere}}}, {name: text, match: {action: '*prod*'}}"
+    )
+    files.write("policy.yaml", f"version: 1\nrules: [{rules}]\n")
+    found = {
+        ("--run", "--", "ls"): "text",
+        ("--run", "--", "no-such-program"): "text",
+        ("--context", "folder=/srv", "--run", "--", "no-such-program"): "defaults",
+        ("--", "ls"): "defaults",
+        ("--", "x"): "folder",
+        ("--context", "host=elsewhere", "--", "ls"): "named",
+    }
+    assert {words: files.explained(*words)["rule"] for words in found} == found
+    case = "{command: [ls], context: {folder: /srv/prod}, expect: {rule: text}}"
+    assert files.policy("test", files.write("cases.yaml", f"policy: policy.yaml\ncases: [{case}]\n")).code == 0
+
+
 def test_a_denial_and_a_refusal_are_explained_with_their_message(files: Files) -> None:
     """Neither has terms."""
     assert files.explain("--", "drop prod")[1:] == ['because    action "*prod*"', "outcome    deny: use the pipeline"]
@@ -209,6 +235,18 @@ def test_a_servers_own_policy_is_explained_with_its_approvers(files: Files, home
         assert told.out.endswith("approvers  2 of ana, bo (any approver)\n")
 
 
+def test_a_servers_policy_is_explained_wherever_its_file_lies(files: Files, home: Path) -> None:
+    """A running server has told which file it reads."""
+    env = environment(home)
+    files.caller.set(**{name: env[name] for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR")})
+    path = Path(files.write("rules.yaml", "version: 1\nrules: [{name: never, outcome: deny, message: not here}]\n"))
+    plan = ServePlan(locate(env), read_policy=lambda: read_policy(path, wanted=True), policy_file=path)
+    with Running(plan):
+        told = files.policy("explain", "--", "x")
+    assert told.out.splitlines()[0] == f"rule       never ({path}, line 2)"
+    assert "there is no" in files.policy("explain", "--", "x").err
+
+
 # --- test and diff
 
 
@@ -263,8 +301,8 @@ def test_a_new_policy_is_compared_with_the_old_one(files: Files) -> None:
         65,
         [
             f"{cases}, line 5: other",
-            "  - ask 1 of ana, bo, cy (any approver) [defaults]",
-            "  + ask 1 of ana, bo, cy (any approver) (presence required, comment, at most 5m) [defaults]",
+            "  - ask 1 of ana, bo, cy, di (any approver) [defaults]",
+            "  + ask 1 of ana, bo, cy, di (any approver) (presence required, comment, at most 5m) [defaults]",
             f"{cases}, line 6: psql -l",
             "  - refuse: rule psql asks for an approval, and nobody could give one [psql]",
             "  + ask 1 of bo (presence required, comment, at most 5m) [psql]",
@@ -282,3 +320,36 @@ def test_the_server_decides_about_self_approval_in_a_table(files: Files) -> None
     """As its setting says."""
     path = files.write("cases.yaml", "self_approval: true\n" + CASES.replace("outcome: refuse", "approvers: [ana]"))
     assert files.policy("test", path).code == 0
+
+
+def test_who_is_alone_may_approve_their_own_request(files: Files) -> None:
+    """If the server does not say otherwise; so says an explanation, too."""
+    files.write("policy.yaml", "version: 1\nrules: [{name: one, approvers: [ana]}]\n")
+    case = "cases: [{action: x, requester: ana, expect: {outcome: WHAT}}]\n"
+    for head, what in (("", "ask"), ("people: {ana: []}\n", "ask"), ("people: {ana: [], bo: []}\n", "refuse")):
+        path = files.write("cases.yaml", f"policy: policy.yaml\n{head}{case.replace('WHAT', what)}")
+        assert files.policy("test", path).code == 0
+    assert files.explain("--as", "ana", "--", "x")[-1] == "approvers  1 of ana"
+
+
+@pytest.mark.parametrize("people", ["", "people: {ana: [], bo: [], cy: [], eve: []}\n"])
+def test_another_person_in_a_rule_is_noticed(files: Files, people: str) -> None:
+    """By a comparison, whether or not the table lists the approvers; and by a test that expects the people."""
+    rule = "version: 1\nrules: [{name: prod, approvers: [ana, bo], approvals: 2, comment: required}]\n"
+    old, new = files.write("policy.yaml", rule), files.write("new.yaml", rule.replace("[ana, bo]", "[ana, bo, eve]"))
+    expected = "cases: [{action: x, expect: {rule: prod, approvers: [ana, bo]}}]\n"
+    cases = files.write("cases.yaml", f"policy: policy.yaml\n{people}{expected}")
+    assert files.policy("test", cases).code == 0
+    told = files.policy("diff", old, new, cases)
+    assert (told.code, "  + ask 2 of ana, bo, eve (comment) [prod]" in told.out) == (65, True)
+    files.write("cases.yaml", (files.folder / "cases.yaml").read_text().replace("policy.yaml", "new.yaml"))
+    assert "approvers is ana, bo, eve, not ana, bo" in files.policy("test", cases).out
+
+
+def test_a_policy_that_names_somebody_else_than_the_table_is_refused(files: Files) -> None:
+    """125, as by a server that does not know the person, with file, line and key."""
+    path = files.write("cases.yaml", CASES.replace(", di: []", "").replace(", di]", "]"))
+    told = files.policy("test", path)
+    assert (told.code, told.out) == (125, "")
+    assert f"{files.folder}/policy.yaml, line 7: rules.approvers: di is not among the people of {path}" in told.err
+    assert files.policy("diff", str(files.folder / "policy.yaml"), str(files.folder / "policy.yaml"), path).code == 125

@@ -152,7 +152,7 @@ DOCTORED = {
     "ending: denied by nobody": ("one_ending", replace(DENIED, rows=TIMED_OUT.rows)),
     "ending: timed out although decided": ("one_ending", replace(TIMED_OUT, rows=DENIED.rows)),
     "ending: another name": ("one_ending", _lines(*_BEGUN, _said("granted", approval_id=ID, decided_by="eve"))),
-    "bounded: too long": ("bounded", replace(GOOD, seconds=10.5)),
+    "bounded: too long": ("bounded", replace(GOOD, seconds=15.5)),
     "bounded: reads": ("bounded", replace(GOOD, reads=(0.0, 0.1, 0.2, 0.3, 0.4))),
     "bounded: reconnect storm": ("bounded", replace(GOOD, attempts=(0.0, 0.3))),
     "question: two at once": ("one_question", replace(GOOD, live_peak={TASK: 2})),

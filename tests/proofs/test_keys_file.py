@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,7 +13,7 @@ from molecule_approve.proofs.faults import ProofError
 from molecule_approve.proofs.keys_file import KeyRing, key_line, parse_keys
 from molecule_approve.proofs.presence import Presence
 from molecule_approve.proofs.ssh import parse_ssh_key
-from tests.proofs.signing import SoftwareAuthenticator, SoftwareHardwareKey, public_text
+from tests.proofs.signing import SoftwareAuthenticator, SoftwareHardwareKey, public_text, string
 from tests.proofs.test_ssh import KINDS, key_of
 
 HARDWARE = SoftwareHardwareKey()
@@ -109,6 +111,28 @@ def test_a_wrong_line_is_named(why: str, lines: list[str]) -> None:
     """What is wrong, and in which line."""
     with pytest.raises(ProofError, match=why):
         ring(*lines)
+
+
+def _spelt_anew() -> Iterator[tuple[str, str, str]]:
+    """Pairs of lines for one private key each, which one program could use for two people."""
+    hardware = SoftwareHardwareKey()
+    line, blob = f"alice ssh {hardware.key.text}", hardware.blob
+    point = blob.removeprefix(string(hardware.kind)).removesuffix(string(hardware.application))
+    yield "plain", line, f"di ssh ssh-ed25519 {base64.b64encode(string('ssh-ed25519') + point).decode()}"
+    hardware.application = "ssh:another"
+    yield "for another application", line, f"di ssh {hardware.key.text}"
+    curve, passkey = SoftwareHardwareKey("sk-ecdsa-sha2-nistp256@openssh.com"), SoftwareAuthenticator()
+    passkey.private = curve._ec
+    bound = f"{passkey.passkey.credential_id} {passkey.passkey.public_key}"
+    yield "a passkey", f"alice ssh {curve.key.text}", f"di passkey localhost http://localhost:1 {bound}"
+
+
+@pytest.mark.parametrize(("first", "second"), [pytest.param(*pair, id=name) for name, *pair in _spelt_anew()])
+def test_a_key_counts_once_whatever_kind_it_is_said_to_be(first: str, second: str) -> None:
+    """One private key makes signatures for both lines; whoever has it would be two people."""
+    with pytest.raises(ProofError, match=r"of di is SHA256:.* of alice once more"):
+        ring("approvals 2", first, second).check()
+    ring("approvals 1", first, LINES["plain"]).check()
 
 
 def test_the_file_is_utf_8() -> None:

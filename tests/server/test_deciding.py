@@ -227,7 +227,8 @@ def test_only_approvals_that_count_are_counted(ruled: Desk, decide: Decide) -> N
     assert ([one["by"] for one in found["decisions"]], found["approvals"]["have"]) == (["bo"], 0)
 
 
-def test_no_approver_has_a_name_like_a_rule(ruled: Desk) -> None:
-    """It would look like a denial by the policy."""
-    with pytest.raises(UsageError, match="begins with policy:"):
-        ruled.server.add_approver("Policy:no-prod")
+@pytest.mark.parametrize("name", ["Policy:no-prod", "Group:dba", "user:ana"])
+def test_no_approver_has_a_name_that_a_rule_uses(ruled: Desk, name: str) -> None:
+    """It would look like a denial by the policy, or like a group whose members may approve."""
+    with pytest.raises(UsageError, match=f"begins with {name.partition(':')[0].casefold()}:"):
+        ruled.server.add_approver(name)

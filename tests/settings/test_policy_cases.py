@@ -62,13 +62,23 @@ def test_a_whole_table_is_read() -> None:
     assert (second.expected, first.line, second.line) == (ExpectedOutcome(), 7, 18)
 
 
+@pytest.mark.parametrize(("text", "own"), [("", None), ("self_approval: no\n", False), ("self_approval: true\n", True)])
+def test_what_a_table_does_not_say_is_not_known(text: str, own: bool | None) -> None:
+    """Neither who is an approver, nor whether the server allows to approve one's own request."""
+    table = read(f"{text}cases: [{{action: x}}]")
+    assert (table.people, table.provider_groups, table.self_approval) == (None, frozenset(), own)
+
+
 CASE = "cases:\n- action: x\n  "
 
 MISTAKES = {
     "policies": [("policies: x\ncases: []", 1, "unknown key")],
     "policy": [(f"policy: 7\n{CASE}", 1, "is a number, not text")],
     "self_approval": [(f"self_approval: maybe\n{CASE}", 1, "is text, not a boolean")],
-    "people": [(f"people: [ana]\n{CASE}", 1, "is a list, not keys with values")],
+    "people": [
+        (f"people: [ana]\n{CASE}", 1, "is a list, not keys with values"),
+        (f"people:\n  ana: []\n  Ana: []\n{CASE}", 3, "ana and Ana are one person"),
+    ],
     "people.ana": [(f"people:\n  ana: ops\n{CASE}", 2, "is text, not a list")],
     "cases": [
         ("cases: []", 1, "there are none"),

@@ -149,11 +149,10 @@ MISTAKES = {
     ],
     "rules.message": [
         (f'{RULE}{{name: x, outcome: deny, message: "a \\ud800"}}', 3, "has a zero byte or half a character"),
-        (f"{RULE}name: x\n  message: y", 3, "a denial needs a message, and takes nothing else"),
-        (f"{RULE}name: x\n  message: ''", 3, "a denial needs a message, and takes nothing else"),
-        (f"{RULE}name: x\n  outcome: deny", 3, "a denial needs a message, and takes nothing else"),
-        (f"{RULE}{{name: x, outcome: deny, message: ' '}}", 3, "a denial needs a message"),
-        (f"{RULE}{{name: x, outcome: deny, message: y, approvals: 2}}", 3, "a denial needs a message"),
+        (f"{RULE}name: x\n  message: y", 4, "a rule has one only if it denies"),
+        (f"{RULE}name: x\n  message: ''", 4, "a rule has one only if it denies"),
+        (f"{RULE}name: x\n  outcome: deny", 3, "a rule that denies needs one"),
+        (f"{RULE}name: x\n  outcome: deny\n  message: ' '", 5, "a rule that denies needs one"),
         (f"{RULE}name: x\n  message: [y]", 4, "is a list, not text"),
     ],
     "rules.approvers": [
@@ -165,13 +164,14 @@ MISTAKES = {
         (f"{RULE}name: x\n  approvers: [7]", 4, "is a number, not text"),
     ],
     "rules.approvals": [
+        (f"{RULE}name: x\n  outcome: deny\n  message: y\n  approvals: 2", 6, "a rule that denies does not ask"),
         (f"{RULE}name: x\n  approvals: 0", 4, "'0' is not a number of approvals"),
         (f"{RULE}name: x\n  approvals: 101", 4, "'101' is not a number of approvals"),
         (f"{RULE}name: x\n  approvals: 1.5", 4, "'1.5' is not a number of approvals"),
         (f"{RULE}name: x\n  approvals: two", 4, "is text, not a number"),
         (
             f"{RULE}name: x\n  approvals: 3\n  approvers: [ana, ANA, bo]",
-            3,
+            4,
             "asks for 3 approvals, and only 2 people could give",
         ),
         (f"groups: {{dba: []}}\n{RULE}name: x\n  approvers: ['group:dba']", 4, "asks for an approval, and nobody could"),
@@ -191,7 +191,7 @@ MISTAKES = {
     # what it matches
     "rules.match": [
         (f"{RULE}name: x\n  match: y", 4, "is text, not keys with values"),
-        (f"{RULE}{{name: a}}\n- name: b\n  match: {{action: y}}", 4, "rule b never decides: a, line 3, matches whatever"),
+        (f"{RULE}{{name: a}}\n- name: b\n  match: {{action: y}}", 5, "rule b never decides: a, line 3, matches whatever"),
     ],
     "rules.match.actions": [(f"{RULE}name: x\n  match:\n    actions: y", 5, "unknown key")],
     "rules.match.action": [(f"{RULE}name: x\n  match: {{action: 7}}", 4, "is a number, not text")],
@@ -212,10 +212,16 @@ MISTAKES = {
         (f"{RULE}name: x\n  match: {{command: []}}", 4, "has no words"),
         (f"{RULE}name: x\n  match: {{command: [git, 7]}}", 4, "is a number, not text"),
     ],
-    "rules.match.ci": [(f"{RULE}name: x\n  match: {{ci: github}}", 4, "is text, not keys with values")],
+    "rules.match.ci": [
+        (f"{RULE}name: x\n  match: {{ci: github}}", 4, "is text, not keys with values"),
+        (f"{RULE}name: x\n  match: {{ci: {{}}}}", 4, "is empty, so that it matches all"),
+    ],
+    "rules.match.context.ci": [(f"{RULE}name: x\n  match: {{context: {{ci: '*'}}}}", 4, "can never match")],
+    "rules.match.context.audit_head": [(f"{RULE}name: x\n  match: {{context: {{audit_head: x}}}}", 4, "can never match")],
     "rules.match.ci.branch": [(f"{RULE}name: x\n  match: {{ci: {{branch: x}}}}", 4, "unknown key")],
     "rules.match.ref": [(f"{RULE}name: x\n  match: {{ci: {{ref: 7}}}}", 4, "is a number, not text")],
     "rules.match.context": [
+        (f"{RULE}name: x\n  match: {{context: {{}}}}", 4, "is empty, so that it matches all"),
         (f'{RULE}{{name: x, match: {{context: {{"\\0": x}}}}}}', 3, "has a zero byte or half a character"),
         (f"{RULE}name: x\n  match: {{context: [env]}}", 4, "is a list, not keys with values"),
         (f"{RULE}name: x\n  match: {{context: {{env: yes}}}}", 4, "is a boolean, not text"),

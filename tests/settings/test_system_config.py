@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from molecule_approve.paths import Places
 
 NOBODY = 65534
+NOT_NAMED = 0xFFFFFFFF
 Resolve = Callable[..., Settings]
 Write = Callable[[str], Path]
 Written = Callable[[str], Flags]
@@ -241,10 +243,26 @@ def test_a_file_that_others_can_write_is_refused(resolve: Resolve, system: Write
 
 
 @needs_root
-def test_root_s_own_group_is_nobody_else(resolve: Resolve, system: Write) -> None:
-    """Some systems let it write."""
+def test_root_s_own_group_is_somebody_else(resolve: Resolve, system: Write) -> None:
+    """In some containers every user is in it; and its bits are what an access control list grants to anybody."""
     system(LOCKED).parent.chmod(0o775)
-    assert resolve().timeout.value == 600
+    with pytest.raises(ConfigError, match="is not only root's"):
+        resolve()
+
+
+@needs_root
+def test_a_folder_that_a_list_lets_a_user_write_is_refused(resolve: Resolve, system: Write) -> None:
+    """The list says user 65534: rwx; its entries: acl(5), with the numbers of linux/posix_acl_xattr.h."""
+    folder = system(LOCKED).parent
+    folder.chmod(0o755)
+    entries = ((1, 7, NOT_NAMED), (2, 7, NOBODY), (4, 5, NOT_NAMED), (16, 7, NOT_NAMED), (32, 5, NOT_NAMED))
+    packed = b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(folder, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    except OSError as exc:
+        pytest.skip(f"the file system has no such lists: {exc.strerror}")
+    with pytest.raises(ConfigError, match="is not only root's"):
+        resolve()
 
 
 @needs_root

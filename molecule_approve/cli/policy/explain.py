@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -30,7 +30,7 @@ class _House(NamedTuple):
 
     policy: Policy
     people: Sequence[PossibleApprover] | None
-    self_approval: bool
+    self_approval: bool | None
     workspace: tuple[str, str]
 
 
@@ -57,7 +57,6 @@ def explain_action(
     """
     from molecule_approve.errors import UsageError
     from molecule_approve.policy.approval_rules import AskedRequest
-    from molecule_approve.policy.command_words import bound_text
     from molecule_approve.policy.explanation import explain
     from molecule_approve.server.users import user_name
     from molecule_approve.settings.server_settings import ServerFlags, resolve_server
@@ -66,9 +65,10 @@ def explain_action(
         raise UsageError("the action has several words", hint="quote it, or add --run if it is a command")
     settings = resolve_server(ServerFlags(config=config, policy=policy), os.environ)
     house = _of_file(settings, workspace) if policy is not None else _of_server(settings, config, workspace)
-    action = bound_text(words, _program(words[0])) if run else words[0]
     name, workspace_id = house.workspace
-    asked = AskedRequest(action, "", name, workspace_id, requester or user_name(), _context(context or []))
+    claims = _context(context or [])
+    action = _command(words, claims) if run else words[0]
+    asked = AskedRequest(action, "", name, workspace_id, requester or user_name(), claims)
     found = explain(house.policy, asked, house.people, self_approval=house.self_approval)
     if json:
         output.answer_json({"file": house.policy.path, **found.as_json()})
@@ -78,10 +78,17 @@ def explain_action(
     return Exit.OK
 
 
-def _program(word: str) -> str:
-    """The path that ``run`` would bind, from this folder; what is not here stays as it was typed."""
-    found = shutil.which(word)
-    return word if found is None else str(Path.cwd() / found)
+def _command(words: list[str], context: Mapping[str, JsonValue]) -> str:
+    """What ``run`` would request here; of a program that is not here, or cannot be bound, what its words and context say."""
+    from molecule_approve.cli.gating import BindingOptions
+    from molecule_approve.errors import NotExecutableError, NotFoundError
+    from molecule_approve.policy.command_words import bound_text
+
+    try:
+        with contextlib.closing(BindingOptions().bind(words)) as bound:
+            return bound.command.text
+    except (NotFoundError, NotExecutableError):
+        return bound_text(words, words[0], context)
 
 
 def _of_file(settings: ServerSettings, workspace: str) -> _House:
@@ -89,16 +96,20 @@ def _of_file(settings: ServerSettings, workspace: str) -> _House:
 
     assert settings.policy.value is not None  # noqa: S101 - it was typed
     policy = files.read_policy(settings.policy.value, provider_groups(settings))
-    return _House(policy, None, settings.self_approval.value is True, (workspace, workspace))
+    return _House(policy, None, settings.self_approval.value, (workspace, workspace))
 
 
 def _of_server(settings: ServerSettings, config: str | None, workspace: str) -> _House:
     """This machine's server: its policy, and the people in its database."""
-    from molecule_approve.paths import locate
-    from molecule_approve.settings.policy_file import server_policy
+    from molecule_approve.paths import locate, who_serves
+    from molecule_approve.settings.policy_file import provider_groups, read_policy, server_policy
 
-    state = locate(os.environ).state
-    policy = server_policy(settings, state)
+    places = locate(os.environ)
+    state, serving = places.state, who_serves(places)
+    if serving is not None and serving.policy and settings.policy.value is None:  # serve --policy
+        policy = read_policy(Path(serving.policy), provider_groups(settings), wanted=True)
+    else:
+        policy = server_policy(settings, state)
     with administered(config) as store, store.read() as transaction:
         from molecule_approve.server.names import the_workspace
         from molecule_approve.server.policies import people_of
@@ -124,8 +135,13 @@ def _no_rules(state: Path) -> Policy:
 
 
 def _context(pairs: Sequence[str]) -> dict[str, JsonValue]:
+    """The context that a request from here would have, but for what the pairs say otherwise."""
+    from molecule_approve import wiring
     from molecule_approve.gate.compose import parse_context
 
-    found = parse_context(pairs)
+    here: dict[str, JsonValue] = {**wiring.origin()._asdict()}
+    named = [pair.partition("=") for pair in pairs]
+    here |= {key: value for key, equals, value in named if equals and key in here}
+    found = here | parse_context([pair for pair, (key, *_) in zip(pairs, named, strict=True) if key not in here])
     ci: dict[str, JsonValue] = {key: found.pop(f"ci.{key}") for key in ("repository", "ref") if f"ci.{key}" in found}
     return {**found, "ci": ci} if ci else found

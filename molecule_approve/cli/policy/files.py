@@ -24,15 +24,18 @@ def policy_file(metavar: str, text: str) -> typer.models.ArgumentInfo:
     return found
 
 
-def read_policy(path: Path, groups: Collection[str] = ()) -> Policy:
-    """The policy of a file, whoever can write it.
+def read_policy(path: Path, groups: Collection[str] = (), table: CaseTable | None = None) -> Policy:
+    """The policy of a file, whoever can write it; for a table of cases, with the people and the groups that this lists.
 
     Raises:
-        ConfigError: it cannot be read, or is invalid.
+        ConfigError: it cannot be read, is invalid, or names somebody whom the table does not list.
     """
     from molecule_approve.settings.policy_yaml import parse_policy
 
-    return parse_policy(_read(path), path, groups)
+    policy = parse_policy(_read(path), path, groups if table is None else table.provider_groups)
+    if table is not None:
+        table.check(policy)
+    return policy
 
 
 def read_cases(path: Path) -> CaseTable:

@@ -203,11 +203,16 @@ def check_private(folder: Path) -> None:
             _refuse_swapping(above, about, folder)
 
 
-def _refuse_swapping(above: Path, about: os.stat_result, folder: Path) -> None:
+def lets_others_swap(about: os.stat_result) -> bool:
+    """Whether other users may put something else in the place of what lies in this folder."""
     # A group of one's own is nobody else; many systems give each user one, and let it write.
     others = about.st_mode & 0o002 or (about.st_mode & 0o020 and about.st_gid not in {os.getegid(), 0})
     # In a sticky folder only an entry's owner may rename it.
-    if others and not about.st_mode & stat.S_ISVTX:
+    return bool(others) and not about.st_mode & stat.S_ISVTX
+
+
+def _refuse_swapping(above: Path, about: os.stat_result, folder: Path) -> None:
+    if lets_others_swap(about):
         raise ConfigError(
             f"other users may put another folder in the place of {folder}: they can write in {above}",
             hint=f"chmod go-w {shlex.quote(str(above))}, or name other folders in XDG_STATE_HOME and XDG_RUNTIME_DIR",

@@ -217,7 +217,8 @@ def _person(server: Prepared, inform: Callable[[str], None], *, make: bool) -> s
     if not known:
         if make and _first_approver(server, name):
             return name
-        server.plan.warn(NOBODY)
+        if server.plan.openid is None:
+            server.plan.warn(NOBODY)
         return None
     if not make or name not in known:
         inform("to decide in a browser: molecule-approve approvers link NAME")

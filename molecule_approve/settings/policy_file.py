@@ -35,8 +35,8 @@ def server_policy(settings: ServerSettings, state: Path) -> Policy | None:
 
 
 def read_policy(path: Path, groups: Collection[str] = (), *, wanted: bool) -> Policy | None:
-    """The policy of a file that only its owner and root can write; see :func:`server_policy`."""
-    found = trusted_file.read_trusted(path, wanted=wanted)
+    """The policy of a file that only its owner and root can write or replace; see :func:`server_policy`."""
+    found = trusted_file.read_kept(path, wanted=wanted)
     if found is None:
         return None
     from .policy_yaml import parse_policy  # noqa: PLC0415 - most servers have no policy

@@ -175,6 +175,9 @@ def resolve_server(flags: ServerFlags, environ: Mapping[str, str]) -> ServerSett
     """
     file, readable = _read(flags, environ)
     given = _Server(flags, file)
+    openid = given.openid()
+    # Nobody is known to be alone where others can sign in.
+    own_requests = None if openid.value is None else False
     return ServerSettings(
         host=given.setting("host", str, default="127.0.0.1"),
         port=given.setting("port", _port, default=8788),
@@ -186,12 +189,12 @@ def resolve_server(flags: ServerFlags, environ: Mapping[str, str]) -> ServerSett
         plain_http=given.setting("plain_http", values.boolean, default=False),
         database=_database(given, readable=readable),
         policy=given.file_path("policy"),
-        self_approval=given.setting("self_approval", values.boolean, default=None),
+        self_approval=given.setting("self_approval", values.boolean, default=own_requests),
         anonymous_requests=given.setting("anonymous_requests", values.boolean, default=False),
         log_format=given.setting("log_format", _log_format, default="text"),
         session_lifetime=given.setting("session.lifetime", values.span(60, 30 * 86_400), default=None),
         session_idle=given.setting("session.idle", values.span(60, 30 * 86_400), default=None),
-        openid=given.openid(),
+        openid=openid,
         path=None if file is None else file.path,
     )
 
@@ -202,7 +205,7 @@ def _read(flags: ServerFlags, environ: Mapping[str, str]) -> tuple[ServerFile | 
     path = _beside_config(environ) if named is None else values.read(named, values.path).value
     if os.path.isdir(path):  # noqa: PTH112 - as in given.read_config
         path /= FILE_NAME
-    found = trusted_file.read_trusted(path, wanted=named is not None)
+    found = trusted_file.read_kept(path, wanted=named is not None)
     if found is None:
         return None, False
     from . import config_yaml  # noqa: PLC0415 - as in given.read_config

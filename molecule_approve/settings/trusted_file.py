@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, overload
 
 from molecule_approve.errors import ConfigError
+from molecule_approve.paths import lets_others_swap
 
 from .values import Sourced
 
@@ -119,6 +121,22 @@ def read_trusted(path: Path, *, wanted: bool) -> Trusted | None:
     if len(data) > LIMIT:
         raise ConfigError(f"{path} is larger than {LIMIT:,} bytes", hint="check the path")
     return Trusted(data, readable_by_all=bool(found.st_mode & stat.S_IROTH))
+
+
+def read_kept(path: Path, *, wanted: bool) -> Trusted | None:
+    """The same of a file in whose place nobody else can put another one: its folder, and that of a link's target, count.
+
+    Raises:
+        ConfigError: see :func:`read_trusted`; or others can write in such a folder.
+    """
+    found = read_trusted(path, wanted=wanted)
+    for folder in [] if found is None else [path.parent, path.resolve().parent]:
+        if lets_others_swap(folder.stat()):
+            raise ConfigError(
+                f"other users may put another file in the place of {path}: they can write in {folder}",
+                hint=f"chmod go-w {shlex.quote(str(folder))}, or move the file into a folder that is only yours",
+            )
+    return found
 
 
 def _open(path: Path, *, wanted: bool) -> int | None:

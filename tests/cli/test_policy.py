@@ -329,6 +329,8 @@ def test_who_is_alone_may_approve_their_own_request(files: Files) -> None:
     for head, what in (("", "ask"), ("people: {ana: []}\n", "ask"), ("people: {ana: [], bo: []}\n", "refuse")):
         path = files.write("cases.yaml", f"policy: policy.yaml\n{head}{case.replace('WHAT', what)}")
         assert files.policy("test", path).code == 0
+    assert files.explain("--as", "ana", "--", "x")[-1].startswith("outcome    refuse")  # others may sign in
+    files.write("server.yaml", "log_format: text\n")
     assert files.explain("--as", "ana", "--", "x")[-1] == "approvers  1 of ana"
 
 

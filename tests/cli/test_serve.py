@@ -71,6 +71,18 @@ def test_one_line_on_stdout_says_the_address(home: Path) -> None:
     assert _sentences(err) == ["molecule-approve: there is no approver yet: molecule-approve approvers add NAME"]
 
 
+@pytest.mark.measured
+def test_where_approvers_sign_in_nobody_is_missed(home: Path) -> None:
+    """They come from the provider."""
+    (home / "secret").write_text("secret")
+    (home / "secret").chmod(0o600)
+    provider = f"issuer: 'http://127.0.0.1:1', client_id: x, client_secret_file: {home}/secret, approvers: [a@example.org]"
+    (home / "server.yaml").write_text(f"openid: {{{provider}}}\n")
+    with serving(home, "--config", str(home / "server.yaml"), "--public-url", "http://localhost:9") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert "there is no approver yet" not in process.communicate(timeout=PATIENCE)[1]
+
+
 def test_a_second_one_says_who_runs_already(home: Path) -> None:
     """125, with the process and the address."""
     with serving(home) as (process, url):

@@ -94,6 +94,13 @@ def test_without_a_file_and_options_everything_is_a_default(tmp_path: Path) -> N
     assert (found.trusted_proxies.value, found.openid.value, found.self_approval.value) == ((), None, None)
 
 
+@pytest.mark.parametrize(("text", "own"), [("", False), ("self_approval: true\n", True)])
+def test_where_others_can_sign_in_nobody_decides_their_own_requests(file: Callable[..., Path], text: str, own: bool) -> None:
+    """Unless that is said: a provider's people are not counted before they come."""
+    provider = "{issuer: 'https://login.example.org', client_id: x, client_secret_file: s, approvers: [a@example.org]}"
+    assert _of(file(f"{text}openid: {provider}\n")).self_approval.value is own
+
+
 def test_options_win_over_the_file(file: Callable[..., Path]) -> None:
     """One by one; a list as a whole."""
     path = file(WHOLE)

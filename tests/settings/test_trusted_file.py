@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from molecule_approve.errors import ConfigError
-from molecule_approve.settings.trusted_file import LIMIT, read_trusted
+from molecule_approve.settings.trusted_file import LIMIT, read_kept, read_trusted
 
 NOBODY = 65534
 
@@ -133,3 +133,32 @@ def test_no_handle_stays_open(tmp_path: Path) -> None:
         with pytest.raises(ConfigError):
             read_trusted(refused, wanted=True)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "refused"), [(0o777, 0, True), (0o770, NOBODY, True), (0o770, 0, False), (0o1777, 0, False)]
+)
+@pytest.mark.parametrize("which", ["link", "target"])
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another group")
+def test_a_file_that_others_can_replace_is_refused(
+    tmp_path: Path, which: str, mode: int, group: int, *, refused: bool
+) -> None:
+    """By their right to write in its folder, or in that of a link's target; in a sticky folder they cannot rename it."""
+    for name in ("link", "target"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "target" / "file")
+    path = tmp_path / "link" / "file"
+    path.symlink_to("../target/file")
+    folder = tmp_path / which
+    os.chown(folder, 0, group)
+    folder.chmod(mode)
+    if not refused:
+        assert read_kept(path, wanted=True) is not None
+        return
+    with pytest.raises(ConfigError, match=f"in the place of {path}: they can write in {folder}"):
+        read_kept(path, wanted=True)
+
+
+def test_a_file_that_is_not_there_has_no_folder_to_look_at(tmp_path: Path) -> None:
+    """None, as before."""
+    assert read_kept(tmp_path / "none" / "file", wanted=False) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from molecule_approve.audit.record import OF_OUTCOME, is_as_asked
 from molecule_approve.clock import Deadline, utc_now
 from molecule_approve.errors import AuditError, DeliveryError, EndedError, UnknownApprovalError, UsageError
 from molecule_approve.lifecycle import answers, outcome_of, self_approved
-from molecule_approve.model import Approval, Failure, Outcome, SubmittedRequest, Verdict
+from molecule_approve.model import Approval, ApprovalRequest, Failure, Outcome, SubmittedRequest, Verdict
 from molecule_approve.safe_text import visible
 from molecule_approve.wire import instant
 
@@ -310,6 +311,7 @@ def withdraw(
     with connection.platform() as (settings, platform):
         approval_id = find_id(platform, wanted, Deadline.after(READ))
         ours = _withdraw(platform, SubmittedRequest(approval_id, settings.workspace_id.value))
+        _withdraw_duplicates(settings, platform, approval_id)
     try:
         if ours:
             _record(settings, approval_id)
@@ -330,6 +332,22 @@ def _withdraw(platform: RestPlatform, submitted: SubmittedRequest) -> bool:
     if outcome_of(row) is not Outcome.WITHDRAWN:
         raise ended(row)
     return False
+
+
+def _withdraw_duplicates(settings: Settings, platform: RestPlatform, approval_id: str) -> None:
+    """Withdraw the other open rows of the same request, if our log knows it: a proxy may have doubled its POST."""
+    from molecule_approve import wiring
+    from molecule_approve.gate.withdrawal import DUPLICATES, Withdrawer
+
+    found = None
+    with contextlib.suppress(AuditError):  # said when the withdrawal is recorded
+        found = wiring.journal(settings).find(approval_id)
+    if found is None or found.task_id is None or found.action is None:
+        return
+    workspace_id, action, task_id = settings.workspace_id.value, found.action, found.task_id
+    request = ApprovalRequest(workspace_id, action, "", task_id, found.trace_id)
+    search = Withdrawer(platform, request, Deadline.after(DUPLICATES), lambda exc: output.complain(exc, "warning: "))
+    search.withdraw_duplicates(SubmittedRequest(approval_id, workspace_id, action, task_id))
 
 
 def _wanted_id(approval: str | None, id_file: str | None) -> str:

@@ -137,6 +137,7 @@ def _request(permit: Callable[[], None], attempt: Attempt) -> Verdict:
     attempt.recorder.record_requested(submitted, attempt.deadline, wait=wait, asked_sha256=asked_sha256)
     attempt.observer.asked(submitted)
     if not wait:
+        no_decision.withdraw_duplicates(attempt, submitted)  # a later wait may be elsewhere, without our log
         return attempt.verdict(Outcome.PENDING)
     return _wait(attempt, submitted)
 

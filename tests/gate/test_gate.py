@@ -110,10 +110,10 @@ def test_the_other_decisions(scene: Scene, decided: Approval, outcome: Outcome, 
 
 
 def test_not_waiting(scene: Scene) -> None:
-    """``--no-wait`` leaves as soon as the platform has the question, without an ending."""
+    """``--no-wait`` leaves as soon as the platform has the question, without an ending, and looks for a second row of it."""
     verdict = scene.request(wait=False)
     assert (verdict.outcome, verdict.approval_id) == (Outcome.PENDING, OURS)
-    assert (scene.outcomes, scene.calls) == (["initiated", "requested"], ["submit"])
+    assert (scene.outcomes, scene.calls) == (["initiated", "requested"], ["submit", "find"])
 
 
 def test_not_permitted(scene: Scene) -> None:
@@ -172,7 +172,7 @@ def test_a_log_whose_lock_is_held_is_waited_for_until_the_deadline(scene: Scene)
     with lock.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         verdict = scene.request(timeout=0.3)
-    assert (verdict.outcome, scene.calls) == (Outcome.FAILED, ["submit"])
+    assert (verdict.outcome, scene.calls) == (Outcome.FAILED, ["submit", "find"])
     assert time.monotonic() - began < 5
 
 
@@ -184,7 +184,7 @@ def test_a_stop_while_the_lock_is_waited_for(scene: Scene) -> None:
         fcntl.flock(held, fcntl.LOCK_EX)
         threading.Timer(0.1, scene.stop.pull).start()
         verdict = scene.request()
-    assert (verdict.outcome, verdict.signum, scene.calls) == (Outcome.INTERRUPTED, signal.SIGTERM, ["submit"])
+    assert (verdict.outcome, verdict.signum, scene.calls) == (Outcome.INTERRUPTED, signal.SIGTERM, ["submit", "find"])
     assert scene.outcomes == ["initiated", "requested"]
 
 

@@ -136,7 +136,7 @@ UNREAD = tuple(
 # --- rows that come twice or late ----------------------------------------------------------------------------------------
 
 
-def _twice(exchange: Exchange) -> Reply | None:
+def sent_twice(exchange: Exchange) -> Reply | None:
     """A proxy sends the POST twice, and hands on one of the two answers."""
     reply = exchange.default()
     exchange.default()
@@ -186,7 +186,7 @@ def _signal_unanswered(world: World, path: str, program: Program) -> None:
 
 
 def _doubled(name: str, code: int, ending: str, **more: Any) -> Fault:  # noqa: ANN401 - fields of Fault
-    settings = {"arrange": breaks("submit", _twice), "check": asked(2), **more}
+    settings = {"arrange": breaks("submit", sent_twice), "check": asked(2), **more}
     return Fault(f"a doubled POST, {name}", "a doubled POST", code, ending, **settings)
 
 
@@ -215,7 +215,7 @@ TWICE = (
             f"a gateway that knows no route, and {name}",
             code,
             ending,
-            arrange=_both(breaks("submit", _twice), breaks("decide", _no_route_at_first)),
+            arrange=_both(breaks("submit", sent_twice), breaks("decide", _no_route_at_first)),
             **more,
         )
         for name, code, ending, more in (

@@ -10,6 +10,7 @@ import pytest
 from tests.callers import until
 from tests.forks import PROGRAM
 from tests.integration import behaviours as does
+from tests.integration.faults_late import sent_twice
 from tests.integration.program import ACTION, PATHS
 
 if TYPE_CHECKING:
@@ -46,6 +47,21 @@ def test_0_when_it_was_withdrawn_and_3_when_it_had_ended(world: World) -> None:
     row, other = _ask(world), _ask(world)
     world.platform.decide(other)
     assert [world.run("withdraw", found.id).code for found in (row, other)] == [0, 3]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_row_that_a_proxy_doubled_stays_open_for_nobody(world: World, seen: bool) -> None:
+    """``--no-wait`` finds the second row at once, and ``withdraw`` finds one that was not to be seen then."""
+    world.platform.on("submit", sent_twice)
+    if not seen:
+        world.platform.on("list", does.status(404, "no route"), range(1, 3))
+    asked = world.run("request", "--no-wait", "--json", "--", ACTION, action=ACTION)
+    assert asked.code == 8
+    mine = asked.answer["approval_id"]
+    (other,) = [row for row in world.platform.rows if row.id != mine]
+    assert (other.decided_by == "withdrawn") is seen
+    assert world.run("withdraw", mine).code == 0
+    assert {row.decided_by for row in world.platform.rows} == {"withdrawn"}
 
 
 @pytest.mark.parametrize("command", [("approve", "--yes"), ("deny", "--yes"), ("withdraw",), ("status",)])

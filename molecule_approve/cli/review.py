@@ -136,6 +136,8 @@ class _ReviewSession:
         progress, me = row.progress, name_key(self._name)
         if progress is None or progress.is_plain:
             return ""
+        if progress.have >= progress.need:  # somebody's approval counts again; one more decision ends it
+            return ""
         if me in map(name_key, progress.approved_by):
             return f"you have approved it; {progress.sentence}"
         able = {name_key(person) for group in progress.waiting_for for person in group.people}

@@ -38,8 +38,8 @@ __all__ = ["Prepared", "ServePlan", "prepared"]
 _BACKLOG = 2_048
 _PORT_TRIES = 50
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-_LOOPBACKS = {"127.0.0.1": "::1", "::1": "127.0.0.1"}
-"""The two addresses that ``localhost`` may mean, each with the other one."""
+_LOOPBACKS = {"127.0.0.1": "::1", "::1": "127.0.0.1", "0.0.0.0": "::1"}  # noqa: S104 - compared, not bound to
+"""The addresses that ``localhost`` may mean, or that include one, each with the other one; ``::`` includes both."""
 
 
 @dataclass(frozen=True, slots=True)

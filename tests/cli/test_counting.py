@@ -14,6 +14,7 @@ from molecule_approve.cli.decide import how_far
 from molecule_approve.cli.progress import Plain, Scene
 from molecule_approve.client.rest import RestPlatform
 from molecule_approve.model import ApprovalProgress, WaitingGroup
+from molecule_approve.server import administration
 from tests.client.fakes import Peer, endpoint, submitted
 from tests.server.counting import RuledDesk, ruled_desk
 
@@ -253,6 +254,24 @@ def test_review_counts(alice: Caller, ruled: RuledDesk) -> None:
         "pending",
         "pending",
     ]
+
+
+@pytest.mark.measured
+def test_review_asks_where_enough_approvals_count_again(alice: Caller, ruled: RuledDesk) -> None:
+    """An approver was away while the other one approved: one more word ends it, also of somebody who has approved."""
+    asked = ruled.ask("drop it")
+    ruled.decide_as("alice", asked)
+    with ruled.server.opened() as store:
+        other = administration.add_workspace(store, "other")
+        administration.limit_approver(store, "alice", [other])
+        ruled.decide_as("bo", asked)
+        administration.limit_approver(store, "alice", None)
+    assert ruled.one(asked)["approvals"]["have"] == 2
+    with alice.terminal("review", size=(50, 120)) as terminal:
+        say(terminal, "approve")
+        say(terminal, "", "comment (Enter for none, Ctrl-D to cancel): ")
+        assert terminal.end() == 0
+    assert ruled.one(asked)["status"] == "approved"
 
 
 def test_review_leaves_to_others_what_a_rule_leaves_to_them(alice: Caller, ruled: RuledDesk) -> None:

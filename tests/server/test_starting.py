@@ -73,6 +73,14 @@ def test_both_loopback_addresses_are_ours(server_places: Places, host: str, othe
             listen_tcp(other, port, None)
 
 
+def test_localhost_is_ours_where_all_addresses_are(server_places: Places) -> None:
+    """On the wildcard of IPv4 it would be somebody else's by its IPv6 address."""
+    with Running(ServePlan(server_places, "0.0.0.0", public_url="http://127.0.0.1:1", plain_http=True)) as server:
+        port = server._server.sockets[0].getsockname()[1]
+        with pytest.raises(ServerError, match=f"cannot listen on ::1 port {port}: Address already in use"):
+            listen_tcp("::1", port, None)
+
+
 def test_a_port_of_which_somebody_has_the_other_loopback_address_is_refused(server_places: Places) -> None:
     """It does not start; the message names the address, the hint says what would come of it."""
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as theirs:

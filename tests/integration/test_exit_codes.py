@@ -283,7 +283,7 @@ def test_a_key_takes_up_what_is_pending(world: World) -> None:
     """The same key and text ask nothing anew, and wait for the same request."""
     row = _ask(world, "--idempotency-key", "deploy-4.2")
     program = world.request("poll", "--idempotency-key", "deploy-4.2")
-    world.platform.await_count("list", 2)
+    world.platform.await_count("list", 3)
     world.platform.decide(row)
     assert program.wait().code == 0
     assert len(world.platform.rows) == 1

@@ -1,4 +1,4 @@
-"""Windows of any width: the bar beside a long name, and the buttons of a small phone."""
+"""Windows of any width: the bar beside a long name, the buttons and the rows of a small phone."""
 
 from __future__ import annotations
 
@@ -80,3 +80,18 @@ def test_a_thumb_reaches_the_buttons_of_a_small_phone(new_seat: NewSeat, desk: D
     card = seat.armed(asked)
     card.locator(".deny").tap()
     expect(card.locator(".confirm")).to_be_visible()
+
+
+def test_a_phones_row_names_the_workspace_beside_a_long_requester(new_seat: NewSeat, desk: Desk) -> None:
+    """The name is cut, as there are several workspaces; where there is one, the name has the whole line."""
+    asked = desk.ask_as("nightly-terraform-runner-of-the-house@ci.example.org")
+    seat = new_seat(viewport={"width": 390, "height": 844}).sign_in()
+    who, where = seat.row(asked).locator(".row-who"), seat.row(asked).locator(".row-workspace")
+    expect(where).to_be_hidden()
+    alone = who.evaluate("node => node.clientWidth")
+    desk.add_workspace("other", "production", "token-of-other")
+    with desk.client("token-of-other") as other:
+        other.post("/workspaces/other/approvals", json={"action": "elsewhere"})
+    expect(where).to_be_visible()
+    assert where.evaluate("node => node.clientWidth >= 64")
+    assert 100 < who.evaluate("node => node.clientWidth") <= alone - 64

@@ -1,4 +1,4 @@
-"""Windows of any width: the bar beside a long name, the buttons and the rows of a small phone."""
+"""Windows of any width: the bar beside a long name, a phone's rows, and commands that the page names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 from tests.inbox.seat import link_for
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
     from tests.inbox.conftest import NewSeat
     from tests.server.desk import Desk
 
@@ -40,6 +42,32 @@ BAR = """() => {
     return {divided, covered, out, height: document.querySelector(".bar").offsetHeight,
         sideways: document.documentElement.scrollWidth > innerWidth};
 }"""
+
+# The words of the commands that are shown, each on so many lines; a word that is longer than a line may be divided.
+DIVIDED = """() => [...document.querySelectorAll("code")].filter(code => code.checkVisibility()).flatMap(code => {
+    const texts = [], walker = document.createTreeWalker(code, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) texts.push(walker.currentNode);
+    const places = texts.flatMap(node => [...node.data].map((_, at) => [node, at]));
+    const room = code.parentElement.clientWidth - 2 * parseFloat(getComputedStyle(code.parentElement).paddingLeft);
+    return [...code.textContent.matchAll(/\\S+/gu)].filter(({0: word, index}) => {
+        const range = document.createRange();
+        range.setStart(...places[index]);
+        const [node, at] = places[index + word.length - 1];
+        range.setEnd(node, at + 1);
+        const lines = [...range.getClientRects()].filter(line => line.width > 0);
+        const width = lines.reduce((sum, line) => sum + line.width, 0);
+        return new Set(lines.map(line => Math.round(line.top))).size > 1 && width < room;
+    }).map(([word]) => word);
+})"""
+
+
+def _widths(page: Page, first: int, last: int, step: int) -> list[tuple[int, str]]:
+    """The words of commands that are divided, in windows from the first width to the last."""
+    found = []
+    for width in range(first, last, step):
+        page.set_viewport_size({"width": width, "height": 900})
+        found += [(width, word) for word in page.evaluate(DIVIDED)]
+    return found
 
 
 @pytest.mark.parametrize("name", ["alice", MAIL])
@@ -95,3 +123,19 @@ def test_a_phones_row_names_the_workspace_beside_a_long_requester(new_seat: NewS
     expect(where).to_be_visible()
     assert where.evaluate("node => node.clientWidth >= 64")
     assert 100 < who.evaluate("node => node.clientWidth") <= alone - 64
+
+
+def test_words_of_the_commands_that_the_page_names_stay_whole(new_seat: NewSeat, desk: Desk) -> None:
+    """At the door, in the empty inbox and beside the passkeys, in every width: only one longer than a line is divided."""
+    seat = new_seat()
+    seat.page.goto(desk.server.url)
+    command = f"PLATFORM_URL={desk.server.url} molecule-approve approvers link"
+    expect(seat.page.locator("#make-link")).to_have_text(command)
+    found = _widths(seat.page, 320, 700, 20)
+    seat.sign_in()
+    expect(seat.page.locator("#empty code")).to_have_text('molecule-approve request -- "deploy to production"')
+    found += _widths(seat.page, 320, 500, 20)
+    seat.page.get_by_role("link", name="Sessions").click()
+    expect(seat.page.locator("#get-passkey code")).to_be_visible()
+    found += _widths(seat.page, 320, 500, 20)
+    assert found == []

@@ -110,3 +110,14 @@ def test_the_past_is_searched(new_seat: NewSeat, ids: list[str]) -> None:
     seat.desk.decide(seat.desk.ask("late"))
     _search(seat, "?q=late", 1)
     assert len(ids) == 20
+
+
+def test_an_outcome_that_there_is_not_asks_for_any(new_seat: NewSeat, ids: list[str]) -> None:
+    """An address that names it shows every request, and the search goes on from there."""
+    seat = new_seat().sign_in()
+    seat.page.goto(f"{seat.desk.server.url}/history?outcome=foo&who=alice")
+    expect(seat.page.locator("#ended .row")).to_have_count(PAGE)
+    expect(seat.page.get_by_label("Outcome")).to_have_value("")
+    seat.page.get_by_label("Outcome").select_option("Approved")
+    _search(seat, "?who=alice&outcome=approved", 1)
+    assert len(ids) == 20

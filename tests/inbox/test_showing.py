@@ -337,3 +337,40 @@ def test_a_requester_that_was_revoked_is_called_so(seat: Seat) -> None:
     seat.decide(seat.armed(asked), "deny")
     seat.ended(asked)
     expect(seat.history().locator(".row-who")).to_have_text("bot (revoked)")
+
+
+def test_a_request_that_went_out_of_sight_cannot_be_decided(seat: Seat) -> None:
+    """Its approver was limited to another workspace: a sentence is left, and neither card nor row; both may come back."""
+    desk, places = seat.desk, seat.desk.server.places
+    desk.add_workspace("other", "production", "token-of-other")
+
+    def limited(*workspaces: str) -> None:
+        with credentials.opened(places) as store:
+            administration.limit_approver(store, "alice", workspaces or None)
+
+    def gone(approval_id: str) -> None:
+        expect(seat.page.locator("#note")).to_have_text(re.compile("no request with this address"))
+        expect(seat.page.locator(".card")).to_have_count(0)
+        expect(seat.row(approval_id)).to_have_count(0)
+        expect(seat.page.locator("#detail")).to_be_focused()
+
+    with desk.client("token-of-other") as other:
+
+        def happens() -> None:
+            assert other.post("/workspaces/other/approvals", json={"action": "elsewhere"}).status_code == 201
+
+        first = desk.ask("deploy")
+        card = seat.armed(first)
+        card.locator(".approve").click()
+        yes = seat.asked(card)
+        limited("other")
+        yes.click()
+        gone(first)
+        assert seat.status(first) == "pending"
+        limited()
+        happens()
+        expect(seat.card(first)).to_be_visible()
+        seat.shown(first)
+        limited("other")
+        happens()
+        gone(first)

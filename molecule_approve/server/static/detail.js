@@ -13,7 +13,7 @@ const SOON = 300;
 
 const MISSING = "There is no request with this address, or it is in a workspace that you cannot see.";
 
-/** `inbox` has `decide(card, decision, comment, isSigned)`, `retract(card)`, `say(text)`, `next()`, `ended(card)`, `failed(failure)`, `live`, `name`, `passkeys` and `connected`. */
+/** `inbox` has `decide(card, decision, comment, isSigned)`, `retract(card)`, `say(text)`, `next()`, `ended(card)`, `failed(failure)`, `live`, `name`, `passkeys`, `pending` and `connected`. */
 export class Detail {
   constructor(pane, inbox) {
     this.pane = pane;
@@ -106,9 +106,24 @@ export class Detail {
     if (failure.fromServer && failure.status === 401) {
       this.inbox.failed(failure);
     } else if (failure.fromServer && failure.status === 404) {
-      this.write(MISSING);
+      this.gone();
     } else if (this.card === null) {
       this.write(`The request cannot be shown: ${failure.message}.`);
+    }
+  }
+
+  /** This person cannot see the request: a sentence is all that is left of it, here and in the list. */
+  gone() {
+    const inside = this.pane.contains(document.activeElement);
+    this.cards.delete(this.id);
+    if (this.card !== null) {
+      this.passkeys.cancel();
+      this.put(null);
+    }
+    this.inbox.pending.show(null);
+    this.write(MISSING);
+    if (inside) {
+      this.pane.focus({ preventScroll: true });
     }
   }
 

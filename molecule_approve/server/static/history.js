@@ -49,7 +49,12 @@ export class HistoryPane {
   enter() {
     const asked = new URLSearchParams(location.search);
     for (const name of FIELDS) {
-      this.form.elements[name].value = asked.get(name) ?? "";
+      const field = this.form.elements[name];
+      field.value = asked.get(name) ?? "";
+      if (field.selectedIndex === -1) {
+        // The address names an outcome that there is not: any.
+        field.value = "";
+      }
     }
     this.restart();
   }

@@ -15,7 +15,7 @@ import * as route from "./route.js";
 import * as session from "./session.js";
 import { SessionList } from "./sessions.js";
 import { isRuled } from "./standing.js";
-import { show } from "./text.js";
+import { plain, show } from "./text.js";
 import { setServerTime } from "./times.js";
 
 // Clicks and keys keep the session alive, at most this often; an open page alone does not.
@@ -222,7 +222,7 @@ class Inbox {
   read(view) {
     setServerTime(view.now);
     show(at("name"), view.name);
-    at("name").dataset.name = view.name;
+    at("show-sessions").title = `${plain(view.name)}: your sessions`;
     this.name = view.name;
     this.detail.restore();
     this.connected = true;

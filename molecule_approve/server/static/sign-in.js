@@ -3,7 +3,7 @@
 import { ARMING } from "./card.js";
 import { say } from "./notices.js";
 import * as openid from "./openid.js";
-import { show as showText } from "./text.js";
+import { show as showText, showCommand } from "./text.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -17,6 +17,8 @@ export class SignIn {
     this.entrance = entrance;
     const address = new URL(".", document.baseURI).href.replace(/\/$/u, "");
     at("make-link").textContent = `PLATFORM_URL=${address} molecule-approve approvers link`;
+    // The commands of the page's own texts, here and in the other views.
+    document.querySelectorAll("code").forEach((code) => showCommand(code, code.textContent));
     at("back").addEventListener("click", () => entrance.back());
     at("stay").addEventListener("click", () => this.armed && entrance.back());
     at("change").addEventListener("click", () => this.armed && entrance.change());

@@ -312,7 +312,7 @@ def test_a_stopped_wait_takes_back_only_what_it_was_told_to(world: World, withdr
     world.cut_off = not withdraw
     pace = ("--transport", "poll", "--poll-interval", "1", "--timeout", "10")
     program = world.start("wait", *pace, "--json", *options, row.id)
-    world.platform.await_count("list", 2)
+    world.platform.await_count("list", 3)
     program.signal(signal.SIGTERM)
     assert program.wait().code == 143
     assert row.decided_by == ("withdrawn" if withdraw else None)

@@ -42,7 +42,7 @@ def _is_somebody(name: str) -> bool:
 
 
 def name_key(name: str) -> str:
-    """What two spellings of one person's name have in common, in any letter case and Unicode form."""
+    """What two spellings of one person's name have in common, in any letter case, composed or decomposed."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

@@ -24,7 +24,7 @@ FUNCTION_LINES = 80
 
 # A pattern names modules below the package: `wire`, `client.wait`, `server.*`. `__init__` is the package itself, `client`
 # stands for client/__init__.py. To add a module, put it where its rule is; where a folder has one rule, nothing is to do.
-GROUND = ("errors", "model", "executions", "clock", "safe_text", "paths", "limits", "strict_json")
+GROUND = ("errors", "model", "executions", "clock", "safe_text", "paths", "limits", "strict_json", "database_url")
 PURE = (
     "errors",
     "model",
@@ -36,6 +36,7 @@ PURE = (
     "limits",
     "strict_json",
     "progress_fields",
+    "database_url",
 )
 
 
@@ -49,7 +50,7 @@ class Rule:
 
 # The first rule that names a module holds.
 RULES = (
-    Rule(("errors", "clock", "safe_text", "limits", "unix_peer", "signals"), ()),
+    Rule(("errors", "clock", "safe_text", "limits", "unix_peer", "signals", "database_url"), ()),
     Rule(("model", "paths", "arguments"), ("errors",)),
     Rule(("strict_json", "executions"), ("model",)),
     Rule(("progress_fields",), ("errors", "model")),

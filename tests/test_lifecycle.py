@@ -30,13 +30,14 @@ def row(status: Status = Status.PENDING, decided_by: str | None = None) -> Appro
         ("jos\u00e9", "Jose\u0301", True),
         ("alice", "alice ", False),
         ("alice", "\u0430lice", False),
+        ("alice", "\uff41lice", False),  # full-width: another letter
         (None, None, False),
         (None, "alice", False),
         ("alice", None, False),
     ],
 )
 def test_a_person_is_known_by_their_name_however_it_is_written(one: str | None, other: str | None, same: bool) -> None:
-    """Letter case and Unicode form make no other person; nobody is the same as nobody."""
+    """Letter case and NFC make no other person; nobody is the same as nobody."""
     assert is_own(one, other) is same
 
 

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 app = commands()
 
+# `status` needs a workspace and a requester's token, which an approver elsewhere does not have.
+READ_FIRST = "read the request with `status ID`, or, as an approver elsewhere, with `pending --json`"
+"""What to do where there is no terminal that could show it."""
+
 _WORDS = {Status.APPROVED: "approve", Status.DENIED: "deny"}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id, or at least six characters of its beginning.")]
@@ -126,7 +130,7 @@ def _decide(decision: Status, approval: str, given: DecisionOptions, connection:
     if given.comment is not None:
         check_text(given.comment, "comment", COMMENT_LIMIT)
     if not given.yes and not output.at_terminal():
-        raise UsageError("there is no terminal to ask at", hint="read the request with `status ID`, then pass --yes")
+        raise UsageError("there is no terminal to ask at", hint=f"{READ_FIRST}; then pass --yes")
     settings = connection.settings()  # their errors come before the prompt for the token
     key = None if given.sign is None else SigningKey(given.sign)
     with stoppable(), _platform_of(settings, token(), approval) as (platform, workspace_id):

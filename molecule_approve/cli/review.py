@@ -30,7 +30,7 @@ from molecule_approve.model import Status, SubmittedRequest
 from molecule_approve.safe_text import visible
 
 from . import options, output
-from .decide import how_far, name_of, stoppable, token
+from .decide import READ_FIRST, how_far, name_of, stoppable, token
 from .exits import Exit
 from .help import CliCommand, commands
 from .options import READ
@@ -61,9 +61,7 @@ def review(connection: options.ConnectionOptions, sign: Sign = None) -> int:
     You decide as the approver whose token is in MOLECULE_APPROVER_TOKEN; if it is not set, the token is asked for.
     """
     if not output.at_terminal():
-        raise UsageError(
-            "there is no terminal to ask at", hint="read with `pending` and `status`, then `approve` or `deny` with --yes"
-        )
+        raise UsageError("there is no terminal to ask at", hint=f"{READ_FIRST}; then `approve` or `deny` it with --yes")
     settings = connection.settings()
     key = None if sign is None else SigningKey(sign)
     # The summary is written after the stop is gone: no signal can interrupt it.

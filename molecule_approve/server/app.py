@@ -204,7 +204,7 @@ class Front:
         if exc.status == 421:
             self._activity.host_refused(", ".join(call.headers.all("host")), call.sender)
             if wants_page(call):
-                return self._pages.wrong_address(self._addresses.home)
+                return self._pages.wrong_address(self._addresses.to_open(call))
         return answer(exc.body, exc.status, exc.headers)
 
 

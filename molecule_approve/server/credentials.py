@@ -64,9 +64,8 @@ def opened(
         with closing(SqliteStore(places.database, limits.database_patience, clock, refuse)) as store:
             yield store
     except StoreError as exc:
-        raise ServerError(
-            f"cannot use the server's database {places.database}: {exc}", hint=owner_hint(places.database, HINT)
-        ) from exc
+        hint = exc.hint or owner_hint(places.database, HINT)
+        raise ServerError(f"cannot use the server's database {places.database}: {exc}", hint=hint) from exc
 
 
 def check_same_database(places: Places, database: Secret | None) -> None:
@@ -99,7 +98,7 @@ def _shared(database: Secret, limits: Limits, replica_id: str | None) -> Iterato
         with closing(PostgresStore(address, limits.database_patience, replica_id)) as store:
             yield store
     except StoreError as exc:
-        hint = "check the address, and whether the database answers: psql with the same address"
+        hint = exc.hint or "check the address, and whether the database answers: psql with the same address"
         raise ServerError(f"cannot use the database {address.shown}: {exc}", hint=hint) from exc
 
 
@@ -111,7 +110,8 @@ def _check_nobody_serves(places: Places) -> None:
     """
     serving = who_serves(places)
     if serving is not None and serving.pid != os.getpid():
-        raise StoreError(f"it is of an older program, which serves it as process {serving.pid}; stop that server first")
+        why = f"it is of an older program, which serves it as process {serving.pid}"
+        raise StoreError(why, "stop that server first")
 
 
 def own_workspace(places: Places, store: Store, replica_id: str | None = None) -> RequesterCredential:

@@ -127,19 +127,30 @@ class Addresses:
         # A proxy that calls us by a name of our own has not passed on which name its client called.
         if found is None or found["name"] not in self.names or not sender.is_local:
             raise self._wrong_host(call, proxied=sender.proxied)
-        secure = call.scope.get("scheme") in {"https", "wss"}
-        return CalledAddress(f"{'https' if secure else 'http'}://{host}")
+        return CalledAddress(f"{_scheme(call)}://{host}")
 
     @property
     def home(self) -> str | None:
         """The public address of the page; None if there is none."""
         return None if self.public is None else f"{self.public.origin}{self.public.base}/"
 
+    def to_open(self, call: HttpCall) -> str:
+        """The address to open instead of the one that was called: the public one, or that of the socket which was called."""
+        if self.home is not None:
+            return self.home
+        host, port = call.scope.get("server") or ("", None)
+        if port is None:  # the Unix socket
+            return f"{_scheme(call)}://localhost/"
+        name = "localhost" if host in {"127.0.0.1", "::1"} else host
+        return f"{_scheme(call)}://{name}:{port}/"
+
     def _wrong_host(self, call: HttpCall, *, proxied: bool) -> RefusedError:
-        _, port = call.scope.get("server") or ("", None)
-        where = self.home or f"http://localhost:{port or 'PORT'}"
         passing = "; the proxy must pass on the Host header that it gets" if proxied else ""
-        return refused(421, f"the Host header does not name this server; open {where}{passing}", "wrong_host")
+        return refused(421, f"the Host header does not name this server; open {self.to_open(call)}{passing}", "wrong_host")
+
+
+def _scheme(call: HttpCall) -> str:
+    return "https" if call.scope.get("scheme") in {"https", "wss"} else "http"
 
 
 def _follows_a_link(call: HttpCall) -> bool:

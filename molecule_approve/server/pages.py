@@ -81,8 +81,8 @@ class Pages:
         policy = _POLICY.format(socket="" if "[" in socket else socket)
         return Response(content, 200, {**_HEADERS, "Content-Security-Policy": policy}, _TYPES[Path(name).suffix])
 
-    def wrong_address(self, home: str | None) -> Response:
+    def wrong_address(self, right: str) -> Response:
         """For a browser that called another name: where the page is."""
-        address = html.escape(home or "http://localhost:8788/").encode()
+        address = html.escape(right).encode()
         content = self.files[_WRONG_ADDRESS].replace(b"{address}", address)
         return Response(content, 421, {"Content-Security-Policy": _PLAIN_POLICY}, _TYPES[".html"])

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
+from molecule_approve import database_url
 from molecule_approve.errors import ConfigError, UsageError
 from molecule_approve.model import Secret
 
@@ -224,24 +225,24 @@ def _beside_config(environ: Mapping[str, str]) -> Path:
 
 def _database(given: _Server, *, readable: bool) -> Sourced[Secret | None]:
     found = given.setting("database", _database_url, default=None)
-    if found.value is not None and _has_password(found.value.reveal()):
+    if found.value is None:
+        return found
+    address = found.value.reveal()
+    misread = database_url.is_misread(address)
+    if misread or database_url.has_password(address):
+        what = f"{found.source}: the address {'may have' if misread else 'has'} a password"
         if not found.from_file:
             hint = f"write it in {FILE_NAME}, or name a password file in PGPASSFILE"
-            raise UsageError(
-                f"{found.source}: the address has a password, which every user of this machine could see", hint=hint
-            )
+            raise UsageError(f"{what}, which every user of this machine could see", hint=hint)
         if readable:
             raise ConfigError(
-                f"{found.source}: the address has a password, and every user of this machine can read the file",
+                f"{what}, and every user of this machine can read the file",
                 hint=f"chmod o-r {shlex.quote(str(given.file.path))}",
             )
+    if misread:
+        hint = "for example postgresql://approve@db.example.org/approve; special characters are written as %XX"
+        raise found.refuse("the address has a port that is not a number, or an @ behind its user", hint)
     return found
-
-
-def _has_password(address: str) -> bool:
-    """Whether there is one before the host, or among the parameters, where PostgreSQL's library takes it too."""
-    parts = urlsplit(address)
-    return parts.password is not None or bool({"password", "sslpassword"} & parse_qs(parts.query).keys())
 
 
 # --- readers: as those of ``values`` -----------------------------------------------------------------------------------

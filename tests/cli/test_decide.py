@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import uuid
@@ -167,6 +168,21 @@ def test_an_approver_names_no_workspace(caller: Caller) -> None:
             assert told.code == 2
             assert f"none of the pending requests begins with '{text}'" in told.err
             assert "set WORKSPACE_ID to the request's workspace" in told.err
+
+
+def test_without_a_terminal_the_hint_can_be_followed_from_elsewhere(caller: Caller) -> None:
+    """With the server's address and the approver's token alone, what it names shows the request."""
+    found = caller.desk.ask("drop staging")
+    token = caller.desk.server.add_approver(f"b-{found[-8:]}")
+    caller.set(PLATFORM_URL=caller.desk.server.url, MOLECULE_APPROVER_TOKEN=token)
+    for name in ("WORKSPACE_ID", "MOLECULE_TOKEN"):
+        caller.patch.delenv(name, raising=False)
+    told = caller.main("approve", found)
+    assert (told.code, "as an approver elsewhere, with `pending --json`; then pass --yes" in told.err) == (2, True)
+    assert caller.main("status", found).code == 2
+    listed = json.loads(caller.main("pending", "--json").out)
+    assert next(row["action"] for row in listed if row["approval_id"] == found) == "drop staging"
+    assert caller.main("approve", "--yes", found).code == 0
 
 
 @pytest.fixture

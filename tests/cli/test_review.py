@@ -417,7 +417,8 @@ def test_without_a_terminal_it_is_2(seated: Caller) -> None:
     """In this process, and with a stdin that is none."""
     told = seated.main("review")
     assert (told.code, told.out) == (2, "")
-    assert "there is no terminal to ask at" in told.err
+    assert "there is no terminal to ask at\n" in told.err
+    assert "as an approver elsewhere, with `pending --json`; then `approve` or `deny` it with --yes" in told.err
     with Path("/dev/null").open() as nothing, seated.terminal("review", stdin=nothing) as terminal:
         assert terminal.end() == 2
 

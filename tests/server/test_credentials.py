@@ -117,6 +117,17 @@ def test_a_database_that_cannot_be_used_is_told_with_a_hint(server_places: Place
     assert "mode and owner" in caught.value.hint
 
 
+def test_a_database_of_a_newer_program_is_told_with_what_to_do_about_it(server_places: Places) -> None:
+    """Its mode and owner are right: the newer program, or the backup, is what helps."""
+    with credentials.opened(server_places):
+        pass
+    with closing(sqlite3.connect(server_places.database)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ServerError, match="it has revision 9999") as caught, credentials.opened(server_places):
+        pass
+    assert caught.value.hint == "start the newer program, or restore the backup that was made before its upgrade"
+
+
 def test_a_sign_in_code_is_for_an_approver_and_kept_as_a_hash(server_places: Places) -> None:
     """Each is another; for a name that nobody has, the hint says how to give it."""
     with credentials.opened(server_places) as store:
@@ -158,9 +169,10 @@ def test_an_older_database_that_is_in_use_is_not_changed(server_places: Places) 
     """The server that uses it would not understand it any more: it must be stopped first."""
     _make_older(server_places)
     with _serving(server_places) as pid:
-        refused = pytest.raises(ServerError, match=f"serves it as process {pid}; stop that server first")
-        with refused, credentials.opened(server_places):
+        refused = pytest.raises(ServerError, match=f"serves it as process {pid}$")
+        with refused as caught, credentials.opened(server_places):
             pass
+    assert caught.value.hint == "stop that server first"
     with closing(sqlite3.connect(server_places.database)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (2,)
 

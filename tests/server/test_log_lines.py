@@ -107,6 +107,29 @@ def test_what_strangers_cause_is_throttled() -> None:
     assert str(passed()).endswith(" host_refused host=evil.example not_logged=2")
 
 
+def test_each_refused_host_is_told_and_many_of_them_fill_no_log() -> None:
+    """Whoever looks for the name that they called finds it; beyond sixteen a minute all others count together."""
+    now = [0.0]
+    throttle = LogThrottle(lambda: now[0])
+
+    def passed(host: str) -> str | None:
+        record = logging.makeLogRecord({"msg": "host_refused", log_lines.FIELDS: {"host": host}})
+        return str(getattr(record, log_lines.FIELDS)) if throttle.filter(record) else None
+
+    first = [f"{number}.example" for number in range(16)]
+    assert [passed(host) for host in first] == [str({"host": host}) for host in first]
+    assert [passed(host) for host in first] == [None] * 16
+    now[0] = 30.0
+    assert [passed(f"{number}.invalid") for number in range(100)] == ["{'host': '0.invalid'}"] + [None] * 99
+    now[0] = 60.0
+    assert passed("1.example") == "{'host': '1.example', 'not_logged': 1}"
+    assert passed("late.example") == "{'host': 'late.example'}"  # in the place of 0.example
+    now[0] = 90.0
+    later = [passed(f"{number}.test") for number in range(100)]
+    assert later == [*(f"{{'host': '{number}.test'}}" for number in range(14)), later[14], *[None] * 85]
+    assert later[14] == f"{{'host': '14.test', 'not_logged': {99 + 1 + 14}}}"
+
+
 def test_every_event_is_one_line_without_what_the_request_says(open_desk: OpenDesk) -> None:
     """From the start to the end of a server; with ids, names and times, and no action, reason, comment or token."""
     lines: list[str] = []

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from molecule_approve.server.origins import Addresses
+from molecule_approve.server.plan import ServePlan
+from molecule_approve.server.run import Running
+from tests.certificates import new_pair
 from tests.integration.raw_http import PLAIN
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from molecule_approve.paths import Places
     from tests.server.desk import Desk
 
 
@@ -19,7 +26,25 @@ def test_a_foreign_host_name_is_refused(desk: Desk, host: str) -> None:
     """A name that was rebound to loopback reaches nothing, with whatever token."""
     answer = desk.asker.get(desk.path, headers={"Host": host})
     assert (answer.status_code, answer.json()["code"]) == (421, "wrong_host")
-    assert f"open http://localhost:{desk.server.url.rpartition(':')[2]}" in answer.json()["error"]
+    right = f"http://localhost:{desk.server.url.rpartition(':')[2]}/"
+    assert answer.json()["error"].endswith(f"open {right}")
+    page = desk.asker.get("/", headers={"Host": host, "Accept": "text/html"})
+    assert (page.status_code, f'<a href="{right}">' in page.text) == (421, True)
+
+
+@pytest.mark.parametrize(("host", "named"), [("127.0.0.1", "localhost"), ("127.0.0.2", "127.0.0.2")])
+def test_a_refusal_names_the_address_that_is_served(server_places: Places, tmp_path: Path, host: str, named: str) -> None:
+    """With TLS if only that is served; page and JSON agree. `localhost` would not lead to 127.0.0.2."""
+    pair = new_pair(tmp_path)
+    trust = ssl.create_default_context(cafile=str(pair.cert))
+    trust.check_hostname = False
+    with (
+        Running(ServePlan(server_places, host, tls_cert=pair.cert, tls_key=pair.key)) as server,
+        httpx.Client(verify=trust, base_url=server.url, headers={"Host": "evil.example"}) as client,
+    ):
+        right = f"https://{named}:{server.url.rpartition(':')[2]}/"
+        assert client.get("/").json()["error"].endswith(f"; open {right}")
+        assert f'<a href="{right}">' in client.get("/", headers={"Accept": "text/html"}).text
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "LOCALHOST"])
@@ -80,7 +105,8 @@ def test_the_unix_socket_serves_the_same(desk: Desk) -> None:
     transport = httpx.HTTPTransport(verify=PLAIN, uds=str(desk.server.places.socket))
     with httpx.Client(transport=transport, base_url="http://localhost", headers=desk.asker.headers) as client:
         assert client.get(desk.path).json() == []
-        assert client.get(desk.path, headers={"Host": "evil.example"}).status_code == 421
+        refused = client.get(desk.path, headers={"Host": "evil.example"})
+        assert (refused.status_code, refused.json()["error"].rpartition("; ")[2]) == (421, "open http://localhost/")
     assert desk.server.places.runtime.stat().st_mode & 0o777 == 0o700
     assert desk.server.places.socket.stat().st_mode & 0o777 == 0o600
 

@@ -153,12 +153,6 @@ def test_a_person_at_a_wrong_address_gets_a_page(public_desk: Desk) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
-def test_without_a_public_address_the_page_names_this_machine(shared_desk: Desk) -> None:
-    """The usual port is a guess, and the best there is."""
-    page = shared_desk.asker.get("/", headers={"Host": "evil.example", "Accept": "text/html"})
-    assert '<a href="http://localhost:8788/">' in page.text
-
-
 def test_links_and_the_lock_file_name_the_public_address(server_places: Places) -> None:
     """That is what people open."""
     with _public(server_places, f"{SECURE}:8443/approve") as desk:

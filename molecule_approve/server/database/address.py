@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from molecule_approve.database_url import is_misread
 from molecule_approve.errors import UsageError
 
 SCHEMES = ("postgresql", "postgres")
@@ -56,11 +58,14 @@ def parse(url: str) -> PostgresAddress:
     scheme = url.partition("://")[0]
     if scheme not in SCHEMES or "://" not in url:
         raise UsageError(_not_this(scheme), hint=_EXAMPLE)
+    hint = f"{_EXAMPLE}; special characters are written as %XX"
+    # Before anything of it is shown: what PostgreSQL's library takes for the host may be part of the password.
+    if is_misread(url):
+        raise UsageError("the database address has a port that is not a number, or an @ behind its user", hint=hint)
     try:
         given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
         conninfo = make_conninfo(**{**_DEFAULTS, **given, "client_encoding": "UTF8"})
     except psycopg.Error:
-        hint = f"{_EXAMPLE}; special characters are written as %XX"
         # The library's own words hold parts of the address.
         raise UsageError("the database address cannot be read", hint=hint) from None
     # A service file may name what the address does not.
@@ -71,8 +76,8 @@ def parse(url: str) -> PostgresAddress:
 
 def _not_this(scheme: str) -> str:
     first, _, driver = scheme.partition("+")
-    if first in SCHEMES and driver:
-        return f"the database address names the driver {driver[:20]}; leave it out"
+    if first in SCHEMES and re.fullmatch(r"[a-z0-9_]{1,20}", driver):
+        return f"the database address names the driver {driver}; leave it out"
     return "the database address does not start with postgresql://"
 
 

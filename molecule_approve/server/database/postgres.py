@@ -182,10 +182,10 @@ class PostgresStore:
 def _check_version(connection: Connection) -> None:
     found: psycopg.Connection[Any] = driver_of(connection)
     if found.info.server_version < OLDEST * 10_000:
-        raise StoreError(f"PostgreSQL {found.info.server_version // 10_000} is too old; use {OLDEST} or later")
+        raise StoreError(f"PostgreSQL {found.info.server_version // 10_000} is too old", f"use {OLDEST} or later")
     encoding = found.info.parameter_status("server_encoding")
     if encoding != "UTF8":
-        raise StoreError(f"the database's encoding is {encoding}; create it with ENCODING 'UTF8' TEMPLATE template0")
+        raise StoreError(f"the database's encoding is {encoding}", "create it with ENCODING 'UTF8' TEMPLATE template0")
 
 
 def _commit(driver: psycopg.Connection[Any], changes: Sequence[Change]) -> None:

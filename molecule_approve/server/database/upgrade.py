@@ -22,6 +22,8 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 _BEFORE_ALEMBIC = (1, 2, 3)
 """Values of SQLite's ``user_version`` in databases of programs that did not use Alembic."""
 
+_NEWER = "start the newer program, or restore the backup that was made before its upgrade"
+
 _USER_VERSION = 4
 """What such programs refuse."""
 
@@ -37,7 +39,7 @@ def sqlite(connection: Connection, path: Path, before_upgrade: Callable[[], None
     """
     version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     if version not in {0, *_BEFORE_ALEMBIC, _USER_VERSION}:
-        raise StoreError(f"the database has version {version}, which this program does not know; use a newer program")
+        raise StoreError(f"the database has version {version}, which this program does not know", _NEWER)
     if is_current(connection):
         return
     if sa.inspect(connection).has_table(approvals.name):
@@ -78,8 +80,7 @@ def is_current(connection: Connection) -> bool:
     found = connection.execute(sa.select(revisions.c.version_num)).scalar_one_or_none()
     if found is not None and found > REVISION:
         raise StoreError(
-            f"the database is of a newer program: it has revision {found}, this program knows {REVISION}; use the newer "
-            "program, or restore the copy that it made before its upgrade"
+            f"the database is of a newer program: it has revision {found}, this program knows {REVISION}", _NEWER
         )
     return found == REVISION
 

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 
 class StoreError(Exception):
-    """The database cannot answer: locked for too long, full, unreadable, or another version. It never leaves the server."""
+    """The database cannot answer, and what to do next (``hint``), where that is known. It never leaves the server."""
+
+    def __init__(self, message: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class GoneError(StoreError):

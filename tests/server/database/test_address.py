@@ -36,6 +36,13 @@ REFUSED = {
     "postgresql://u:s3cret%zz@h/db": "cannot be read",
     "postgresql://u:s3cret@h/db?nonsense=1": "cannot be read",
     "postgresql://u:s3cret@[::1/db": "cannot be read",
+    "postgresql+u:s3cret": "does not start with postgresql://",
+    # PostgreSQL's library takes part of these passwords for a host, a port or the name of the database.
+    "postgresql://u:sek/s3cret@127.0.0.1:1/x": "a port that is not a number, or an @ behind its user",
+    "postgresql://u:1/s3cret@127.0.0.1:1/x": "a port that is not a number, or an @ behind its user",
+    "postgresql://u:p@s3cret@127.0.0.1:1/x": "a port that is not a number, or an @ behind its user",
+    "postgresql://u:p@s/s3cret@127.0.0.1:1/x": "a port that is not a number, or an @ behind its user",
+    "postgresql://h,u:s3cret/x": "a port that is not a number, or an @ behind its user",
 }
 
 

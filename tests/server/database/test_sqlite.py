@@ -116,8 +116,9 @@ def test_a_database_of_an_unknown_version_is_refused(tmp_path: Path, version: in
     """Instead of guessing what its tables mean."""
     with closing(sqlite3.connect(tmp_path / "server.db")) as database:
         database.execute(f"PRAGMA user_version = {version}")
-    with pytest.raises(StoreError, match=f"version {version}"):
+    with pytest.raises(StoreError, match=f"version {version}") as caught:
         SqliteStore(tmp_path / "server.db", 1)
+    assert caught.value.hint.startswith("start the newer program")
 
 
 def test_a_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:
@@ -126,8 +127,9 @@ def test_a_database_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "server.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     before = (tmp_path / "server.db").read_bytes()
-    with pytest.raises(StoreError, match=f"revision 9999, this program knows {REVISION}; use the newer program"):
+    with pytest.raises(StoreError, match=f"revision 9999, this program knows {REVISION}") as caught:
         SqliteStore(tmp_path / "server.db", 1)
+    assert caught.value.hint.startswith("start the newer program")
     assert (tmp_path / "server.db").read_bytes() == before
 
 

@@ -256,7 +256,7 @@ def lock_names(connection: Connection) -> None:
 
 
 def check_free(name: str, taken: Iterable[str]) -> None:
-    """Check that no name means the same person as another one: they differ by more than letter case and Unicode form.
+    """Check that no name means the same person as another one: they differ by more than letter case and NFC.
 
     Raises:
         NameTakenError: one does.

@@ -224,10 +224,15 @@ def _refuse_swapping(above: Path, about: os.stat_result, folder: Path) -> None:
 def owner_hint(path: Path, otherwise: str) -> str:
     """What to do about a file or folder that cannot be used: what root made in this user's folder is to be given back."""
     me = os.geteuid()
-    with suppress(OSError):
-        found = path.lstat()
-        if found.st_uid == 0 != me == path.parent.lstat().st_uid:
-            whole = path if stat.S_ISDIR(found.st_mode) else path.parent
+    for one in (path, *path.parents):
+        try:
+            found, above = one.lstat(), one.parent.lstat()
+        except OSError:  # it does not exist, or a folder of root's above hides it
+            continue
+        if found.st_uid != 0 or me == 0:
+            break
+        if above.st_uid == me:
+            whole = one if stat.S_ISDIR(found.st_mode) else one.parent
             return f"it belongs to root, as after sudo: sudo chown -R {me} {shlex.quote(str(whole))}"
     return otherwise
 

@@ -34,14 +34,21 @@ def path(given: Given, name: str) -> str | None:
 
 
 def time(given: Given, name: str) -> str | None:
-    """The argument as a duration: seconds, text or a timedelta."""
+    """The argument as a duration, or None: seconds, text or a timedelta."""
     value = given[name]
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        # Not str(), which writes small and large numbers with an exponent.
-        return f"{value:.6f}".removesuffix(".000000")
-    return optional(given, name)
+        try:
+            # Not str(), which writes small and large numbers with an exponent.
+            return f"{value:.6f}".removesuffix(".000000")
+        except OverflowError:
+            raise UsageError(f"{name}= is too large a number of seconds", hint="pass fewer seconds") from None
+    if value is None or isinstance(value, str):
+        return value
+    raise UsageError(
+        f"{name}= must be a number of seconds or a text like 5m, not {type(value).__name__}", hint="pass one of these"
+    )
 
 
 def pairs(context: object) -> Iterator[tuple[str, str]]:
@@ -51,7 +58,10 @@ def pairs(context: object) -> Iterator[tuple[str, str]]:
     if not isinstance(context, Mapping):
         raise UsageError(f"context= must be a mapping, not {type(context).__name__}", hint="pass a dict of str")
     for key, value in context.items():
-        plain = str(value) if isinstance(value, (int, float)) else value
+        try:
+            plain = str(value) if isinstance(value, (int, float)) else value
+        except ValueError:  # Python writes no int of more than some thousand digits
+            raise UsageError("a value of context= is too large a number", hint="pass it as a str") from None
         yield text(key, "a key of context"), text(plain, "a value of context")
 
 
@@ -71,5 +81,5 @@ def switch(given: Given, name: str) -> bool | None:
     value = given[name]
     if value is not None and not isinstance(value, bool):
         # A guess could turn the requirement off.
-        raise UsageError(f"{name}= must be True, False or None, not {value!r:.40}", hint="pass a bool")
+        raise UsageError(f"{name}= must be True, False or None, not {type(value).__name__}", hint="pass a bool")
     return value

@@ -19,6 +19,8 @@ from .errors import ConfigError
 SOCKET_PATH_LIMIT = 107
 """Bytes that a Unix socket's path may have (unix(7): 108 with the final NUL)."""
 
+_STATE_HINT = "set HOME, or XDG_STATE_HOME, to a folder of your own"
+
 _AUDIT_LOG = "audit-log-path"
 """In the state folder: which audit log was chosen by default."""
 
@@ -133,23 +135,28 @@ def locate(environ: Mapping[str, str]) -> Places:
         ConfigError: there is no home folder, or no absolute path of one, and ``XDG_STATE_HOME`` names no folder either.
     """
     state_home = environ.get("XDG_STATE_HOME", "")
-    state = (Path(state_home) if state_home.startswith("/") else _home(environ) / ".local" / "state") / "molecule-approve"
+    above = Path(state_home) if state_home.startswith("/") else home(environ, _STATE_HINT) / ".local" / "state"
+    state = above / "molecule-approve"
     runtime_home = environ.get("XDG_RUNTIME_DIR", "")
     runtime = Path(runtime_home) / "molecule-approve" if runtime_home.startswith("/") else state / "run"
     return Places(state, runtime, SYSTEM)
 
 
-def _home(environ: Mapping[str, str]) -> Path:
-    hint = "set HOME, or XDG_STATE_HOME, to a folder of your own"
+def home(environ: Mapping[str, str], hint: str = "set HOME to a folder of your own") -> Path:
+    """This user's home folder.
+
+    Raises:
+        ConfigError: there is none, or its path is not absolute.
+    """
     try:
-        home = Path(environ["HOME"]) if environ.get("HOME") else Path(pwd.getpwuid(os.geteuid()).pw_dir)
+        found = Path(environ["HOME"]) if environ.get("HOME") else Path(pwd.getpwuid(os.geteuid()).pw_dir)
     except KeyError:
         raise ConfigError(
             f"there is no home folder: HOME is not set, and user {os.geteuid()} is not in passwd", hint=hint
         ) from None
-    if not home.is_absolute():
-        raise ConfigError(f"the home folder {str(home)!r} is not an absolute path", hint=hint)
-    return home
+    if not found.is_absolute():
+        raise ConfigError(f"the home folder {str(found)!r} is not an absolute path", hint=hint)
+    return found
 
 
 def make_private(folder: Path) -> None:
@@ -222,10 +229,15 @@ def _refuse_swapping(above: Path, about: os.stat_result, folder: Path) -> None:
 def owner_hint(path: Path, otherwise: str) -> str:
     """What to do about a file or folder that cannot be used: what root made in this user's folder is to be given back."""
     me = os.geteuid()
-    with suppress(OSError):
-        found = path.lstat()
-        if found.st_uid == 0 != me == path.parent.lstat().st_uid:
-            whole = path if stat.S_ISDIR(found.st_mode) else path.parent
+    for one in (path, *path.parents):
+        try:
+            found, above = one.lstat(), one.parent.lstat()
+        except OSError:  # it does not exist, or a folder of root's above hides it
+            continue
+        if found.st_uid != 0 or me == 0:
+            break
+        if above.st_uid == me:
+            whole = one if stat.S_ISDIR(found.st_mode) else one.parent
             return f"it belongs to root, as after sudo: sudo chown -R {me} {shlex.quote(str(whole))}"
     return otherwise
 

@@ -5,22 +5,26 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import urllib.parse
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from .audit.record import SHORT
 from .errors import AuditError
 from .gate import compose
 from .gate.compose import Origin, sendable
+from .model import Secret
 from .paths import can_write, recall_audit_log, remember_audit_log
 from .policy import roles
+from .settings.urls import PROXIES
 
 if TYPE_CHECKING:
     from .audit.journal import Journal
     from .client.rest import RestPlatform
     from .client.submit import Stop
     from .gate.gate import Gate, Observer, Terms
-    from .model import ApprovalRequest, Secret
+    from .model import ApprovalRequest
     from .proofs.keys_file import KeyRing
     from .settings.resolve import Settings
 
@@ -38,9 +42,33 @@ def origin(user_name: Callable[[], str] = getpass.getuser) -> Origin:
     return Origin(user, socket.gethostname(), folder)
 
 
-def secrets(settings: Settings) -> list[Secret]:
-    """The secrets that no record and no context may contain."""
-    return [secret for secret in (settings.token.value, settings.proxy.value) if secret is not None]
+_NO_SECRETS = frozenset({"origin", "x-molecule-org-id"})
+"""Headers that say where a call comes from and whom it is for."""
+
+
+def secrets(settings: Settings | None, environ: Mapping[str, str]) -> list[Secret]:
+    """All that is secret in the environment and in the settings: no record, no context and no finding may contain it.
+
+    That is the tokens, also the approver's; the values of headers; and the proxy's address, user and password.
+    """
+    found = {environ.get(name, "") for name in ("MOLECULE_TOKEN", "MOLECULE_APPROVER_TOKEN")}
+    found |= {text for name in PROXIES for text in _userinfo(environ.get(name, ""))}
+    if settings is not None:
+        headers = settings.headers.value.items()
+        found |= {value for name, value in headers if name.lower() not in _NO_SECRETS and len(value) >= SHORT}
+        found |= {secret.reveal() for secret in (settings.token.value, settings.proxy.value) if secret is not None}
+    return [Secret(text) for text in sorted(found) if text]
+
+
+def _userinfo(address: str) -> Iterator[str]:
+    """User and password of an address, as they are written and as they are meant; also where the address is invalid."""
+    pair = address.rpartition("@")[0].rpartition("//")[2]
+    _, colon, password = pair.partition(":")
+    if not colon and len(pair) < SHORT:
+        return  # a user without a password: no secret, and perhaps an ordinary word
+    for text in (pair, password):
+        yield text
+        yield urllib.parse.unquote(text)
 
 
 def journal(settings: Settings, on_wait: Callable[[str], None] | None = None) -> Journal:
@@ -49,7 +77,7 @@ def journal(settings: Settings, on_wait: Callable[[str], None] | None = None) ->
     from .audit.locking import nobody  # noqa: PLC0415
 
     path, limit = settings.audit_log.value, settings.audit_rotate_at.value
-    return Journal(path, limit=limit, secrets=secrets(settings), on_wait=on_wait or nobody)
+    return Journal(path, limit=limit, secrets=secrets(settings, environment()), on_wait=on_wait or nobody)
 
 
 def platform(settings: Settings, *, approver: Secret | None = None, any_workspace: bool = False) -> RestPlatform:
@@ -78,12 +106,12 @@ def request(
     Raises:
         UsageError: a part of it is not valid.
     """
-    given = compose.check_context(context)
+    given, environ = compose.check_context(context), environment()
     return compose.compose(
         settings.workspace_id.value,
         action,
         reason,
-        context=compose.context_of(origin(), environment(), given, secrets(settings)),
+        context=compose.context_of(origin(), environ, given, secrets(settings, environ)),
         expires_in=expires_in,
         idempotency_key=idempotency_key,
     )

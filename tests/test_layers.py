@@ -370,6 +370,31 @@ def test_a_doctored_package_with_one_name_for_two_classes_is_found_out(tmp_path:
     assert class_homes(package)["Link"] == ["client.wait", "model"]
 
 
+EXPANDS = {"settings.values"}
+"""Where a text's ``~`` becomes a folder: elsewhere the exception of an unknown user would be told as a fault of ours."""
+
+
+def home_folders(root: Path) -> list[str]:
+    """Which modules expand a ``~`` or ask for the home folder themselves."""
+    return [
+        module.name
+        for module in read_package(root).values()
+        for node in _nodes(module.tree)
+        if isinstance(node, ast.Call) and (_called(node) == "expanduser" or ast.unparse(node) == "Path.home()")
+    ]
+
+
+def test_one_module_expands_a_home_folder() -> None:
+    """All others get the sentence that it has for a user who does not exist."""
+    assert set(home_folders(ROOT)) == EXPANDS
+
+
+def test_a_doctored_package_that_expands_a_home_folder_is_found_out(tmp_path: Path) -> None:
+    """By pathlib and by os.path, and by its other name."""
+    files = {"wire": "Path('~').expanduser()\n", "paths": "os.path.expanduser('~')\n", "clock": "Path.home()\n"}
+    assert home_folders(build(tmp_path, files)) == ["clock", "paths", "wire"]
+
+
 # --- the checker can fail ----------------------------------------------------------------------------------------------
 
 DOC = '"""A doctored module."""\n'

@@ -234,6 +234,14 @@ def test_what_sudo_left_is_told_with_the_way_back(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="cannot be read") as caught:
             paths.read_requester(mine)
         assert caught.value.hint == f"it belongs to root, as after sudo: sudo chown -R {NOBODY} {mine.state}"
+        for mode in (0o700, 0o755):  # what lies below is hidden, or seen to be root's too
+            become(0)
+            (home / "local").chmod(mode)
+            (home / "local" / "state").mkdir(mode=0o700, exist_ok=True)
+            become(NOBODY)
+            with pytest.raises(ConfigError, match="cannot be read") as caught:
+                paths.read_requester(Places(home / "local" / "state" / "molecule-approve", home / "run"))
+            assert caught.value.hint == f"it belongs to root, as after sudo: sudo chown -R {NOBODY} {home / 'local'}"
         with pytest.raises(ConfigError, match="cannot be made") as caught:
             paths.make_private(tmp_path / "elsewhere")
         assert "chown" not in caught.value.hint

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve import paths, wiring
+from molecule_approve.audit.record import SECRET_MARK
 from molecule_approve.calls import ThreadStop
 from molecule_approve.clock import Deadline
 from molecule_approve.errors import AuditError, ConfigError, NotPermittedError, UsageError
@@ -25,7 +26,7 @@ from molecule_approve.settings.values import Sourced
 from tests.proofs.signing import SoftwareHardwareKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tests.callers import Caller
     from tests.integration.fake_platform import FakePlatform
@@ -65,6 +66,53 @@ def test_the_log_never_shows_the_token(caller: Caller) -> None:
     token = caller.desk.server.requester.token
     assert caller.main("request", "--no-wait", "--", f"use {token}").code == 8
     assert token not in caller.log.read_text()
+
+
+PROXY = "http://robot:p%40ssword@proxy.example:3128"
+
+
+def test_all_secrets_are_known(caller: Caller) -> None:
+    """Tokens, headers, and user and password of proxies in both spellings; also without settings."""
+    caller.set(MOLECULE_TOKEN="token", MOLECULE_APPROVER_TOKEN="approver", HTTPS_PROXY=PROXY)
+    caller.set(PLATFORM_URL="https://platform.example", WORKSPACE_ID="ws")
+    headers = {
+        "X-Key": "header-secret",
+        "X-Short": "prod",
+        "Origin": "https://canvas.example",
+        "X-Molecule-Org-Id": "acme-corp",
+    }
+    settings = replace(_settings(caller), headers=Sourced(headers))
+    outside = {"token", "approver", "robot:p%40ssword", "robot:p@ssword", "p%40ssword", "p@ssword"}
+    assert _revealed(settings, os.environ) == outside | {"header-secret", PROXY}
+    assert _revealed(None, os.environ) == outside
+
+
+def test_the_name_of_a_proxy_s_user_is_no_secret(caller: Caller) -> None:
+    """It may be an ordinary word; a long one alone may be a token."""
+    for user, known in (("ci", set()), ("", set()), ("ci:", {"ci:"}), ("tokentoken", {"tokentoken"})):
+        assert _revealed(None, {"ALL_PROXY": f"http://{user}@proxy.example"}) == known
+
+
+def _revealed(settings: resolve.Settings | None, environ: Mapping[str, str]) -> set[str]:
+    return {secret.reveal() for secret in wiring.secrets(settings, environ)}
+
+
+def test_no_record_and_no_context_holds_a_secret(caller: Caller) -> None:
+    """Neither an approver's token nor what a proxy's address holds; ordinary words stay."""
+    caller.set(MOLECULE_APPROVER_TOKEN="approvers-token", ALL_PROXY="http://ci:pw@proxy.example")
+    argv = (
+        "request",
+        "--no-wait",
+        "--context",
+        "t=approvers-token",
+        "--",
+        "use approvers-token, ci and http://ci:pw@x: pwd",
+    )
+    told = caller.main(*argv)
+    assert told.code == 8
+    assert "approvers-token" not in caller.log.read_text()
+    assert {row["resource"] for row in caller.records()} == {f"use {SECRET_MARK}, ci and http://{SECRET_MARK}@x: pwd"}
+    assert caller.desk.one(told.out.strip())["context"]["t"] == SECRET_MARK
 
 
 def test_an_approver_asks_with_a_token_of_their_own(caller: Caller) -> None:

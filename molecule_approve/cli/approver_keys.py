@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +15,7 @@ import typer
 from molecule_approve.clock import Deadline, utc_now
 from molecule_approve.errors import ServerError, UsageError
 from molecule_approve.safe_text import visible
+from molecule_approve.settings.values import path_of
 
 from . import options, output
 from .exits import Exit
@@ -109,7 +109,7 @@ def _public_key(path: str) -> str:
         UsageError: it cannot be read, or is none.
     """
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with path_of(path, "--ssh").open("rb") as file:
             text = file.read(_LONGEST_FILE).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is not text"

@@ -120,7 +120,7 @@ class AskingOptions(NamedTuple):
 
         expiry = settings.timeout.value if wait else HOUR
         given = compose.parse_context(self.context or [])
-        context = compose.context_of(wiring.origin(), os.environ, given, wiring.secrets(settings))
+        context = compose.context_of(wiring.origin(), os.environ, given, wiring.secrets(settings, os.environ))
         return compose.compose(
             settings.workspace_id.value,
             action,

@@ -125,6 +125,7 @@ def serve(
 
     with server_extra():
         from molecule_approve.server import log_lines, run
+        from molecule_approve.server.threads import threads_needed
     from .browser import SignInPage
 
     proxies = None if trusted_proxy is None else tuple(trusted_proxy)
@@ -133,7 +134,7 @@ def serve(
     places = locate(os.environ)
     as_json = settings.log_format.value == "json"
     written = log_lines.written(lambda line: output.talk(line if as_json else f"{output.PROGRAM}: {line}"), as_json=as_json)
-    with written, closing(SignInPage(places.sign_in_page, _complain)) as page:
+    with threads_needed(), written, closing(SignInPage(places.sign_in_page, _complain)) as page:
         warn, inform = (log_lines.warn, log_lines.inform) if as_json else (_complain, _complain)
         plan = replace(plan_of(settings, places), warn=warn, on_sign_in=page.close)
         run.serve(plan, lambda server: _welcome(server, page if browser else None, inform))

@@ -10,7 +10,6 @@ import select
 import shutil
 import signal
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from molecule_approve import signals
@@ -23,6 +22,7 @@ from molecule_approve.proofs.shown import shown_subject
 from molecule_approve.proofs.ssh import NAMESPACE
 from molecule_approve.proofs.statement import Statement
 from molecule_approve.safe_text import visible
+from molecule_approve.settings.values import path_of
 
 from . import output
 from .help import option
@@ -50,7 +50,7 @@ class SigningKey:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path).expanduser()
+        self._path = path_of(path, "--sign")
         self._program = shutil.which("ssh-keygen")
         if self._program is None:
             hint = "install OpenSSH 8.2 or newer (Debian: apt-get install openssh-client), or decide on the server's page"

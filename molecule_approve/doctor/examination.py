@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from molecule_approve import wiring
 from molecule_approve.settings.resolve import resolve_audit_log
 
 from . import log, machine, platform, server
 from .checks import Check, Finding, Grade, Setup, carry_out, masked
-from .settings import SettingsReading, known_secrets
+from .settings import SettingsReading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ def examine(around: Setup) -> Iterator[Finding]:
     """Every finding, as soon as it is there. Nothing is requested, and nothing is written to the audit log."""
     reading = SettingsReading(around)
     first = carry_out("settings.values", reading.findings)
-    secrets = known_secrets(around.environ, reading.settings)
+    secrets = wiring.secrets(reading.settings, around.environ)
     yield from (masked(finding, secrets) for finding in first)
     for name, check in _others(around, reading.settings):
         yield from (masked(finding, secrets) for finding in carry_out(name, check))

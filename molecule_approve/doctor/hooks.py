@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molecule_approve.errors import ConfigError
 from molecule_approve.integrations.hook_files.interface import dotted
 from molecule_approve.integrations.hook_files.registry import HOST_FILES
 from molecule_approve.integrations.hook_files.survey import Whereabouts, entries_of, faults_of, host_version
 
-from .checks import Check, Finding, Grade
+from .checks import Check, Finding, Grade, failure
 
 if TYPE_CHECKING:
     from molecule_approve.integrations.hook_files.interface import HostFile
@@ -25,7 +26,12 @@ def checks(environ: Mapping[str, str]) -> Iterator[tuple[str, Check]]:
 
 
 def _hook(host: HostFile, environ: Mapping[str, str]) -> Iterator[Finding]:
-    check, entries = f"machine.hooks.{host.name}", entries_of(host, Whereabouts.here(environ, _folder()))
+    check = f"machine.hooks.{host.name}"
+    try:
+        entries = entries_of(host, Whereabouts.here(environ, _folder()))
+    except ConfigError as exc:  # no home folder; a request may do without one
+        yield failure(check, exc, Grade.WARNING)
+        return
     if not entries:
         yield Finding(check, Grade.SKIPPED, "no hook is installed")
         return

@@ -1,4 +1,4 @@
-"""Every setting with its source, config.yaml, the workspace's roles; and the secrets that no finding may show."""
+"""Every setting with its source, config.yaml, the workspace's roles."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from molecule_approve.audit.record import SHORT
 from molecule_approve.errors import ApprovalError, NotPermittedError
 from molecule_approve.lifecycle import name_key
-from molecule_approve.model import Secret
 from molecule_approve.policy import roles
 from molecule_approve.proofs.faults import ProofError
 from molecule_approve.settings.given import read_config
 from molecule_approve.settings.resolve import LOCAL, Settings, resolve
 from molecule_approve.settings.system_config import SystemConfig, read_system
-from molecule_approve.settings.urls import PROXIES
 from molecule_approve.wiring import approver_keys
 
 from .checks import Finding, Grade, Setup, failure
 
 if TYPE_CHECKING:
+    from molecule_approve.model import Secret
     from molecule_approve.settings.values import Sourced
 
 _HARMLESS = frozenset({"APPROVAL_TIMEOUT", "APPROVAL_POLL_INTERVAL", "APPROVAL_USE_WEBSOCKET", "AUDIT_LOG_ROTATE_AT"})
@@ -198,29 +196,6 @@ def _permission(settings: Settings) -> Finding:
     except NotPermittedError as exc:
         return failure("settings.permission", exc)
     return Finding("settings.permission", Grade.OK, "the workspace's roles permit a request")
-
-
-# --- what is secret ----------------------------------------------------------------------------------------------------
-
-
-def known_secrets(environ: Mapping[str, str], settings: Settings | None) -> list[Secret]:
-    """All that is secret in the environment and in the settings, to be masked wherever it may have got to."""
-    found = {environ.get(name, "") for name in ("MOLECULE_TOKEN", "MOLECULE_APPROVER_TOKEN")}
-    found |= {text for name in PROXIES for text in _userinfo(environ.get(name, ""))}
-    if settings is not None:
-        found |= {
-            value for name, value in settings.headers.value.items() if name.lower() != "origin" and len(value) >= SHORT
-        }
-        found |= {secret.reveal() for secret in (settings.token.value,) if secret is not None}
-    return [Secret(text) for text in found if text]
-
-
-def _userinfo(address: str) -> Iterator[str]:
-    """User and password of an address, as they are written and as they are meant; also where the address is invalid."""
-    pair = address.rpartition("@")[0].rpartition("//")[2]
-    for text in (pair, pair.partition(":")[2]):
-        yield text
-        yield urllib.parse.unquote(text)
 
 
 def is_root() -> bool:

@@ -96,12 +96,13 @@ class _LineWriter(logging.Handler):
     """Gives lines to ``write`` from a thread. When too many wait, further ones are dropped."""
 
     def __init__(self, write: Callable[[str], None], formatter: LineFormatter) -> None:
-        super().__init__()
-        self.setFormatter(formatter)
         self._write = write
         self._records = queue.Queue[logging.LogRecord | None](_QUEUE)
         self._thread = threading.Thread(target=self._run, name="server-log", daemon=True)
+        # Before the rest: logging closes at the end what was made of a handler, which waits for the thread.
         self._thread.start()
+        super().__init__()
+        self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the line."""

@@ -43,7 +43,7 @@ from .sessions import Sessions
 from .shared_rates import SharedRates
 from .sign_in import SignInApi
 from .starting import Prepared, ServePlan, prepared
-from .threads import DatabaseThreads
+from .threads import DatabaseThreads, no_thread
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -154,7 +154,8 @@ def _raise_fault(ends: Iterable[BaseException | None]) -> None:
         if isinstance(end, ServerError):
             raise end
         if isinstance(end, Exception):
-            raise ServerError("internal error: the server stopped", hint="start it again; no decision is lost") from end
+            stopped = ServerError("internal error: the server stopped", hint="start it again; no decision is lost")
+            raise no_thread(end) or stopped from end
 
 
 def _share_rates(access: AccessControl, database: DatabaseThreads) -> Coroutine[None, None, None]:

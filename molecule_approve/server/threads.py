@@ -1,15 +1,20 @@
-"""The threads for the database: some write, a few read. The event loop itself never waits for a disk."""
+"""The threads for the database: some write, a few read. The event loop itself never waits for a disk.
+
+Also what is said where the system starts no thread.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from molecule_approve.errors import ServerError
 
 from .database import attempts
 from .database.values import LostConnectionError, RaceError, StoreError, UnknownCommitError
@@ -36,6 +41,30 @@ was answered often calls again at once, and a transaction costs as much as sever
 
 _LONGEST = 20.0
 """Seconds after which a call is refused although the database may still answer."""
+
+
+def no_thread(error: BaseException) -> ServerError | None:
+    """What to say if the error is that no thread could be started; None for any other error."""
+    # Python has no exception of its own for it, and these words in every version.
+    if not isinstance(error, RuntimeError) or str(error) != "can't start new thread":
+        return None
+    return ServerError(f"the server cannot run: {error}", hint="the user's process limit may be reached (ulimit -u)")
+
+
+@contextmanager
+def threads_needed() -> Iterator[None]:
+    """Around all that a server does.
+
+    Raises:
+        ServerError: a thread that it needs could not be started.
+    """
+    try:
+        yield
+    except RuntimeError as exc:
+        said = no_thread(exc)
+        if said is None:
+            raise
+        raise said from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,15 @@ def path(text: str) -> Path:
         raise UsageError(f"there is no user for the home folder in {text[:200]!r}", hint="write the folder's path") from None
 
 
+def path_of(text: str, source: str) -> Path:
+    """The path that an option's text means.
+
+    Raises:
+        UsageError: it means none; the message names the option.
+    """
+    return read(Sourced(text, source), path).value
+
+
 def choice(text: str) -> Transport:
     """A transport by its name."""
     try:

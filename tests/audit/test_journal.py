@@ -311,6 +311,16 @@ def test_an_approval_whose_id_is_masked_is_still_used_once(log: Path, make: Make
         journal.grant(granted, approval_id="a-1", patience=0)
 
 
+def test_an_approval_is_used_whatever_was_secret_when_it_was_granted(log: Path, make: MakeRecord) -> None:
+    """Who sets a part of the id as a token for the first attempt gets no second one without it."""
+    approval_id = "0b5f2c1a-94c3-4d55-8e67-2f1f0f1e6a3b"
+    granted = make(RecordOutcome.GRANTED, approval_id=approval_id, comment="about 0b5f2c1a")
+    Journal(log, secrets=[Secret("0b5f2c1a")]).grant(granted, approval_id=approval_id, patience=0)
+    with pytest.raises(UsedError):
+        Journal(log).grant(granted, approval_id=approval_id, patience=0)
+    assert "about 0b5f2c1a" not in log.read_text()
+
+
 def test_a_grant_that_an_earlier_version_masked_is_found(log: Path, make: MakeRecord) -> None:
     """A short token that is a part of the id was masked in it once; the approval is used all the same."""
     Journal(log).append(make(RecordOutcome.GRANTED, approval_id=f"a{SECRET_MARK}2"), patience=0)

@@ -119,6 +119,7 @@ REFUSED = {
     ("add", "--passkey"): "for NAME",
     ("add", "alice", "--passkey", "--label", "x"): "for NAME",
     ("add", "alice", "--ssh", "/nowhere.pub"): "cannot read the public key /nowhere.pub: No such file",
+    ("add", "alice", "--ssh", "~no-such-user/k"): "--ssh: there is no user for the home folder in '~no-such-user/k'",
     ("add", "alice", "--ssh", "{binary}"): "it is not text",
     ("add", "alice", "--ssh", "{key}"): "is a private key",
     ("add", "alice", "--ssh", "{empty}"): "is not one public key",

@@ -561,3 +561,23 @@ def test_every_setting_reaches_the_server(tmp_path: Path) -> None:
     assert (plan.self_approval, plan.anonymous, plan.plain_http) == (False, False, False)
     assert (plan.trusted_proxies, plan.metrics_from) == (settings.trusted_proxies.value, settings.metrics_from.value)
     assert plan.sources["host"] == f"{config}, line 1: host"
+
+
+_WITHOUT_THREADS = """
+import sys, threading
+from molecule_approve.cli.main import main
+threading.stack_size(1 << 46)  # more than a process can have: from now on the system starts no thread
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_thread_that_cannot_be_started_is_a_sentence(home: Path) -> None:
+    """As under a low limit of processes: 125, with the limit to look at, and nothing keeps the server's lock."""
+    command = [sys.executable, "-c", _WITHOUT_THREADS, "serve", "--port", "0"]
+    told = subprocess.run(command, env=environment(home), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (told.returncode, told.stdout) == (125, "")
+    assert told.stderr.splitlines() == [
+        "molecule-approve: the server cannot run: can't start new thread",
+        "molecule-approve: hint: the user's process limit may be reached (ulimit -u)",
+    ]
+    assert who_serves(locate(environment(home))) is None

@@ -163,6 +163,8 @@ def test_a_key_that_is_not_there_is_2(seated: Caller, tmp_path: Path) -> None:
     """Before anything is asked or sent; the same without an ssh-keygen."""
     told = seated.main("approve", "--yes", "--sign", str(tmp_path / "none"), "3f2a1c")
     assert (told.code, f"there is no SSH key at {tmp_path / 'none'}" in told.err) == (2, True)
+    told = seated.main("approve", "--yes", "--sign", "~no-such-user/k", "3f2a1c")
+    assert (told.code, "--sign: there is no user for the home folder in '~no-such-user/k'" in told.err) == (2, True)
     seated.set(PATH=str(tmp_path))
     told = seated.main("review", "--sign", str(tmp_path / "none"))
     assert told.code == 2

@@ -125,3 +125,10 @@ def test_a_folder_that_was_removed_has_no_project(where: Whereabouts) -> None:
         patch.chdir(gone)
         gone.rmdir()
         assert str(path) in look(where, "claude-code").detail
+
+
+def test_no_home_folder_is_a_warning(where: Whereabouts) -> None:
+    """A request may do without one, by XDG_STATE_HOME, where no hook can be looked for."""
+    found = look(where._replace(environ={**where.environ, "HOME": "home/me"}), "codex")
+    assert (found.result, found.advice) == (WARNING, "set HOME to a folder of your own")
+    assert found.detail == "the home folder 'home/me' is not an absolute path"

@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -160,3 +162,33 @@ def test_a_crowd_at_once_does_not_use_up_the_open_files(home: Path) -> None:
             assert last.recv(12) == b"HTTP/1.1 200"
         process.send_signal(signal.SIGTERM)
         assert "cannot accept connections" not in process.communicate(timeout=PATIENCE)[1]
+
+
+_OUT_OF_THREADS = """
+import asyncio, os, signal, threading
+from dataclasses import replace
+from molecule_approve.errors import ServerError
+from molecule_approve.paths import locate
+from molecule_approve.server import run
+from molecule_approve.server.limits import Limits
+
+def ready(server):
+    threading.stack_size(1 << 46)  # more than a process can have: the system starts no thread, until the job has ended
+    [job] = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "follow"]
+    job.add_done_callback(lambda _: threading.stack_size(0))
+    os.kill(os.getpid(), signal.SIGHUP)
+
+plan = run.ServePlan(locate(os.environ), limits=replace(Limits(), check_interval=3600.0), read_policy=lambda: None)
+try:
+    run.serve(plan, ready)
+except ServerError as exc:
+    print(exc.message, exc.hint, sep="\\n")
+"""
+
+
+def test_a_server_that_gets_no_further_thread_says_so(home: Path) -> None:
+    """Also long after its start, here where a signal lets it read its policy again."""
+    command = [sys.executable, "-c", _OUT_OF_THREADS]
+    told = subprocess.run(command, env=environment(home), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    hint = "the user's process limit may be reached (ulimit -u)"
+    assert (told.stdout, told.stderr) == (f"the server cannot run: can't start new thread\n{hint}\n", "")

@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from molecule_approve.clock import utc_now
+from molecule_approve.errors import ServerError
 from molecule_approve.server import credentials
 from molecule_approve.server.database.address import parse
 from molecule_approve.server.database.postgres import PostgresStore
@@ -25,7 +26,7 @@ from molecule_approve.server.database.sqlite import SqliteStore
 from molecule_approve.server.database.values import Change
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.refusals import RefusedError, forbidden
-from molecule_approve.server.threads import TOGETHER, DatabaseThreads
+from molecule_approve.server.threads import TOGETHER, DatabaseThreads, threads_needed
 from tests.server.desk import PATIENCE
 
 if TYPE_CHECKING:
@@ -315,3 +316,11 @@ def test_a_crowd_of_changes_is_told_of_in_messages_that_fit(postgres_url: str) -
             transaction.requests.changes.extend(changes)
         heard = [notice.payload for notice in listening.notifies(timeout=PATIENCE, stop_after=4)]
     assert [Change.decode(line) for text in heard for line in text.split("\n")] == changes
+
+
+def test_only_a_thread_that_was_not_started_is_the_limit_s_fault() -> None:
+    """Any other error of the same class stays what it is."""
+    with pytest.raises(RuntimeError, match="loop is closed"), threads_needed():
+        raise RuntimeError("Event loop is closed")
+    with pytest.raises(ServerError, match="can't start new thread"), threads_needed():
+        raise RuntimeError("can't start new thread")

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which lines are wanted; None wants all. A line that is not a record is wanted only without any filter."""
+    """Which lines are wanted; None wants all. A line that is not a record is wanted only without any filter.
+
+    An outcome is also that of an ending which was only observed later.
+    """
 
     outcome: str | None = None
     event_type: str | None = None
@@ -34,7 +37,7 @@ class Filters:
             return False
         return all(
             (
-                self.outcome in (None, fields.get("outcome")),
+                self.outcome in (None, fields.get("outcome"), fields.get("observed_outcome")),
                 self.event_type in (None, fields.get("event_type")),
                 self.actor in (None, fields.get("actor")),
                 str(fields.get("trace_id")).startswith(self.trace or ""),

@@ -140,6 +140,9 @@ def tail(
             unknown = None if printer.has_shown else _unknown(path, event_type)
             if unknown is not None:
                 raise unknown
+            if outcome is not None and count != 0 and not printer.has_shown:
+                others = filters != Filters(filters.outcome)
+                output.say(visible(f"no record{' that fits the other filters' if others else ''} has the outcome {outcome}"))
         printer.flush()
     except _ReaderGoneError:
         return Exit.OK

@@ -148,12 +148,14 @@ def _scope(*, user: bool, project: bool) -> Scope:
 def _command(file: HostFile, connection: options.ConnectionOptions) -> InstalledCommand:
     """What the host is to start: with paths that are the same from every folder."""
     from molecule_approve.integrations.hook_files.interface import LIMIT, InstalledCommand
+    from molecule_approve.settings.values import path_of
 
     words = ["hook", file.name, "--limit", str(LIMIT)]
     for key, value in connection._asdict().items():
         if value is not None:
-            given = os.path.abspath(Path(value).expanduser()) if key in {"config", "audit_log"} else value  # noqa: PTH100 - links stay
-            words += [f"--{key.replace('_', '-')}", given]
+            flag = f"--{key.replace('_', '-')}"
+            given = os.path.abspath(path_of(value, flag)) if key in {"config", "audit_log"} else value  # noqa: PTH100 - links stay
+            words += [flag, given]
     return InstalledCommand(own_program(), tuple(words))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from molecule_approve.errors import ConfigError
+from molecule_approve.paths import home
 
 from .interface import Scope
 from .registry import HOST_FILES
@@ -34,10 +35,13 @@ class Whereabouts(NamedTuple):
 
     @classmethod
     def here(cls, environ: Mapping[str, str], folder: Path) -> Whereabouts:
-        """This user, and the project that the folder belongs to: the nearest folder above with ``.git``, else itself."""
-        home = Path(environ.get("HOME") or Path("~").expanduser())
+        """This user, and the project that the folder belongs to: the nearest folder above with ``.git``, else itself.
+
+        Raises:
+            ConfigError: this user has no home folder.
+        """
         above = (folder, *folder.parents)
-        return cls(environ, home, next((found for found in above if (found / ".git").exists()), folder))
+        return cls(environ, home(environ), next((found for found in above if (found / ".git").exists()), folder))
 
     def path(self, host: HostFile, scope: Scope) -> Path:
         """The host's file."""

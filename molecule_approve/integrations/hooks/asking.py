@@ -116,7 +116,7 @@ class Asking:
             return []
 
     def _compose(self, call: ToolCall, key: str) -> ApprovalRequest:
-        secrets = wiring.secrets(self.settings)
+        secrets = wiring.secrets(self.settings, self.environ)
         return compose.compose(
             self.settings.workspace_id.value,
             mask(action.describe(call), secrets),

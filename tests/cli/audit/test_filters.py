@@ -38,6 +38,15 @@ def test_a_record_is_wanted_when_all_filters_agree(filters: Filters, wanted: boo
     assert filters.wanted(line()) is wanted
 
 
+def test_an_ending_that_was_observed_later_has_its_outcome() -> None:
+    """As `audit show` and `audit stats` tell it; the record's own outcome still finds it, and no other one does."""
+    data = line(action="observe", outcome="observed", observed_outcome="denied")
+    assert [word for word in ("denied", "observed", "granted") if Filters(outcome=word).wanted(data)] == [
+        "denied",
+        "observed",
+    ]
+
+
 @pytest.mark.parametrize(
     "data", [b"not json\n", b"[1]\n", b'{"timestamp":7,"outcome":["granted"],"event_type":{}}\n', b"{}\n"]
 )

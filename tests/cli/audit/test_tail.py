@@ -123,6 +123,22 @@ def test_an_outcome_that_no_record_has_is_an_error(journal: Journal, capfd: pyte
     assert "granted, denied, timeout" in found.err
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "molecule-approve: no record has the outcome expired\n"),
+        (("--actor", "alice"), "molecule-approve: no record that fits the other filters has the outcome expired\n"),
+        (("-n", "0"), ""),
+    ],
+)
+def test_an_outcome_that_nothing_had_yet_is_told(
+    journal: Journal, capfd: pytest.CaptureFixture[str], more: tuple[str, ...], said: str
+) -> None:
+    """In the word that was asked for: silence could as well mean that the log was not looked at."""
+    assert main(["audit", "tail", "--outcome", "expired", *more]) == 0
+    assert capfd.readouterr() == ("", said)
+
+
 def test_an_event_type_that_nobody_wrote_is_an_error(journal: Journal, log: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Where it has found nothing; ours are known always, and other tools' where they stand in this log, an archive too."""
     assert journal.rotate(patience=0) is not None
@@ -132,7 +148,7 @@ def test_an_event_type_that_nobody_wrote_is_an_error(journal: Journal, log: Path
     assert found.out == ""
     assert "no record has the event type 'aproval'" in found.err
     assert "hint: one of: approval, rbac, audit, memory\n" in found.err
-    for word, more in (("rbac", ()), ("memory", ()), ("memory", ("--outcome", "denied")), ("memory", ("-n", "0"))):
+    for word, more in (("rbac", ()), ("memory", ()), ("memory", ("--outcome", "granted")), ("memory", ("-n", "0"))):
         assert main(["audit", "tail", "--event-type", word, *more]) == 0
         assert capfd.readouterr().err == ""
     with log.open("ab") as file:

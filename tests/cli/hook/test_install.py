@@ -49,6 +49,15 @@ def test_print_shows_a_file_and_writes_none(hook: Hook, user: Path, host: str) -
     assert sorted(path.name for path in user.iterdir()) == [f".{host.partition('-')[0]}", "project"]
 
 
+@pytest.mark.parametrize("option", ["--config", "--audit-log"])
+def test_a_home_folder_of_nobody_is_refused(hook: Hook, settings: Path, option: str) -> None:
+    """In the words of the commands that read the option themselves; nothing is written."""
+    before = settings.read_bytes()
+    told = hook("install", "claude-code", "--yes", option, "~no-such-user/x")
+    assert (told.code, told.out, settings.read_bytes()) == (2, "", before)
+    assert f"{option}: there is no user for the home folder in '~no-such-user/x'" in told.err
+
+
 # --- install -----------------------------------------------------------------------------------------------------------
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from molecule_approve.errors import ConfigError
 from molecule_approve.integrations.hook_files import survey as survey_module
 from molecule_approve.integrations.hook_files.interface import HookEntry, InstalledCommand, Scope
 from molecule_approve.integrations.hook_files.registry import HOST_FILES
@@ -17,6 +19,7 @@ from molecule_approve.integrations.hook_files.survey import (
     program_fault,
     survey,
 )
+from tests.users import become
 
 
 def script(path: Path, text: str) -> Path:
@@ -55,6 +58,24 @@ def test_the_project_is_the_repository_around_us(tmp_path: Path) -> None:
 def test_without_home_the_user_s_own_folder_counts(tmp_path: Path) -> None:
     """As the system knows it."""
     assert Whereabouts.here({}, tmp_path).home == Path("~").expanduser()
+
+
+def test_a_home_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    """In the words of every other command, with HOME as the one way to name it."""
+    with pytest.raises(ConfigError, match="'home/me' is not an absolute path") as caught:
+        Whereabouts.here({"HOME": "home/me"}, tmp_path)
+    assert caught.value.hint == "set HOME to a folder of your own"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that is not in passwd")
+def test_no_home_at_all_is_a_sentence(tmp_path: Path) -> None:
+    """A container's user may have neither HOME nor an entry in passwd."""
+    become(2_000_000_001)
+    try:
+        with pytest.raises(ConfigError, match="HOME is not set, and user 2000000001 is not in passwd"):
+            Whereabouts.here({}, tmp_path)
+    finally:
+        become(0)
 
 
 def test_every_entry_is_found_host_by_host(where: Whereabouts) -> None:

@@ -20,7 +20,7 @@ from molecule_approve.errors import AuditError, UsedError
 
 from . import chain_end, files, locking, sealing, search
 from .read import history, lines
-from .record import Record, mask, writings
+from .record import Record, writings
 from .writing import Writer, newest_memory
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Journal:
             AuditError: the log is there and cannot be read.
         """
         with closing(history.backwards(self.path)) as newest:
-            return search.request(newest, mask(approval_id, self._secrets))
+            return search.request(newest, writings(approval_id, self._secrets))
 
     def has_asked(self, approval_id: str, asked_sha256: str | None = None) -> bool:
         """Whether just this was asked under this id, by its hash (``asked_sha256``); without one, whether a hash is known.
@@ -184,7 +184,7 @@ class Journal:
             AuditError: the log is there and cannot be read.
         """
         with closing(history.backwards(self.path)) as newest:
-            return search.asks_for(newest, mask(approval_id, self._secrets), asked_sha256)
+            return search.asks_for(newest, writings(approval_id, self._secrets), asked_sha256)
 
     def keep_receipt(self, data: bytes) -> str:
         """Keep a receipt beside the log, durably; its SHA-256.

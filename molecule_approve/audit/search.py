@@ -58,22 +58,22 @@ def earlier_grant(newest: Iterable[bytes], ids: Collection[str]) -> dict[str, Js
     return None
 
 
-def request(newest: Iterable[bytes], approval_id: str) -> FoundRequest | None:
-    """What was asked under this id, by the newest chained record that says so."""
-    needles = {needle(approval_id)}
+def request(newest: Iterable[bytes], ids: Collection[str]) -> FoundRequest | None:
+    """What was asked under one of these ids, which are writings of one, by the newest chained record that says so."""
+    needles = {needle(one) for one in ids}
     for line in newest:
         fields = _approval(line, needles)
-        if fields is not None and _asks(fields, approval_id) and link_of(line) is not None:
-            return _found(approval_id, fields)
+        if fields is not None and _asks(fields, ids) and link_of(line) is not None:
+            return _found(fields)
     return None
 
 
-def asks_for(newest: Iterable[bytes], approval_id: str, asked_sha256: str | None) -> bool:
-    """Whether a chained record says that just this was asked under this id; None: that it says what was asked."""
-    needles = {needle(approval_id)}
+def asks_for(newest: Iterable[bytes], ids: Collection[str], asked_sha256: str | None) -> bool:
+    """Whether a chained record says that just this was asked under such an id; None: that it says what was asked."""
+    needles = {needle(one) for one in ids}
     for line in newest:
         fields = _approval(line, needles)
-        if fields is None or not _asks(fields, approval_id):
+        if fields is None or not _asks(fields, ids):
             continue
         said = fields.get("asked_sha256")
         if isinstance(said, str) and asked_sha256 in {None, said} and link_of(line) is not None:
@@ -128,14 +128,14 @@ def _approval(line: bytes, needles: set[bytes]) -> dict[str, JsonValue] | None:
     return fields
 
 
-def _asks(fields: Mapping[str, JsonValue], approval_id: str) -> bool:
-    return fields.get("outcome") == RecordOutcome.REQUESTED and fields.get("approval_id") == approval_id
+def _asks(fields: Mapping[str, JsonValue], ids: Collection[str]) -> bool:
+    return fields.get("outcome") == RecordOutcome.REQUESTED and fields.get("approval_id") in ids
 
 
-def _found(approval_id: str, fields: Mapping[str, JsonValue]) -> FoundRequest:
+def _found(fields: Mapping[str, JsonValue]) -> FoundRequest:
     action, task_id = str(fields.get("resource")), fields.get("task_id")
     return FoundRequest(
-        approval_id=approval_id,
+        approval_id=str(fields.get("approval_id")),
         action=action if is_as_asked(action) else None,
         workspace_id=str(fields.get("workspace_id")),
         trace_id=str(fields.get("trace_id")),

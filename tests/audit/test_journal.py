@@ -321,6 +321,19 @@ def test_an_approval_is_used_whatever_was_secret_when_it_was_granted(log: Path, 
     assert "about 0b5f2c1a" not in log.read_text()
 
 
+@pytest.mark.parametrize("secret", ["", "0b5f2c1a"])
+def test_a_request_is_found_whatever_is_secret(log: Path, make: MakeRecord, secret: str) -> None:
+    """Also by an attempt for which a part of its id is a token."""
+    approval_id = "0b5f2c1a-94c3-4d55-8e67-2f1f0f1e6a3b"
+    Journal(log).append(make(RecordOutcome.REQUESTED, approval_id=approval_id, asked_sha256="ab"), patience=0)
+    journal = Journal(log, secrets=[Secret(secret)])
+    found = journal.find(approval_id)
+    assert found is not None
+    assert found.approval_id == approval_id
+    assert journal.has_asked(approval_id, "ab")
+    assert not journal.has_asked(approval_id, "cd")
+
+
 def test_a_grant_that_an_earlier_version_masked_is_found(log: Path, make: MakeRecord) -> None:
     """A short token that is a part of the id was masked in it once; the approval is used all the same."""
     Journal(log).append(make(RecordOutcome.GRANTED, approval_id=f"a{SECRET_MARK}2"), patience=0)

@@ -206,8 +206,11 @@ def check_private(folder: Path) -> None:
     for above in (parent, *parent.parents):
         about = above.stat()
         # Further up only what this user could mend: a volume at / that all may write is the machine's matter.
-        if above == parent or about.st_uid == os.geteuid():
-            _refuse_swapping(above, about, folder)
+        if lets_others_swap(about) and (above == parent or about.st_uid == os.geteuid()):
+            raise ConfigError(
+                f"other users may put another folder in the place of {folder}: they can write in {above}",
+                hint=f"chmod go-w {shlex.quote(str(above))}, or name other folders in XDG_STATE_HOME and XDG_RUNTIME_DIR",
+            )
 
 
 def lets_others_swap(about: os.stat_result) -> bool:
@@ -216,14 +219,6 @@ def lets_others_swap(about: os.stat_result) -> bool:
     others = about.st_mode & 0o002 or (about.st_mode & 0o020 and about.st_gid not in {os.getegid(), 0})
     # In a sticky folder only an entry's owner may rename it.
     return bool(others) and not about.st_mode & stat.S_ISVTX
-
-
-def _refuse_swapping(above: Path, about: os.stat_result, folder: Path) -> None:
-    if lets_others_swap(about):
-        raise ConfigError(
-            f"other users may put another folder in the place of {folder}: they can write in {above}",
-            hint=f"chmod go-w {shlex.quote(str(above))}, or name other folders in XDG_STATE_HOME and XDG_RUNTIME_DIR",
-        )
 
 
 def owner_hint(path: Path, otherwise: str) -> str:

@@ -284,7 +284,7 @@ def test_the_example_of_server_yaml_is_understood(tmp_path: Path) -> None:
     path = tmp_path / "server.yaml"
     path.write_text(SNIPPETS["server-config"], encoding="utf-8")
     found = resolve_server(ServerFlags(config=str(path)), {})
-    assert set(found.sources()) == set(found.__slots__) - {"path"}
+    assert set(found.sources()) == set(found.__slots__) - {"path"} | {"openid.client_secret_file"}
     keys = {key.rpartition(".")[2] for key in (*SERVER_KEYS, *SERVER_LISTS, GROUPS)}
     assert {key for key in keys if f"{key}: " not in SNIPPETS["server-config"]} == set()
 

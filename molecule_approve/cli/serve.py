@@ -159,7 +159,7 @@ def plan_of(settings: ServerSettings, places: Places) -> ServePlan:
         **{name: getattr(settings, name).value for name in (*same, "database", "self_approval")},
         anonymous=settings.anonymous_requests.value,
         limits=limits,
-        openid=None if openid is None else OpenIdPlan(**openid._asdict()),
+        openid=None if openid is None else OpenIdPlan(**{**openid._asdict(), "client_secret_file": openid.secret_file}),
         read_policy=partial(server_policy, settings, places.state),
         policy_file=settings.policy.value,
         sources=settings.sources(),

@@ -56,7 +56,7 @@ class PublicAddress:
         base = parts.path.rstrip("/")
         if base.split("/")[1:2] and base.split("/")[1] in FIRST_SEGMENTS:
             raise UsageError(
-                f"the path of --public-url begins with {base.split('/')[1]}, like paths of the server itself",
+                f"the path begins with {base.split('/')[1]}, like paths of the server itself",
                 hint="choose another path, such as /approve",
             )
         usual = ":443" if parts.scheme == "https" else ":80"

@@ -23,7 +23,7 @@ from .passkeys import PasskeySite
 from .plan import ServePlan
 from .policy_check import policy_at_start
 from .state_folder import StateFolder
-from .tls import Certificate
+from .tls import Certificate, CertificateError
 
 if TYPE_CHECKING:
     from molecule_approve.paths import RequesterCredential
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from .database.interface import Store
     from .database.values import ServerIdentity
     from .openid.provider import OpenIdProvider
-    from .plan import OpenIdPlan
 
 __all__ = ["Prepared", "ServePlan", "prepared"]
 
@@ -112,6 +111,15 @@ def _refusal(plan: ServePlan, key: str, message: str, hint: str) -> UsageError |
     return kind(f"{source}: {message}", hint=hint)
 
 
+@contextmanager
+def _refused_as(plan: ServePlan, key: str) -> Iterator[None]:
+    """Around what takes a setting apart: its UsageError names where the setting comes from."""
+    try:
+        yield
+    except UsageError as exc:
+        raise _refusal(plan, key, exc.message, exc.hint) from exc
+
+
 def _check_beyond_loopback(plan: ServePlan) -> None:
     if plan.tls_cert is None and not plan.plain_http:
         raise _refusal(
@@ -159,16 +167,18 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         ServerError: a server runs already, the port is in use, the database or the certificate cannot be used.
     """
     host = address_to_bind(plan)
-    addresses = Addresses.of(host, plan.public_url, plan.metrics_from)
+    with _refused_as(plan, "public_url"):
+        addresses = Addresses.of(host, plan.public_url, plan.metrics_from)
     certificate = _certificate(plan)
-    provider = None if plan.openid is None else _provider(plan.openid)
+    provider = _provider(plan)
     with ExitStack() as stack:
         make_private(plan.places.state)
         make_private(plan.places.runtime)
         state_folder = stack.enter_context(StateFolder(plan.places, plan.warn))
         replica_id = None if plan.database is None else state_folder.replica_id()
         opened = credentials.opened(plan.places, plan.limits, Steady(time.time), plan.database, replica_id)
-        store = stack.enter_context(opened)
+        with _refused_as(plan, "database"):
+            store = stack.enter_context(opened)
         requester = credentials.own_workspace(plan.places, store, replica_id)
         plan = replace(plan, policy=policy_at_start(plan, store))
         sockets = listen_tcp(host, plan.port, _LOOPBACKS.get(host))
@@ -196,13 +206,15 @@ def prepared(plan: ServePlan) -> Iterator[Prepared]:
         )
 
 
-def _provider(plan: OpenIdPlan) -> OpenIdProvider:
-    """The provider of server.yaml, which is not contacted yet: a sign-in can wait for it, but requests cannot.
+def _provider(plan: ServePlan) -> OpenIdProvider | None:
+    """The provider of server.yaml, if there is one. It is not contacted yet: a sign-in can wait for it, requests cannot.
 
     Raises:
         ServerError: the extra ``openid`` is not installed.
         ConfigError: the file with the client's secret is missing, empty, or open to others.
     """
+    if plan.openid is None:
+        return None
     try:
         # Not at the top: they take 0.3 s to load, which only this needs.
         from .openid.provider import OpenIdProvider  # noqa: PLC0415
@@ -210,13 +222,22 @@ def _provider(plan: OpenIdPlan) -> OpenIdProvider:
     except ImportError as exc:
         hint = "pip install 'molecule-approve[server,openid]', or remove openid from server.yaml"
         raise ServerError("the library for OpenID Connect is not installed", hint=hint) from exc
-    return OpenIdProvider(plan, read_secret(plan.client_secret_file), boottime, time.time)
+    try:
+        secret = read_secret(plan.openid.client_secret_file)
+    except ConfigError as exc:
+        key = "openid.client_secret_file"
+        raise ConfigError(f"{plan.sources.get(key, key)}: {exc.message}", hint=exc.hint) from exc
+    return OpenIdProvider(plan.openid, secret, boottime, time.time)
 
 
 def _certificate(plan: ServePlan) -> Certificate | None:
     if plan.tls_cert is None or plan.tls_key is None:
         return None
-    certificate = Certificate(plan.tls_cert, plan.tls_key)
+    try:
+        certificate = Certificate(plan.tls_cert, plan.tls_key)
+    except CertificateError as exc:
+        source = plan.sources.get(exc.setting, _option(exc.setting))
+        raise ServerError(f"{source}: {exc.message}", hint=exc.hint) from exc
     host = urlsplit(plan.public_url or "").hostname
     # What a proxy in front of it checks, its administrator knows.
     if host is not None and not plan.trusted_proxies and not certificate.covers(host):

@@ -6,6 +6,7 @@ import shlex
 import ssl
 import stat
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from molecule_approve.errors import ServerError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _RENEW = "renew it, and check the clock of this machine"
+_BOTH = "name a certificate chain and its key, both in PEM format"
 _ROUNDS = 4
 """Flights of a handshake, and one more."""
 
@@ -21,11 +23,19 @@ Stamp = tuple[tuple[int, int, int], ...]
 """Device, inode and time of change of each file."""
 
 
+class CertificateError(ServerError):
+    """The certificate or its key cannot be used; ``setting`` is the one of the two that is to blame."""
+
+    def __init__(self, setting: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.setting = setting
+
+
 class Certificate:
     """A certificate chain and its key. ``context`` is for good; new connections get what was read last.
 
     Raises:
-        ServerError: a file cannot be read, others can read the key, the two do not belong together, or it has expired.
+        CertificateError: a file cannot be read, others can read the key, the two do not belong together, or it has expired.
     """
 
     def __init__(self, chain: Path, key: Path) -> None:
@@ -37,7 +47,7 @@ class Certificate:
         self.context = _plain_context()
         self.context.sni_callback = self._choose
         # Without a certificate of its own a context refuses every client before the callback.
-        self.context.load_cert_chain(chain, key, password=_no_password)
+        self.context.load_cert_chain(chain, key, password=partial(_no_password, key))
 
     def _choose(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self._current
@@ -46,7 +56,7 @@ class Certificate:
         """Read the files again if they have changed; whether they had.
 
         Raises:
-            ServerError: as at the start; the certificate that was read before stays in use, until they change again.
+            CertificateError: as at the start; the certificate that was read before stays in use, until they change again.
         """
         stamp = self._look()
         if stamp == self._stamp:
@@ -75,16 +85,18 @@ class Certificate:
         _check_key(self._key)
         context = _plain_context()
         try:
-            context.load_cert_chain(self._chain, self._key, password=_no_password)
+            context.load_cert_chain(self._chain, self._key, password=partial(_no_password, self._key))
         except ssl.SSLError as exc:
-            raise ServerError(f"cannot use the certificate {self._chain} with the key {self._key}: {_why(exc)}") from exc
+            message = f"cannot use the certificate {self._chain} with the key {self._key}: {_why(exc)}"
+            raise CertificateError("tls_cert", message, _BOTH) from exc
         except OSError as exc:
-            raise ServerError(f"cannot read the certificate {self._chain}: {exc.strerror}", hint="check the path") from exc
+            message = f"cannot read the certificate {self._chain}: {exc.strerror}"
+            raise CertificateError("tls_cert", message, "check the path") from exc
         try:
             _shake_hands(context, self._chain)
         except ssl.SSLCertVerificationError as exc:
             message = f"clients would refuse the certificate {self._chain}: {exc.verify_message}"
-            raise ServerError(message, hint=_RENEW) from exc
+            raise CertificateError("tls_cert", message, _RENEW) from exc
         return context
 
 
@@ -96,9 +108,10 @@ def _plain_context() -> ssl.SSLContext:
     return context
 
 
-def _no_password() -> str:
+def _no_password(key: Path) -> str:
     # OpenSSL would ask for it at the terminal.
-    raise ServerError("the key of --tls-key is encrypted", hint="store it without a password, readable for this user only")
+    hint = "store it without a password, readable for this user only"
+    raise CertificateError("tls_key", f"the key {key} is encrypted", hint)
 
 
 def _why(exc: ssl.SSLError) -> str:
@@ -113,12 +126,13 @@ def _check_key(key: Path) -> None:
     try:
         found = key.stat()
     except OSError as exc:
-        raise ServerError(f"cannot read the key {key}: {exc.strerror}", hint="check the path of --tls-key") from exc
+        raise CertificateError("tls_key", f"cannot read the key {key}: {exc.strerror}", "check the path") from exc
     # A group may read it: Debian's ssl-cert, and Kubernetes' fsGroup.
     if not stat.S_ISREG(found.st_mode) or found.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-        raise ServerError(
+        raise CertificateError(
+            "tls_key",
             f"the key {key} is not a file that only its owner and group can read",
-            hint=f"chmod 600 {shlex.quote(str(key))}",
+            f"chmod 600 {shlex.quote(str(key))}",
         )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from molecule_approve.errors import ConfigError
+
 from . import trusted_file
 
 if TYPE_CHECKING:
@@ -30,15 +32,24 @@ def server_policy(settings: ServerSettings, state: Path) -> Policy | None:
     Raises:
         ConfigError: it is missing, others can write it, or it is invalid, with file, line and key.
     """
-    named = settings.policy.value
-    return read_policy(named or state / FILE_NAME, provider_groups(settings), wanted=named is not None)
+    named, groups = settings.policy, provider_groups(settings)
+    path = named.value or state / FILE_NAME
+    try:
+        found = trusted_file.read_kept(path, wanted=named.value is not None)
+    except ConfigError as exc:
+        if named.value is None:
+            raise
+        raise ConfigError(f"{named.source}: {exc.message}", hint=exc.hint) from exc
+    return None if found is None else _parsed(found, path, groups)
 
 
 def read_policy(path: Path, groups: Collection[str] = (), *, wanted: bool) -> Policy | None:
     """The policy of a file that only its owner and root can write or replace; see :func:`server_policy`."""
     found = trusted_file.read_kept(path, wanted=wanted)
-    if found is None:
-        return None
+    return None if found is None else _parsed(found, path, groups)
+
+
+def _parsed(found: trusted_file.Trusted, path: Path, groups: Collection[str]) -> Policy:
     from .policy_yaml import parse_policy  # noqa: PLC0415 - most servers have no policy
 
     return parse_policy(found.data, path, groups)

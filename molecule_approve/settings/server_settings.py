@@ -56,12 +56,17 @@ class OpenIdSettings(NamedTuple):
 
     issuer: str
     client_id: str
-    client_secret_file: Path
+    client_secret_file: Sourced[Path]
     name_claim: str
     approvers: tuple[str, ...]
     groups_claim: str | None
     groups: Mapping[str, tuple[str, ...]]
     scopes: tuple[str, ...]
+
+    @property
+    def secret_file(self) -> Path:
+        """The file with the client's secret."""
+        return self.client_secret_file.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,9 @@ class ServerSettings:
 
     def sources(self) -> dict[str, str]:
         """Where each setting comes from that is not a default."""
-        found = ((name, getattr(self, name)) for name in self.__slots__)
+        found = [(name, getattr(self, name)) for name in self.__slots__]
+        if self.openid.value is not None:
+            found.append(("openid.client_secret_file", self.openid.value.client_secret_file))
         return {name: one.source for name, one in found if isinstance(one, Sourced) and one.source != "default"}
 
 
@@ -150,11 +157,12 @@ class _Server:
         if not file.groups and not file.lists.get("openid.approvers"):
             hint = "add openid.approvers, or openid.groups with openid.groups_claim"
             raise section.refuse("it lists no approvers and no groups, so that nobody could sign in", hint)
+        secret = self.file_path("openid.client_secret_file")
         return section.swap(
             OpenIdSettings(
                 issuer=self.setting("openid.issuer", _issuer, default="").value,
                 client_id=self.setting("openid.client_id", str, default="").value,
-                client_secret_file=self.file_path("openid.client_secret_file").value or Path(),
+                client_secret_file=secret.swap(secret.value or Path()),
                 name_claim=self.setting("openid.name_claim", str, default="email").value,
                 approvers=self.several("openid.approvers", str).value,
                 groups_claim=self.setting("openid.groups_claim", str, default=None).value,

@@ -520,6 +520,15 @@ def test_server_yaml_says_how_it_is_reached(home: Path) -> None:
     assert 'host_refused host="evil.example\\xad" address=unix' in err
 
 
+OPENID = """\
+openid:
+  issuer: https://id.example.org
+  client_id: approvals
+  client_secret_file: none
+  approvers: [alice@example.org]
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "options", "code", "message"),
     [
@@ -530,8 +539,15 @@ def test_server_yaml_says_how_it_is_reached(home: Path) -> None:
         ("public_url: http://a.example\n", (), 125, "server.yaml, line 1: public_url: an http:// address: tokens"),
         ("host: 127.0.0.1\n", ("--host", "::"), 2, "--host: :: is not a loopback address"),
         ("", ("--public-url", "https://alice@x.example"), 2, "--public-url: the address has a user or a password"),
-        ("", ("--public-url", "https://x.example/desk"), 2, "the path of --public-url begins with desk"),
-        ("", ("--tls-cert", "none.pem", "--tls-key", "none.key"), 125, "cannot read the key none.key"),
+        ("", ("--public-url", "https://x.example/desk"), 2, "--public-url: the path begins with desk"),
+        ("public_url: https://x.example/ws\n", (), 125, "server.yaml, line 1: public_url: the path begins with ws"),
+        ("", ("--tls-cert", "none.pem", "--tls-key", "none.key"), 125, "--tls-key: cannot read the key none.key"),
+        ("tls_cert: c\ntls_key: k\n", (), 125, "server.yaml, line 2: tls_key: cannot read the key "),
+        (OPENID, (), 125, "server.yaml, line 4: openid.client_secret_file: "),
+        ("database: postgresql://u@h\n", (), 125, "server.yaml, line 1: database: the database address names no database"),
+        ("", ("--database", "postgresql://u@h"), 2, "--database: the database address names no database"),
+        ("policy: nope.yaml\n", (), 125, "server.yaml, line 1: policy: "),
+        ("", ("--policy", "nope.yaml"), 125, "--policy: nope.yaml does not exist"),
     ],
 )
 def test_a_mistake_is_said_before_anything_starts(
@@ -543,7 +559,8 @@ def test_a_mistake_is_said_before_anything_starts(
     found = _told(home, "serve", "--config", str(config), *options)
     assert (found.code, found.out) == (code, "")
     assert message in found.err
-    assert not locate(environment(home)).database.exists()
+    # The policy is checked against the people whom the database knows.
+    assert "policy" in message or not locate(environment(home)).database.exists()
 
 
 def test_every_setting_reaches_the_server(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from molecule_approve.errors import ConfigError, ServerError, UsageError
 from molecule_approve.paths import Places, who_serves
 from molecule_approve.server.run import Running, ServePlan
-from molecule_approve.server.starting import address_to_bind, listen_tcp
+from molecule_approve.server.starting import address_to_bind, listen_tcp, prepared
 from tests.integration.raw_http import PLAIN
 from tests.server.desk import PATIENCE
 
@@ -188,6 +188,22 @@ def test_what_is_protected_or_allowed_is_good(server_places: Places, more: dict[
     """TLS here, or `--plain-http` with TLS elsewhere; loopback needs neither."""
     plan = ServePlan(server_places, **more)
     assert address_to_bind(plan) == plan.host
+
+
+@pytest.mark.parametrize(
+    ("sources", "kind", "named"),
+    [
+        ({}, UsageError, "--public-url"),
+        ({"public_url": "server.yaml, line 1: public_url"}, ConfigError, "server.yaml, line 1: public_url"),
+    ],
+)
+def test_a_public_path_of_our_own_is_refused_where_it_was_set(
+    server_places: Places, sources: dict[str, str], kind: type[Exception], named: str
+) -> None:
+    """By the option, or by file, line and key."""
+    plan = ServePlan(server_places, public_url=f"{PUBLIC}/ws", sources=sources)
+    with pytest.raises(kind, match=f"^{named}: the path begins with ws"), prepared(plan):
+        pass
 
 
 def test_a_start_that_fails_is_told_to_whoever_started_it(server_places: Places) -> None:

@@ -147,11 +147,16 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, pair: KeyPair, mo
     Certificate(*own)
 
 
-def test_a_key_of_another_certificate_is_told(folder: Path, pair: KeyPair) -> None:
-    """By both paths."""
+def test_a_key_of_another_certificate_is_told(server_places: Places, folder: Path, pair: KeyPair) -> None:
+    """By both paths, and by where the setting comes from."""
     other = new_pair(folder, "other")
     with pytest.raises(ServerError, match=rf"{pair.cert} with the key {other.key}: the key belongs to another certificate"):
         Certificate(pair.cert, other.key)
+    plan = replace(_served(pair, server_places), tls_key=other.key, sources={"tls_cert": "server.yaml, line 3: tls_cert"})
+    for sources, named in ((plan.sources, "server.yaml, line 3: tls_cert"), ({}, "--tls-cert")):
+        with pytest.raises(ServerError, match=f"^{named}: cannot use the certificate") as caught:
+            Running(replace(plan, sources=sources)).__enter__()
+        assert caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -196,5 +201,5 @@ def test_an_encrypted_key_is_refused(tmp_path: Path, pair: KeyPair) -> None:
     command = ["openssl", "pkey", "-in", str(pair.key), "-aes256", "-passout", "pass:secret", "-out", str(locked)]
     subprocess.run(command, check=True, capture_output=True)
     locked.chmod(0o600)
-    with pytest.raises(ServerError, match="is encrypted"):
+    with pytest.raises(ServerError, match=f"the key {locked} is encrypted"):
         Certificate(pair.cert, locked)

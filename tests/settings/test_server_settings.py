@@ -75,13 +75,14 @@ def test_a_whole_file_is_read(file: Callable[..., Path], tmp_path: Path) -> None
     openid = found.openid.value
     assert openid is not None
     assert openid.issuer == "https://login.example.org/realms/staff/"
-    assert (openid.client_id, openid.client_secret_file) == ("molecule-approve", tmp_path / "secret")
+    assert (openid.client_id, openid.secret_file) == ("molecule-approve", tmp_path / "secret")
     assert (openid.name_claim, openid.approvers) == ("email", ("alice@example.org",))
     assert (openid.groups_claim, openid.groups) == ("groups", {"deployers": ("team-a", "team-b")})
     assert openid.scopes == ("openid", "email", "groups")
     assert found.path == path
     assert found.sources()["port"] == f"{path}, line 2: port"
     assert found.sources()["openid"] == f"{path}, line 18: openid"
+    assert found.sources()["openid.client_secret_file"] == f"{path}, line 20: openid.client_secret_file"
     for key in (*SERVER_KEYS, *SERVER_LISTS, GROUPS):
         assert f"{key.rpartition('.')[2]}:" in WHOLE
 

@@ -352,6 +352,11 @@ class Verdict:
                 label = {"not_permitted": "not permitted", "failed": "gate failed"}.get(self.outcome, self.outcome.value)
                 return f"{label}: {self.error.message}" if self.error else label
 
+    @property
+    def _names_person(self) -> bool:
+        """Whether ``decided_by`` is somebody's name, of which it can be known whether it is verified."""
+        return self.decided_by is not None and self.outcome not in {Outcome.TIMEOUT, Outcome.EXPIRED, Outcome.WITHDRAWN}
+
     def as_json(self) -> dict[str, JsonValue]:
         """The object that ``--json`` prints; the same keys for every outcome."""
         return {
@@ -361,7 +366,7 @@ class Verdict:
             "action": self.action,
             "requested_by": self.requested_by,
             "decided_by": self.decided_by,
-            "decided_by_verified": self.decided_by_verified,
+            "decided_by_verified": self.decided_by_verified if self._names_person else None,
             "self_approved": self.self_approved,
             "comment": self.comment,
             "decided_at": self.decided_at,

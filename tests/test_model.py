@@ -58,6 +58,15 @@ def test_only_one_outcome_is_a_yes(outcome: Outcome) -> None:
     assert verdict.as_json()["approved"] is (outcome is Outcome.APPROVED)
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_of_a_name_that_is_not_there_nothing_is_known(outcome: Outcome) -> None:
+    """Null in JSON, as everything that is not known; in Python it stays a bool."""
+    nobodys, bobs = Verdict(outcome), Verdict(outcome, decided_by="bob")
+    assert (nobodys.as_json()["decided_by_verified"], nobodys.decided_by_verified) == (None, False)
+    by_person = outcome not in {Outcome.TIMEOUT, Outcome.EXPIRED, Outcome.WITHDRAWN}
+    assert bobs.as_dict()["decided_by_verified"] == bobs.as_json()["decided_by_verified"] == (False if by_person else None)
+
+
 @pytest.mark.parametrize(
     ("verdict", "message"),
     [

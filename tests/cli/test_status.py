@@ -89,6 +89,21 @@ def test_a_list_and_one_request_do_not_contradict_each_other(caller: Caller) -> 
     assert {key for key in one if listed[key] not in (None, one[key])} == set()
 
 
+def test_of_nobody_s_name_nothing_is_known(caller: Caller) -> None:
+    """A request that waits, was withdrawn or has expired: alone, listed, and for an approver who sees what waits."""
+    waits, gone, late = caller.desk.ask("waits"), caller.desk.ask("gone"), caller.desk.ask("late", expires_in=0.2)
+    assert caller.main("withdraw", gone).code == 0
+    assert caller.main("wait", "--action", "late", late).code == 124
+    alone = [caller.main("status", "--json", one).object for one in (waits, gone, late)]
+    assert [one["outcome"] for one in alone] == ["pending", "withdrawn", "expired"]
+    caller.set(MOLECULE_APPROVER_TOKEN=str(caller.desk.decider.headers["authorization"]).removeprefix("Bearer "))
+    listed = [*caller.main("status", "--json").array, *caller.main("pending", "--json").array]
+    ours = [one for one in listed if one["approval_id"] in {waits, gone, late}]
+    assert len(ours) == 4
+    for one in (*alone, *ours):
+        assert (one["decided_by"] in {None, "withdrawn", "auto-expired"}, one["decided_by_verified"]) == (True, None)
+
+
 def test_nothing_to_list(caller: Caller, platform: FakePlatform) -> None:
     """0, an empty array; in words stderr says it."""
     for command, words in (("status", "no requests"), ("pending", "nothing waits for a decision")):

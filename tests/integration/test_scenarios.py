@@ -47,10 +47,8 @@ def test_a_recorded_scenario_comes_to_its_verdict(worlds: NewWorld, scenario: di
     replay.decide()
     facts = program.wait()
     assert (facts.code, facts.answer["outcome"]) == (code, outcome)
-    assert (facts.answer["decided_by"], facts.answer["decided_by_verified"]) == (
-        scenario["verdict"]["decided_by"] if code in {0, 77} else None,
-        False,
-    )
+    name, is_verified = (scenario["verdict"]["decided_by"], False) if code in {0, 77} else (None, None)
+    assert (facts.answer["decided_by"], facts.answer["decided_by_verified"]) == (name, is_verified)
     assert facts.answer["evidence"] == (scenario["verdict"].get("evidence", "rest") if code in {0, 77} else None)
 
 

@@ -93,7 +93,7 @@ def test_at_a_terminal_it_is_as_light(observed: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "shown", "typed"), [(("review",), "quit? ", "q\r"), (("pending", "--watch"), "wait", "\x03")]
+    ("argv", "shown", "typed"), [(("review",), "quit? ", "q\r"), (("pending", "--watch"), "live", "\x03")]
 )
 def test_the_desk_in_a_terminal_is_as_light(observed: Caller, argv: tuple[str, ...], shown: str, typed: str) -> None:
     """Pages and tables are drawn without Rich, and what is live needs no asyncio."""

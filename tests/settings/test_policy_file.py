@@ -47,3 +47,11 @@ def test_a_named_file_that_cannot_be_used_is_told_with_where_it_was_named(tmp_pa
     named.chmod(0o600)
     with pytest.raises(ConfigError, match=f"^{re.escape(str(named))}, line 1: version"):
         server_policy(settings, tmp_path)
+
+
+def test_the_file_of_the_state_folder_that_cannot_be_used_is_told_by_its_path(tmp_path: Path) -> None:
+    """Nothing has named it."""
+    (tmp_path / "policy.yaml").write_text("version: 1\n")
+    (tmp_path / "policy.yaml").chmod(0o666)
+    with pytest.raises(ConfigError, match=f"^other users can write {re.escape(str(tmp_path))}/policy.yaml"):
+        server_policy(resolve_server(ServerFlags(), {}), tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from molecule_approve.audit.report.story import Story
+    from molecule_approve.audit.search import FoundRequest
     from molecule_approve.client.inbox import PendingList, Waiting
     from molecule_approve.client.rest import RestPlatform
     from molecule_approve.settings.resolve import Settings
@@ -311,10 +311,11 @@ def withdraw(
     with connection.platform() as (settings, platform):
         approval_id = find_id(platform, wanted, Deadline.after(READ))
         ours = _withdraw(platform, SubmittedRequest(approval_id, settings.workspace_id.value))
-        _withdraw_duplicates(settings, platform, approval_id)
+        found, failure = _asked(settings, approval_id)
+        _withdraw_duplicates(settings, platform, found)
     try:
         if ours:
-            _record(settings, approval_id)
+            _record(settings, approval_id, found, failure)
     finally:
         output.done(f"withdrawn {visible(approval_id)}")
     return Exit.OK
@@ -334,20 +335,26 @@ def _withdraw(platform: RestPlatform, submitted: SubmittedRequest) -> bool:
     return False
 
 
-def _withdraw_duplicates(settings: Settings, platform: RestPlatform, approval_id: str) -> None:
-    """Withdraw the other open rows of the same request, if our log knows it: a proxy may have doubled its POST."""
+def _asked(settings: Settings, approval_id: str) -> tuple[FoundRequest | None, AuditError | None]:
+    """What our log knows of the request, or why that cannot be read."""
     from molecule_approve import wiring
+
+    try:
+        return wiring.journal(settings).find(approval_id), None
+    except AuditError as exc:
+        return None, exc
+
+
+def _withdraw_duplicates(settings: Settings, platform: RestPlatform, found: FoundRequest | None) -> None:
+    """Withdraw the other open rows of the same request, if our log knows it: a proxy may have doubled its POST."""
     from molecule_approve.gate.withdrawal import DUPLICATES, Withdrawer
 
-    found = None
-    with contextlib.suppress(AuditError):  # said when the withdrawal is recorded
-        found = wiring.journal(settings).find(approval_id)
     if found is None or found.task_id is None or found.action is None:
         return
     workspace_id, action, task_id = settings.workspace_id.value, found.action, found.task_id
     request = ApprovalRequest(workspace_id, action, "", task_id, found.trace_id)
     search = Withdrawer(platform, request, Deadline.after(DUPLICATES), lambda exc: output.complain(exc, "warning: "))
-    search.withdraw_duplicates(SubmittedRequest(approval_id, workspace_id, action, task_id))
+    search.withdraw_duplicates(SubmittedRequest(found.approval_id, workspace_id, action, task_id))
 
 
 def _wanted_id(approval: str | None, id_file: str | None) -> str:
@@ -362,7 +369,7 @@ def _wanted_id(approval: str | None, id_file: str | None) -> str:
         raise UsageError(f"cannot read --id-file {id_file!r}", hint="pass the file that `request --id-file` wrote") from exc
 
 
-def _record(settings: Settings, approval_id: str) -> None:
+def _record(settings: Settings, approval_id: str, found: FoundRequest | None, failure: AuditError | None) -> None:
     """Record the withdrawal.
 
     Raises:
@@ -371,9 +378,9 @@ def _record(settings: Settings, approval_id: str) -> None:
     from molecule_approve import wiring
     from molecule_approve.audit.record import RecordAction, RecordOutcome, make_record
 
-    log = wiring.journal(settings)
     try:
-        found = log.find(approval_id)
+        if failure is not None:
+            raise failure
         record = make_record(
             RecordAction.APPROVE,
             RecordOutcome.WITHDRAWN,
@@ -383,7 +390,7 @@ def _record(settings: Settings, approval_id: str) -> None:
             trace_id=approval_id if found is None else found.trace_id,
             extras={"approval_id": approval_id, "reason": "by command", "taken_back": True},
         )
-        log.append(record, patience=2.0)
+        wiring.journal(settings).append(record, patience=2.0)
     except AuditError as exc:
         if not settings.audit_optional.value:
             raise

@@ -189,6 +189,10 @@ class Policy:
         """A place in the file, for a message."""
         return f"{self.path}, line {line}: {key}"
 
+    def line_of(self, rule: ApprovalRule, key: str) -> int:
+        """Where the rule says this key; where it stands itself, if it takes it over from the defaults."""
+        return self.lines.get((rule.name, key), rule.line)
+
     def judge(self, asked: AskedRequest, people: Sequence[PossibleApprover], *, self_approval: bool) -> Demand | Refusal:
         """What the request needs, or that it is refused; ``self_approval`` is the server's own setting.
 

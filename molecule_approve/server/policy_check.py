@@ -51,7 +51,7 @@ def _check_people(policy: Policy, plan: ServePlan, transaction: Transaction) -> 
         # Those with named approvers were counted when the file was parsed; the first approver may come after the start.
         if rule.approvers is None and not rule.deny and rule.approvals > max(1, len(known)) and not groups:
             section = "defaults" if rule is policy.defaults else "rules"
-            place = policy.source(policy.lines.get((rule.name, "approvals"), rule.line), f"{section}.approvals")
+            place = policy.source(policy.line_of(rule, "approvals"), f"{section}.approvals")
             raise ConfigError(
                 f"{place}: rule {rule.name} asks for {rule.approvals} approvals, and there are {len(known)} approvers",
                 hint="add approvers with `molecule-approve approvers add NAME`, or ask for fewer approvals",

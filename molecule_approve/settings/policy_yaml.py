@@ -228,10 +228,10 @@ class _PolicyReader(Reader):
         names = [rule.name for rule in policy.rules]
         for at, rule in enumerate(policy.rules):
             if rule.name in names[:at]:
-                raise self._wrong(rule, "name", f"there are two rules {rule.name}", "give each its own name")
+                raise self._wrong(policy, rule, "name", f"there are two rules {rule.name}", "give each its own name")
         for rule, other in policy.unreachable():
             message = f"rule {rule.name} never decides: {other.name}, line {other.line}, matches whatever it matches"
-            raise self._wrong(rule, "match", message, "change its order or its match, or remove it")
+            raise self._wrong(policy, rule, "match", message, "change its order or its match, or remove it")
         for rule in (*policy.rules, policy.defaults):
             groups = group_names(rule.approvers or ())
             if rule.approvers is None or any(name in provider_groups for name in groups):
@@ -240,12 +240,11 @@ class _PolicyReader(Reader):
             people += [name for group in groups for name in policy.groups[group]]
             if (count := len({name_key(name) for name in people})) < rule.approvals and not rule.deny:
                 message = f"rule {rule.name} {too_few(rule, count)}"
-                raise self._wrong(rule, "approvals", message, "name more people, or ask for fewer approvals")
+                raise self._wrong(policy, rule, "approvals", message, "name more people, or ask for fewer approvals")
 
-    def _wrong(self, rule: ApprovalRule, key: str, message: str, hint: str) -> ApprovalError:
+    def _wrong(self, policy: Policy, rule: ApprovalRule, key: str, message: str, hint: str) -> ApprovalError:
         section = DEFAULTS if rule.name == DEFAULTS else "rules"
-        line = self._lines.get((rule.name, key), rule.line)
-        return source_of(self.path, line, f"{section}.{key}").refuse(message, hint)
+        return source_of(self.path, policy.line_of(rule, key), f"{section}.{key}").refuse(message, hint)
 
 
 _NO_TEXTS = {"ci", "audit_head"}

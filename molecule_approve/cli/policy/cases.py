@@ -12,7 +12,7 @@ from molecule_approve.cli.sheet import one_line
 from molecule_approve.errors import ConfigError
 from molecule_approve.safe_text import visible
 
-from .files import CasesFile, explained, policy_file, read_cases, read_policy
+from .files import CasesFile, explained, policy_file, read_cases, read_tested
 from .views import short
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def run_cases(cases: CasesFile, json: options.Json = False) -> int:
     table = read_cases(cases)
     if table.policy is None:
         raise ConfigError(f"{cases}: policy: is missing", hint="name the policy that they are about: policy: policy.yaml")
-    policy = read_policy(table.policy, table=table)
+    policy = read_tested(table.policy, table)
     found = [(case, case.expected.differences(explained(policy, table, case))) for case in table.cases]
     failed = [(case, differences) for case, differences in found if differences]
     if json:
@@ -54,7 +54,7 @@ def compare(
     Exits with 0 if there are none, with 65 if there are some, and with 125 if a file is invalid.
     """
     table = read_cases(cases)
-    before, after = (read_policy(path, table=table) for path in (old, new))
+    before, after = (read_tested(path, table) for path in (old, new))
     both = [(case, explained(before, table, case), explained(after, table, case)) for case in table.cases]
     changed = [(case, one, other) for case, one, other in both if one.differs(other)]
     if json:

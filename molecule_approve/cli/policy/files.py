@@ -24,17 +24,25 @@ def policy_file(metavar: str, text: str) -> typer.models.ArgumentInfo:
     return found
 
 
-def read_policy(path: Path, groups: Collection[str] = (), table: CaseTable | None = None) -> Policy:
-    """The policy of a file, whoever can write it; for a table of cases, with the people and the groups that this lists.
+def read_policy(path: Path, groups: Collection[str] = ()) -> Policy:
+    """The policy of a file, whoever can write it.
 
     Raises:
-        ConfigError: it cannot be read, is invalid, or names somebody whom the table does not list.
+        ConfigError: it cannot be read, or is invalid.
     """
     from molecule_approve.settings.policy_yaml import parse_policy
 
-    policy = parse_policy(_read(path), path, groups if table is None else table.provider_groups)
-    if table is not None:
-        table.check(policy)
+    return parse_policy(_read(path), path, groups)
+
+
+def read_tested(path: Path, table: CaseTable) -> Policy:
+    """The policy of a file, with the people and the groups of this table.
+
+    Raises:
+        ConfigError: see :func:`read_policy`; or it names somebody whom the table does not list.
+    """
+    policy = read_policy(path, table.provider_groups)
+    table.check(policy)
     return policy
 
 

@@ -18,7 +18,7 @@ import pytest
 from molecule_approve.audit import files, locking
 from molecule_approve.clock import boottime
 from molecule_approve.errors import AuditError, Interrupted
-from tests.callers import takers
+from tests.callers import takers, until
 
 
 def hold(log: Path, pause: Callable[[float], None] = time.sleep, patience: float = 30.0) -> None:
@@ -110,9 +110,8 @@ def test_whoever_waits_gets_the_lock_as_soon_as_it_is_free(log: Path) -> None:
     with held(log):
         done = threading.Thread(target=hold, args=(log,))
         done.start()
-        while not waiters():
-            os.sched_yield()
-        assert waiters()[0].native_id not in takers()
+        until(lambda: blocked(log) == 1)
+        assert waiters()[0].native_id not in {None, *takers()}
     done.join(30)
     assert not done.is_alive()
     assert all_have_ended()

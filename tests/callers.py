@@ -203,12 +203,16 @@ def has_ended(pid: int, seconds: float) -> bool:
 
 
 def takers(pid: int | None = None, number: signal.Signals = signal.SIGQUIT) -> list[int]:
-    """The threads of a process, or of this one, that would take such a signal to the process (proc_pid_status(5))."""
+    """The threads of a process, or of this one, that would take such a signal to the process (proc_pid_status(5)).
+
+    One that ends meanwhile is left out. A thread that starts another takes none for that moment.
+    """
     found = []
     for thread in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
-        fields = dict(line.split(":", 1) for line in (thread / "status").read_text().splitlines())
-        if not int(fields["SigBlk"], 16) >> number - 1 & 1:
-            found.append(int(thread.name))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = dict(line.split(":", 1) for line in (thread / "status").read_text().splitlines())
+            if not int(fields["SigBlk"], 16) >> number - 1 & 1:
+                found.append(int(thread.name))
     return found
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.server.desk import Desk
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 SAYING: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 """A Popen's options, where what the program says is read."""

@@ -16,7 +16,7 @@ from molecule_approve.server import credentials
 from tests.callers import start
 from tests.integration.raw_http import PLAIN
 
-_PATIENCE = 15.0
+_PATIENCE = 60.0
 
 
 class Served:

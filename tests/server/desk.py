@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from molecule_approve.paths import Places
     from molecule_approve.server.run import Running
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds after which a test stops waiting for what should have come at once."""
 
 

@@ -224,10 +224,13 @@ def _tracing(writer: int, output: Path, paths: list[Path], fault: str) -> Iterat
         command += ["-e", f"inject={fault}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as tracer:
         assert tracer.stderr is not None
-        line = tracer.stderr.readline()
-        assert b"attached" in line, line
-        yield
-        tracer.wait(PATIENCE)
+        try:
+            line = tracer.stderr.readline()
+            assert b"attached" in line, line
+            yield
+            tracer.wait(PATIENCE)
+        finally:
+            tracer.kill()  # it lasts as long as its writer, which waits for an order
 
 
 def _calls(lines: list[str]) -> Iterator[Call]:

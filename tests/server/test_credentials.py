@@ -209,6 +209,8 @@ def _serving(places: Places) -> Iterator[int]:
     command = [sys.executable, "-c", _SERVING, str(places.serving)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.readline()
-        yield process.pid
-        process.kill()
+        try:
+            process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()

@@ -72,6 +72,8 @@ def serving(places: Places, requester: None) -> Iterator[int]:
         [sys.executable, "-c", SERVING, str(places.serving)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"locked\n"
-        yield 4711
-        process.terminate()
+        try:
+            assert process.stdout.readline() == b"locked\n"
+            yield 4711
+        finally:
+            process.terminate()

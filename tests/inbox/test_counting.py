@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from molecule_approve.server import administration
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running
 from molecule_approve.server.starting import ServePlan
@@ -78,6 +79,25 @@ def test_approvals_are_counted_in_every_open_page(seat: Seat, new_seat: NewSeat)
     for somebody in (seat, bo):
         expect(somebody.ended(asked).locator(".progress")).to_have_text("2 of 2: alice, bo")
         expect(somebody.ended(asked).locator(".people li")).to_have_count(2)
+
+
+def test_enough_approvals_that_count_again_want_one_more(seat: Seat, new_seat: NewSeat) -> None:
+    """An approver was away while the other one approved: the page says so, and offers it to who has approved, too."""
+    asked = seat.desk.ask("drop the table")
+    assert seat.desk.decide(asked).json()["approvals"] == {"have": 1, "need": 2}
+    bo = _as(new_seat, "bo")
+    with seat.desk.server.opened() as store:
+        administration.limit_approver(store, "alice", [administration.add_workspace(store, "other")])
+        bo.decide(bo.armed(asked))
+        expect(bo.card(asked).locator(".progress")).to_contain_text("1 of 2: bo")
+        administration.limit_approver(store, "alice", None)
+    seat.page.reload()
+    card = seat.armed(asked)
+    expect(card.locator(".progress")).to_have_text("2 of 2: alice, bo; one more approval ends it")
+    expect(card.get_by_role("button", name="Retract my approval")).to_be_visible()
+    seat.decide(card)
+    expect(seat.ended(asked).locator(".progress")).to_have_text("2 of 2: alice, bo")
+    assert seat.status(asked) == "approved"
 
 
 def test_an_approval_is_shown_before_the_list_is_read_again(seat: Seat) -> None:

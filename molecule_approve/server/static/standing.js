@@ -20,12 +20,15 @@ export function waitingFor({ waiting_for: groups = [] }) {
   return groups.map(({ group, people }) => (group ? `${group} (${people.join(", ")})` : people.join(", "))).join(", ");
 }
 
+// Somebody's approval counts again: the next approval ends the request, whoever makes it.
+const isEnough = (approvals) => approvals?.have >= approvals?.need;
+
 /** How far a request is: `1 of 2: alice; waiting for dba (bo, cy)`. It waits for nobody once it has ended. */
 export function progressOf(approvals, ended = false) {
   const { have, need, approved_by: by = [] } = approvals;
   const others = waitingFor(approvals);
-  const waiting = others && have < need && !ended ? `; waiting for ${others}` : "";
-  return `${have} of ${need}${by.length > 0 ? `: ${by.join(", ")}` : ""}${waiting}`;
+  const waiting = isEnough(approvals) ? "; one more approval ends it" : others && `; waiting for ${others}`;
+  return `${have} of ${need}${by.length > 0 ? `: ${by.join(", ")}` : ""}${ended ? "" : waiting}`;
 }
 
 /** A rule in a sentence; the policy's defaults are not one. */
@@ -99,7 +102,7 @@ export class Standing {
 /** Why this approver can do nothing with the request; "" if it can. */
 export function exclusion({ mine, eligible, approvals, own }) {
   const others = waitingFor(approvals ?? {});
-  if (mine) {
+  if (mine && !isEnough(approvals)) {
     return `You have ${WORDS[mine] ?? "decided"} this${others ? `; it waits for ${others}` : ""}.`;
   }
   if (eligible === false) {

@@ -58,7 +58,8 @@ def test_beside_another_tool_nothing_of_ours_is_lost_or_glued(
         for name in ("a", "b"):
             crew.order(do="storm", log=log, limit=limit, what="requests", name=name, patience=30, pause=0)
             writers.append(crew.started())
-        crew.listen(0.8)
+        while len(crew.said) <= 20:
+            crew.listen(0.8)
         foreign.go()
         written = int(foreign.line())
         for writer in writers:
@@ -66,7 +67,7 @@ def test_beside_another_tool_nothing_of_ours_is_lost_or_glued(
         crew.dismissed()
     told = crew.said
     found = standing.history(log)
-    assert min(len(told), written) > 20
+    assert written > 20
     standing.keeps(found, told)
     assert is_whole(log)
     if parts == 1:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.server.desk import Desk
 
-PATIENCE = 10_000.0
+PATIENCE = 30_000.0
 """Milliseconds after which a test stops waiting for the page."""
 
 ARMING = 1_000

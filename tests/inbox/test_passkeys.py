@@ -261,7 +261,7 @@ def test_a_signature_that_comes_too_late_is_not_sent(alice: KeySeat) -> None:
 
 def test_the_page_signs_nothing_that_it_does_not_show(alice: KeySeat) -> None:
     """A server, or who is on the way to it, has another action signed than the page shows: the passkey is not even asked."""
-    seat, asked = alice.seat, alice.seat.desk.ask("touch this", context={"a": 1})
+    seat = alice.seat
 
     def misled(route: Route) -> None:
         answer = route.fetch()
@@ -270,6 +270,7 @@ def test_the_page_signs_nothing_that_it_does_not_show(alice: KeySeat) -> None:
         route.fulfill(response=answer, body=json.dumps(said))
 
     seat.page.route("**/desk/requests/*", misled)
+    asked = seat.desk.ask("touch this", context={"a": 1})
     card = seat.armed(asked)
     seat.decide(card)
     why = "what would be signed is not what this page shows (action, context, number of approvals); reload the page"

@@ -89,6 +89,13 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def sleeps(pid: int) -> int:
+    """How often a process has waited for something (proc_pid_status(5))."""
+    found = re.search(r"^voluntary_ctxt_switches:\s+(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
 def child_of(pid: int) -> int:
     """The one child of a process, once it has one."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
@@ -298,6 +305,9 @@ def test_a_command_that_stops_itself_does_not_stop_us() -> None:
     with launched(parent(sys.executable, "-ISc", script)) as process:
         command = child_of(process.pid)
         until(lambda: state(command) == "T")
+        # Its stop is told to us a moment after it shows: we have looked once we have slept twice since.
+        asleep = sleeps(process.pid)
+        until(lambda: sleeps(process.pid) >= asleep + 2)
         process.send_signal(signal.SIGCONT)
         assert line(process) == "went on"
         assert os.waitid(os.P_PID, process.pid, os.WCONTINUED | os.WNOHANG) is None  # we were never stopped

@@ -59,6 +59,7 @@ class Limits:
         takeover_interval: how often a server looks what servers of the same database have left, if they have ended.
         takeover: how long such a server must be gone before another one takes over what it left.
         takeover_blind: the same, if its audit log cannot be read from here.
+        start: how long the start waits for PostgreSQL, and for the lock of a server that has just been killed.
         stop: how long a clean stop waits for open calls.
     """
 
@@ -110,4 +111,5 @@ class Limits:
     takeover_interval: float = 5.0
     takeover: float = 15.0
     takeover_blind: float = 60.0
+    start: float = 20.0
     stop: float = 1.0

@@ -48,7 +48,8 @@ def _check_people(policy: Policy, plan: ServePlan, transaction: Transaction) -> 
                 hint="add the person with `molecule-approve approvers add NAME`, or correct the name",
             )
     for rule in (*policy.rules, policy.defaults):
-        # Those with named approvers were counted when the file was parsed; the first approver may come after the start.
+        # A rule that names its approvers was checked when the file was parsed. A server may start without any approver, so a
+        # rule that asks for one approval is never refused.
         if rule.approvers is None and not rule.deny and rule.approvals > max(1, len(known)) and not groups:
             section = "defaults" if rule is policy.defaults else "rules"
             place = policy.source(policy.line_of(rule, "approvals"), f"{section}.approvals")

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 _PAUSE = 1.0
 """Seconds after which changes are told that the database could not be asked about."""
 
-_START = 20.0
-"""Seconds that the start waits for the database, and for the lock of a server that has just been killed."""
-
 
 def host_name() -> str:
     """The name of this machine: a path that another server wrote down is looked at only on the same one."""
@@ -83,7 +80,7 @@ class Replica:
             ServerError: the database does not answer, another server has this one's id, or serves another address.
         """
         try:
-            await asyncio.wait_for(asyncio.shield(self._ready), _START)
+            await asyncio.wait_for(asyncio.shield(self._ready), self._limits.start)
         except TimeoutError:
             hint = "a server's state folder must not be copied; remove the file `replica` from the copy"
             raise ServerError(f"cannot join the other servers: {self.listener.problem}", hint=hint) from None

@@ -181,12 +181,13 @@ class _PolicyReader(Reader):
 
     def _approver(self, node: Node, name: str, known: Collection[str]) -> str:
         text = self.scalar(node, name, TEXT).text
-        for group in group_names([text]):
-            if group not in known:
-                hint = f"known groups: {', '.join(sorted(known)) or 'none'}"
-                raise self.refuse(node, name, f"there is no group {group[:60]!r}", hint)
-            return text
-        return self._known_as(node, name, text.removeprefix(USER))
+        if not text.startswith(GROUP):
+            return self._known_as(node, name, text.removeprefix(USER))
+        group = text.removeprefix(GROUP)
+        if group not in known:
+            hint = f"known groups: {', '.join(sorted(known)) or 'none'}"
+            raise self.refuse(node, name, f"there is no group {group[:60]!r}", hint)
+        return text
 
     def _match(self, node: Node) -> Match:
         found = self.section(node, "rules.match", set(_MATCH))

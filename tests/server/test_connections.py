@@ -206,7 +206,7 @@ def test_pings_between_words_fill_no_memory_either(open_desk: OpenDesk) -> None:
     desk = open_desk(slow_reader=600.0)
     piece = (b"\x89\xfd\0\0\0\0" + b"x" * 125) * 50 + b"\x81\x81\0\0\0\0x"
     with desk.lazy() as lazy:
-        lazy.settimeout(5.0)  # nothing is read on
+        lazy.settimeout(10.0)  # nothing is read on
         sent = 0
         try:
             while sent < 64_000_000:

@@ -150,6 +150,7 @@ def test_a_server_that_was_taken_for_ended_writes_itself_down_again(team: Team, 
     first = team.desk()
     rows = first.select("SELECT id, log FROM replicas")
     _run(team, postgres_cluster, "DELETE FROM replicas")
+    assert first.select("SELECT id, log FROM replicas") == []
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     _run(team, postgres_cluster, f"SELECT pg_terminate_backend(pid) {others}")
     until(lambda: first.select("SELECT id, log FROM replicas") == rows, "it is not known any more")
@@ -363,11 +364,10 @@ def test_a_server_that_starts_waits_for_another_one_that_starts(team: Team, post
             starting.result(PATIENCE)
 
 
-def test_a_copied_state_folder_is_refused(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copied_state_folder_is_refused(team: Team) -> None:
     """Two servers with one id would write each other's records."""
-    plan, other = team.plan(), team.plan()
+    plan, other = team.plan(), team.plan(start=4.0)
     with Running(plan):
-        monkeypatch.setattr("molecule_approve.server.replica._START", 4.0)  # it tries for so long
         other.places.state.mkdir(mode=0o700, parents=True)
         other.places.replica.write_text(plan.places.replica.read_text())
         with pytest.raises(ServerError, match="another server has this server's id") as caught:

@@ -132,7 +132,7 @@ def test_nobody_decides(caller: Caller) -> None:
     async def body(agent: Agent) -> None:
         report = await agent.request("drop it", wait=15, timeout="1s")
         assert (report["allowed"], report["status"]) == (False, "timeout")
-        assert re.fullmatch(r"timed out: nobody decided within \d s", str(report["message"]))
+        assert re.fullmatch(r"timed out: nobody decided within [1-9] s", str(report["message"]))
 
     with_agent(body)
     assert outcomes(caller) == ["initiated", "requested", "timeout"]

@@ -85,7 +85,8 @@ def _term(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Running text on one line: code in bold, and nothing that the language would take for its own."""
+    """Running text on one line: code in bold, links without their target, nothing that roff would take for its own."""
+    text = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text)
     plain = re.sub(r"`([^`]+)`", lambda code: f"\\fB{_bare(code[1])}\\fR", text.replace("\\", "\\e").replace("-", "\\-"))
     return plain if plain[:1] not in {".", "'"} else f"\\&{plain}"
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from molecule_approve.model import ApprovalProgress
     from molecule_approve.settings.resolve import Settings
 
+    from .terminal import SheetLine
+
 app = commands()
 
 # `status` needs a workspace and a requester's token, which an approver elsewhere does not have.
@@ -98,16 +100,10 @@ def name_of(queue: PendingList | None) -> str:
 
 def _confirmed(platform: RestPlatform, row: Approval, question: str) -> bool:
     """Whether the person at the terminal says yes, having seen the whole request; anything else is a no."""
-    from molecule_approve.client.inbox import Waiting
-
     from .pending_list import now_utc, timing
-    from .sheet import request_lines
     from .terminal import pages
 
-    listed = platform.waiting(row.id, Deadline.after(READ)) or Waiting(row)
-    row, name = replace(row, is_revoked=listed.approval.is_revoked), name_of(platform.queue(Deadline.after(READ)))
-    lines = request_lines(row, workspace_name=listed.workspace_name, decide_as=name)
-    *earlier, last = pages(timing(row, now_utc()), lines)
+    *earlier, last = pages(timing(row, now_utc()), _lines_to_decide(platform, row))
     for number, page in enumerate(earlier, 1):
         output.write_talk(page)
         if ask(f"page {number} of {len(earlier) + 1}; Enter for the next page, anything else to cancel: ") != "":
@@ -116,11 +112,22 @@ def _confirmed(platform: RestPlatform, row: Approval, question: str) -> bool:
     return (ask(f"{question} [y/N]: ") or "").lower() in {"y", "yes"}
 
 
-def _show(row: Approval) -> None:
-    """The complete request on stderr, nothing hidden."""
-    from .sheet import request_lines, sheet
+def _lines_to_decide(platform: RestPlatform, row: Approval) -> Iterator[SheetLine]:
+    """The whole pending request, with what only an approver can read, and under which name it is decided."""
+    from molecule_approve.client.inbox import Waiting
 
-    for line in sheet(request_lines(row), sys.stderr):
+    from .sheet import request_lines
+
+    listed = platform.waiting(row.id, Deadline.after(READ)) or Waiting(row)
+    row, name = replace(row, is_revoked=listed.approval.is_revoked), name_of(platform.queue(Deadline.after(READ)))
+    return request_lines(row, workspace_name=listed.workspace_name, decide_as=name)
+
+
+def _show(lines: Iterator[SheetLine]) -> None:
+    """The complete request on stderr, nothing hidden."""
+    from .sheet import sheet
+
+    for line in sheet(lines, sys.stderr):
         output.talk(line)
 
 
@@ -211,14 +218,17 @@ def _seen(platform: RestPlatform, workspace_id: str, approval: str, word: str | 
         EndedError: the request is not open.
         ApprovalError: the person did not confirm.
     """
+    from .sheet import request_lines
+
     approval_id = find_id(platform, approval, Deadline.after(READ))
     row = read_one(platform, workspace_id, approval_id)
     is_open = outcome_of(row) is Outcome.PENDING
-    if word is None or not is_open:
-        _show(row)
     if not is_open:
+        _show(request_lines(row))
         raise ended(row)
-    if word is not None and not _confirmed(platform, row, f"{word} this request?"):
+    if word is None:
+        _show(_lines_to_decide(platform, row))
+    elif not _confirmed(platform, row, f"{word} this request?"):
         raise ApprovalError("not confirmed: the request is still open")
     return row
 

@@ -17,7 +17,7 @@ import typer
 from molecule_approve.errors import CredentialError, UnavailableError
 from molecule_approve.safe_text import visible
 
-from . import output
+from . import output, slips
 from .help import CONNECTION, OUTPUT, CliCommand, option
 
 if TYPE_CHECKING:
@@ -64,11 +64,18 @@ class GateCommand(CliCommand):
     """A command whose 0 means yes: its help ends with 2, so that ``request "$X"`` never says yes to a hostile word."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # typer names its copy
-        """Parse, and turn the end after ``--help`` into a usage error."""
+        """Parse, and turn the end after ``--help`` into a usage error; ``--timeout 5 minutes`` is another one."""
+        given = list(args)
         try:
-            return super().parse_args(ctx, args)
+            left = super().parse_args(ctx, args)
         except typer.Exit as exc:
             raise typer.Exit(2) from exc
+        slips.check_durations(self, self.own(ctx, given))
+        return left
+
+    def own(self, _ctx: typer.Context, given: list[str]) -> list[str]:
+        """The words among which this command's options are."""
+        return given[: given.index("--")] if "--" in given else given
 
 
 class ConnectionOptions(NamedTuple):

@@ -19,7 +19,7 @@ from molecule_approve.wire import is_uuid
 
 from . import output
 from .sheet import asked, sheet
-from .terminal import cells, is_same, marked, size_of, styled, written
+from .terminal import ERASE, cells, is_same, marked, size_of, styled, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,7 @@ _WORDS = {
     StreamState.RECONNECTING: "reconnecting, polling meanwhile",
 }
 
-# ECMA-48: go to the line's beginning and erase it. The cursor is never hidden: however the process ends, it is visible.
-_ERASE = "\r\x1b[K"
+# The cursor is never hidden: however the process ends, it is visible.
 
 
 class Scene(NamedTuple):
@@ -251,7 +250,7 @@ class Spinner(Plain):
         """The next output: new permanent lines in the live line's place, and the live line below them."""
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         above = "".join(f"{output.fitted(f'{output.PROGRAM}: {line}')}\n" for line in lines)
-        return _ERASE + above + (self._line() if self._lively else "")
+        return ERASE + above + (self._line() if self._lively else "")
 
     def _say(self, line: str) -> None:
         if self._painter is None:

@@ -55,6 +55,10 @@ class RunCommand(options.GateCommand):
         super().__init__(*given, **settings)
         self.allow_interspersed_args = False
 
+    def own(self, ctx: typer.Context, given: list[str]) -> list[str]:
+        """Up to the command's first word."""
+        return given[: len(given) - len(ctx.params["words"] or ()) + 1]
+
 
 class _ChildLauncher:
     """Starts the approved command from a terminal or a script; see the gate's Launcher."""

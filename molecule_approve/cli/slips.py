@@ -16,6 +16,8 @@ from .output import PROGRAM
 ArgumentsError: Any = typer.BadParameter.__base__
 """What typer raises for any arguments it cannot read; it names this class only in a private module."""
 
+_ONE_WORD = "a duration is one word"
+
 _LONGEST = 200
 """Characters of an action that a hint repeats."""
 
@@ -30,11 +32,22 @@ def explained(error: Any, argv: Sequence[str]) -> UsageError:  # noqa: ANN401 - 
     known = [found for found in context.command.params if found.param_type_name == "option"]
     options = {name: found for found in known for name in found.opts}
     if (option := _duration_in_two_words(words, options)) is not None:
-        return UsageError(message, hint=f"a duration is one word: {option}")
+        return UsageError(message, hint=f"{_ONE_WORD}: {option}")
     if context.command.name == "request" and not getattr(error, "possibilities", None):  # no mistyped option
         given, action = _parted(words, options)
         return _about_action(context.command_path, message, given, action) or UsageError(message, hint=see)
     return UsageError(message, hint=see)
+
+
+def check_durations(command: Any, words: Sequence[str]) -> None:  # noqa: ANN401 - typer's own class
+    """Refuse ``--timeout 5 minutes`` where ``minutes`` could be the action or the command.
+
+    Raises:
+        UsageError: one of these words is the unit of the number before it.
+    """
+    options = {name: found for found in command.params if found.param_type_name == "option" for name in found.opts}
+    if (option := _duration_in_two_words(words, options)) is not None:
+        raise UsageError(f"{_ONE_WORD}, and two were given", hint=f"write {option}; or -- before what is not an option")
 
 
 def _duration_in_two_words(words: Sequence[str], options: dict[str, Any]) -> str | None:

@@ -15,6 +15,9 @@ from typing import NamedTuple, TextIO
 MARGIN = 10
 """Columns on the left that are ours: a label, or the mark of a row that continues the one above."""
 
+ERASE = "\r\x1b[K"
+"""To the line's beginning, and erase it (ECMA-48)."""
+
 NARROWEST = 20
 """Columns from which a margin makes sense."""
 

@@ -183,6 +183,9 @@ class EmbeddedRoutes:
         """What the server says is the receipt."""
         answer = self._peer.get(f"{self._peer.path(approval_id)}/receipt", deadline)
         self._check(answer)
+        if answer.status == 404 and wire.read_error(answer.body).get("code") == "unknown_approval":
+            hint = "check the id and WORKSPACE_ID; `molecule-approve pending` lists the requests that wait"
+            raise RejectedError(f"the platform has no request {approval_id} in this workspace", status=404, hint=hint)
         if answer.status != 200:
             raise error_for(answer)
         found = wire.loads(answer.body)

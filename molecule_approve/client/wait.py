@@ -269,7 +269,8 @@ class Wait:
             raise UnknownApprovalError("the request with this id has a different action", hint="check the id")
         raise UnknownApprovalError(
             "the platform does not show this request",
-            hint="it lists a workspace's fifty newest; check the id, WORKSPACE_ID and PLATFORM_URL",
+            hint="check the id, WORKSPACE_ID and PLATFORM_URL; the platform lists the newest fifty; "
+            "`molecule-approve pending` lists the requests that wait",
         )
 
     def _withdraw_unlisted_duplicates(self) -> None:

@@ -42,6 +42,8 @@ def test_a_decision_in_a_script(approver: Caller, command: str, status: str) -> 
     found = approver.desk.ask()
     told = approver.main(command, "--yes", "--comment", "fine: go", found[:8])
     assert (told.code, told.out) == (0, f"{status} {found}\n")
+    assert f"\nworkspace local ({approver.desk.workspace_id})\n" in told.err
+    assert "\ndecide as alice\n" in told.err
     row = approver.desk.one(found)
     assert (row["status"], row["decided_by"], row["comment"]) == (status, "alice", "fine: go")
     told = approver.main(command, "--yes", found)
@@ -60,7 +62,7 @@ def test_the_whole_request_is_shown_and_nothing_looks_like_ours(approver: Caller
     assert lines[:3] == ["action    first", "          reason    harmless", "          \\x1b[2K\\u202e" + "x" * 4_000]
     details = lines.index("Details   ")
     assert lines[details - 2 : details + 2] == [
-        f"workspace {approver.desk.workspace_id}",
+        f"workspace local ({approver.desk.workspace_id})",
         "          ",
         "Details   ",
         f"request   {found}",

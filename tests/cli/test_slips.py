@@ -65,6 +65,10 @@ def test_a_missing_action_is_a_plain_usage_error(caller: Caller) -> None:
         ("request", "drop it", "--timeout", "5", "minutes"),
         ("wait", "a1b2c3", "--timeout", "5", "min"),
         ("request", "--timeout", "5 minutes", "--", "drop it"),
+        ("request", "--timeout", "5", "minutes"),
+        ("request", "--for", "--timeout", "5", "minutes", "--", "true"),
+        ("run", "--timeout", "5", "minutes", "--", "true"),
+        ("run", "--timeout", "5", "m", "true"),
     ],
 )
 def test_a_duration_in_two_words_is_shown_as_one(caller: Caller, argv: tuple[str, ...]) -> None:
@@ -72,6 +76,13 @@ def test_a_duration_in_two_words_is_shown_as_one(caller: Caller, argv: tuple[str
     told = caller.main(*argv)
     assert (told.code, caller.records()) == (2, [])
     assert "5m" in told.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", [("--", "sleep", "--timeout", "5", "m"), ("sleep", "--timeout", "5", "m"), ("env", "m")])
+def test_what_belongs_to_the_command_is_no_duration_of_ours(caller: Caller, words: tuple[str, ...]) -> None:
+    """Its own options may look like ours."""
+    told = caller.main("run", "--show", "--timeout", "5", *words)
+    assert told.out.splitlines()[0] == " ".join(words).removeprefix("-- ")
 
 
 def test_an_option_without_its_value_is_a_usage_error(caller: Caller) -> None:

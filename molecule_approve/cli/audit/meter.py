@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from molecule_approve.cli import output
+from molecule_approve.cli.terminal import ERASE
 
 PATIENCE = 0.5
 """Seconds before the first picture."""
 
 EVERY = 0.1
 """Seconds between two pictures."""
-
-_ERASE = "\r\x1b[K"  # ECMA-48: to the line's beginning, and erase it to its end
 
 
 class Meter:
@@ -38,12 +37,12 @@ class Meter:
         self._next = now + EVERY
         self._drawn = True
         speed = done / (now - self._started) / 1e6
-        output.write_talk(f"{_ERASE}{self._doing}: {100 * done // total} %, {speed:.0f} MB/s")
+        output.write_talk(f"{ERASE}{self._doing}: {100 * done // total} %, {speed:.0f} MB/s")
 
     def close(self) -> None:
         """The line goes."""
         if self._drawn:
-            output.write_talk(_ERASE)
+            output.write_talk(ERASE)
 
 
 @contextmanager

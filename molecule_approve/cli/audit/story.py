@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -263,8 +262,10 @@ def _folding() -> Callable[[Iterable[StyledText]], str]:
 
 
 def _width() -> int:
-    """The window's columns; 80 where there is none."""
-    return max(30, shutil.get_terminal_size().columns) if output.is_terminal(sys.stdout) else 80
+    """The window's columns, 30 at least; 80 where there is none."""
+    from molecule_approve.cli.terminal import columns_of
+
+    return max(30, columns_of(sys.stdout) or 80)
 
 
 def _draws_blocks() -> bool:

@@ -10,6 +10,7 @@ import pty
 import select
 import socket
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -241,8 +242,8 @@ def test_what_is_no_time_is_a_usage_error(journal: Journal, option: str, text: s
 
 def test_stats_fit_the_window(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """As wide as it is now."""
-    monkeypatch.setenv("COLUMNS", "40")
     with at_a_terminal(monkeypatch) as read:
+        termios.tcsetwinsize(sys.stdout, (24, 40))
         assert main(["audit", "stats"]) == 0
         rows = read().splitlines()
     assert max(map(len, rows)) <= 40

@@ -60,6 +60,14 @@ def test_a_request_that_waits_has_none(own: Caller) -> None:
     assert "only an ended one has a receipt" in told.err
 
 
+def test_of_an_unknown_id_the_hint_says_where_the_ids_are(own: Caller) -> None:
+    """Whoever mistyped one finds it there."""
+    told = own.main("receipt", "12345678-1234-1234-1234-123456789012")
+    assert (told.code, told.out) == (125, "")
+    assert "the platform has no request 12345678-1234-1234-1234-123456789012 in this workspace" in told.err
+    assert "`molecule-approve pending` lists the requests that wait" in told.err
+
+
 def test_the_platform_has_none(caller: Caller, platform: FakePlatform) -> None:
     """Only the embedded server signs receipts."""
     row = platform.add(platform.workspace, {"action": "deploy", "reason": "", "task_id": "t"})

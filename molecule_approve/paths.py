@@ -174,7 +174,7 @@ def make_private(folder: Path) -> None:
     except OSError as exc:
         raise ConfigError(
             f"the folder {folder} cannot be made: {exc.strerror}",
-            hint=owner_hint(_nearest(folder), "name another one in XDG_STATE_HOME"),
+            hint=owner_hint(_nearest(folder), "name other folders in XDG_STATE_HOME and XDG_RUNTIME_DIR"),
         ) from exc
 
 
@@ -248,9 +248,8 @@ def read_private(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as exc:
-        raise ConfigError(
-            f"{path} cannot be read: {exc.strerror}", hint=owner_hint(path, "it must be a file of your own")
-        ) from exc
+        hint = _STATE_HINT if isinstance(exc, NotADirectoryError) else owner_hint(path, "it must be a file of your own")
+        raise ConfigError(f"{path} cannot be read: {exc.strerror}", hint=hint) from exc
     try:
         _refuse_open(path, os.fstat(handle))
         with open(handle, "rb", closefd=False) as file:

@@ -28,6 +28,7 @@ _HINTS = {
     errno.EFBIG: "the file size limit is reached: see `ulimit -f`",
     errno.EROFS: f"the file system is read-only: {_ELSEWHERE}",
     errno.ELOOP: f"symbolic links are not followed: {_ELSEWHERE}",
+    errno.ENOTDIR: f"its folder is a file: {_ELSEWHERE}",
     errno.EISDIR: f"the path is a folder: {_ELSEWHERE}",
     errno.ENOENT: "the first request creates the audit log; for another one, pass --audit-log or set AUDIT_LOG_PATH",
 }

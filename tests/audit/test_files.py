@@ -103,8 +103,9 @@ def test_a_folder_that_cannot_be_made_is_named() -> None:
 def test_a_file_below_a_file_is_an_error(tmp_path: Path) -> None:
     """A path through something that is no folder is said, not a crash."""
     (tmp_path / "file").touch()
-    with pytest.raises(AuditError, match="Not a directory"):
+    with pytest.raises(AuditError, match="Not a directory") as caught:
         files.open_for_writing(tmp_path / "file" / "audit.jsonl")
+    assert caught.value.hint == "its folder is a file: set another path with --audit-log or AUDIT_LOG_PATH"
 
 
 @pytest.mark.parametrize(

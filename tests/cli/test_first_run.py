@@ -100,3 +100,14 @@ def test_a_result_file_that_cannot_be_written_is_explained(
     assert (told.code, caller.records()) == (2, [])
     assert sentence in told.err
     assert ("the folder must exist and be writable: none" in told.err) is (path != ".")
+
+
+@pytest.mark.parametrize("argv", [("request", "--", "x"), ("serve", "--port", "0")])
+def test_a_state_folder_that_is_a_file_is_told_with_where_to_set_another(caller: Caller, argv: tuple[str, ...]) -> None:
+    """Whoever asks and whoever serves look for it by the same variable."""
+    (caller.folder / "plain").touch()
+    caller.set(XDG_STATE_HOME=str(caller.folder / "plain"), PLATFORM_URL="local")
+    told = caller.main(*argv)
+    assert told.code == 125
+    assert f"{caller.folder / 'plain'}/molecule-approve" in told.err
+    assert "XDG_STATE_HOME" in told.err.splitlines()[-1]

@@ -30,7 +30,7 @@ def outcome_of(approval: Approval) -> Outcome:
             return Outcome.FAILED
 
 
-def ending(status: str, decided_by: str | None) -> str:
+def outcome_text(status: str, decided_by: str | None) -> str:
     """How a request ended, in a few words; the name is not made visible yet."""
     nobody = _BY_NOBODY.get(decided_by or "") if status == Status.DENIED.value else None
     return f"{status} by {decided_by or 'nobody'}" if nobody is None else nobody.value

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from molecule_approve import wire
 from molecule_approve.errors import ApprovalError, EndedError, KeyUsedError, RejectedError
-from molecule_approve.lifecycle import ending
+from molecule_approve.lifecycle import outcome_text
 from molecule_approve.model import Approval, ApprovalRequest, Endpoint, JsonValue, Status, SubmittedRequest
 from molecule_approve.progress_fields import read_count
 from molecule_approve.wire import ONCE_HEADER
@@ -272,7 +272,7 @@ class RestPlatform:
             if row is None:
                 return "the platform has no such pending request"
             status, by = row.status.value, row.decided_by
-        return f"the request had already ended: {ending(status, by if isinstance(by, str) else None)}"
+        return f"the request had already ended: {outcome_text(status, by if isinstance(by, str) else None)}"
 
     # --- the stream ----------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 from molecule_approve.model import Status
 from molecule_approve.wire import ONCE_HEADER, SERVER_FIELD, WAITING_HEADER, approval_path, compact, one_body, row_body
 
-from .bodies import parse_decision, parse_invocation, parse_submission, parse_task_id, parse_wait, read_body
+from .bodies import parse_attempt, parse_decision, parse_submission, parse_task_id, parse_wait, read_body
 from .calls import Response
 from .deciding import Counted
-from .endings import RequestPath
+from .outcomes import RequestPath
 from .refusals import RefusedError, missing_workspace
 
 if TYPE_CHECKING:
@@ -176,13 +176,13 @@ class Api:
             return _ended(await self.service.withdraw(visitor, path))
 
     async def redeem(self, call: HttpCall) -> Response:
-        """``POST …/redeem``, by the requester: uses an approval up, and answers like a read, with the invocation."""
+        """``POST …/redeem``, by the requester: uses an approval up, and answers like a read, with the attempt."""
         path = _path(call)
         with self.access.admit(call) as visitor:
             check = partial(visitor.requester, workspace_id=path.workspace_id)
-            invocation = await self._parsed(call, visitor, check, parse_invocation)
-            approval, fields = await self.service.redeem(visitor, path, invocation)
-        return answer({**one_body(approval), **fields, "invocation": invocation})
+            attempt = await self._parsed(call, visitor, check, parse_attempt)
+            approval, fields = await self.service.redeem(visitor, path, attempt)
+        return answer({**one_body(approval), **fields, "invocation": attempt})
 
     async def pending(self, call: HttpCall) -> Response:
         """``GET /approvals/pending``, by an approver: the newest, and a header that counts all.

@@ -215,8 +215,8 @@ def parse_task_id(values: list[str], limits: Limits) -> str | None:
     return values[0]
 
 
-def parse_invocation(data: bytes) -> str:
-    """Parse the UUID of the invocation that redeems.
+def parse_attempt(data: bytes) -> str:
+    """Parse the UUID of the attempt that redeems.
 
     Raises:
         RefusedError: 400 if the body is not a JSON object, 422 if there is no UUID.

@@ -15,7 +15,7 @@ from molecule_approve.proofs.enrolled import key_named
 from molecule_approve.proofs.presence import Presence
 from molecule_approve.strict_json import StrictJsonError, loads
 
-from .endings import OPEN_STATUSES
+from .outcomes import OPEN_STATUSES
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval

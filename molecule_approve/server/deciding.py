@@ -16,7 +16,7 @@ from molecule_approve.proofs.presence import Presence
 
 from .counting import Electorate, requirement_of
 from .database.values import DecisionRow, Resolution
-from .endings import OPEN_STATUSES, as_it_is, end
+from .outcomes import OPEN_STATUSES, as_it_is, end
 from .refusals import (
     already_decided,
     comment_required,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .counting import IsMember, Standing
     from .database.transaction import Transaction
     from .database.values import StoredApproval
-    from .endings import RequestPath
+    from .outcomes import RequestPath
     from .refusals import RefusedError
     from .self_approval import SelfApproval
 

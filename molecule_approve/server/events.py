@@ -9,7 +9,7 @@ from molecule_approve.clock import utc_now
 from molecule_approve.lifecycle import outcome_of
 from molecule_approve.wire import PROGRESS_EVENT, event_frame, flat_frame
 
-from .endings import OPEN_STATUSES
+from .outcomes import OPEN_STATUSES
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue

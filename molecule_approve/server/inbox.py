@@ -15,7 +15,7 @@ from molecule_approve.wire import one_body, row_body
 from .api import answer, list_answer
 from .counting import requirement_of
 from .database.values import Most
-from .endings import OPEN_STATUSES
+from .outcomes import OPEN_STATUSES
 from .refusals import unknown_approval
 from .searches import parse_cursor, parse_ended_search, parse_pending_search
 

@@ -15,7 +15,7 @@ from molecule_approve.proofs.statement import parse_statement
 from molecule_approve.strict_json import StrictJsonError, loads
 
 from .api import answer
-from .endings import OPEN_STATUSES, RequestPath
+from .outcomes import OPEN_STATUSES, RequestPath
 from .policies import DENIED_BY
 from .proof_checks import subject_of
 from .refusals import not_ended, unknown_approval

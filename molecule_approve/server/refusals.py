@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from molecule_approve.lifecycle import ending
+from molecule_approve.lifecycle import outcome_text
 
 if TYPE_CHECKING:
     from molecule_approve.model import Approval, JsonValue
@@ -236,7 +236,7 @@ def ended(approval: Approval) -> RefusedError:
     """The request has ended; the answer says how."""
     return refused(
         409,
-        f"the request has already ended: {ending(approval.status.value, approval.decided_by)}",
+        f"the request has already ended: {outcome_text(approval.status.value, approval.decided_by)}",
         "ended",
         approval_id=approval.id,
         status=approval.status.value,
@@ -245,7 +245,7 @@ def ended(approval: Approval) -> RefusedError:
 
 
 def already_redeemed(approval: Approval, used_at: str) -> RefusedError:
-    """Another invocation redeemed the approval, at ``used_at``."""
+    """Another attempt redeemed the approval, at ``used_at``."""
     return refused(
         409, f"the approval was already used, at {used_at}", "already_used", approval_id=approval.id, used_at=used_at
     )

@@ -14,8 +14,8 @@ from molecule_approve.wire import LIST_LENGTH, key_task_id
 
 from .database.values import Draft, Most, Resolution, epoch_text
 from .deciding import Counted
-from .endings import OPEN_STATUSES, as_it_is, end, expire_due, is_due
 from .events import Events
+from .outcomes import OPEN_STATUSES, as_it_is, end, expire_due, is_due
 from .refusals import (
     RefusedError,
     already_redeemed,
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from .bodies import DecisionBody, SubmitBody
     from .database.transaction import Transaction
     from .database.values import Change, OutboxEntry
-    from .endings import RequestPath
     from .hub import Hub
     from .limits import Limits
     from .outbox import Outbox
+    from .outcomes import RequestPath
     from .rules import Rules
     from .standings import Fields
     from .threads import DatabaseThreads
 
 T = TypeVar("T")
-Told = tuple[Approval, "Fields"]
+Shown = tuple[Approval, "Fields"]
 """A request, and what else answers say of it."""
 
 _LONGEST_SLEEP = 60.0
@@ -181,7 +181,7 @@ class Service:
     def _most(self, count: int) -> Most:
         return Most(count, self._limits.list_size)
 
-    async def one(self, visitor: Visitor, path: RequestPath, seconds: float, before_waiting: Callable[[], None]) -> Told:
+    async def one(self, visitor: Visitor, path: RequestPath, seconds: float, before_waiting: Callable[[], None]) -> Shown:
         """One request: as soon as it has ended, or as it is after so many seconds (0: at once).
 
         Raises:
@@ -198,17 +198,17 @@ class Service:
                 await asyncio.wait_for(event.wait(), seconds)
         return await self._one(visitor, path)
 
-    async def _one(self, visitor: Visitor, path: RequestPath) -> Told:
-        def job(transaction: Transaction) -> Told:
+    async def _one(self, visitor: Visitor, path: RequestPath) -> Shown:
+        def job(transaction: Transaction) -> Shown:
             visitor.member(transaction, path.workspace_id)
             found = transaction.requests.one(path.workspace_id, path.approval_id)
             if found is None:
                 raise unknown_approval()
-            return self._told(transaction, found.approval)
+            return self._shown(transaction, found.approval)
 
-        return await self.read(job, lambda told: [told[0]])
+        return await self.read(job, lambda shown: [shown[0]])
 
-    def _told(self, transaction: Transaction, approval: Approval) -> Told:
+    def _shown(self, transaction: Transaction, approval: Approval) -> Shown:
         return approval, self.rules.standings.of(transaction, [approval])[approval.id]
 
     async def read(self, job: Callable[[Transaction], T], approvals: Callable[[T], Iterable[Approval]]) -> T:
@@ -277,29 +277,29 @@ class Service:
 
         return await self._write(job)
 
-    async def redeem(self, visitor: Visitor, path: RequestPath, invocation: str) -> Told:
-        """Return the request, and use its approval up for this invocation if it is approved.
+    async def redeem(self, visitor: Visitor, path: RequestPath, attempt: str) -> Shown:
+        """Return the request, and use its approval up for this attempt if it is approved.
 
         Raises:
-            RefusedError: the caller's; 404, 409 (another invocation redeemed it), 503.
+            RefusedError: the caller's; 404, 409 (another attempt redeemed it), 503.
         """
         used_at, first = utc_now(), []
 
-        def job(transaction: Transaction) -> Told | RefusedError:
+        def job(transaction: Transaction) -> Shown | RefusedError:
             visitor.requester(transaction, path.workspace_id)
-            found = transaction.requests.redeem(path.workspace_id, path.approval_id, invocation, used_at)
+            found = transaction.requests.redeem(path.workspace_id, path.approval_id, attempt, used_at)
             if found is None:
                 return unknown_approval()
-            if found.redeemed_by not in {None, invocation}:
+            if found.redeemed_by not in {None, attempt}:
                 return already_redeemed(found.approval, found.redeemed_at or "")
             # An attempt may ask again, if the answer was lost.
             first.append(found.redeemed_at == used_at)
-            return self._told(transaction, found.approval)
+            return self._shown(transaction, found.approval)
 
-        told = await self._write(job)
+        shown = await self._write(job)
         if first[-1]:
-            self._activity.redeemed(told[0])
-        return told
+            self._activity.redeemed(shown[0])
+        return shown
 
     async def expire(self) -> None:
         """Deny by ``auto-expired`` whatever is due.

@@ -18,7 +18,7 @@ from molecule_approve.server.bodies import DecisionBody
 from molecule_approve.server.counting import Electorate
 from molecule_approve.server.database.values import Draft, Resolution, SessionLimits
 from molecule_approve.server.deciding import Counted, Deciding
-from molecule_approve.server.endings import RequestPath, as_it_is, end
+from molecule_approve.server.outcomes import RequestPath, as_it_is, end
 from molecule_approve.server.policies import Policies
 from molecule_approve.server.proof_checks import ProofChecks
 from molecule_approve.server.refusals import RefusedError, unknown_approval

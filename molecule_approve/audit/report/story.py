@@ -240,26 +240,26 @@ class Story:
         return list(dict.fromkeys(text for entry in self.entries if (text := entry.text("invocation"))))
 
     @property
-    def ending(self) -> StoryRecord | None:
+    def outcome_record(self) -> StoryRecord | None:
         """The record with its outcome: a decision if there is one, else the newest outcome; None while it is open.
 
         An outcome before the newest beginning does not count: `wait` resumed the request.
         """
-        ending = None
+        found = None
         for entry in self.entries:
             event, action, outcome = entry.kind
             if entry.link is None or (event, action) not in _VERDICTS:
                 continue
             if action == RecordAction.RBAC_DENY or outcome in DECISIONS:
                 return entry
-            ending = entry if outcome in ENDINGS else None if outcome in BEGINNINGS else ending
-        return ending
+            found = entry if outcome in ENDINGS else None if outcome in BEGINNINGS else found
+        return found
 
     @property
     def is_open(self) -> bool:
         """Whether it was begun here, and no record says how it ended."""
         begun = any(entry.link is not None and entry.kind in _BEGUN for entry in self.entries)
-        return begun and self.ending is None and self.observation is None
+        return begun and self.outcome_record is None and self.observation is None
 
     @property
     def observation(self) -> StoryRecord | None:

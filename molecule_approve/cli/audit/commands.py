@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from molecule_approve.model import JsonValue
 
 
-def ending(fields: Mapping[str, JsonValue]) -> str:
+def execution_outcome(fields: Mapping[str, JsonValue]) -> str:
     """How a command ended, by a `finished` record."""
     code, number = fields.get("exit_code"), fields.get("signal")
     return command_end(code, number if isinstance(number, int) else None) if isinstance(code, int) else "ended"

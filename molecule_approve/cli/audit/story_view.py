@@ -13,8 +13,7 @@ from molecule_approve.cli.requester import ci, described, job, person
 from molecule_approve.gate.command import parse
 from molecule_approve.safe_text import visible, visible_json, visible_lines, visible_quoted
 
-from .commands import ending as ending_of
-from .commands import execution_json, style_of_record
+from .commands import execution_json, execution_outcome, style_of_record
 
 if TYPE_CHECKING:
     from molecule_approve.audit.report.story import Story, StoryRecord
@@ -75,9 +74,9 @@ def story_json(story: Story) -> JsonValue:
         "action": story.asked,
         "reason": story.first("reason_text") or None,
         "outcome": outcome(story),
-        "self_approved": story.ending is not None and story.ending.fields.get("self_approved") is True,
+        "self_approved": story.outcome_record is not None and story.outcome_record.fields.get("self_approved") is True,
         "execution": execution_json(story),
-        "observed": story.ending is None and story.observation is not None,
+        "observed": story.outcome_record is None and story.observation is not None,
         "invocations": list(story.invocations),
         "verified": False,
         "records": [_record_json(story, entry) for entry in story.entries],
@@ -86,12 +85,12 @@ def story_json(story: Story) -> JsonValue:
 
 def outcome(story: Story) -> str:
     """How it ended, as one of the record's own words; ``not_permitted``, ``not_awaited``, ``open``."""
-    ending = story.ending
-    if ending is None and story.observation is not None:
+    record = story.outcome_record
+    if record is None and story.observation is not None:
         return story.observation.observed
-    if ending is None:
+    if record is None:
         return NOT_AWAITED if _is_left(story) else "open"
-    return NOT_PERMITTED if ending.kind[0] == EventType.RBAC else ending.kind[2]
+    return NOT_PERMITTED if record.kind[0] == EventType.RBAC else record.kind[2]
 
 
 def _record_json(story: Story, entry: StoryRecord) -> JsonValue:
@@ -282,7 +281,7 @@ def _execution(entry: StoryRecord, outcome_word: str) -> str:
             replaces = entry.fields.get("replaces_process") is True
             return f"the command was started{', in place of this program (--exec)' if replaces else ''}"
         case RecordOutcome.FINISHED:
-            return f"the command {ending_of(entry.fields)}"
+            return f"the command {execution_outcome(entry.fields)}"
         case RecordOutcome.REFUSED:
             return _with("the command was not run", _word(entry, "error") or _word(entry, "reason"))
         case _:
@@ -328,12 +327,12 @@ def _rest(story: Story, entry: StoryRecord) -> Iterator[tuple[str, JsonValue]]:
 
 
 def _ended(story: Story) -> list[StyledText]:
-    ending = story.ending or story.observation
-    if ending is None:
+    record = story.outcome_record or story.observation
+    if record is None:
         return [(_NOT_AWAITED if _is_left(story) else "open: no outcome yet", "bold")]
-    elapsed = story.elapsed(ending)
+    elapsed = story.elapsed(record)
     after = "" if elapsed is None or len(story.entries) == 1 else f", {_elapsed(elapsed)}"
-    return [("ended: ", "dim"), (happened(ending), style_of_record(ending.fields)), (after, "dim")]
+    return [("ended: ", "dim"), (happened(record), style_of_record(record.fields)), (after, "dim")]
 
 
 def _command_ended(story: Story) -> Iterator[list[StyledText]]:

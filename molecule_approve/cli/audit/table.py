@@ -15,7 +15,7 @@ from molecule_approve.cli.sheet import one_line
 from molecule_approve.cli.terminal import cells, padded
 from molecule_approve.safe_text import visible
 
-from .commands import ending, style_of_record
+from .commands import execution_outcome, style_of_record
 
 if TYPE_CHECKING:
     from molecule_approve.cli.terminal import StyledText
@@ -165,7 +165,7 @@ def _asked(fields: Mapping[str, JsonValue]) -> str:
 def _details(fields: Mapping[str, JsonValue]) -> str:
     parts = [f"it was {_word(fields, 'observed_outcome')}"] if fields.get("observed_outcome") else []
     if (fields.get("action"), fields.get("outcome")) == (RecordAction.EXECUTE, RecordOutcome.FINISHED):
-        parts.append(f"it {ending(fields)}")
+        parts.append(f"it {execution_outcome(fields)}")
     parts += [_word(fields, name) for name in ("reason_text", "comment", "reason", "error") if fields.get(name)]
     # The requester has a column of its own; a server's log has them only beside the decision.
     if fields.get("outcome") != RecordOutcome.INITIATED and (asked := _asked(fields)):

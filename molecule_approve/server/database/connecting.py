@@ -102,7 +102,7 @@ def settings_of(patience: float) -> dict[str, list[str]]:
     return {"names": [*settings], "values": [*settings.values()]}
 
 
-def told(error: BaseException | None) -> str:
+def error_text(error: BaseException | None) -> str:
     """What the database, or its library, says of an error, in one line without values."""
     said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     return (said or str(error)).strip().partition("\n")[0]

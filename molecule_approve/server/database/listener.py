@@ -82,7 +82,7 @@ class Listener:
                     self._confirmed, self.problem, pause = begin, "", _PAUSES[0]
                     await self._listen(connection)
             except (psycopg.Error, TimeoutError, StoreError) as exc:
-                self.problem = connecting.told(exc) or "it does not answer"
+                self.problem = connecting.error_text(exc) or "it does not answer"
             # Not all servers at the same moment, when the database comes back.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             pause = min(pause * 2, _PAUSES[1])

@@ -15,7 +15,7 @@ from psycopg.sql import Literal
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from . import upgrade
-from .connecting import CHANNEL, connect, told
+from .connecting import CHANNEL, connect, error_text
 from .listener import Listener
 from .prepared import driver_of
 from .schema import POSTGRESQL_CLOCK
@@ -197,7 +197,7 @@ def _commit(driver: psycopg.Connection[Any], changes: Sequence[Change]) -> None:
     except psycopg.Error as exc:
         if (exc.sqlstate or "")[:2] in {"40", "23"}:
             raise
-        raise UnknownCommitError(f"the connection broke while it was stored: {told(exc)}") from exc
+        raise UnknownCommitError(f"the connection broke while it was stored: {error_text(exc)}") from exc
 
 
 def _announcement(changes: Sequence[Change]) -> str:
@@ -215,9 +215,9 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
-        raise _kind(exc)(told(exc)) from exc
+        raise _kind(exc)(error_text(exc)) from exc
     except DBAPIError as exc:
-        raise (LostConnectionError if exc.connection_invalidated else _kind(exc.orig))(told(exc.orig)) from exc
+        raise (LostConnectionError if exc.connection_invalidated else _kind(exc.orig))(error_text(exc.orig)) from exc
     except SQLAlchemyError as exc:
         raise LostConnectionError("all connections to the database are in use") from exc
 

@@ -203,7 +203,7 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class StoredApproval:
-    """A stored request, and which invocation redeemed it, when."""
+    """A stored request, and which attempt redeemed it, when."""
 
     approval: Approval
     redeemed_by: str | None

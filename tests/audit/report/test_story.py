@@ -189,7 +189,7 @@ def test_without_a_beginning_everything_is_read() -> None:
 )
 def test_a_decision_is_the_ending_or_else_what_came_last(outcomes: list[str], ending: str | None) -> None:
     """Nothing unsays a decision; anything else that ended is open again once `wait` takes it up."""
-    last = story(lines(*(record(outcome) for outcome in outcomes))).ending
+    last = story(lines(*(record(outcome) for outcome in outcomes))).outcome_record
     assert (None if last is None else last.text("outcome")) == ending
 
 
@@ -197,8 +197,8 @@ def test_only_chained_verdicts_end_a_request() -> None:
     """Neither a delivery that failed nor another tool's line does; a refusal by the roles does."""
     log = lines(begun(), record("failed", action="deliver"))
     forged = foreign(trace_id="trace-1", event_type="approval", action="approve", outcome="granted")
-    assert story([*log, forged]).ending is None
-    refused = story(lines(record("denied", event="rbac", action="rbac.deny"))).ending
+    assert story([*log, forged]).outcome_record is None
+    refused = story(lines(record("denied", event="rbac", action="rbac.deny"))).outcome_record
     assert refused is not None
 
 
@@ -208,7 +208,7 @@ def test_an_observation_tells_how_an_open_request_ended() -> None:
     for log in (lines(begun(), asked, seen("denied")), lines(begun(), asked, seen("denied"), record("resumed"))):
         told = story(log)
         assert told.observation is not None
-        assert (told.ending, told.observation.observed, told.is_open) == (None, "denied", False)
+        assert (told.outcome_record, told.observation.observed, told.is_open) == (None, "denied", False)
     assert story(lines(begun(), asked)).is_open
     assert story(lines(begun(), asked, seen("requested"))).is_open
     assert not story(lines(begun(), asked, record("timeout"))).is_open

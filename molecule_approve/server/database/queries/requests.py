@@ -353,9 +353,9 @@ class RequestQueries:
         self.ended.append(OutboxEntry(number, resolution.decided_at, approval, resolution.claimed_by, tuple(made)))
         return approval
 
-    def redeem(self, workspace_id: str, approval_id: str, invocation: str, used_at: str) -> StoredApproval | None:
-        """Mark the request as redeemed by this invocation, if it is approved and not redeemed yet; how it is then."""
-        values = {"p_workspace": workspace_id, "p_id": approval_id, "p_used_by": invocation, "p_used_at": used_at}
+    def redeem(self, workspace_id: str, approval_id: str, attempt: str, used_at: str) -> StoredApproval | None:
+        """Mark the request as redeemed by this attempt, if it is approved and not redeemed yet; how it is then."""
+        values = {"p_workspace": workspace_id, "p_id": approval_id, "p_used_by": attempt, "p_used_at": used_at}
         return _stored(_REDEEM.first(self._connection, **values)) or self.one(workspace_id, approval_id)
 
 

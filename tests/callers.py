@@ -8,8 +8,10 @@ import fcntl
 import json
 import os
 import pty
+import random
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -55,6 +57,15 @@ def until(condition: Callable[[], object], otherwise: str = "it never came true"
     while not condition():
         assert time.monotonic() < end, otherwise
         select.select([], [], [], 0.005)
+
+
+def free_port() -> int:
+    """A port for a server that a test starts; the system gives it to no other socket that asks for any (ip(7))."""
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", random.randrange(given - 16_384, given)))
+            return int(found.getsockname()[1])
 
 
 def let_pass(seconds: float) -> None:

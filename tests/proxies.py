@@ -54,12 +54,6 @@ http {{
 """
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 def plan_behind(places: Places, url: str) -> ServePlan:
     """A server that nginx on this machine passes calls on to, as the examples say."""
     return ServePlan(places, public_url=url, trusted_proxies=(ip_network("127.0.0.1"),))

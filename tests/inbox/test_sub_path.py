@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, expect
 
 from molecule_approve.server import credentials
 from molecule_approve.server.run import Running
+from tests.callers import free_port
 from tests.certificates import new_pair
-from tests.proxies import free_port, needs_nginx, plan_behind, proxy, url_of
+from tests.proxies import needs_nginx, plan_behind, proxy, url_of
 from tests.server.desk import desk_of
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from molecule_approve.model import Secret
 from molecule_approve.paths import locate
 from molecule_approve.server import credentials
 from molecule_approve.server.database.values import StoreError
-from tests.callers import let_pass, start, until
+from tests.callers import free_port, let_pass, start, until
 from tests.certificates import new_pair
-from tests.proxies import free_port, proxy
+from tests.proxies import proxy
 from tests.server.serving import environment
 from tests.server.team import requester_of
 

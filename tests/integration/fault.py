@@ -120,7 +120,7 @@ def names(*words: str) -> Check:
 
     def check(world: World, facts: Facts) -> None:
         said = json.dumps(facts.answer.get("error")).lower() + facts.stderr.decode().lower()
-        assert [word for word in words if word.lower() not in said] == []
+        assert [word for word in words if word.lower() not in said] == [], said
 
     return check
 

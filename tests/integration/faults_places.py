@@ -82,8 +82,20 @@ def _moves(world: World, path: str, program: Program) -> None:
 
 
 def _on_the_other_loopback(world: World) -> None:
-    listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
-    world.env["PLATFORM_URL"] = f"http://localhost:{listener.getsockname()[1]}"
+    """The same port of 127.0.0.1 refuses: it is taken, so that no server of another test comes to be there."""
+    while True:
+        refusing, listener = socket.socket(), socket.socket(socket.AF_INET6)
+        refusing.bind(("127.0.0.1", 0))
+        port = refusing.getsockname()[1]
+        world.closing.append(refusing.close)
+        try:
+            listener.bind(("::1", port))
+        except OSError:  # somebody else's; another one then
+            listener.close()
+            continue
+        listener.listen()
+        break
+    world.env["PLATFORM_URL"] = f"http://localhost:{port}"
     _overheard(world, listener)
 
 

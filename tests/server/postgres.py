@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from molecule_approve.model import Secret
-from tests.callers import until
+from tests.callers import free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,7 +221,7 @@ def cluster() -> Iterator[Cluster]:
         made = [str(binary / "initdb"), "-D", str(folder / "data"), "-U", _USER, "--auth=trust", "--no-sync"]
         argv = [*_as_its_user(), *made, "-E", "UTF8", "--locale=C"]
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, cwd=folder, timeout=_PATIENCE)
-        found = Cluster(folder, _free_port())
+        found = Cluster(folder, free_port())
         found.start()
         try:
             yield found
@@ -230,9 +229,3 @@ def cluster() -> Iterator[Cluster]:
             found.stop(signal.SIGQUIT)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

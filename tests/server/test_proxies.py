@@ -17,10 +17,10 @@ import pytest
 from molecule_approve.paths import Places
 from molecule_approve.server.limits import Limits
 from molecule_approve.server.run import Running
-from tests.callers import SAYING, ended, start, until
+from tests.callers import SAYING, ended, free_port, start, until
 from tests.certificates import KeyPair, new_pair
 from tests.integration.program import PATHS
-from tests.proxies import KINDS, free_port, plan_behind, proxy, url_of
+from tests.proxies import KINDS, plan_behind, proxy, url_of
 from tests.server.desk import PATIENCE, Desk, desk_of
 from tests.server.serving import environment
 

@@ -89,6 +89,7 @@ def test_ones_own_request_is_another_approvers_to_decide(seated: Caller, command
     assert seated.desk.one(found)["status"] == "pending"
 
 
+@pytest.mark.measured
 def test_a_request_of_a_revoked_requester_says_so(seated: Caller) -> None:
     """Before the decision: nobody who asked can redeem it."""
     desk = seated.desk
